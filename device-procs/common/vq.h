@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vq.h - split virtqueue, device side (virtio 1.2, section 2.7). Trusts nothing in the ring; safe
+ * against a guest that rewrites it concurrently: each descriptor is copied once, the copy is
+ * checked, used and never read again. One thread per queue. No allocation after vq_init().
+ * All memory barriers of the data path are in vq.c.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/compiler.h"
+#include "shm/gmem.h"
+#include "shm/inflight.h"
+
+enum { VQ_EMPTY = 1, VQ_E_GUEST }; /* positive: caller must handle; after VQ_E_GUEST the queue is
+                                      dead until vq_deactivate() */
+enum { VQ_MAX_SIZE = 1024 };
+
+struct vq;
+
+struct vq_config {
+    struct gmem *mem;
+    unsigned index;
+    unsigned max_size;
+    int kick_fd;            /* not owned */
+    int call_fd;            /* not owned */
+    void *inflight_region;  /* or NULL */
+};
+
+struct vq_addresses { /* from Activate */
+    uint16_t size;
+    uint64_t desc, avail, used;
+};
+
+/* A request: readable slices first, then writable ones, as the guest chained them. */
+struct vq_chain {
+    uint16_t head;
+    unsigned n_read, n_write;  /* slices */
+    uint64_t read_bytes, write_bytes;
+    struct gslice *slices;     /* n_read then n_write; owned by the vq, valid until vq_push(head) */
+    bool replayed;             /* from the journal of a dead worker */
+};
+
+int vq_new(struct vq **ret_vq, const struct vq_config *config) must_check;
+void vq_free(struct vq *vq);
+
+/* 0 or VQ_E_GUEST (addresses not in RAM, misaligned, bad size). features: negotiated (EVENT_IDX,
+ * INDIRECT_DESC are used). resume: take up the journal of a dead worker; the heads come out of
+ * vq_pop() first, oldest first, with replayed set. */
+int vq_activate(struct vq *vq, const struct vq_addresses *addresses, uint64_t features,
+                bool resume) must_check;
+void vq_deactivate(struct vq *vq);
+bool vq_active(const struct vq *vq);
+
+/* 0, VQ_EMPTY or VQ_E_GUEST. Max VQ_MAX_SEGMENTS slices; zero-length descriptors, chains longer
+ * than the queue, loops, indirect in indirect, write before read: VQ_E_GUEST. The head is in the
+ * journal when this returns. */
+enum { VQ_MAX_SEGMENTS = 130 };
+int vq_pop(struct vq *vq, struct vq_chain *ret_chain) must_check;
+/* Gives the last popped chain back unread (rx buffers too small, throttled). */
+void vq_unpop(struct vq *vq, const struct vq_chain *chain);
+/* Completes a request: written = bytes put in the writable part. */
+void vq_push(struct vq *vq, uint16_t head, uint32_t written);
+/* After a batch of vq_push(): interrupts the guest if it asked for it (event index). */
+void vq_notify(struct vq *vq);
+/* Before sleeping: asks for kicks; true when buffers came meanwhile, so look again. */
+bool vq_enable_kicks(struct vq *vq);
+void vq_disable_kicks(struct vq *vq);
+unsigned vq_inflight(const struct vq *vq);
+int vq_kick_fd(const struct vq *vq);
+
+/* Copies between a chain's readable or writable bytes and a private buffer: returns bytes copied. */
+size_t vq_chain_read(const struct vq_chain *chain, size_t off, void *dst, size_t len);
+size_t vq_chain_write(const struct vq_chain *chain, size_t off, const void *src, size_t len);
+/* iovecs over [off, off+len) of the readable (write=false) or writable part; returns their number,
+ * or -1 when max is too small or the range is not inside. */
+int vq_chain_iovec(const struct vq_chain *chain, bool write, size_t off, size_t len,
+                   struct iovec *ret_iov, int max);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker.h - the skeleton of every device process; the device supplies a struct worker_ops.
+ *
+ * worker_main() does, top to bottom: check inherited fds, Hello, receive Configure, map RAM and
+ * journal and stats page, device's setup, sandbox_enter, Ready, loop. No guest byte is read
+ * before seccomp is on.
+ *
+ * Descriptors that Configure carries, in this order (docs/protocol.md):
+ *   [guest RAM memfd if ram_size != 0] [stats memfd] [life pipe, read end] [journal memfd if the
+ *   device has queues] [kick eventfd x num_queues] [call eventfd x num_queues] [the device's own]
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/compiler.h"
+#include "base/loop.h"
+#include "control.pb-c.h"
+#include "sandbox.h"
+#include "shm/gmem.h"
+#include "shm/stats.h"
+#include "vq.h"
+
+struct worker;
+
+struct worker_ops {
+    Bulkhead__Role role;
+    enum sandbox_profile_id profile;
+    bool needs_ram_fd; /* keep the RAM memfd open in steady state (balloon: punch holes) */
+    /* fds: the device's own, after those of the skeleton; take what is kept with fd_take() and
+     * name it with worker_keep_fd(). Fill *ret_announce (config bytes must outlive the call).
+     * A negative errno with an origin ends the worker with Failed. */
+    int (*setup)(struct worker *w, const Bulkhead__Configure *cfg, int *fds, unsigned n_fds,
+                 Bulkhead__Announce *announce, void **ret_device) must_check;
+    /* The guest set DRIVER_OK (or a replacement takes over: resume). Queues are active already. */
+    int (*activate)(void *device, uint64_t features, bool resume) must_check;
+    /* A kick on queue q, or work left over: pop and start. 0, VQ_E_GUEST, or negative errno. */
+    int (*on_queue)(void *device, unsigned q) must_check;
+    /* Before the loop sleeps; submit batches. May be NULL. */
+    void (*before_sleep)(void *device);
+    /* Stop popping; call worker_drained() once nothing is in flight (now or later). */
+    void (*drain)(void *device);
+    /* All queues are down and drained: forget driver state. May be NULL. */
+    void (*reset)(void *device);
+    /* Messages other than the skeleton's (SetRateLimit, ConfigUpdate, ...). May be NULL. */
+    int (*on_message)(void *device, const Bulkhead__Envelope *envelope, int *fds, unsigned n_fds);
+};
+
+int worker_main(const struct worker_ops *ops, int argc, char **argv);
+
+/* ---- for devices ---- */
+struct loop *worker_loop(struct worker *w);
+struct gmem *worker_mem(struct worker *w);
+struct vq *worker_vq(struct worker *w, unsigned q); /* valid from setup on */
+unsigned worker_num_queues(const struct worker *w);
+struct stats_page *worker_stats(struct worker *w);
+int worker_ram_fd(const struct worker *w);          /* only with needs_ram_fd, else -1 */
+void worker_keep_fd(struct worker *w, int fd);      /* stays open in the sandbox */
+void worker_set_ring(struct worker *w, int ring_fd, unsigned entries); /* duplicate goes with Ready */
+bool worker_running(const struct worker *w);        /* activated, not draining */
+void worker_needs_reset(struct worker *w, unsigned q, const char *why); /* the guest broke it */
+void worker_fail(struct worker *w, int r);          /* ours: Failed to the broker, then exit */
+void worker_drained(struct worker *w);
+/* Runs on_queue again soon although no kick came (throttled, out of room before). */
+void worker_rerun(struct worker *w, unsigned q);
+int worker_send(struct worker *w, const Bulkhead__Envelope *envelope);
+int worker_config_update(struct worker *w, unsigned offset, const void *data, unsigned len);

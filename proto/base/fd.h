@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fd.h - file descriptors: ownership, type checks, small helpers. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include "base/compiler.h"
+
+/* Numbers every child finds open after exec; all else comes by message. */
+enum {
+    FD_STDIN = 0,   /* /dev/null */
+    FD_STDOUT = 1,  /* /dev/null */
+    FD_LOG = 2,     /* non-blocking write end of the log pipe; the broker relays it */
+    FD_CONTROL = 3, /* SOCK_SEQPACKET to the broker */
+    FD_CHILD_FIRST_FREE = 4,
+};
+
+enum fd_type {
+    FD_TYPE_OTHER = 0,
+    FD_TYPE_REGULAR,
+    FD_TYPE_BLOCK,
+    FD_TYPE_CHAR,
+    FD_TYPE_PIPE,
+    FD_TYPE_SEQPACKET,
+    FD_TYPE_STREAM,
+    FD_TYPE_EVENTFD,
+    FD_TYPE_IO_URING,
+    FD_TYPE_MEMFD, /* anonymous shmem or hugetlbfs file */
+    FD_TYPE_DIRECTORY,
+};
+
+void fd_closep(int *fd); /* closes *fd if >= 0 and sets it to -1; keeps errno */
+/* Returns *fd and sets it to -1: hands ownership over. */
+static inline int fd_take(int *fd)
+{
+    int taken = *fd;
+
+    *fd = -1;
+    return taken;
+}
+
+/* What the kernel says the descriptor is; only fstat(), getsockopt() and, for anonymous inodes,
+ * readlink() of /proc/self/fd are used, so call it before the sandbox is entered. */
+enum fd_type fd_type(int fd);
+/* 0, or -EBADF with an origin naming `what` when fd is not of this type. */
+int fd_expect(int fd, enum fd_type type, const char *what) must_check;
+
+int fd_set_nonblock(int fd) must_check;
+/* Reads an eventfd's counter, 0 when there is nothing. Tolerates a peer that toggles O_NONBLOCK
+ * on the shared description: never blocks (polls first when needed). */
+uint64_t fd_event_drain(int fd);
+/* Adds 1; a full counter means that the other side is already told. */
+void fd_event_signal(int fd);

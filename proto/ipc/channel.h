@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* channel.h - one end of a SOCK_SEQPACKET pair that carries Envelopes.
+ *
+ * Receiving: the datagram lands in the channel's own 64 KiB buffer, descriptors in a fixed array;
+ * it is unpacked into a bounded arena (arena.h) that lives in the channel, so a received message
+ * costs no heap. Descriptors the handler does not take are closed at the next receive.
+ * Truncated data or control data, unknown bodies and more than CHANNEL_MAX_FDS are -EBADMSG.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "base/compiler.h"
+#include "control.pb-c.h"
+
+enum { CHANNEL_MAX_BYTES = 65536, CHANNEL_MAX_FDS = 160 };
+enum { CHANNEL_EMPTY = 1, CHANNEL_CLOSED = 2 }; /* positive: caller must handle */
+
+struct channel;
+
+struct message {
+    const Bulkhead__Envelope *envelope; /* valid until the next channel_receive() */
+    int *fds;                           /* take one with fd_take(&msg.fds[i]) */
+    size_t n_fds;
+};
+
+/* arena_bytes: what one unpacked message may need; children use CHANNEL_ARENA_CHILD. The buffers
+ * are mapped on first use. The fd is owned by the channel. */
+enum { CHANNEL_ARENA_CHILD = 16384, CHANNEL_ARENA_BROKER = 131072 };
+int channel_new(struct channel **ret_channel, int fd, size_t arena_bytes) must_check;
+void channel_free(struct channel *channel);
+void channel_freep(struct channel **channel);
+int channel_fd(const struct channel *channel);
+
+/* block: wait for a message. 0, CHANNEL_EMPTY (not block), CHANNEL_CLOSED, or negative errno. */
+int channel_receive(struct channel *channel, bool block, struct message *ret_msg) must_check;
+/* Packs into the channel's buffer and sends; fds stay the caller's. Never raises SIGPIPE.
+ * -EAGAIN when the socket is full and !block, -EMSGSIZE, -EPIPE. */
+int channel_send(struct channel *channel, const Bulkhead__Envelope *envelope, const int *fds,
+                 size_t n_fds, bool block) must_check;
+/* The same framing for the command socket; used by the broker and its clients only. */
+int channel_receive_raw(struct channel *channel, bool block, const ProtobufCMessageDescriptor *type,
+                        ProtobufCMessage **ret_msg, int **ret_fds, size_t *ret_n_fds) must_check;
+int channel_send_raw(struct channel *channel, const ProtobufCMessage *msg, const int *fds,
+                     size_t n_fds, bool block) must_check;
+
+/* Statement form of an Envelope with one body: ENVELOPE(e, READY, ready, &ready_msg). */
+#define ENVELOPE(name, CASE, field, ptr)                                                          \
+    Bulkhead__Envelope name = BULKHEAD__ENVELOPE__INIT;                                           \
+    (name).body_case = BULKHEAD__ENVELOPE__BODY_##CASE;                                           \
+    (name).field = (ptr)

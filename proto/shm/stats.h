@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stats.h - one page that a worker writes and the broker (and `bulkhead top`) reads.
+ * All counters only grow; readers tolerate any content. */
+#pragma once
+
+#include <stdint.h>
+
+enum { STATS_MAGIC = 0x42485354, STATS_VERSION = 1, STATS_LATENCY_BUCKETS = 32, STATS_QUEUES = 16 };
+
+struct stats_page {
+    uint32_t magic;
+    uint32_t version;
+    uint64_t heartbeat;       /* grows at least every 250 ms while the loop turns */
+    uint64_t oldest_start_ns; /* CLOCK_MONOTONIC of the oldest request in flight, 0: none */
+    uint64_t inflight;
+    uint64_t read_ops, read_bytes, write_ops, write_bytes; /* blk; net, vsock: rx, tx */
+    uint64_t flush_ops, discard_ops;
+    uint64_t errors;          /* requests answered with an error */
+    uint64_t dropped;         /* frames or bytes dropped */
+    uint64_t guest_faults;    /* rings broken by the guest */
+    uint64_t kicks, interrupts, throttled;
+    uint64_t connections;     /* vsock */
+    uint64_t balloon_bytes;   /* balloon: given back at present */
+    uint64_t latency_ns[STATS_LATENCY_BUCKETS]; /* bucket i: < 2^i us */
+    uint64_t guest_stats[16]; /* balloon: the driver's own figures */
+};

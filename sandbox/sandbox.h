@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sandbox.h - the two halves of a process's sandbox.
+ *
+ * sandbox_spawn() is the parent's half: fork and exec into fresh namespaces, an own uid and gid,
+ * an own cgroup where the host delegates one, and exactly the descriptors it is told.
+ * sandbox_enter() is the child's half and one call with a fixed order: close_range, empty
+ * read-only root, capabilities and bounding set, no_new_privs, not dumpable, rlimits, landlock,
+ * seccomp last. Nothing outside sandbox/ calls libseccomp or libcap-ng.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "base/compiler.h"
+
+/* One per kind of thread; the table of each is sandbox/profiles/<name>.c, its BPF is compiled by
+ * libseccomp when Bulkhead is built (sandbox/gen), so that no child carries the compiler. */
+enum sandbox_profile_id {
+    SANDBOX_BROKER,
+    SANDBOX_LOADER,
+    SANDBOX_CORE_CONTROL,
+    SANDBOX_CORE_VCPU,
+    SANDBOX_BLK,
+    SANDBOX_RNG,
+    SANDBOX_CONSOLE,
+    SANDBOX_NET,
+    SANDBOX_VSOCK,
+    SANDBOX_BALLOON,
+    SANDBOX_PROFILE__MAX,
+};
+
+/* Layers, as bits; see invariant I7 for which are mandatory. */
+enum {
+    SANDBOX_LAYER_USERNS = 1 << 0,
+    SANDBOX_LAYER_UID = 1 << 1, /* a uid of its own, not only the caller's in a user namespace */
+    SANDBOX_LAYER_PIDNS = 1 << 2,
+    SANDBOX_LAYER_MNTNS = 1 << 3,
+    SANDBOX_LAYER_NETNS = 1 << 4,
+    SANDBOX_LAYER_IPCNS = 1 << 5,
+    SANDBOX_LAYER_UTSNS = 1 << 6,
+    SANDBOX_LAYER_CGROUPNS = 1 << 7,
+    SANDBOX_LAYER_CGROUP = 1 << 8,
+    SANDBOX_LAYER_ROOT = 1 << 9,
+    SANDBOX_LAYER_CAPS = 1 << 10,
+    SANDBOX_LAYER_NNP = 1 << 11,
+    SANDBOX_LAYER_UNDUMPABLE = 1 << 12,
+    SANDBOX_LAYER_RLIMITS = 1 << 13,
+    SANDBOX_LAYER_LANDLOCK = 1 << 14,
+    SANDBOX_LAYER_SECCOMP = 1 << 15,
+    SANDBOX_LAYER_MDWE = 1 << 16,
+};
+const char *sandbox_layer_name(unsigned layer);
+
+/* ---- the parent's half ---- */
+
+struct sandbox_spawn {
+    const char *program;  /* path; or NULL and program_fd */
+    int program_fd;
+    char *const *argv;
+    char *const *envp;    /* NULL: empty environment */
+    const int *fds;       /* fds[i] becomes descriptor i of the child; all others are closed */
+    unsigned n_fds;
+    uint32_t uid, gid;    /* host ids for the child; 0: keep the caller's (unprivileged start) */
+    int cgroup_fd;        /* directory fd of the child's cgroup, -1: none */
+    unsigned skip_layers; /* only with --insecure: namespaces not to make */
+    bool share_netns;     /* passt alone keeps the host's network namespace */
+};
+
+/* 0 with *ret_pid and *ret_pidfd (owned by the caller), or a negative errno with an origin.
+ * exec failure in the child is reported here, not by an exit status. *ret_missing: layers that
+ * could not be had. The child starts as uid 0 of its own user namespace. */
+int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
+                  unsigned *ret_missing) must_check;
+/* The pool of host uids: 0x70000000 | pid of the broker << 6 | slot; slot 0..63. */
+uint32_t sandbox_uid(pid_t broker_pid, unsigned slot);
+
+/* ---- the child's half ---- */
+
+struct sandbox_limits {
+    uint64_t max_files; /* RLIMIT_NOFILE: nothing above what is open */
+    uint64_t data_bytes; /* RLIMIT_DATA, 0: not set */
+};
+
+/* keep: descriptors that stay, all others are closed. Threads that run with another profile are
+ * created before this call and call sandbox_enter_thread() themselves.
+ * Returns 0, or a negative errno with an origin: the process must exit. *ret_missing names layers
+ * that the kernel lacks; a mandatory one is an error unless insecure. */
+int sandbox_enter(enum sandbox_profile_id profile, const int *keep, unsigned n_keep,
+                  const struct sandbox_limits *limits, bool insecure, unsigned *ret_missing) must_check;
+/* All of sandbox_enter() but seccomp, for a process whose threads have profiles of their own;
+ * then each thread, the main thread too, calls sandbox_enter_thread(). */
+int sandbox_enter_process(const int *keep, unsigned n_keep, const struct sandbox_limits *limits,
+                          bool insecure, unsigned *ret_missing) must_check;
+int sandbox_enter_thread(enum sandbox_profile_id profile) must_check;
+
+/* ---- what the build knows, for audit, doctor and tests ---- */
+
+struct sandbox_profile_info {
+    const char *name;           /* "blk" */
+    const void *filter;         /* struct sock_filter[] */
+    unsigned n_instructions;
+    unsigned n_syscalls;        /* distinct numbers the filter allows */
+    const int *syscalls;
+    const char *sha256;         /* of the instructions, hex */
+};
+/* Only in libsandbox-info (CLI, tests): children link their own profile alone. */
+const struct sandbox_profile_info *sandbox_profile_info(enum sandbox_profile_id profile);
