@@ -50,7 +50,34 @@ enum {
     SANDBOX_LAYER_SECCOMP = 1 << 15,
     SANDBOX_LAYER_MDWE = 1 << 16,
 };
-const char *sandbox_layer_name(unsigned layer);
+const char *sandbox_layer_name(unsigned layer); /* one bit -> "netns"; NULL: no such layer */
+/* What invariant I7 makes mandatory: without these nothing starts, unless --insecure. */
+#define SANDBOX_LAYERS_MANDATORY \
+    (SANDBOX_LAYER_USERNS | SANDBOX_LAYER_NETNS | SANDBOX_LAYER_ROOT | SANDBOX_LAYER_CAPS | \
+     SANDBOX_LAYER_NNP | SANDBOX_LAYER_SECCOMP)
+
+/* A compiled profile. Each one is its own static library bh_filter_<name>, so that a program
+ * carries only what it links and names: sandbox_enter(&sandbox_filter_blk, ...). */
+struct sock_filter;
+struct sandbox_filter {
+    enum sandbox_profile_id id;
+    const char *name;                 /* "blk" */
+    const struct sock_filter *filter; /* classic BPF */
+    unsigned n_instructions;
+    unsigned n_syscalls;              /* distinct numbers the filter allows */
+    const int *syscalls;              /* ascending */
+    const char *sha256;               /* of the instructions, hex */
+};
+extern const struct sandbox_filter sandbox_filter_broker;       /* bh_filter_broker */
+extern const struct sandbox_filter sandbox_filter_loader;       /* bh_filter_loader */
+extern const struct sandbox_filter sandbox_filter_core_control; /* bh_filter_core_control */
+extern const struct sandbox_filter sandbox_filter_core_vcpu;    /* bh_filter_core_vcpu */
+extern const struct sandbox_filter sandbox_filter_blk;          /* bh_filter_blk */
+extern const struct sandbox_filter sandbox_filter_rng;          /* bh_filter_rng */
+extern const struct sandbox_filter sandbox_filter_console;      /* bh_filter_console */
+extern const struct sandbox_filter sandbox_filter_net;          /* bh_filter_net */
+extern const struct sandbox_filter sandbox_filter_vsock;        /* bh_filter_vsock */
+extern const struct sandbox_filter sandbox_filter_balloon;      /* bh_filter_balloon */
 
 /* ---- the parent's half ---- */
 
@@ -86,23 +113,16 @@ struct sandbox_limits {
  * created before this call and call sandbox_enter_thread() themselves.
  * Returns 0, or a negative errno with an origin: the process must exit. *ret_missing names layers
  * that the kernel lacks; a mandatory one is an error unless insecure. */
-int sandbox_enter(enum sandbox_profile_id profile, const int *keep, unsigned n_keep,
+int sandbox_enter(const struct sandbox_filter *filter, const int *keep, unsigned n_keep,
                   const struct sandbox_limits *limits, bool insecure, unsigned *ret_missing) must_check;
 /* All of sandbox_enter() but seccomp, for a process whose threads have profiles of their own;
  * then each thread, the main thread too, calls sandbox_enter_thread(). */
 int sandbox_enter_process(const int *keep, unsigned n_keep, const struct sandbox_limits *limits,
                           bool insecure, unsigned *ret_missing) must_check;
-int sandbox_enter_thread(enum sandbox_profile_id profile) must_check;
+int sandbox_enter_thread(const struct sandbox_filter *filter) must_check;
 
 /* ---- what the build knows, for audit, doctor and tests ---- */
 
-struct sandbox_profile_info {
-    const char *name;           /* "blk" */
-    const void *filter;         /* struct sock_filter[] */
-    unsigned n_instructions;
-    unsigned n_syscalls;        /* distinct numbers the filter allows */
-    const int *syscalls;
-    const char *sha256;         /* of the instructions, hex */
-};
-/* Only in libsandbox-info (CLI, tests): children link their own profile alone. */
-const struct sandbox_profile_info *sandbox_profile_info(enum sandbox_profile_id profile);
+/* All profiles; only in bh_sandbox_info (CLI, tests): children link their own alone. NULL when
+ * there is no such profile. */
+const struct sandbox_filter *sandbox_profile_info(enum sandbox_profile_id profile);

@@ -25,7 +25,7 @@ struct worker;
 
 struct worker_ops {
     Bulkhead__Role role;
-    enum sandbox_profile_id profile;
+    const struct sandbox_filter *filter; /* &sandbox_filter_blk, from bh_filter_blk */
     bool needs_ram_fd; /* keep the RAM memfd open in steady state (balloon: punch holes) */
     /* fds: the device's own, after those of the skeleton; take what is kept with fd_take() and
      * name it with worker_keep_fd(). Fill *ret_announce (config bytes must outlive the call).
