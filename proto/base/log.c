@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* log.c - see log.h. */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/fd.h"
+
+enum { MAX_LINE = 512, GUEST_LINES = 10, GUEST_WINDOW_S = 10 };
+
+/* The log is the one thing every function may reach without being handed it. */
+static struct {
+    char name[24];
+    enum log_level min;
+} log_state = { .min = LOG_LEVEL_INFO };
+
+static _Thread_local struct {
+    time_t window_start;
+    unsigned lines, suppressed;
+} guest_limit;
+
+void log_init(const char *name, enum log_level min)
+{
+    snprintf(log_state.name, sizeof log_state.name, "%s", name);
+    log_state.min = min;
+}
+
+static void emit(enum log_level level, const char *fmt, va_list args)
+{
+    static const char *const marks[] = { "debug: ", "", "warning: ", "error: " };
+    char line[MAX_LINE];
+    ssize_t ignored;
+    int n, m;
+
+    n = snprintf(line, sizeof line, "%s%s%s", log_state.name, log_state.name[0] ? ": " : "",
+                 marks[level]);
+    m = vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, args);
+    if (m < 0)
+        return;
+    n = MIN(n + m, (int)sizeof line - 2);
+    line[n++] = '\n';
+    /* A full pipe drops the line: a log must never hold up a device. */
+    ignored = write(FD_LOG, line, (size_t)n);
+    (void)ignored;
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+    va_list args;
+
+    if (level < log_state.min)
+        return;
+    va_start(args, fmt);
+    emit(level, fmt, args);
+    va_end(args);
+}
+
+void log_guest(const char *fmt, ...)
+{
+    struct timespec now;
+    va_list args;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (guest_limit.window_start == 0 || now.tv_sec - guest_limit.window_start >= GUEST_WINDOW_S) {
+        if (guest_limit.suppressed > 0)
+            log_line(LOG_LEVEL_WARN, "guest: %u more lines in %d s not shown",
+                     guest_limit.suppressed, GUEST_WINDOW_S);
+        guest_limit.window_start = now.tv_sec;
+        guest_limit.lines = 0;
+        guest_limit.suppressed = 0;
+    }
+    if (guest_limit.lines >= GUEST_LINES) {
+        guest_limit.suppressed++;
+        return;
+    }
+    guest_limit.lines++;
+    va_start(args, fmt);
+    emit(LOG_LEVEL_WARN, fmt, args);
+    va_end(args);
+}

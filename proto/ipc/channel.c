@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* channel.c - see channel.h. The buffers are one anonymous mapping: pages of it that no message
+ * ever needs are never touched, so a channel costs a child a page or two. */
+#include "ipc/channel.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "ipc/arena.h"
+
+struct channel {
+    int fd;
+    uint8_t *bytes; /* CHANNEL_MAX_BYTES, then the arena */
+    size_t map_bytes;
+    struct arena arena;
+    int fds[CHANNEL_MAX_FDS];
+    size_t n_fds;
+};
+
+union control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int) * CHANNEL_MAX_FDS)];
+};
+
+int channel_new(struct channel **ret_channel, int fd, size_t arena_bytes)
+{
+    struct channel *channel = calloc(1, sizeof *channel);
+
+    if (!channel)
+        return err_origin(-ENOMEM, "channel");
+    channel->map_bytes = CHANNEL_MAX_BYTES + arena_bytes;
+    channel->bytes = mmap(NULL, channel->map_bytes, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (channel->bytes == MAP_FAILED) {
+        free(channel);
+        return err_origin(-ENOMEM, "channel buffers");
+    }
+    channel->fd = fd;
+    arena_init(&channel->arena, channel->bytes + CHANNEL_MAX_BYTES, arena_bytes);
+    *ret_channel = channel;
+    return 0;
+}
+
+static void close_untaken(struct channel *channel)
+{
+    for (size_t i = 0; i < channel->n_fds; i++)
+        fd_closep(&channel->fds[i]);
+    channel->n_fds = 0;
+}
+
+void channel_free(struct channel *channel)
+{
+    if (!channel)
+        return;
+    close_untaken(channel);
+    fd_closep(&channel->fd);
+    munmap(channel->bytes, channel->map_bytes);
+    free(channel);
+}
+
+void channel_freep(struct channel **channel)
+{
+    channel_free(*channel);
+    *channel = NULL;
+}
+
+int channel_fd(const struct channel *channel)
+{
+    return channel->fd;
+}
+
+/* Collects every descriptor of the datagram, whatever its shape, so that none leaks. */
+static int collect_fds(struct channel *channel, struct msghdr *msg)
+{
+    int r = 0;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        size_t n;
+
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
+            r = -EBADMSG;
+            continue;
+        }
+        n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd = -1;
+
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
+            if (channel->n_fds < CHANNEL_MAX_FDS)
+                channel->fds[channel->n_fds++] = fd;
+            else
+                fd_closep(&fd);
+        }
+    }
+    return r;
+}
+
+static int receive_bytes(struct channel *channel, bool block, size_t *ret_len)
+{
+    union control control;
+    struct iovec iov = { .iov_base = channel->bytes, .iov_len = CHANNEL_MAX_BYTES };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+                          .msg_controllen = sizeof control.bytes };
+    ssize_t n;
+
+    close_untaken(channel);
+    do
+        n = recvmsg(channel->fd, &msg, MSG_CMSG_CLOEXEC | (block ? 0 : MSG_DONTWAIT));
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return CHANNEL_EMPTY;
+    if (n < 0 && errno == ECONNRESET)
+        return CHANNEL_CLOSED;
+    if (n < 0)
+        return err_origin(-errno, "receiving a message");
+    if (collect_fds(channel, &msg) < 0 || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+        return err_origin(-EBADMSG, "message is truncated or has foreign control data");
+    if (n == 0)
+        return CHANNEL_CLOSED;
+    *ret_len = (size_t)n;
+    return 0;
+}
+
+int channel_receive_raw(struct channel *channel, bool block, const ProtobufCMessageDescriptor *type,
+                        ProtobufCMessage **ret_msg, int **ret_fds, size_t *ret_n_fds)
+{
+    ProtobufCMessage *msg;
+    size_t len = 0;
+    int r = receive_bytes(channel, block, &len);
+
+    if (r != 0)
+        return r < 0 ? err_trace(r) : r;
+    arena_reset(&channel->arena);
+    msg = protobuf_c_message_unpack(type, &channel->arena.allocator, len, channel->bytes);
+    if (!msg)
+        return err_origin(-EBADMSG, "message can't be decoded");
+    *ret_msg = msg;
+    *ret_fds = channel->fds;
+    *ret_n_fds = channel->n_fds;
+    return 0;
+}
+
+int channel_receive(struct channel *channel, bool block, struct message *ret_msg)
+{
+    ProtobufCMessage *msg = NULL;
+    const Bulkhead__Envelope *envelope;
+    size_t n_fds = 0;
+    int *fds = NULL;
+    int r = channel_receive_raw(channel, block, &bulkhead__envelope__descriptor, &msg, &fds, &n_fds);
+
+    if (r != 0)
+        return r < 0 ? err_trace(r) : r;
+    envelope = (const Bulkhead__Envelope *)msg;
+    if (envelope->body_case == BULKHEAD__ENVELOPE__BODY__NOT_SET)
+        return err_origin(-EBADMSG, "message of an unknown kind");
+    *ret_msg = (struct message){ .envelope = envelope, .fds = fds, .n_fds = n_fds };
+    return 0;
+}
+
+static int wait_writable(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+    return poll(&p, 1, -1) < 0 && errno != EINTR ? -errno : 0;
+}
+
+static int send_bytes(struct channel *channel, size_t len, const int *fds, size_t n_fds, bool block)
+{
+    union control control;
+    struct iovec iov = { .iov_base = channel->bytes, .iov_len = len };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    ssize_t n;
+
+    if (n_fds > 0) {
+        memset(&control, 0, sizeof control);
+        msg.msg_control = control.bytes;
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n_fds);
+    }
+    for (;;) {
+        n = sendmsg(channel->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n >= 0)
+            return 0;
+        if (errno == EINTR)
+            continue;
+        if ((errno != EAGAIN && errno != EWOULDBLOCK) || !block)
+            return err_origin(-errno, "sending a message");
+        if (wait_writable(channel->fd) < 0)
+            return err_origin(-errno, "waiting to send");
+    }
+}
+
+int channel_send_raw(struct channel *channel, const ProtobufCMessage *msg, const int *fds,
+                     size_t n_fds, bool block)
+{
+    size_t len = protobuf_c_message_get_packed_size(msg);
+
+    if (len > CHANNEL_MAX_BYTES || n_fds > CHANNEL_MAX_FDS)
+        return err_origin(-EMSGSIZE, "message of %zu bytes with %zu fds", len, n_fds);
+    protobuf_c_message_pack(msg, channel->bytes);
+    return send_bytes(channel, len, fds, n_fds, block);
+}
+
+int channel_send(struct channel *channel, const Bulkhead__Envelope *envelope, const int *fds,
+                 size_t n_fds, bool block)
+{
+    return channel_send_raw(channel, &envelope->base, fds, n_fds, block);
+}
