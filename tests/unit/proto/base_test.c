@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base_test.c - error records, descriptor types, the event loop. */
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/loop.h"
+
+static int inner(void)
+{
+    return err_origin(-ENOENT, "disk '%s'", "x.img");
+}
+
+static int outer(void)
+{
+    return err_trace(inner());
+}
+
+static void errors_carry_text_and_frames(void **state)
+{
+    (void)state;
+    assert_int_equal(outer(), -ENOENT);
+    assert_string_equal(err_text(), "disk 'x.img': No such file or directory");
+    assert_non_null(strstr(err_frames(), " < base_test.c:"));
+    err_clear();
+}
+
+static void long_error_text_is_cut(void **state)
+{
+    char big[1000];
+
+    (void)state;
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    assert_int_equal(err_origin(-EIO, "%s", big), -EIO);
+    assert_true(strlen(err_text()) < 256);
+    for (int i = 0; i < 100; i++)
+        err_trace(-EIO);
+    assert_true(strlen(err_frames()) < 256);
+}
+
+static void types_are_told_apart(void **state)
+{
+    int sv[2], st[2], pp[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, st), 0);
+    assert_int_equal(pipe2(pp, O_CLOEXEC), 0);
+    {
+        int memfd = memfd_create("t", MFD_CLOEXEC), event = eventfd(0, EFD_CLOEXEC);
+        int null = open("/dev/null", O_RDONLY | O_CLOEXEC), dir = open("/", O_RDONLY | O_CLOEXEC);
+        int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+        const struct {
+            int fd;
+            enum fd_type want;
+        } cases[] = {
+            { sv[0], FD_TYPE_SEQPACKET }, { st[0], FD_TYPE_STREAM }, { pp[0], FD_TYPE_PIPE },
+            { memfd, FD_TYPE_MEMFD },     { event, FD_TYPE_EVENTFD }, { null, FD_TYPE_CHAR },
+            { dir, FD_TYPE_DIRECTORY },   { file, FD_TYPE_REGULAR },  { 1000, FD_TYPE_OTHER },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+            assert_int_equal(fd_type(cases[i].fd), cases[i].want);
+        assert_int_equal(fd_expect(memfd, FD_TYPE_MEMFD, "x"), 0);
+        assert_int_equal(fd_expect(event, FD_TYPE_MEMFD, "x"), -EBADF);
+        close(memfd);
+        close(event);
+        close(null);
+        close(dir);
+        close(file);
+    }
+    for (int i = 0; i < 2; i++) {
+        close(sv[i]);
+        close(st[i]);
+        close(pp[i]);
+    }
+}
+
+static void eventfd_never_blocks(void **state)
+{
+    int fd = eventfd(0, EFD_CLOEXEC); /* blocking on purpose */
+
+    (void)state;
+    assert_int_equal(fd_event_drain(fd), 0);
+    fd_event_signal(fd);
+    fd_event_signal(fd);
+    assert_int_equal(fd_event_drain(fd), 2);
+    close(fd);
+}
+
+struct loop_fixture {
+    struct loop *loop;
+    struct loop_event *event, *timer;
+    int fd, reads, ticks, sleeps;
+};
+
+static void on_fd(int fd, unsigned what, void *arg)
+{
+    struct loop_fixture *f = arg;
+
+    assert_true(what & LOOP_READ);
+    fd_event_drain(fd);
+    f->reads++;
+    loop_event_free(f->event); /* its own event, from its own callback */
+}
+
+static void on_tick(int fd, unsigned what, void *arg)
+{
+    struct loop_fixture *f = arg;
+
+    (void)fd;
+    (void)what;
+    if (++f->ticks == 3)
+        loop_quit(f->loop, 42);
+}
+
+static void on_sleep(void *arg)
+{
+    ((struct loop_fixture *)arg)->sleeps++;
+}
+
+static void loop_runs_events_and_timers(void **state)
+{
+    struct loop_fixture f = { .fd = eventfd(1, EFD_CLOEXEC) };
+
+    (void)state;
+    assert_int_equal(loop_new(&f.loop), 0);
+    assert_int_equal(loop_add_fd(f.loop, f.fd, LOOP_READ, on_fd, &f, &f.event), 0);
+    assert_int_equal(loop_add_timer(f.loop, on_tick, &f, &f.timer), 0);
+    assert_int_equal(loop_timer_arm(f.timer, 5, true), 0);
+    loop_set_before_sleep(f.loop, on_sleep, &f);
+    assert_int_equal(loop_run(f.loop), 42);
+    assert_int_equal(f.reads, 1);
+    assert_int_equal(f.ticks, 3);
+    assert_true(f.sleeps >= 3);
+    loop_event_free(f.timer);
+    loop_free(f.loop);
+    close(f.fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(errors_carry_text_and_frames), cmocka_unit_test(long_error_text_is_cut),
+        cmocka_unit_test(types_are_told_apart),         cmocka_unit_test(eventfd_never_blocks),
+        cmocka_unit_test(loop_runs_events_and_timers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

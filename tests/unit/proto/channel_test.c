@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* channel_test.c - messages and descriptors over a real socket pair, hostile peers included. */
+#include "test.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "ipc/channel.h"
+
+struct pair {
+    struct channel *a, *b;
+};
+
+static int setup(void **state)
+{
+    struct pair *p = calloc(1, sizeof *p);
+    int sv[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv), 0);
+    assert_int_equal(channel_new(&p->a, sv[0], CHANNEL_ARENA_CHILD), 0);
+    assert_int_equal(channel_new(&p->b, sv[1], CHANNEL_ARENA_CHILD), 0);
+    *state = p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct pair *p = *state;
+
+    channel_free(p->a);
+    channel_free(p->b);
+    free(p);
+    return 0;
+}
+
+static int count_fds(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int n = 0;
+
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+static void message_and_fds_arrive(void **state)
+{
+    struct pair *p = *state;
+    Bulkhead__Reset reset = BULKHEAD__RESET__INIT;
+    int fds[2] = { open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/zero", O_RDONLY | O_CLOEXEC) };
+    int before = count_fds();
+    struct message msg;
+
+    ENVELOPE(e, RESET, reset, &reset);
+    reset.slot = 9;
+    assert_int_equal(channel_receive(p->b, false, &msg), CHANNEL_EMPTY);
+    assert_int_equal(channel_send(p->a, &e, fds, 2, true), 0);
+    assert_int_equal(channel_receive(p->b, true, &msg), 0);
+    assert_int_equal(msg.envelope->body_case, BULKHEAD__ENVELOPE__BODY_RESET);
+    assert_int_equal(msg.envelope->reset->slot, 9);
+    assert_int_equal(msg.n_fds, 2);
+    assert_true(fcntl(msg.fds[0], F_GETFD) & FD_CLOEXEC);
+    assert_int_equal(count_fds(), before + 2);
+    /* what the handler did not take is gone with the next receive */
+    assert_int_equal(channel_receive(p->b, false, &msg), CHANNEL_EMPTY);
+    assert_int_equal(count_fds(), before);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void garbage_is_refused(void **state)
+{
+    static const uint8_t garbage[] = { 0xff, 0xff, 0xff, 0xff, 0x01 };
+    struct pair *p = *state;
+    struct message msg;
+
+    assert_int_equal(send(channel_fd(p->a), garbage, sizeof garbage, 0), (int)sizeof garbage);
+    assert_int_equal(channel_receive(p->b, false, &msg), -EBADMSG);
+    /* a well-formed envelope without a body, as an unknown body looks to us */
+    assert_int_equal(send(channel_fd(p->a), "\x08\x01", 2, 0), 2);
+    assert_int_equal(channel_receive(p->b, false, &msg), -EBADMSG);
+}
+
+static void oversized_datagram_is_refused(void **state)
+{
+    struct pair *p = *state;
+    struct message msg;
+    char *big = calloc(1, CHANNEL_MAX_BYTES + 1);
+
+    assert_int_equal(send(channel_fd(p->a), big, CHANNEL_MAX_BYTES + 1, 0), CHANNEL_MAX_BYTES + 1);
+    assert_int_equal(channel_receive(p->b, false, &msg), -EBADMSG);
+    free(big);
+}
+
+/* Many tiny sub-messages unpack to far more than they weigh: the arena's bound must hold. */
+static void amplification_hits_the_arena(void **state)
+{
+    static Bulkhead__QueueState queue = BULKHEAD__QUEUE_STATE__INIT;
+    static Bulkhead__QueueState *queues[4000];
+    Bulkhead__Activate activate = BULKHEAD__ACTIVATE__INIT;
+    struct pair *p = *state;
+    struct message msg;
+
+    ENVELOPE(e, ACTIVATE, activate, &activate);
+    for (size_t i = 0; i < ARRAY_SIZE(queues); i++)
+        queues[i] = &queue;
+    activate.n_queues = ARRAY_SIZE(queues);
+    activate.queues = queues;
+    assert_int_equal(channel_send(p->a, &e, NULL, 0, true), 0);
+    assert_int_equal(channel_receive(p->b, false, &msg), -EBADMSG);
+}
+
+static void too_many_fds_leak_nothing(void **state)
+{
+    enum { N = 250 };
+    struct pair *p = *state;
+    char control[CMSG_SPACE(sizeof(int) * N)] __attribute__((aligned(8)));
+    struct iovec iov = { .iov_base = (char[]){ 8, 1 }, .iov_len = 2 };
+    struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+                          .msg_controllen = sizeof control };
+    struct cmsghdr *c = CMSG_FIRSTHDR(&hdr);
+    int before = count_fds();
+    struct message msg;
+
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int) * N);
+    for (int i = 0; i < N; i++)
+        memcpy(CMSG_DATA(c) + (size_t)i * sizeof(int), &(int){ 0 }, sizeof(int));
+    assert_int_equal(sendmsg(channel_fd(p->a), &hdr, 0), 2);
+    assert_int_equal(channel_receive(p->b, false, &msg), -EBADMSG);
+    assert_int_equal(channel_receive(p->b, false, &msg), CHANNEL_EMPTY);
+    assert_int_equal(count_fds(), before);
+}
+
+static void closed_and_full_are_told_apart(void **state)
+{
+    Bulkhead__Stop stop = BULKHEAD__STOP__INIT;
+    struct pair *p = *state;
+    struct message msg;
+    int r;
+
+    ENVELOPE(e, STOP, stop, &stop);
+    do
+        r = channel_send(p->a, &e, NULL, 0, false);
+    while (r == 0);
+    assert_int_equal(r, -EAGAIN);
+    channel_freep(&p->a);
+    do
+        r = channel_receive(p->b, false, &msg);
+    while (r == 0);
+    assert_int_equal(r, CHANNEL_CLOSED);
+    assert_int_equal(channel_send(p->b, &e, NULL, 0, false), -EPIPE); /* and no SIGPIPE */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(message_and_fds_arrive, setup, teardown),
+        cmocka_unit_test_setup_teardown(garbage_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(oversized_datagram_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(amplification_hits_the_arena, setup, teardown),
+        cmocka_unit_test_setup_teardown(too_many_fds_leak_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(closed_and_full_are_told_apart, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rules_test.c - the table of legal messages: what is allowed, that nothing else is, and that
+ * docs/protocol.md names every message. */
+#include "test.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/compiler.h"
+#include "client.pb-c.h"
+#include "ipc/rules.h"
+
+#define B(name) BULKHEAD__ENVELOPE__BODY_##name
+
+/* An envelope whose body is zeroed memory of the largest body's size: enough for the table. */
+static Bulkhead__Envelope blank(Bulkhead__Envelope__BodyCase body, void *storage)
+{
+    Bulkhead__Envelope e = BULKHEAD__ENVELOPE__INIT;
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field(&bulkhead__envelope__descriptor, (unsigned)body);
+
+    protobuf_c_message_init(field->descriptor, storage);
+    e.body_case = body;
+    e.hello = storage; /* all members of the union are pointers */
+    return e;
+}
+
+/* Counts the (role, state) pairs in which a child may send this message. */
+static unsigned allowed(enum rule_dir dir, Bulkhead__Envelope__BodyCase body, size_t n_fds)
+{
+    uint64_t storage[64];
+    Bulkhead__Envelope e = blank(body, storage);
+    unsigned n = 0;
+
+    for (int role = BULKHEAD__ROLE__ROLE_BROKER; role <= BULKHEAD__ROLE__ROLE_PASST; role++)
+        for (int state = 0; state < CHILD_STATE__MAX; state++)
+            n += rules_check(dir, (Bulkhead__Role)role, (enum child_state)state, &e, n_fds) != -EPROTO;
+    return n;
+}
+
+static void every_message_has_few_legal_places(void **state)
+{
+    unsigned total_from = 0, total_to = 0;
+
+    (void)state;
+    for (int body = B(HELLO); body <= B(LINK_STATE); body++) {
+        total_from += allowed(RULE_FROM_CHILD, (Bulkhead__Envelope__BodyCase)body, 0);
+        total_to += allowed(RULE_TO_CHILD, (Bulkhead__Envelope__BodyCase)body, 0);
+    }
+    /* 27 messages x 11 roles x 7 states each way; a rule that is loosened shows here */
+    assert_int_equal(total_from, 155);
+    assert_int_equal(total_to, 158);
+}
+
+static void a_child_can_not_speak_for_the_broker(void **state)
+{
+    static const Bulkhead__Envelope__BodyCase brokers[] = {
+        B(CONFIGURE), B(ATTACH_DEVICE), B(START), B(QUIESCE), B(UNQUIESCE), B(PAUSE_VCPUS),
+        B(RESUME_VCPUS), B(POWER_BUTTON), B(STOP), B(VSOCK_CONNECTED), B(SET_RATE_LIMIT),
+        B(BALLOON_TARGET), B(LINK_STATE),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(brokers); i++)
+        assert_int_equal(allowed(RULE_FROM_CHILD, brokers[i], 0), 0);
+}
+
+static void descriptors_come_only_where_the_table_says(void **state)
+{
+    (void)state;
+    for (int body = B(HELLO); body <= B(LINK_STATE); body++) {
+        unsigned n = allowed(RULE_FROM_CHILD, (Bulkhead__Envelope__BodyCase)body, 1);
+
+        assert_int_equal(n, body == B(READY) ? 1 : 0); /* blk's ring, once */
+        assert_int_equal(allowed(RULE_FROM_CHILD, (Bulkhead__Envelope__BodyCase)body, 2), 0);
+    }
+}
+
+static void wrong_contents_are_bad_messages(void **state)
+{
+    Bulkhead__QueueState queue = BULKHEAD__QUEUE_STATE__INIT;
+    Bulkhead__QueueState *queues[] = { &queue };
+    Bulkhead__Activate activate = BULKHEAD__ACTIVATE__INIT;
+    Bulkhead__Envelope e = BULKHEAD__ENVELOPE__INIT;
+
+    (void)state;
+    e.body_case = B(ACTIVATE);
+    e.activate = &activate;
+    activate.n_queues = 1;
+    activate.queues = queues;
+    queue.size = 256;
+    assert_int_equal(rules_check(RULE_FROM_CHILD, BULKHEAD__ROLE__ROLE_CORE, CHILD_RUNNING, &e, 0), 0);
+    queue.size = 255;
+    assert_int_equal(rules_check(RULE_FROM_CHILD, BULKHEAD__ROLE__ROLE_CORE, CHILD_RUNNING, &e, 0),
+                     -EBADMSG);
+    queue.size = 256;
+    queue.index = RULE_MAX_QUEUES;
+    assert_int_equal(rules_check(RULE_FROM_CHILD, BULKHEAD__ROLE__ROLE_CORE, CHILD_RUNNING, &e, 0),
+                     -EBADMSG);
+    queue.index = 0;
+    activate.slot = 32;
+    assert_int_equal(rules_check(RULE_FROM_CHILD, BULKHEAD__ROLE__ROLE_CORE, CHILD_RUNNING, &e, 0),
+                     -EBADMSG);
+}
+
+static void states_follow_a_life(void **state)
+{
+    uint64_t storage[64];
+    Bulkhead__Envelope e;
+    enum child_state s = CHILD_STARTED;
+
+    (void)state;
+    e = blank(B(HELLO), storage);
+    s = rules_next(RULE_FROM_CHILD, BULKHEAD__ROLE__ROLE_BLK, s, &e);
+    assert_int_equal(s, CHILD_GREETED);
+    e = blank(B(CONFIGURE), storage);
+    s = rules_next(RULE_TO_CHILD, BULKHEAD__ROLE__ROLE_BLK, s, &e);
+    assert_int_equal(s, CHILD_CONFIGURED);
+    e = blank(B(READY), storage);
+    s = rules_next(RULE_FROM_CHILD, BULKHEAD__ROLE__ROLE_BLK, s, &e);
+    assert_int_equal(s, CHILD_READY);
+    e = blank(B(ACTIVATE), storage);
+    s = rules_next(RULE_TO_CHILD, BULKHEAD__ROLE__ROLE_BLK, s, &e);
+    assert_int_equal(s, CHILD_RUNNING);
+    e = blank(B(RESET_DONE), storage);
+    s = rules_next(RULE_FROM_CHILD, BULKHEAD__ROLE__ROLE_BLK, s, &e);
+    assert_int_equal(s, CHILD_READY);
+}
+
+static char *slurp(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    char *text = calloc(1, 1 << 20);
+
+    if (!f)
+        fail_msg("%s is missing", path);
+    assert_true(fread(text, 1, (1 << 20) - 1, f) > 0);
+    fclose(f);
+    return text;
+}
+
+static void check_documented(const char *text, const ProtobufCMessageDescriptor *envelope)
+{
+    for (unsigned i = 0; i < envelope->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &envelope->fields[i];
+        char row[80];
+
+        if (field->type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        snprintf(row, sizeof row, "| `%s` |",
+                 ((const ProtobufCMessageDescriptor *)field->descriptor)->short_name);
+        if (!strstr(text, row))
+            fail_msg("docs/protocol.md has no row for %s", row);
+    }
+}
+
+static void every_message_is_documented(void **state)
+{
+    char *text = slurp(PROTOCOL_MD);
+
+    (void)state;
+    check_documented(text, &bulkhead__envelope__descriptor);
+    check_documented(text, &bulkhead__client_envelope__descriptor);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_message_has_few_legal_places),
+        cmocka_unit_test(a_child_can_not_speak_for_the_broker),
+        cmocka_unit_test(descriptors_come_only_where_the_table_says),
+        cmocka_unit_test(wrong_contents_are_bad_messages),
+        cmocka_unit_test(states_follow_a_life),
+        cmocka_unit_test(every_message_is_documented),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
