@@ -56,6 +56,8 @@ unsigned worker_num_queues(const struct worker *w);
 struct stats_page *worker_stats(struct worker *w);
 int worker_ram_fd(const struct worker *w);          /* only with needs_ram_fd, else -1 */
 void worker_keep_fd(struct worker *w, int fd);      /* stays open in the sandbox */
+/* In setup: how many descriptors may come later (accept, VsockConnected): RLIMIT_NOFILE's room. */
+void worker_reserve_fds(struct worker *w, unsigned n);
 void worker_set_ring(struct worker *w, int ring_fd, unsigned entries); /* duplicate goes with Ready */
 bool worker_running(const struct worker *w);        /* activated, not draining */
 void worker_needs_reset(struct worker *w, unsigned q, const char *why); /* the guest broke it */
