@@ -99,15 +99,15 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     event->fn((int)fd, w, event->arg);
 }
 
-static int event_new_common(struct loop *loop, int fd, short flags, loop_fn fn, void *arg,
-                            struct loop_event **ret_event)
+static int event_new_common(struct loop *loop, int fd, short flags, event_callback_fn callback,
+                            loop_fn fn, void *arg, struct loop_event **ret_event)
 {
     struct loop_event *event = calloc(1, sizeof *event);
 
     if (!event)
         return err_origin(-ENOMEM, "event");
     *event = (struct loop_event){ .loop = loop, .fn = fn, .arg = arg, .fd = fd };
-    event->event = event_new(loop->base, fd, flags, on_event, event);
+    event->event = event_new(loop->base, fd, flags, callback, event);
     if (!event->event) {
         free(event);
         return err_origin(-ENOMEM, "event");
@@ -129,8 +129,8 @@ int loop_add_fd(struct loop *loop, int fd, unsigned what, loop_fn fn, void *arg,
         flags |= EV_WRITE;
     if (what & LOOP_HANGUP)
         flags |= EV_CLOSED;
-    r = event_new_common(loop, fd, flags, fn, arg, &event);
-    if (r < 0)
+    r = event_new_common(loop, fd, flags, on_event, fn, arg, &event);
+    if (r != 0)
         return err_trace(r);
     if (event_add(event->event, NULL) < 0) {
         r = errno ? -errno : -EINVAL;
@@ -152,13 +152,7 @@ int loop_event_resume(struct loop_event *event)
     return event_add(event->event, NULL) < 0 ? -EIO : 0;
 }
 
-int loop_add_timer(struct loop *loop, loop_fn fn, void *arg, struct loop_event **ret_event)
-{
-    /* EV_PERSIST repeats; a one-shot timer is disarmed by its callback wrapper below. */
-    return event_new_common(loop, -1, EV_PERSIST, fn, arg, ret_event);
-}
-
-static void on_oneshot(evutil_socket_t fd, short what, void *arg)
+static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct loop_event *event = arg;
 
@@ -171,6 +165,11 @@ static void on_oneshot(evutil_socket_t fd, short what, void *arg)
     event->fn(-1, 0, event->arg);
 }
 
+int loop_add_timer(struct loop *loop, loop_fn fn, void *arg, struct loop_event **ret_event)
+{
+    return event_new_common(loop, -1, EV_PERSIST, on_timer, fn, arg, ret_event);
+}
+
 int loop_timer_arm(struct loop_event *event, uint64_t after_ms, bool repeat)
 {
     struct timeval tv = { .tv_sec = (time_t)(after_ms / 1000),
@@ -178,7 +177,6 @@ int loop_timer_arm(struct loop_event *event, uint64_t after_ms, bool repeat)
 
     event_del(event->event);
     event->repeat = repeat;
-    event_assign(event->event, event->loop->base, -1, EV_PERSIST, on_oneshot, event);
     return event_add(event->event, &tv) < 0 ? -ENOMEM : 0;
 }
 

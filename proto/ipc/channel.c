@@ -154,7 +154,7 @@ int channel_receive(struct channel *channel, bool block, struct message *ret_msg
     int *fds = NULL;
     int r = channel_receive_raw(channel, block, &bulkhead__envelope__descriptor, &msg, &fds, &n_fds);
 
-    if (r != 0)
+    if (r != 0 || !msg)
         return r < 0 ? err_trace(r) : r;
     envelope = (const Bulkhead__Envelope *)msg;
     if (envelope->body_case == BULKHEAD__ENVELOPE__BODY__NOT_SET)

@@ -19,7 +19,7 @@ static int map_guarded(int fd, uint64_t offset, uint64_t len, uint8_t **ret_host
 
     if (area == MAP_FAILED)
         return err_origin(-errno, "reserving address space for guest RAM");
-    host = (uint8_t *)align_up((uintptr_t)area + guard, guard);
+    host = area + (align_up((uintptr_t)area + guard, guard) - (uintptr_t)area);
     if (mmap(host, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) ==
         MAP_FAILED) {
         int r = -errno;
