@@ -130,7 +130,7 @@ int loop_add_fd(struct loop *loop, int fd, unsigned what, loop_fn fn, void *arg,
     if (what & LOOP_HANGUP)
         flags |= EV_CLOSED;
     r = event_new_common(loop, fd, flags, on_event, fn, arg, &event);
-    if (r != 0)
+    if (r != 0 || !event)
         return err_trace(r);
     if (event_add(event->event, NULL) < 0) {
         r = errno ? -errno : -EINVAL;
