@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# Boot, processors, memory, the ways a guest ends.
+
+case_bzimage_hello()
+{
+    guest "$T/log" bh.test=hello --cpus boot=1 --memory size=256M
+    expect_status 0 $? "$T/log"
+    expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
+    expect "$T/log" '^cpus: 1'
+}
+
+case_vmlinux_pvh_hello()
+{
+    GUEST_KERNEL=$VMLINUX guest "$T/log" bh.test=hello --cpus boot=1 --memory size=512M
+    expect_status 0 $? "$T/log"
+    expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
+}
+
+case_smp_2()
+{
+    guest "$T/log" bh.test=smp,2 --cpus boot=2 --memory size=256M
+    expect_status 0 $? "$T/log"
+    expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
+}
+
+case_smp_4()
+{
+    guest "$T/log" bh.test=smp,4 --cpus boot=4 --memory size=256M
+    expect_status 0 $? "$T/log"
+    expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
+}
+
+# RAM on both sides of the 32-bit hole.
+case_memory_above_4g()
+{
+    local cmd
+    cmd=$(echo "grep -i 'System RAM' /proc/iomem; awk '/MemTotal/ { exit \$2 < 3900000 }' /proc/meminfo" | base64 -w0)
+    guest "$T/log" "bh.cmd=$cmd" --cpus boot=1 --memory size=4G
+    expect_status 0 $? "$T/log"
+    expect "$T/log" '^100000000-.*System RAM'
+    expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
+}
+
+case_reboot_is_told()
+{
+    guest "$T/log" "bh.test=hello bh.end=reboot" --no-reboot --memory size=256M
+    expect_status 4 $? "$T/log"
+}
+
+case_reboot_boots_again()
+{
+    local cmd
+    cmd=$(echo 'case "$(dd if=/dev/vda bs=7 count=1 2>/dev/null)" in second*) echo SECOND; poweroff -f;; *) printf second. | dd of=/dev/vda conv=fsync 2>/dev/null; reboot -f;; esac' | base64 -w0)
+    truncate -s 1M "$T/disk"
+    guest "$T/log" "bh.cmd=$cmd" --memory size=256M --disk "path=$T/disk"
+    expect_status 0 $? "$T/log"
+    expect "$T/log" '^SECOND'
+}
+
+case_triple_fault_is_a_crash()
+{
+    guest "$T/log" "bh.test=hello bh.end=triple" --memory size=256M
+    expect_status 3 $? "$T/log"
+}
+
+case_twenty_boots_in_a_row()
+{
+    local i
+    for ((i = 1; i <= ${BOOTS:-20}; i++)); do
+        guest "$T/log$i" bh.cmd="$(echo true | base64 -w0)" --cpus boot=1 --memory size=128M
+        expect_status 0 $? "$T/log$i"
+        expect "$T/log$i" 'BULKHEAD-GUEST-EXIT status=0'
+    done
+}

@@ -1,0 +1,125 @@
+# shellcheck shell=bash
+# What the host's side shows and does: ps, audit, the power button, an ordinary user, the ends.
+
+running_guest() # FLAGS...: a guest that stays up; waits until its init has run
+{
+    local cmd
+    cmd=$(echo 'while :; do sleep 1; done' | base64 -w0)
+    truncate -s 16M "$T/disk"
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --cpus boot=2 --memory size=256M --disk "path=$T/disk" "$@"
+    await "$T/log" BULKHEAD-GUEST-INIT
+}
+
+case_ps_shows_each_process()
+{
+    running_guest
+    "$BIN/bulkhead" ps vm >"$T/ps" || die "ps failed"
+    for what in broker core disk0 rng serial; do expect "$T/ps" "$what"; done
+    expect_not "$T/ps" loader
+    [ "$(pid_of vm core)" -gt 1 ] || die "no pid of the core"
+    tr '\0' ' ' <"/proc/$(pid_of vm core)/task/$(pid_of vm core)/comm" >/dev/null
+    grep -hx 'vcpu[01]' "/proc/$(pid_of vm core)/task/"*/comm | sort >"$T/vcpus"
+    [ "$(wc -l <"$T/vcpus")" = 2 ] || die "vCPU threads are not named vcpu0 and vcpu1"
+    "$BIN/bulkhead" stop vm || die "stop failed"
+    wait "$GUEST_PID"
+    expect_status 5 $? "$T/log"
+}
+
+case_audit_finds_no_drift()
+{
+    running_guest
+    "$BIN/bulkhead" audit vm >"$T/audit" || { show "$T/audit"; die "audit found drift"; }
+    "$BIN/bulkhead" stop vm
+    wait "$GUEST_PID"
+    expect_status 5 $? "$T/log"
+}
+
+case_power_button_shuts_down()
+{
+    local cmd
+    # the ACPI button arrives as an input event; the guest's own tools decide what to do with it
+    cmd=$(echo 'modprobe button evdev; for i in 1 2 3 4 5; do [ -e /dev/input/event0 ] && break; sleep 1; done; echo READY; head -c 24 /dev/input/event0 >/dev/null && echo PRESSED' | base64 -w0)
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M
+    await "$T/log" '^READY'
+    "$BIN/bulkhead" power-button vm || die "power-button failed"
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+    expect "$T/log" '^PRESSED'
+}
+
+case_pause_and_resume()
+{
+    local cmd
+    cmd=$(echo 'i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo tick $i; sleep 0.2; done' | base64 -w0)
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M
+    await "$T/log" '^tick 5'
+    "$BIN/bulkhead" pause vm || die "pause failed"
+    sleep 1
+    local before after
+    before=$(wc -c <"$T/log"); sleep 3; after=$(wc -c <"$T/log")
+    [ "$before" = "$after" ] || die "a paused guest printed"
+    "$BIN/bulkhead" resume vm || die "resume failed"
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+    expect "$T/log" '^tick 60'
+}
+
+# An ordinary user with access to /dev/kvm.
+case_ordinary_user()
+{
+    mkdir -p "$T/run" && chmod 777 "$T" "$T/run"
+    truncate -s 8M "$T/disk" && chown 65534:65534 "$T/disk" "$T/run"
+    timeout --kill-after=10 240 setpriv --reuid 65534 --regid 65534 --clear-groups \
+        env BULKHEAD_RUNDIR="$T/run" HOME=/ "$BIN/bulkhead" run --name user --kernel "$KERNEL" \
+        --initramfs "$INITRAMFS" --cmdline "$QUIET bh.test=hello" --memory size=256M \
+        --disk "path=$T/disk" --serial "file=$T/log" </dev/null >"$T/log.out" 2>"$T/log.err"
+    expect_status 0 $? "$T/log"
+    expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
+}
+
+# The core's death ends the VM at once and leaves no orphan.
+case_core_death_ends_the_vm()
+{
+    running_guest
+    local pids core begin end pid alive
+    core=$(pid_of vm core)
+    pids=$(pgrep -f "$BIN/bulkhead-dev|bulkhead-dev" || true)
+    [ -n "$pids" ] || die "no workers found"
+    begin=${EPOCHREALTIME/./}
+    kill -KILL "$core"
+    while :; do
+        alive=''
+        for pid in $pids; do grep -qs '^State:.[^Z]' "/proc/$pid/status" && alive=1; done
+        [ -z "$alive" ] && break
+        end=${EPOCHREALTIME/./}
+        [ $((end - begin)) -lt 20000000 ] || die "workers outlive the core"
+    done
+    end=${EPOCHREALTIME/./}
+    note "workers were gone $(((end - begin) / 1000)) ms after the core"
+    wait "$GUEST_PID"
+    expect_status 1 $? "$T/log"
+    expect "$T/log.err" core
+}
+
+# The broker's death leaves the guest running; then the core's death still ends everything.
+case_broker_death_leaves_the_guest_running()
+{
+    local cmd before
+    cmd=$(echo 'while :; do dd if=/dev/zero of=/dev/vda bs=64k count=4 conv=fsync 2>/dev/null && echo wrote; sleep 0.3; done' | base64 -w0)
+    truncate -s 16M "$T/disk"
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M --disk "path=$T/disk"
+    await "$T/log" '^wrote'
+    local core broker
+    core=$(pid_of vm core) broker=$(pid_of vm broker)
+    kill -KILL "$broker"
+    wait "$GUEST_PID" || true
+    GUEST_PID=''
+    sleep 1
+    before=$(grep -c '^wrote' "$T/log")
+    for _ in $(seq 100); do [ "$(grep -c '^wrote' "$T/log")" -gt $((before + 3)) ] && break; sleep 0.2; done
+    [ "$(grep -c '^wrote' "$T/log")" -gt $((before + 3)) ] || die "the guest stopped writing when the broker died"
+    kill -KILL "$core"
+    for _ in $(seq 100); do pgrep bulkhead >/dev/null || break; sleep 0.1; done
+    rm -rf "${BULKHEAD_RUNDIR:?}"/vm # nobody is left who could
+    ! pgrep -a bulkhead || die "orphans"
+}

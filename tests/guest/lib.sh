@@ -1,0 +1,81 @@
+# shellcheck shell=bash
+# lib.sh - what the guest tests share. A case is a function case_NAME in tests/guest/cases/*.sh; it
+# runs in a subshell with a folder of its own ($T) and a run directory of its own, and fails by a
+# non-zero status. Whatever it left running is an error of its own.
+
+BIN=${BULKHEAD_BIN:-$ROOT/build/release/bin}
+GUEST=${BULKHEAD_GUEST:-$ROOT/build/guest}
+KERNEL=$GUEST/vmlinuz
+VMLINUX=$GUEST/vmlinux
+INITRAMFS=$GUEST/initramfs.cpio
+QUIET="console=ttyS0 quiet panic=-1"
+
+die() { echo "  $*" >&2; exit 1; }
+note() { echo "  $*" >&2; }
+
+# guest LOG CMDLINE [FLAG]... : runs a guest to its end, serial output in LOG; status of `bulkhead run`.
+guest()
+{
+    local log=$1 cmdline=$2
+    shift 2
+    timeout --kill-after=10 "${GUEST_TIMEOUT:-240}" "$BIN/bulkhead" run --name "${NAME:-t$BASHPID}" \
+        --kernel "${GUEST_KERNEL:-$KERNEL}" --initramfs "$INITRAMFS" --cmdline "$QUIET $cmdline" \
+        --serial "file=$log" "$@" </dev/null >"$log.out" 2>"$log.err"
+}
+
+# guest_start LOG CMDLINE [FLAG]...: the same in the background; $GUEST_PID.
+guest_start()
+{
+    local log=$1
+    guest "$@" &
+    GUEST_PID=$!
+    : >"$log" 2>/dev/null || true
+}
+
+show() { local f; for f in "$@"; do [ -s "$f" ] && { echo "  --- ${f##*/}"; tail -n "${SHOW:-15}" "$f" | tr -d '\r' | sed 's/^/  | /'; } >&2; done; return 0; }
+
+# expect_status WANT GOT LOG
+expect_status() { [ "$1" = "$2" ] || { show "$3" "$3.err"; die "exit status $2, not $1"; }; }
+# expect LOG REGEX: the log has a line like that.
+expect() { grep -qE -- "$2" "$1" || { show "$1" "$1.err"; die "no '$2' in ${1##*/}"; }; }
+expect_not() { ! grep -E -- "$2" "$1" >&2 || die "unwanted '$2' in ${1##*/}"; }
+
+# await FILE REGEX [SECONDS]: waits until the file has such a line.
+await()
+{
+    local i limit=${3:-120}
+    for ((i = 0; i < limit * 5; i++)); do
+        grep -qE -- "$2" "$1" 2>/dev/null && return 0
+        [ -z "${GUEST_PID:-}" ] || kill -0 "$GUEST_PID" 2>/dev/null || break
+        sleep 0.2
+    done
+    grep -qE -- "$2" "$1" 2>/dev/null && return 0
+    show "$1" "$1.err"
+    die "waited for '$2' in ${1##*/}"
+}
+
+# pid_of VM PROCESS: from `bulkhead ps --json`.
+pid_of()
+{
+    "$BIN/bulkhead" ps "$1" --json | tr '{' '\n' | sed -n "s/.*\"name\": *\"$2\".*\"pid\": *\([0-9]*\).*/\1/p" | head -1
+}
+
+# Nothing may be left: processes of ours, files in the run directory, mounts.
+leftovers()
+{
+    local left=''
+    left+=$(pgrep -a '^bulkhead' | grep -F "$BIN" || true)
+    left+=$(find "$BULKHEAD_RUNDIR" -mindepth 1 2>/dev/null || true)
+    [ -z "$left" ] || { echo "  left behind: $left" >&2; return 1; }
+}
+
+# settled: leftovers() once the fleet had a moment to be reaped.
+settled()
+{
+    local i
+    for ((i = 0; i < 50; i++)); do
+        leftovers 2>/dev/null && return 0
+        sleep 0.1
+    done
+    leftovers
+}
