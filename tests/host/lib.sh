@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # lib.sh - what the scripts of the emulated host and the guest image share. Sourced, never run.
 
