@@ -5,6 +5,7 @@
 #include <errno.h>
 #include "base/compiler.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "ipc/channel.h"
 #include "shm/layout.h"
 
@@ -49,8 +50,7 @@ struct rule {
 static const struct rule rules[] = {
     { RULE_FROM_CHILD, B(HELLO), R_ALL, S_STARTED, 0, 0, CHILD_GREETED },
     { RULE_TO_CHILD, B(CONFIGURE), R_ALL, S_GREETED, 1, CHANNEL_MAX_FDS, CHILD_CONFIGURED },
-    { RULE_FROM_CHILD, B(READY), R_BLK, S_CONFIGURED, 0, 1, CHILD_READY },
-    { RULE_FROM_CHILD, B(READY), R_ALL & ~R_BLK, S_CONFIGURED, 0, 0, CHILD_READY },
+    { RULE_FROM_CHILD, B(READY), R_ALL, S_CONFIGURED, 0, 0, CHILD_READY },
     { RULE_FROM_CHILD, B(FAILED), R_ALL, S_BEFORE_END, 0, 0, CHILD_ENDED },
     { RULE_TO_CHILD, B(STOP), R_ALL, S_BEFORE_END, 0, 0, CHILD_ENDED },
 
@@ -107,15 +107,15 @@ static int check_announce(const Bulkhead__Announce *a)
     return 0;
 }
 
-static int check_ready(Bulkhead__Role role, const Bulkhead__Ready *ready, size_t n_fds)
+static int check_ready(Bulkhead__Role role, const Bulkhead__Ready *ready)
 {
     bool worker = BIT(role) & R_WORKERS;
 
     /* Only the console has a form, the serial port's, without a virtio device. */
     if (role != BULKHEAD__ROLE__ROLE_CONSOLE && worker != (ready->announce != NULL))
         return err_origin(-EBADMSG, "ready with the wrong announce");
-    if ((ready->ring_entries != 0) != (n_fds == 1))
-        return err_origin(-EBADMSG, "ready with %zu fds", n_fds);
+    if (ready->ring_entries != 0 && (!worker || ready->ring_fd < FD_CHILD_FIRST_FREE))
+        return err_origin(-EBADMSG, "ready with ring %u", ready->ring_fd);
     return check_announce(ready->announce);
 }
 
@@ -177,7 +177,7 @@ static int check_content(Bulkhead__Role role, const Bulkhead__Envelope *e, size_
                    ? 0
                    : err_origin(-EBADMSG, "configure: too many queues");
     case B(READY):
-        return check_ready(role, e->ready, n_fds);
+        return check_ready(role, e->ready);
     case B(ATTACH_DEVICE):
         return check_attach(e->attach_device, n_fds);
     case B(START):

@@ -70,9 +70,7 @@ static void descriptors_come_only_where_the_table_says(void **state)
 {
     (void)state;
     for (int body = B(HELLO); body <= B(LINK_STATE); body++) {
-        unsigned n = allowed(RULE_FROM_CHILD, (Bulkhead__Envelope__BodyCase)body, 1);
-
-        assert_int_equal(n, body == B(READY) ? 1 : 0); /* blk's ring, once */
+        assert_int_equal(allowed(RULE_FROM_CHILD, (Bulkhead__Envelope__BodyCase)body, 1), 0);
         assert_int_equal(allowed(RULE_FROM_CHILD, (Bulkhead__Envelope__BodyCase)body, 2), 0);
     }
 }
