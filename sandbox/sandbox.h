@@ -105,21 +105,30 @@ uint32_t sandbox_uid(pid_t broker_pid, unsigned slot);
 /* ---- the child's half ---- */
 
 struct sandbox_limits {
-    uint64_t max_files; /* RLIMIT_NOFILE: nothing above what is open */
+    uint64_t max_files;  /* RLIMIT_NOFILE: one above the highest descriptor ever open; 0: of keep */
     uint64_t data_bytes; /* RLIMIT_DATA, 0: not set */
 };
 
-/* keep: descriptors that stay, all others are closed. Threads that run with another profile are
- * created before this call and call sandbox_enter_thread() themselves.
+/* keep: descriptors that stay, all others are closed. For a process with one thread.
  * Returns 0, or a negative errno with an origin: the process must exit. *ret_missing names layers
  * that the kernel lacks; a mandatory one is an error unless insecure. */
 int sandbox_enter(const struct sandbox_filter *filter, const int *keep, unsigned n_keep,
                   const struct sandbox_limits *limits, bool insecure, unsigned *ret_missing) must_check;
-/* All of sandbox_enter() but seccomp, for a process whose threads have profiles of their own;
- * then each thread, the main thread too, calls sandbox_enter_thread(). */
+
+/* The same for a process whose threads have filters of their own. The kernel keeps capabilities,
+ * no_new_privs and landlock per thread, so the order is: sandbox_enter_process() in the only
+ * thread (all but seccomp), then the threads are made, then each calls sandbox_enter_thread()
+ * before it reads a guest's byte, the main thread last. A thread that was made before is refused
+ * with -EPERM. */
 int sandbox_enter_process(const int *keep, unsigned n_keep, const struct sandbox_limits *limits,
                           bool insecure, unsigned *ret_missing) must_check;
 int sandbox_enter_thread(const struct sandbox_filter *filter) must_check;
+
+/* For the broker, which stays in the host's namespaces to open what its VMs name: keeps only the
+ * capabilities of keep_caps (bits 1 << CAP_*) that it has, then no_new_privs, not dumpable, no core file,
+ * no executable memory, seccomp. It closes nothing. */
+int sandbox_enter_broker(const struct sandbox_filter *filter, uint64_t keep_caps, bool insecure,
+                         unsigned *ret_missing) must_check;
 
 /* ---- what the build knows, for audit, doctor and tests ---- */
 

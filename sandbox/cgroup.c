@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cgroup.c - see cgroup.h. */
+#include "cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+
+static void file_closep(FILE **f)
+{
+    if (*f)
+        fclose(*f);
+}
+
+static void free_linep(char **line)
+{
+    free(*line);
+}
+
+/* The rest of the first line of `path` that starts with `prefix`, without its newline. */
+static int find_line(const char *path, const char *prefix, char *ret_rest, size_t size)
+{
+    cleanup_(file_closep) FILE *f = fopen(path, "re");
+    cleanup_(free_linep) char *line = NULL;
+    size_t len = 0;
+
+    if (!f)
+        return SANDBOX_CGROUP_E_NONE;
+    while (getline(&line, &len, f) > 0) {
+        if (strncmp(line, prefix, strlen(prefix)) != 0)
+            continue;
+        line[strcspn(line, "\n")] = '\0';
+        if (snprintf(ret_rest, size, "%s", line + strlen(prefix)) >= (int)size)
+            return SANDBOX_CGROUP_E_NONE;
+        return 0;
+    }
+    return SANDBOX_CGROUP_E_NONE;
+}
+
+/* Where cgroup2 is mounted: the fifth field of the line of mountinfo with that type. Paths with
+ * escaped spaces are not looked for: no distribution mounts cgroups there. */
+static int find_mount(char *ret_path, size_t size)
+{
+    cleanup_(file_closep) FILE *f = fopen("/proc/self/mountinfo", "re");
+    cleanup_(free_linep) char *line = NULL;
+    size_t len = 0;
+
+    if (!f)
+        return SANDBOX_CGROUP_E_NONE;
+    while (getline(&line, &len, f) > 0) {
+        char *save = NULL, *field;
+        int i;
+
+        if (!strstr(line, " - cgroup2 "))
+            continue;
+        field = strtok_r(line, " ", &save);
+        for (i = 1; i < 5 && field; i++)
+            field = strtok_r(NULL, " ", &save);
+        if (field && snprintf(ret_path, size, "%s", field) < (int)size)
+            return 0;
+    }
+    return SANDBOX_CGROUP_E_NONE;
+}
+
+int sandbox_cgroup_find(int *ret_base_fd)
+{
+    char mount[PATH_MAX / 2], own[PATH_MAX / 2], path[PATH_MAX];
+    cleanup_(fd_closep) int fd = -1;
+
+    if (find_mount(mount, sizeof mount) != 0 ||
+        find_line("/proc/self/cgroup", "0::", own, sizeof own) != 0 || strstr(own, ".."))
+        return SANDBOX_CGROUP_E_NONE;
+    if (snprintf(path, sizeof path, "%s%s", mount, own) >= (int)sizeof path)
+        return SANDBOX_CGROUP_E_NONE;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* CLONE_INTO_CGROUP needs write access to cgroup.procs of the common ancestor too. */
+    if (fd < 0 || faccessat(fd, ".", W_OK, AT_EACCESS) < 0 ||
+        faccessat(fd, "cgroup.procs", W_OK, AT_EACCESS) < 0)
+        return SANDBOX_CGROUP_E_NONE;
+    *ret_base_fd = fd_take(&fd);
+    return 0;
+}
+
+static int write_file(int dir_fd, const char *name, const char *text)
+{
+    cleanup_(fd_closep) int fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 || write(fd, text, strlen(text)) < 0)
+        return -errno;
+    return 0;
+}
+
+static int write_limit(int dir_fd, const char *name, uint64_t value)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    return write_file(dir_fd, name, text);
+}
+
+int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cgroup_limits *limits,
+                          int *ret_fd, unsigned *ret_in_force)
+{
+    cleanup_(fd_closep) int fd = -1;
+    unsigned in_force = 0;
+
+    if (strchr(name, '/') || name[0] == '.' || name[0] == '\0')
+        return err_origin(-EINVAL, "cgroup name \"%s\"", name);
+    if (mkdirat(base_fd, name, 0755) < 0 && errno != EEXIST)
+        return err_origin(-errno, "cgroup %s", name);
+    fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return err_origin(-errno, "cgroup %s", name);
+    /* Controllers can't be handed down from a group that has processes: then there are no limits,
+     * but the group still can be killed and counted as one. */
+    (void)write_file(base_fd, "cgroup.subtree_control", "+pids");
+    (void)write_file(base_fd, "cgroup.subtree_control", "+memory");
+    if (limits->pids_max && write_limit(fd, "pids.max", limits->pids_max) == 0)
+        in_force |= SANDBOX_CGROUP_PIDS;
+    if (limits->memory_max_bytes &&
+        write_limit(fd, "memory.max", limits->memory_max_bytes) == 0)
+        in_force |= SANDBOX_CGROUP_MEMORY;
+    *ret_fd = fd_take(&fd);
+    *ret_in_force = in_force;
+    return 0;
+}
+
+int sandbox_cgroup_kill(int fd)
+{
+    int r = write_file(fd, "cgroup.kill", "1");
+
+    return r < 0 ? err_origin(r, "cgroup.kill") : 0;
+}
+
+int sandbox_cgroup_remove(int base_fd, const char *name)
+{
+    if (unlinkat(base_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        return err_origin(-errno, "cgroup %s", name);
+    return 0;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cgroup.h - control groups (v2) for children, as far as the host delegates them. Best effort:
+ * what can't be had is reported, never fatal. */
+#pragma once
+
+#include <stdint.h>
+#include "base/compiler.h"
+
+enum { SANDBOX_CGROUP_E_NONE = 1 }; /* positive: no writable cgroup v2 here */
+enum { SANDBOX_CGROUP_PIDS = 1, SANDBOX_CGROUP_MEMORY = 2 }; /* limits that are in force */
+
+/* *ret_base_fd: the directory of this process's own cgroup, writable; owned by the caller. */
+int sandbox_cgroup_find(int *ret_base_fd) must_check;
+
+struct sandbox_cgroup_limits {
+    uint64_t pids_max;         /* 0: not set */
+    uint64_t memory_max_bytes; /* 0: not set */
+};
+
+/* Makes the group `name` below base, or takes one of that name that is empty. *ret_fd: its
+ * directory, for sandbox_spawn.cgroup_fd; *ret_in_force: SANDBOX_CGROUP_* bits. */
+int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cgroup_limits *limits,
+                          int *ret_fd, unsigned *ret_in_force) must_check;
+/* Kills all in it (Linux 5.14). */
+int sandbox_cgroup_kill(int fd) must_check;
+/* -EBUSY while a process is in it. */
+int sandbox_cgroup_remove(int base_fd, const char *name) must_check;

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* enter.c - the child's half: every layer in a fixed order, seccomp last; see sandbox.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "layers.h"
+
+enum { MAX_KEEP = 512 };
+
+struct enter {
+    bool insecure;
+    unsigned missing;
+};
+
+/* Notes what a layer's step said. A mandatory layer that is missing ends the start. */
+static int layer_result(struct enter *e, unsigned layer, int r)
+{
+    if (r >= 0)
+        return 0;
+    e->missing |= layer;
+    if (!e->insecure && (layer & SANDBOX_LAYERS_MANDATORY))
+        return err_trace(r);
+    return 0;
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+
+    return (x > y) - (x < y);
+}
+
+static int close_gap(unsigned first, unsigned last)
+{
+    if (syscall(SYS_close_range, first, last, 0u) < 0)
+        return err_origin(-errno, "closing descriptors %u to %u", first, last);
+    return 0;
+}
+
+/* Closes all but descriptors 0 to FD_CONTROL and keep[]. */
+static int close_others(const int *keep, unsigned n_keep, unsigned *ret_highest)
+{
+    int sorted[MAX_KEEP];
+    unsigned next = FD_CHILD_FIRST_FREE;
+    int r;
+
+    if (n_keep > MAX_KEEP)
+        return err_origin(-E2BIG, "%u descriptors to keep", n_keep);
+    if (n_keep > 0) {
+        memcpy(sorted, keep, n_keep * sizeof *keep);
+        qsort(sorted, n_keep, sizeof *sorted, compare_ints);
+    }
+    for (unsigned i = 0; i < n_keep; i++) {
+        unsigned fd = (unsigned)sorted[i];
+
+        if (sorted[i] < 0)
+            return err_origin(-EBADF, "descriptor %d to keep", sorted[i]);
+        if (fd < next)
+            continue;
+        if (fd > next) {
+            r = close_gap(next, fd - 1);
+            if (r < 0)
+                return err_trace(r);
+        }
+        next = fd + 1;
+    }
+    *ret_highest = next - 1;
+    return close_gap(next, ~0u);
+}
+
+/* A program started through its descriptor may bear that number as its name. */
+static void name_process(void)
+{
+    char name[17] = { 0 };
+
+    if (prctl(PR_GET_NAME, name, 0, 0, 0) == 0 && name[0] != '\0' &&
+        strspn(name, "0123456789") == strlen(name))
+        prctl(PR_SET_NAME, program_invocation_short_name, 0, 0, 0);
+}
+
+static int check_namespaces(struct enter *e)
+{
+    const unsigned wanted = SANDBOX_LAYER_USERNS | SANDBOX_LAYER_PIDNS | SANDBOX_LAYER_MNTNS |
+                            SANDBOX_LAYER_NETNS | SANDBOX_LAYER_IPCNS | SANDBOX_LAYER_UTSNS |
+                            SANDBOX_LAYER_CGROUPNS;
+    unsigned lacking = wanted & ~layers_own_namespaces();
+
+    e->missing |= lacking;
+    lacking &= SANDBOX_LAYERS_MANDATORY;
+    if (lacking != 0 && !e->insecure)
+        return err_origin(-EPERM, "not started in a %s of its own",
+                          sandbox_layer_name(lacking & (~lacking + 1u)));
+    return 0;
+}
+
+/* Never in namespaces that are not this process's own: that would take the host's root away. */
+static int enter_root(const struct enter *e)
+{
+    if (e->missing & (SANDBOX_LAYER_USERNS | SANDBOX_LAYER_MNTNS))
+        return err_origin(-EPERM, "no mount namespace of its own");
+    return root_enter();
+}
+
+static int enter_no_new_privs(void)
+{
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? err_origin(-errno, "no_new_privs") : 0;
+}
+
+static int enter_undumpable(void)
+{
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? err_origin(-errno, "dumpable") : 0;
+}
+
+static int enter_all(struct enter *e, const int *keep, unsigned n_keep,
+                     const struct sandbox_limits *limits, struct limits_plan plan)
+{
+    unsigned highest = 0;
+    int r;
+
+    name_process();
+    r = close_others(keep, n_keep, &highest);
+    if (r < 0)
+        return err_trace(r);
+    plan.max_files = limits && limits->max_files ? limits->max_files : highest + 1ull;
+    plan.data_bytes = limits ? limits->data_bytes : 0;
+
+    r = check_namespaces(e);
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_ROOT, enter_root(e));
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_CAPS, caps_enter(0));
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_NNP, enter_no_new_privs());
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_UNDUMPABLE, enter_undumpable());
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_RLIMITS, limits_enter(&plan));
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_MDWE, limits_no_exec_memory());
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_LANDLOCK, landlock_enter());
+    return r < 0 ? err_trace(r) : 0;
+}
+
+/* Which programs write regular files: the disk and a console's log file. The balloon only punches
+ * holes, and RAM is written through its mapping. */
+static bool writes_files(enum sandbox_profile_id id)
+{
+    return id == SANDBOX_BLK || id == SANDBOX_CONSOLE || id == SANDBOX_BROKER;
+}
+
+int sandbox_enter(const struct sandbox_filter *filter, const int *keep, unsigned n_keep,
+                  const struct sandbox_limits *limits, bool insecure, unsigned *ret_missing)
+{
+    struct enter e = { .insecure = insecure };
+    struct limits_plan plan = { .no_file_writes = !writes_files(filter->id),
+                                .no_new_threads = true };
+    int r = enter_all(&e, keep, n_keep, limits, plan);
+
+    if (r == 0)
+        r = layer_result(&e, SANDBOX_LAYER_SECCOMP, seccomp_enter(filter));
+    if (r < 0)
+        return err_trace(r);
+    *ret_missing = e.missing;
+    return 0;
+}
+
+int sandbox_enter_process(const int *keep, unsigned n_keep, const struct sandbox_limits *limits,
+                          bool insecure, unsigned *ret_missing)
+{
+    struct enter e = { .insecure = insecure };
+    int r = enter_all(&e, keep, n_keep, limits, (struct limits_plan){ .no_file_writes = true });
+
+    if (r < 0)
+        return err_trace(r);
+    *ret_missing = e.missing;
+    return 0;
+}
+
+int sandbox_enter_thread(const struct sandbox_filter *filter)
+{
+    int r;
+
+    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || !caps_none())
+        return err_origin(-EPERM, "this thread was made before sandbox_enter_process()");
+    /* The main thread is the last: all threads are there, none may be added. */
+    if (filter->id != SANDBOX_CORE_VCPU) {
+        r = limits_no_new_threads();
+        if (r < 0)
+            return err_trace(r);
+    }
+    return seccomp_enter(filter);
+}
+
+int sandbox_enter_broker(const struct sandbox_filter *filter, uint64_t keep_caps, bool insecure,
+                         unsigned *ret_missing)
+{
+    struct enter e = { .insecure = insecure };
+    int r = layer_result(&e, SANDBOX_LAYER_CAPS, caps_enter(keep_caps));
+
+    if (r == 0)
+        r = layer_result(&e, SANDBOX_LAYER_NNP, enter_no_new_privs());
+    if (r == 0)
+        r = layer_result(&e, SANDBOX_LAYER_UNDUMPABLE, enter_undumpable());
+    if (r == 0)
+        r = layer_result(&e, SANDBOX_LAYER_RLIMITS, limits_no_core());
+    if (r == 0)
+        r = layer_result(&e, SANDBOX_LAYER_MDWE, limits_no_exec_memory());
+    if (r == 0)
+        r = layer_result(&e, SANDBOX_LAYER_SECCOMP, seccomp_enter(filter));
+    if (r < 0)
+        return err_trace(r);
+    *ret_missing = e.missing;
+    return 0;
+}

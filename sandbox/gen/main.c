@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - build-time program: compiles every profile with libseccomp and writes, into the folder
+ * it is given, filter_<name>.c (the BPF, the list of calls, the sha256) and seccomp-manifest.json.
+ */
+#include <errno.h>
+#include <linux/filter.h>
+#include <seccomp.h>
+#include <sha2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "profiles/profile.h"
+
+enum { MAX_INSTRUCTIONS = 4096, MAX_CALLS = 512 }; /* the kernel's own limit is 4096 */
+
+struct compiled {
+    struct sock_filter code[MAX_INSTRUCTIONS];
+    unsigned n_code;
+    int calls[MAX_CALLS];
+    unsigned n_calls;
+    char sha256[SHA256_DIGEST_STRING_LENGTH];
+};
+
+static void filter_freep(scmp_filter_ctx *ctx)
+{
+    if (*ctx)
+        seccomp_release(*ctx);
+}
+
+static int add_rule(scmp_filter_ctx ctx, const struct profile_rule *rule)
+{
+    struct scmp_arg_cmp cmp[PROFILE_MAX_ARGS];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < PROFILE_MAX_ARGS && rule->args[i].mask != 0; i++) {
+        const struct profile_arg *arg = &rule->args[i];
+
+        cmp[n++] = (struct scmp_arg_cmp){
+            .arg = arg->index,
+            .op = SCMP_CMP_MASKED_EQ,
+            .datum_a = arg->mask,
+            .datum_b = arg->value,
+        };
+    }
+    return seccomp_rule_add_exact_array(
+        ctx, rule->deny_errno ? SCMP_ACT_ERRNO((unsigned)rule->deny_errno) : SCMP_ACT_ALLOW,
+        rule->nr, n, cmp);
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void note_call(struct compiled *c, int nr)
+{
+    for (unsigned i = 0; i < c->n_calls; i++)
+        if (c->calls[i] == nr)
+            return;
+    if (c->n_calls < MAX_CALLS)
+        c->calls[c->n_calls++] = nr;
+}
+
+/* The same call may be denied with an errno in one set (instrumented) and allowed in another:
+ * libseccomp takes only one action per condition, the allowance wins. */
+static int allowed_elsewhere(const struct profile *profile, int nr)
+{
+    for (unsigned s = 0; s < PROFILE_MAX_SETS && profile->sets[s]; s++)
+        for (unsigned i = 0; i < profile->sets[s]->n_rules; i++)
+            if (profile->sets[s]->rules[i].nr == nr && !profile->sets[s]->rules[i].deny_errno)
+                return 1;
+    return 0;
+}
+
+static int add_rules(scmp_filter_ctx ctx, const struct profile *profile, struct compiled *c)
+{
+    for (unsigned s = 0; s < PROFILE_MAX_SETS && profile->sets[s]; s++) {
+        const struct profile_set *set = profile->sets[s];
+
+        for (unsigned i = 0; i < set->n_rules; i++) {
+            const struct profile_rule *rule = &set->rules[i];
+            int r;
+
+            if (rule->deny_errno && allowed_elsewhere(profile, rule->nr))
+                continue;
+            r = add_rule(ctx, rule);
+            if (r < 0 && r != -EEXIST) {
+                fprintf(stderr, "%s: row for %s (%s): %s\n", profile->name, rule->name,
+                        rule->reason, strerror(-r));
+                return r;
+            }
+            note_call(c, rule->nr);
+        }
+    }
+    qsort(c->calls, c->n_calls, sizeof c->calls[0], compare_ints);
+    return 0;
+}
+
+static int export_bpf(scmp_filter_ctx ctx, struct compiled *c)
+{
+    cleanup_(fd_closep) int fd = memfd_create("bpf", MFD_CLOEXEC);
+    ssize_t n;
+    int r;
+
+    if (fd < 0)
+        return -errno;
+    r = seccomp_export_bpf(ctx, fd);
+    if (r < 0)
+        return r;
+    n = pread(fd, c->code, sizeof c->code, 0);
+    if (n <= 0 || (size_t)n % sizeof c->code[0] != 0 || (size_t)n == sizeof c->code)
+        return -E2BIG;
+    c->n_code = (unsigned)((size_t)n / sizeof c->code[0]);
+    SHA256Data((const uint8_t *)c->code, (size_t)n, c->sha256);
+    return 0;
+}
+
+static int compile(const struct profile *profile, struct compiled *c)
+{
+    cleanup_(filter_freep) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    int r;
+
+    *c = (struct compiled){ 0 };
+    if (!ctx)
+        return -ENOMEM;
+    r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    if (r == 0)
+        r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* binary tree by number */
+    if (r == 0)
+        r = add_rules(ctx, profile, c);
+    if (r == 0)
+        r = export_bpf(ctx, c);
+    return r;
+}
+
+static FILE *create(const char *dir, const char *prefix, const char *name, const char *suffix)
+{
+    char path[4096];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s%s%s", dir, prefix, name, suffix);
+    f = fopen(path, "we");
+    if (!f)
+        perror(path);
+    return f;
+}
+
+static int write_source(const char *dir, const struct profile *profile, const struct compiled *c)
+{
+    FILE *f = create(dir, "filter_", profile->name, ".c");
+
+    if (!f)
+        return -EIO;
+    fprintf(f, "/* Generated by sandbox/gen from sandbox/profiles/%s.c. */\n"
+               "#include <linux/filter.h>\n#include \"sandbox.h\"\n\n"
+               "static const struct sock_filter code[] = {\n",
+            profile->name);
+    for (unsigned i = 0; i < c->n_code; i++)
+        fprintf(f, "    { 0x%02x, %u, %u, 0x%08x },\n", c->code[i].code, c->code[i].jt,
+                c->code[i].jf, c->code[i].k);
+    fprintf(f, "};\n\nstatic const int calls[] = {");
+    for (unsigned i = 0; i < c->n_calls; i++)
+        fprintf(f, "%s%d,", i % 12 ? " " : "\n    ", c->calls[i]);
+    fprintf(f, "\n};\n\nconst struct sandbox_filter sandbox_filter_%s = {\n"
+               "    .id = (enum sandbox_profile_id)%d,\n    .name = \"%s\",\n    .filter = code,\n"
+               "    .n_instructions = %u,\n    .n_syscalls = %u,\n    .syscalls = calls,\n"
+               "    .sha256 = \"%s\",\n};\n",
+            profile->name, (int)profile->id, profile->name, c->n_code, c->n_calls, c->sha256);
+    return fclose(f) == 0 ? 0 : -EIO;
+}
+
+static void write_manifest_entry(FILE *f, const struct profile *profile, const struct compiled *c,
+                                 const char *separator)
+{
+    fprintf(f, "%s\n    { \"name\": \"%s\", \"sha256\": \"%s\", \"instructions\": %u,\n"
+               "      \"max_syscalls\": %u, \"syscalls\": [",
+            separator, profile->name, c->sha256, c->n_code, profile->max_syscalls);
+    for (unsigned i = 0; i < c->n_calls; i++) {
+        char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, c->calls[i]);
+
+        fprintf(f, "%s\"%s\"", i ? ", " : "", name ? name : "?");
+        free(name);
+    }
+    fprintf(f, "] }");
+}
+
+int main(int argc, char **argv)
+{
+    static struct compiled c;
+    FILE *manifest;
+
+    if (argc != 2) {
+        fprintf(stderr, "usage: sandbox_gen FOLDER\n");
+        return 2;
+    }
+    manifest = create(argv[1], "seccomp-manifest", "", ".json");
+    if (!manifest)
+        return 1;
+    fprintf(manifest, "{ \"version\": 1, \"arch\": \"x86_64\", \"profiles\": [");
+    for (unsigned i = 0; i < SANDBOX_PROFILE__MAX; i++) {
+        int r = compile(profile_all[i], &c);
+
+        if (r == 0)
+            r = write_source(argv[1], profile_all[i], &c);
+        if (r < 0) {
+            fprintf(stderr, "sandbox_gen: %s: %s\n", profile_all[i]->name, strerror(-r));
+            fclose(manifest);
+            return 1;
+        }
+        write_manifest_entry(manifest, profile_all[i], &c, i ? "," : "");
+    }
+    fprintf(manifest, "\n] }\n");
+    return fclose(manifest) == 0 ? 0 : 1;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* info.c - every compiled profile, for audit, doctor and tests. */
+#include "sandbox.h"
+
+const struct sandbox_filter *sandbox_profile_info(enum sandbox_profile_id profile)
+{
+    static const struct sandbox_filter *const all[SANDBOX_PROFILE__MAX] = {
+        [SANDBOX_BROKER] = &sandbox_filter_broker,
+        [SANDBOX_LOADER] = &sandbox_filter_loader,
+        [SANDBOX_CORE_CONTROL] = &sandbox_filter_core_control,
+        [SANDBOX_CORE_VCPU] = &sandbox_filter_core_vcpu,
+        [SANDBOX_BLK] = &sandbox_filter_blk,
+        [SANDBOX_RNG] = &sandbox_filter_rng,
+        [SANDBOX_CONSOLE] = &sandbox_filter_console,
+        [SANDBOX_NET] = &sandbox_filter_net,
+        [SANDBOX_VSOCK] = &sandbox_filter_vsock,
+        [SANDBOX_BALLOON] = &sandbox_filter_balloon,
+    };
+
+    return (unsigned)profile < SANDBOX_PROFILE__MAX ? all[profile] : NULL;
+}

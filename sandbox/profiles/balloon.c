@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* balloon.c - the memory balloon. */
+#include <fcntl.h>
+#include "profile.h"
+
+static const struct profile_rule rules[] = {
+    ALLOW(fallocate, "give guest pages back to the host; never changes the size of RAM",
+          ARG_IS(1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)),
+};
+static PROFILE_SET(set, rules);
+
+const struct profile profile_balloon = {
+    .id = SANDBOX_BALLOON,
+    .name = "balloon",
+    .max_syscalls = 16,
+    .sets = { &profile_base, &profile_loop, &profile_control, &set, &profile_extra },
+};

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* broker.c - the broker: it opens what its VMs' plans name, and never runs a program (the spawner,
+ * which has no filter, does that for it). */
+#include <asm/ioctls.h>
+#include <linux/fs.h>
+#include <linux/futex.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include "profile.h"
+
+static const struct profile_rule files[] = {
+    ALLOW(openat2, "open what a plan names, without following links out of place"),
+    ALLOW(openat, "the broker's own files: /proc, /sys, /dev/null"),
+    ALLOW(newfstatat, "type and size of what was opened"),
+    ALLOW(lseek, "the size of a block device"),
+    ALLOW(pread64, "files of its own state"),
+    ALLOW(ftruncate, "the size of a memfd before it is sealed"),
+    ALLOW(fallocate, "guest RAM that is to be there from the start"),
+    ALLOW(fcntl, "seals, locks, O_NONBLOCK, close-on-exec"),
+    ALLOW(flock, "one writer per image"),
+    ALLOW(unlinkat, "sockets and the VM's folder at its end"),
+    ALLOW(unlink, "sockets at the VM's end"),
+    ALLOW(rmdir, "the VM's folder and its cgroup at its end"),
+    ALLOW(mkdirat, "the VM's folder"),
+    ALLOW(mkdir, "the VM's folder"),
+    ALLOW(fchmod, "sockets and files for their owner alone"),
+    ALLOW(chmod, "a bound socket for its owner alone"),
+    ALLOW(fchown, "a console file for its owner"),
+    ALLOW(readlink, "what a link of /proc names: its own path, a tty"),
+    ALLOW(getdents64, "the folders under its run directory"),
+    ALLOW(dup, "keep a descriptor that a child gets too"),
+    ALLOW(memfd_create, "guest RAM, journals, stats pages", ARG_BITS(1, MFD_CLOEXEC, MFD_CLOEXEC)),
+    ALLOW(eventfd2, "kicks and interrupts"),
+    ALLOW(pipe2, "log pipes and the life pipe"),
+    ALLOW(access, "can this be opened at all: a hint for an error message"),
+};
+static PROFILE_SET(files_set, files);
+
+static const struct profile_rule sockets[] = {
+    ALLOW(recvmsg, "messages of children, spawner and clients",
+          ARG_BITS(2, MSG_CMSG_CLOEXEC, MSG_CMSG_CLOEXEC)),
+    ALLOW(sendmsg, "messages to children, spawner and clients"),
+    ALLOW(sendto, "lines to clients, without an address", ARG_NULL(4)),
+    ALLOW(socketpair, "a child's control socket", ARG_IS(0, AF_UNIX)),
+    ALLOW(socket, "command, console and vsock sockets", ARG_IS(0, AF_UNIX)),
+    ALLOW(socket, "the handle for ioctls on a tap's interface", ARG_IS(0, AF_INET)),
+    ALLOW(bind, "command, console and vsock sockets"),
+    ALLOW(listen, "command, console and vsock sockets"),
+    ALLOW(accept4, "clients of the command socket"),
+    ALLOW(connect, "a guest's connection to <vsock path>_<port>; is a socket's file stale"),
+    ALLOW(getsockopt, "a client's credentials, a socket's type", ARG_IS(1, SOL_SOCKET)),
+    ALLOW(setsockopt, "buffer sizes of control sockets", ARG_IS(1, SOL_SOCKET)),
+    ALLOW(shutdown, "end a client"),
+};
+static PROFILE_SET(sockets_set, sockets);
+
+static const struct profile_rule rest[] = {
+    ALLOW(ioctl, "make a tap", ARG_IS(1, TUNSETIFF)),
+    ALLOW(ioctl, "what a tap that was handed in is", ARG_IS(1, TUNGETIFF)),
+    ALLOW(ioctl, "what the host's tun driver can do", ARG_IS(1, TUNGETFEATURES)),
+    ALLOW(ioctl, "a tap's header size", ARG_IS(1, TUNSETVNETHDRSZ)),
+    ALLOW(ioctl, "a tap's offloads", ARG_IS(1, TUNSETOFFLOAD)),
+    ALLOW(ioctl, "a tap's flags", ARG_IS(1, SIOCGIFFLAGS)),
+    ALLOW(ioctl, "bring a tap up", ARG_IS(1, SIOCSIFFLAGS)),
+    ALLOW(ioctl, "a tap's MTU", ARG_IS(1, SIOCGIFMTU)),
+    ALLOW(ioctl, "a tap's MTU", ARG_IS(1, SIOCSIFMTU)),
+    ALLOW(ioctl, "a tap's host_mac", ARG_IS(1, SIOCSIFHWADDR)),
+    ALLOW(ioctl, "a tap's host_mac", ARG_IS(1, SIOCGIFHWADDR)),
+    ALLOW(ioctl, "the size of a block device", ARG_IS(1, BLKGETSIZE64)),
+    ALLOW(ioctl, "its block size", ARG_IS(1, BLKSSZGET)),
+    ALLOW(ioctl, "its physical block size", ARG_IS(1, BLKPBSZGET)),
+    ALLOW(ioctl, "is it read-only", ARG_IS(1, BLKROGET)),
+    ALLOW(ioctl, "is it a terminal; its mode, to restore", ARG_IS(1, TCGETS)),
+    ALLOW(ioctl, "raw while attached, restored at the end", ARG_IS(1, TCSETS)),
+    ALLOW(ioctl, "the same, after what was written", ARG_IS(1, TCSETSW)),
+    ALLOW(ioctl, "the same, after a flush", ARG_IS(1, TCSETSF)),
+    ALLOW(ioctl, "a pty's number", ARG_IS(1, TIOCGPTN)),
+    ALLOW(ioctl, "unlock a pty", ARG_IS(1, TIOCSPTLCK)),
+    ALLOW(ioctl, "a pty's other end", ARG_IS(1, TIOCGPTPEER)),
+    ALLOW(ioctl, "the size of a terminal", ARG_IS(1, TIOCGWINSZ)),
+    ALLOW(mmap, "memory and shared pages, never executable", ARG_BITS(2, PROT_EXEC, 0)),
+    ALLOW(munmap, "memory and shared pages"),
+    ALLOW(mremap, "the heap"),
+    ALLOW(madvise, "the heap gives memory back", ARG_IS(2, MADV_DONTNEED)),
+    ALLOW(pidfd_send_signal, "end a child or the spawner's VM"),
+    ALLOW(waitid, "how a child ended"),
+    ALLOW(getrandom, "a VM's name, a MAC address"),
+    ALLOW(getpid, "names of its files"),
+    ALLOW(rt_sigprocmask, "signals that end the VM"),
+    ALLOW(rt_sigaction, "signals that end the VM"),
+};
+static PROFILE_SET(rest_set, rest);
+
+const struct profile profile_broker = {
+    .id = SANDBOX_BROKER,
+    .name = "broker",
+    .max_syscalls = 60,
+    .sets = { &profile_base, &profile_loop, &files_set, &sockets_set, &rest_set,
+              &profile_extra },
+};

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* console.c - the serial port's other end and the virtio console. */
+#include <sys/socket.h>
+#include "profile.h"
+
+static const struct profile_rule rules[] = {
+    ALLOW(accept4, "the one client of a console socket", ARG_ONLY(3, SOCK_NONBLOCK | SOCK_CLOEXEC)),
+    ALLOW(writev, "the guest's bytes go out as they lie in its buffers"),
+};
+static PROFILE_SET(set, rules);
+
+const struct profile profile_console = {
+    .id = SANDBOX_CONSOLE,
+    .name = "console",
+    .max_syscalls = 16,
+    .sets = { &profile_base, &profile_loop, &profile_control, &set, &profile_extra },
+};

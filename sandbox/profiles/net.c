@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net.c - the network device. */
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
+#include "profile.h"
+
+static const struct profile_rule rules[] = {
+    ALLOW(readv, "a frame from the tap or passt into the guest's buffers"),
+    ALLOW(writev, "a frame from the guest's buffers to the tap or passt"),
+    ALLOW(ioctl, "the offloads that the driver took at DRIVER_OK", ARG_IS(1, TUNSETOFFLOAD)),
+    ALLOW(ioctl, "the header size that goes with the driver's features",
+          ARG_IS(1, TUNSETVNETHDRSZ)),
+    ALLOW(ioctl, "attach and detach queue pairs as the driver asks", ARG_IS(1, TUNSETQUEUE)),
+};
+static PROFILE_SET(set, rules);
+
+const struct profile profile_net = {
+    .id = SANDBOX_NET,
+    .name = "net",
+    .max_syscalls = 20,
+    .sets = { &profile_base, &profile_loop, &profile_control, &set, &profile_extra },
+};

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* root.c - the file system of a child: one empty directory that it may not even list. */
+#include <errno.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "layers.h"
+
+/* Any folder will do as the mount point: what it hides goes away with the old root. */
+static int mount_empty(void)
+{
+    static const char *const points[] = { "/proc", "/tmp", "/dev", "/usr" };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(points); i++) {
+        if (mount("none", points[i], "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC | MS_RDONLY,
+                  "size=4k,nr_inodes=1,mode=000") == 0)
+            return chdir(points[i]) < 0 ? err_origin(-errno, "%s", points[i]) : 0;
+        if (errno != ENOENT && errno != ENOTDIR)
+            return err_origin(-errno, "mounting an empty root");
+    }
+    return err_origin(-ENOENT, "no folder to mount an empty root on");
+}
+
+/* The initramfs's own root can't be pivoted away from: there the new root is moved on top of it,
+ * and chroot() keeps the process from ever seeing what is below. */
+static int move_onto_root(void)
+{
+    if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
+        return err_origin(-errno, "moving onto the root");
+    return 0;
+}
+
+static int check_root(void)
+{
+    struct statfs fs;
+
+    if (statfs("/", &fs) < 0)
+        return err_origin(-errno, "the new root");
+    if (fs.f_type != TMPFS_MAGIC || !(fs.f_flags & ST_RDONLY))
+        return err_origin(-EXDEV, "the root is not the empty one");
+    return 0;
+}
+
+int root_enter(void)
+{
+    int r;
+
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return err_origin(-errno, "making mounts private");
+    r = mount_empty();
+    if (r < 0)
+        return err_trace(r);
+    /* "." twice stacks the old root on the new one, and the unmount takes the old one away. */
+    if (syscall(SYS_pivot_root, ".", ".") == 0) {
+        if (umount2(".", MNT_DETACH) < 0)
+            return err_origin(-errno, "detaching the old root");
+    } else if (errno == EINVAL) {
+        r = move_onto_root();
+        if (r < 0)
+            return err_trace(r);
+    } else {
+        return err_origin(-errno, "pivot_root");
+    }
+    if (chdir("/") < 0)
+        return err_origin(-errno, "the new root");
+    return check_root();
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* spawn.c - the parent's half: clone into fresh namespaces, give the clone its ids, and hear from
+ * it how exec went. For a small process with one thread: the clone is a copy of it until exec.
+ */
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+
+static const struct {
+    unsigned layer;
+    uint64_t flag;
+    const char *path;
+} namespaces[] = {
+    { SANDBOX_LAYER_USERNS, CLONE_NEWUSER, "/proc/self/ns/user" },
+    { SANDBOX_LAYER_PIDNS, CLONE_NEWPID, "/proc/self/ns/pid" },
+    { SANDBOX_LAYER_MNTNS, CLONE_NEWNS, "/proc/self/ns/mnt" },
+    { SANDBOX_LAYER_NETNS, CLONE_NEWNET, "/proc/self/ns/net" },
+    { SANDBOX_LAYER_IPCNS, CLONE_NEWIPC, "/proc/self/ns/ipc" },
+    { SANDBOX_LAYER_UTSNS, CLONE_NEWUTS, "/proc/self/ns/uts" },
+    { SANDBOX_LAYER_CGROUPNS, CLONE_NEWCGROUP, "/proc/self/ns/cgroup" },
+};
+
+struct pipe_pair {
+    int read_fd, write_fd;
+};
+
+static void pipe_close(struct pipe_pair *p)
+{
+    fd_closep(&p->read_fd);
+    fd_closep(&p->write_fd);
+}
+
+static int pipe_open(struct pipe_pair *p)
+{
+    int fds[2];
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return err_origin(-errno, "pipe");
+    *p = (struct pipe_pair){ .read_fd = fds[0], .write_fd = fds[1] };
+    return 0;
+}
+
+static int choose_namespaces(const struct sandbox_spawn *spawn, uint64_t *ret_flags,
+                             unsigned *missing)
+{
+    unsigned skip = spawn->skip_layers | (spawn->share_netns ? SANDBOX_LAYER_NETNS : 0u);
+    uint64_t flags = 0;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(namespaces); i++) {
+        unsigned layer = namespaces[i].layer;
+
+        if (skip & layer) {
+            *missing |= spawn->skip_layers & layer;
+        } else if (access(namespaces[i].path, F_OK) == 0) {
+            flags |= namespaces[i].flag;
+        } else if (layer & SANDBOX_LAYERS_MANDATORY) {
+            return err_origin(-ENOTSUP, "this kernel has no %s (or /proc is not mounted)",
+                              sandbox_layer_name(layer));
+        } else {
+            *missing |= layer;
+        }
+    }
+    *ret_flags = flags;
+    return 0;
+}
+
+static const char *clone_hint(int error)
+{
+    if (error == ENOSPC || error == EUSERS)
+        return "too many namespaces: see /proc/sys/user/max_user_namespaces";
+    if (error == EPERM)
+        return "making namespaces is forbidden: an unprivileged user needs "
+               "kernel.unprivileged_userns_clone=1, and no AppArmor rule against it";
+    return "clone3";
+}
+
+static pid_t clone_once(uint64_t flags, int cgroup_fd, int *pidfd)
+{
+    struct clone_args args = {
+        .flags = flags | CLONE_PIDFD | (cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+        .pidfd = (uint64_t)(uintptr_t)pidfd,
+        .exit_signal = SIGCHLD,
+        .cgroup = cgroup_fd >= 0 ? (uint64_t)cgroup_fd : 0,
+    };
+
+    return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
+/* A host that won't have the child in that cgroup gets it without; that is reported, not fatal. */
+static pid_t clone_child(uint64_t flags, int cgroup_fd, int *pidfd, unsigned *missing)
+{
+    pid_t pid = cgroup_fd >= 0 ? clone_once(flags, cgroup_fd, pidfd) : -1;
+
+    if (pid >= 0)
+        return pid;
+    pid = clone_once(flags, -1, pidfd);
+    if (pid > 0)
+        *missing |= SANDBOX_LAYER_CGROUP;
+    return pid;
+}
+
+static int write_proc(pid_t pid, const char *name, const char *text)
+{
+    cleanup_(fd_closep) int fd = -1;
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0)
+        return err_origin(-errno, "%s of the child", name);
+    return 0;
+}
+
+/* uid 0 inside, one host id outside, nothing else. With ids of its own the child drops the
+ * parent's groups, so setgroups can only be denied to the one that keeps them. */
+static int write_maps(pid_t pid, const struct sandbox_spawn *spawn)
+{
+    char map[32];
+    int r = 0;
+
+    if (spawn->uid == 0)
+        r = write_proc(pid, "setgroups", "deny");
+    if (r < 0 && r != -ENOENT)
+        return err_trace(r);
+    snprintf(map, sizeof map, "0 %u 1", spawn->uid ? spawn->uid : (unsigned)geteuid());
+    r = write_proc(pid, "uid_map", map);
+    if (r < 0)
+        return err_trace(r);
+    snprintf(map, sizeof map, "0 %u 1", spawn->uid ? spawn->gid : (unsigned)getegid());
+    r = write_proc(pid, "gid_map", map);
+    return r < 0 ? err_trace(r) : 0;
+}
+
+static int go(struct pipe_pair *pipe)
+{
+    ssize_t n = write(pipe->write_fd, "g", 1);
+
+    pipe_close(pipe);
+    return n == 1 ? 0 : err_origin(-EPIPE, "the child ended before it was let go");
+}
+
+/* End of file: the pipe closed on exec (or the child was killed, which its pidfd will tell). */
+static int hear_exec(struct pipe_pair *pipe, const struct sandbox_spawn *spawn)
+{
+    static const char *const steps[] = {
+        [SPAWN_STEP_WAIT] = "starting",
+        [SPAWN_STEP_IDS] = "taking its ids",
+        [SPAWN_STEP_FDS] = "arranging its descriptors",
+        [SPAWN_STEP_EXEC] = "executing it",
+    };
+    const char *name = spawn->program ? spawn->program : spawn->argv[0];
+    struct spawn_error error = { 0 };
+    ssize_t n;
+
+    fd_closep(&pipe->write_fd);
+    do
+        n = read(pipe->read_fd, &error, sizeof error);
+    while (n < 0 && errno == EINTR);
+    if (n == 0)
+        return 0;
+    if (n != (ssize_t)sizeof error || error.error <= 0 || (unsigned)error.step >= ARRAY_SIZE(steps))
+        return err_origin(-EIO, "%s: starting it", name);
+    if (error.step == SPAWN_STEP_EXEC && error.error == EACCES && spawn->uid != 0)
+        return err_origin(-EACCES, "%s: the child's own uid may not execute it (chmod o+rx)", name);
+    return err_origin(-error.error, "%s: %s", name, steps[error.step]);
+}
+
+static void end_child(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+}
+
+static int open_program(const struct sandbox_spawn *spawn)
+{
+    /* Resolved here: the child's uid need not be able to walk the path. */
+    int fd = spawn->program ? open(spawn->program, O_PATH | O_CLOEXEC)
+                            : fcntl(spawn->program_fd, F_DUPFD_CLOEXEC, 0);
+
+    if (fd < 0)
+        return err_origin(-errno, "%s", spawn->program ? spawn->program : "program descriptor");
+    return fd;
+}
+
+static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_pair *go_pipe,
+                 struct pipe_pair *error_pipe, pid_t *ret_pid, int *ret_pidfd, unsigned *missing)
+{
+    cleanup_(fd_closep) int program_fd = open_program(spawn);
+    cleanup_(fd_closep) int pidfd = -1;
+    pid_t pid;
+    int r;
+
+    if (program_fd < 0)
+        return err_trace(program_fd);
+    pid = clone_child(flags, spawn->cgroup_fd, &pidfd, missing);
+    if (pid < 0) {
+        r = -errno;
+        return err_origin(r, "%s", clone_hint(-r));
+    }
+    if (pid == 0) {
+        close(go_pipe->write_fd); /* or its own copy would keep it waiting for ever */
+        spawn_child_run(&(struct spawn_child){ .spawn = spawn,
+                                               .program_fd = program_fd,
+                                               .go_fd = go_pipe->read_fd,
+                                               .error_fd = error_pipe->write_fd,
+                                               .in_userns = (flags & CLONE_NEWUSER) != 0 });
+    }
+    r = flags & CLONE_NEWUSER ? write_maps(pid, spawn) : 0;
+    if (r == 0)
+        r = go(go_pipe);
+    if (r == 0)
+        r = hear_exec(error_pipe, spawn);
+    if (r < 0) {
+        end_child(pid);
+        return err_trace(r);
+    }
+    *ret_pid = pid;
+    *ret_pidfd = fd_take(&pidfd);
+    return 0;
+}
+
+int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
+                  unsigned *ret_missing)
+{
+    cleanup_(pipe_close) struct pipe_pair go_pipe = { -1, -1 };
+    cleanup_(pipe_close) struct pipe_pair error_pipe = { -1, -1 };
+    unsigned missing = 0;
+    uint64_t flags = 0;
+    int r;
+
+    if ((!spawn->program && spawn->program_fd < 0) || !spawn->argv || !spawn->argv[0] ||
+        (spawn->uid == 0) != (spawn->gid == 0))
+        return err_origin(-EINVAL, "what to spawn");
+    r = choose_namespaces(spawn, &flags, &missing);
+    if (r == 0)
+        r = pipe_open(&go_pipe);
+    if (r == 0)
+        r = pipe_open(&error_pipe);
+    if (r == 0)
+        r = start(spawn, flags, &go_pipe, &error_pipe, ret_pid, ret_pidfd, &missing);
+    if (r < 0)
+        return err_trace(r);
+    if (spawn->uid == 0)
+        missing |= SANDBOX_LAYER_UID;
+    *ret_missing = missing;
+    return 0;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* spawn.h - between spawn.c (the parent) and spawn_child.c (the clone, up to exec). */
+#pragma once
+
+#include <stdbool.h>
+#include "sandbox.h"
+
+struct spawn_child {
+    const struct sandbox_spawn *spawn;
+    int program_fd;
+    int go_fd;    /* one byte: the id maps are written */
+    int error_fd; /* struct spawn_error, or end of file at exec */
+    bool in_userns;
+};
+
+enum spawn_step {
+    SPAWN_STEP_WAIT,
+    SPAWN_STEP_IDS,
+    SPAWN_STEP_FDS,
+    SPAWN_STEP_EXEC,
+};
+
+struct spawn_error {
+    enum spawn_step step;
+    int error; /* errno value */
+};
+
+/* Runs in the clone; makes only system calls. */
+_Noreturn void spawn_child_run(const struct spawn_child *child);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* spawn_child.c - from clone to exec: ids, session, signals, the descriptor table. No heap, no
+ * locks, nothing that another thread of the parent could have left half done. */
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/compiler.h"
+
+static _Noreturn void fail(int error_fd, enum spawn_step step)
+{
+    struct spawn_error error = { .step = step, .error = errno };
+    ssize_t ignored = write(error_fd, &error, sizeof error);
+
+    (void)ignored;
+    _exit(127);
+}
+
+static void wait_for_go(const struct spawn_child *child)
+{
+    char byte = 0;
+    ssize_t n;
+
+    do
+        n = read(child->go_fd, &byte, 1);
+    while (n < 0 && errno == EINTR);
+    if (n != 1)
+        _exit(127); /* the parent gave up and reports why */
+}
+
+/* The raw calls: glibc's would wake threads that this clone doesn't have. */
+static int take_ids(const struct sandbox_spawn *spawn, bool in_userns)
+{
+    unsigned uid = in_userns ? 0 : spawn->uid;
+    unsigned gid = in_userns ? 0 : spawn->gid;
+
+    if (!in_userns && spawn->uid == 0)
+        return 0;
+    /* Without privilege setgroups is denied, and the caller's groups stay: they are its own. */
+    if (spawn->uid != 0 && syscall(SYS_setgroups, 0, NULL) < 0)
+        return -1;
+    if (syscall(SYS_setresgid, gid, gid, gid) < 0)
+        return -1;
+    return (int)syscall(SYS_setresuid, uid, uid, uid);
+}
+
+static void reset_signals(void)
+{
+    sigset_t none;
+
+    for (int sig = 1; sig < NSIG; sig++)
+        signal(sig, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Sources and targets may overlap: all sources first move above the targets. */
+static int arrange_fds(const struct sandbox_spawn *spawn, int *error_fd, int *program_fd)
+{
+    enum { MAX_FDS = 64 };
+    int lifted[MAX_FDS];
+    int first_free = (int)spawn->n_fds;
+
+    if (spawn->n_fds > MAX_FDS) {
+        errno = E2BIG;
+        return -1;
+    }
+    *error_fd = fcntl(*error_fd, F_DUPFD_CLOEXEC, first_free);
+    *program_fd = fcntl(*program_fd, F_DUPFD_CLOEXEC, first_free);
+    if (*error_fd < 0 || *program_fd < 0)
+        return -1;
+    for (unsigned i = 0; i < spawn->n_fds; i++) {
+        lifted[i] = fcntl(spawn->fds[i], F_DUPFD_CLOEXEC, first_free);
+        if (lifted[i] < 0)
+            return -1;
+    }
+    for (unsigned i = 0; i < spawn->n_fds; i++)
+        if (dup2(lifted[i], (int)i) < 0)
+            return -1;
+    return (int)syscall(SYS_close_range, (unsigned)first_free, ~0u, CLOSE_RANGE_CLOEXEC);
+}
+
+_Noreturn void spawn_child_run(const struct spawn_child *child)
+{
+    static char *const empty[] = { NULL };
+    const struct sandbox_spawn *spawn = child->spawn;
+    int error_fd = child->error_fd, program_fd = child->program_fd;
+    int saved;
+
+    wait_for_go(child);
+    if (take_ids(spawn, child->in_userns) < 0)
+        fail(child->error_fd, SPAWN_STEP_IDS);
+    setsid(); /* the terminal's signals are for whoever holds the terminal */
+    umask(0077);
+    reset_signals();
+    if (arrange_fds(spawn, &error_fd, &program_fd) < 0) {
+        saved = errno;
+        error_fd = error_fd < 0 ? child->error_fd : error_fd;
+        errno = saved;
+        fail(error_fd, SPAWN_STEP_FDS);
+    }
+    syscall(SYS_execveat, program_fd, "", spawn->argv, spawn->envp ? spawn->envp : empty,
+            AT_EMPTY_PATH);
+    fail(error_fd, SPAWN_STEP_EXEC);
+}
