@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* console.c - bulkhead-dev-console: owns the terminal, file, socket or pty of one guest console
+ * and moves bytes between it and the serial port's ring or a virtio-console. */
+#include "console.h"
+
+#include <errno.h>
+#include <linux/virtio_ids.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "ipc/channel.h"
+
+static void show_help(struct console *c)
+{
+    static const char help[] = "\r\n[Ctrl-A x: end the VM, Ctrl-A Ctrl-A: send Ctrl-A, Ctrl-A h: this]\r\n";
+
+    (void)backend_write(c->backend, help, sizeof(help) - 1);
+}
+
+static size_t watch_keys(struct console *c, const uint8_t *src, size_t len, uint8_t *dst)
+{
+    unsigned actions = 0;
+    size_t out = escape_filter(&c->escape, src, len, dst, &actions);
+
+    if (actions & ESCAPE_LEAVE) {
+        Bulkhead__ConsoleEscape escape = BULKHEAD__CONSOLE_ESCAPE__INIT;
+        ENVELOPE(e, CONSOLE_ESCAPE, console_escape, &escape);
+
+        if (worker_send(c->worker, &e) < 0)
+            log_warn("Ctrl-A x: %s", err_text());
+    }
+    if (actions & ESCAPE_HELP)
+        show_help(c);
+    return out;
+}
+
+bool console_pump_input(struct console *c)
+{
+    uint8_t raw[CONSOLE_CHUNK_BYTES], keys[CONSOLE_CHUNK_BYTES + 1];
+    size_t room, len;
+
+    for (int turn = 0; turn < CONSOLE_CHUNKS_PER_TURN; turn++) {
+        room = c->front->room(c->front_data);
+        if (room == 0 && !c->watch_escape)
+            return false;
+        len = backend_read(c->backend, raw, c->watch_escape ? sizeof(raw) : MIN(room, sizeof(raw)));
+        if (len == 0)
+            return true;
+        if (c->watch_escape)
+            c->front->input(c->front_data, keys, watch_keys(c, raw, len, keys));
+        else
+            c->front->input(c->front_data, raw, len);
+    }
+    return true; /* the watch is level-triggered */
+}
+
+static void on_input(void *arg)
+{
+    struct console *c = arg;
+
+    if (!console_pump_input(c)) {
+        backend_input_pause(c->backend);
+        c->front->wait_for_room(c->front_data);
+    }
+}
+
+static void on_writable(void *arg)
+{
+    struct console *c = arg;
+
+    c->front->on_writable(c->front_data);
+}
+
+/* fds: [in][out], [listening socket], or none for a console that goes nowhere. */
+static int new_backend(struct console *c, Bulkhead__ConsoleMode mode, int *fds, unsigned n_fds)
+{
+    struct backend_config config = {
+        .mode = mode,
+        .in_fd = -1,
+        .out_fd = -1,
+        .loop = worker_loop(c->worker),
+        .stats = c->stats,
+        .on_input = on_input,
+        .on_writable = on_writable,
+        .arg = c,
+    };
+    bool nowhere = mode == BULKHEAD__CONSOLE_MODE__CONSOLE_NULL ||
+                   mode == BULKHEAD__CONSOLE_MODE__CONSOLE_OFF;
+    bool to_socket = mode == BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET;
+    int r;
+
+    if (to_socket ? n_fds != 1 : !(n_fds == 2 || (nowhere && n_fds == 0)))
+        return err_origin(-EPROTO, "console: %u descriptors for mode %d", n_fds, (int)mode);
+    if (to_socket) {
+        if ((r = fd_expect(fds[0], FD_TYPE_STREAM, "console socket")) < 0)
+            return err_trace(r);
+        worker_reserve_fds(c->worker, 1);
+    }
+    if (!nowhere) {
+        /* A file is written only. */
+        if (mode != BULKHEAD__CONSOLE_MODE__CONSOLE_FILE) {
+            config.in_fd = fd_take(&fds[0]);
+            worker_keep_fd(c->worker, config.in_fd);
+        }
+        if (!to_socket) {
+            config.out_fd = fd_take(&fds[1]);
+            worker_keep_fd(c->worker, config.out_fd);
+        }
+    }
+    return backend_new(&c->backend, &config);
+}
+
+static int console_setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, unsigned n_fds,
+                         Bulkhead__Announce *announce, void **ret_device)
+{
+    const Bulkhead__ConsoleWorkerConfig *config = cfg->console;
+    unsigned skip = config->virtio ? 0 : SERIAL_FDS;
+    struct console *c;
+    int r;
+
+    if (n_fds < skip)
+        return err_origin(-EPROTO, "console: %u descriptors", n_fds);
+    if (worker_num_queues(w) != (config->virtio ? 2 : 0))
+        return err_origin(-EPROTO, "console: %u queues", worker_num_queues(w));
+    c = calloc(1, sizeof(*c));
+    if (!c)
+        return err_origin(-ENOMEM, "console");
+    c->worker = w;
+    c->stats = worker_stats(w);
+    c->watch_escape = config->escape;
+    r = new_backend(c, config->mode, fds + skip, n_fds - skip);
+    if (r == 0)
+        r = config->virtio ? vcon_new(c, announce) : serial_new(c, fds);
+    if (r < 0)
+        return err_trace(r);
+    backend_yield(c->backend); /* a predecessor may have left output in the ring */
+    *ret_device = c;
+    return 0;
+}
+
+static int console_activate(void *device, uint64_t features, bool resume)
+{
+    struct console *c = device;
+
+    return vcon_activate(c->front_data, features, resume);
+}
+
+static int console_on_queue(void *device, unsigned q)
+{
+    struct console *c = device;
+
+    return vcon_on_queue(c->front_data, q);
+}
+
+static void console_drain(void *device)
+{
+    struct console *c = device;
+
+    worker_drained(c->worker); /* nothing is ever kept in flight */
+}
+
+static void console_reset(void *device)
+{
+    struct console *c = device;
+
+    if (worker_num_queues(c->worker) > 0)
+        vcon_reset(c->front_data);
+}
+
+static const struct worker_ops console_ops = {
+    .role = BULKHEAD__ROLE__ROLE_CONSOLE,
+    .filter = &sandbox_filter_console,
+    .setup = console_setup,
+    .activate = console_activate,
+    .on_queue = console_on_queue,
+    .drain = console_drain,
+    .reset = console_reset,
+};
+
+int main(int argc, char **argv)
+{
+    return worker_main(&console_ops, argc, argv);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* console.h - what the two front ends of the console worker share: the serial port's byte ring
+ * and the virtio-console device. Only one of them exists in a process. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "backend.h"
+#include "common/worker.h"
+#include "escape.h"
+
+enum { CONSOLE_CHUNK_BYTES = 4096, CONSOLE_CHUNKS_PER_TURN = 32 };
+
+struct console {
+    struct worker *worker;
+    struct stats_page *stats;
+    struct backend *backend;
+    const struct console_front *front;
+    void *front_data;
+    bool watch_escape;
+    struct escape escape;
+};
+
+struct console_front {
+    void (*on_writable)(void *front); /* the backend takes output again */
+    size_t (*room)(void *front);      /* for input bytes */
+    void (*input)(void *front, const uint8_t *src, size_t len); /* what doesn't fit is dropped */
+    /* Input is paused: call console_pump_input() and backend_input_resume() when there is room. */
+    void (*wait_for_room)(void *front);
+};
+
+/* Reads what the backend has and gives it to the front end. Without the escape keys the host's
+ * side waits while the guest takes nothing; with them it is read all the same, so that Ctrl-A x
+ * works however deaf the guest is. Returns false when it stopped for want of room. */
+bool console_pump_input(struct console *console);
+
+/* serial.c; fds: [serial memfd][eventfd to_worker][eventfd to_guest] */
+enum { SERIAL_FDS = 3 };
+int serial_new(struct console *console, int *fds) must_check;
+/* vcon.c */
+int vcon_new(struct console *console, Bulkhead__Announce *announce) must_check;
+int vcon_activate(void *front, uint64_t features, bool resume) must_check;
+int vcon_on_queue(void *front, unsigned q) must_check;
+void vcon_reset(void *front);
