@@ -48,3 +48,7 @@ if(BH_FAILPOINTS)
   add_compile_definitions(BH_FAILPOINTS=1)
 endif()
 add_compile_definitions(_GNU_SOURCE)
+
+# What a process says in Hello; packagers may put their release here.
+set(BH_BUILD_ID "${PROJECT_VERSION}" CACHE STRING "build id that each process reports")
+add_compile_definitions(BH_BUILD_ID="${BH_BUILD_ID}")

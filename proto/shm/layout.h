@@ -48,6 +48,7 @@ enum { LAYOUT_PCI_SLOTS = 32, LAYOUT_MAX_VCPUS = 64, LAYOUT_MAX_QUEUES = 64 };
 
 /* Where the loader puts things in low RAM. */
 #define LAYOUT_BOOT_GDT 0x500ull
+#define LAYOUT_BOOT_GDT_LIMIT 39u
 #define LAYOUT_HVM_START_INFO 0x6000ull
 #define LAYOUT_BOOT_PARAMS 0x7000ull
 #define LAYOUT_PVH_MEMMAP 0x8000ull

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* acpi_test.c - every table is found from the RSDP, sums to zero, and says what layout.h says; with
+ * iasl on the machine, its disassembler must understand them too. */
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "loader.h"
+#include "shm/layout.h"
+
+static uint8_t ram[1 << 20];
+static struct gmem mem;
+
+static int setup(void **state)
+{
+    static struct loader l;
+
+    (void)state;
+    gmem_init_for_test(&mem, 0, ram, sizeof ram);
+    loader_init(&l, &mem, 1ull << 30);
+    l.vcpus = 3;
+    return acpi_write(&l);
+}
+
+static uint64_t get(uint64_t at, unsigned bytes)
+{
+    uint64_t v = 0;
+
+    memcpy(&v, ram + at, bytes);
+    return v;
+}
+
+static uint8_t sum(uint64_t at, uint64_t len)
+{
+    uint8_t s = 0;
+
+    for (uint64_t i = 0; i < len; i++)
+        s = (uint8_t)(s + ram[at + i]);
+    return s;
+}
+
+static uint64_t table(const char *signature)
+{
+    uint64_t xsdt = get(LAYOUT_RSDP + 24, 8);
+
+    for (uint64_t at = xsdt + 36; at < xsdt + get(xsdt + 4, 4); at += 8)
+        if (memcmp(ram + get(at, 8), signature, 4) == 0)
+            return get(at, 8);
+    fail_msg("no table %s", signature);
+    return 0;
+}
+
+static void checksums_are_zero(void **state)
+{
+    static const char *const names[] = { "FACP", "APIC", "MCFG" };
+    uint64_t xsdt = get(LAYOUT_RSDP + 24, 8), dsdt = get(table("FACP") + 140, 8);
+
+    (void)state;
+    assert_memory_equal(ram + LAYOUT_RSDP, "RSD PTR ", 8);
+    assert_int_equal(sum(LAYOUT_RSDP, 20), 0);
+    assert_int_equal(sum(LAYOUT_RSDP, 36), 0);
+    assert_int_equal(sum(xsdt, get(xsdt + 4, 4)), 0);
+    assert_int_equal(sum(dsdt, get(dsdt + 4, 4)), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        assert_int_equal(sum(table(names[i]), get(table(names[i]) + 4, 4)), 0);
+}
+
+static void fadt_is_hardware_reduced(void **state)
+{
+    uint64_t fadt = table("FACP");
+
+    (void)state;
+    assert_true(get(fadt + 112, 4) & (1 << 20));
+    assert_true(get(fadt + 112, 4) & (1 << 10));
+    assert_false(get(fadt + 109, 2) & 2); /* no i8042 */
+    assert_int_equal(get(fadt + 116 + 4, 8), LAYOUT_PIO_RESET);
+    assert_int_equal(get(fadt + 128, 1), LAYOUT_RESET_VALUE);
+    assert_int_equal(get(fadt + 244 + 4, 8), LAYOUT_PIO_SLEEP_CONTROL);
+    assert_int_equal(get(fadt + 256 + 4, 8), LAYOUT_PIO_SLEEP_STATUS);
+}
+
+static void madt_lists_each_processor(void **state)
+{
+    uint64_t madt = table("APIC"), at = madt + 44, end = madt + get(madt + 4, 4);
+    unsigned cpus = 0, ioapics = 0;
+
+    (void)state;
+    for (; at < end; at += get(at + 1, 1)) {
+        cpus += get(at, 1) == 0 && get(at + 3, 1) == cpus;
+        ioapics += get(at, 1) == 1 && get(at + 4, 4) == LAYOUT_IOAPIC_BASE;
+    }
+    assert_int_equal(at, end);
+    assert_int_equal(cpus, 3);
+    assert_int_equal(ioapics, 1);
+}
+
+static void iasl_understands_the_dsdt(void **state)
+{
+    uint64_t dsdt = get(table("FACP") + 140, 8);
+    char dir[] = "/tmp/bulkhead-acpi.XXXXXX", command[256];
+    FILE *f;
+    int status;
+
+    (void)state;
+    if (system("command -v iasl >/dev/null") != 0)
+        skip();
+    assert_non_null(mkdtemp(dir));
+    snprintf(command, sizeof command, "%s/dsdt.aml", dir);
+    f = fopen(command, "we");
+    assert_int_equal(fwrite(ram + dsdt, get(dsdt + 4, 4), 1, f), 1);
+    fclose(f);
+    snprintf(command, sizeof command,
+             "cd %s && iasl -d dsdt.aml >out 2>&1 && iasl -tc dsdt.dsl >>out 2>&1 && grep -q PNP0A08 dsdt.dsl", dir);
+    status = system(command);
+    snprintf(command, sizeof command, "[ %d = 0 ] || cat %s/out; rm -rf %s", status, dir, dir);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(status, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(checksums_are_zero),
+        cmocka_unit_test(fadt_is_hardware_reduced),
+        cmocka_unit_test(madt_lists_each_processor),
+        cmocka_unit_test(iasl_understands_the_dsdt),
+    };
+
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

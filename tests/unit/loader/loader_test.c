@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loader_test.c - well-formed kernels land where they should; each broken field has its message. */
+#include "test.h"
+
+#include <dirent.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "images.h"
+#include "loader.h"
+#include "shm/layout.h"
+
+enum { RAM = 64 << 20 };
+
+struct fixture {
+    struct gmem mem;
+    int ram_fd;
+    struct loader l;
+};
+
+static void fixture_start(struct fixture *f, uint64_t ram)
+{
+    f->ram_fd = memfd_create("ram", MFD_CLOEXEC);
+    assert_int_equal(ftruncate(f->ram_fd, (off_t)ram), 0);
+    assert_int_equal(gmem_map(&f->mem, f->ram_fd, ram), 0);
+    loader_init(&f->l, &f->mem, ram);
+}
+
+static void fixture_end(struct fixture *f)
+{
+    if (f->l.kernel_fd >= 0)
+        close(f->l.kernel_fd);
+    if (f->l.initramfs_fd >= 0)
+        close(f->l.initramfs_fd);
+    gmem_unmap(&f->mem);
+    close(f->ram_fd);
+}
+
+static uint64_t at(struct fixture *f, uint64_t addr, unsigned bytes)
+{
+    uint64_t v = 0;
+
+    assert_int_equal(gmem_read(&f->mem, GPA(addr), &v, bytes), 0);
+    return v;
+}
+
+static void bzimage_with_initramfs_and_cmdline(void **state)
+{
+    uint8_t image[BZIMAGE_BYTES];
+    struct loader_entry entry;
+    struct fixture f;
+    char text[16];
+
+    (void)state;
+    fixture_start(&f, RAM);
+    image_bzimage(image);
+    f.l.kernel_fd = image_fd(image, sizeof image);
+    f.l.initramfs_fd = image_fd("initramfs!", 10);
+    f.l.cmdline = "console=ttyS0";
+    assert_int_equal(loader_run(&f.l, &entry), 0);
+    assert_int_equal(entry.kind, LOADER_ENTRY_LINUX64);
+    assert_int_equal(entry.rip, 0x1000200);
+    assert_int_equal(at(&f, 0x1000000, 4), 0x90909090);
+    /* boot_params: cmdline, initramfs at the top of RAM, RSDP, E820 */
+    assert_int_equal(at(&f, LAYOUT_BOOT_PARAMS + 0x228, 4), LAYOUT_CMDLINE);
+    assert_int_equal(gmem_read(&f.mem, GPA(LAYOUT_CMDLINE), text, 14), 0);
+    assert_string_equal(text, "console=ttyS0");
+    assert_int_equal(at(&f, LAYOUT_BOOT_PARAMS + 0x218, 4), RAM - PAGE_BYTES);
+    assert_int_equal(at(&f, LAYOUT_BOOT_PARAMS + 0x21c, 4), 10);
+    assert_int_equal(at(&f, RAM - PAGE_BYTES, 4), 0x74696e69); /* "init" */
+    assert_int_equal(at(&f, LAYOUT_BOOT_PARAMS + 0x070, 8), LAYOUT_RSDP);
+    assert_int_equal(at(&f, LAYOUT_BOOT_PARAMS + 0x1e8, 1), 4);
+    assert_int_equal(at(&f, LAYOUT_BOOT_PARAMS + 0x2d0 + 40 + 8, 8), RAM - LAYOUT_KERNEL_MIN);
+    /* identity page tables: PML4 -> PDPT -> PD; the last 2 MiB of the 4 GiB */
+    assert_int_equal(at(&f, LAYOUT_PAGE_TABLES, 8), (LAYOUT_PAGE_TABLES + 0x1000) | 3);
+    assert_int_equal(at(&f, LAYOUT_PAGE_TABLES + 0x5000 + 511 * 8, 8), 0xffe00083);
+    fixture_end(&f);
+}
+
+static void small_ram_relocates_the_kernel(void **state)
+{
+    uint8_t image[BZIMAGE_BYTES];
+    struct loader_entry entry;
+    struct fixture f;
+
+    (void)state;
+    fixture_start(&f, 16 << 20); /* the preferred 16 MiB is past the end */
+    image_bzimage(image);
+    f.l.kernel_fd = image_fd(image, sizeof image);
+    assert_int_equal(loader_run(&f.l, &entry), 0);
+    assert_int_equal(entry.rip, 0x200200);
+    fixture_end(&f);
+}
+
+static void pvh_vmlinux(void **state)
+{
+    uint8_t image[ELF_BYTES];
+    struct loader_entry entry;
+    struct fixture f;
+
+    (void)state;
+    fixture_start(&f, RAM);
+    image_elf(image);
+    f.l.kernel_fd = image_fd(image, sizeof image);
+    f.l.initramfs_fd = image_fd("initramfs!", 10);
+    assert_int_equal(loader_run(&f.l, &entry), 0);
+    assert_int_equal(entry.kind, LOADER_ENTRY_PVH);
+    assert_int_equal(entry.rip, 0x1000000);
+    assert_int_equal(at(&f, LAYOUT_HVM_START_INFO, 4), 0x336ec578);
+    assert_int_equal(at(&f, LAYOUT_HVM_START_INFO + 12, 4), 1);
+    assert_int_equal(at(&f, at(&f, LAYOUT_HVM_START_INFO + 16, 8), 8), RAM - PAGE_BYTES);
+    assert_int_equal(at(&f, LAYOUT_HVM_START_INFO + 24, 8), LAYOUT_CMDLINE);
+    assert_int_equal(at(&f, LAYOUT_HVM_START_INFO + 48, 4), 4);
+    fixture_end(&f);
+}
+
+/* One field of a good image changed. len 0: the file is cut at off. */
+static const struct {
+    const char *why, *message;
+    int elf;
+    size_t off, len;
+    uint64_t value;
+} broken[] = {
+    { "empty file", "empty", 0, 0, 0, 0 },
+    { "cut in the header", "only 100 bytes", 0, 100, 0, 0 },
+    { "cut in the code", "truncated", 0, 6000, 0, 0 },
+    { "no boot flag", "neither a bzImage nor", 0, 0x1fe, 2, 0 },
+    { "no magic", "neither a bzImage nor", 0, 0x202, 4, 0 },
+    { "old protocol", "too old", 0, 0x206, 2, 0x205 },
+    { "32-bit", "32-bit", 0, 0x236, 2, 0 },
+    { "short header", "too short", 0, 0x201, 1, 0x10 },
+    { "syssize 2^32-1", "more memory (--memory)", 0, 0x1f4, 4, 0xffffffff },
+    { "syssize 0", "no code", 0, 0x1f4, 4, 0 },
+    { "init_size 2^32-1", "more memory", 0, 0x260, 4, 0xffffffff },
+    { "255 setup sectors", "truncated", 0, 0x1f1, 1, 255 },
+    { "arm64 Image", "arm64", 0, 0x38, 4, 0x644d5241 },
+    { "ELF of arm64", "another architecture", 1, 18, 2, EM_AARCH64 },
+    { "32-bit ELF", "another architecture", 1, 4, 1, ELFCLASS32 },
+    { "big-endian ELF", "another architecture", 1, 5, 1, ELFDATA2MSB },
+    { "object file", "can't be executed", 1, 16, 2, ET_REL },
+    { "no program headers", "malformed", 1, 56, 2, 0 },
+    { "too many program headers", "malformed", 1, 56, 2, 0xffff },
+    { "program header size", "malformed", 1, 54, 2, 55 },
+    { "program headers past the end", "truncated", 1, 32, 8, 1 << 20 },
+    { "program headers at 2^64-1", "malformed", 1, 32, 8, UINT64_MAX },
+    { "segment below 1 MiB", "1 MiB or above", 1, 64 + 24, 8, 0x1000 },
+    { "segment past RAM", "more (--memory)", 1, 64 + 24, 8, RAM - 4096 },
+    { "segment at 2^64-1", "more (--memory)", 1, 64 + 24, 8, UINT64_MAX - 10 },
+    { "filesz > memsz", "1 MiB or above", 1, 64 + 32, 8, 8193 },
+    { "memsz 2^64-1", "more (--memory)", 1, 64 + 40, 8, UINT64_MAX },
+    { "segment beyond the file", "truncated", 1, 64 + 8, 8, 8000 },
+    { "segment offset 2^64-1", "truncated", 1, 64 + 8, 8, UINT64_MAX },
+    { "no PVH note", "without a PVH", 1, 1024 + 8, 4, 17 },
+    { "note of another", "without a PVH", 1, 1024 + 12, 4, 0x20756e47 },
+    { "note of 3 bytes", "malformed", 1, 1024 + 4, 4, 3 },
+    { "note of 2^32-1 bytes", "without a PVH", 1, 1024 + 4, 4, 0xffffffff },
+    { "notes of 2^63 bytes", "notes are malformed", 1, 64 + 56 + 32, 8, 1ull << 63 },
+    { "entry outside", "outside", 1, 1024 + 16, 4, 0x2000000 },
+};
+
+static void each_broken_field_has_its_message(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
+        uint8_t image[8192];
+        size_t len = sizeof image;
+        struct loader_entry entry;
+        struct fixture f;
+        int r;
+
+        fixture_start(&f, RAM);
+        if (broken[i].elf)
+            image_elf(image);
+        else
+            image_bzimage(image);
+        if (broken[i].len)
+            memcpy(image + broken[i].off, &broken[i].value, broken[i].len);
+        else
+            len = broken[i].off;
+        f.l.kernel_fd = image_fd(image, len);
+        r = loader_run(&f.l, &entry);
+        if (r != LOADER_E_INPUT || !strstr(f.l.why, broken[i].message))
+            fail_msg("%s: %d '%s'", broken[i].why, r, f.l.why);
+        assert_null(strchr(f.l.why, '\n'));
+        fixture_end(&f);
+    }
+}
+
+static void what_does_not_fit_is_told(void **state)
+{
+    static char long_line[LAYOUT_CMDLINE_MAX + 1];
+    static uint8_t big[RAM];
+    uint8_t image[BZIMAGE_BYTES];
+    struct loader_entry entry;
+    struct fixture f;
+
+    (void)state;
+    image_bzimage(image);
+    fixture_start(&f, RAM);
+    f.l.kernel_fd = image_fd(image, sizeof image);
+    f.l.initramfs_fd = image_fd(big, sizeof big);
+    assert_int_equal(loader_run(&f.l, &entry), LOADER_E_INPUT);
+    assert_non_null(strstr(f.l.why, "initramfs (65 MiB) doesn't fit"));
+    close(f.l.initramfs_fd);
+    f.l.initramfs_fd = image_fd("", 0);
+    assert_int_equal(loader_run(&f.l, &entry), LOADER_E_INPUT);
+    assert_non_null(strstr(f.l.why, "initramfs is empty"));
+    memset(long_line, 'a', LAYOUT_CMDLINE_MAX);
+    f.l.cmdline = long_line;
+    assert_int_equal(loader_run(&f.l, &entry), LOADER_E_INPUT);
+    assert_non_null(strstr(f.l.why, "command line"));
+    fixture_end(&f);
+}
+
+/* The distribution's own kernel, where there is one. */
+static void real_kernel(void **state)
+{
+    DIR *dir = opendir("/boot");
+    struct dirent *entry;
+    int tried = 0;
+
+    (void)state;
+    while (dir && (entry = readdir(dir))) {
+        struct loader_entry got;
+        char path[512];
+        struct fixture f;
+
+        if (strncmp(entry->d_name, "vmlinuz-", 8) != 0)
+            continue;
+        snprintf(path, sizeof path, "/boot/%s", entry->d_name);
+        fixture_start(&f, 256 << 20);
+        f.l.kernel_fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (loader_run(&f.l, &got) != 0)
+            fail_msg("%s: %s", path, f.l.why);
+        assert_int_equal(got.kind, LOADER_ENTRY_LINUX64);
+        tried++;
+        fixture_end(&f);
+    }
+    if (dir)
+        closedir(dir);
+    if (!tried)
+        skip();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bzimage_with_initramfs_and_cmdline),
+        cmocka_unit_test(small_ram_relocates_the_kernel),
+        cmocka_unit_test(pvh_vmlinux),
+        cmocka_unit_test(each_broken_field_has_its_message),
+        cmocka_unit_test(what_does_not_fit_is_told),
+        cmocka_unit_test(real_kernel),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

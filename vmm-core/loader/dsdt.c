@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dsdt.c - the machine that a guest finds, in AML. */
+#include "acpi.h"
+#include "shm/layout.h"
+
+enum { OP_STORE = 0x70, OP_AND = 0x7b, OP_NOTIFY = 0x86, OP_LOCAL0 = 0x60, OP_NULL = 0x00, OP_EXT = 0x5b,
+       OP_REGION = 0x80, OP_FIELD = 0x81 };
+enum { NOTIFY_BUTTON_PRESSED = 0x80, SPACE_SYSTEM_IO = 1, FIELD_DWORD_ACCESS = 3 };
+
+static struct aml scratch(uint8_t *buf, size_t cap)
+{
+    return (struct aml){ .buf = buf, .cap = cap };
+}
+
+static void pci_root(struct aml *a)
+{
+    uint8_t buf[128];
+    struct aml res = scratch(buf, sizeof buf);
+    size_t dev = aml_open_device(a, "PCI0");
+
+    aml_name_eisaid(a, "_HID", "PNP0A08");
+    aml_name_eisaid(a, "_CID", "PNP0A03");
+    aml_name_int(a, "_SEG", 0);
+    aml_name_int(a, "_BBN", 0);
+    aml_name_int(a, "_UID", 0);
+    aml_name_int(a, "_CCA", 1);
+    aml_res_bus(&res, 0, 0);
+    aml_res_io(&res, LAYOUT_PIO_PCI_ADDRESS, 8);
+    aml_res_io_window(&res, 0, LAYOUT_PIO_PCI_ADDRESS - 1);
+    aml_res_io_window(&res, LAYOUT_PIO_PCI_ADDRESS + 8, 0xffff);
+    aml_res_memory_window(&res, LAYOUT_MMIO32_BASE, LAYOUT_MMIO32_END - 1);
+    aml_name_resources(a, &res);
+    aml_close(a, dev);
+}
+
+/* The ECAM must be claimed by a motherboard device or Linux doesn't trust MCFG. */
+static void motherboard(struct aml *a)
+{
+    uint8_t buf[32];
+    struct aml res = scratch(buf, sizeof buf);
+    size_t dev = aml_open_device(a, "MBRD");
+
+    aml_name_eisaid(a, "_HID", "PNP0C02");
+    aml_name_int(a, "_UID", 0);
+    aml_res_memory32(&res, LAYOUT_ECAM_BASE, LAYOUT_ECAM_BYTES);
+    aml_name_resources(a, &res);
+    aml_close(a, dev);
+}
+
+static void port_device(struct aml *a, const char *name, const char *hid, uint16_t port, uint8_t n_ports,
+                        uint32_t gsi)
+{
+    uint8_t buf[32];
+    struct aml res = scratch(buf, sizeof buf);
+    size_t dev = aml_open_device(a, name);
+
+    aml_name_eisaid(a, "_HID", hid);
+    aml_name_int(a, "_UID", 0);
+    aml_res_io(&res, port, n_ports);
+    aml_res_interrupt(&res, gsi);
+    aml_name_resources(a, &res);
+    aml_close(a, dev);
+}
+
+static void power_button(struct aml *a)
+{
+    size_t dev = aml_open_device(a, "PWRB");
+
+    aml_name_eisaid(a, "_HID", "PNP0C0C");
+    aml_name_int(a, "_UID", 0);
+    aml_close(a, dev);
+}
+
+/* OperationRegion (EVTR, SystemIO, port, 4) and Field { EVTS, 32 } over it: reading clears. */
+static void event_register(struct aml *a)
+{
+    size_t field;
+
+    aml_u8(a, OP_EXT);
+    aml_u8(a, OP_REGION);
+    aml_name_string(a, "EVTR");
+    aml_u8(a, SPACE_SYSTEM_IO);
+    aml_int(a, LAYOUT_PIO_GED);
+    aml_int(a, 4);
+    aml_u8(a, OP_EXT);
+    aml_u8(a, OP_FIELD);
+    field = a->len;
+    aml_bytes(a, "\0\0\0", 3);
+    aml_name_string(a, "EVTR");
+    aml_u8(a, FIELD_DWORD_ACCESS);
+    aml_name_string(a, "EVTS");
+    aml_u8(a, 32);
+    aml_close(a, field);
+}
+
+/* Method (_EVT, 1, Serialized) { Local0 = EVTS; If (Local0 & button) { Notify (PWRB, pressed) } } */
+static void event_method(struct aml *a)
+{
+    size_t method = aml_open_method(a, "_EVT", 1, true), condition;
+
+    aml_u8(a, OP_STORE);
+    aml_name_string(a, "EVTS");
+    aml_u8(a, OP_LOCAL0);
+    condition = aml_open_if(a);
+    aml_u8(a, OP_AND);
+    aml_u8(a, OP_LOCAL0);
+    aml_int(a, LAYOUT_GED_POWER_BUTTON);
+    aml_u8(a, OP_NULL);
+    aml_u8(a, OP_NOTIFY);
+    aml_name_string(a, "\\_SB.PWRB");
+    aml_int(a, NOTIFY_BUTTON_PRESSED);
+    aml_close(a, condition);
+    aml_close(a, method);
+}
+
+static void event_device(struct aml *a)
+{
+    uint8_t buf[16];
+    struct aml res = scratch(buf, sizeof buf);
+    size_t dev = aml_open_device(a, "GED");
+
+    aml_name_string_value(a, "_HID", "ACPI0013");
+    aml_name_int(a, "_UID", 0);
+    aml_res_interrupt(&res, LAYOUT_GSI_GED);
+    aml_name_resources(a, &res);
+    event_register(a);
+    event_method(a);
+    aml_close(a, dev);
+}
+
+void dsdt_body(struct aml *a)
+{
+    size_t scope = aml_open_scope(a, "\\_SB"), package;
+
+    pci_root(a);
+    motherboard(a);
+    port_device(a, "COM1", "PNP0501", LAYOUT_PIO_SERIAL, 8, LAYOUT_GSI_SERIAL);
+    port_device(a, "RTC", "PNP0B00", LAYOUT_PIO_RTC, 2, LAYOUT_GSI_RTC);
+    power_button(a);
+    event_device(a);
+    aml_close(a, scope);
+    aml_name(a, "\\_S5");
+    package = aml_open_package(a, 4);
+    aml_int(a, LAYOUT_SLP_TYP_S5);
+    for (int i = 0; i < 3; i++)
+        aml_int(a, 0);
+    aml_close(a, package);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loader.c - the order of loading, file access, memory map, initramfs. */
+#include "loader.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "shm/layout.h"
+
+enum { TYPE_RAM = 1, TYPE_RESERVED = 2 };
+
+void loader_init(struct loader *l, struct gmem *mem, uint64_t ram_size)
+{
+    uint64_t low = MIN(ram_size, LAYOUT_LOW_RAM_MAX);
+
+    *l = (struct loader){
+        .mem = mem, .low_ram_end = low, .high_ram_bytes = ram_size - low,
+        .kernel_fd = -1, .initramfs_fd = -1, .cmdline = "", .vcpus = 1,
+    };
+}
+
+int loader_bad(struct loader *l, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(l->why, sizeof l->why, fmt, args);
+    va_end(args);
+    return LOADER_E_INPUT;
+}
+
+int loader_size(int fd, uint64_t *ret_size)
+{
+    off_t end = lseek(fd, 0, SEEK_END);
+
+    if (end < 0)
+        return err_origin(-errno, "size of a boot file");
+    *ret_size = (uint64_t)end;
+    return 0;
+}
+
+int loader_pread(struct loader *l, int fd, uint64_t off, void *dst, size_t len, const char *what)
+{
+    size_t done = 0;
+
+    if (off > INT64_MAX - len)
+        return loader_bad(l, "%s is truncated: it ends before byte %#llx", what,
+                          (unsigned long long)off);
+    while (done < len) {
+        ssize_t n = pread(fd, (uint8_t *)dst + done, len - done, (off_t)(off + done));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_origin(-errno, "reading the %s", what);
+        if (n == 0)
+            return loader_bad(l, "the %s is truncated: it ends at byte %llu of %llu", what,
+                              (unsigned long long)(off + done), (unsigned long long)(off + len));
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int loader_pread_guest(struct loader *l, int fd, uint64_t off, gpa_t addr, uint64_t len,
+                       const char *what)
+{
+    struct gslice slice;
+    struct iovec iov;
+    int r;
+
+    if (gmem_slice(l->mem, addr, len, &slice) != 0)
+        return loader_bad(l, "the %s doesn't fit in memory at %#llx: give the guest more (--memory)",
+                          what, (unsigned long long)addr.v);
+    iov = gslice_iovec(slice);
+    r = loader_pread(l, fd, off, iov.iov_base, iov.iov_len, what);
+    gmem_mark_written(l->mem, &iov, 1, iov.iov_len);
+    return r;
+}
+
+unsigned memmap_build(const struct loader *l, struct memmap_entry entries[MEMMAP_MAX])
+{
+    unsigned n = 0;
+
+    entries[n++] = (struct memmap_entry){ 0, LAYOUT_EBDA, TYPE_RAM };
+    entries[n++] = (struct memmap_entry){ LAYOUT_EBDA, LAYOUT_KERNEL_MIN - LAYOUT_EBDA, TYPE_RESERVED };
+    entries[n++] = (struct memmap_entry){ LAYOUT_KERNEL_MIN, l->low_ram_end - LAYOUT_KERNEL_MIN, TYPE_RAM };
+    entries[n++] = (struct memmap_entry){ LAYOUT_ECAM_BASE, LAYOUT_ECAM_BYTES, TYPE_RESERVED };
+    if (l->high_ram_bytes > 0)
+        entries[n++] = (struct memmap_entry){ LAYOUT_HIGH_RAM_BASE, l->high_ram_bytes, TYPE_RAM };
+    return n;
+}
+
+static int load_cmdline(struct loader *l, uint32_t kernel_max)
+{
+    size_t len = strlen(l->cmdline);
+    size_t max = MIN((size_t)kernel_max, (size_t)LAYOUT_CMDLINE_MAX - 1);
+
+    if (len > max)
+        return loader_bad(l, "the command line has %zu bytes, at most %zu are possible: shorten --cmdline",
+                          len, max);
+    return gmem_write(l->mem, GPA(LAYOUT_CMDLINE), l->cmdline, len + 1) == 0
+               ? 0
+               : err_origin(-EFAULT, "writing the command line");
+}
+
+/* As high as the kernel allows, so that it is out of the way of decompression. */
+static int load_initramfs(struct loader *l, const struct kernel_image *image, struct initrd *ret_initrd)
+{
+    uint64_t limit = MIN(image->initrd_limit, l->low_ram_end);
+    uint64_t size = 0;
+    int r;
+
+    *ret_initrd = (struct initrd){ 0 };
+    if (l->initramfs_fd < 0)
+        return 0;
+    r = loader_size(l->initramfs_fd, &size);
+    if (r < 0)
+        return err_trace(r);
+    if (size == 0)
+        return loader_bad(l, "the initramfs is empty");
+    if (image->end > limit || size > limit - image->end ||
+        ((limit - size) & ~(uint64_t)(PAGE_BYTES - 1)) < image->end)
+        return loader_bad(l, "the initramfs (%llu MiB) doesn't fit in memory beside the kernel: it "
+                             "needs --memory size=%lluM or more",
+                          (unsigned long long)(size >> 20) + 1,
+                          (unsigned long long)((image->end + size) >> 20) + 2);
+    ret_initrd->size = size;
+    ret_initrd->addr = (limit - size) & ~(uint64_t)(PAGE_BYTES - 1);
+    return loader_pread_guest(l, l->initramfs_fd, 0, GPA(ret_initrd->addr), size, "initramfs");
+}
+
+static int load_kernel(struct loader *l, struct kernel_image *ret_image)
+{
+    uint8_t magic[64];
+    uint64_t size = 0;
+    int r = loader_size(l->kernel_fd, &size);
+
+    if (r < 0)
+        return err_trace(r);
+    if (size == 0)
+        return loader_bad(l, "the kernel is empty");
+    if (size < 1024)
+        return loader_bad(l, "the kernel is no bzImage and no ELF vmlinux: it has only %llu bytes",
+                          (unsigned long long)size);
+    r = loader_pread(l, l->kernel_fd, 0, magic, sizeof magic, "kernel");
+    if (r != 0)
+        return r;
+    if (memcmp(magic, "\177ELF", 4) == 0)
+        return elf_load(l, ret_image);
+    if (memcmp(magic + 0x38, "ARM\x64", 4) == 0)
+        return loader_bad(l, "the kernel is for arm64, this host runs x86-64 guests");
+    return bzimage_load(l, ret_image);
+}
+
+int loader_run(struct loader *l, struct loader_entry *ret_entry)
+{
+    struct kernel_image image = { 0 };
+    struct initrd initrd = { 0 };
+    int r = load_kernel(l, &image);
+
+    if (r == 0)
+        r = load_cmdline(l, image.cmdline_max);
+    if (r == 0)
+        r = load_initramfs(l, &image, &initrd);
+    if (r == 0)
+        r = acpi_write(l);
+    if (r == 0)
+        r = image.entry.kind == LOADER_ENTRY_PVH ? pvh_info_write(l, initrd)
+                                                 : boot_params_write(l, &image, initrd);
+    if (r == 0)
+        *ret_entry = image.entry;
+    return r;
+}
