@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client.h - one connection of the command line to a broker: a private one that it starts for
+ * `run` and `plan`, or a running VM's command socket. Errors are negative errnos with an origin
+ * (base/err.h); a peer that is silent for too long is -ETIMEDOUT, one that is gone -EPIPE. */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+#include "client.pb-c.h"
+#include "ipc/channel.h"
+
+enum { CLIENT_TIMEOUT_MS = 30000 }; /* an upgrade of a busy disk drains first */
+
+struct client {
+    struct channel *channel;
+    pid_t broker; /* child of ours, or 0 */
+    uint32_t last_id;
+};
+
+struct client_answer {
+    const Bulkhead__ClientEnvelope *envelope; /* valid until the next message of this client */
+    int *fds;                                 /* take with fd_take() */
+    size_t n_fds;
+};
+
+/* Forks and executes bulkhead-broker with the other end as descriptor 3 and in a session of its
+ * own, so that the terminal's signals reach only the command line. */
+int client_start_broker(struct client *ret_client) must_check;
+/* -ENOENT: no VM of that name; the text then names those that run. */
+int client_connect(struct client *ret_client, const char *vm) must_check;
+void client_close(struct client *client);
+
+/* Numbers and sends a request. */
+int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds, size_t n_fds) must_check;
+/* Waits up to timeout_ms (-1: for ever) for the next message. */
+int client_receive(struct client *client, int timeout_ms, struct client_answer *ret_answer) must_check;
+/* Sends and waits for the answer with the request's number; what comes between is dropped. */
+int client_call(struct client *client, Bulkhead__ClientEnvelope *request, struct client_answer *ret_answer) must_check;
+/* Connects to a VM, calls, prints what went wrong; EXIT_OK leaves the client open. `want` is the
+ * body the answer must have. */
+int client_ask(struct client *ret_client, const char *vm, Bulkhead__ClientEnvelope *request,
+               Bulkhead__ClientEnvelope__BodyCase want, struct client_answer *ret_answer) must_check;
+/* Prints a failure of one of the calls above and gives its exit status. */
+int client_failed(int r);
+/* The exit status of a Reply; prints its text when it is an error. */
+int client_reply(const Bulkhead__Reply *reply);
+/* Finds a program next to this one or in ../libexec/bulkhead. 0 or -ENOENT. */
+int client_find_program(const char *name, char *dst, size_t size) must_check;
+
+/* Statement form of a request with one body: REQUEST(e, GET_PLAN, get_plan, &msg). */
+#define REQUEST(name, CASE, field, ptr)                                                            \
+    Bulkhead__ClientEnvelope name = BULKHEAD__CLIENT_ENVELOPE__INIT;                               \
+    (name).body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_##CASE;                                     \
+    (name).field = (ptr)

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// cmd_control.c - verbs that tell a running VM's broker one thing: pause, resume, stop,
+// power-button, repair, upgrade; and events, which listens.
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "client.h"
+#include "events.h"
+#include "flags.h"
+#include "say.h"
+#include "verbs.h"
+
+/* Sends a request that a Reply answers; prints `done` (NULL: the reply's text). */
+static int tell(const char *vm, Bulkhead__ClientEnvelope *request, bool json, const char *done)
+{
+    struct client client = { 0 };
+    struct client_answer answer;
+    const char *text;
+    int r = client_ask(&client, vm, request, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &answer);
+    char clean[512];
+
+    if (r != EXIT_OK)
+        return r;
+    text = answer.envelope->reply->text[0] ? answer.envelope->reply->text : done;
+    if (json)
+        r = say_json(json_pack("{s:s,s:s}", "vm", vm, "result", text));
+    else
+        printf("%s: %s\n", vm, say_clean(clean, sizeof(clean), text));
+    client_close(&client);
+    return r;
+}
+
+/* Operands min..max of a verb; EXIT_OK with *help set when --help was all. */
+static int operands(int argc, char **argv, size_t min, size_t max, struct simple_args *ret_args)
+{
+    struct option_error err;
+
+    if (flags_parse_simple(argc, argv, ret_args, &err) < 0)
+        return say_error(EXIT_BAD_INPUT, "%s", err.text);
+    if (ret_args->help)
+        return verb_help(argv[0]);
+    if (ret_args->n_operands < min || ret_args->n_operands > max)
+        return say_error(EXIT_BAD_INPUT, "usage: bulkhead %s %s", argv[0], verb_find(argv[0])->usage);
+    return EXIT_OK;
+}
+
+int verb_pause(int argc, char **argv)
+{
+    Bulkhead__PauseVm msg = BULKHEAD__PAUSE_VM__INIT;
+    struct simple_args args;
+    int r = operands(argc, argv, 1, 1, &args);
+
+    REQUEST(request, PAUSE_VM, pause_vm, &msg);
+    return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "paused");
+}
+
+int verb_resume(int argc, char **argv)
+{
+    Bulkhead__ResumeVm msg = BULKHEAD__RESUME_VM__INIT;
+    struct simple_args args;
+    int r = operands(argc, argv, 1, 1, &args);
+
+    REQUEST(request, RESUME_VM, resume_vm, &msg);
+    return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "running");
+}
+
+int verb_stop(int argc, char **argv)
+{
+    Bulkhead__StopVm msg = BULKHEAD__STOP_VM__INIT;
+    struct simple_args args;
+    int r = operands(argc, argv, 1, 1, &args);
+
+    REQUEST(request, STOP_VM, stop_vm, &msg);
+    return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "stopped");
+}
+
+int verb_power_button(int argc, char **argv)
+{
+    Bulkhead__PressPowerButton msg = BULKHEAD__PRESS_POWER_BUTTON__INIT;
+    struct simple_args args;
+    int r = operands(argc, argv, 1, 1, &args);
+
+    REQUEST(request, PRESS_POWER_BUTTON, press_power_button, &msg);
+    return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "power button pressed");
+}
+
+int verb_repair(int argc, char **argv)
+{
+    Bulkhead__Repair msg = BULKHEAD__REPAIR__INIT;
+    struct simple_args args;
+    int r = operands(argc, argv, 2, 2, &args);
+    char device[64];
+
+    if (r != EXIT_OK || args.help)
+        return r;
+    REQUEST(request, REPAIR, repair, &msg);
+    snprintf(device, sizeof(device), "%s", args.operands[1]);
+    msg.device = device;
+    return tell(args.operands[0], &request, args.json, "repaired");
+}
+
+struct upgrade_args {
+    struct simple_args simple;
+    const char *binary;
+};
+
+static int on_upgrade_flag(void *arg, int id, const char *value, struct option_error *err)
+{
+    struct upgrade_args *a = arg;
+
+    if (id == FLAG_HELP)
+        a->simple.help = true;
+    else if (id == FLAG_JSON)
+        a->simple.json = true;
+    else if (id != FLAG_OPERAND)
+        a->binary = value;
+    else if (a->simple.n_operands == 2)
+        return option_fail(err, "too many arguments: '%s'", value);
+    else
+        a->simple.operands[a->simple.n_operands++] = value;
+    return 0;
+}
+
+int verb_upgrade(int argc, char **argv)
+{
+    static const struct flag flags[] = {
+        { "binary", 0, false, "PATH", "the new program (default: the installed one)", 1 },
+        FLAGS_COMMON_JSON,
+    };
+    Bulkhead__Upgrade msg = BULKHEAD__UPGRADE__INIT;
+    struct upgrade_args args = { 0 };
+    struct option_error err;
+    char path[PATH_MAX] = "";
+    char device[64];
+
+    if (flags_parse(flags, ARRAY_SIZE(flags), argc, argv, on_upgrade_flag, &args, &err) < 0)
+        return say_error(EXIT_BAD_INPUT, "%s", err.text);
+    if (args.simple.help)
+        return verb_help("upgrade");
+    if (args.simple.n_operands < 1)
+        return say_error(EXIT_BAD_INPUT, "usage: bulkhead upgrade %s", verb_find("upgrade")->usage);
+    /* The broker's working directory is not ours. */
+    if (args.binary && !realpath(args.binary, path))
+        return say_error(EXIT_BAD_INPUT, "--binary %s: not found", args.binary);
+    if (args.binary && access(path, X_OK) != 0)
+        return say_error(EXIT_BAD_INPUT, "--binary %s: not executable", args.binary);
+    if (args.binary && args.simple.n_operands < 2)
+        return say_error(EXIT_BAD_INPUT, "--binary needs the DEVICE it is for");
+    REQUEST(request, UPGRADE, upgrade, &msg);
+    snprintf(device, sizeof(device), "%s", args.simple.n_operands > 1 ? args.simple.operands[1] : "");
+    msg.device = device;
+    msg.path = path;
+    return tell(args.simple.operands[0], &request, args.simple.json, "upgraded");
+}
+
+static int follow_events(const char *vm, bool json)
+{
+    Bulkhead__Subscribe msg = BULKHEAD__SUBSCRIBE__INIT;
+    struct client client = { 0 };
+    struct client_answer answer;
+    int r = client_connect(&client, vm);
+
+    REQUEST(request, SUBSCRIBE, subscribe, &msg);
+    if (r == 0)
+        r = client_send(&client, &request, NULL, 0);
+    if (r < 0) {
+        client_close(&client);
+        return client_failed(r);
+    }
+    while ((r = client_receive(&client, -1, &answer)) == 0) {
+        if (answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT) {
+            if (!json)
+                event_print(answer.envelope->event, stdout);
+            else if (event_write_json(answer.envelope->event, 1) < 0)
+                break;
+        } else if (answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY &&
+                   answer.envelope->reply->error != 0) {
+            r = client_reply(answer.envelope->reply);
+            client_close(&client);
+            return r;
+        }
+    }
+    client_close(&client);
+    return EXIT_OK; /* the broker has gone: the VM has ended */
+}
+
+int verb_events(int argc, char **argv)
+{
+    struct simple_args args;
+    int r = operands(argc, argv, 1, 1, &args);
+
+    return r != EXIT_OK || args.help ? r : follow_events(args.operands[0], args.json);
+}

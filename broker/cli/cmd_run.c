@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// cmd_run.c - `bulkhead run`: starts a private broker, lends it the terminal, shows the events and
+// turns the guest's end into an exit status.
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "client.h"
+#include "events.h"
+#include "say.h"
+#include "terminal.h"
+#include "verbs.h"
+#include "vm_options.h"
+
+struct run {
+    struct vm_options options;
+    struct client client;
+    int signals;   /* signalfd */
+    int events;    /* where JSON lines go, or -1 */
+    int in_flags, out_flags; /* of descriptors 0 and 1, to be put back */
+    bool tty;      /* the guest has our terminal */
+    bool stopping; /* we asked the broker to end the VM */
+    int status;    /* exit status, -1: the VM still runs */
+};
+
+static int open_signals(void)
+{
+    static const int watched[] = { SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT };
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
+        sigaddset(&set, watched[i]);
+    signal(SIGPIPE, SIG_IGN);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static int open_events(struct run *run)
+{
+    const struct vm_options *o = &run->options;
+
+    run->events = -1;
+    if (o->event_path) {
+        run->events = open(o->event_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (run->events < 0)
+            return say_error(EXIT_BAD_INPUT, "--event-monitor %s: %s", o->event_path, strerror(errno));
+    } else if (o->event_fd >= 0) {
+        run->events = fcntl(o->event_fd, F_DUPFD_CLOEXEC, 3);
+        if (run->events < 0)
+            return say_error(EXIT_BAD_INPUT, "--event-monitor fd=%d: %s", o->event_fd, strerror(errno));
+    } else if (o->json) {
+        run->events = fcntl(1, F_DUPFD_CLOEXEC, 3);
+    }
+    return EXIT_OK;
+}
+
+/* RunVm with the descriptors it may use: tty in, tty out, then those of --net fd=. */
+static int send_run(struct run *run)
+{
+    Bulkhead__RunVm msg = BULKHEAD__RUN_VM__INIT;
+    int fds[2 + VM_OPTIONS_MAX_FDS];
+    size_t n = 0;
+    size_t n_own;
+    int r = 0;
+
+    REQUEST(request, RUN_VM, run_vm, &msg);
+    msg.config = &run->options.config;
+    msg.has_tty = vm_options_uses_tty(&run->options);
+    if (msg.has_tty) {
+        fds[n++] = terminal_share(0, O_RDONLY);
+        fds[n++] = terminal_share(1, O_WRONLY);
+    }
+    n_own = n;
+    for (size_t i = 0; i < run->options.n_net_fds; i++)
+        fds[n++] = run->options.net_fds[i];
+    for (size_t i = 0; i < n && r == 0; i++)
+        if (fds[i] < 0 || fcntl(fds[i], F_GETFD) < 0)
+            r = i < n_own ? say_error(EXIT_BAD_INPUT, "standard %s is not open, and the guest's console is the tty",
+                                      i == 0 ? "input" : "output")
+                          : say_error(EXIT_BAD_INPUT, "--net: descriptor %d is not open", fds[i]);
+    if (r == 0) {
+        r = client_send(&run->client, &request, fds, n);
+        r = r < 0 ? client_failed(r) : 0;
+    }
+    for (size_t i = 0; i < n_own; i++)
+        fd_closep(&fds[i]);
+    return r;
+}
+
+static int attach_terminal(struct run *run)
+{
+    int r;
+
+    if (!run->tty)
+        return 0;
+    r = terminal_raw(0);
+    if (r < 0)
+        return say_error(EXIT_HOST, "the terminal can't be set raw: %s", strerror(-r));
+    return 0;
+}
+
+static int end_status(const Bulkhead__VmEnded *ended)
+{
+    if (ended->host_failure)
+        return say_error(EXIT_HOST, "%s", ended->detail[0] ? ended->detail : "the VM failed");
+    if (ended->by_user)
+        return EXIT_BY_USER;
+    switch (ended->state) {
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN:
+        return EXIT_OK;
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT:
+        return EXIT_GUEST_REBOOT;
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_TRIPLE_FAULT:
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR:
+        return say_error(EXIT_GUEST_CRASH, "the guest crashed: %s", ended->detail[0] ? ended->detail : "triple fault");
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_NONE:
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING:
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_PAUSED:
+    case _BULKHEAD__GUEST_STATE_KIND_IS_INT_SIZE:
+        break;
+    }
+    return say_error(EXIT_HOST, "the VM ended without saying why%s%s", ended->detail[0] ? ": " : "", ended->detail);
+}
+
+static void on_event(struct run *run, const Bulkhead__Event *event)
+{
+    bool trace = strcmp(event->source, "trace") == 0;
+
+    if (run->events >= 0 && event_write_json(event, run->events) < 0)
+        fd_closep(&run->events); /* the reader is gone: the VM goes on */
+    if (trace && run->options.config.trace_start) {
+        const char *ms = event_property(event, "ms");
+        char name[128];
+
+        fprintf(stderr, "%9s ms  %s\n", ms ? ms : "?", say_clean(name, sizeof(name), event->event));
+    } else if (run->options.verbose) {
+        event_print(event, stderr);
+    }
+}
+
+static void on_message(struct run *run)
+{
+    Bulkhead__ClientEnvelope__BodyCase body;
+    struct client_answer answer;
+    int r = client_receive(&run->client, -1, &answer);
+
+    if (r < 0) {
+        terminal_restore();
+        run->status = run->stopping ? EXIT_BY_USER
+                                    : say_error(EXIT_HOST, "the broker of '%s' ended unexpectedly", run->options.config.name);
+        return;
+    }
+    body = answer.envelope->body_case;
+    if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT) {
+        on_event(run, answer.envelope->event);
+    } else if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY && answer.envelope->reply->error != 0) {
+        terminal_restore();
+        run->status = client_reply(answer.envelope->reply);
+    } else if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED) {
+        terminal_restore();
+        run->status = end_status(answer.envelope->vm_ended);
+    }
+}
+
+static void ask_to_stop(struct run *run)
+{
+    Bulkhead__StopVm msg = BULKHEAD__STOP_VM__INIT;
+
+    REQUEST(request, STOP_VM, stop_vm, &msg);
+    if (run->stopping || client_send(&run->client, &request, NULL, 0) < 0) {
+        terminal_restore();
+        run->status = EXIT_BY_USER; /* asked twice, or no broker: leave at once */
+    }
+    run->stopping = true;
+}
+
+static void on_signal(struct run *run)
+{
+    struct signalfd_siginfo info;
+
+    if (read(run->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return;
+    if (info.ssi_signo == SIGTSTP) {
+        /* Ctrl-Z goes to the guest; this one came from outside: stop as the shell expects. */
+        terminal_restore();
+        raise(SIGSTOP);
+        return;
+    }
+    if (info.ssi_signo == SIGCONT) {
+        (void)!attach_terminal(run);
+        return;
+    }
+    ask_to_stop(run);
+}
+
+static int follow(struct run *run)
+{
+    while (run->status < 0) {
+        struct pollfd p[2] = {
+            { .fd = channel_fd(run->client.channel), .events = POLLIN },
+            { .fd = run->signals, .events = POLLIN },
+        };
+
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            return say_error(EXIT_HOST, "waiting for the broker: %s", strerror(errno));
+        if (p[1].revents)
+            on_signal(run);
+        if (run->status < 0 && p[0].revents)
+            on_message(run);
+    }
+    return run->status;
+}
+
+static int run_vm(struct run *run)
+{
+    int r = open_events(run);
+
+    if (r != EXIT_OK)
+        return r;
+    run->signals = open_signals();
+    if (run->signals < 0)
+        return say_error(EXIT_HOST, "signals: %s", strerror(errno));
+    run->tty = vm_options_uses_tty(&run->options);
+    run->in_flags = fcntl(0, F_GETFL);
+    run->out_flags = fcntl(1, F_GETFL);
+    r = client_start_broker(&run->client);
+    if (r < 0)
+        return client_failed(r);
+    r = send_run(run);
+    if (r == EXIT_OK && run->tty && isatty(0) && isatty(2))
+        fprintf(stderr, "bulkhead: %s: Ctrl-A x ends the VM\n", run->options.config.name);
+    if (r == EXIT_OK)
+        r = attach_terminal(run);
+    if (r == EXIT_OK)
+        r = follow(run);
+    terminal_restore();
+    client_close(&run->client);
+    if (run->in_flags >= 0)
+        fcntl(0, F_SETFL, run->in_flags);
+    if (run->out_flags >= 0)
+        fcntl(1, F_SETFL, run->out_flags);
+    return r;
+}
+
+int verb_run(int argc, char **argv)
+{
+    struct run run = { .signals = -1, .events = -1, .status = -1 };
+    struct option_error err;
+    int r;
+
+    if (vm_options_parse(&run.options, argc, argv, &err) < 0)
+        r = say_error(EXIT_BAD_INPUT, "%s", err.text);
+    else if (run.options.help)
+        r = verb_help("run");
+    else
+        r = run_vm(&run);
+    fd_closep(&run.signals);
+    fd_closep(&run.events);
+    vm_options_deinit(&run.options);
+    return r;
+}
+
+void verb_run_help(FILE *out)
+{
+    vm_options_print_help(out);
+    fputs("\nExit status: 0 the guest shut down, 1 the host failed, 2 bad input, 3 the guest crashed,\n"
+          "4 it rebooted under --no-reboot, 5 ended from the host (Ctrl-A x, bulkhead stop, a signal).\n"
+          "While the guest has the terminal, every key goes to it but Ctrl-A x, which ends the VM;\n"
+          "Ctrl-A Ctrl-A sends one Ctrl-A.\n", out);
+}

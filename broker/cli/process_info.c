@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// process_info.c - reading /proc.
+#include "process_info.h"
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/fd.h"
+
+long process_read(const char *path, char *dst, size_t size)
+{
+    cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t n = 0;
+
+    if (fd < 0)
+        return -errno;
+    while (n + 1 < size) {
+        ssize_t got = read(fd, dst + n, size - 1 - n);
+
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        n += (size_t)got;
+    }
+    dst[n] = '\0';
+    return (long)n;
+}
+
+long process_read_pid(pid_t pid, const char *file, char *dst, size_t size)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+    return process_read(path, dst, size);
+}
+
+bool process_field(const char *text, const char *key, char *dst, size_t size)
+{
+    size_t len = strlen(key);
+
+    for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        const char *value = line + len + 1;
+        size_t n;
+
+        if (strncmp(line, key, len) != 0 || line[len] != ':')
+            continue;
+        while (*value == ' ' || *value == '\t')
+            value++;
+        n = strcspn(value, "\n");
+        while (n > 0 && isspace((unsigned char)value[n - 1]))
+            n--;
+        n = MIN(n, size - 1);
+        memcpy(dst, value, n);
+        dst[n] = '\0';
+        return true;
+    }
+    return false;
+}
+
+/* "7f00-7f10 rw-p 00000000 00:01 42   /memfd:guest-ram (deleted)" */
+static void on_mapping(const char *line, struct process_memory *m, bool *is_guest)
+{
+    unsigned long long start = 0, end = 0;
+    char rights[8] = "";
+    bool write, exec;
+
+    if (sscanf(line, "%llx-%llx %7s", &start, &end, rights) != 3)
+        return;
+    write = rights[1] == 'w';
+    exec = rights[2] == 'x';
+    *is_guest = strstr(line, "/memfd:guest-ram") || strstr(line, "/anon_hugepage:guest-ram");
+    if (write && exec)
+        m->write_exec++;
+    if (*is_guest && rights[0] == 'r') {
+        m->guest_mapped += end - start;
+        m->guest_writable |= write;
+        m->guest_executable |= exec;
+    }
+}
+
+void process_memory(pid_t pid, struct process_memory *ret_memory)
+{
+    struct process_memory m = { 0 };
+    bool is_guest = false;
+    char path[64];
+    char line[4608];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+    file = fopen(path, "re");
+    *ret_memory = m;
+    if (!file)
+        return;
+    while (fgets(line, sizeof(line), file)) {
+        m.known = true;
+        if (isdigit((unsigned char)line[0]) || (line[0] >= 'a' && line[0] <= 'f'))
+            on_mapping(line, &m, &is_guest);
+        else if (strncmp(line, "Pss:", 4) == 0)
+            *(is_guest ? &m.guest_pss : &m.own_pss) += strtoull(line + 4, NULL, 10) << 10;
+    }
+    fclose(file);
+    *ret_memory = m;
+}
+
+void process_time(pid_t pid, struct process_time *ret_time)
+{
+    unsigned long long user = 0, sys = 0;
+    long threads = 0;
+    char text[1024];
+    const char *p;
+
+    *ret_time = (struct process_time){ 0 };
+    if (process_read_pid(pid, "stat", text, sizeof(text)) < 0)
+        return;
+    /* The name may hold blanks and brackets: fields count from the last bracket. */
+    p = strrchr(text, ')');
+    if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %ld",
+                     &user, &sys, &threads) != 3)
+        return;
+    *ret_time = (struct process_time){ .known = true, .ticks = user + sys, .threads = (unsigned)threads };
+}
+
+int process_count_fds(pid_t pid)
+{
+    struct dirent *entry;
+    char path[64];
+    int n = 0;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    dir = opendir(path);
+    if (!dir)
+        return -1;
+    while ((entry = readdir(dir)) != NULL)
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}

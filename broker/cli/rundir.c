@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// rundir.c - running VMs by name.
+#include "rundir.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int rundir_path(char *dst, size_t size)
+{
+    const char *given = getenv("BULKHEAD_RUNDIR");
+    const char *xdg = getenv("XDG_RUNTIME_DIR");
+    int n;
+
+    if (given && *given)
+        n = snprintf(dst, size, "%s", given);
+    else if (geteuid() == 0)
+        n = snprintf(dst, size, "/run/bulkhead");
+    else if (xdg && *xdg)
+        n = snprintf(dst, size, "%s/bulkhead", xdg);
+    else
+        n = snprintf(dst, size, "/run/user/%u/bulkhead", (unsigned)geteuid());
+    return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+size_t rundir_list(char (*names)[RUNDIR_NAME_BYTES], size_t max)
+{
+    char path[512];
+    struct dirent *entry;
+    size_t n = 0;
+    DIR *dir;
+
+    if (rundir_path(path, sizeof(path)) < 0)
+        return 0;
+    dir = opendir(path);
+    if (!dir)
+        return 0;
+    while (n < max && (entry = readdir(dir)) != NULL) {
+        char sock[1024];
+        size_t len = strlen(entry->d_name);
+
+        if (entry->d_name[0] == '.' || len >= RUNDIR_NAME_BYTES)
+            continue;
+        snprintf(sock, sizeof(sock), "%s/%s/control.sock", path, entry->d_name);
+        if (access(sock, F_OK) == 0)
+            memcpy(names[n++], entry->d_name, len + 1);
+    }
+    closedir(dir);
+    qsort(names, n, sizeof(*names), compare);
+    return n;
+}

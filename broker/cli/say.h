@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* say.h - how the command line speaks: one line per error on stderr, tables, sizes.
+ * Also the exit statuses of `bulkhead run`, which the other verbs share as far as they apply. */
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "base/compiler.h"
+
+enum exit_status {
+    EXIT_OK = 0,          /* the guest shut down; the verb did what it was asked */
+    EXIT_HOST = 1,        /* the host failed; for audit and doctor: something is not as it should be */
+    EXIT_BAD_INPUT = 2,   /* arguments, files or the environment are at fault */
+    EXIT_GUEST_CRASH = 3, /* triple fault, internal error */
+    EXIT_GUEST_REBOOT = 4, /* the guest rebooted under --no-reboot */
+    EXIT_BY_USER = 5,     /* ended from the host's side */
+};
+
+/* Prints "bulkhead: TEXT" as one line (control characters become '?') and returns status. */
+int say_error(int status, const char *fmt, ...) printf_like(2, 3);
+/* Text with what could harm a terminal replaced by '?'; at most size-1 bytes. Returns dst. */
+const char *say_clean(char *dst, size_t size, const char *src);
+
+/* "1.2M": at most 8 bytes with the terminator. */
+struct say_size {
+    char text[16];
+};
+struct say_size say_size(uint64_t bytes);
+
+/* A table whose columns are as wide as their widest cell. */
+enum { TABLE_MAX_COLUMNS = 12 };
+struct table {
+    char ***rows;
+    size_t n_rows, n_columns;
+    unsigned right; /* bit i: column i is aligned right */
+};
+void table_init(struct table *table, size_t n_columns, unsigned right);
+/* n_columns strings, copied; NULL prints as "-". */
+void table_row(struct table *table, const char *const *cells);
+void table_print(const struct table *table, FILE *out);
+void table_deinit(struct table *table);
+
+/* Writes value and a newline to stdout and drops the reference; 0 or EXIT_HOST. */
+int say_json(json_t *value);
