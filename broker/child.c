@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* child.c - one process of the VM, from the request to the spawner until its exit is reported. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "sandbox.h"
+#include "validate.h"
+#include "vm.h"
+
+static struct child *child_new(struct vm *vm, Bulkhead__Role role, struct device *device)
+{
+    struct child *child;
+
+    if (vm->n_children == VM_MAX_CHILDREN)
+        return NULL;
+    child = calloc(1, sizeof *child);
+    if (!child)
+        return NULL;
+    child->vm = vm;
+    child->role = role;
+    child->device = device;
+    child->id = ++vm->next_id;
+    child->pidfd = -1;
+    child->started_ns = now_ns();
+    snprintf(child->name, sizeof child->name, "%s", device ? device->plan->name : role_name(role));
+    vm->children[vm->n_children++] = child;
+    return child;
+}
+
+void child_close(struct child *child)
+{
+    if (child->event)
+        loop_event_free(child->event);
+    child->event = NULL;
+    channel_freep(&child->channel);
+}
+
+void child_free(struct child *child)
+{
+    struct vm *vm = child->vm;
+
+    for (unsigned i = 0; i < vm->n_children; i++)
+        if (vm->children[i] == child) {
+            vm->children[i] = vm->children[--vm->n_children];
+            break;
+        }
+    child_close(child);
+    log_relay_free(child->log);
+    fd_closep(&child->pidfd);
+    free(child);
+}
+
+static void add_arg(struct spawner_request *request, const char *arg)
+{
+    size_t len = strlen(arg) + 1;
+
+    if (len > sizeof request->args - request->args_bytes)
+        return;
+    memcpy(request->args + request->args_bytes, arg, len);
+    request->args_bytes += (uint32_t)len;
+}
+
+/* The child's log pipe and the request itself; fd3 becomes its descriptor 3. */
+static int ask_spawner(struct child *child, struct spawner_request *request, int fd3,
+                       int program_fd, struct fault *f)
+{
+    int fds[4];
+    int pipes[2];
+    int r;
+
+    if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
+        return fault_host(f, errno, "a log pipe for %s: %s", child->name, strerror(errno));
+    fds[0] = pipes[0];
+    fds[1] = fd3;
+    fds[2] = pipes[1];
+    fds[3] = program_fd;
+    request->kind = SPAWNER_START;
+    request->id = child->id;
+    r = spawner_send(child->vm->spawner, request, fds, ARRAY_SIZE(fds));
+    close(pipes[1]);
+    if (r == 0)
+        r = log_relay_new(&child->log, child->vm->loop, pipes[0], child->name);
+    if (r < 0) {
+        if (!child->log)
+            close(pipes[0]);
+        return fault_host(f, r, "starting %s: %s", child->name, err_text());
+    }
+    return 0;
+}
+
+static void set_uid(struct child *child, unsigned uid_slot, struct spawner_request *request)
+{
+    const struct plan_host *host = &child->vm->host;
+
+    child->uid_slot = uid_slot;
+    child->uid = host->root ? sandbox_uid(host->broker_pid, uid_slot) : host->uid;
+    request->uid = request->gid = host->root ? child->uid : 0;
+    request->slot = uid_slot;
+}
+
+struct child *child_start(struct vm *vm, Bulkhead__Role role, struct device *device,
+                          unsigned uid_slot, int program_fd, struct fault *f)
+{
+    struct spawner_request request = { .is_core = role == BULKHEAD__ROLE__ROLE_CORE };
+    cleanup_(fd_closep) int theirs = -1;
+    struct child *child;
+    int pair[2], r;
+
+    if (program_fd < 0)
+        program_fd = programs_fd(&vm->programs, role, f);
+    if (program_fd < 0)
+        return NULL;
+    child = child_new(vm, role, device);
+    if (!child || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+        fault_host(f, child ? errno : ENOMEM, "starting %s: no resources", plan_program(role));
+        goto fail;
+    }
+    theirs = pair[1];
+    r = channel_new(&child->channel, pair[0], CHANNEL_ARENA_BROKER);
+    if (r < 0) {
+        close(pair[0]);
+        fault_host(f, r, "starting %s: %s", child->name, err_text());
+        goto fail;
+    }
+    r = loop_add_fd(vm->loop, pair[0], LOOP_READ, supervise_on_message, child, &child->event);
+    if (r < 0) {
+        fault_host(f, r, "starting %s: %s", child->name, err_text());
+        goto fail;
+    }
+    set_uid(child, uid_slot, &request);
+    add_arg(&request, plan_program(role));
+    if (ask_spawner(child, &request, theirs, program_fd, f) < 0)
+        goto fail;
+    return child;
+fail:
+    if (child)
+        child_free(child);
+    return NULL;
+}
+
+static void add_forwards(struct spawner_request *request, const Bulkhead__NetConfig *net, bool udp)
+{
+    struct fault unused;
+
+    for (size_t i = 0; i < net->n_hostfwd; i++) {
+        char arg[96];
+        struct validate_hostfwd forward;
+
+        if (validate_hostfwd(net->hostfwd[i], &forward, &unused) < 0 || forward.udp != udp)
+            continue;
+        snprintf(arg, sizeof arg, "%s%s%u:%u", forward.address, forward.address[0] ? "/" : "",
+                 forward.host_port, forward.guest_port);
+        add_arg(request, udp ? "-u" : "-t");
+        add_arg(request, arg);
+    }
+}
+
+struct child *child_start_passt(struct device *device, struct fault *f)
+{
+    struct vm *vm = device->vm;
+    const Bulkhead__NetConfig *net = vm->config->nets[device->plan->index];
+    struct spawner_request request = { .share_netns = 1 };
+    int program_fd = programs_fd(&vm->programs, BULKHEAD__ROLE__ROLE_PASST, f);
+    struct child *child;
+
+    if (program_fd < 0)
+        return NULL;
+    child = child_new(vm, BULKHEAD__ROLE__ROLE_PASST, device);
+    if (!child) {
+        fault_host(f, ENOMEM, "starting passt: no resources");
+        return NULL;
+    }
+    snprintf(child->name, sizeof child->name, "%s-passt", device->plan->name);
+    child->state = CHILD_RUNNING;
+    set_uid(child, device->plan->uid_slot + PLAN_UID_SPARE - PLAN_UID_FIRST_DEVICE, &request);
+    add_arg(&request, "passt");
+    add_arg(&request, "--foreground");
+    add_arg(&request, "--quiet");
+    add_arg(&request, "--stderr");
+    add_arg(&request, "--fd");
+    add_arg(&request, "3");
+    add_forwards(&request, net, false);
+    add_forwards(&request, net, true);
+    if (ask_spawner(child, &request, device->backend.held[0], program_fd, f) < 0) {
+        child_free(child);
+        return NULL;
+    }
+    return child;
+}
+
+void child_kill(struct child *child, const char *fmt, ...)
+{
+    struct spawner_request request = { .kind = SPAWNER_KILL, .id = child->id };
+    va_list args;
+
+    if (child->reason[0] == '\0') {
+        va_start(args, fmt);
+        vsnprintf(child->reason, sizeof child->reason, fmt, args);
+        va_end(args);
+    }
+    if (child->killing)
+        return;
+    child->killing = true;
+    /* Without a spawner the core's end closes the life pipe, which ends the workers. */
+    if (spawner_send(child->vm->spawner, &request, NULL, 0) < 0 && child->channel) {
+        Bulkhead__Stop stop = BULKHEAD__STOP__INIT;
+        ENVELOPE(e, STOP, stop, &stop);
+
+        if (channel_send(child->channel, &e, NULL, 0, false) < 0)
+            log_warn("%s can't be reached", child->name);
+    }
+}
+
+int child_send(struct child *child, const Bulkhead__Envelope *envelope, const int *fds,
+               size_t n_fds)
+{
+    int r;
+
+    if (!child->channel)
+        return -EPIPE;
+    r = rules_check(RULE_TO_CHILD, child->role, child->state, envelope, n_fds);
+    if (r < 0) {
+        log_error("%s: %s", child->name, err_text());
+        return r;
+    }
+    r = channel_send(child->channel, envelope, fds, n_fds, false);
+    if (r == -EPIPE || r == -ECONNRESET)
+        return r; /* it is dying: its exit is on the way */
+    if (r < 0) {
+        child_kill(child, "does not take messages (%s)", err_text());
+        return r;
+    }
+    child->state = rules_next(RULE_TO_CHILD, child->role, child->state, envelope);
+    return 0;
+}
+
+void child_stop(struct child *child)
+{
+    Bulkhead__Stop stop = BULKHEAD__STOP__INIT;
+    ENVELOPE(e, STOP, stop, &stop);
+
+    if (child->state == CHILD_ENDED || child->killing)
+        return;
+    if (!child->channel || child->role == BULKHEAD__ROLE__ROLE_PASST ||
+        child_send(child, &e, NULL, 0) < 0) {
+        child_kill(child, "no longer needed");
+        return;
+    }
+    child->stop_deadline_ns = now_ns() + VM_STOP_WORKERS_MS * 1000000ull;
+}
+
+void child_describe_exit(int wait_code, int wait_status, char *ret_text, size_t size)
+{
+    if (wait_code == CLD_EXITED)
+        snprintf(ret_text, size, "left with status %d", wait_status);
+    else if (wait_status == SIGSYS)
+        snprintf(ret_text, size, "killed by its sandbox for a forbidden system call");
+    else
+        snprintf(ret_text, size, "killed by signal %d (%s)", wait_status, strsignal(wait_status));
+}
+
+static struct child *find(struct vm *vm, uint32_t id)
+{
+    for (unsigned i = 0; i < vm->n_children; i++)
+        if (vm->children[i]->id == id)
+            return vm->children[i];
+    return NULL;
+}
+
+static void on_started(struct child *child, const struct spawner_report *report, int *pidfd)
+{
+    unsigned mandatory = report->missing & SANDBOX_LAYERS_MANDATORY;
+
+    if (report->error != 0) {
+        snprintf(child->reason, sizeof child->reason, "could not be started: %.120s",
+                 report->text);
+        supervise_on_exit(child, 0, 0);
+        return;
+    }
+    child->pid = report->pid;
+    child->pidfd = fd_take(pidfd);
+    child->missing_layers = report->missing;
+    vm_trace(child->vm, "%s spawned", child->name);
+    if (mandatory != 0 && !child->vm->insecure) {
+        const char *layer = sandbox_layer_name(mandatory & -mandatory);
+
+        child->reason_bad_input = true;
+        child_kill(child, "this host can't give it the sandbox layer %s: see bulkhead doctor, or "
+                          "use --insecure", layer ? layer : "?");
+    }
+}
+
+void child_on_spawner(int fd, unsigned what, void *arg)
+{
+    struct vm *vm = arg;
+
+    (void)fd;
+    (void)what;
+    for (;;) {
+        struct spawner_report report;
+        cleanup_(fd_closep) int pidfd = -1;
+        int r = spawner_receive(vm->spawner, &report, &pidfd);
+        struct child *child;
+
+        if (r > 0)
+            return;
+        if (r < 0) {
+            /* Deaths are no longer reported: nothing can be kept in order. */
+            loop_event_free(vm->spawner_event);
+            vm->spawner_event = NULL;
+            fd_closep(&vm->spawner->fd);
+            vm_end(vm, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE, false, true,
+                   "the spawner died: its VM can't be supervised any more");
+            return;
+        }
+        child = find(vm, report.id);
+        if (child && report.kind == SPAWNER_STARTED)
+            on_started(child, &report, &pidfd);
+        else if (child && report.kind == SPAWNER_EXITED)
+            supervise_on_exit(child, report.wait_code, report.wait_status);
+    }
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.h - the broker's own copy of a VmConfig, with what the user left out filled in. */
+#pragma once
+
+#include "base/compiler.h"
+#include "client.pb-c.h"
+
+enum {
+    CONFIG_CRASH_LIMIT = 5,
+    CONFIG_CRASH_WINDOW_S = 60,
+    CONFIG_HANG_TIMEOUT_MS = 900,
+    CONFIG_QUEUE_SIZE = 256,
+    CONFIG_MEMORY_BYTES = 512 << 20,
+};
+
+/* A deep copy on the heap; NULL without memory. Freed by config_free(). */
+Bulkhead__VmConfig *config_copy(const Bulkhead__VmConfig *from);
+void config_free(Bulkhead__VmConfig *config);
+/* Gives every field that may be left out its value: names and ids, sizes of queues, limits, MAC
+ * addresses. `fallback_name` names a VM without a name. 0 or -ENOMEM. */
+int config_fill(Bulkhead__VmConfig *config, const char *fallback_name) must_check;

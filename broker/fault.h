@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fault.h - why a request can't be done, as the one line its user reads: what is wrong and what
+ * to do about it. Filled by whoever finds it, shown once by the session. */
+#pragma once
+
+#include <errno.h>
+#include <stdbool.h>
+#include "base/compiler.h"
+
+enum { FAULT_TEXT_MAX = 400 };
+
+struct fault {
+    int error;      /* positive errno value */
+    bool bad_input; /* the user's value, file or environment, not a failure of the host */
+    char text[FAULT_TEXT_MAX];
+};
+
+/* Both fill *fault and return -error, so that `return fault_input(...)` reads well. */
+int fault_input(struct fault *fault, const char *fmt, ...) printf_like(2, 3);
+int fault_host(struct fault *fault, int error, const char *fmt, ...) printf_like(3, 4);

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* relay.c - what core and workers have to tell each other. The broker checks it, and remembers
+ * what a worker that replaces a dead one must be told again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "base/log.h"
+#include "vm.h"
+
+struct device *relay_find_slot(struct vm *vm, uint32_t slot)
+{
+    for (unsigned i = 0; i < vm->n_devices; i++)
+        if (slot != 0 && vm->devices[i].plan->pci_slot == slot)
+            return &vm->devices[i];
+    return NULL;
+}
+
+static void core_violation(struct vm *vm, const char *what)
+{
+    if (vm->core)
+        child_kill(vm->core, "broke the protocol: %s", what);
+}
+
+int relay_attach(struct device *d)
+{
+    Bulkhead__AttachDevice attach = BULKHEAD__ATTACH_DEVICE__INIT;
+    Bulkhead__Announce announce = BULKHEAD__ANNOUNCE__INIT;
+    ENVELOPE(e, ATTACH_DEVICE, attach_device, &attach);
+    int fds[2 * LAYOUT_MAX_QUEUES];
+    char name[PLAN_NAME_BYTES];
+    size_t n = 0;
+
+    announce.virtio_id = d->virtio_id;
+    announce.features = d->features;
+    announce.num_queues = d->num_queues;
+    announce.queue_size = d->queue_size;
+    announce.config = (ProtobufCBinaryData){ .len = d->config_len, .data = d->config };
+    snprintf(name, sizeof name, "%s", d->plan->name);
+    attach.slot = d->plan->pci_slot;
+    attach.announce = &announce;
+    attach.name = name;
+    for (unsigned q = 0; q < d->num_queues; q++)
+        fds[n++] = d->kick[q];
+    for (unsigned q = 0; q < d->num_queues; q++)
+        fds[n++] = d->call[q];
+    return child_send(d->vm->core, &e, fds, n);
+}
+
+/* What the driver agreed to must be within what the device offered. */
+static bool activate_valid(const struct device *d, const Bulkhead__Activate *a)
+{
+    if ((a->features & ~d->features) != 0)
+        return false;
+    for (size_t i = 0; i < a->n_queues; i++) {
+        if (a->queues[i]->index >= d->num_queues || a->queues[i]->size > d->queue_size)
+            return false;
+        for (size_t j = 0; j < i; j++)
+            if (a->queues[j]->index == a->queues[i]->index)
+                return false;
+    }
+    return true;
+}
+
+int relay_send_activate(struct device *d, struct child *worker, bool resume)
+{
+    Bulkhead__QueueState queues[LAYOUT_MAX_QUEUES], *pointers[LAYOUT_MAX_QUEUES];
+    Bulkhead__Activate a = BULKHEAD__ACTIVATE__INIT;
+    ENVELOPE(e, ACTIVATE, activate, &a);
+
+    for (unsigned i = 0; i < d->n_queues; i++) {
+        bulkhead__queue_state__init(&queues[i]);
+        queues[i].index = d->queues[i].index;
+        queues[i].size = d->queues[i].size;
+        queues[i].desc = d->queues[i].desc;
+        queues[i].avail = d->queues[i].avail;
+        queues[i].used = d->queues[i].used;
+        pointers[i] = &queues[i];
+    }
+    a.features = d->guest_features;
+    a.queues = pointers;
+    a.n_queues = d->n_queues;
+    a.resume = resume;
+    d->worker_activated = true;
+    return child_send(worker, &e, NULL, 0);
+}
+
+void relay_activate(struct vm *vm, const Bulkhead__Activate *a)
+{
+    struct device *d = relay_find_slot(vm, a->slot);
+
+    if (!d || d->active || !activate_valid(d, a)) {
+        core_violation(vm, "an activation that was not offered");
+        return;
+    }
+    d->active = true;
+    d->worker_activated = false;
+    d->guest_features = a->features;
+    d->n_queues = (unsigned)a->n_queues;
+    for (unsigned i = 0; i < d->n_queues; i++) {
+        d->queues[i].index = a->queues[i]->index;
+        d->queues[i].size = a->queues[i]->size;
+        d->queues[i].desc = a->queues[i]->desc;
+        d->queues[i].avail = a->queues[i]->avail;
+        d->queues[i].used = a->queues[i]->used;
+    }
+    if (d->dead)
+        relay_needs_reset(d, "the device has failed");
+    else if (d->worker && d->worker->state == CHILD_READY)
+        relay_send_activate(d, d->worker, false);
+    /* else: a replacement is on its way and is told when it is ready */
+}
+
+void relay_reset(struct vm *vm, uint32_t slot)
+{
+    struct device *d = relay_find_slot(vm, slot);
+    Bulkhead__Reset reset = BULKHEAD__RESET__INIT;
+    ENVELOPE(e, RESET, reset, &reset);
+
+    if (!d) {
+        core_violation(vm, "a reset of no device");
+        return;
+    }
+    d->reset_pending = true;
+    upgrade_abort(d, "the guest reset the device");
+    if (!d->active || d->dead)
+        relay_reset_done(d);
+    else if (d->worker &&
+             (d->worker->state == CHILD_RUNNING || d->worker->state == CHILD_QUIESCED))
+        child_send(d->worker, &e, NULL, 0);
+    else if (d->worker && d->worker->state == CHILD_READY)
+        relay_reset_done(d);
+    /* else: the replacement first lays to rest what its predecessor had begun */
+}
+
+void relay_reset_done(struct device *d)
+{
+    Bulkhead__ResetDone done = BULKHEAD__RESET_DONE__INIT;
+    ENVELOPE(e, RESET_DONE, reset_done, &done);
+
+    d->active = false;
+    d->worker_activated = false;
+    if (!d->reset_pending)
+        return;
+    d->reset_pending = false;
+    done.slot = d->plan->pci_slot;
+    if (d->vm->core)
+        child_send(d->vm->core, &e, NULL, 0);
+}
+
+void relay_needs_reset(struct device *d, const char *why)
+{
+    Bulkhead__NeedsReset needs = BULKHEAD__NEEDS_RESET__INIT;
+    ENVELOPE(e, NEEDS_RESET, needs_reset, &needs);
+    char text[128];
+
+    snprintf(text, sizeof text, "%s", why);
+    log_relay_clean(text, strlen(text));
+    needs.slot = d->plan->pci_slot;
+    needs.why = text;
+    if (needs.slot == 0 || !d->vm->core)
+        return;
+    session_event(d->vm, "device", "needs_reset", "id", d->plan->name, "why", text, NULL);
+    child_send(d->vm->core, &e, NULL, 0);
+}
+
+void relay_config_from_worker(struct device *d, const Bulkhead__ConfigUpdate *update)
+{
+    Bulkhead__ConfigUpdate copy = *update;
+    ENVELOPE(e, CONFIG_UPDATE, config_update, &copy);
+
+    if (update->offset > d->config_len || update->data.len > d->config_len - update->offset) {
+        child_kill(d->worker, "broke the protocol: a change beyond its configuration space");
+        return;
+    }
+    memcpy(d->config + update->offset, update->data.data, update->data.len);
+    copy.slot = d->plan->pci_slot;
+    if (copy.slot != 0 && d->attached && d->vm->core)
+        child_send(d->vm->core, &e, NULL, 0);
+}
+
+void relay_config_from_core(struct vm *vm, const Bulkhead__ConfigUpdate *update)
+{
+    struct device *d = relay_find_slot(vm, update->slot);
+    Bulkhead__ConfigUpdate copy = *update;
+    ENVELOPE(e, CONFIG_UPDATE, config_update, &copy);
+
+    if (!d || update->offset > d->config_len ||
+        update->data.len > d->config_len - update->offset) {
+        core_violation(vm, "a write beyond a configuration space");
+        return;
+    }
+    memcpy(d->config + update->offset, update->data.data, update->data.len);
+    copy.slot = 0;
+    if (d->worker && d->worker->state >= CHILD_READY && d->worker->state <= CHILD_QUIESCED)
+        child_send(d->worker, &e, NULL, 0);
+}
+
+/* The worker names a port, never a path; a symbolic link in place of the socket is not followed. */
+static int connect_port(const char *base, uint32_t port, int *ret_fd)
+{
+    struct open_how how = { .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
+                            .resolve = RESOLVE_NO_MAGICLINKS };
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    cleanup_(fd_closep) int handle = -1, fd = -1;
+    char path[sizeof address.sun_path + 16];
+
+    snprintf(path, sizeof path, "%s_%u", base, port);
+    handle = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    if (handle < 0)
+        return -errno;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", handle);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+        return -errno;
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+void relay_vsock_connect(struct child *child, const Bulkhead__VsockConnect *connect)
+{
+    Bulkhead__VsockConnected done = BULKHEAD__VSOCK_CONNECTED__INIT;
+    ENVELOPE(e, VSOCK_CONNECTED, vsock_connected, &done);
+    cleanup_(fd_closep) int fd = -1;
+    int r = connect_port(child->vm->config->vsock->socket, connect->port, &fd);
+
+    done.token = connect->token;
+    done.error = -r;
+    child_send(child, &e, &fd, r == 0 ? 1 : 0);
+}

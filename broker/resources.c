@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* resources.c - opening by path, and memory; see resources.h. */
+#include "resources.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+void backend_init(struct backend *b)
+{
+    memset(b, 0, sizeof *b);
+    for (unsigned i = 0; i < RESOURCES_MAX_OWN; i++)
+        b->own[i] = -1;
+    b->held[0] = b->held[1] = -1;
+}
+
+void backend_deinit(struct backend *b)
+{
+    for (unsigned i = 0; i < RESOURCES_MAX_OWN; i++)
+        fd_closep(&b->own[i]);
+    fd_closep(&b->held[0]);
+    fd_closep(&b->held[1]);
+    if (b->unlink_path[0] != '\0')
+        unlink(b->unlink_path);
+    b->unlink_path[0] = '\0';
+}
+
+static const char *kind_name(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFDIR:
+        return "a directory";
+    case S_IFIFO:
+        return "a fifo";
+    case S_IFSOCK:
+        return "a socket";
+    case S_IFCHR:
+        return "a character device";
+    case S_IFBLK:
+        return "a block device";
+    case S_IFREG:
+        return "a regular file";
+    default:
+        return "not a file";
+    }
+}
+
+static int open_fault(const char *what, const char *path, int error, bool writing,
+                      struct fault *f)
+{
+    switch (error) {
+    case ENOENT:
+        return fault_input(f, "%s: %s does not exist: check the path", what, path);
+    case EACCES:
+    case EPERM:
+        return fault_input(f, "%s: no permission to %s %s: change its mode or owner%s", what,
+                           writing ? "write" : "read", path,
+                           writing ? ", or use readonly=on where that is enough" : "");
+    case EROFS:
+        return fault_input(f, "%s: %s is on a read-only file system: use readonly=on", what, path);
+    case ELOOP:
+        return fault_input(f, "%s: %s goes through a link that can't be followed safely: give the "
+                              "file's own path", what, path);
+    case ENOTDIR:
+        return fault_input(f, "%s: a part of %s is not a directory: check the path", what, path);
+    default:
+        return fault_host(f, error, "%s: opening %s: %s", what, path, strerror(error));
+    }
+}
+
+int resources_open(const char *what, const char *path, int flags, unsigned kinds, int *ret_fd,
+                   struct fault *f)
+{
+    struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS };
+    bool writing = (flags & O_ACCMODE) != O_RDONLY;
+    cleanup_(fd_closep) int handle = -1;
+    char link[48];
+    struct stat st;
+    int fd;
+
+    handle = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    if (handle < 0)
+        return open_fault(what, path, errno, writing, f);
+    if (fstat(handle, &st) < 0)
+        return fault_host(f, errno, "%s: looking at %s: %s", what, path, strerror(errno));
+    if (!(RESOURCES_KIND(st.st_mode) & kinds))
+        return fault_input(f, "%s: %s is %s: give a regular file%s", what, path,
+                           kind_name(st.st_mode),
+                           kinds & RESOURCES_KIND(S_IFBLK) ? " or a block device" : "");
+    snprintf(link, sizeof link, "/proc/self/fd/%d", handle);
+    fd = open(link, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 && errno == EINVAL && (flags & O_DIRECT))
+        return fault_input(f, "%s: the file system of %s has no direct I/O: remove direct=on", what,
+                           path);
+    if (fd < 0)
+        return open_fault(what, path, errno, writing, f);
+    *ret_fd = fd;
+    return 0;
+}
+
+int resources_kernel(const char *what, const char *path, int *ret_fd, struct fault *f)
+{
+    struct stat st;
+    int fd = -1;
+    int r = resources_open(what, path, O_RDONLY, RESOURCES_KIND(S_IFREG), &fd, f);
+
+    if (r < 0)
+        return r;
+    if (fstat(fd, &st) == 0 && st.st_size == 0) {
+        close(fd);
+        return fault_input(f, "%s: %s is empty: give a built file", what, path);
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int resources_kvm(int *ret_fd, struct fault *f)
+{
+    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+    if (fd >= 0) {
+        *ret_fd = fd;
+        return 0;
+    }
+    switch (errno) {
+    case ENOENT:
+    case ENODEV:
+    case ENXIO:
+        return fault_input(f, "no KVM: /dev/kvm is missing: load kvm_intel or kvm_amd, and enable "
+                              "virtualization in the firmware or in the outer VM");
+    case EACCES:
+    case EPERM:
+        return fault_input(f, "no permission for /dev/kvm: add this user to the group kvm "
+                              "(usermod -aG kvm USER, then log in again) or run as root");
+    default:
+        return fault_host(f, errno, "opening /dev/kvm: %s", strerror(errno));
+    }
+}
+
+int resources_memfd(const char *name, uint64_t size_bytes, bool hugepages, int *ret_fd)
+{
+    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (hugepages ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
+    cleanup_(fd_closep) int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
+
+    if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
+        fd = memfd_create(name, flags);
+    if (fd < 0)
+        return err_origin(-errno, "memory for %s", name);
+    if (ftruncate(fd, (off_t)size_bytes) < 0)
+        return err_origin(-errno, "sizing memory for %s", name);
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return err_origin(-errno, "sealing memory for %s", name);
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+int resources_ram(const Bulkhead__MemoryConfig *memory, int *ret_fd, struct fault *f)
+{
+    cleanup_(fd_closep) int fd = -1;
+    int r = resources_memfd("guest-ram", memory->size, memory->hugepages, &fd);
+
+    if (r < 0)
+        return fault_host(f, r, "%s", err_text());
+    /* Huge pages are reserved now or the guest would die of SIGBUS later. */
+    if ((memory->prefault || memory->hugepages) &&
+        fallocate(fd, 0, 0, (off_t)memory->size) < 0)
+        return errno == ENOMEM || errno == ENOSPC
+                   ? fault_input(f, "the host has not enough free %s for %llu MiB: %s",
+                                 memory->hugepages ? "huge pages" : "memory",
+                                 (unsigned long long)(memory->size >> 20),
+                                 memory->hugepages ? "raise vm.nr_hugepages or drop hugepages=on"
+                                                   : "use less or drop prefault=on")
+                   : fault_host(f, errno, "reserving guest memory: %s", strerror(errno));
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+int resources_eventfd(int *ret_fd)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    if (fd < 0)
+        return err_origin(-errno, "eventfd");
+    *ret_fd = fd;
+    return 0;
+}
+
+uint64_t resources_host_memory(void)
+{
+    struct sysinfo info;
+
+    if (sysinfo(&info) < 0)
+        return 0;
+    return (uint64_t)info.totalram * info.mem_unit;
+}
+
+/* A socket that nobody listens on any more may go; anything else at that path stays. */
+static int clear_path(const char *what, const char *path, const struct sockaddr_un *address,
+                      int type, struct fault *f)
+{
+    struct stat st;
+    int probe, r;
+
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0
+                               : fault_input(f, "%s: %s: %s: check the path", what, path,
+                                             strerror(errno));
+    if (S_ISLNK(st.st_mode))
+        return fault_input(f, "%s: %s is a symbolic link: give the socket's own path", what, path);
+    if (!S_ISSOCK(st.st_mode))
+        return fault_input(f, "%s: %s exists and is %s: give another path", what, path,
+                           kind_name(st.st_mode));
+    probe = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (probe < 0)
+        return fault_host(f, errno, "%s: socket: %s", what, strerror(errno));
+    r = connect(probe, (const struct sockaddr *)address, sizeof *address);
+    close(probe);
+    if (r == 0 || errno == EAGAIN)
+        return fault_input(f, "%s: %s is in use by another process: give another path", what,
+                           path);
+    unlink(path);
+    return 0;
+}
+
+int resources_listen(const char *what, const char *path, int type, int *ret_fd, struct fault *f)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    cleanup_(fd_closep) int fd = -1;
+    mode_t mask;
+    int r;
+
+    if (strlen(path) >= sizeof address.sun_path)
+        return fault_input(f, "%s: the socket path %s is too long: use at most %zu bytes", what,
+                           path, sizeof address.sun_path - 1);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    r = clear_path(what, path, &address, type, f);
+    if (r < 0)
+        return r;
+    fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return fault_host(f, errno, "%s: socket: %s", what, strerror(errno));
+    mask = umask(0177);
+    r = bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
+    umask(mask);
+    if (r < 0)
+        return fault_input(f, "%s: can't make the socket %s: %s: choose a directory you may write",
+                           what, path, strerror(-r));
+    if (listen(fd, 16) < 0) {
+        unlink(path);
+        return fault_host(f, errno, "%s: listening on %s: %s", what, path, strerror(errno));
+    }
+    *ret_fd = fd_take(&fd);
+    return 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* resources.h - everything the broker opens and makes on behalf of its children, before it gives
+ * up the right to. Paths are opened with openat2() without magic links and their kind is checked
+ * before they are opened for use, so that nothing is touched that is not a disk, a kernel, ...
+ * All functions: 0, or a negative errno with one line for the user in *ret_fault. Descriptors
+ * belong to the struct they are put in. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <termios.h>
+#include "base/compiler.h"
+#include "client.pb-c.h"
+#include "fault.h"
+
+enum {
+    RESOURCES_MAX_TAPS = 16,
+    RESOURCES_MAX_OWN = RESOURCES_MAX_TAPS + 2, /* a device's own descriptors */
+};
+
+/* A device's back end: what its worker gets beside queues, and keeps over restarts. */
+struct backend {
+    int own[RESOURCES_MAX_OWN];
+    unsigned n_own;
+    int held[2];          /* kept open by the broker alone: pty slave, passt's end of the stream */
+    char unlink_path[108]; /* a socket of ours to remove at the end */
+    /* blk */
+    uint64_t size_bytes;
+    uint32_t block_size, physical_block_exp;
+    bool block_device, discard;
+    /* console */
+    char pty_path[64];
+};
+void backend_init(struct backend *backend);
+void backend_deinit(struct backend *backend);
+
+/* An O_PATH descriptor is looked at first, then the same file is opened with `flags`. kinds: S_IFREG
+ * and S_IFBLK etc. as bits (1 << (mode >> 12)). what: "the kernel", "disk0". */
+#define RESOURCES_KIND(mode) (1u << ((unsigned)(mode) >> 12))
+int resources_open(const char *what, const char *path, int flags, unsigned kinds, int *ret_fd,
+                   struct fault *ret_fault) must_check;
+
+int resources_kernel(const char *what, const char *path, int *ret_fd,
+                     struct fault *ret_fault) must_check;
+int resources_kvm(int *ret_fd, struct fault *ret_fault) must_check;
+int resources_disk(const Bulkhead__DiskConfig *disk, struct backend *backend,
+                   struct fault *ret_fault) must_check;
+/* tty: two descriptors of the client's terminal or NULL; they are reopened where possible. */
+int resources_console(const char *what, const Bulkhead__ConsoleConfig *console, const int *tty,
+                      struct backend *backend, struct fault *ret_fault) must_check;
+/* fds: the client's tap descriptors (mode "fd"), taken over. */
+int resources_net(Bulkhead__NetConfig *net, int *fds, unsigned n_fds, struct backend *backend,
+                  struct fault *ret_fault) must_check;
+int resources_vsock(const Bulkhead__VsockConfig *vsock, struct backend *backend,
+                    struct fault *ret_fault) must_check;
+/* Listens on a unix socket: removes a stale one, refuses one in use. Mode 0600. */
+int resources_listen(const char *what, const char *path, int type, int *ret_fd,
+                     struct fault *ret_fault) must_check;
+
+/* Anonymous memory of a fixed size: sealed against shrinking, growing and further seals. */
+int resources_memfd(const char *name, uint64_t size_bytes, bool hugepages, int *ret_fd) must_check;
+int resources_ram(const Bulkhead__MemoryConfig *memory, int *ret_fd,
+                  struct fault *ret_fault) must_check;
+int resources_eventfd(int *ret_fd) must_check;
+uint64_t resources_host_memory(void);

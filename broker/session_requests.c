@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session_requests.c - what a client may ask of a running VM. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "vm.h"
+
+enum { MAX_COUNTERS = 24, COUNTER_TEXT = 512 };
+
+static void reply(struct client *client, uint32_t id, const struct fault *fault)
+{
+    session_reply(client->vm, client->serial, id, fault);
+}
+
+static void reply_ok(struct client *client, uint32_t id, const char *text)
+{
+    struct fault ok = { 0 };
+
+    snprintf(ok.text, sizeof ok.text, "%s", text);
+    reply(client, id, &ok);
+}
+
+static struct device *find_device(struct client *client, uint32_t id, const char *name)
+{
+    struct vm *vm = client->vm;
+    char known[160] = "";
+    struct fault f;
+
+    for (unsigned i = 0; i < vm->n_devices; i++) {
+        if (strcmp(vm->devices[i].plan->name, name) == 0)
+            return &vm->devices[i];
+        if (strlen(known) < sizeof known - PLAN_NAME_BYTES - 2)
+            snprintf(known + strlen(known), sizeof known - strlen(known), " %s",
+                     vm->devices[i].plan->name);
+    }
+    fault_input(&f, "there is no device '%.40s': this VM has%s", name, known[0] ? known : " none");
+    reply(client, id, &f);
+    return NULL;
+}
+
+/* ---- lists ---- */
+
+static const char *child_state_text(const struct child *child)
+{
+    const struct device *d = child->device;
+
+    if (d && child == d->passt)
+        return "running";
+    if (d && (d->failed || d->dead))
+        return "failed";
+    if (d && child == d->next)
+        return "candidate";
+    if (d && child != d->worker)
+        return "leaving";
+    if (child->role == BULKHEAD__ROLE__ROLE_CORE && child->vm->paused)
+        return "paused";
+    return rules_state_name(child->state);
+}
+
+static Bulkhead__ProcessInfo *add_process(Bulkhead__ProcessList *list, Bulkhead__ProcessInfo *info,
+                                          Bulkhead__Role role, const char *name, pid_t pid,
+                                          uint32_t uid)
+{
+    bulkhead__process_info__init(info);
+    info->role = role;
+    /* protobuf-c has no const; it only reads what is packed. */
+    info->name = (char *)(uintptr_t)name;
+    info->pid = pid;
+    info->uid = uid;
+    info->state = (char *)(uintptr_t)"running";
+    info->rights = (char *)(uintptr_t)plan_rights(NULL, role);
+    list->processes[list->n_processes++] = info;
+    return info;
+}
+
+static const char *vm_state_text(const struct vm *vm)
+{
+    static const char *const names[] = { [VM_STARTING] = "starting", [VM_RUNNING] = "running",
+                                         [VM_ENDING] = "ending", [VM_GONE] = "gone" };
+
+    return vm->paused ? "paused" : names[vm->phase];
+}
+
+static void list_processes(struct client *client, uint32_t id)
+{
+    struct vm *vm = client->vm;
+    Bulkhead__ProcessInfo infos[VM_MAX_CHILDREN + VM_MAX_CHILDREN + 2];
+    Bulkhead__ProcessInfo *pointers[ARRAY_SIZE(infos)];
+    Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
+    CLIENT_ENVELOPE(e, PROCESS_LIST, process_list, &list);
+    size_t n = 0;
+
+    list.processes = pointers;
+    list.vm = vm->config->name;
+    list.state = (char *)(uintptr_t)vm_state_text(vm);
+    list.ram_size = vm->config->memory->size;
+    add_process(&list, &infos[n++], BULKHEAD__ROLE__ROLE_BROKER, "broker", vm->host.broker_pid,
+                vm->host.uid);
+    add_process(&list, &infos[n++], BULKHEAD__ROLE__ROLE_SPAWNER, "spawner", vm->spawner->pid,
+                vm->host.uid);
+    for (unsigned i = 0; i < vm->n_children; i++) {
+        const struct child *c = vm->children[i];
+        Bulkhead__ProcessInfo *info =
+            add_process(&list, &infos[n++], c->role, c->name, c->pid, c->uid);
+
+        info->state = (char *)(uintptr_t)child_state_text(c);
+        info->build_id = (char *)(uintptr_t)c->build_id;
+        info->rights =
+            (char *)(uintptr_t)plan_rights(c->device ? c->device->plan : NULL, c->role);
+        info->restarts = c->device && c == c->device->worker ? c->device->restarts : 0;
+    }
+    for (unsigned i = 0; i < vm->n_devices; i++) { /* failed devices without a process */
+        const struct device *d = &vm->devices[i];
+        Bulkhead__ProcessInfo *info;
+
+        if (d->worker || !(d->failed || d->dead))
+            continue;
+        info = add_process(&list, &infos[n++], d->plan->role, d->plan->name, 0, 0);
+        info->state = (char *)(uintptr_t)"failed";
+        info->restarts = d->restarts;
+    }
+    e.id = id;
+    session_send(client, &e);
+}
+
+static void get_plan(struct client *client, uint32_t id)
+{
+    struct vm *vm = client->vm;
+    Bulkhead__Plan plan = BULKHEAD__PLAN__INIT;
+    CLIENT_ENVELOPE(e, PLAN, plan, &plan);
+
+    plan.plan = plan_message(&vm->plan, vm->config, &vm->host);
+    e.id = id;
+    session_send(client, &e);
+    if (plan.plan)
+        bulkhead__vm_plan__free_unpacked(plan.plan, NULL);
+}
+
+/* ---- counters ---- */
+
+struct counters {
+    Bulkhead__KeyValue values[MAX_COUNTERS], *pointers[MAX_COUNTERS];
+    char texts[MAX_COUNTERS][32];
+    char latency[COUNTER_TEXT];
+    size_t n;
+};
+
+static void add_counter(struct counters *c, const char *key, uint64_t value)
+{
+    size_t i = c->n;
+
+    if (i == MAX_COUNTERS)
+        return;
+    c->n++;
+    snprintf(c->texts[i], sizeof c->texts[i], "%llu", (unsigned long long)value);
+    bulkhead__key_value__init(&c->values[i]);
+    c->values[i].key = (char *)(uintptr_t)key;
+    c->values[i].value = c->texts[i];
+    c->pointers[i] = &c->values[i];
+}
+
+static void add_latency(struct counters *c, const struct stats_page *page)
+{
+    size_t len = 0;
+
+    for (unsigned i = 0; i < STATS_LATENCY_BUCKETS && len < sizeof c->latency - 24; i++)
+        len += (size_t)snprintf(c->latency + len, sizeof c->latency - len, "%s%llu", i ? "," : "",
+                                (unsigned long long)page->latency_ns[i]);
+    if (c->n == MAX_COUNTERS)
+        return;
+    bulkhead__key_value__init(&c->values[c->n]);
+    c->values[c->n].key = (char *)(uintptr_t)"latency_us_log2";
+    c->values[c->n].value = c->latency;
+    c->pointers[c->n] = &c->values[c->n];
+    c->n++;
+}
+
+static void fill_counters(struct counters *c, const struct device *d)
+{
+    const struct stats_page page = *d->stats; /* one look; any content is harmless */
+    uint64_t now = now_ns();
+
+    c->n = 0;
+    add_counter(c, "heartbeat", page.heartbeat);
+    add_counter(c, "oldest_ns",
+                page.oldest_start_ns != 0 && now > page.oldest_start_ns
+                    ? now - page.oldest_start_ns
+                    : 0);
+    add_counter(c, "inflight", page.inflight);
+    add_counter(c, "read_ops", page.read_ops);
+    add_counter(c, "read_bytes", page.read_bytes);
+    add_counter(c, "write_ops", page.write_ops);
+    add_counter(c, "write_bytes", page.write_bytes);
+    add_counter(c, "flush_ops", page.flush_ops);
+    add_counter(c, "discard_ops", page.discard_ops);
+    add_counter(c, "errors", page.errors);
+    add_counter(c, "dropped", page.dropped);
+    add_counter(c, "guest_faults", page.guest_faults);
+    add_counter(c, "kicks", page.kicks);
+    add_counter(c, "interrupts", page.interrupts);
+    add_counter(c, "throttled", page.throttled);
+    add_counter(c, "connections", page.connections);
+    add_counter(c, "balloon_bytes", page.balloon_bytes);
+    add_latency(c, &page);
+}
+
+static void get_stats(struct client *client, uint32_t id)
+{
+    struct vm *vm = client->vm;
+    Bulkhead__DeviceStats devices[PLAN_MAX_DEVICES], *pointers[PLAN_MAX_DEVICES];
+    struct counters *counters = calloc(PLAN_MAX_DEVICES, sizeof *counters);
+    Bulkhead__Stats stats = BULKHEAD__STATS__INIT;
+    CLIENT_ENVELOPE(e, STATS, stats, &stats);
+    struct fault f;
+
+    if (!counters) {
+        fault_host(&f, ENOMEM, "no memory");
+        reply(client, id, &f);
+        return;
+    }
+    for (unsigned i = 0; i < vm->n_devices; i++) {
+        const struct device *d = &vm->devices[i];
+
+        bulkhead__device_stats__init(&devices[i]);
+        fill_counters(&counters[i], d);
+        devices[i].name = (char *)(uintptr_t)d->plan->name;
+        devices[i].role = d->plan->role;
+        devices[i].pid = d->worker ? d->worker->pid : 0;
+        devices[i].restarts = d->restarts;
+        devices[i].counters = counters[i].pointers;
+        devices[i].n_counters = counters[i].n;
+        pointers[i] = &devices[i];
+    }
+    stats.devices = pointers;
+    stats.n_devices = vm->n_devices;
+    e.id = id;
+    session_send(client, &e);
+    free(counters);
+}
+
+/* ---- commands ---- */
+
+static void repair(struct client *client, uint32_t id, const Bulkhead__Repair *request)
+{
+    struct device *d = find_device(client, id, request->device);
+    struct fault f;
+
+    if (d && repair_by_hand(d, client->serial, id, &f) < 0)
+        reply(client, id, &f);
+}
+
+static void upgrade(struct client *client, uint32_t id, const Bulkhead__Upgrade *request)
+{
+    struct device *d = find_device(client, id, request->device);
+    struct fault f;
+
+    if (d && upgrade_begin(d, request->path, client->serial, id, &f) < 0)
+        reply(client, id, &f);
+}
+
+static void power_button(struct client *client, uint32_t id)
+{
+    Bulkhead__PowerButton button = BULKHEAD__POWER_BUTTON__INIT;
+    ENVELOPE(e, POWER_BUTTON, power_button, &button);
+    struct vm *vm = client->vm;
+    struct fault f;
+
+    if (vm->phase != VM_RUNNING || !vm->core || child_send(vm->core, &e, NULL, 0) < 0) {
+        fault_input(&f, "the VM does not run: there is no button to press");
+        reply(client, id, &f);
+        return;
+    }
+    reply_ok(client, id, "power button pressed");
+}
+
+static Bulkhead__RateLimit *copy_limit(const Bulkhead__RateLimit *limit)
+{
+    uint8_t bytes[128];
+
+    if (bulkhead__rate_limit__get_packed_size(limit) > sizeof bytes)
+        return NULL;
+    return bulkhead__rate_limit__unpack(NULL, bulkhead__rate_limit__pack(limit, bytes), bytes);
+}
+
+static bool bucket_valid(const Bulkhead__TokenBucket *bucket)
+{
+    return !bucket || (bucket->size > 0 && bucket->refill_time_ms > 0);
+}
+
+static void set_rate_limit(struct client *client, uint32_t id,
+                           const Bulkhead__SetDeviceRateLimit *request)
+{
+    struct device *d = find_device(client, id, request->device);
+    Bulkhead__SetRateLimit set = BULKHEAD__SET_RATE_LIMIT__INIT;
+    ENVELOPE(e, SET_RATE_LIMIT, set_rate_limit, &set);
+    Bulkhead__RateLimit none = BULKHEAD__RATE_LIMIT__INIT, *copy;
+    const Bulkhead__RateLimit *limit = request->limit ? request->limit : &none;
+    struct fault f;
+
+    if (!d)
+        return;
+    if (d->plan->role != BULKHEAD__ROLE__ROLE_BLK && d->plan->role != BULKHEAD__ROLE__ROLE_NET) {
+        fault_input(&f, "%s has no rate limit: disks and network devices do", d->plan->name);
+        reply(client, id, &f);
+        return;
+    }
+    if (!bucket_valid(limit->bandwidth) || !bucket_valid(limit->ops)) {
+        fault_input(&f, "a rate limit of size 0 or refill time 0: give at least 1, or leave it "
+                        "out");
+        reply(client, id, &f);
+        return;
+    }
+    copy = copy_limit(limit);
+    if (!copy) {
+        fault_host(&f, ENOMEM, "no memory");
+        reply(client, id, &f);
+        return;
+    }
+    if (d->rate_limit)
+        bulkhead__rate_limit__free_unpacked(d->rate_limit, NULL);
+    d->rate_limit = copy; /* later workers get it with their configuration */
+    set.limit = copy;
+    if (d->worker && d->worker->state >= CHILD_READY && d->worker->state <= CHILD_QUIESCED)
+        child_send(d->worker, &e, NULL, 0);
+    reply_ok(client, id, "rate limit set");
+}
+
+static void resize_balloon(struct client *client, uint32_t id, uint64_t size)
+{
+    Bulkhead__BalloonTarget target = BULKHEAD__BALLOON_TARGET__INIT;
+    ENVELOPE(e, BALLOON_TARGET, balloon_target, &target);
+    struct vm *vm = client->vm;
+    struct device *d = NULL;
+    struct fault f;
+
+    for (unsigned i = 0; i < vm->n_devices; i++)
+        if (vm->devices[i].plan->role == BULKHEAD__ROLE__ROLE_BALLOON)
+            d = &vm->devices[i];
+    if (!d || size % PAGE_BYTES != 0 || size >= vm->config->memory->size) {
+        if (!d)
+            fault_input(&f, "this VM has no balloon: start it with --balloon");
+        else
+            fault_input(&f, "balloon size %llu: give a multiple of 4096 below the guest's memory",
+                        (unsigned long long)size);
+        reply(client, id, &f);
+        return;
+    }
+    d->balloon_bytes = size;
+    target.size = size;
+    if (d->worker && d->worker->state >= CHILD_READY && d->worker->state <= CHILD_QUIESCED)
+        child_send(d->worker, &e, NULL, 0);
+    reply_ok(client, id, "balloon target set");
+}
+
+static void pause_or_resume(struct client *client, uint32_t id, bool resume)
+{
+    struct fault f;
+    int r = resume ? pause_end(client->vm, client->serial, id, &f)
+                   : pause_begin(client->vm, client->serial, id, &f);
+
+    if (r < 0)
+        reply(client, id, &f);
+}
+
+void session_request(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    uint32_t id = request->id;
+    struct fault f;
+
+    switch ((int)request->body_case) {
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_LIST_PROCESSES:
+        list_processes(client, id);
+        break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_GET_PLAN:
+        get_plan(client, id);
+        break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_GET_STATS:
+        get_stats(client, id);
+        break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE:
+        client->subscribed = true;
+        reply_ok(client, id, "");
+        break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM:
+        reply_ok(client, id, "stopping");
+        vm_end(client->vm, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE, true, false, "stopped");
+        break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_PRESS_POWER_BUTTON:
+        power_button(client, id);
+        break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_REPAIR:
+        repair(client, id, request->repair);
+        break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_UPGRADE:
+        upgrade(client, id, request->upgrade);
+        break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM:
+        pause_or_resume(client, id, false);
+        break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_RESUME_VM:
+        pause_or_resume(client, id, true);
+        break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_SET_DEVICE_RATE_LIMIT:
+        set_rate_limit(client, id, request->set_device_rate_limit);
+        break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_RESIZE_BALLOON:
+        resize_balloon(client, id, request->resize_balloon->size);
+        break;
+    default:
+        fault_input(&f, "this request is not known here: is the client newer than the broker?");
+        reply(client, id, &f);
+        break;
+    }
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* spawner_main.c - the spawner's own loop: requests on one socket, deaths on pidfds. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "sandbox.h"
+#include "spawner.h"
+
+enum { MAX_ARGS = 32, MAX_FDS = 4 };
+
+struct spawned {
+    uint32_t id;
+    pid_t pid; /* 0: slot is free */
+    int pidfd;
+    int log_reader; /* keeps the log pipe writable when the broker is gone */
+    bool is_core;
+};
+
+struct state {
+    int fd; /* to the broker; -1: it is gone */
+    int null_fd;
+    struct spawned children[SPAWNER_MAX_CHILDREN];
+    bool core_started;
+    bool core_ended;
+    uint64_t core_ended_ns;
+    bool killed_rest;
+    int lock_fd;
+    char dir[SPAWNER_PATH_BYTES];
+};
+
+static void report(struct state *s, const struct spawner_report *r, int fd)
+{
+    struct spawner_report copy = *r;
+    struct iovec iov = { .iov_base = &copy, .iov_len = sizeof copy };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+
+    if (s->fd < 0)
+        return;
+    if (fd >= 0) {
+        msg.msg_control = control.bytes;
+        msg.msg_controllen = sizeof control.bytes;
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+    }
+    if (sendmsg(s->fd, &msg, MSG_NOSIGNAL) < 0 && (errno == EPIPE || errno == ECONNRESET))
+        fd_closep(&s->fd);
+}
+
+static struct spawned *find(struct state *s, uint32_t id)
+{
+    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
+        if (s->children[i].pid != 0 && s->children[i].id == id)
+            return &s->children[i];
+    return NULL;
+}
+
+static struct spawned *find_free(struct state *s)
+{
+    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
+        if (s->children[i].pid == 0)
+            return &s->children[i];
+    return NULL;
+}
+
+static bool any_left(const struct state *s)
+{
+    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
+        if (s->children[i].pid != 0)
+            return true;
+    return false;
+}
+
+/* Splits the request's argument bytes; every string in it ends with a NUL. */
+static int split_args(struct spawner_request *request, char *argv[MAX_ARGS + 1])
+{
+    size_t off = 0;
+    unsigned n = 0;
+
+    if (request->args_bytes == 0 || request->args_bytes > sizeof request->args ||
+        request->args[request->args_bytes - 1] != '\0')
+        return -EINVAL;
+    while (off < request->args_bytes) {
+        if (n == MAX_ARGS)
+            return -E2BIG;
+        argv[n++] = request->args + off;
+        off += strlen(request->args + off) + 1;
+    }
+    argv[n] = NULL;
+    return 0;
+}
+
+static int start_child(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds,
+                       struct spawner_report *r, struct spawned *slot)
+{
+    char *argv[MAX_ARGS + 1];
+    int child_fds[4];
+    int result;
+    struct sandbox_spawn spawn = {
+        .argv = argv,
+        .fds = child_fds,
+        .n_fds = ARRAY_SIZE(child_fds),
+        .uid = request->uid,
+        .gid = request->gid,
+        .cgroup_fd = -1,
+        .skip_layers = request->skip_layers,
+        .share_netns = request->share_netns != 0,
+    };
+
+    if (n_fds != 4)
+        return err_origin(-EINVAL, "start request with %u descriptors", n_fds);
+    result = split_args(request, argv);
+    if (result < 0)
+        return err_origin(result, "arguments of a start request");
+    child_fds[FD_STDIN] = child_fds[FD_STDOUT] = s->null_fd;
+    child_fds[FD_LOG] = fds[2];
+    child_fds[FD_CONTROL] = fds[1];
+    spawn.program_fd = fds[3];
+    result = sandbox_spawn(&spawn, &slot->pid, &slot->pidfd, &r->missing);
+    if (result < 0) {
+        slot->pid = 0;
+        return err_trace(result);
+    }
+    slot->id = request->id;
+    slot->is_core = request->is_core != 0;
+    slot->log_reader = fd_take(&fds[0]);
+    return 0;
+}
+
+static void on_start(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds)
+{
+    struct spawner_report r = { .kind = SPAWNER_STARTED, .id = request->id };
+    struct spawned *slot = find_free(s);
+    int result = -EAGAIN;
+
+    if (slot && !find(s, request->id))
+        result = start_child(s, request, fds, n_fds, &r, slot);
+    else
+        err_origin(result, "too many processes, or an id used twice");
+    if (result < 0) {
+        r.error = -result;
+        snprintf(r.text, sizeof r.text, "%.150s", err_text());
+        report(s, &r, -1);
+        return;
+    }
+    r.pid = slot->pid;
+    s->core_started |= slot->is_core;
+    if (slot->is_core) {
+        s->core_ended = false;
+        s->killed_rest = false;
+    }
+    report(s, &r, slot->pidfd);
+}
+
+static void kill_child(const struct spawned *child)
+{
+    syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+}
+
+static void kill_all(struct state *s)
+{
+    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
+        if (s->children[i].pid != 0)
+            kill_child(&s->children[i]);
+}
+
+static void on_request(struct state *s)
+{
+    struct spawner_request request;
+    struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS)];
+    } control;
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+                          .msg_controllen = sizeof control.bytes };
+    int fds[MAX_FDS] = { -1, -1, -1, -1 };
+    unsigned n_fds = 0;
+    struct cmsghdr *c;
+    struct spawned *child;
+    ssize_t n = recvmsg(s->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (n != (ssize_t)sizeof request) { /* closed, or broken */
+        fd_closep(&s->fd);
+        return;
+    }
+    c = CMSG_FIRSTHDR(&msg);
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+        n_fds = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(fds, CMSG_DATA(c), sizeof(int) * MIN(n_fds, (unsigned)MAX_FDS));
+    }
+    switch (request.kind) {
+    case SPAWNER_START:
+        on_start(s, &request, fds, n_fds);
+        break;
+    case SPAWNER_KILL:
+        child = find(s, request.id);
+        if (child)
+            kill_child(child);
+        break;
+    case SPAWNER_VM:
+        fd_closep(&s->lock_fd);
+        s->lock_fd = fd_take(&fds[0]);
+        request.path[sizeof request.path - 1] = '\0';
+        memcpy(s->dir, request.path, sizeof s->dir);
+        break;
+    default:
+        break;
+    }
+    for (unsigned i = 0; i < MAX_FDS; i++)
+        fd_closep(&fds[i]);
+}
+
+static void reap(struct state *s, struct spawned *child)
+{
+    struct spawner_report r = { .kind = SPAWNER_EXITED, .id = child->id, .pid = child->pid };
+    siginfo_t info = { 0 };
+
+    if (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG) < 0 && errno != ECHILD)
+        return;
+    if (info.si_pid == 0 && errno != ECHILD)
+        return;
+    r.wait_code = info.si_code;
+    r.wait_status = info.si_status;
+    fd_closep(&child->pidfd);
+    fd_closep(&child->log_reader);
+    child->pid = 0;
+    if (child->is_core) {
+        s->core_ended = true;
+        s->core_ended_ns = now_ns();
+    }
+    report(s, &r, -1);
+}
+
+/* The rest of a VM does not outlive its core, and without a broker nothing outlives its start. */
+static int enforce(struct state *s)
+{
+    bool orphaned = s->fd < 0 && (!s->core_started || s->core_ended);
+    uint64_t age_ms;
+
+    if (orphaned) {
+        kill_all(s);
+        return any_left(s) ? 20 : 0;
+    }
+    if (!s->core_ended || s->killed_rest)
+        return -1;
+    age_ms = (now_ns() - s->core_ended_ns) / 1000000;
+    if (age_ms < SPAWNER_CORE_GRACE_MS)
+        return (int)(SPAWNER_CORE_GRACE_MS - age_ms);
+    kill_all(s);
+    s->killed_rest = true;
+    return -1;
+}
+
+static void remove_dir(const struct state *s)
+{
+    static const char *const names[] = { "control.sock", "lock" };
+    char path[SPAWNER_PATH_BYTES + 16];
+
+    if (s->dir[0] == '\0')
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        snprintf(path, sizeof path, "%s/%s", s->dir, names[i]);
+        unlink(path);
+    }
+    rmdir(s->dir);
+}
+
+_Noreturn void spawner_main(int fd)
+{
+    static struct state state; /* one spawner per process; too large for the stack */
+    struct state *s = &state;
+
+    prctl(PR_SET_NAME, "bulkhead-spawn");
+    log_init("spawner", LOG_LEVEL_INFO);
+    /* Nothing of the broker's or its client's stays open here. */
+    if (fd > 3)
+        syscall(SYS_close_range, 3u, (unsigned)fd - 1, 0u);
+    syscall(SYS_close_range, (unsigned)fd + 1, ~0u, 0u);
+    s->fd = fd;
+    s->lock_fd = -1;
+    s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (s->fd >= 0 || any_left(s)) {
+        struct pollfd polled[SPAWNER_MAX_CHILDREN + 1];
+        struct spawned *who[SPAWNER_MAX_CHILDREN + 1];
+        int timeout = enforce(s);
+        nfds_t n = 0;
+
+        if (s->fd < 0 && !any_left(s))
+            break;
+        for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
+            if (s->children[i].pid != 0) {
+                who[n] = &s->children[i];
+                polled[n++] = (struct pollfd){ .fd = s->children[i].pidfd, .events = POLLIN };
+            }
+        if (s->fd >= 0) {
+            who[n] = NULL;
+            polled[n++] = (struct pollfd){ .fd = s->fd, .events = POLLIN };
+        }
+        if (poll(polled, n, timeout) <= 0)
+            continue;
+        for (nfds_t i = 0; i < n; i++) {
+            if (polled[i].revents == 0)
+                continue;
+            if (who[i])
+                reap(s, who[i]);
+            else if (s->fd >= 0)
+                on_request(s);
+        }
+    }
+    /* With a broker that left in order the directory is gone already. */
+    remove_dir(s);
+    _exit(0);
+}
