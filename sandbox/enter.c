@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -73,11 +74,13 @@ static int close_others(const int *keep, unsigned n_keep, unsigned *ret_highest)
     return close_gap(next, ~0u);
 }
 
-/* A program started through its descriptor may bear that number as its name. */
-static void name_process(void)
+/* What libc and the kernel do late or not at all: gmtime() opens the time zone's file at its first
+ * call; a program started through its descriptor may bear that number as its name. */
+static void prepare_process(void)
 {
     char name[17] = { 0 };
 
+    tzset();
     if (prctl(PR_GET_NAME, name, 0, 0, 0) == 0 && name[0] != '\0' &&
         strspn(name, "0123456789") == strlen(name))
         prctl(PR_SET_NAME, program_invocation_short_name, 0, 0, 0);
@@ -122,7 +125,7 @@ static int enter_all(struct enter *e, const int *keep, unsigned n_keep,
     unsigned highest = 0;
     int r;
 
-    name_process();
+    prepare_process();
     r = close_others(keep, n_keep, &highest);
     if (r < 0)
         return err_trace(r);

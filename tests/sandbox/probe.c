@@ -6,8 +6,10 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -66,6 +68,19 @@ static int enter(const char *mode, unsigned *missing)
     return 0; /* none */
 }
 
+/* What a well-behaved program does late: libc must have opened by then what it wants to open. */
+static int use_libc(void)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+    char text[128];
+
+    return gmtime_r(&now, &tm) && snprintf(text, sizeof text, "%f %s", 1.5, strerror(EIO)) > 0 &&
+                   malloc(1000)
+               ? 0
+               : EIO;
+}
+
 static ssize_t tell(const void *data, size_t len)
 {
     return write(FD_CONTROL, data, len);
@@ -89,8 +104,8 @@ int main(int argc, char **argv)
     }
     if (tell(&report, sizeof report) < 0 || read(FD_CONTROL, &byte, 1) != 1)
         return 0; /* the test is gone */
-    if (action) {
-        result.error = action->run();
+    if (action || argc > 2) {
+        result.error = action ? action->run() : use_libc();
         tell(&result, sizeof result);
     }
     return 0;

@@ -311,6 +311,19 @@ static void test_mandatory_layers(void **state)
     harness_end(&probe);
 }
 
+static void test_libc_still_works(void **state)
+{
+    struct probe probe = harness_start(*state, "filter", "libc");
+    struct probe_result result = { .error = -1 };
+
+    expect_entered(&probe);
+    harness_go(&probe);
+    if (!harness_result(&probe, &result))
+        fail_msg("it ended with %d", harness_wait(&probe));
+    assert_int_equal(result.error, 0);
+    assert_int_equal(harness_wait(&probe), 0);
+}
+
 static void test_readback(void **state)
 {
     struct probe probe = harness_start(*state, "filter", NULL);
@@ -370,6 +383,7 @@ static int group(void)
         cmocka_unit_test(test_actions_without_filter),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_mandatory_layers),
+        cmocka_unit_test(test_libc_still_works),
         cmocka_unit_test(test_readback),
         cmocka_unit_test(test_readback_without_filter),
     };
