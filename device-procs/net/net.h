@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net.h - the network device's parts: net.c (worker, configuration), net_port.c (tap or stream),
+ * net_rx.c, net_tx.c (one queue pair each way), net_ctrl.c (control queue).
+ *
+ * A queue pair p has queues 2p (receive) and 2p + 1 (transmit) and one port to the host. */
+#pragma once
+
+#include <linux/virtio_net.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+#include "common/worker.h"
+#include "net_hdr.h"
+#include "net_stream.h"
+
+enum {
+    NET_MAX_PAIRS = 16,
+    NET_BATCH = 64,         /* frames per turn, then the others get theirs */
+    NET_MAX_RX_BUFFERS = 64 /* merged for one frame */
+};
+#define NET_BIT(f) (1ull << (f))
+
+struct net;
+
+struct net_pair {
+    struct net *net;
+    unsigned index;
+    int fd;
+    bool enabled;   /* by the driver; pair 0 always */
+    bool rx_broken; /* the port gave an error: looked at again by the timer */
+    bool rx_stopped, tx_stopped; /* as the watches are */
+    struct loop_event *rx_event, *tx_event;
+    /* The one frame that was taken from the host and waits for the guest's buffers. */
+    uint8_t *frame;
+    size_t frame_bytes; /* with its header, 0: none */
+};
+
+struct net {
+    struct worker *worker;
+    struct stats_page *stats;
+    const struct worker_ops *ops;
+    struct virtio_net_config config;
+    uint64_t features; /* negotiated; 0: no driver */
+    uint64_t offered;
+    unsigned n_pairs;
+    unsigned n_enabled;
+    unsigned ctrl_queue;
+    bool stream, multi_queue, mac_filter, link_up, stream_dead;
+    uint32_t mtu;
+    uint32_t max_plain_frame;
+    struct loop_event *retry; /* broken ports, empty buckets */
+    uint64_t retry_due_ns;    /* 0: not armed */
+    struct net_limit *limit;
+    struct net_stream_in stream_in;
+    uint8_t *stream_out; /* rest of a frame that the socket took only in part */
+    size_t stream_out_at, stream_out_end;
+    struct net_pair pairs[NET_MAX_PAIRS];
+};
+
+/* ---- net_port.c: the host's side ---- */
+
+enum { PORT_EMPTY = 1, PORT_FULL, PORT_BROKEN }; /* positive: caller must handle */
+
+/* Before the sandbox: type checks, what offloads the tap takes. */
+int net_port_setup(struct net *net, unsigned pair, int fd) must_check;
+/* TUN_F_* that the kernel accepts, found by trying. */
+unsigned net_port_probe_offloads(int fd);
+/* The driver agreed to these: frames come as it can take them. Also finds out which pairs are
+ * attached when a predecessor of this process had enabled them. */
+int net_port_activate(struct net *net, bool resume) must_check;
+int net_port_enable(struct net *net, unsigned n_pairs) must_check;
+/* One frame with its 12-byte header into pair->frame. 0, PORT_EMPTY or PORT_BROKEN. */
+int net_port_read(struct net_pair *pair);
+/* One frame: iov[0] is the 12-byte header. 0, PORT_FULL (not taken) or PORT_BROKEN (dropped). */
+int net_port_write(struct net_pair *pair, struct iovec *iov, int n_iov, size_t frame_bytes);
+/* Sends what is left over of a frame. */
+int net_port_flush(struct net *net);
+
+/* ---- net_rx.c, net_tx.c ---- */
+
+int net_rx(struct net_pair *pair);
+int net_tx(struct net_pair *pair);
+void net_rx_watch(struct net_pair *pair, bool on);
+void net_tx_watch(struct net_pair *pair, bool on);
+void net_on_rx_ready(int fd, unsigned what, void *arg);
+void net_on_tx_ready(int fd, unsigned what, void *arg);
+
+/* ---- net_ctrl.c ---- */
+
+int net_ctrl(struct net *net);
+
+/* ---- net_limit.c ---- */
+
+int net_limit_new(struct net *net, const Bulkhead__RateLimit *limit) must_check;
+void net_limit_set(struct net *net, const Bulkhead__RateLimit *limit);
+/* Whether a frame may pass now; if not, the retry timer is armed. A frame is charged when its size
+ * is known, so a bucket may go below zero by one frame and makes up for it. */
+bool net_limit_ready(struct net *net, bool rx);
+void net_limit_charge(struct net *net, bool rx, size_t bytes);
+
+/* ---- net.c ---- */
+
+void net_retry_after(struct net *net, uint64_t ms);
+void net_set_link(struct net *net, bool up);
+static inline struct vq *net_rxq(const struct net_pair *pair)
+{
+    return worker_vq(pair->net->worker, 2 * pair->index);
+}
+static inline struct vq *net_txq(const struct net_pair *pair)
+{
+    return worker_vq(pair->net->worker, 2 * pair->index + 1);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net_hdr.h - what a guest may say in front of a frame (virtio 1.2 section 5.1.6.2).
+ * Pure: works on private copies, knows no queue and no descriptor. */
+#pragma once
+
+#include <linux/virtio_net.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/compiler.h"
+
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO 56
+#endif
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
+enum {
+    NET_HDR_BYTES = 12,
+    NET_ETH_BYTES = 14,
+    NET_MAC_BYTES = 6,
+    NET_MAX_FRAME_BYTES = 65535 + 18, /* an IP packet, Ethernet header, a VLAN tag */
+};
+
+enum { NET_E_LIES = 1 }; /* positive: drop the frame and count it */
+
+/* Checks a header against the negotiated features and the frame's real length, and clears what
+ * the device sets itself. 0 or NET_E_LIES. */
+int net_hdr_check_tx(struct virtio_net_hdr_v1 *hdr, uint64_t features, uint64_t frame_bytes) must_check;
+/* The same for a frame that the host's side brings, before the guest gets it. */
+int net_hdr_check_rx(struct virtio_net_hdr_v1 *hdr, uint64_t frame_bytes) must_check;
+/* The largest frame without segmentation, for an MTU (0: not limited). */
+uint32_t net_max_plain_frame(uint32_t mtu);
+/* Whether the frame's source is this address. */
+bool net_source_is(const uint8_t eth[NET_ETH_BYTES], const uint8_t mac[NET_MAC_BYTES]);
+bool net_mac_is_unicast(const uint8_t mac[NET_MAC_BYTES]);

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net_port.c - the host's side of a queue pair: a tap's descriptor, whose frames carry the
+ * virtio header as the kernel made it, or passt's stream, which has none. */
+#include <errno.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "net.h"
+
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+enum { STREAM_IN_BYTES = 4 * (NET_STREAM_PREFIX_BYTES + NET_MAX_FRAME_BYTES), RETRY_MS = 1000 };
+
+static int setup_stream(struct net *net)
+{
+    uint8_t *in = malloc(STREAM_IN_BYTES);
+
+    net->stream_out = malloc(NET_STREAM_PREFIX_BYTES + NET_MAX_FRAME_BYTES);
+    if (!in || !net->stream_out) {
+        free(in);
+        return err_origin(-ENOMEM, "net stream");
+    }
+    net_stream_in_init(&net->stream_in, in, STREAM_IN_BYTES);
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+        return err_origin(-errno, "signal");
+    return 0;
+}
+
+int net_port_setup(struct net *net, unsigned p, int fd)
+{
+    struct net_pair *pair = &net->pairs[p];
+    struct loop *loop = worker_loop(net->worker);
+    int r;
+
+    *pair = (struct net_pair){ .net = net, .index = p, .fd = fd, .enabled = p == 0 };
+    worker_keep_fd(net->worker, fd);
+    r = fd_expect(fd, net->stream ? FD_TYPE_STREAM : FD_TYPE_CHAR, net->stream ? "stream" : "tap");
+    if (r == 0)
+        r = fd_set_nonblock(fd); /* made for this device, shared with nobody */
+    if (r == 0 && net->stream)
+        r = setup_stream(net);
+    if (r < 0)
+        return err_trace(r);
+    pair->frame = malloc(NET_HDR_BYTES + NET_MAX_FRAME_BYTES);
+    if (!pair->frame)
+        return err_origin(-ENOMEM, "net frame");
+    r = loop_add_fd(loop, fd, LOOP_READ, net_on_rx_ready, pair, &pair->rx_event);
+    if (r == 0)
+        r = loop_add_fd(loop, fd, LOOP_WRITE, net_on_tx_ready, pair, &pair->tx_event);
+    if (r < 0)
+        return err_trace(r);
+    net_rx_watch(pair, false);
+    net_tx_watch(pair, false);
+    return 0;
+}
+
+unsigned net_port_probe_offloads(int fd)
+{
+    static const unsigned tries[] = {
+        TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_UFO | TUN_F_USO4 | TUN_F_USO6,
+        TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_UFO,
+        TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
+        TUN_F_CSUM,
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(tries); i++)
+        if (ioctl(fd, TUNSETOFFLOAD, tries[i]) == 0)
+            return tries[i];
+    return 0;
+}
+
+/* Is the queue attached? The kernel tells only by refusing what is done already. */
+static bool find_attached(int fd)
+{
+    struct ifreq req = { .ifr_flags = IFF_DETACH_QUEUE };
+
+    if (ioctl(fd, TUNSETQUEUE, &req) < 0)
+        return false;
+    req.ifr_flags = IFF_ATTACH_QUEUE;
+    return ioctl(fd, TUNSETQUEUE, &req) == 0;
+}
+
+static int attach(const struct net_pair *pair, bool on)
+{
+    struct ifreq req = { .ifr_flags = on ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE };
+
+    /* EINVAL: it is as we want it. */
+    if (ioctl(pair->fd, TUNSETQUEUE, &req) < 0 && errno != EINVAL)
+        return err_origin(-errno, "tap queue %u", pair->index);
+    return 0;
+}
+
+static unsigned offloads_for(uint64_t features)
+{
+    static const struct {
+        unsigned bit, flag;
+    } map[] = {
+        { VIRTIO_NET_F_GUEST_TSO4, TUN_F_TSO4 }, { VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6 },
+        { VIRTIO_NET_F_GUEST_ECN, TUN_F_TSO_ECN }, { VIRTIO_NET_F_GUEST_UFO, TUN_F_UFO },
+        { VIRTIO_NET_F_GUEST_USO4, TUN_F_USO4 }, { VIRTIO_NET_F_GUEST_USO6, TUN_F_USO6 },
+    };
+    unsigned flags = 0;
+
+    if (!(features & NET_BIT(VIRTIO_NET_F_GUEST_CSUM)))
+        return 0;
+    for (size_t i = 0; i < ARRAY_SIZE(map); i++)
+        if (features & NET_BIT(map[i].bit))
+            flags |= map[i].flag;
+    return flags | TUN_F_CSUM;
+}
+
+int net_port_activate(struct net *net, bool resume)
+{
+    int r;
+
+    if (net->stream)
+        return 0;
+    if (ioctl(net->pairs[0].fd, TUNSETOFFLOAD, offloads_for(net->features)) < 0)
+        return err_origin(-errno, "tap offloads");
+    if (!resume)
+        return net_port_enable(net, 1);
+    net->n_enabled = 1;
+    for (unsigned p = 1; p < net->n_pairs; p++) {
+        net->pairs[p].enabled = p == net->n_enabled && find_attached(net->pairs[p].fd);
+        if (net->pairs[p].enabled)
+            net->n_enabled++;
+        else if ((r = attach(&net->pairs[p], false)) < 0)
+            return err_trace(r);
+    }
+    return 0;
+}
+
+int net_port_enable(struct net *net, unsigned n_pairs)
+{
+    int r;
+
+    for (unsigned p = 1; p < net->n_pairs; p++) {
+        struct net_pair *pair = &net->pairs[p];
+        bool on = p < n_pairs;
+
+        if (!on) {
+            net_rx_watch(pair, false); /* a detached queue would report an error for ever */
+            net_tx_watch(pair, false);
+            pair->frame_bytes = 0;
+        }
+        r = attach(pair, on);
+        if (r < 0)
+            return err_trace(r);
+        pair->enabled = on;
+    }
+    net->n_enabled = n_pairs;
+    return 0;
+}
+
+/* ---- frames in ---- */
+
+static int read_tap(struct net_pair *pair)
+{
+    ssize_t n = read(pair->fd, pair->frame, NET_HDR_BYTES + NET_MAX_FRAME_BYTES);
+
+    if (n > NET_HDR_BYTES) {
+        pair->frame_bytes = (size_t)n;
+        return 0;
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return PORT_EMPTY;
+    if (!pair->rx_broken)
+        log_warn("tap queue %u: %s", pair->index, n < 0 ? strerror(errno) : "a frame without bytes");
+    pair->rx_broken = true;
+    net_retry_after(pair->net, RETRY_MS);
+    return PORT_BROKEN;
+}
+
+static int stream_broken(struct net *net, const char *why)
+{
+    if (!net->stream_dead) {
+        net->stream_dead = true;
+        log_error("the network's stream is lost: %s", why);
+        net_set_link(net, false);
+    }
+    return PORT_BROKEN;
+}
+
+static int read_stream(struct net_pair *pair)
+{
+    struct net *net = pair->net;
+    const uint8_t *frame;
+    uint8_t *dst;
+    size_t len;
+    ssize_t n;
+    int r = net_stream_next(&net->stream_in, &frame, &len);
+
+    if (r == NET_STREAM_EMPTY) {
+        size_t room = net_stream_room(&net->stream_in, &dst);
+
+        n = read(pair->fd, dst, room);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return PORT_EMPTY;
+        if (n <= 0)
+            return stream_broken(net, n < 0 ? strerror(errno) : "the other side closed it");
+        net_stream_received(&net->stream_in, (size_t)n);
+        r = net_stream_next(&net->stream_in, &frame, &len);
+        if (r == NET_STREAM_EMPTY)
+            return PORT_EMPTY;
+    }
+    if (r == NET_STREAM_LIES)
+        return stream_broken(net, "a frame's length is impossible");
+    memset(pair->frame, 0, NET_HDR_BYTES);
+    memcpy(pair->frame + NET_HDR_BYTES, frame, len);
+    pair->frame_bytes = NET_HDR_BYTES + len;
+    return 0;
+}
+
+int net_port_read(struct net_pair *pair)
+{
+    if (!pair->net->stream)
+        return read_tap(pair);
+    return pair->net->stream_dead ? PORT_BROKEN : read_stream(pair);
+}
+
+/* ---- frames out ---- */
+
+static int write_tap(struct net_pair *pair, const struct iovec *iov, int n_iov)
+{
+    ssize_t n = writev(pair->fd, iov, n_iov);
+
+    if (n >= 0)
+        return 0;
+    return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? PORT_FULL : PORT_BROKEN;
+}
+
+int net_port_flush(struct net *net)
+{
+    while (net->stream_out_at < net->stream_out_end) {
+        ssize_t n = write(net->pairs[0].fd, net->stream_out + net->stream_out_at,
+                          net->stream_out_end - net->stream_out_at);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return PORT_FULL;
+        if (n <= 0)
+            return stream_broken(net, n < 0 ? strerror(errno) : "no progress");
+        net->stream_out_at += (size_t)n;
+    }
+    return 0;
+}
+
+/* The socket took `done` bytes of a frame: the rest is copied, so that the guest's buffer can be
+ * given back and the stream stays whole. */
+static void keep_rest(struct net *net, const struct iovec *iov, int n_iov, size_t done)
+{
+    net->stream_out_at = net->stream_out_end = 0;
+    for (int i = 0; i < n_iov; i++) {
+        size_t skip = MIN(done, iov[i].iov_len);
+        size_t len = iov[i].iov_len - skip;
+
+        memcpy(net->stream_out + net->stream_out_end, (const uint8_t *)iov[i].iov_base + skip, len);
+        net->stream_out_end += len;
+        done -= skip;
+    }
+}
+
+static int write_stream(struct net *net, struct iovec *iov, int n_iov, size_t frame_bytes)
+{
+    uint8_t prefix[NET_STREAM_PREFIX_BYTES];
+    size_t total = NET_STREAM_PREFIX_BYTES + frame_bytes;
+    ssize_t n;
+    int r;
+
+    if (net->stream_dead)
+        return PORT_BROKEN;
+    r = net_port_flush(net);
+    if (r != 0)
+        return r;
+    net_stream_prefix(prefix, (uint32_t)frame_bytes);
+    iov[0] = (struct iovec){ .iov_base = prefix, .iov_len = sizeof(prefix) }; /* not the header */
+    n = writev(net->pairs[0].fd, iov, n_iov);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return PORT_FULL;
+    if (n < 0)
+        return stream_broken(net, strerror(errno));
+    if ((size_t)n < total)
+        keep_rest(net, iov, n_iov, (size_t)n);
+    return 0;
+}
+
+int net_port_write(struct net_pair *pair, struct iovec *iov, int n_iov, size_t frame_bytes)
+{
+    return pair->net->stream ? write_stream(pair->net, iov, n_iov, frame_bytes)
+                             : write_tap(pair, iov, n_iov);
+}

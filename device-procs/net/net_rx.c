@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net_rx.c - frames from the host to the guest.
+ *
+ * At most one frame is taken before there are buffers for it; while it waits the port is not
+ * watched, so a guest without buffers costs nothing and the host's queue drops, as a wire would.
+ */
+#include <stddef.h>
+#include <string.h>
+#include "net.h"
+
+void net_rx_watch(struct net_pair *pair, bool on)
+{
+    if (!pair->rx_event || pair->rx_stopped == !on)
+        return;
+    pair->rx_stopped = !on;
+    if (on)
+        (void)loop_event_resume(pair->rx_event);
+    else
+        (void)loop_event_pause(pair->rx_event);
+}
+
+static void drop_frame(struct net_pair *pair)
+{
+    pair->net->stats->dropped++;
+    pair->frame_bytes = 0;
+}
+
+/* Takes buffers for the waiting frame: 0 with *ret_n > 0; 0 with 0: it can never fit, dropped;
+ * VQ_EMPTY: not yet; VQ_E_GUEST. */
+static int take_buffers(struct net_pair *pair, struct vq_chain *chains, unsigned *ret_n)
+{
+    struct vq *vq = net_rxq(pair);
+    bool merge = pair->net->features & NET_BIT(VIRTIO_NET_F_MRG_RXBUF);
+    unsigned max = merge ? NET_MAX_RX_BUFFERS : 1, n = 0;
+    uint64_t room = 0;
+    int r = 0;
+
+    while (room < pair->frame_bytes && n < max) {
+        r = vq_pop(vq, &chains[n]);
+        if (r != 0)
+            break;
+        room += chains[n].write_bytes;
+        n++;
+    }
+    *ret_n = n;
+    if (r == 0 && room >= pair->frame_bytes && chains[0].write_bytes >= NET_HDR_BYTES)
+        return 0;
+    if (r == VQ_E_GUEST)
+        return r;
+    while (n > 0)
+        vq_unpop(vq, &chains[--n]);
+    *ret_n = 0;
+    if (r == 0)
+        drop_frame(pair);
+    return r;
+}
+
+static void fill_buffers(struct net_pair *pair, const struct vq_chain *chains, unsigned n)
+{
+    struct vq *vq = net_rxq(pair);
+    uint16_t num_buffers = (uint16_t)n;
+    size_t done = 0;
+
+    memcpy(pair->frame + offsetof(struct virtio_net_hdr_v1, num_buffers), &num_buffers,
+           sizeof(num_buffers));
+    for (unsigned i = 0; i < n; i++) {
+        size_t len = MIN(pair->frame_bytes - done, chains[i].write_bytes);
+
+        (void)vq_chain_write(&chains[i], 0, pair->frame + done, len);
+        vq_push(vq, chains[i].head, (uint32_t)len);
+        done += len;
+    }
+    pair->net->stats->read_ops++;
+    pair->net->stats->read_bytes += pair->frame_bytes - NET_HDR_BYTES;
+    pair->frame_bytes = 0;
+}
+
+/* 0: gone (or dropped), VQ_EMPTY: waits, VQ_E_GUEST. */
+static int deliver(struct net_pair *pair)
+{
+    struct vq_chain chains[NET_MAX_RX_BUFFERS];
+    unsigned n = 0;
+    int r;
+
+    do
+        r = take_buffers(pair, chains, &n);
+    while (r == VQ_EMPTY && vq_rearm(net_rxq(pair)));
+    if (r == 0 && n > 0)
+        fill_buffers(pair, chains, n);
+    return r;
+}
+
+/* The next frame from the port, checked: 0, or what net_port_read() says. */
+static int fetch(struct net_pair *pair)
+{
+    struct virtio_net_hdr_v1 hdr;
+    int r = net_port_read(pair);
+
+    if (r != 0)
+        return r;
+    memcpy(&hdr, pair->frame, sizeof(hdr));
+    if (net_hdr_check_rx(&hdr, pair->frame_bytes - NET_HDR_BYTES) != 0)
+        drop_frame(pair);
+    else
+        memcpy(pair->frame, &hdr, sizeof(hdr));
+    return 0;
+}
+
+/* Why a batch ends early; beside VQ_EMPTY and VQ_E_GUEST. */
+enum { STOP_PORT = 100, STOP_LIMIT };
+
+static int one_frame(struct net_pair *pair)
+{
+    struct net *net = pair->net;
+    int r;
+
+    if (pair->frame_bytes == 0) {
+        if (!net_limit_ready(net, true))
+            return STOP_LIMIT;
+        r = fetch(pair);
+        if (r != 0) {
+            net_rx_watch(pair, r == PORT_EMPTY);
+            return STOP_PORT;
+        }
+        if (pair->frame_bytes == 0)
+            return 0;
+        net_limit_charge(net, true, pair->frame_bytes - NET_HDR_BYTES);
+    }
+    return deliver(pair);
+}
+
+int net_rx(struct net_pair *pair)
+{
+    struct net *net = pair->net;
+    int r = 0;
+
+    if (!worker_running(net->worker) || !pair->enabled || !net->link_up || pair->rx_broken) {
+        net_rx_watch(pair, false);
+        return 0;
+    }
+    for (unsigned i = 0; i < NET_BATCH && r == 0; i++)
+        r = one_frame(pair);
+    if (r == 0 && net->stream)
+        worker_rerun(net->worker, 2 * pair->index); /* whole frames may lie in our own buffer */
+    else if (r == 0)
+        net_rx_watch(pair, true);
+    else if (r == VQ_EMPTY || r == STOP_LIMIT)
+        net_rx_watch(pair, false); /* until the guest gives buffers, or the timer runs */
+    vq_notify(net_rxq(pair));
+    return r == VQ_E_GUEST ? r : 0;
+}
+
+void net_on_rx_ready(int fd, unsigned what, void *arg)
+{
+    struct net_pair *pair = arg;
+
+    (void)fd;
+    (void)what;
+    if (net_rx(pair) == VQ_E_GUEST)
+        worker_needs_reset(pair->net->worker, 2 * pair->index, "receive queue");
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net_tx.c - frames from the guest to the host.
+ *
+ * The virtio header and the Ethernet header are copied first: what was checked is what is sent,
+ * whatever the guest writes meanwhile. The rest goes out from where it lies.
+ */
+#include <string.h>
+#include "net.h"
+
+struct tx_head {
+    struct virtio_net_hdr_v1 hdr;
+    uint8_t eth[NET_ETH_BYTES];
+};
+
+enum { TX_IOVECS = VQ_MAX_SEGMENTS + 2, TX_HEAD_BYTES = NET_HDR_BYTES + NET_ETH_BYTES };
+
+void net_tx_watch(struct net_pair *pair, bool on)
+{
+    if (!pair->tx_event || pair->tx_stopped == !on)
+        return;
+    pair->tx_stopped = !on;
+    if (on)
+        (void)loop_event_resume(pair->tx_event);
+    else
+        (void)loop_event_pause(pair->tx_event);
+}
+
+static int check(const struct net *net, const struct vq_chain *chain, struct tx_head *head)
+{
+    uint64_t frame_bytes;
+
+    if (chain->read_bytes < TX_HEAD_BYTES)
+        return NET_E_LIES;
+    frame_bytes = chain->read_bytes - NET_HDR_BYTES;
+    (void)vq_chain_read(chain, 0, &head->hdr, NET_HDR_BYTES);
+    (void)vq_chain_read(chain, NET_HDR_BYTES, head->eth, NET_ETH_BYTES);
+    if (net_hdr_check_tx(&head->hdr, net->features, frame_bytes) != 0)
+        return NET_E_LIES;
+    if (head->hdr.gso_type == VIRTIO_NET_HDR_GSO_NONE && frame_bytes > net->max_plain_frame)
+        return NET_E_LIES;
+    if (net->mac_filter && !net_source_is(head->eth, net->config.mac))
+        return NET_E_LIES;
+    return 0;
+}
+
+/* 0: done with it (sent or dropped); PORT_FULL: later. */
+static int send_frame(struct net_pair *pair, const struct vq_chain *chain)
+{
+    struct net *net = pair->net;
+    struct tx_head head;
+    struct iovec iov[TX_IOVECS];
+    size_t frame_bytes;
+    int n, r;
+
+    if (!net->link_up || check(net, chain, &head) != 0) {
+        net->stats->dropped++;
+        return 0;
+    }
+    frame_bytes = (size_t)chain->read_bytes - NET_HDR_BYTES;
+    iov[0] = (struct iovec){ .iov_base = &head.hdr, .iov_len = NET_HDR_BYTES };
+    iov[1] = (struct iovec){ .iov_base = head.eth, .iov_len = NET_ETH_BYTES };
+    n = vq_chain_iovec(chain, false, TX_HEAD_BYTES, frame_bytes - NET_ETH_BYTES, iov + 2,
+                       TX_IOVECS - 2);
+    r = n < 0 ? PORT_BROKEN : net_port_write(pair, iov, n + 2, frame_bytes);
+    if (r == PORT_FULL)
+        return r;
+    if (r != 0) {
+        net->stats->dropped++;
+        net->stats->errors++;
+    } else {
+        net->stats->write_ops++;
+        net->stats->write_bytes += frame_bytes;
+    }
+    net_limit_charge(net, false, frame_bytes);
+    return 0;
+}
+
+int net_tx(struct net_pair *pair)
+{
+    struct net *net = pair->net;
+    struct vq *vq = net_txq(pair);
+    struct vq_chain chain;
+    int r = 0;
+
+    if (!worker_running(net->worker))
+        return 0;
+    for (unsigned i = 0; i < NET_BATCH && r == 0; i++) {
+        if (!net_limit_ready(net, false))
+            break;
+        r = vq_pop(vq, &chain);
+        if (r != 0)
+            break;
+        r = send_frame(pair, &chain);
+        if (r == 0)
+            vq_push(vq, chain.head, 0);
+        else
+            vq_unpop(vq, &chain);
+    }
+    net_tx_watch(pair, r == PORT_FULL);
+    if (r == 0 && net_limit_ready(net, false))
+        worker_rerun(net->worker, 2 * pair->index + 1);
+    vq_notify(vq);
+    return r == VQ_E_GUEST ? r : 0;
+}
+
+void net_on_tx_ready(int fd, unsigned what, void *arg)
+{
+    struct net_pair *pair = arg;
+
+    (void)fd;
+    (void)what;
+    net_tx_watch(pair, false);
+    if (pair->net->stream && net_port_flush(pair->net) == PORT_FULL) {
+        net_tx_watch(pair, true);
+        return;
+    }
+    if (net_tx(pair) == VQ_E_GUEST)
+        worker_needs_reset(pair->net->worker, 2 * pair->index + 1, "transmit queue");
+}
