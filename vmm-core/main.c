@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - the core process, top to bottom: check what was inherited, Hello, Configure, build the
+ * VM, sandbox, threads, Ready; then control.c has the word. */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core.h"
+#include "sandbox.h"
+
+#ifndef BH_BUILD_ID
+#define BH_BUILD_ID "dev"
+#endif
+
+enum { MAX_KEPT = 16 + LAYOUT_MAX_VCPUS };
+
+static int say_hello(struct core *core)
+{
+    static char build_id[] = BH_BUILD_ID;
+    Bulkhead__Hello hello = BULKHEAD__HELLO__INIT;
+
+    ENVELOPE(e, HELLO, hello, &hello);
+    hello.protocol_min = PROTOCOL_MIN;
+    hello.protocol_max = PROTOCOL_MAX;
+    hello.build_id = build_id;
+    hello.role = BULKHEAD__ROLE__ROLE_CORE;
+    return core_control_send(core, &e, true);
+}
+
+static void say_failed(struct core *core, int r)
+{
+    Bulkhead__Failed failed = BULKHEAD__FAILED__INIT;
+
+    ENVELOPE(e, FAILED, failed, &failed);
+    failed.error = -r;
+    failed.what = (char *)(uintptr_t)err_text();
+    (void)!core_control_send(core, &e, true);
+}
+
+static int configure(struct core *core)
+{
+    struct message msg;
+    int r = core_control_next(core, true, &msg);
+
+    if (r != 0)
+        return r < 0 ? r : -EIO;
+    return core_configure(core, msg.envelope->configure, msg.fds, msg.n_fds);
+}
+
+/* What may be open from now on; queues' eventfds follow with AttachDevice. */
+static int enter_sandbox(struct core *core, unsigned *ret_missing)
+{
+    int keep[MAX_KEPT] = { FD_STDIN,      FD_STDOUT,     FD_LOG,
+                           FD_CONTROL,    core->wake_fd, core->life_fd,
+                           core->control.epoll_fd };
+    unsigned n = 7;
+    int highest = 0;
+    struct sandbox_limits limits = { 0 };
+
+    if (core->serial_in_fd >= 0) {
+        keep[n++] = core->serial_in_fd;
+        keep[n++] = core->serial_out_fd;
+    }
+    n += hv_fds(core->hv, keep + n, MAX_KEPT - n);
+    for (unsigned i = 0; i < n; i++)
+        highest = MAX(highest, keep[i]);
+    limits.max_files =
+        (uint64_t)highest + 1 + 2 * LAYOUT_MAX_QUEUES * (uint64_t)(LAYOUT_PCI_SLOTS - 1);
+    return sandbox_enter_process(keep, n, &limits, core->insecure, ret_missing);
+}
+
+static int run(struct core *core)
+{
+    unsigned missing = 0;
+    int r = say_hello(core);
+
+    if (r == 0)
+        r = configure(core);
+    if (r < 0)
+        return r;
+    core->control.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (core->control.epoll_fd < 0)
+        return err_origin(-errno, "epoll_create1");
+    r = enter_sandbox(core, &missing);
+    if (r == 0)
+        r = core_start_threads(core);
+    if (r == 0)
+        r = sandbox_enter_thread(&sandbox_filter_core_control);
+    return r == 0 ? core_control_run(core, missing) : err_trace(r);
+}
+
+int main(void)
+{
+    static struct core core; /* all the memory there is, touched as it is needed */
+    int r;
+
+    log_init("", LOG_LEVEL_INFO);
+    r = fd_expect(FD_CONTROL, FD_TYPE_SEQPACKET, "control socket");
+    if (r == 0)
+        r = channel_new(&core.control.channel, FD_CONTROL, CHANNEL_ARENA_CHILD);
+    if (r < 0) {
+        log_error("%s (this program is started by bulkhead-broker)", err_text());
+        return 1;
+    }
+    r = run(&core);
+    if (r < 0 && r != -ESHUTDOWN) {
+        log_error("%s (%s)", err_text(), err_frames());
+        say_failed(&core, r);
+    }
+    /* Not exit(): the vCPU threads are still there. */
+    _exit(r == 0 || r == -ESHUTDOWN ? 0 : 1);
+}

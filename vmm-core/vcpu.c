@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vcpu.c - the vCPU threads: run the guest, answer its port and memory accesses, stand still when
+ * they are told to. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "core.h"
+#include "sandbox.h"
+
+/* Takes a thread out of the guest; only its arrival matters. */
+enum { KICK_SIGNAL = SIGUSR1 };
+
+#ifdef BH_SANITIZED
+enum { STACK_BYTES = 1 << 20 };
+#else
+enum { STACK_BYTES = 128 << 10 };
+#endif
+
+static void on_kick(int sig)
+{
+    (void)sig;
+}
+
+static void do_pio(struct core *core, const struct hv_exit *exit)
+{
+    for (unsigned i = 0; i < exit->count; i++) {
+        uint8_t *data = exit->data + (size_t)i * exit->size;
+
+        if (exit->write)
+            bus_write(&core->pio, exit->addr, exit->size, data);
+        else
+            bus_read(&core->pio, exit->addr, exit->size, data);
+    }
+}
+
+static void do_mmio(struct core *core, const struct hv_exit *exit)
+{
+    if (exit->write)
+        bus_write(&core->mmio, exit->addr, exit->size, exit->data);
+    else
+        bus_read(&core->mmio, exit->addr, exit->size, exit->data);
+}
+
+/* Returns when the guest may run. The last thread to stop tells the control thread. */
+static void wait_turn(struct core_vcpu *vcpu)
+{
+    struct core *core = vcpu->core;
+
+    pthread_mutex_lock(&core->turn_lock);
+    if (core->turns.turn == CORE_HOLD) {
+        if (++core->turns.parked == core->n_vcpus)
+            fd_event_signal(core->wake_fd);
+        while (core->turns.turn == CORE_HOLD)
+            pthread_cond_wait(&core->turn_changed, &core->turn_lock);
+        core->turns.parked--;
+    }
+    hv_vcpu_interrupt(hv_vcpu(core->hv, vcpu->index), false);
+    pthread_mutex_unlock(&core->turn_lock);
+}
+
+static void run_guest(struct core_vcpu *vcpu)
+{
+    struct core *core = vcpu->core;
+    struct hv_vcpu *hv = hv_vcpu(core->hv, vcpu->index);
+    struct hv_exit exit = { .kind = HV_EXIT_NONE };
+
+    for (;;) {
+        switch (exit.kind) {
+        case HV_EXIT_PIO:
+            do_pio(core, &exit);
+            break;
+        case HV_EXIT_MMIO:
+            do_mmio(core, &exit);
+            break;
+        case HV_EXIT_TRIPLE_FAULT:
+            core_guest_ended(core, BULKHEAD__GUEST_STATE_KIND__GUEST_TRIPLE_FAULT, exit.what);
+            wait_turn(vcpu);
+            break;
+        case HV_EXIT_ERROR:
+            core_guest_ended(core, BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR, exit.what);
+            wait_turn(vcpu);
+            break;
+        case HV_EXIT_NONE:
+            wait_turn(vcpu);
+            if (vcpu->was_held)
+                hv_vcpu_was_paused(hv);
+            vcpu->was_held = false;
+            break;
+        }
+        hv_vcpu_run(hv, &exit);
+    }
+}
+
+static void *vcpu_main(void *arg)
+{
+    struct core_vcpu *vcpu = arg;
+    struct core *core = vcpu->core;
+    char name[16];
+    int r;
+
+    snprintf(name, sizeof name, "vcpu%u", vcpu->index);
+    prctl(PR_SET_NAME, name);
+    vcpu->tid = (pid_t)syscall(SYS_gettid);
+    r = sandbox_enter_thread(&sandbox_filter_core_vcpu);
+
+    pthread_mutex_lock(&core->turn_lock);
+    core->turns.ready++;
+    if (r < 0 && core->turns.failure == 0)
+        core->turns.failure = r;
+    pthread_cond_broadcast(&core->turn_changed);
+    pthread_mutex_unlock(&core->turn_lock);
+
+    wait_turn(vcpu);
+    if (vcpu->index == 0) {
+        r = hv_vcpu_enter(hv_vcpu(core->hv, 0), &core->entry);
+        if (r < 0)
+            core_guest_ended(core, BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR, err_text());
+    }
+    run_guest(vcpu);
+    return NULL;
+}
+
+int core_start_threads(struct core *core)
+{
+    struct sigaction action = { .sa_handler = on_kick };
+    pthread_attr_t attr;
+    int r = 0;
+
+    if (sigaction(KICK_SIGNAL, &action, NULL) < 0)
+        return err_origin(-errno, "sigaction");
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    for (unsigned i = 0; r == 0 && i < core->n_vcpus; i++) {
+        core->vcpus[i] = (struct core_vcpu){ .core = core, .index = i };
+        r = -pthread_create(&core->vcpus[i].thread, &attr, vcpu_main, &core->vcpus[i]);
+    }
+    pthread_attr_destroy(&attr);
+    if (r < 0)
+        return err_origin(r, "thread of a vCPU");
+    pthread_mutex_lock(&core->turn_lock);
+    while (core->turns.ready < core->n_vcpus)
+        pthread_cond_wait(&core->turn_changed, &core->turn_lock);
+    r = core->turns.failure;
+    pthread_mutex_unlock(&core->turn_lock);
+    return r < 0 ? err_origin(r, "sandbox of a vCPU thread") : 0;
+}
+
+void core_kick(struct core *core)
+{
+    for (unsigned i = 0; i < core->n_vcpus; i++)
+        (void)syscall(SYS_tgkill, core->pid, core->vcpus[i].tid, KICK_SIGNAL);
+}
+
+void core_hold(struct core *core)
+{
+    pthread_mutex_lock(&core->turn_lock);
+    core->turns.turn = CORE_HOLD;
+    for (unsigned i = 0; i < core->n_vcpus; i++) {
+        core->vcpus[i].was_held = true;
+        hv_vcpu_interrupt(hv_vcpu(core->hv, i), true);
+    }
+    pthread_mutex_unlock(&core->turn_lock);
+    core_kick(core);
+}
+
+void core_resume(struct core *core)
+{
+    pthread_mutex_lock(&core->turn_lock);
+    if (core->turns.end == BULKHEAD__GUEST_STATE_KIND__GUEST_NONE)
+        core->turns.turn = CORE_RUN;
+    pthread_cond_broadcast(&core->turn_changed);
+    pthread_mutex_unlock(&core->turn_lock);
+}
