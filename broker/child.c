@@ -45,9 +45,32 @@ void child_close(struct child *child)
     channel_freep(&child->channel);
 }
 
+static void ask_ring(struct vm *vm, uint32_t kind, uint32_t id, uint32_t ring_fd)
+{
+    struct spawner_request request = { .kind = kind, .id = id, .ring_fd = ring_fd };
+
+    if (spawner_send(vm->spawner, &request, NULL, 0) < 0)
+        log_debug("%s", err_text());
+}
+
+void child_drop_ring(struct vm *vm, uint32_t id)
+{
+    if (id != 0)
+        ask_ring(vm, SPAWNER_DROP_RING, id, 0);
+}
+
+void child_take_ring(struct child *child, uint32_t entries, uint32_t ring_fd)
+{
+    child->ring_entries = entries;
+    ask_ring(child->vm, SPAWNER_TAKE_RING, child->id, ring_fd);
+}
+
 void child_free(struct child *child)
 {
     struct vm *vm = child->vm;
+
+    if (child->ring_entries != 0 && !(child->device && child->device->ring_id == child->id))
+        child_drop_ring(vm, child->id);
 
     for (unsigned i = 0; i < vm->n_children; i++)
         if (vm->children[i] == child) {
@@ -139,6 +162,11 @@ struct child *child_start(struct vm *vm, Bulkhead__Role role, struct device *dev
     }
     set_uid(child, uid_slot, &request);
     add_arg(&request, plan_program(role));
+    /* A candidate of an upgrade starts beside a living worker and has nothing to drain. */
+    if (device && !device->worker && device->ring_id != 0) {
+        request.ring_of = device->ring_id;
+        child->drains_ring = true;
+    }
     if (ask_spawner(child, &request, theirs, program_fd, f) < 0)
         goto fail;
     return child;

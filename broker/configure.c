@@ -70,7 +70,8 @@ static Bulkhead__RateLimit *disk_limit(const Bulkhead__VmConfig *config,
     return disk->rate_limit;
 }
 
-static void configure_blk(struct device *d, Bulkhead__Configure *c, Bulkhead__BlkConfig *blk)
+static void configure_blk(struct device *d, bool drains, Bulkhead__Configure *c,
+                          Bulkhead__BlkConfig *blk)
 {
     const Bulkhead__DiskConfig *disk = d->vm->config->disks[d->plan->index];
 
@@ -83,7 +84,7 @@ static void configure_blk(struct device *d, Bulkhead__Configure *c, Bulkhead__Bl
     blk->use_io_uring = !disk->disable_io_uring;
     blk->discard = d->backend.discard;
     blk->serial = disk->serial;
-    blk->old_ring_entries = d->ring_fd >= 0 ? d->ring_entries : 0;
+    blk->old_ring_entries = drains ? d->ring_entries : 0;
     blk->rate_limit = d->rate_limit ? d->rate_limit : disk_limit(d->vm->config, disk);
     blk->fail_all = d->failed;
     c->role_case = BULKHEAD__CONFIGURE__ROLE_BLK;
@@ -128,14 +129,15 @@ union worker_config {
     Bulkhead__BalloonWorkerConfig balloon;
 };
 
-static void configure_role(struct device *d, Bulkhead__Configure *c, union worker_config *u)
+static void configure_role(struct child *child, Bulkhead__Configure *c, union worker_config *u)
 {
+    struct device *d = child->device;
     const Bulkhead__VmConfig *config = d->vm->config;
 
     switch ((int)d->plan->role) {
     case BULKHEAD__ROLE__ROLE_BLK:
         bulkhead__blk_config__init(&u->blk);
-        configure_blk(d, c, &u->blk);
+        configure_blk(d, child->drains_ring, c, &u->blk);
         break;
     case BULKHEAD__ROLE__ROLE_CONSOLE:
         bulkhead__console_worker_config__init(&u->console);
@@ -180,8 +182,6 @@ static void worker_fds(struct device *d, struct fd_list *list)
         add_fd(list, d->shared_own[i]);
     for (unsigned i = 0; i < d->backend.n_own; i++)
         add_fd(list, d->backend.own[i]);
-    if (d->plan->role == BULKHEAD__ROLE__ROLE_BLK && d->ring_fd >= 0)
-        add_fd(list, d->ring_fd);
 }
 
 int configure_send(struct child *child)
@@ -207,7 +207,7 @@ int configure_send(struct child *child)
         c.num_queues = d->plan->num_queues;
         c.queue_size = d->plan->queue_size;
         c.restarted = d->announced || d->restarts > 0;
-        configure_role(d, &c, &worker);
+        configure_role(child, &c, &worker);
         worker_fds(d, &list);
     }
     return child_send(child, &e, list.fds, list.n);

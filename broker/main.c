@@ -191,7 +191,7 @@ int main(int argc, char **argv)
     int status = EXIT_FAILURE;
 
     log_init("bulkhead", LOG_LEVEL_INFO);
-    if (argc != 2 || strcmp(argv[1], "--private") != 0 ||
+    if ((argc > 1 && strcmp(argv[1], "--private") != 0) || argc > 2 ||
         fd_expect(FD_CLIENT, FD_TYPE_SEQPACKET, "the client's socket") < 0) {
         log_error("bulkhead-broker is started by `bulkhead run`");
         return EXIT_USAGE;

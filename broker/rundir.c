@@ -29,7 +29,7 @@ static int base_path(char *ret_base, size_t size, struct fault *f)
     else if (xdg && xdg[0] == '/')
         n = snprintf(ret_base, size, "%s/bulkhead", xdg);
     else
-        n = snprintf(ret_base, size, "/tmp/bulkhead-%u", (unsigned)geteuid());
+        n = snprintf(ret_base, size, "/run/user/%u/bulkhead", (unsigned)geteuid());
     if (n < 0 || (size_t)n >= size)
         return fault_input(f, "the run directory's path is too long: set BULKHEAD_RUNDIR to a "
                               "shorter one");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rundir.h - where a running VM is found: <base>/<name>/control.sock. base is $BULKHEAD_RUNDIR,
- * else /run/bulkhead for root, $XDG_RUNTIME_DIR/bulkhead, or /tmp/bulkhead-UID, all mode 0700.
+ * else /run/bulkhead for root, $XDG_RUNTIME_DIR/bulkhead, or /run/user/UID/bulkhead, all mode 0700.
  * A lock file tells a running VM's directory from one that a crash left behind. */
 #pragma once
 

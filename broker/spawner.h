@@ -23,7 +23,10 @@ enum {
 enum spawner_kind {
     SPAWNER_START = 1, /* broker: fds [log read end][fd 3 of the child][log write end][program] */
     SPAWNER_KILL,      /* broker: SIGKILL to child `id` */
-    SPAWNER_VM,        /* broker: fd [lock of the VM's directory]; name = its path */
+    SPAWNER_VM,        /* broker: fd [lock of the VM's directory]; path = its path */
+    SPAWNER_TAKE_RING, /* broker: duplicate child `id`'s descriptor ring_fd, its io_uring, and hold
+                          it beyond the child's death (no socket carries an io_uring) */
+    SPAWNER_DROP_RING, /* broker: close what was taken from child `id` */
     SPAWNER_STARTED,   /* spawner: pid, missing layers; one fd: the pidfd. Or error and text */
     SPAWNER_EXITED,    /* spawner: wait_code, wait_status as waitid() gave them */
 };
@@ -36,6 +39,8 @@ struct spawner_request {
     uint32_t skip_layers;
     uint32_t share_netns;
     uint32_t slot;          /* uid slot, names the cgroup */
+    uint32_t ring_of;       /* SPAWNER_START: the ring of that child becomes descriptor 4; 0: none */
+    uint32_t ring_fd;       /* SPAWNER_TAKE_RING: its number in the child */
     uint32_t args_bytes;
     char args[SPAWNER_ARGS_BYTES]; /* argv, each string ends with a NUL */
     char path[SPAWNER_PATH_BYTES]; /* SPAWNER_VM: the directory */

@@ -28,7 +28,13 @@ struct spawned {
     bool is_core;
 };
 
+struct held_ring {
+    uint32_t id; /* of the child it was taken from; 0: place is free */
+    int fd;
+};
+
 struct state {
+    struct held_ring rings[SPAWNER_MAX_CHILDREN];
     int fd; /* to the broker; -1: it is gone */
     int null_fd;
     struct spawned children[SPAWNER_MAX_CHILDREN];
@@ -107,16 +113,55 @@ static int split_args(struct spawner_request *request, char *argv[MAX_ARGS + 1])
     return 0;
 }
 
+static struct held_ring *find_ring(struct state *s, uint32_t id)
+{
+    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
+        if (s->rings[i].id == id)
+            return &s->rings[i];
+    return NULL;
+}
+
+static void drop_ring(struct state *s, uint32_t id)
+{
+    struct held_ring *ring = id != 0 ? find_ring(s, id) : NULL;
+
+    if (!ring)
+        return;
+    fd_closep(&ring->fd);
+    ring->id = 0;
+}
+
+/* The number is the child's word, so whatever is there is only kept when it is an io_uring. */
+static void take_ring(struct state *s, uint32_t id, uint32_t number)
+{
+    struct spawned *child = find(s, id);
+    struct held_ring *ring;
+    int fd;
+
+    drop_ring(s, id);
+    ring = find_ring(s, 0);
+    if (!child || !ring)
+        return;
+    fd = (int)syscall(SYS_pidfd_getfd, child->pidfd, number, 0u);
+    if (fd < 0 || fd_type(fd) != FD_TYPE_IO_URING) {
+        log_warn("can't hold the io_uring of pid %d: a repair will not drain it", (int)child->pid);
+        fd_closep(&fd);
+        return;
+    }
+    *ring = (struct held_ring){ .id = id, .fd = fd };
+}
+
 static int start_child(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds,
                        struct spawner_report *r, struct spawned *slot)
 {
     char *argv[MAX_ARGS + 1];
-    int child_fds[4];
+    struct held_ring *ring = request->ring_of ? find_ring(s, request->ring_of) : NULL;
+    int child_fds[FD_CHILD_FIRST_FREE + 1];
     int result;
     struct sandbox_spawn spawn = {
         .argv = argv,
         .fds = child_fds,
-        .n_fds = ARRAY_SIZE(child_fds),
+        .n_fds = ring ? FD_CHILD_FIRST_FREE + 1 : FD_CHILD_FIRST_FREE,
         .uid = request->uid,
         .gid = request->gid,
         .cgroup_fd = -1,
@@ -132,6 +177,9 @@ static int start_child(struct state *s, struct spawner_request *request, int *fd
     child_fds[FD_STDIN] = child_fds[FD_STDOUT] = s->null_fd;
     child_fds[FD_LOG] = fds[2];
     child_fds[FD_CONTROL] = fds[1];
+    child_fds[FD_CHILD_FIRST_FREE] = ring ? ring->fd : -1;
+    if (request->ring_of != 0 && !ring)
+        return err_origin(-EBADF, "the io_uring of a predecessor is gone");
     spawn.program_fd = fds[3];
     result = sandbox_spawn(&spawn, &slot->pid, &slot->pidfd, &r->missing);
     if (result < 0) {
@@ -216,6 +264,12 @@ static void on_request(struct state *s)
         child = find(s, request.id);
         if (child)
             kill_child(child);
+        break;
+    case SPAWNER_TAKE_RING:
+        take_ring(s, request.id, request.ring_fd);
+        break;
+    case SPAWNER_DROP_RING:
+        drop_ring(s, request.id);
         break;
     case SPAWNER_VM:
         fd_closep(&s->lock_fd);

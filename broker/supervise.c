@@ -70,8 +70,7 @@ static void report_missing(struct child *child, const Bulkhead__Ready *ready)
         log_debug("%s: sandbox layers this host lacks: %s", child->name, text);
 }
 
-static void on_worker_ready(struct child *child, const Bulkhead__Ready *ready, int *fds,
-                            size_t n_fds)
+static void on_worker_ready(struct child *child, const Bulkhead__Ready *ready)
 {
     struct device *d = child->device;
 
@@ -80,20 +79,17 @@ static void on_worker_ready(struct child *child, const Bulkhead__Ready *ready, i
         return;
     }
     d->announced = true;
-    if (child == d->next) {
+    if (ready->ring_entries != 0)
+        child_take_ring(child, ready->ring_entries, ready->ring_fd);
+    if (child->drains_ring) { /* it has, before it said Ready */
+        child_drop_ring(child->vm, d->ring_id);
+        d->ring_id = d->ring_entries = 0;
+    }
+    if (child == d->next)
         upgrade_on_ready(d);
-        if (d->next == child || d->worker != child)
-            return; /* its ring is not needed: nothing is in flight when it takes over */
-    }
-    fd_closep(&d->ring_fd);
-    d->ring_entries = 0;
-    if (n_fds == 1 && fd_type(fds[0]) == FD_TYPE_IO_URING) {
-        d->ring_fd = fd_take(&fds[0]);
-        d->ring_entries = ready->ring_entries;
-    }
 }
 
-static void on_ready(struct child *child, const Bulkhead__Ready *ready, int *fds, size_t n_fds)
+static void on_ready(struct child *child, const Bulkhead__Ready *ready)
 {
     struct vm *vm = child->vm;
     Bulkhead__Start start = BULKHEAD__START__INIT;
@@ -108,7 +104,7 @@ static void on_ready(struct child *child, const Bulkhead__Ready *ready, int *fds
         return;
     }
     if (child->device) {
-        on_worker_ready(child, ready, fds, n_fds);
+        on_worker_ready(child, ready);
         if (child == child->device->worker && vm->phase == VM_RUNNING)
             repair_on_ready(child->device);
     }
@@ -224,7 +220,7 @@ static void dispatch(struct child *child, struct message *msg)
         on_hello(child, e->hello);
         break;
     case BULKHEAD__ENVELOPE__BODY_READY:
-        on_ready(child, e->ready, msg->fds, msg->n_fds);
+        on_ready(child, e->ready);
         break;
     case BULKHEAD__ENVELOPE__BODY_FAILED:
         on_failed(child, e->failed);
@@ -333,6 +329,10 @@ static void on_worker_gone(struct vm *vm, struct child *child, const char *how)
     if (child != d->worker)
         return; /* it had been told to leave */
     d->worker = NULL;
+    if (child->ring_entries != 0) {
+        d->ring_id = child->id;
+        d->ring_entries = child->ring_entries;
+    }
     if (vm->phase == VM_STARTING) {
         if (child->reason_bad_input)
             fault_input(&f, "%s: %s", d->plan->name, child->reason);

@@ -99,8 +99,6 @@ static void take_over(struct device *d)
     d->prev_program_fd = d->program_fd;
     d->program_fd = fd_take(&d->candidate_fd);
     d->upgraded_ns = now_ns();
-    fd_closep(&d->ring_fd); /* the old one has drained it */
-    d->ring_entries = 0;
     d->worker->heartbeat_ns = now_ns();
     if (d->active)
         relay_send_activate(d, d->worker, d->worker_activated);

@@ -24,7 +24,7 @@ static void device_init(struct vm *vm, struct device *d, const struct plan_devic
     d->vm = vm;
     d->plan = plan;
     backend_init(&d->backend);
-    d->stats_fd = d->journal_fd = d->ring_fd = -1;
+    d->stats_fd = d->journal_fd = -1;
     d->program_fd = d->prev_program_fd = d->candidate_fd = -1;
     for (unsigned q = 0; q < LAYOUT_MAX_QUEUES; q++)
         d->kick[q] = d->call[q] = -1;
@@ -36,7 +36,8 @@ static void device_init(struct vm *vm, struct device *d, const struct plan_devic
 static void device_unboot(struct device *d)
 {
     fd_closep(&d->journal_fd);
-    fd_closep(&d->ring_fd);
+    child_drop_ring(d->vm, d->ring_id);
+    d->ring_id = d->ring_entries = 0;
     for (unsigned q = 0; q < LAYOUT_MAX_QUEUES; q++) {
         fd_closep(&d->kick[q]);
         fd_closep(&d->call[q]);
@@ -295,10 +296,10 @@ static void report_trace(struct vm *vm)
     if (!vm->config->trace_start)
         return;
     for (unsigned i = 0; i < vm->n_trace; i++) {
-        char us[24];
+        char ms[24];
 
-        snprintf(us, sizeof us, "%llu", (unsigned long long)(vm->trace[i].ns / 1000));
-        session_event(vm, "trace", vm->trace[i].what, "us", us, NULL);
+        snprintf(ms, sizeof ms, "%.3f", (double)vm->trace[i].ns / 1e6);
+        session_event(vm, "trace", vm->trace[i].what, "ms", ms, NULL);
     }
 }
 

@@ -60,6 +60,8 @@ struct child {
     int pidfd;
     char build_id[48];
     unsigned missing_layers;
+    uint32_t ring_entries;   /* of its io_uring, which the spawner holds a duplicate of; 0: none */
+    bool drains_ring;        /* it was given its predecessor's */
     uint64_t started_ns, ready_ns;
     bool loaded;             /* loader: did its work */
     bool killing;            /* SIGKILL is on its way */
@@ -90,7 +92,7 @@ struct device {
     const struct stats_page *stats;
     int kick[LAYOUT_MAX_QUEUES], call[LAYOUT_MAX_QUEUES];
     int shared_own[3];            /* serial: ring and its two eventfds */
-    int ring_fd;                  /* duplicate of the last worker's io_uring */
+    uint32_t ring_id;             /* dead worker whose io_uring the spawner holds, to be drained */
     uint32_t ring_entries;
     Bulkhead__RateLimit *rate_limit; /* changed at run time; NULL: the configuration's */
     uint64_t balloon_bytes;
@@ -230,6 +232,9 @@ void child_kill(struct child *child, const char *reason_fmt, ...) printf_like(2,
 int child_send(struct child *child, const Bulkhead__Envelope *envelope, const int *fds,
                size_t n_fds);
 void child_stop(struct child *child);
+/* The spawner need no longer hold that child's io_uring. */
+void child_drop_ring(struct vm *vm, uint32_t id);
+void child_take_ring(struct child *child, uint32_t entries, uint32_t ring_fd);
 /* No more messages; its exit is still to be reported. */
 void child_close(struct child *child);
 /* "killed by signal 9 (Killed)", "left with status 1", ... from waitid()'s figures. */
