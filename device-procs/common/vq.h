@@ -25,6 +25,7 @@ struct vq_config {
     int kick_fd;            /* not owned */
     int call_fd;            /* not owned */
     void *inflight_region;  /* or NULL */
+    uint64_t *interrupts;   /* counted up by vq_notify(), or NULL */
 };
 
 struct vq_addresses { /* from Activate */
@@ -66,6 +67,9 @@ void vq_notify(struct vq *vq);
 /* Before sleeping: asks for kicks; true when buffers came meanwhile, so look again. */
 bool vq_enable_kicks(struct vq *vq);
 void vq_disable_kicks(struct vq *vq);
+/* vq_enable_kicks() once after each VQ_EMPTY, else false: the skeleton calls it for every queue
+ * before the loop sleeps, so a device need not. */
+bool vq_rearm(struct vq *vq);
 unsigned vq_inflight(const struct vq *vq);
 int vq_kick_fd(const struct vq *vq);
 

@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <time.h>
+#include <unistd.h>
 #include "base/err.h"
 
 struct loop_event {
@@ -28,6 +30,7 @@ struct loop {
     void (*before_sleep)(void *arg);
     void *before_sleep_arg;
     struct loop_event *dead;
+    int epoll_fd;
     int value;
     bool quit;
 };
@@ -40,8 +43,20 @@ uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
+/* libevent has no name for its epoll descriptor. It opens that one first, so it gets the lowest
+ * free number. */
+static int lowest_free_fd(void)
+{
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+
+    if (fd >= 0)
+        close(fd);
+    return fd;
+}
+
 int loop_new(struct loop **ret_loop)
 {
+    int epoll_fd = lowest_free_fd();
     struct event_config *config = event_config_new();
     struct loop *loop = calloc(1, sizeof *loop);
 
@@ -59,8 +74,14 @@ int loop_new(struct loop **ret_loop)
         free(loop);
         return err_origin(-ENOMEM, "event loop");
     }
+    loop->epoll_fd = epoll_fd;
     *ret_loop = loop;
     return 0;
+}
+
+int loop_fd(const struct loop *loop)
+{
+    return loop->epoll_fd;
 }
 
 static void reap(struct loop *loop)

@@ -17,6 +17,8 @@ typedef void (*loop_fn)(int fd, unsigned what, void *arg); /* fd is -1 for a tim
 
 int loop_new(struct loop **ret_loop) must_check;
 void loop_free(struct loop *loop);
+/* The epoll descriptor, for sandbox_enter()'s list of what stays open. */
+int loop_fd(const struct loop *loop);
 
 /* Watches fd (not owned) level-triggered and for good until loop_event_free(). */
 int loop_add_fd(struct loop *loop, int fd, unsigned what, loop_fn fn, void *arg,

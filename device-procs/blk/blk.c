@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* blk.c - the disk worker: virtio-blk (virtio 1.2, section 5.2) on one file or block device.
+ *
+ * The path of a request: a kick -> on_queue() -> vq_pop() -> blk_req_parse() -> blk_io_start() ->
+ * the ring, submitted before the loop sleeps -> on_done() -> blk_req_finish() -> vq_push().
+ */
+#include <errno.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_ring.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "blk_io.h"
+#include "blk_req.h"
+#include "token_bucket.h"
+#include "worker.h"
+
+enum { MAX_REQUESTS = 256, BATCH_MIN = 16, BATCH_MAX = 128, BATCH_PLAIN = 8 };
+enum { OLD_RING_POLL_MS = 1 };
+
+struct blk_request {
+    struct blk_io_req io; /* first: on_done() gets it */
+    unsigned queue;
+    uint64_t start_ns;
+    struct blk_request *older, *newer; /* in flight, by age; newer: also the free list */
+};
+
+struct blk {
+    struct worker *worker;
+    struct blk_io *io;
+    struct stats_page *stats;
+    struct blk_limits limits;
+    char id[BLK_ID_BYTES];
+    struct virtio_blk_config config;
+    struct blk_request *requests, *free_requests;
+    struct blk_request *oldest, *newest;
+    unsigned n_inflight;
+    unsigned batch;
+    uint64_t stalled;    /* queues that stopped for want of a free request, as bits */
+    uint64_t throttled;  /* queues that wait for tokens */
+    uint64_t to_notify;  /* queues with answers that the guest wasn't told of */
+    struct rate_limit limit;
+    struct loop_event *on_tokens, *on_old_ring, *on_ring;
+    struct uring_old *old_ring; /* still busy: nothing is submitted before it is still */
+    bool draining;
+    int fd;
+};
+
+/* ---- requests in flight ---- */
+
+static struct blk_request *take_request(struct blk *blk, unsigned queue)
+{
+    struct blk_request *req = blk->free_requests;
+
+    blk->free_requests = req->newer;
+    req->queue = queue;
+    req->start_ns = now_ns();
+    req->newer = NULL;
+    req->older = blk->newest;
+    if (blk->newest)
+        blk->newest->newer = req;
+    else
+        blk->oldest = req;
+    blk->newest = req;
+    blk->n_inflight++;
+    return req;
+}
+
+static void release_request(struct blk *blk, struct blk_request *req)
+{
+    if (req->older)
+        req->older->newer = req->newer;
+    else
+        blk->oldest = req->newer;
+    if (req->newer)
+        req->newer->older = req->older;
+    else
+        blk->newest = req->older;
+    req->newer = blk->free_requests;
+    blk->free_requests = req;
+    blk->n_inflight--;
+}
+
+static void publish_inflight(struct blk *blk)
+{
+    __atomic_store_n(&blk->stats->inflight, blk->n_inflight, __ATOMIC_RELAXED);
+    __atomic_store_n(&blk->stats->oldest_start_ns, blk->oldest ? blk->oldest->start_ns : 0,
+                     __ATOMIC_RELAXED);
+}
+
+static void count(struct blk *blk, const struct blk_request *req, bool ok)
+{
+    const struct blk_order *order = &req->io.order;
+    struct stats_page *stats = blk->stats;
+    uint64_t us = (now_ns() - req->start_ns) / 1000;
+    unsigned bucket = 0;
+
+    while (bucket < STATS_LATENCY_BUCKETS - 1 && us >= 1ull << bucket)
+        bucket++;
+    stats->latency_ns[bucket]++;
+    if (!ok)
+        stats->errors++;
+    if (order->op == BLK_OP_READ) {
+        stats->read_ops++;
+        stats->read_bytes += order->len_bytes;
+    } else if (order->op == BLK_OP_WRITE) {
+        stats->write_ops++;
+        stats->write_bytes += order->len_bytes;
+    } else if (order->op == BLK_OP_FLUSH) {
+        stats->flush_ops++;
+    } else {
+        stats->discard_ops++;
+    }
+}
+
+static void flush_notifications(struct blk *blk)
+{
+    for (unsigned q = 0; blk->to_notify != 0; q++) {
+        if (blk->to_notify & 1ull << q)
+            vq_notify(worker_vq(blk->worker, q));
+        blk->to_notify &= ~(1ull << q);
+    }
+}
+
+static void push(struct blk *blk, unsigned queue, uint16_t head, uint32_t written)
+{
+    vq_push(worker_vq(blk->worker, queue), head, written);
+    blk->to_notify |= 1ull << queue;
+}
+
+static void on_done(void *arg, struct blk_io_req *io_req, int res)
+{
+    struct blk *blk = arg;
+    struct blk_request *req = (struct blk_request *)io_req;
+    uint8_t status = (uint8_t)(res < 0 ? BLK_STATUS_IOERR : BLK_STATUS_OK);
+
+    if (res < 0)
+        log_guest("%s at %llu, %llu bytes: %s", "I/O error",
+                  (unsigned long long)io_req->order.offset,
+                  (unsigned long long)io_req->order.len_bytes, strerror(-res));
+    count(blk, req, res >= 0);
+    push(blk, req->queue, io_req->chain.head,
+         blk_req_finish(&io_req->chain, &io_req->order, status));
+    release_request(blk, req);
+}
+
+/* ---- queues ---- */
+
+static bool throttle(struct blk *blk, unsigned q, const struct blk_order *order)
+{
+    uint64_t wait_ns;
+
+    if (!rate_limit_active(&blk->limit))
+        return false;
+    wait_ns = rate_limit_take(&blk->limit, order->len_bytes, now_ns());
+    if (wait_ns == 0)
+        return false;
+    blk->stats->throttled++;
+    blk->throttled |= 1ull << q;
+    loop_timer_arm(blk->on_tokens, wait_ns / 1000000 + 1, false);
+    return true;
+}
+
+static void rerun_bits(struct blk *blk, uint64_t *bits)
+{
+    uint64_t set = *bits;
+
+    *bits = 0;
+    for (unsigned q = 0; set != 0; q++, set >>= 1)
+        if (set & 1)
+            worker_rerun(blk->worker, q);
+}
+
+static void on_tokens(int fd, unsigned what, void *arg)
+{
+    struct blk *blk = arg;
+
+    (void)fd;
+    (void)what;
+    rerun_bits(blk, &blk->throttled);
+}
+
+/* serve_one(): 0, VQ_EMPTY, VQ_E_GUEST, or THROTTLED when tokens are short. */
+enum { THROTTLED = VQ_E_GUEST + 1 };
+
+static int serve_one(struct blk *blk, unsigned q)
+{
+    struct vq *vq = worker_vq(blk->worker, q);
+    struct vq_chain chain;
+    struct blk_order order;
+    struct blk_request *req;
+    int r = vq_pop(vq, &chain);
+
+    if (r != 0)
+        return r;
+    r = blk_req_parse(&chain, &blk->limits, &order);
+    if (r != 0)
+        return r;
+    if (throttle(blk, q, &order)) {
+        vq_unpop(vq, &chain);
+        return THROTTLED;
+    }
+    if (order.op == BLK_OP_NONE || order.op == BLK_OP_GET_ID) {
+        if (order.op == BLK_OP_GET_ID)
+            blk_req_put_id(&chain, blk->id);
+        if (order.status != BLK_STATUS_OK)
+            blk->stats->errors++;
+        push(blk, q, chain.head, blk_req_finish(&chain, &order, order.status));
+        return 0;
+    }
+    req = take_request(blk, q);
+    req->io.chain = chain;
+    req->io.order = order;
+    blk_io_start(blk->io, &req->io);
+    return 0;
+}
+
+static int on_queue(void *device, unsigned q)
+{
+    struct blk *blk = device;
+    int r = 0;
+
+    if (blk->old_ring)
+        return 0; /* on_old_ring() runs all queues when it is still */
+    for (unsigned n = 0; r == 0; n++) {
+        if (n == blk->batch) {
+            worker_rerun(blk->worker, q);
+            if (blk_io_uring(blk->io))
+                blk->batch = MIN(2 * blk->batch, (unsigned)BATCH_MAX);
+            break;
+        }
+        if (!blk->free_requests) {
+            blk->stalled |= 1ull << q;
+            break;
+        }
+        r = serve_one(blk, q);
+        if (r == VQ_EMPTY && n < BATCH_MIN && blk_io_uring(blk->io))
+            blk->batch = BATCH_MIN;
+    }
+    /* What the ring took is told before_sleep(), together with what completes at once. */
+    if (!blk_io_uring(blk->io) || blk->n_inflight == 0)
+        flush_notifications(blk);
+    return r == VQ_E_GUEST ? VQ_E_GUEST : 0;
+}
+
+static void turn(struct blk *blk)
+{
+    int r = blk_io_turn(blk->io);
+
+    if (r == -EAGAIN)
+        worker_rerun(blk->worker, 0); /* the kernel is short of memory: again after other events */
+    else if (r < 0)
+        worker_fail(blk->worker, r);
+    flush_notifications(blk);
+    publish_inflight(blk);
+    if (blk->stalled && blk->free_requests)
+        rerun_bits(blk, &blk->stalled);
+    if (blk->draining && blk->n_inflight == 0 && !blk->old_ring) {
+        blk->draining = false;
+        worker_drained(blk->worker);
+    }
+}
+
+static void before_sleep(void *device)
+{
+    turn(device);
+}
+
+static void on_ring(int fd, unsigned what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    turn(arg);
+}
+
+/* ---- life ---- */
+
+static int activate(void *device, uint64_t features, bool resume)
+{
+    struct blk *blk = device;
+
+    (void)resume; /* the heads in the journal come out of vq_pop() like any other */
+    blk->limits.discard = features & (1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES);
+    blk_io_set_writethrough(blk->io, !(features & 1ull << VIRTIO_BLK_F_FLUSH));
+    return 0;
+}
+
+static void drain(void *device)
+{
+    struct blk *blk = device;
+
+    blk->draining = true;
+    turn(blk);
+}
+
+static void reset(void *device)
+{
+    struct blk *blk = device;
+
+    blk->stalled = 0;
+    blk->throttled = 0;
+    blk->to_notify = 0;
+    loop_timer_disarm(blk->on_tokens);
+}
+
+static int on_message(void *device, const Bulkhead__Envelope *e, int *fds, unsigned n_fds)
+{
+    struct blk *blk = device;
+
+    (void)fds;
+    (void)n_fds;
+    if (e->body_case == BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE)
+        return 0; /* no field of ours is the driver's to write */
+    if (e->body_case != BULKHEAD__ENVELOPE__BODY_SET_RATE_LIMIT)
+        return err_origin(-EPROTO, "message that is nothing for a disk");
+    rate_limit_set(&blk->limit, e->set_rate_limit->limit, now_ns());
+    rerun_bits(blk, &blk->throttled);
+    return 0;
+}
+
+static void on_old_ring(int fd, unsigned what, void *arg)
+{
+    struct blk *blk = arg;
+
+    (void)fd;
+    (void)what;
+    if (!uring_old_drained(blk->old_ring))
+        return;
+    loop_timer_disarm(blk->on_old_ring);
+    uring_old_free(blk->old_ring, true);
+    blk->old_ring = NULL;
+    log_info("the dead worker's ring is drained");
+    for (unsigned q = 0; q < worker_num_queues(blk->worker); q++)
+        worker_rerun(blk->worker, q);
+}
+
+/* The dead worker's ring is inherited, as descriptor 4. */
+static int take_old_ring(struct blk *blk, const Bulkhead__BlkConfig *cfg, struct uring *own)
+{
+    int fd = FD_CHILD_FIRST_FREE;
+    int r;
+
+    if (cfg->old_ring_entries == 0)
+        return 0;
+    r = fd_expect(fd, FD_TYPE_IO_URING, "the dead worker's io_uring");
+    if (r < 0)
+        return err_trace(r);
+    if (!own)
+        return err_origin(-ENOTSUP, "the dead worker's io_uring can't be drained without one");
+    r = uring_old_new(&blk->old_ring, fd, own);
+    if (r < 0)
+        return err_trace(r);
+    if (uring_old_drained(blk->old_ring)) {
+        uring_old_free(blk->old_ring, false);
+        blk->old_ring = NULL;
+        return 0;
+    }
+    worker_keep_fd(blk->worker, fd);
+    r = loop_add_timer(worker_loop(blk->worker), on_old_ring, blk, &blk->on_old_ring);
+    if (r == 0)
+        r = loop_timer_arm(blk->on_old_ring, OLD_RING_POLL_MS, true);
+    return r < 0 ? err_trace(r) : 0;
+}
+
+static int check_config(const Bulkhead__BlkConfig *cfg, unsigned n_fds, const int *fds)
+{
+    enum fd_type type;
+
+    if (!cfg || n_fds != 1)
+        return err_origin(-EPROTO, "configure of a disk with %u descriptors", n_fds);
+    type = fd_type(fds[0]);
+    if (type != (cfg->block_device ? FD_TYPE_BLOCK : FD_TYPE_REGULAR) && type != FD_TYPE_MEMFD)
+        return err_origin(-EBADF, "the disk is neither a file nor a block device");
+    if (cfg->size == 0 || cfg->size % BLK_SECTOR_BYTES != 0)
+        return err_origin(-EINVAL, "disk of %llu bytes", (unsigned long long)cfg->size);
+    if (!is_power_of_two(cfg->block_size) || cfg->block_size < 512 || cfg->block_size > 4096 ||
+        cfg->physical_block_exp > 8)
+        return err_origin(-EINVAL, "block size %u", cfg->block_size);
+    return 0;
+}
+
+static uint64_t fill_announce(struct blk *blk, const Bulkhead__Configure *cfg)
+{
+    const Bulkhead__BlkConfig *b = cfg->blk;
+    struct virtio_blk_config *c = &blk->config;
+    uint64_t features = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |
+                        1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_BLK_F_SEG_MAX |
+                        1ull << VIRTIO_BLK_F_BLK_SIZE | 1ull << VIRTIO_BLK_F_TOPOLOGY |
+                        1ull << VIRTIO_BLK_F_FLUSH;
+
+    c->capacity = b->size / BLK_SECTOR_BYTES;
+    /* Header and status need a descriptor each. */
+    c->seg_max = MIN(cfg->queue_size, (uint32_t)VQ_MAX_SEGMENTS) - 2;
+    c->blk_size = b->block_size;
+    c->physical_block_exp = (uint8_t)b->physical_block_exp;
+    c->min_io_size = 1;
+    c->opt_io_size = 0;
+    if (b->readonly)
+        features |= 1ull << VIRTIO_BLK_F_RO;
+    if (cfg->num_queues > 1)
+        features |= 1ull << VIRTIO_BLK_F_MQ;
+    c->num_queues = (uint16_t)cfg->num_queues;
+    if (b->discard && !b->readonly) {
+        features |= 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+        c->max_discard_sectors = BLK_MAX_RANGE_SECTORS;
+        c->max_discard_seg = 1;
+        c->discard_sector_alignment = b->block_size / BLK_SECTOR_BYTES;
+        c->max_write_zeroes_sectors = BLK_MAX_RANGE_SECTORS;
+        c->max_write_zeroes_seg = 1;
+        c->write_zeroes_may_unmap = 1;
+    }
+    return features;
+}
+
+static int make_requests(struct blk *blk)
+{
+    blk->requests = calloc(MAX_REQUESTS, sizeof *blk->requests);
+    if (!blk->requests)
+        return err_origin(-ENOMEM, "requests");
+    for (unsigned i = MAX_REQUESTS; i-- > 0;) {
+        blk->requests[i].newer = blk->free_requests;
+        blk->free_requests = &blk->requests[i];
+    }
+    return 0;
+}
+
+static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
+{
+    struct blk_io_config config = { .fd = blk->fd, .mem = worker_mem(blk->worker),
+                                    .block_device = cfg->block_device, .direct = cfg->direct,
+                                    .block_size = cfg->block_size,
+                                    .use_io_uring = cfg->use_io_uring, .entries = MAX_REQUESTS };
+    struct uring *ring;
+    int r = blk_io_new(&blk->io, &config, on_done, blk);
+
+    if (r < 0)
+        return err_trace(r);
+    ring = blk_io_uring(blk->io);
+    if (cfg->use_io_uring && !ring)
+        log_warn("no io_uring here (%s): plain system calls", err_text());
+    blk->batch = ring ? BATCH_MIN : BATCH_PLAIN;
+    if (ring) {
+        worker_set_ring(blk->worker, uring_fd(ring), uring_entries(ring));
+        r = loop_add_fd(worker_loop(blk->worker), uring_fd(ring), LOOP_READ, on_ring, blk,
+                        &blk->on_ring);
+    }
+    if (r == 0)
+        r = take_old_ring(blk, cfg, ring);
+    return r < 0 ? err_trace(r) : 0;
+}
+
+static int setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, unsigned n_fds,
+                 Bulkhead__Announce *announce, void **ret_device)
+{
+    static struct blk the_disk; /* one per process */
+    struct blk *blk = &the_disk;
+    const Bulkhead__BlkConfig *b = cfg->role_case == BULKHEAD__CONFIGURE__ROLE_BLK ? cfg->blk : NULL;
+    int r = check_config(b, n_fds, fds);
+
+    if (r < 0)
+        return err_trace(r);
+    if (cfg->num_queues == 0 || cfg->queue_size < 4)
+        return err_origin(-EINVAL, "%u queues of %u", cfg->num_queues, cfg->queue_size);
+    *blk = (struct blk){ .worker = w, .stats = worker_stats(w), .fd = fd_take(&fds[0]) };
+    blk->limits = (struct blk_limits){ .sectors = b->size / BLK_SECTOR_BYTES,
+                                       .readonly = b->readonly, .fail_all = b->fail_all };
+    strncpy(blk->id, b->serial, sizeof blk->id);
+    rate_limit_set(&blk->limit, b->rate_limit, now_ns());
+    worker_keep_fd(w, blk->fd);
+    r = make_requests(blk);
+    if (r == 0)
+        r = make_io(blk, b);
+    if (r == 0)
+        r = loop_add_timer(worker_loop(w), on_tokens, blk, &blk->on_tokens);
+    if (r < 0)
+        return err_trace(r);
+    announce->virtio_id = VIRTIO_ID_BLOCK;
+    announce->features = fill_announce(blk, cfg);
+    announce->num_queues = cfg->num_queues;
+    announce->queue_size = cfg->queue_size;
+    announce->config.data = (uint8_t *)&blk->config;
+    announce->config.len = offsetof(struct virtio_blk_config, max_secure_erase_sectors);
+    *ret_device = blk;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct worker_ops ops = {
+        .role = BULKHEAD__ROLE__ROLE_BLK,
+        .filter = &sandbox_filter_blk,
+        .setup = setup,
+        .activate = activate,
+        .on_queue = on_queue,
+        .before_sleep = before_sleep,
+        .drain = drain,
+        .reset = reset,
+        .on_message = on_message,
+    };
+
+    return worker_main(&ops, argc, argv);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* uring.c - see uring.h. */
+#include "uring.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include "base/err.h"
+#include "base/fd.h"
+
+enum { FILE_INDEX = 0 };
+
+struct uring {
+    struct io_uring ring;
+    struct io_uring_params params;
+    unsigned entries;
+};
+
+struct uring_old {
+    int fd;
+    uint8_t *map;
+    size_t map_bytes;
+    const unsigned *sq_head; /* submissions the kernel has taken */
+    const unsigned *cq_tail; /* completions it has posted */
+};
+
+/* Opens the ring, disabled. DEFER_TASKRUN is not asked for: its completions are posted by the
+ * submitting task alone, so the ring of a dead worker would never be seen to drain. */
+static int open_disabled(struct uring *u, unsigned entries)
+{
+    static const unsigned wishes[] = { IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER,
+                                       IORING_SETUP_COOP_TASKRUN, 0 };
+    int r = -EINVAL;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(wishes) && r == -EINVAL; i++) {
+        u->params = (struct io_uring_params){ .flags = IORING_SETUP_R_DISABLED | wishes[i] };
+        r = io_uring_queue_init_params(entries, &u->ring, &u->params);
+    }
+    return r < 0 ? err_origin(r, "io_uring") : 0;
+}
+
+static int fence(struct uring *u, int file_fd)
+{
+    struct io_uring_restriction allowed[] = {
+        { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READV },
+        { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITEV },
+        { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC },
+        { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FALLOCATE },
+        { .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_FIXED_FILE },
+        { .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
+    };
+    int r = io_uring_register_files(&u->ring, &file_fd, 1);
+
+    if (r < 0)
+        return err_origin(r, "registering the disk with io_uring");
+    r = io_uring_register_restrictions(&u->ring, allowed, ARRAY_SIZE(allowed));
+    if (r < 0)
+        return err_origin(r, "restricting the io_uring");
+    r = io_uring_enable_rings(&u->ring);
+    return r < 0 ? err_origin(r, "enabling the io_uring") : 0;
+}
+
+int uring_new(struct uring **ret_uring, unsigned entries, int file_fd)
+{
+    struct uring *u = calloc(1, sizeof *u);
+    int r;
+
+    if (!u)
+        return err_origin(-ENOMEM, "io_uring");
+    r = open_disabled(u, entries);
+    if (r < 0) {
+        free(u);
+        return err_trace(r);
+    }
+    u->entries = u->params.sq_entries;
+    r = fence(u, file_fd);
+    if (r < 0) {
+        uring_free(u);
+        return err_trace(r);
+    }
+    *ret_uring = u;
+    return 0;
+}
+
+void uring_free(struct uring *u)
+{
+    if (!u)
+        return;
+    io_uring_queue_exit(&u->ring);
+    free(u);
+}
+
+int uring_fd(const struct uring *u)
+{
+    return u->ring.ring_fd;
+}
+
+unsigned uring_entries(const struct uring *u)
+{
+    return u->entries;
+}
+
+bool uring_rw(struct uring *u, bool write, const struct iovec *iov, unsigned n_iov, uint64_t offset,
+              int rw_flags, void *user)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+    if (!sqe)
+        return false;
+    if (write)
+        io_uring_prep_writev2(sqe, FILE_INDEX, iov, n_iov, offset, rw_flags);
+    else
+        io_uring_prep_readv2(sqe, FILE_INDEX, iov, n_iov, offset, rw_flags);
+    sqe->flags = IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data(sqe, user);
+    return true;
+}
+
+bool uring_fdatasync(struct uring *u, void *user)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+    if (!sqe)
+        return false;
+    io_uring_prep_fsync(sqe, FILE_INDEX, IORING_FSYNC_DATASYNC);
+    sqe->flags = IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data(sqe, user);
+    return true;
+}
+
+bool uring_fallocate(struct uring *u, int mode, uint64_t offset, uint64_t len_bytes, void *user)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+    if (!sqe)
+        return false;
+    io_uring_prep_fallocate(sqe, FILE_INDEX, mode, (off_t)offset, (off_t)len_bytes);
+    sqe->flags = IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data(sqe, user);
+    return true;
+}
+
+int uring_submit(struct uring *u)
+{
+    int r = io_uring_submit(&u->ring);
+
+    if (r == -EBUSY || r == -EINTR || r == -EAGAIN)
+        return -EAGAIN;
+    return r < 0 ? err_origin(r, "submitting to the io_uring") : 0;
+}
+
+bool uring_to_submit(const struct uring *u)
+{
+    return io_uring_sq_ready(&u->ring) > 0;
+}
+
+bool uring_reap(struct uring *u, void **ret_user, int *ret_res)
+{
+    struct io_uring_cqe *cqe = NULL;
+    unsigned head;
+
+    io_uring_for_each_cqe(&u->ring, head, cqe) {
+        *ret_user = io_uring_cqe_get_data(cqe);
+        *ret_res = cqe->res;
+        io_uring_cqe_seen(&u->ring, cqe);
+        return true;
+    }
+    return false;
+}
+
+int uring_old_new(struct uring_old **ret_old, int ring_fd, const struct uring *own)
+{
+    const struct io_uring_params *p = &own->params;
+    struct uring_old *old = calloc(1, sizeof *old);
+
+    if (!old)
+        return err_origin(-ENOMEM, "old io_uring");
+    /* The counters are at the start of the ring's memory, at the same place in every ring that
+     * this kernel makes; one page holds them. */
+    old->map_bytes = PAGE_BYTES;
+    if (p->sq_off.head + sizeof(unsigned) > PAGE_BYTES ||
+        p->cq_off.tail + sizeof(unsigned) > PAGE_BYTES) {
+        free(old);
+        return err_origin(-ENOTSUP, "io_uring with an unknown layout");
+    }
+    old->map = mmap(NULL, old->map_bytes, PROT_READ, MAP_SHARED, ring_fd, IORING_OFF_SQ_RING);
+    if (old->map == MAP_FAILED) {
+        free(old);
+        return err_origin(-errno, "mapping the old io_uring");
+    }
+    old->fd = ring_fd;
+    old->sq_head = (const unsigned *)(const void *)(old->map + p->sq_off.head);
+    old->cq_tail = (const unsigned *)(const void *)(old->map + p->cq_off.tail);
+    *ret_old = old;
+    return 0;
+}
+
+bool uring_old_drained(const struct uring_old *old)
+{
+    /* The tail first: it never passes the head, so equal means that nothing is under way. */
+    unsigned tail = __atomic_load_n(old->cq_tail, __ATOMIC_ACQUIRE);
+
+    return tail == __atomic_load_n(old->sq_head, __ATOMIC_ACQUIRE);
+}
+
+void uring_old_free(struct uring_old *old, bool sandboxed)
+{
+    if (!old)
+        return;
+    if (!sandboxed)
+        munmap(old->map, old->map_bytes);
+    fd_closep(&old->fd);
+    free(old);
+}

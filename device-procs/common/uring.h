@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* uring.h - one io_uring behind a fence; the only file pair that knows liburing.
+ *
+ * seccomp can't see what is queued in a ring. So the ring is created disabled, one file is
+ * registered, the opcodes are restricted to READV, WRITEV, FSYNC and FALLOCATE on registered files
+ * with no other flag and no later registration, and only then it is enabled; all of that in
+ * uring_new(), before the sandbox. Afterwards io_uring_enter() is the only syscall.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+#include "base/compiler.h"
+
+struct uring;
+
+/* -errno where the host has no io_uring for us: then use plain system calls. file_fd may be closed
+ * later; the ring holds the file. */
+int uring_new(struct uring **ret_uring, unsigned entries, int file_fd) must_check;
+void uring_free(struct uring *u);
+int uring_fd(const struct uring *u);
+unsigned uring_entries(const struct uring *u);
+
+/* Queue one operation; user comes back with its result. False: no room before uring_submit(). The
+ * iovecs must stay until then. rw_flags: RWF_*. */
+bool uring_rw(struct uring *u, bool write, const struct iovec *iov, unsigned n_iov, uint64_t offset,
+              int rw_flags, void *user);
+bool uring_fdatasync(struct uring *u, void *user);
+bool uring_fallocate(struct uring *u, int mode, uint64_t offset, uint64_t len_bytes, void *user);
+/* 0, -EAGAIN (try again later; nothing is lost) or another negative errno. */
+int uring_submit(struct uring *u);
+bool uring_to_submit(const struct uring *u);
+/* One completion: false when there is none. */
+bool uring_reap(struct uring *u, void **ret_user, int *ret_res);
+
+/* The ring of a dead worker: what it had submitted may still be written to the disk. Completions
+ * are counted in shared memory, one for each submission taken, so it is still when both agree. */
+struct uring_old;
+/* Takes ring_fd over. own: a ring of this process, which says where in memory the counters are. */
+int uring_old_new(struct uring_old **ret_old, int ring_fd, const struct uring *own) must_check;
+bool uring_old_drained(const struct uring_old *old);
+/* Gives up the descriptor and, before the sandbox, the mapping. */
+void uring_old_free(struct uring_old *old, bool sandboxed);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker_state.h - what worker.c (the start) and worker_run.c (the loop) share; devices see only
+ * worker.h. */
+#pragma once
+
+#include "ipc/channel.h"
+#include "ipc/rules.h"
+#include "shm/layout.h"
+#include "worker.h"
+
+enum { WORKER_MAX_KEEP = 3 * RULE_MAX_QUEUES + 32 };
+
+struct worker_queue {
+    struct worker *worker;
+    unsigned index;
+    struct vq *vq;
+    int kick_fd, call_fd;
+    struct loop_event *on_kick;
+    bool rerun;
+};
+
+struct worker {
+    const struct worker_ops *ops;
+    void *device;
+    struct channel *channel;
+    struct loop *loop;
+    enum child_state state;
+    struct gmem mem;
+    struct stats_page *stats;
+    struct worker_queue queues[RULE_MAX_QUEUES];
+    unsigned n_queues, queue_size;
+    uint64_t offered; /* features announced */
+    int ram_fd, life_fd;
+    int keep[WORKER_MAX_KEEP];
+    unsigned n_keep, n_reserved;
+    int ring_fd;
+    unsigned ring_entries;
+    struct loop_event *on_control, *on_life, *heartbeat, *rerun;
+    bool rerun_armed;
+    bool control_gone; /* the broker died: the guest is served all the same */
+    bool activated;    /* the device has driver state, until reset */
+    bool running;      /* queues are worked on */
+    bool broken;       /* NeedsReset was said */
+    bool draining;
+    bool want_reset, want_quiesce, want_stop;
+};
+
+/* Sends and follows the state; a broker that is gone is not an error. */
+int worker_say(struct worker *w, const Bulkhead__Envelope *envelope);
+/* Adds the loop's events; before the sandbox, for they need descriptors. */
+int worker_watch(struct worker *w) must_check;
+int worker_run(struct worker *w);
