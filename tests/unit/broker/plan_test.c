@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_test.c - a configuration's processes, slots, queues, uids and rights. */
+#include "fixture.h"
+#include "plan.h"
+#include "sandbox.h"
+
+static const struct plan_host root_host = { .root = true, .broker_pid = 1234, .cgroup = "/x" };
+static const struct plan_host user_host = { .uid = 1000, .gid = 1001, .broker_pid = 1234,
+                                            .cgroup = "" };
+
+static void test_devices(void **state)
+{
+    Bulkhead__VmConfig *c = fixture_config();
+    static const struct {
+        const char *name;
+        Bulkhead__Role role;
+        unsigned slot, queues;
+        bool ram;
+    } want[] = {
+        { "disk0", BULKHEAD__ROLE__ROLE_BLK, 1, 4, true },
+        { "disk1", BULKHEAD__ROLE__ROLE_BLK, 2, 1, true },
+        { "net0", BULKHEAD__ROLE__ROLE_NET, 3, 3, true },
+        { "rng", BULKHEAD__ROLE__ROLE_RNG, 4, 1, true },
+        { "console", BULKHEAD__ROLE__ROLE_CONSOLE, 5, 2, true },
+        { "balloon", BULKHEAD__ROLE__ROLE_BALLOON, 6, 4, true },
+        { "serial", BULKHEAD__ROLE__ROLE_CONSOLE, 0, 0, false },
+    };
+    struct plan plan;
+
+    (void)state;
+    c->disks[0]->num_queues = 4;
+    c->balloon->enabled = c->balloon->free_page_reporting = true;
+    plan_make(c, &plan);
+    assert_int_equal(plan.n_devices, ARRAY_SIZE(want));
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+        assert_string_equal(plan.devices[i].name, want[i].name);
+        assert_int_equal(plan.devices[i].role, want[i].role);
+        assert_int_equal(plan.devices[i].pci_slot, want[i].slot);
+        assert_int_equal(plan.devices[i].num_queues, want[i].queues);
+        assert_int_equal(plan.devices[i].needs_ram, want[i].ram);
+    }
+    assert_true(plan.serial);
+    assert_int_equal(plan.pci_slots, 0x7e);
+    config_free(c);
+}
+
+static const Bulkhead__ProcessPlan *find(const Bulkhead__VmPlan *plan, const char *name)
+{
+    for (size_t i = 0; i < plan->n_processes; i++)
+        if (strcmp(plan->processes[i]->name, name) == 0)
+            return plan->processes[i];
+    fail_msg("no process %s", name);
+    return NULL;
+}
+
+static unsigned count_fds(const Bulkhead__ProcessPlan *p, const char *what)
+{
+    for (size_t i = 0; i < p->n_fds; i++)
+        if (strcmp(p->fds[i]->what, what) == 0)
+            return p->fds[i]->count;
+    return 0;
+}
+
+static void test_message(void **state)
+{
+    Bulkhead__VmConfig *c = fixture_config();
+    Bulkhead__VmPlan *m;
+    struct plan plan;
+
+    (void)state;
+    plan_make(c, &plan);
+    m = plan_message(&plan, c, &root_host);
+    assert_non_null(m);
+    /* broker, spawner, core, loader, the devices, passt */
+    assert_int_equal(m->n_processes, 4 + plan.n_devices + 1);
+    for (size_t i = 0; i < m->n_processes; i++) {
+        for (size_t j = 0; j < i && i >= 2; j++)
+            assert_int_not_equal(m->processes[i]->uid == m->processes[j]->uid &&
+                                     m->processes[i]->uid != 0,
+                                 1);
+        for (size_t j = 0; j < m->processes[i]->n_fds; j++)
+            assert_string_not_equal(m->processes[i]->fds[j]->why, "");
+    }
+    assert_int_equal(find(m, "core")->uid, sandbox_uid(1234, PLAN_UID_CORE));
+    assert_int_equal(find(m, "serial")->ram_mapped, 0);
+    assert_int_equal(find(m, "disk0")->ram_mapped, c->memory->size);
+    assert_false(find(m, "loader")->survives_boot);
+    assert_int_equal(count_fds(find(m, "disk0"), "kick eventfds"), 1);
+    assert_int_equal(count_fds(find(m, "disk0"), "/d0.raw"), 1);
+    assert_int_equal(count_fds(find(m, "disk1"), "/d0.raw"), 0);
+    /* 1 + 1 disks, 3 net, 1 rng, 2 console: kick and call each */
+    assert_int_equal(count_fds(find(m, "core"), "queue eventfds"), 16);
+    assert_string_equal(find(m, "net0-passt")->program, "passt");
+    assert_int_equal(m->n_notes, 0);
+    bulkhead__vm_plan__free_unpacked(m, NULL);
+    config_free(c);
+}
+
+static void test_ordinary_user(void **state)
+{
+    Bulkhead__VmConfig *c = fixture_config();
+    Bulkhead__VmPlan *m;
+    struct plan plan;
+
+    (void)state;
+    plan_make(c, &plan);
+    m = plan_message(&plan, c, &user_host);
+    assert_non_null(m);
+    assert_int_equal(find(m, "disk0")->uid, 1000);
+    assert_int_equal(find(m, "disk0")->gid, 1001);
+    assert_int_equal(m->n_notes, 2); /* no uids of their own, no cgroup */
+    bulkhead__vm_plan__free_unpacked(m, NULL);
+    config_free(c);
+}
+
+static void test_largest(void **state)
+{
+    Bulkhead__VmConfig *c = fixture_config();
+    Bulkhead__VmPlan *m;
+    struct plan plan;
+    size_t len;
+
+    (void)state;
+    while (c->n_disks < 26)
+        fixture_add_disk(c, "/more.raw");
+    assert_int_equal(config_fill(c, "x"), 0);
+    c->vsock->enabled = c->balloon->enabled = true;
+    plan_make(c, &plan);
+    assert_int_equal(plan.n_devices, 32); /* 31 functions and the serial port */
+    m = plan_message(&plan, c, &root_host);
+    assert_non_null(m);
+    len = bulkhead__vm_plan__get_packed_size(m);
+    assert_in_range(len, 1, 60000); /* one datagram */
+    bulkhead__vm_plan__free_unpacked(m, NULL);
+    config_free(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_message),
+        cmocka_unit_test(test_ordinary_user),
+        cmocka_unit_test(test_largest),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* validate_test.c - each way to break a configuration, and what the user is told. */
+#include "fixture.h"
+#include "validate.h"
+
+static const struct validate_host host = { .memory_bytes = 8ull << 30 };
+
+typedef void (*breaker)(Bulkhead__VmConfig *c);
+
+static Bulkhead__RateLimit *limit(uint64_t size, uint64_t refill)
+{
+    Bulkhead__RateLimit *l = malloc(sizeof *l);
+
+    bulkhead__rate_limit__init(l);
+    l->ops = malloc(sizeof *l->ops);
+    bulkhead__token_bucket__init(l->ops);
+    l->ops->size = size;
+    l->ops->refill_time_ms = refill;
+    return l;
+}
+
+static void long_text(char **field, size_t len, char fill)
+{
+    char *text = malloc(len + 1);
+
+    memset(text, fill, len);
+    text[len] = '\0';
+    fixture_text(field, text);
+    free(text);
+}
+
+static void add_disks(Bulkhead__VmConfig *c)
+{
+    for (int i = 0; i < 30; i++) {
+        char id[16];
+        Bulkhead__DiskConfig *d;
+
+        snprintf(id, sizeof id, "more%d", i);
+        d = fixture_add_disk(c, id);
+        fixture_text(&d->id, id);
+        d->num_queues = 1;
+        d->queue_size = 128;
+    }
+}
+
+#define BREAK(name, ...)                                                                          \
+    static void name(Bulkhead__VmConfig *c)                                                       \
+    {                                                                                             \
+        __VA_ARGS__;                                                                              \
+    }
+
+BREAK(name_slash, fixture_text(&c->name, "a/b"))
+BREAK(name_dots, fixture_text(&c->name, ".."))
+BREAK(name_long, long_text(&c->name, 49, 'a'))
+BREAK(cpus_zero, c->cpus->boot_vcpus = 0)
+BREAK(cpus_many, c->cpus->boot_vcpus = 65)
+BREAK(memory_zero, c->memory->size = 0)
+BREAK(memory_odd, c->memory->size = (64 << 20) + 1)
+BREAK(memory_huge_odd, c->memory->hugepages = true; c->memory->size = (64 << 20) + 4096)
+BREAK(memory_small, c->memory->size = 4096)
+BREAK(memory_host, c->memory->size = 16ull << 30)
+BREAK(no_kernel, fixture_text(&c->kernel, ""))
+BREAK(kernel_control, fixture_text(&c->kernel, "/a\nb"))
+BREAK(cmdline_long, long_text(&c->cmdline, 2048, 'x'))
+BREAK(cmdline_control, fixture_text(&c->cmdline, "a\033b"))
+BREAK(disk_no_path, fixture_text(&c->disks[0]->path, ""))
+BREAK(disk_twice, fixture_text(&c->disks[1]->path, "/d0.raw"))
+BREAK(disk_twice_one_ro, fixture_text(&c->disks[1]->path, "/d0.raw"); c->disks[0]->readonly = true)
+BREAK(disk_queues, c->disks[0]->num_queues = 17)
+BREAK(disk_queue_size, c->disks[0]->queue_size = 100)
+BREAK(disk_queue_size_big, c->disks[0]->queue_size = 2048)
+BREAK(disk_serial, long_text(&c->disks[0]->serial, 21, 's'))
+BREAK(disk_limit_zero, c->disks[0]->rate_limit = limit(0, 1))
+BREAK(disk_refill_zero, c->disks[0]->rate_limit = limit(1, 0))
+BREAK(disk_group, fixture_text(&c->disks[0]->rate_limit_group, "none"))
+BREAK(id_twice, fixture_text(&c->disks[1]->id, "disk0"))
+BREAK(id_other_kind, fixture_text(&c->disks[1]->id, "net0"))
+BREAK(id_serial, fixture_text(&c->disks[1]->id, "serial"))
+BREAK(id_reserved, fixture_text(&c->disks[1]->id, "core"))
+BREAK(id_long, long_text(&c->disks[1]->id, 21, 'i'))
+BREAK(too_many, add_disks(c))
+BREAK(two_ttys, c->console->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_TTY)
+BREAK(file_no_path, c->serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_FILE)
+BREAK(socket_long, c->serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET;
+      long_text(&c->serial->path, 108, 'p'))
+BREAK(console_mode, c->serial->mode = (Bulkhead__ConsoleMode)99)
+BREAK(rng_src, fixture_text(&c->rng->src, "/dev/hwrng"))
+BREAK(net_mode, fixture_text(&c->nets[0]->mode, "bridge"))
+BREAK(net_multicast, c->nets[0]->mac.data[0] |= 1)
+BREAK(net_mac_short, c->nets[0]->mac.len = 5)
+BREAK(net_mac_zero, memset(c->nets[0]->mac.data, 0, 6))
+BREAK(net_mtu_small, c->nets[0]->mtu = 67)
+BREAK(net_mtu_big, c->nets[0]->mtu = 65536)
+BREAK(net_queues_odd, fixture_text(&c->nets[0]->mode, "tap"); c->nets[0]->num_queues = 3)
+BREAK(net_queues_user, c->nets[0]->num_queues = 4)
+BREAK(net_tap_long, fixture_text(&c->nets[0]->tap, "abcdefghijklmnop"))
+BREAK(net_tap_slash, fixture_text(&c->nets[0]->tap, "../x"))
+BREAK(net_fd_none, fixture_text(&c->nets[0]->mode, "fd"))
+BREAK(net_macvtap_no_name, fixture_text(&c->nets[0]->mode, "macvtap"))
+BREAK(vsock_cid, c->vsock->enabled = true; fixture_text(&c->vsock->id, "vs");
+      fixture_text(&c->vsock->socket, "/v"); c->vsock->cid = 2)
+BREAK(vsock_path, c->vsock->enabled = true; fixture_text(&c->vsock->id, "vs"); c->vsock->cid = 3;
+      long_text(&c->vsock->socket, 100, 'v'))
+BREAK(balloon_all, c->balloon->enabled = true; c->balloon->size = c->memory->size)
+BREAK(balloon_odd, c->balloon->enabled = true; c->balloon->size = 5)
+BREAK(hang_short, c->hang_timeout_ms = 100)
+BREAK(crash_many, c->crash_limit = 1000)
+
+static const struct {
+    const char *what;
+    breaker fn;
+    const char *say; /* a part of the line the user reads */
+} bad[] = {
+    { "slash in name", name_slash, "VM name" },
+    { "name ..", name_dots, "VM name" },
+    { "name of 49", name_long, "VM name" },
+    { "0 cpus", cpus_zero, "0 CPUs" },
+    { "65 cpus", cpus_many, "over the limit" },
+    { "memory 0", memory_zero, "memory size 0" },
+    { "memory not of pages", memory_odd, "not a multiple of 4096" },
+    { "memory not of huge pages", memory_huge_odd, "2 MiB" },
+    { "memory small", memory_small, "too small" },
+    { "memory over the host's", memory_host, "this host's" },
+    { "no kernel", no_kernel, "no kernel" },
+    { "control character", kernel_control, "control characters" },
+    { "long cmdline", cmdline_long, "command line has 2048" },
+    { "escape in cmdline", cmdline_control, "control characters" },
+    { "disk without path", disk_no_path, "disk0 has no path" },
+    { "same disk", disk_twice, "same file" },
+    { "same disk, one writer", disk_twice_one_ro, "same file" },
+    { "disk queues", disk_queues, "17 queues" },
+    { "queue size 100", disk_queue_size, "power of two" },
+    { "queue size 2048", disk_queue_size_big, "power of two" },
+    { "serial of 21", disk_serial, "at most 20" },
+    { "limit 0", disk_limit_zero, "size 0" },
+    { "refill 0", disk_refill_zero, "refill time 0" },
+    { "group", disk_group, "no rate limit group" },
+    { "id twice", id_twice, "used twice" },
+    { "id of another kind", id_other_kind, "used twice" },
+    { "id of the serial port", id_serial, "used twice" },
+    { "reserved id", id_reserved, "taken" },
+    { "long id", id_long, "not usable" },
+    { "too many devices", too_many, "room for 31" },
+    { "two ttys", two_ttys, "both want the terminal" },
+    { "file without path", file_no_path, "no path" },
+    { "socket path", socket_long, "longer than 107" },
+    { "console mode", console_mode, "unknown mode" },
+    { "rng source", rng_src, "not supported" },
+    { "net mode", net_mode, "unknown mode" },
+    { "multicast", net_multicast, "multicast" },
+    { "short mac", net_mac_short, "not a MAC" },
+    { "zero mac", net_mac_zero, "all zeroes" },
+    { "mtu 67", net_mtu_small, "MTU 67" },
+    { "mtu 65536", net_mtu_big, "MTU 65536" },
+    { "odd queues", net_queues_odd, "pairs" },
+    { "user queues", net_queues_user, "one queue pair" },
+    { "tap name of 16", net_tap_long, "interface name" },
+    { "tap with slash", net_tap_slash, "interface name" },
+    { "no fds", net_fd_none, "no descriptors" },
+    { "macvtap without interface", net_macvtap_no_name, "needs the interface" },
+    { "cid 2", vsock_cid, "CID 2" },
+    { "vsock path leaves no room for the port", vsock_path, "longer than" },
+    { "balloon of all memory", balloon_all, "all of the guest's memory" },
+    { "balloon of 5", balloon_odd, "multiple of 4096" },
+    { "hang timeout", hang_short, "hang timeout" },
+    { "crash limit", crash_many, "crash limit" },
+};
+
+static void test_good(void **state)
+{
+    Bulkhead__VmConfig *c = fixture_config();
+    struct fault f = { 0 };
+
+    (void)state;
+    assert_int_equal(validate_config(c, &host, &f), 0);
+    fixture_text(&c->disks[1]->path, "/d0.raw"); /* two readers of one file are fine */
+    c->disks[0]->readonly = c->disks[1]->readonly = true;
+    assert_int_equal(validate_config(c, &host, &f), 0);
+    c->memory->size = 8ull << 30; /* all of the host's */
+    assert_int_equal(validate_config(c, &host, &f), 0);
+    config_free(c);
+}
+
+static void test_bad(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        Bulkhead__VmConfig *c = fixture_config();
+        struct fault f = { 0 };
+
+        bad[i].fn(c);
+        if (validate_config(c, &host, &f) != -EINVAL || !f.bad_input ||
+            !strstr(f.text, bad[i].say) || strchr(f.text, '\n'))
+            fail_msg("%s: said '%s', want '%s'", bad[i].what, f.text, bad[i].say);
+        config_free(c);
+    }
+}
+
+static void test_hostfwd(void **state)
+{
+    static const struct {
+        const char *text;
+        bool ok;
+    } cases[] = {
+        { "tcp:127.0.0.1:2222-:22", true },
+        { "udp::53-:53", true },
+        { "tcp:1.2.3.4:65535-:1", true },
+        { "tcp:127.0.0.1:0-:22", false },
+        { "tcp:127.0.0.1:65536-:22", false },
+        { "tcp:127.0.0.1:22-:", false },
+        { "tcp:127.0.0.1:22", false },
+        { "sctp:127.0.0.1:22-:22", false },
+        { "tcp:127.0.0:22-:22", false },
+        { "tcp:127.0.0.1:22-22", false },
+        { "tcp:-:22", false },
+        { "tcp", false },
+        { "", false },
+        { "tcp:1.1.1.1:22-:22x", false },
+    };
+    struct validate_hostfwd forward;
+    struct fault f;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        if ((validate_hostfwd(cases[i].text, &forward, &f) == 0) != cases[i].ok)
+            fail_msg("hostfwd '%s'", cases[i].text);
+    assert_int_equal(validate_hostfwd("tcp:127.0.0.1:2222-:22", &forward, &f), 0);
+    assert_string_equal(forward.address, "127.0.0.1");
+    assert_int_equal(forward.host_port, 2222);
+    assert_int_equal(forward.guest_port, 22);
+    assert_false(forward.udp);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_hostfwd),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
