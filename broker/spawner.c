@@ -109,7 +109,7 @@ void spawner_stop(struct spawner *spawner)
 {
     fd_closep(&spawner->fd);
     if (spawner->pid > 0)
-        while (waitpid(spawner->pid, NULL, 0) < 0 && errno == EINTR)
+        while (waitid(P_PID, (id_t)spawner->pid, NULL, WEXITED) < 0 && errno == EINTR)
             ;
     spawner->pid = -1;
 }
