@@ -87,7 +87,7 @@ static int try_connect_inet(void)
 
 static int try_bind_inet(void)
 {
-    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(22) };
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(2222) };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     return fd < 0 ? errno : outcome(bind(fd, (struct sockaddr *)&addr, sizeof addr));
@@ -291,7 +291,7 @@ const struct probe_action probe_actions[] = {
     { "mkdir", try_mkdir, { EACCES, EROFS } },
     { "openat2", try_openat2, { EACCES, ENOENT } },
     { "connect-inet", try_connect_inet, { EACCES, ENETUNREACH } },
-    { "bind-inet", try_bind_inet, { EACCES } },
+    { "bind-inet", try_bind_inet, { 0 } }, /* EACCES with landlock ABI 4: checked by the test */
     { "connect-unix", try_connect_unix, { EACCES, ENOENT } },
     { "raw-socket", try_raw_socket, { EPERM } },
     { "ptrace", try_ptrace, { ESRCH, EPERM } },

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,44 +96,53 @@ static void test_fd_table(void **state)
     close(pair[1]);
 }
 
-/* The same where sources are themselves 0..5 of the parent, shuffled: done in a child, since it
- * overwrites the standard descriptors. */
+/* Runs in a child, since it plays with the standard descriptors: sources are its own 0..5, shuffled,
+ * or (gaps) high ones while 0..5 are closed. */
+static _Noreturn void overlap_child(const struct harness *h, bool gaps)
+{
+    int shuffled[6] = { 5, 4, 1, 3, 0, 2 }, high[6], pair[2];
+    int out = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 50);
+    struct harness copy = { .program_fd = fcntl(h->program_fd, F_DUPFD_CLOEXEC, 50),
+                            .uid = h->uid };
+    const int *fds = gaps ? high : shuffled;
+    struct probe probe;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ||
+        (pair[0] = fcntl(pair[0], F_DUPFD_CLOEXEC, 50)) < 0)
+        _exit(2);
+    for (int i = 0; i < 6; i++) {
+        int fd = i == 3 ? pair[1] : memfd_create("high", MFD_CLOEXEC);
+
+        high[i] = fcntl(fd, F_DUPFD_CLOEXEC, 60);
+    }
+    for (int i = 0; i < 6; i++)
+        if (gaps)
+            close(i);
+        else
+            dup2(high[i], i);
+    probe = start_with_fds(&copy, fds, 6, pair[0]);
+    for (unsigned i = 0; i < 6; i++)
+        if (!same_file(probe.pid, i, fds[i])) {
+            dprintf(out, "descriptor %u is wrong\n", i);
+            _exit(1);
+        }
+    kill(probe.pid, SIGKILL);
+    waitpid(probe.pid, NULL, 0);
+    _exit(0);
+}
+
 static void test_fd_table_overlaps(void **state)
 {
-    const struct harness *h = *state;
-    struct harness copy = *h;
-    int status = 0;
-    pid_t pid = fork();
+    for (int gaps = 0; gaps < 2; gaps++) {
+        int status = 0;
+        pid_t pid = fork();
 
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        int out = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 50), pair[2], low[6];
-        const int fds[6] = { 5, 4, 1, 3, 0, 2 };
-        struct probe probe;
-
-        copy.program_fd = fcntl(h->program_fd, F_DUPFD_CLOEXEC, 50);
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ||
-            (pair[0] = fcntl(pair[0], F_DUPFD_CLOEXEC, 50)) < 0 ||
-            (pair[1] = fcntl(pair[1], F_DUPFD_CLOEXEC, 50)) < 0)
-            _exit(2);
-        for (int i = 0; i < 6; i++) {
-            low[i] = memfd_create("low", MFD_CLOEXEC);
-            low[i] = fcntl(low[i], F_DUPFD_CLOEXEC, 60);
-        }
-        for (int i = 0; i < 6; i++)
-            dup2(i == 3 ? pair[1] : low[i], i);
-        probe = start_with_fds(&copy, fds, 6, pair[0]);
-        for (unsigned i = 0; i < 6; i++)
-            if (!same_file(probe.pid, i, fds[i])) {
-                dprintf(out, "descriptor %u is wrong\n", i);
-                _exit(1);
-            }
-        kill(probe.pid, SIGKILL);
-        waitpid(probe.pid, NULL, 0);
-        _exit(0);
+        assert_true(pid >= 0);
+        if (pid == 0)
+            overlap_child(*state, gaps != 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
     }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
 }
 
 static void test_fresh_process(void **state)
@@ -169,11 +179,20 @@ static void test_fresh_process(void **state)
 static void test_ids(void **state)
 {
     const struct harness *h = *state;
-    struct probe probe = harness_start(h, "filter", NULL);
+    const gid_t groups[] = { 0, 27 };
+    struct probe probe;
     unsigned uid = h->uid ? h->uid : geteuid();
     unsigned inside = 9, outside = 9, count = 9;
     char text[256];
 
+    if (h->uid) /* the parent's groups must not reach a child with ids of its own */
+        assert_int_equal(setgroups(ARRAY_SIZE(groups), groups), 0);
+    probe = harness_start(h, "filter", NULL);
+    if (h->uid) {
+        assert_int_equal(setgroups(0, NULL), 0);
+        harness_status(probe.pid, "Groups", text, sizeof text);
+        assert_string_equal(text, " ");
+    }
     harness_proc(probe.pid, "uid_map", text, sizeof text);
     assert_int_equal(sscanf(text, "%u %u %u", &inside, &outside, &count), 3);
     assert_int_equal(inside, 0);
