@@ -123,17 +123,52 @@ static int on_upgrade_flag(void *arg, int id, const char *value, struct option_e
     return 0;
 }
 
+static int upgrade_one(const char *vm, const char *device, const char *path, bool json)
+{
+    Bulkhead__Upgrade msg = BULKHEAD__UPGRADE__INIT;
+    char device_text[64];
+    char path_text[PATH_MAX];
+
+    REQUEST(request, UPGRADE, upgrade, &msg);
+    snprintf(device_text, sizeof(device_text), "%s", device);
+    snprintf(path_text, sizeof(path_text), "%s", path);
+    msg.device = device_text;
+    msg.path = path_text;
+    return tell(vm, &request, json, "upgraded");
+}
+
+/* One device after the other; the first that fails ends it, since a build that is bad for one is
+ * best not tried on the next. */
+static int upgrade_all(const char *vm, bool json)
+{
+    Bulkhead__GetStats msg = BULKHEAD__GET_STATS__INIT;
+    char names[64][64];
+    struct client client = { 0 };
+    struct client_answer answer;
+    size_t n = 0;
+    int r;
+
+    REQUEST(request, GET_STATS, get_stats, &msg);
+    r = client_ask(&client, vm, &request, BULKHEAD__CLIENT_ENVELOPE__BODY_STATS, &answer);
+    if (r != EXIT_OK)
+        return r;
+    for (size_t i = 0; i < answer.envelope->stats->n_devices && n < ARRAY_SIZE(names); i++)
+        snprintf(names[n++], sizeof(names[0]), "%s", answer.envelope->stats->devices[i]->name);
+    client_close(&client);
+    for (size_t i = 0; i < n && r == EXIT_OK; i++)
+        r = upgrade_one(vm, names[i], "", json);
+    return r;
+}
+
 int verb_upgrade(int argc, char **argv)
 {
     static const struct flag flags[] = {
         { "binary", 0, false, "PATH", "the new program (default: the installed one)", 1 },
         FLAGS_COMMON_JSON,
     };
-    Bulkhead__Upgrade msg = BULKHEAD__UPGRADE__INIT;
     struct upgrade_args args = { 0 };
     struct option_error err;
     char path[PATH_MAX] = "";
-    char device[64];
 
     if (flags_parse(flags, ARRAY_SIZE(flags), argc, argv, on_upgrade_flag, &args, &err) < 0)
         return say_error(EXIT_BAD_INPUT, "%s", err.text);
@@ -148,11 +183,9 @@ int verb_upgrade(int argc, char **argv)
         return say_error(EXIT_BAD_INPUT, "--binary %s: not executable", args.binary);
     if (args.binary && args.simple.n_operands < 2)
         return say_error(EXIT_BAD_INPUT, "--binary needs the DEVICE it is for");
-    REQUEST(request, UPGRADE, upgrade, &msg);
-    snprintf(device, sizeof(device), "%s", args.simple.n_operands > 1 ? args.simple.operands[1] : "");
-    msg.device = device;
-    msg.path = path;
-    return tell(args.simple.operands[0], &request, args.simple.json, "upgraded");
+    if (args.simple.n_operands == 1)
+        return upgrade_all(args.simple.operands[0], args.simple.json);
+    return upgrade_one(args.simple.operands[0], args.simple.operands[1], path, args.simple.json);
 }
 
 static int follow_events(const char *vm, bool json)

@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,7 +35,7 @@ struct top_device {
     int pid;
     unsigned restarts;
     bool has_page;
-    struct stats_page page; /* a copy: the worker goes on writing the original */
+    struct stats_page page; /* of its counters, as the broker gave them */
 };
 
 struct sample {
@@ -75,26 +75,42 @@ static void take_processes(struct sample *s, const Bulkhead__ProcessList *list)
     }
 }
 
-/* The page is a worker's, and workers are not trusted: it is copied, and sizes are checked. */
-static bool copy_page(int fd, struct stats_page *ret_page)
+/* "1,0,5,...": as many buckets as there are. */
+static void take_latency(struct stats_page *page, const char *text)
 {
-    off_t size = lseek(fd, 0, SEEK_END);
-    void *map;
+    char *end = NULL;
 
-    if (size < (off_t)sizeof(*ret_page))
-        return false;
-    map = mmap(NULL, sizeof(*ret_page), PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED)
-        return false;
-    memcpy(ret_page, map, sizeof(*ret_page));
-    munmap(map, sizeof(*ret_page));
-    return ret_page->magic == STATS_MAGIC && ret_page->version == STATS_VERSION;
+    for (unsigned i = 0; i < STATS_LATENCY_BUCKETS && *text; i++) {
+        page->latency_ns[i] = strtoull(text, &end, 10);
+        text = *end == ',' ? end + 1 : end;
+    }
 }
 
-static void take_devices(struct sample *s, const struct client_answer *answer)
+static void take_counters(struct stats_page *page, Bulkhead__KeyValue *const *values, size_t n)
 {
-    const Bulkhead__Stats *stats = answer->envelope->stats;
+    static const struct {
+        const char *key;
+        size_t offset;
+    } fields[] = {
+#define FIELD(name) { #name, offsetof(struct stats_page, name) }
+        FIELD(inflight),  FIELD(read_ops),     FIELD(read_bytes), FIELD(write_ops),
+        FIELD(write_bytes), FIELD(flush_ops),  FIELD(discard_ops), FIELD(errors),
+        FIELD(dropped),   FIELD(guest_faults), FIELD(kicks),      FIELD(interrupts),
+        FIELD(throttled), FIELD(connections),  FIELD(balloon_bytes),
+#undef FIELD
+    };
 
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(values[i]->key, "latency_us_log2") == 0)
+            take_latency(page, values[i]->value);
+        for (size_t j = 0; j < ARRAY_SIZE(fields); j++)
+            if (strcmp(values[i]->key, fields[j].key) == 0)
+                *(uint64_t *)(void *)((char *)page + fields[j].offset) = strtoull(values[i]->value, NULL, 10);
+    }
+}
+
+static void take_devices(struct sample *s, const Bulkhead__Stats *stats)
+{
     for (size_t i = 0; i < stats->n_devices && s->n_devices < TOP_MAX; i++) {
         const Bulkhead__DeviceStats *d = stats->devices[i];
         struct top_device *t = &s->devices[s->n_devices++];
@@ -102,8 +118,8 @@ static void take_devices(struct sample *s, const struct client_answer *answer)
         *t = (struct top_device){ .pid = d->pid, .restarts = d->restarts };
         snprintf(t->role, sizeof(t->role), "%s", role_name(d->role));
         say_clean(t->name, sizeof(t->name), d->name);
-        if (i < answer->n_fds)
-            t->has_page = copy_page(answer->fds[i], &t->page);
+        t->has_page = d->n_counters > 0;
+        take_counters(&t->page, d->counters, d->n_counters);
     }
 }
 
@@ -123,7 +139,7 @@ static int take_sample(struct client *client, struct sample *s)
     if (r == 0)
         r = client_call(client, &stats_request, &answer);
     if (r == 0 && answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_STATS)
-        take_devices(s, &answer);
+        take_devices(s, answer.envelope->stats);
     s->time_ns = monotonic_ns();
     return r;
 }

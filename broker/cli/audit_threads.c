@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// audit_threads.c - what belongs to a thread, not to a process: ids, capabilities, filters.
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "audit.h"
+#include "base/err.h"
+#include "process_info.h"
+#include "readback.h"
+#include "sandbox.h"
+
+struct threads {
+    const struct audit_target *t;
+    unsigned n;
+    bool drift;
+    unsigned seen_profiles; /* bit i: plan->profiles[i] was found on a thread */
+    bool unreadable;
+};
+
+static void drift(struct threads *s, pid_t tid, const char *check, const char *what, const char *is,
+                  const char *planned)
+{
+    s->drift = true;
+    audit_add(s->t, AUDIT_DRIFT, check, "thread %d: %s is %s, planned %s", (int)tid, what, is, planned);
+}
+
+static void check_ids(struct threads *s, pid_t tid, const char *status)
+{
+    static const char *const keys[] = { "Uid", "Gid" };
+    const uint32_t want[] = { s->t->uid, s->t->gid };
+    unsigned id[4];
+    char value[128];
+
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        char planned[16];
+
+        snprintf(planned, sizeof(planned), "%u", want[i]);
+        if (!process_field(status, keys[i], value, sizeof(value)) ||
+            sscanf(value, "%u %u %u %u", &id[0], &id[1], &id[2], &id[3]) != 4 || id[0] != want[i] ||
+            id[1] != want[i] || id[2] != want[i] || id[3] != want[i])
+            drift(s, tid, i == 0 ? "uid" : "gid", keys[i], value, planned);
+    }
+    if (s->t->child && process_field(status, "Groups", value, sizeof(value)) && value[0] != '\0' && want[0] != 0 &&
+        strtoul(value, NULL, 10) != want[1] && s->t->uid >= 0x70000000u)
+        drift(s, tid, "groups", "Groups", value, "none");
+}
+
+static void check_rights(struct threads *s, pid_t tid, const char *status)
+{
+    static const char *const caps[] = { "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb" };
+    char value[64];
+
+    for (size_t i = 0; i < ARRAY_SIZE(caps) && s->t->child; i++)
+        if (!process_field(status, caps[i], value, sizeof(value)) || strtoull(value, NULL, 16) != 0)
+            drift(s, tid, "capabilities", caps[i], value, "0");
+    if (!process_field(status, "NoNewPrivs", value, sizeof(value)) || strcmp(value, "1") != 0)
+        drift(s, tid, "no_new_privs", "no_new_privs", value, "1");
+}
+
+static const char *profile_of(const char *sha256)
+{
+    for (unsigned i = 0; i < SANDBOX_PROFILE__MAX; i++) {
+        const struct sandbox_filter *info = sandbox_profile_info((enum sandbox_profile_id)i);
+
+        if (info && strcmp(info->sha256, sha256) == 0)
+            return info->name;
+    }
+    return NULL;
+}
+
+/* A thread of the core that runs a guest CPU has another program than the rest. */
+static bool is_vcpu(pid_t pid, pid_t tid)
+{
+    char path[64];
+    char comm[32];
+
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", (int)pid, (int)tid);
+    return process_read(path, comm, sizeof(comm)) > 0 && strncmp(comm, "vcpu", 4) == 0;
+}
+
+static void check_program(struct threads *s, pid_t tid)
+{
+    const Bulkhead__ProcessPlan *plan = s->t->plan;
+    bool vcpu = plan->role == BULKHEAD__ROLE__ROLE_CORE && is_vcpu(s->t->pid, tid);
+    char sha256[BPF_SHA256_CHARS];
+    struct readback rb = { 0 };
+    const char *name;
+    int r = readback_thread(tid, &rb);
+
+    if (r < 0) {
+        s->unreadable = true;
+        return;
+    }
+    if (rb.n_filters == 0) {
+        drift(s, tid, "seccomp", "the program", "none", plan->profiles[0]);
+        return;
+    }
+    bpf_sha256(rb.filters[0].code, rb.filters[0].n, sha256);
+    name = profile_of(sha256);
+    readback_deinit(&rb);
+    for (size_t i = 0; i < plan->n_profiles && i < 32; i++) {
+        if (name && strcmp(name, plan->profiles[i]) == 0 && vcpu == (strcmp(name, "core_vcpu") == 0)) {
+            s->seen_profiles |= 1u << i;
+            return;
+        }
+    }
+    drift(s, tid, "seccomp", "the program", name ? name : sha256,
+          vcpu ? "core_vcpu" : plan->n_profiles ? plan->profiles[0] : "none");
+}
+
+static void check_seccomp(struct threads *s, pid_t tid, const char *status)
+{
+    unsigned want = s->t->audit->own_filters + 1;
+    char value[32];
+    char planned[16];
+
+    if (s->t->plan->n_profiles == 0)
+        return;
+    if (!process_field(status, "Seccomp", value, sizeof(value)) || strcmp(value, "2") != 0) {
+        drift(s, tid, "seccomp", "the mode", value, "2 (filter)");
+        return;
+    }
+    snprintf(planned, sizeof(planned), "%u", want);
+    if (process_field(status, "Seccomp_filters", value, sizeof(value)) && strtoul(value, NULL, 10) != want)
+        drift(s, tid, "seccomp", "the number of filters", value, planned);
+    check_program(s, tid);
+}
+
+static void check_thread(struct threads *s, pid_t tid)
+{
+    char status[8192];
+    char file[64];
+    long n;
+
+    snprintf(file, sizeof(file), "task/%d/status", (int)tid);
+    n = process_read_pid(s->t->pid, file, status, sizeof(status));
+    if (n < 0) {
+        audit_unreadable(s->t, "threads", (int)-n);
+        return;
+    }
+    s->n++;
+    check_ids(s, tid, status);
+    if (s->t->plan->n_profiles > 0) /* the spawner has no sandbox, and the plan says so */
+        check_rights(s, tid, status);
+    check_seccomp(s, tid, status);
+}
+
+void audit_threads(const struct audit_target *t)
+{
+    struct threads s = { .t = t };
+    struct dirent *entry;
+    char path[64];
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)t->pid);
+    dir = opendir(path);
+    if (!dir) {
+        audit_unreadable(t, "threads", errno);
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL)
+        if (entry->d_name[0] != '.')
+            check_thread(&s, (pid_t)strtol(entry->d_name, NULL, 10));
+    closedir(dir);
+    if (!s.drift)
+        audit_add(t, AUDIT_OK, "identity", "uid %u, gid %u%s, %u thread%s", t->uid, t->gid,
+                  t->child ? ", no capabilities, no_new_privs" : "", s.n, s.n == 1 ? "" : "s");
+    if (t->plan->n_profiles == 0)
+        return;
+    if (s.unreadable)
+        audit_add(t, AUDIT_UNREADABLE, "seccomp", "on, but the program can't be read back (run as root)");
+    else if (!s.drift && s.seen_profiles == (1u << t->plan->n_profiles) - 1)
+        audit_add(t, AUDIT_OK, "seccomp", "read back; its sha256 is the build's");
+    else if (!s.drift)
+        audit_add(t, AUDIT_DRIFT, "seccomp", "no thread runs under one of the planned programs");
+}

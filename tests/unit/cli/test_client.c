@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// test_client.c - the real program against a broker that the test plays on a command socket.
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "client.pb-c.h"
+#include "ipc/channel.h"
+
+enum { TIMEOUT_MS = 30000 };
+
+struct fixture {
+    char dir[64];
+    int listener;
+    pid_t pid;
+    int out; /* stdout and stderr of the program */
+    char text[8192];
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    char path[128];
+
+    snprintf(f->dir, sizeof(f->dir), "/tmp/bulkhead-cli-XXXXXX");
+    if (!mkdtemp(f->dir))
+        return -1;
+    setenv("BULKHEAD_RUNDIR", f->dir, 1);
+    snprintf(path, sizeof(path), "%s/alpha", f->dir);
+    mkdir(path, 0700);
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/alpha/control.sock", f->dir);
+    f->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (bind(f->listener, (const struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(f->listener, 4) < 0)
+        return -1;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+
+    close(f->listener);
+    snprintf(path, sizeof(path), "%s/alpha/control.sock", f->dir);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/alpha", f->dir);
+    rmdir(path);
+    rmdir(f->dir);
+    free(f);
+    return 0;
+}
+
+/* Starts `bulkhead LINE`. */
+static void start(struct fixture *f, const char *line)
+{
+    char copy[256];
+    char *argv[16] = { (char[]){ "bulkhead" } };
+    int argc = 1;
+    int fds[2];
+
+    snprintf(copy, sizeof(copy), "%s", line);
+    for (char *p = strtok(copy, " "); p && argc < 15; p = strtok(NULL, " "))
+        argv[argc++] = p;
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    f->pid = fork();
+    if (f->pid == 0) {
+        dup2(fds[1], 1);
+        dup2(fds[1], 2);
+        execv(BULKHEAD_PROGRAM, argv);
+        _exit(127);
+    }
+    close(fds[1]);
+    f->out = fds[0];
+}
+
+/* Its output is in f->text afterwards. */
+static int finish(struct fixture *f)
+{
+    size_t n = 0;
+    ssize_t got;
+    int status;
+
+    while (n + 1 < sizeof(f->text) && (got = read(f->out, f->text + n, sizeof(f->text) - 1 - n)) > 0)
+        n += (size_t)got;
+    f->text[n] = '\0';
+    close(f->out);
+    assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static struct channel *accept_client(struct fixture *f)
+{
+    struct pollfd p = { .fd = f->listener, .events = POLLIN };
+    struct channel *channel = NULL;
+
+    assert_int_equal(poll(&p, 1, TIMEOUT_MS), 1);
+    assert_int_equal(channel_new(&channel, accept4(f->listener, NULL, NULL, SOCK_CLOEXEC), CHANNEL_ARENA_BROKER), 0);
+    return channel;
+}
+
+/* Receives one request of the wanted kind; its number. */
+static uint32_t expect(struct channel *channel, Bulkhead__ClientEnvelope__BodyCase body)
+{
+    const Bulkhead__ClientEnvelope *e;
+    ProtobufCMessage *msg = NULL;
+    size_t n_fds;
+    int *fds;
+
+    assert_int_equal(channel_receive_raw(channel, true, &bulkhead__client_envelope__descriptor, &msg, &fds, &n_fds), 0);
+    e = (const Bulkhead__ClientEnvelope *)msg;
+    assert_int_equal(e->body_case, body);
+    assert_int_not_equal(e->id, 0);
+    return e->id;
+}
+
+static void reply(struct channel *channel, uint32_t id, int error, bool bad_input, const char *text)
+{
+    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__Reply msg = BULKHEAD__REPLY__INIT;
+    char copy[128];
+
+    snprintf(copy, sizeof(copy), "%s", text);
+    msg.error = error;
+    msg.bad_input = bad_input;
+    msg.text = copy;
+    e.id = id;
+    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY;
+    e.reply = &msg;
+    assert_int_equal(channel_send_raw(channel, &e.base, NULL, 0, true), 0);
+}
+
+static void test_replies(void **state)
+{
+    static const struct {
+        const char *line;
+        Bulkhead__ClientEnvelope__BodyCase body;
+        int error;
+        bool bad_input;
+        int status;
+        const char *text, *output;
+    } cases[] = {
+        { "pause alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM, 0, false, 0, "", "alpha: paused" },
+        { "resume alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_RESUME_VM, 0, false, 0, "", "alpha: running" },
+        { "stop alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM, 0, false, 0, "", "alpha: stopped" },
+        { "power-button alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PRESS_POWER_BUTTON, 0, false, 0, "pressed", "alpha: pressed" },
+        { "repair alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_REPAIR, EINVAL, true, 2, "disk0 is healthy",
+          "bulkhead: disk0 is healthy\n" },
+        { "repair alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_REPAIR, EIO, false, 1, "no luck", "bulkhead: no luck\n" },
+        { "upgrade alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_UPGRADE, 0, false, 0, "", "alpha: upgraded" },
+        { "set alpha balloon size=16M", BULKHEAD__CLIENT_ENVELOPE__BODY_RESIZE_BALLOON, 0, false, 0, "", "" },
+        { "set alpha disk0 ops_size=5,ops_refill_time=10", BULKHEAD__CLIENT_ENVELOPE__BODY_SET_DEVICE_RATE_LIMIT, 0,
+          false, 0, "", "" },
+        /* control characters of a broker don't reach the terminal */
+        { "pause alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM, EIO, false, 1, "a\033[2Jb\nc", "bulkhead: a?[2Jb?c\n" },
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct channel *channel;
+        int status;
+
+        start(f, cases[i].line);
+        channel = accept_client(f);
+        reply(channel, expect(channel, cases[i].body), cases[i].error, cases[i].bad_input, cases[i].text);
+        status = finish(f);
+        channel_free(channel);
+        if (status != cases[i].status || !strstr(f->text, cases[i].output))
+            fail_msg("'%s': status %d, output '%s'", cases[i].line, status, f->text);
+    }
+}
+
+static void answer_list(struct channel *channel)
+{
+    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
+    Bulkhead__ProcessInfo info = BULKHEAD__PROCESS_INFO__INIT;
+    Bulkhead__ProcessInfo *pointers[] = { &info };
+    char vm[] = "alpha", name[] = "disk0", running[] = "running";
+
+    info.role = BULKHEAD__ROLE__ROLE_BLK;
+    info.name = name;
+    info.pid = getpid();
+    info.restarts = 7;
+    info.state = running;
+    list.vm = vm;
+    list.state = running;
+    list.ram_size = 512ull << 20;
+    list.processes = pointers;
+    list.n_processes = 1;
+    e.id = expect(channel, BULKHEAD__CLIENT_ENVELOPE__BODY_LIST_PROCESSES);
+    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST;
+    e.process_list = &list;
+    assert_int_equal(channel_send_raw(channel, &e.base, NULL, 0, true), 0);
+}
+
+static void test_ps(void **state)
+{
+    struct fixture *f = *state;
+    struct channel *channel;
+    const json_t *process;
+    json_t *root;
+
+    start(f, "ps");
+    channel = accept_client(f);
+    answer_list(channel);
+    assert_int_equal(finish(f), 0);
+    channel_free(channel);
+    assert_non_null(strstr(f->text, "alpha: running, guest RAM 512M"));
+    assert_non_null(strstr(f->text, "disk0"));
+
+    start(f, "ps alpha --json");
+    channel = accept_client(f);
+    answer_list(channel);
+    assert_int_equal(finish(f), 0);
+    channel_free(channel);
+    root = json_loads(f->text, 0, NULL);
+    process = json_array_get(json_object_get(json_array_get(root, 0), "processes"), 0);
+    assert_string_equal(json_string_value(json_object_get(process, "role")), "blk");
+    assert_int_equal(json_integer_value(json_object_get(process, "restarts")), 7);
+    assert_true(json_integer_value(json_object_get(process, "memory_bytes")) > 0);
+    json_decref(root);
+}
+
+static void test_events(void **state)
+{
+    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__Event event = BULKHEAD__EVENT__INIT;
+    Bulkhead__KeyValue value = BULKHEAD__KEY_VALUE__INIT;
+    Bulkhead__KeyValue *values[] = { &value };
+    char source[] = "device", name[] = "died", key[] = "id", text[] = "disk0";
+    struct fixture *f = *state;
+    struct channel *channel;
+    json_t *root;
+
+    start(f, "events alpha --json");
+    channel = accept_client(f);
+    expect(channel, BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE);
+    value.key = key;
+    value.value = text;
+    event.time_ns = 1700000000123456789u;
+    event.source = source;
+    event.event = name;
+    event.properties = values;
+    event.n_properties = 1;
+    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT;
+    e.event = &event;
+    assert_int_equal(channel_send_raw(channel, &e.base, NULL, 0, true), 0);
+    channel_free(channel); /* the VM ends */
+    assert_int_equal(finish(f), 0);
+    root = json_loads(f->text, 0, NULL);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(root, "timestamp"), "secs")), 1700000000);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(root, "properties"), "id")), "disk0");
+    json_decref(root);
+}
+
+static void test_refusals(void **state)
+{
+    static const struct {
+        const char *line;
+        const char *output;
+    } cases[] = {
+        { "pause alhpa", "no VM 'alhpa' (the nearest running one is 'alpha')" },
+        { "pause ../alpha", "no VM '../alpha'" },
+        { "pause", "usage: bulkhead pause VM" },
+        { "pause alpha beta", "usage: bulkhead pause VM" },
+        { "puase alpha", "unknown verb 'puase' (the nearest is 'pause')" },
+        { "ps --jsno", "unknown flag '--jsno' (the nearest is '--json')" },
+        { "set alpha disk0 ops_size=5", "belong together" },
+        { "set alpha balloon size=5", "not a multiple" },
+        { "upgrade alpha disk0 --binary /nonexistent", "not found" },
+        { "upgrade alpha disk0 --binary /etc/passwd", "not executable" },
+        { "audit nobody", "no VM 'nobody'" },
+        { "top one two", "top takes one VM" },
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        int status;
+
+        start(f, cases[i].line);
+        status = finish(f);
+        if (status != 2 || strncmp(f->text, "bulkhead: ", 10) != 0 || !strstr(f->text, cases[i].output) ||
+            strchr(f->text, '\n') != f->text + strlen(f->text) - 1)
+            fail_msg("'%s': status %d, output '%s'", cases[i].line, status, f->text);
+    }
+}
+
+static void test_help(void **state)
+{
+    static const char *const verbs[] = { "run", "plan", "ps", "top", "events", "audit", "doctor", "repair", "upgrade",
+                                         "set", "pause", "resume", "power-button", "stop" };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+        char line[64];
+        char want[64];
+
+        snprintf(line, sizeof(line), "%s --help", verbs[i]);
+        snprintf(want, sizeof(want), "usage: bulkhead %s ", verbs[i]);
+        start(f, line);
+        assert_int_equal(finish(f), 0);
+        assert_non_null(strstr(f->text, want));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_replies, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ps, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_events, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_help, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
