@@ -161,8 +161,10 @@ int sandbox_enter(const struct sandbox_filter *filter, const int *keep, unsigned
                   const struct sandbox_limits *limits, bool insecure, unsigned *ret_missing)
 {
     struct enter e = { .insecure = insecure };
+    /* The disk's io_uring has the kernel start threads for what would block (fsync); they count
+     * as processes, and without them such requests are cancelled. seccomp bars clone all the same. */
     struct limits_plan plan = { .no_file_writes = !writes_files(filter->id),
-                                .no_new_threads = true };
+                                .no_new_threads = filter->id != SANDBOX_BLK };
     int r = enter_all(&e, keep, n_keep, limits, plan);
 
     if (r == 0)

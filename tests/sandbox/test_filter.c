@@ -144,7 +144,7 @@ static const struct {
     { ONLY(BLK), SYS_ioctl, { 0, BLKRRPART, 0 }, "partitions" },
     { ONLY(CORE_CONTROL), SYS_ioctl, { 0, KVM_RUN, 0 }, "running the guest" },
     { ONLY(CORE_CONTROL) | ONLY(CORE_VCPU), SYS_futex, { 0, FUTEX_CMP_REQUEUE_PI, 0 }, "requeue" },
-    { ONLY(CORE_CONTROL) | ONLY(CORE_VCPU), SYS_madvise, { 0, 0, MADV_HUGEPAGE }, "other advice" },
+    { ONLY(CORE_CONTROL), SYS_tgkill, { 1, 1, SIGKILL }, "another signal" },
     { ALL_CHILDREN, SYS_fallocate, { 0, 0, 0, 0 }, "growing a file" },
     { ALL_CHILDREN, SYS_fallocate, { 0, FALLOC_FL_COLLAPSE_RANGE, 0, 0 }, "collapse" },
     { ONLY(BALLOON), SYS_fallocate, { 0, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE }, "zeroing" },
@@ -195,12 +195,12 @@ static const struct {
     long nr;
     long args[6];
 } permitted[] = {
-    { ~0u, SYS_read, { -1, 0, 0 } },
+    { ~0u & ~ONLY(CORE_VCPU), SYS_read, { -1, 0, 0 } },
     { ~0u, SYS_write, { -1, 0, 0 } },
     { ~0u, SYS_clock_gettime, { 1, 0 } },
     { ~0u & ~ONLY(CORE_VCPU), SYS_recvmsg, { 3, 0, MSG_CMSG_CLOEXEC | MSG_DONTWAIT } },
     { ~0u & ~ONLY(CORE_VCPU), SYS_sendmsg, { 3, 0, MSG_NOSIGNAL | MSG_DONTWAIT } },
-    { ~0u, SYS_poll, { 0, 1, 0 } },
+    { ~0u & ~ONLY(CORE_VCPU), SYS_poll, { 0, 1, 0 } },
     { ONLY(CORE_VCPU), SYS_ioctl, { -1, KVM_RUN, 0 } },
     { ONLY(CORE_VCPU) | ONLY(CORE_CONTROL), SYS_ioctl, { -1, KVM_IRQFD, 0 } },
     { ONLY(CORE_VCPU), SYS_futex, { 0, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1 } },
