@@ -11,7 +11,7 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <time.h>
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -21,7 +21,7 @@
 #include "worker.h"
 
 enum { MAX_REQUESTS = 256, BATCH_MIN = 16, BATCH_MAX = 128, BATCH_PLAIN = 8 };
-enum { OLD_RING_POLL_MS = 1 };
+enum { OLD_RING_POLL_MS = 1, OLD_RING_PATIENCE_MS = 1000 };
 
 struct blk_request {
     struct blk_io_req io; /* first: on_done() gets it */
@@ -355,6 +355,10 @@ static int take_old_ring(struct blk *blk, const Bulkhead__BlkConfig *cfg, struct
     r = uring_old_new(&blk->old_ring, fd, own);
     if (r < 0)
         return err_trace(r);
+    /* Mostly it is still at once. Until Ready the broker counts on the old ring: should this
+     * process die too, its replacement waits for the same one. */
+    for (unsigned ms = 0; ms < OLD_RING_PATIENCE_MS && !uring_old_drained(blk->old_ring); ms++)
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     if (uring_old_drained(blk->old_ring)) {
         uring_old_free(blk->old_ring, false);
         blk->old_ring = NULL;
