@@ -11,8 +11,8 @@
 #include <sys/mman.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "common/fifo.h"
 #include "console.h"
-#include "fifo.h"
 #include "shm/byte_ring.h"
 
 enum {

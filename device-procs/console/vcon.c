@@ -11,8 +11,8 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include "base/err.h"
+#include "common/fifo.h"
 #include "console.h"
-#include "fifo.h"
 
 enum { RXQ = 0, TXQ = 1, BUFFER_BYTES = 65536 };
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "console/escape.h"
-#include "console/fifo.h"
+#include "common/fifo.h"
 #include "shm/byte_ring.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

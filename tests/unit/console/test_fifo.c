@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
-#include "console/fifo.h"
+#include "common/fifo.h"
 
 static size_t drain(struct fifo *fifo, char *dst)
 {

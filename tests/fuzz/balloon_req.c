@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* balloon_req.c - any page numbers and any statistics: every hole lies in the RAM file. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include "balloon/balloon_req.h"
+
+enum { LOW_PAGES = 64, HIGH_PAGES = 32 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void on_hole(void *arg, uint64_t at, uint64_t len)
+{
+    uint64_t total = (uint64_t)(LOW_PAGES + HIGH_PAGES) * BALLOON_PAGE_BYTES;
+
+    (void)arg;
+    if (len == 0 || at > total || len > total - at || at % BALLOON_PAGE_BYTES ||
+        len % BALLOON_PAGE_BYTES)
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static uint8_t ram[(LOW_PAGES + HIGH_PAGES) * BALLOON_PAGE_BYTES] __attribute__((aligned(4096)));
+    struct gmem mem;
+    struct balloon_run run;
+    uint64_t stats[16];
+
+    gmem_init_for_test(&mem, 0, ram, LOW_PAGES * BALLOON_PAGE_BYTES);
+    if (gmem_add_for_test(&mem, 0x100000000ull, ram + LOW_PAGES * BALLOON_PAGE_BYTES,
+                          HIGH_PAGES * BALLOON_PAGE_BYTES) != 0)
+        abort();
+    balloon_run_init(&run, &mem, on_hole, NULL);
+    for (size_t at = 0; size - at >= 4; at += 4) {
+        uint32_t pfn;
+
+        memcpy(&pfn, data + at, sizeof(pfn));
+        (void)!balloon_run_page(&run, pfn);
+    }
+    for (size_t at = 0; size - at >= 8; at += 8) {
+        struct gslice slice;
+        uint32_t gpa, len;
+
+        memcpy(&gpa, data + at, sizeof(gpa));
+        memcpy(&len, data + at + 4, sizeof(len));
+        if (gmem_slice(&mem, GPA(gpa), len, &slice) == 0)
+            balloon_run_slice(&run, slice);
+    }
+    balloon_run_end(&run);
+    balloon_stats_parse(data, size, stats, ARRAY_SIZE(stats));
+    return 0;
+}
