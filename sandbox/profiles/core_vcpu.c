@@ -24,6 +24,7 @@ static const struct profile_rule rules[] = {
     ALLOW(futex, "waits between the threads",
           ARG_BITS(1, 0xffffffffu & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME),
                    FUTEX_WAIT_BITSET)),
+    ALLOW(poll, "is an interrupt pending while its vector is masked: one eventfd", ARG_IS(1, 1)),
     ALLOW(write, "tell the control thread and the console by eventfd; the log pipe"),
     ALLOW(clock_gettime, "the guest's clock chip, where the vdso has no clock source of its own"),
     ALLOW(rt_sigreturn, "back from the signal that takes it out of the guest"),

@@ -200,7 +200,7 @@ static const struct {
     { ~0u, SYS_clock_gettime, { 1, 0 } },
     { ~0u & ~ONLY(CORE_VCPU), SYS_recvmsg, { 3, 0, MSG_CMSG_CLOEXEC | MSG_DONTWAIT } },
     { ~0u & ~ONLY(CORE_VCPU), SYS_sendmsg, { 3, 0, MSG_NOSIGNAL | MSG_DONTWAIT } },
-    { ~0u & ~ONLY(CORE_VCPU), SYS_poll, { 0, 1, 0 } },
+    { ~0u, SYS_poll, { 0, 1, 0 } },
     { ONLY(CORE_VCPU), SYS_ioctl, { -1, KVM_RUN, 0 } },
     { ONLY(CORE_VCPU) | ONLY(CORE_CONTROL), SYS_ioctl, { -1, KVM_IRQFD, 0 } },
     { ONLY(CORE_VCPU), SYS_futex, { 0, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1 } },
