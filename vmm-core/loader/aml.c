@@ -7,7 +7,7 @@
 enum {
     OP_NAME = 0x08, OP_BYTE = 0x0a, OP_WORD = 0x0b, OP_DWORD = 0x0c, OP_STRING = 0x0d, OP_QWORD = 0x0e,
     OP_SCOPE = 0x10, OP_BUFFER = 0x11, OP_PACKAGE = 0x12, OP_METHOD = 0x14, OP_EXT = 0x5b,
-    OP_EXT_DEVICE = 0x82, OP_IF = 0xa0, PREFIX_DUAL = 0x2e, PREFIX_MULTI = 0x2f,
+    OP_EXT_DEVICE = 0x82, OP_IF = 0xa0, OP_ELSE = 0xa1, PREFIX_DUAL = 0x2e, PREFIX_MULTI = 0x2f,
 };
 enum { PKG_LENGTH_BYTES = 3, SERIALIZED = 8 };
 
@@ -147,6 +147,12 @@ size_t aml_open_if(struct aml *a)
     return open_length(a);
 }
 
+size_t aml_open_else(struct aml *a)
+{
+    aml_u8(a, OP_ELSE);
+    return open_length(a);
+}
+
 size_t aml_open_package(struct aml *a, unsigned elements)
 {
     size_t at;
@@ -172,6 +178,20 @@ void aml_name_int(struct aml *a, const char *name, uint64_t v)
 static unsigned hex(char c)
 {
     return (unsigned)(c <= '9' ? c - '0' : c - 'A' + 10);
+}
+
+/* The first three groups are little-endian (ACPI 6.4, 19.6.142). */
+void aml_uuid(struct aml *a, const char *uuid)
+{
+    static const uint8_t digit_of_byte[] = { 6, 4, 2, 0, 11, 9, 16, 14, 19, 21, 24, 26, 28, 30, 32, 34 };
+    size_t at;
+
+    aml_u8(a, OP_BUFFER);
+    at = open_length(a);
+    aml_int(a, sizeof digit_of_byte);
+    for (size_t i = 0; i < sizeof digit_of_byte; i++)
+        aml_u8(a, (uint8_t)(hex(uuid[digit_of_byte[i]]) << 4 | hex(uuid[digit_of_byte[i] + 1])));
+    aml_close(a, at);
 }
 
 /* Three letters of five bits, four hex digits, stored big-endian. */

@@ -23,11 +23,13 @@ void aml_u64(struct aml *a, uint64_t v);
 /* A name of up to four characters, padded with '_'; with \ or a dot as ACPI writes paths. */
 void aml_name_string(struct aml *a, const char *path);
 void aml_int(struct aml *a, uint64_t v);
+void aml_uuid(struct aml *a, const char *uuid); /* "33DB4D5B-...", upper case: ToUUID() */
 
 size_t aml_open_scope(struct aml *a, const char *path);
 size_t aml_open_device(struct aml *a, const char *name);
 size_t aml_open_method(struct aml *a, const char *name, unsigned args, bool serialized);
 size_t aml_open_if(struct aml *a);
+size_t aml_open_else(struct aml *a);
 size_t aml_open_package(struct aml *a, unsigned elements);
 void aml_close(struct aml *a, size_t at);
 

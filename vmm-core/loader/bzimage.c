@@ -30,6 +30,7 @@ enum {
     OFF_PREF_ADDRESS = 0x258,
     OFF_INIT_SIZE = 0x260,
     OFF_HEADER_MIN_END = 0x264,
+    OFF_HEADER_MAX_END = 0x290, /* no header may reach further: other fields of boot_params */
     OFF_E820_TABLE = 0x2d0,
     HEADER_BYTES = 0x300,
     E820_ENTRY_BYTES = 20,
@@ -76,40 +77,63 @@ static int check_header(struct loader *l, const uint8_t *h)
     return 0;
 }
 
-/* Where the kernel wants to be, else the lowest aligned place: 0 when it fits nowhere. */
-static uint64_t place(const struct loader *l, const uint8_t *h, uint64_t need)
+/* The unpacker moves itself up to its preferred address when it is loaded lower, so a lower place
+ * saves no memory and there is only one. */
+static int place(struct loader *l, const uint8_t *h, uint64_t need, uint64_t *ret_addr)
 {
     uint64_t addr = get64(h + OFF_PREF_ADDRESS);
     uint64_t align = get32(h + OFF_ALIGNMENT);
 
-    if (addr >= LAYOUT_KERNEL_MIN && addr < l->low_ram_end && need <= l->low_ram_end - addr)
-        return addr;
-    if (!h[OFF_RELOCATABLE] || !is_power_of_two(align) || align > (1u << 30))
-        return 0;
-    addr = align_up(LAYOUT_KERNEL_MIN, align);
-    return addr < l->low_ram_end && need <= l->low_ram_end - addr ? addr : 0;
+    if (h[OFF_RELOCATABLE]) {
+        if (!is_power_of_two(align) || align > (1u << 30))
+            return loader_bad(l, "the kernel's alignment is malformed");
+        addr = align_up(MIN(MAX(addr, LAYOUT_KERNEL_MIN), LAYOUT_LOW_RAM_MAX), align);
+    }
+    if (addr < LAYOUT_KERNEL_MIN || addr >= LAYOUT_LOW_RAM_MAX || need > LAYOUT_LOW_RAM_MAX - addr)
+        return loader_bad(l, "the kernel wants %llu MiB at %#llx, where no guest has RAM for it",
+                          (unsigned long long)(need >> 20) + 1, (unsigned long long)addr);
+    if (addr >= l->low_ram_end || need > l->low_ram_end - addr)
+        return loader_bad(l, "the kernel needs memory up to %llu MiB: give the guest more (--memory)",
+                          (unsigned long long)((addr + need) >> 20) + 1);
+    *ret_addr = addr;
+    return 0;
+}
+
+/* The code's place in the file. Its length counts paragraphs of 16 bytes, of which the file may
+ * lack the end of the last; a signature may follow. */
+static int find_code(struct loader *l, const uint8_t *h, uint64_t *ret_offset, uint64_t *ret_len)
+{
+    uint64_t offset = ((h[OFF_SETUP_SECTS] ? h[OFF_SETUP_SECTS] : 4u) + 1u) * 512u;
+    uint64_t len = (uint64_t)get32(h + OFF_SYSSIZE) * 16, size = 0;
+    int r = loader_size(l->kernel_fd, &size);
+
+    if (r < 0)
+        return err_trace(r);
+    if (len <= ENTRY_64_OFFSET)
+        return loader_bad(l, "the kernel says it has no code");
+    if (size <= offset || size - offset + 15 < len)
+        return loader_bad(l, "the kernel is truncated: it has %llu of %llu bytes",
+                          (unsigned long long)size, (unsigned long long)(offset + len));
+    *ret_offset = offset;
+    *ret_len = MIN(len, size - offset);
+    return 0;
 }
 
 int bzimage_load(struct loader *l, struct kernel_image *ret_image)
 {
-    uint8_t h[HEADER_BYTES];
-    uint64_t offset, len, need, addr;
+    uint8_t h[HEADER_BYTES] = { 0 };
+    uint64_t offset = 0, len = 0, need, addr = 0;
     int r = loader_pread(l, l->kernel_fd, 0, h, sizeof h, "kernel");
 
     if (r == 0)
         r = check_header(l, h);
-    if (r != 0)
-        return r;
-    offset = ((h[OFF_SETUP_SECTS] ? h[OFF_SETUP_SECTS] : 4u) + 1u) * 512u;
-    len = (uint64_t)get32(h + OFF_SYSSIZE) * 16;
-    if (len <= ENTRY_64_OFFSET)
-        return loader_bad(l, "the kernel says it has no code");
+    if (r == 0)
+        r = find_code(l, h, &offset, &len);
     need = MAX(len, (uint64_t)get32(h + OFF_INIT_SIZE));
-    addr = place(l, h, need);
-    if (addr == 0)
-        return loader_bad(l, "the kernel needs %llu MiB to start: give the guest more memory (--memory)",
-                          (unsigned long long)((need) >> 20) + 1);
-    r = loader_pread_guest(l, l->kernel_fd, offset, GPA(addr), len, "kernel");
+    if (r == 0)
+        r = place(l, h, need, &addr);
+    if (r == 0)
+        r = loader_pread_guest(l, l->kernel_fd, offset, GPA(addr), len, "kernel");
     if (r != 0)
         return r;
     ret_image->entry = (struct loader_entry){ .kind = LOADER_ENTRY_LINUX64,
@@ -130,9 +154,9 @@ int boot_params_write(struct loader *l, const struct kernel_image *image, struct
     unsigned n_map = memmap_build(l, map);
     uint8_t p[PAGE_BYTES] = { 0 };
 
-    /* No further than the E820 table, whatever length the header claims. */
+    /* Not into the fields behind it, whatever length the header claims. */
     memcpy(p + OFF_SETUP_SECTS, image->setup_header,
-           MIN(image->setup_header_len, (size_t)(OFF_E820_TABLE - OFF_SETUP_SECTS)));
+           MIN(image->setup_header_len, (size_t)(OFF_HEADER_MAX_END - OFF_SETUP_SECTS)));
     p[OFF_LOADER_TYPE] = LOADER_TYPE_UNKNOWN;
     p[OFF_LOADFLAGS] = LOADED_HIGH;
     put64(p + OFF_SETUP_DATA, 0);

@@ -3,8 +3,12 @@
 #include "acpi.h"
 #include "shm/layout.h"
 
-enum { OP_STORE = 0x70, OP_AND = 0x7b, OP_NOTIFY = 0x86, OP_LOCAL0 = 0x60, OP_NULL = 0x00, OP_EXT = 0x5b,
+enum { OP_STORE = 0x70, OP_AND = 0x7b, OP_OR = 0x7d, OP_NOTIFY = 0x86, OP_DWORD_FIELD = 0x8a, OP_NOT = 0x92,
+       OP_EQUAL = 0x93, OP_RETURN = 0xa4, OP_LOCAL0 = 0x60, OP_ARG0 = 0x68, OP_NULL = 0x00, OP_EXT = 0x5b,
        OP_REGION = 0x80, OP_FIELD = 0x81 };
+/* _OSC: status bits (ACPI 6.4, 6.2.11.1), and what the guest may control by itself: hotplug, SHPC,
+ * PME, AER, the PCIe capability. Nobody else has them. */
+enum { OSC_BAD_UUID = 1 << 2, OSC_BAD_REVISION = 1 << 3, OSC_MASKED = 1 << 4, OSC_GRANTED = 0x1f };
 enum { NOTIFY_BUTTON_PRESSED = 0x80, SPACE_SYSTEM_IO = 1, FIELD_DWORD_ACCESS = 3 };
 
 static struct aml scratch(uint8_t *buf, size_t cap)
@@ -12,6 +16,65 @@ static struct aml scratch(uint8_t *buf, size_t cap)
     return (struct aml){ .buf = buf, .cap = cap };
 }
 
+static void create_dword_field(struct aml *a, unsigned offset, const char *name)
+{
+    aml_u8(a, OP_DWORD_FIELD);
+    aml_u8(a, OP_ARG0 + 3);
+    aml_int(a, offset);
+    aml_name_string(a, name);
+}
+
+/* CDW1 |= bit */
+static void set_status(struct aml *a, unsigned bit)
+{
+    aml_u8(a, OP_OR);
+    aml_name_string(a, "CDW1");
+    aml_int(a, bit);
+    aml_name_string(a, "CDW1");
+}
+
+/* If (Arg0 == the UUID of PCI) { CDW3 &= granted, and say what was wrong } Else { CDW1 |= bad UUID } */
+static void pci_osc(struct aml *a)
+{
+    size_t method = aml_open_method(a, "_OSC", 4, true), branch, inner;
+
+    create_dword_field(a, 0, "CDW1");
+    create_dword_field(a, 8, "CDW3");
+    branch = aml_open_if(a);
+    aml_u8(a, OP_EQUAL);
+    aml_u8(a, OP_ARG0);
+    aml_uuid(a, "33DB4D5B-1FF7-401C-9657-7441C03DD766");
+    aml_u8(a, OP_AND);
+    aml_name_string(a, "CDW3");
+    aml_int(a, OSC_GRANTED);
+    aml_u8(a, OP_LOCAL0);
+    inner = aml_open_if(a); /* something was asked for that isn't granted */
+    aml_u8(a, OP_NOT);
+    aml_u8(a, OP_EQUAL);
+    aml_u8(a, OP_LOCAL0);
+    aml_name_string(a, "CDW3");
+    set_status(a, OSC_MASKED);
+    aml_close(a, inner);
+    inner = aml_open_if(a); /* Arg1 is the revision */
+    aml_u8(a, OP_NOT);
+    aml_u8(a, OP_EQUAL);
+    aml_u8(a, OP_ARG0 + 1);
+    aml_int(a, 1);
+    set_status(a, OSC_BAD_REVISION);
+    aml_close(a, inner);
+    aml_u8(a, OP_STORE);
+    aml_u8(a, OP_LOCAL0);
+    aml_name_string(a, "CDW3");
+    aml_close(a, branch);
+    branch = aml_open_else(a);
+    set_status(a, OSC_BAD_UUID);
+    aml_close(a, branch);
+    aml_u8(a, OP_RETURN);
+    aml_u8(a, OP_ARG0 + 3);
+    aml_close(a, method);
+}
+
+/* No _PRT: functions interrupt by MSI-X alone. */
 static void pci_root(struct aml *a)
 {
     uint8_t buf[128];
@@ -30,10 +93,12 @@ static void pci_root(struct aml *a)
     aml_res_io_window(&res, LAYOUT_PIO_PCI_ADDRESS + 8, 0xffff);
     aml_res_memory_window(&res, LAYOUT_MMIO32_BASE, LAYOUT_MMIO32_END - 1);
     aml_name_resources(a, &res);
+    pci_osc(a);
     aml_close(a, dev);
 }
 
-/* The ECAM must be claimed by a motherboard device or Linux doesn't trust MCFG. */
+/* The ECAM must be claimed by a motherboard device or Linux doesn't trust MCFG; the ports of sleep,
+ * reset and GED, so that no driver takes them. */
 static void motherboard(struct aml *a)
 {
     uint8_t buf[32];
@@ -43,9 +108,12 @@ static void motherboard(struct aml *a)
     aml_name_eisaid(a, "_HID", "PNP0C02");
     aml_name_int(a, "_UID", 0);
     aml_res_memory32(&res, LAYOUT_ECAM_BASE, LAYOUT_ECAM_BYTES);
+    aml_res_io(&res, LAYOUT_PIO_SLEEP_CONTROL, LAYOUT_PIO_GED + 4 - LAYOUT_PIO_SLEEP_CONTROL);
     aml_name_resources(a, &res);
     aml_close(a, dev);
 }
+
+enum { NO_INTERRUPT = 0 };
 
 static void port_device(struct aml *a, const char *name, const char *hid, uint16_t port, uint8_t n_ports,
                         uint32_t gsi)
@@ -57,7 +125,8 @@ static void port_device(struct aml *a, const char *name, const char *hid, uint16
     aml_name_eisaid(a, "_HID", hid);
     aml_name_int(a, "_UID", 0);
     aml_res_io(&res, port, n_ports);
-    aml_res_interrupt(&res, gsi);
+    if (gsi != NO_INTERRUPT)
+        aml_res_interrupt(&res, gsi);
     aml_name_resources(a, &res);
     aml_close(a, dev);
 }
@@ -135,7 +204,8 @@ void dsdt_body(struct aml *a)
     pci_root(a);
     motherboard(a);
     port_device(a, "COM1", "PNP0501", LAYOUT_PIO_SERIAL, 8, LAYOUT_GSI_SERIAL);
-    port_device(a, "RTC", "PNP0B00", LAYOUT_PIO_RTC, 2, LAYOUT_GSI_RTC);
+    /* The clock tells the time and has no alarm: with an interrupt the guest would wait for one. */
+    port_device(a, "RTC", "PNP0B00", LAYOUT_PIO_RTC, 2, NO_INTERRUPT);
     power_button(a);
     event_device(a);
     aml_close(a, scope);

@@ -80,7 +80,8 @@ static int find_entry(struct loader *l, const Elf64_Phdr *ph, uint64_t *ret_entr
     return 0;
 }
 
-static int load_segment(struct loader *l, const Elf64_Phdr *ph, uint64_t *end)
+/* *total bounds the work: overlapping segments could name all of RAM, or of the file, many times. */
+static int load_segment(struct loader *l, const Elf64_Phdr *ph, uint64_t *end, uint64_t *total)
 {
     int r;
 
@@ -93,6 +94,9 @@ static int load_segment(struct loader *l, const Elf64_Phdr *ph, uint64_t *end)
         return loader_bad(l, "the kernel needs memory up to %llu MiB: give the guest more (--memory)",
                           (unsigned long long)((MIN(ph->p_paddr, 1ull << 50) +
                                                 MIN(ph->p_memsz, 1ull << 50)) >> 20) + 1);
+    if (ph->p_memsz > l->low_ram_end - *total)
+        return loader_bad(l, "the kernel's segments overlap");
+    *total += ph->p_memsz;
     r = loader_pread_guest(l, l->kernel_fd, ph->p_offset, GPA(ph->p_paddr), ph->p_filesz, "kernel");
     *end = MAX(*end, ph->p_paddr + ph->p_memsz);
     return r; /* what is beyond filesz is zero: RAM is fresh */
@@ -100,7 +104,7 @@ static int load_segment(struct loader *l, const Elf64_Phdr *ph, uint64_t *end)
 
 int elf_load(struct loader *l, struct kernel_image *ret_image)
 {
-    uint64_t entry = 0, end = 0;
+    uint64_t entry = 0, end = 0, total = 0;
     Elf64_Ehdr h;
     int r = loader_pread(l, l->kernel_fd, 0, &h, sizeof h, "kernel");
 
@@ -113,7 +117,7 @@ int elf_load(struct loader *l, struct kernel_image *ret_image)
             return loader_bad(l, "the kernel's ELF program headers are malformed");
         r = loader_pread(l, l->kernel_fd, h.e_phoff + i * sizeof ph, &ph, sizeof ph, "kernel");
         if (r == 0 && ph.p_type == PT_LOAD)
-            r = load_segment(l, &ph, &end);
+            r = load_segment(l, &ph, &end, &total);
         else if (r == 0 && ph.p_type == PT_NOTE)
             r = find_entry(l, &ph, &entry);
     }

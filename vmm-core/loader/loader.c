@@ -106,6 +106,21 @@ static int load_cmdline(struct loader *l, uint32_t kernel_max)
                : err_origin(-EFAULT, "writing the command line");
 }
 
+static int initramfs_too_large(struct loader *l, const struct kernel_image *image, uint64_t size)
+{
+    const uint64_t most = MIN(image->initrd_limit, LAYOUT_LOW_RAM_MAX);
+    const uint64_t room = most > image->end ? (most - image->end) & ~(uint64_t)(PAGE_BYTES - 1) : 0;
+
+    if (size > room)
+        return loader_bad(l, "the initramfs (%llu MiB) is too large: this kernel can be given at most "
+                             "%llu MiB",
+                          (unsigned long long)(size >> 20) + 1, (unsigned long long)(room >> 20));
+    return loader_bad(l, "the initramfs (%llu MiB) doesn't fit in memory beside the kernel: it "
+                         "needs --memory size=%lluM or more",
+                      (unsigned long long)(size >> 20) + 1,
+                      (unsigned long long)((image->end + size) >> 20) + 2);
+}
+
 /* As high as the kernel allows, so that it is out of the way of decompression. */
 static int load_initramfs(struct loader *l, const struct kernel_image *image, struct initrd *ret_initrd)
 {
@@ -123,10 +138,7 @@ static int load_initramfs(struct loader *l, const struct kernel_image *image, st
         return loader_bad(l, "the initramfs is empty");
     if (image->end > limit || size > limit - image->end ||
         ((limit - size) & ~(uint64_t)(PAGE_BYTES - 1)) < image->end)
-        return loader_bad(l, "the initramfs (%llu MiB) doesn't fit in memory beside the kernel: it "
-                             "needs --memory size=%lluM or more",
-                          (unsigned long long)(size >> 20) + 1,
-                          (unsigned long long)((image->end + size) >> 20) + 2);
+        return initramfs_too_large(l, image, size);
     ret_initrd->size = size;
     ret_initrd->addr = (limit - size) & ~(uint64_t)(PAGE_BYTES - 1);
     return loader_pread_guest(l, l->initramfs_fd, 0, GPA(ret_initrd->addr), size, "initramfs");

@@ -70,7 +70,7 @@ static int say_hello(struct loader_process *p)
     return send_message(p, &e);
 }
 
-static int check_files(struct message *msg, bool has_initramfs)
+static int check_files(struct loader_process *p, struct message *msg, bool has_initramfs)
 {
     if (msg->n_fds != 2u + has_initramfs)
         return err_origin(-EPROTO, "configure with %zu descriptors", msg->n_fds);
@@ -78,7 +78,7 @@ static int check_files(struct message *msg, bool has_initramfs)
         enum fd_type type = fd_type(msg->fds[i]);
 
         if (type != FD_TYPE_REGULAR && type != FD_TYPE_BLOCK && type != FD_TYPE_MEMFD)
-            return err_origin(-EBADF, "boot file %zu is no file", i);
+            return loader_bad(&p->loader, "the %s is not a regular file", i == 1 ? "kernel" : "initramfs");
     }
     return fd_expect(msg->fds[0], FD_TYPE_MEMFD, "guest RAM");
 }
@@ -95,11 +95,11 @@ static int configure(struct loader_process *p)
     if (cfg->role_case != BULKHEAD__CONFIGURE__ROLE_LOADER || cfg->loader->vcpus == 0 ||
         cfg->loader->vcpus > LAYOUT_MAX_VCPUS || cfg->ram_size < LAYOUT_RAM_MIN_BYTES)
         return err_origin(-EPROTO, "configure of another role");
-    r = check_files(&msg, cfg->loader->has_initramfs);
+    r = check_files(p, &msg, cfg->loader->has_initramfs);
     if (r == 0)
         r = gmem_map(&p->mem, msg.fds[0], cfg->ram_size);
-    if (r < 0)
-        return err_trace(r);
+    if (r != 0)
+        return r < 0 ? err_trace(r) : r;
     loader_init(&p->loader, &p->mem, cfg->ram_size);
     if (snprintf(p->cmdline, sizeof p->cmdline, "%s", cfg->loader->cmdline) >= (int)sizeof p->cmdline) {
         loader_bad(&p->loader, "the command line is longer than %u bytes: shorten --cmdline", LAYOUT_CMDLINE_MAX - 1);

@@ -96,23 +96,40 @@ static void madt_lists_each_processor(void **state)
     assert_int_equal(ioapics, 1);
 }
 
-static void iasl_understands_the_dsdt(void **state)
+static void write_table(const char *dir, const char *name, uint64_t at)
 {
-    uint64_t dsdt = get(table("FACP") + 140, 8);
-    char dir[] = "/tmp/bulkhead-acpi.XXXXXX", command[256];
+    char path[128];
     FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s.aml", dir, name);
+    f = fopen(path, "we");
+    assert_non_null(f);
+    assert_int_equal(fwrite(ram + at, get(at + 4, 4), 1, f), 1);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Each table is disassembled and what came out compiled again, without a complaint. */
+static void iasl_understands_the_tables(void **state)
+{
+    char dir[] = "/tmp/bulkhead-acpi.XXXXXX", command[1024];
     int status;
 
     (void)state;
     if (system("command -v iasl >/dev/null") != 0)
         skip();
     assert_non_null(mkdtemp(dir));
-    snprintf(command, sizeof command, "%s/dsdt.aml", dir);
-    f = fopen(command, "we");
-    assert_int_equal(fwrite(ram + dsdt, get(dsdt + 4, 4), 1, f), 1);
-    fclose(f);
+    write_table(dir, "dsdt", get(table("FACP") + 140, 8));
+    write_table(dir, "facp", table("FACP"));
+    write_table(dir, "apic", table("APIC"));
+    write_table(dir, "mcfg", table("MCFG"));
     snprintf(command, sizeof command,
-             "cd %s && iasl -d dsdt.aml >out 2>&1 && iasl -tc dsdt.dsl >>out 2>&1 && grep -q PNP0A08 dsdt.dsl", dir);
+             "cd %s && for t in dsdt facp apic mcfg; do iasl -d $t.aml && iasl -p again_$t $t.dsl || exit; done "
+             ">out 2>&1 && ! grep -iE 'invalid|incorrect|unknown' out && "
+             "[ $(grep -c ' 0 Errors, 0 Warnings' out) = 4 ] && "
+             "for t in facp apic mcfg; do [ $(stat -c %%s $t.aml) = $(stat -c %%s again_$t.aml) ] || exit; done && "
+             "grep -q PNP0A08 dsdt.dsl && grep -q 'Method (_OSC' dsdt.dsl && ! grep -q 'External (' dsdt.dsl && "
+             "[ $(grep -c 'Interrupt (Res' dsdt.dsl) = 2 ] && " /* serial port and GED; the clock has none */
+             "grep -q '33db4d5b-1ff7-401c-9657-7441c03dd766' dsdt.dsl", dir);
     status = system(command);
     snprintf(command, sizeof command, "[ %d = 0 ] || cat %s/out; rm -rf %s", status, dir, dir);
     assert_int_equal(system(command), 0);
@@ -125,7 +142,7 @@ int main(void)
         cmocka_unit_test(checksums_are_zero),
         cmocka_unit_test(fadt_is_hardware_reduced),
         cmocka_unit_test(madt_lists_each_processor),
-        cmocka_unit_test(iasl_understands_the_dsdt),
+        cmocka_unit_test(iasl_understands_the_tables),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <elf.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,18 +82,119 @@ static void bzimage_with_initramfs_and_cmdline(void **state)
     fixture_end(&f);
 }
 
-static void small_ram_relocates_the_kernel(void **state)
+/* The kernel's place by its preference, alignment and being relocatable. entry 0: refused. */
+static const struct {
+    uint64_t preferred;
+    uint32_t alignment;
+    bool relocatable;
+    uint64_t ram_mib, entry;
+    const char *message;
+} places[] = {
+    { 16 << 20, 2 << 20, true, 64, 0x1000200, NULL },
+    { 16 << 20, 2 << 20, true, 17, 0x1000200, NULL },             /* to the last byte */
+    { 16 << 20, 2 << 20, true, 16, 0, "up to 18 MiB: give the guest more" }, /* it would move up */
+    { 16 << 20, 2 << 20, false, 64, 0x1000200, NULL },
+    { 17 << 20, 2 << 20, true, 64, 0x1200200, NULL },             /* up to the alignment */
+    { 0, 4 << 20, true, 64, 0x400200, NULL },                     /* no preference */
+    { 0, 4 << 20, false, 64, 0, "where no guest has RAM" },
+    { 0, 3 << 20, true, 64, 0, "alignment is malformed" },
+    { 0, 0, true, 64, 0, "alignment is malformed" },
+    { 3ull << 30, 2 << 20, true, 64, 0, "where no guest has RAM" },
+    { UINT64_MAX, 2 << 20, true, 64, 0, "where no guest has RAM" },
+    { UINT64_MAX, 2 << 20, false, 64, 0, "where no guest has RAM" },
+};
+
+static void kernel_is_placed_once(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        uint8_t image[BZIMAGE_BYTES];
+        struct loader_entry entry = { 0 };
+        struct fixture f;
+        int r;
+
+        fixture_start(&f, places[i].ram_mib << 20);
+        image_bzimage(image);
+        memcpy(image + 0x258, &places[i].preferred, 8);
+        memcpy(image + 0x230, &places[i].alignment, 4);
+        image[0x234] = places[i].relocatable;
+        f.l.kernel_fd = image_fd(image, sizeof image);
+        r = loader_run(&f.l, &entry);
+        if (places[i].message ? r != LOADER_E_INPUT || !strstr(f.l.why, places[i].message)
+                              : r != 0 || entry.rip != places[i].entry)
+            fail_msg("place %zu: %d, %#llx '%s'", i, r, (unsigned long long)entry.rip, f.l.why);
+        fixture_end(&f);
+    }
+}
+
+/* What follows the setup header in boot_params stays zero, however long the header claims to be. */
+static void only_the_header_is_copied(void **state)
 {
     uint8_t image[BZIMAGE_BYTES];
     struct loader_entry entry;
     struct fixture f;
 
     (void)state;
-    fixture_start(&f, 16 << 20); /* the preferred 16 MiB is past the end */
+    fixture_start(&f, RAM);
     image_bzimage(image);
+    image[0x201] = 0xff;
+    memset(image + 0x26c, 0xee, 0x300 - 0x26c);
+    image[0x1ef] = 0xff; /* the sentinel: a loader that copies it has copied too much */
     f.l.kernel_fd = image_fd(image, sizeof image);
     assert_int_equal(loader_run(&f.l, &entry), 0);
-    assert_int_equal(entry.rip, 0x200200);
+    assert_int_equal(at(&f, LAYOUT_BOOT_PARAMS + 0x1ef, 1), 0);
+    assert_int_equal(at(&f, LAYOUT_BOOT_PARAMS + 0x288, 8), 0xeeeeeeeeeeeeeeeeull);
+    for (unsigned off = 0x290; off < 0x2d0; off += 8)
+        assert_int_equal(at(&f, LAYOUT_BOOT_PARAMS + off, 8), 0);
+    fixture_end(&f);
+}
+
+/* A file may end inside of its last paragraph of 16 bytes, and may go on after it. */
+static void file_length_near_syssize(void **state)
+{
+    static const struct {
+        int more;
+        int want;
+    } cases[] = { { -16, LOADER_E_INPUT }, { -15, 0 }, { 0, 0 }, { 512, 0 } };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        uint8_t image[BZIMAGE_BYTES + 512] = { 0 };
+        struct loader_entry entry;
+        struct fixture f;
+
+        fixture_start(&f, RAM);
+        image_bzimage(image);
+        memset(image + BZIMAGE_BYTES, 0x55, 512);
+        f.l.kernel_fd = image_fd(image, (size_t)(BZIMAGE_BYTES + cases[i].more));
+        assert_int_equal(loader_run(&f.l, &entry), cases[i].want);
+        assert_int_equal(at(&f, 0x1000000 + BZIMAGE_BYTES - 5 * 512, 1), 0);
+        fixture_end(&f);
+    }
+}
+
+static void overlapping_segments_are_bounded(void **state)
+{
+    uint8_t image[ELF_BYTES];
+    struct loader_entry entry;
+    struct fixture f;
+    Elf64_Phdr ph;
+    Elf64_Ehdr h;
+
+    (void)state;
+    fixture_start(&f, RAM);
+    image_elf(image);
+    memcpy(&h, image, sizeof h);
+    memcpy(&ph, image + sizeof h, sizeof ph);
+    ph.p_paddr = LAYOUT_KERNEL_MIN;
+    ph.p_memsz = RAM - LAYOUT_KERNEL_MIN;
+    h.e_phnum = 3;
+    memcpy(image, &h, sizeof h);
+    memcpy(image + sizeof h, &ph, sizeof ph);
+    memcpy(image + sizeof h + 2 * sizeof ph, &ph, sizeof ph);
+    f.l.kernel_fd = image_fd(image, sizeof image);
+    assert_int_equal(loader_run(&f.l, &entry), LOADER_E_INPUT);
+    assert_non_null(strstr(f.l.why, "overlap"));
     fixture_end(&f);
 }
 
@@ -133,9 +235,9 @@ static const struct {
     { "old protocol", "too old", 0, 0x206, 2, 0x205 },
     { "32-bit", "32-bit", 0, 0x236, 2, 0 },
     { "short header", "too short", 0, 0x201, 1, 0x10 },
-    { "syssize 2^32-1", "more memory (--memory)", 0, 0x1f4, 4, 0xffffffff },
+    { "syssize 2^32-1", "truncated", 0, 0x1f4, 4, 0xffffffff },
     { "syssize 0", "no code", 0, 0x1f4, 4, 0 },
-    { "init_size 2^32-1", "more memory", 0, 0x260, 4, 0xffffffff },
+    { "init_size 2^32-1", "where no guest has RAM", 0, 0x260, 4, 0xffffffff },
     { "255 setup sectors", "truncated", 0, 0x1f1, 1, 255 },
     { "arm64 Image", "arm64", 0, 0x38, 4, 0x644d5241 },
     { "ELF of arm64", "another architecture", 1, 18, 2, EM_AARCH64 },
@@ -205,6 +307,10 @@ static void what_does_not_fit_is_told(void **state)
     f.l.initramfs_fd = image_fd(big, sizeof big);
     assert_int_equal(loader_run(&f.l, &entry), LOADER_E_INPUT);
     assert_non_null(strstr(f.l.why, "initramfs (65 MiB) doesn't fit"));
+    assert_non_null(strstr(f.l.why, "size=83M or more")); /* 17 MiB up to the kernel's end */
+    assert_int_equal(ftruncate(f.l.initramfs_fd, 1ll << 40), 0);
+    assert_int_equal(loader_run(&f.l, &entry), LOADER_E_INPUT);
+    assert_non_null(strstr(f.l.why, "can be given at most 2031 MiB")); /* initrd_addr_max */
     close(f.l.initramfs_fd);
     f.l.initramfs_fd = image_fd("", 0);
     assert_int_equal(loader_run(&f.l, &entry), LOADER_E_INPUT);
@@ -250,7 +356,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bzimage_with_initramfs_and_cmdline),
-        cmocka_unit_test(small_ram_relocates_the_kernel),
+        cmocka_unit_test(kernel_is_placed_once),
+        cmocka_unit_test(only_the_header_is_copied),
+        cmocka_unit_test(file_length_near_syssize),
+        cmocka_unit_test(overlapping_segments_are_bounded),
         cmocka_unit_test(pvh_vmlinux),
         cmocka_unit_test(each_broken_field_has_its_message),
         cmocka_unit_test(what_does_not_fit_is_told),
