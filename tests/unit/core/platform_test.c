@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* platform_test.c - serial port, power registers, clock, through their ports. */
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "fake_hv.h"
+#include "platform/power.h"
+#include "platform/rtc.h"
+#include "platform/serial.h"
+#include "shm/layout.h"
+
+enum { COM = LAYOUT_PIO_SERIAL };
+
+struct board {
+    struct hv hv;
+    struct bus pio;
+    struct serial serial;
+    struct power power;
+    struct rtc rtc;
+    struct serial_shared *shared;
+    struct byte_ring out, in; /* the worker's ends */
+    int out_fd;
+    unsigned offs, resets;
+};
+
+static void on_power(void *arg, enum power_event event)
+{
+    struct board *b = arg;
+
+    if (event == POWER_OFF)
+        b->offs++;
+    else
+        b->resets++;
+}
+
+static time_t fixed_time(void)
+{
+    return 951868799; /* Tue 2000-02-29 23:59:59 UTC */
+}
+
+static struct board *board_new(void)
+{
+    static struct board board;
+    struct board *b = &board;
+
+    memset(b, 0, sizeof *b);
+    b->shared = aligned_alloc(4096, sizeof *b->shared);
+    assert_non_null(b->shared);
+    memset(b->shared, 0, sizeof *b->shared);
+    b->out_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    byte_ring_attach_consumer(&b->out, &b->shared->to_worker);
+    byte_ring_attach_producer(&b->in, &b->shared->to_guest);
+    serial_init(&b->serial, &b->hv, b->shared, b->out_fd);
+    power_init(&b->power, &b->hv, on_power, b);
+    rtc_init(&b->rtc);
+    b->rtc.now = fixed_time;
+    assert_int_equal(serial_add_to(&b->serial, &b->pio), 0);
+    assert_int_equal(power_add_to(&b->power, &b->pio), 0);
+    assert_int_equal(rtc_add_to(&b->rtc, &b->pio), 0);
+    return b;
+}
+
+static void board_free(struct board *b)
+{
+    close(b->out_fd);
+    free(b->shared);
+}
+
+static uint32_t in(struct board *b, uint16_t port, unsigned size)
+{
+    uint32_t v = 0;
+
+    bus_read(&b->pio, port, size, &v);
+    return v;
+}
+
+static void out(struct board *b, uint16_t port, unsigned size, uint32_t v)
+{
+    bus_write(&b->pio, port, size, &v);
+}
+
+static void type(struct board *b, const char *text)
+{
+    byte_ring_put(&b->in, text, strlen(text));
+    serial_on_input(&b->serial);
+}
+
+static void test_transmit(void **state)
+{
+    struct board *b = board_new();
+    char got[8] = "";
+
+    (void)state;
+    out(b, COM + 2, 1, 0xc7); /* FIFOs on and empty */
+    for (const char *s = "hello"; *s; s++) {
+        assert_int_equal(in(b, COM + 5, 1), 0x60);
+        out(b, COM, 1, (uint8_t)*s);
+    }
+    assert_true(fd_event_drain(b->out_fd) > 0);
+    assert_int_equal(byte_ring_peek(&b->out, got, sizeof got), 5);
+    assert_memory_equal(got, "hello", 5);
+    /* Nobody reads: the guest is not held up, what doesn't fit is counted. */
+    for (unsigned i = 0; i < BYTE_RING_DATA_BYTES + 10; i++)
+        out(b, COM, 1, 'x');
+    assert_int_equal(b->shared->to_worker.dropped, 15);
+    assert_int_equal(in(b, COM + 5, 1), 0x60);
+    board_free(b);
+}
+
+static void test_transmit_interrupt(void **state)
+{
+    struct board *b = board_new();
+
+    (void)state;
+    assert_int_equal(in(b, COM + 2, 1), 0x01);
+    out(b, COM + 1, 1, 2); /* enabling it with an empty transmitter raises it */
+    assert_true(b->hv.line[LAYOUT_GSI_SERIAL]);
+    assert_int_equal(in(b, COM + 2, 1), 0x02);
+    assert_false(b->hv.line[LAYOUT_GSI_SERIAL]); /* reading IIR took it */
+    assert_int_equal(in(b, COM + 2, 1), 0x01);
+    out(b, COM, 1, 'a');
+    assert_true(b->hv.line[LAYOUT_GSI_SERIAL]);
+    out(b, COM, 1, 'b'); /* not read in between: still an edge for each byte */
+    assert_int_equal(b->hv.rises[LAYOUT_GSI_SERIAL], 3);
+    out(b, COM + 1, 1, 0);
+    assert_false(b->hv.line[LAYOUT_GSI_SERIAL]);
+    board_free(b);
+}
+
+static void test_receive(void **state)
+{
+    struct board *b = board_new();
+
+    (void)state;
+    out(b, COM + 2, 1, 0x41); /* FIFO, trigger at 4 */
+    out(b, COM + 1, 1, 1);
+    type(b, "ab");
+    assert_true(b->hv.line[LAYOUT_GSI_SERIAL]);
+    assert_int_equal(in(b, COM + 2, 1), 0xcc); /* below the trigger: timeout */
+    assert_int_equal(in(b, COM + 5, 1), 0x61);
+    assert_int_equal(in(b, COM, 1), 'a');
+    assert_true(b->hv.line[LAYOUT_GSI_SERIAL]);
+    assert_int_equal(in(b, COM, 1), 'b');
+    assert_false(b->hv.line[LAYOUT_GSI_SERIAL]);
+    assert_int_equal(in(b, COM + 5, 1), 0x60);
+    assert_int_equal(in(b, COM, 1), 0);
+    /* More than the FIFO holds waits in the ring; the worker hears of room. */
+    type(b, "0123456789abcdefghijklmnopqrstuvwxyz");
+    (void)fd_event_drain(b->out_fd);
+    assert_int_equal(in(b, COM + 2, 1), 0xc4);
+    for (const char *s = "0123456789abcdefghijklmnopqrstuvwxyz"; *s; s++)
+        assert_int_equal(in(b, COM, 1), *s);
+    assert_true(fd_event_drain(b->out_fd) > 0);
+    assert_int_equal(in(b, COM + 5, 1), 0x60); /* nothing was lost */
+    /* Without FIFOs one at a time. */
+    out(b, COM + 2, 1, 0);
+    type(b, "xy");
+    assert_int_equal(in(b, COM + 2, 1), 0x04);
+    assert_int_equal(in(b, COM, 1), 'x');
+    assert_int_equal(in(b, COM, 1), 'y');
+    board_free(b);
+}
+
+/* What Linux's 8250 driver probes for. */
+static void test_probe(void **state)
+{
+    struct board *b = board_new();
+    char byte;
+
+    (void)state;
+    out(b, COM + 7, 1, 0xa5);
+    assert_int_equal(in(b, COM + 7, 1), 0xa5);
+    out(b, COM + 1, 1, 0xff);
+    assert_int_equal(in(b, COM + 1, 1), 0x0f);
+    out(b, COM + 1, 1, 0);
+    out(b, COM + 2, 1, 1);
+    assert_int_equal(in(b, COM + 2, 1) >> 6, 3); /* a 16550A */
+    out(b, COM + 3, 1, 0x80);
+    out(b, COM, 2, 0x010c); /* the divisor in one go */
+    assert_int_equal(in(b, COM, 1), 0x0c);
+    assert_int_equal(in(b, COM + 1, 1), 0x01);
+    out(b, COM + 3, 1, 0x03);
+    assert_int_equal(in(b, COM + 1, 1), 0);
+    assert_int_equal(in(b, COM + 6, 1) & 0xf0, 0xb0);
+    out(b, COM + 4, 1, 0x1a); /* loop, OUT2, RTS: comes back as DCD, CTS */
+    assert_int_equal(in(b, COM + 6, 1) & 0xf0, 0x90);
+    type(b, "q"); /* cut off from the line */
+    assert_int_equal(in(b, COM + 5, 1) & 1, 0);
+    out(b, COM, 1, 'L');
+    assert_int_equal(in(b, COM, 1), 'L');
+    assert_int_equal(byte_ring_peek(&b->out, &byte, 1), 0);
+    out(b, COM + 4, 1, 0x0b);
+    assert_int_equal(in(b, COM, 1), 'q');
+    board_free(b);
+}
+
+static void test_no_console(void **state)
+{
+    struct board *b = board_new();
+
+    (void)state;
+    serial_init(&b->serial, &b->hv, NULL, -1);
+    out(b, COM, 1, 'x');
+    assert_int_equal(in(b, COM + 5, 1), 0x60);
+    serial_on_input(&b->serial);
+    board_free(b);
+}
+
+static void test_power(void **state)
+{
+    struct board *b = board_new();
+
+    (void)state;
+    out(b, LAYOUT_PIO_SLEEP_CONTROL, 1, 3 << 2 | 1 << 5); /* another sleep state */
+    out(b, LAYOUT_PIO_SLEEP_CONTROL, 1, LAYOUT_SLP_TYP_S5 << 2); /* not enabled */
+    assert_int_equal(b->offs, 0);
+    assert_int_equal(in(b, LAYOUT_PIO_SLEEP_STATUS, 1), 0);
+    out(b, LAYOUT_PIO_SLEEP_CONTROL, 1, LAYOUT_SLP_TYP_S5 << 2 | 1 << 5);
+    assert_int_equal(b->offs, 1);
+    out(b, LAYOUT_PIO_RESET, 1, 0x55);
+    assert_int_equal(b->resets, 0);
+    out(b, LAYOUT_PIO_RESET, 1, LAYOUT_RESET_VALUE);
+    assert_int_equal(b->resets, 1);
+    assert_int_equal(in(b, 0x64, 1), 0xff);
+    out(b, 0x64, 1, 0xd1);
+    assert_int_equal(b->resets, 1);
+    out(b, 0x64, 1, 0xfe);
+    assert_int_equal(b->resets, 2);
+    assert_int_equal(in(b, 0x603, 1), 0xff); /* nobody */
+    board_free(b);
+}
+
+static void test_power_button(void **state)
+{
+    struct board *b = board_new();
+
+    (void)state;
+    assert_int_equal(in(b, LAYOUT_PIO_GED, 4), 0);
+    power_button(&b->power);
+    power_button(&b->power);
+    assert_int_equal(b->hv.rises[LAYOUT_GSI_GED], 1);
+    assert_true(b->hv.line[LAYOUT_GSI_GED]);
+    out(b, LAYOUT_PIO_GED, 4, 0);
+    assert_int_equal(in(b, LAYOUT_PIO_GED, 4), LAYOUT_GED_POWER_BUTTON);
+    assert_false(b->hv.line[LAYOUT_GSI_GED]);
+    assert_int_equal(in(b, LAYOUT_PIO_GED, 4), 0);
+    power_button(&b->power);
+    assert_int_equal(b->hv.rises[LAYOUT_GSI_GED], 2);
+    board_free(b);
+}
+
+static uint8_t cmos(struct board *b, uint8_t index)
+{
+    out(b, 0x70, 1, index);
+    return (uint8_t)in(b, 0x71, 1);
+}
+
+static void test_clock(void **state)
+{
+    static const struct {
+        uint8_t index, want;
+    } cases[] = {
+        { 0, 0x59 }, { 2, 0x59 }, { 4, 0x23 },  { 6, 3 },     { 7, 0x29 },  { 8, 0x02 },
+        { 9, 0x00 }, { 0x32, 0x20 }, { 11, 0x02 }, { 13, 0x80 }, { 0x80, 0x59 }, { 0x20, 0 },
+    };
+    struct board *b = board_new();
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        assert_int_equal(cmos(b, cases[i].index), cases[i].want);
+    assert_int_equal(cmos(b, 10) & 0x80, 0); /* no update in progress */
+    out(b, 0x70, 1, 0x7f);
+    out(b, 0x71, 1, 0x42);
+    assert_int_equal(cmos(b, 0x7f), 0x42);
+    out(b, 0x70, 1, 0);
+    out(b, 0x71, 1, 0x11); /* the clock is the host's */
+    assert_int_equal(cmos(b, 0), 0x59);
+    assert_int_equal(in(b, 0x70, 1), 0xff);
+    assert_int_equal(in(b, 0x70, 2), 0xffff);
+    board_free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_transmit),     cmocka_unit_test(test_transmit_interrupt),
+        cmocka_unit_test(test_receive),      cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_no_console),   cmocka_unit_test(test_power),
+        cmocka_unit_test(test_power_button), cmocka_unit_test(test_clock),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
