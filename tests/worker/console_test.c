@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* console_test.c - the console worker in its sandbox: serial ring and virtio-console against
+ * pipes, files, sockets, with readers that are slow, late or gone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_config.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "harness.h"
+#include "shm/byte_ring.h"
+
+#define FEATURES (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX | \
+                  1ull << VIRTIO_RING_F_INDIRECT_DESC)
+
+enum { RXQ, TXQ };
+
+/* The core's end of a serial port, and a worker behind it. */
+struct port {
+    struct wh *wh;
+    struct serial_shared *shared;
+    struct byte_ring out, in;
+    int to_worker, to_guest;
+    Bulkhead__ConsoleWorkerConfig config;
+};
+
+static void configure(Bulkhead__Configure *c, void *arg)
+{
+    c->role_case = BULKHEAD__CONFIGURE__ROLE_CONSOLE;
+    c->console = arg;
+}
+
+static struct port *new_port(Bulkhead__ConsoleMode mode, bool virtio, int in, int out)
+{
+    struct port *p = calloc(1, sizeof(*p));
+    struct wh_config c = { .program = "bulkhead-dev-console", .configure = configure };
+
+    bulkhead__console_worker_config__init(&p->config);
+    p->config.mode = mode;
+    p->config.virtio = virtio;
+    c.arg = &p->config;
+    if (virtio) {
+        c.n_queues = 2;
+        c.queue_size = 64;
+    } else {
+        int fd = memfd_create("serial", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        assert_int_equal(ftruncate(fd, sizeof(*p->shared)), 0);
+        p->shared = mmap(NULL, sizeof(*p->shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        byte_ring_attach_producer(&p->out, &p->shared->to_worker);
+        byte_ring_attach_consumer(&p->in, &p->shared->to_guest);
+        p->to_worker = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        p->to_guest = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        c.own_fds[c.n_own_fds++] = fd;
+        c.own_fds[c.n_own_fds++] = p->to_worker;
+        c.own_fds[c.n_own_fds++] = p->to_guest;
+    }
+    c.own_fds[c.n_own_fds++] = in;
+    if (out >= 0)
+        c.own_fds[c.n_own_fds++] = out;
+    p->wh = wh_new(&c);
+    return p;
+}
+
+static void free_port(struct port *p)
+{
+    wh_free(p->wh);
+    if (p->shared)
+        munmap(p->shared, sizeof(*p->shared));
+    free(p);
+}
+
+static void print(struct port *p, const void *data, size_t len)
+{
+    const uint8_t *at = data;
+    uint64_t end = wh_now_ns() + WH_PATIENCE_MS * 1000000ull;
+
+    while (len > 0) {
+        size_t n = byte_ring_put(&p->out, at, len);
+
+        at += n;
+        len -= n;
+        fd_event_signal(p->to_worker);
+        if (n == 0 && poll(NULL, 0, 1) == 0 && wh_now_ns() > end)
+            fail_msg("the worker leaves the ring full");
+    }
+}
+
+static void read_all(int fd, void *dst, size_t len)
+{
+    uint8_t *at = dst;
+
+    while (len > 0) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        ssize_t n;
+
+        assert_int_equal(poll(&p, 1, WH_PATIENCE_MS), 1);
+        n = read(fd, at, len);
+        assert_true(n > 0);
+        at += n;
+        len -= (size_t)n;
+    }
+}
+
+static void read_guest(struct port *p, void *dst, size_t len)
+{
+    uint8_t *at = dst;
+
+    while (len > 0) {
+        size_t n = byte_ring_peek(&p->in, at, len);
+        struct pollfd pfd = { .fd = p->to_guest, .events = POLLIN };
+
+        byte_ring_consume(&p->in, n);
+        at += n;
+        len -= n;
+        if (n == 0)
+            assert_int_equal(poll(&pfd, 1, WH_PATIENCE_MS), 1);
+        fd_event_drain(p->to_guest);
+    }
+}
+
+static void pattern(uint8_t *dst, size_t len, uint32_t from)
+{
+    for (size_t i = 0; i + 4 <= len; i += 4) {
+        uint32_t v = from + (uint32_t)i / 4;
+
+        memcpy(dst + i, &v, sizeof(v));
+    }
+}
+
+static void wait_for(const uint64_t *counter, uint64_t at_least)
+{
+    uint64_t end = wh_now_ns() + WH_PATIENCE_MS * 1000000ull;
+
+    while (__atomic_load_n(counter, __ATOMIC_RELAXED) < at_least) {
+        if (wh_now_ns() > end)
+            fail_msg("a counter stays at %llu", (unsigned long long)*counter);
+        poll(NULL, 0, 1);
+    }
+}
+
+static void serial_both_ways(void **state)
+{
+    int in[2], out[2];
+    struct port *p;
+    char got[16];
+
+    (void)state;
+    assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, false, in[0], out[1]);
+    wh_start(p->wh);
+    assert_int_equal(p->wh->virtio_id, 0);
+    print(p, "login: ", 7);
+    read_all(out[0], got, 7);
+    assert_memory_equal(got, "login: ", 7);
+    assert_int_equal(write(in[1], "root\1x\n", 7), 7); /* no escape keys asked for */
+    read_guest(p, got, 7);
+    assert_memory_equal(got, "root\1x\n", 7);
+    assert_int_equal(WEXITSTATUS(wh_stop(p->wh)), 0);
+    close(in[1]);
+    close(out[0]);
+    free_port(p);
+}
+
+static void escape_keys(void **state)
+{
+    static const char flood[4096] = "x";
+    int in[2], out[2];
+    struct port *p;
+    char got[8];
+
+    (void)state;
+    assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, false, in[0], out[1]);
+    p->config.escape = true;
+    wh_start(p->wh);
+    assert_int_equal(write(in[1], "a\1\1b\1x", 6), 6);
+    wh_expect(p->wh, BULKHEAD__ENVELOPE__BODY_CONSOLE_ESCAPE);
+    read_guest(p, got, 3);
+    assert_memory_equal(got, "a\1b", 3);
+    assert_int_equal(write(in[1], "\1h", 2), 2);
+    read_all(out[0], got, 8);
+    /* A guest that reads nothing: the keys still work. */
+    for (unsigned i = 0; i < 64; i++)
+        assert_int_equal(write(in[1], flood, sizeof(flood)), sizeof(flood));
+    assert_int_equal(write(in[1], "\1x", 2), 2);
+    wh_expect(p->wh, BULKHEAD__ENVELOPE__BODY_CONSOLE_ESCAPE);
+    assert_true(p->wh->stats->dropped > 0);
+    close(in[1]);
+    close(out[0]);
+    free_port(p);
+}
+
+/* Without the keys nothing typed is lost, however slowly the guest reads. */
+static void input_waits_for_the_guest(void **state)
+{
+    enum { TOTAL = 400000 };
+    static uint8_t sent[TOTAL], got[TOTAL];
+    int in[2], sink = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    struct port *p;
+    pid_t typist;
+
+    (void)state;
+    pattern(sent, TOTAL, 0);
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, false, in[0], sink);
+    wh_start(p->wh);
+    typist = fork();
+    if (typist == 0)
+        _exit(write(in[1], sent, TOTAL) == TOTAL ? 0 : 1);
+    wait_for(&p->wh->stats->read_bytes, BYTE_RING_DATA_BYTES);
+    read_guest(p, got, TOTAL);
+    assert_memory_equal(got, sent, TOTAL);
+    assert_int_equal(p->wh->stats->dropped, 0);
+    assert_int_equal(waitpid(typist, NULL, 0), typist);
+    close(in[1]);
+    free_port(p);
+}
+
+static void a_stuck_reader_blocks_nothing(void **state)
+{
+    enum { TOTAL = 4 << 20, CHUNK = 16384 };
+    static uint8_t data[CHUNK], got[1 << 18];
+    int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out[2];
+    struct port *p;
+    uint32_t last = 0;
+    uint64_t beat;
+    size_t n = 0;
+
+    (void)state;
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, false, in, out[1]);
+    wh_start(p->wh);
+    for (size_t at = 0; at < TOTAL; at += CHUNK) {
+        pattern(data, CHUNK, (uint32_t)at / 4);
+        print(p, data, CHUNK);
+    }
+    beat = p->wh->stats->heartbeat;
+    wait_for(&p->wh->stats->heartbeat, beat + 2); /* alive */
+    assert_true(p->wh->stats->dropped > TOTAL / 2);
+    /* What comes out at last ends with the newest byte. */
+    while (last != TOTAL / 4 - 1) {
+        read_all(out[0], got + n, 4);
+        memcpy(&last, got + n, 4);
+        n = (n + 4) % sizeof(got);
+    }
+    close(out[0]);
+    free_port(p);
+}
+
+static void a_late_client_gets_the_tail(void **state)
+{
+    enum { TOTAL = 300000 };
+    static uint8_t data[TOTAL], got[BYTE_RING_DATA_BYTES];
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    socklen_t len = sizeof(addr);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), client;
+    struct port *p;
+    uint64_t end;
+
+    (void)state;
+    assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(sa_family_t)), 0);
+    assert_int_equal(listen(listener, 4), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET, false, listener, -1);
+    wh_start(p->wh);
+    pattern(data, TOTAL, 0);
+    print(p, data, TOTAL);
+    wait_for(&p->wh->stats->dropped, TOTAL - BYTE_RING_DATA_BYTES);
+    for (int round = 0; round < 3; round++) {
+        client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(client, (struct sockaddr *)&addr, len), 0);
+        if (round == 0) {
+            read_all(client, got, sizeof(got));
+            assert_memory_equal(got, data + TOTAL - sizeof(got), sizeof(got));
+        }
+        print(p, "prompt", 6);
+        read_all(client, got, 6);
+        assert_memory_equal(got, "prompt", 6);
+        assert_int_equal(write(client, "key", 3), 3);
+        read_guest(p, got, 3);
+        close(client);
+    }
+    /* Its descriptors are given back: many clients come and go under one small limit. */
+    end = wh_now_ns() + WH_PATIENCE_MS * 1000000ull;
+    for (int i = 0; i < 100 && wh_now_ns() < end; i++) {
+        client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(client, (struct sockaddr *)&addr, len), 0);
+        assert_int_equal(write(client, "!", 1), 1);
+        read_guest(p, got, 1);
+        close(client);
+    }
+    free_port(p);
+}
+
+/* Pending output lies in shared memory: a replacement goes on where the dead worker stopped. */
+static void a_restart_repeats_and_loses_nothing(void **state)
+{
+    enum { ROUNDS = 10, BYTES = 40000 };
+    static uint8_t sent[ROUNDS * BYTES + 200000], got[sizeof(sent)];
+    int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out[2];
+    size_t filled, total;
+    struct port *p;
+
+    (void)state;
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    pattern(sent, sizeof(sent), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, false, in, out[1]);
+    wh_start(p->wh);
+    filled = (size_t)fcntl(out[0], F_GETPIPE_SZ) + BYTES; /* the pipe, and then some in the ring */
+    print(p, sent, filled);
+    total = filled;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        wait_for(&p->wh->stats->write_bytes, total - BYTES); /* it rests: nothing more fits */
+        wh_kill(p->wh);
+        read_all(out[0], got + total - filled, BYTES - BYTES % 4096);
+        filled -= BYTES - BYTES % 4096;
+        wh_start(p->wh);
+        print(p, sent + total, BYTES - BYTES % 4096);
+        total += BYTES - BYTES % 4096;
+        filled += BYTES - BYTES % 4096;
+    }
+    read_all(out[0], got + total - filled, filled);
+    assert_memory_equal(got, sent, total);
+    assert_int_equal(p->wh->stats->dropped, 0);
+    close(out[0]);
+    free_port(p);
+}
+
+static void file_and_dead_reader(void **state)
+{
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int file = memfd_create("log", MFD_CLOEXEC), out[2];
+    struct port *p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_FILE, false, null_fd, file);
+    uint8_t data[10000], got[10000];
+
+    (void)state;
+    pattern(data, sizeof(data), 7);
+    wh_start(p->wh);
+    print(p, data, sizeof(data));
+    wait_for(&p->wh->stats->write_bytes, sizeof(data));
+    assert_int_equal(pread(file, got, sizeof(got), 0), sizeof(got));
+    assert_memory_equal(got, data, sizeof(data));
+    wh_kill(p->wh);
+    wh_start(p->wh);
+    print(p, data, sizeof(data)); /* goes on behind it */
+    wait_for(&p->wh->stats->write_bytes, 2 * sizeof(data));
+    assert_int_equal(lseek(file, 0, SEEK_END), 2 * sizeof(data));
+    free_port(p);
+
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, false,
+                 open("/dev/null", O_RDONLY | O_CLOEXEC), out[1]);
+    wh_start(p->wh);
+    close(out[0]);
+    for (unsigned i = 0; i < 20; i++)
+        print(p, data, sizeof(data));
+    wait_for(&p->wh->stats->dropped, 20 * sizeof(data));
+    assert_int_equal(WEXITSTATUS(wh_stop(p->wh)), 0);
+    free_port(p);
+}
+
+static void virtio_both_ways(void **state)
+{
+    int in[2], out[2];
+    uint8_t got[64];
+    struct port *p;
+    struct wh *wh;
+    uint64_t at;
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, true, in[0], out[1]);
+    wh = p->wh;
+    at = wh_data_base(wh);
+    wh_start(wh);
+    assert_int_equal(wh->virtio_id, 3);
+    assert_int_equal(wh->features & FEATURES, FEATURES);
+    assert_int_equal(write(in[1], "early", 5), 5); /* typed before there is a driver */
+    wh_activate(wh, FEATURES, false);
+    assert_true(wh_add(wh, RXQ, &(struct wh_buf){ at, 3, true }, 1, false) >= 0);
+    assert_true(wh_add(wh, RXQ, &(struct wh_buf){ at + 64, 64, true }, 1, true) >= 0);
+    wh_kick(wh, RXQ);
+    wh_wait_used(wh, RXQ, &head, &len);
+    assert_int_equal(len, 3);
+    assert_memory_equal(wh_mem(wh, at, 3), "ear", 3);
+    wh_wait_used(wh, RXQ, &head, &len);
+    assert_int_equal(len, 2);
+    assert_memory_equal(wh_mem(wh, at + 64, 2), "ly", 2);
+    for (unsigned i = 0; i < 300; i++) { /* more than the queue holds */
+        struct wh_buf two[] = { { at + 128, 3, false }, { at + 192, 4, false } };
+
+        memcpy(wh_mem(wh, at + 128, 3), "abc", 3);
+        memcpy(wh_mem(wh, at + 192, 4), "defg", 4);
+        assert_true(wh_add(wh, TXQ, two, 2, i & 1) >= 0);
+        wh_kick(wh, TXQ);
+        wh_wait_used(wh, TXQ, &head, &len);
+        assert_int_equal(len, 0);
+        read_all(out[0], got, 7);
+        assert_memory_equal(got, "abcdefg", 7);
+    }
+    assert_true(wh_add(wh, RXQ, &(struct wh_buf){ at, 64, true }, 1, false) >= 0);
+    wh_kick(wh, RXQ);
+    wh_restart(wh, FEATURES); /* the waiting buffer is not forgotten */
+    assert_int_equal(write(in[1], "late", 4), 4);
+    wh_wait_used(wh, RXQ, &head, &len);
+    assert_int_equal(len, 4);
+    assert_memory_equal(wh_mem(wh, at, 4), "late", 4);
+    close(in[1]);
+    close(out[0]);
+    free_port(p);
+}
+
+/* A Linux driver spins until its bytes are taken: they always are. */
+static void virtio_reader_is_stuck(void **state)
+{
+    int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out[2];
+    struct port *p;
+    struct wh *wh;
+    struct wh_buf buf;
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, true, in, out[1]);
+    wh = p->wh;
+    buf = (struct wh_buf){ wh_data_base(wh), 4096, false };
+    wh_start(wh);
+    wh_activate(wh, FEATURES, false);
+    for (unsigned i = 0; i < 200; i++) {
+        assert_true(wh_add(wh, TXQ, &buf, 1, false) >= 0);
+        wh_kick(wh, TXQ);
+        wh_wait_used(wh, TXQ, &head, &len);
+    }
+    assert_true(wh->stats->dropped > 0);
+    buf.write = true; /* a buffer the wrong way round takes nothing and harms nothing */
+    assert_true(wh_add(wh, TXQ, &buf, 1, false) >= 0);
+    wh_kick(wh, TXQ);
+    wh_wait_used(wh, TXQ, &head, &len);
+    wh_reset(wh);
+    wh_activate(wh, FEATURES, false);
+    close(out[0]);
+    free_port(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(serial_both_ways),
+        cmocka_unit_test(escape_keys),
+        cmocka_unit_test(input_waits_for_the_guest),
+        cmocka_unit_test(a_stuck_reader_blocks_nothing),
+        cmocka_unit_test(a_late_client_gets_the_tail),
+        cmocka_unit_test(a_restart_repeats_and_loses_nothing),
+        cmocka_unit_test(file_and_dead_reader),
+        cmocka_unit_test(virtio_both_ways),
+        cmocka_unit_test(virtio_reader_is_stuck),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
