@@ -13,14 +13,7 @@
 #include "base/log.h"
 #include "vm.h"
 
-enum { NET_STATUS_OFFSET = 6, TICK_LATE_MS = 400 };
-
-static void reply_to_asker(struct device *d, const struct fault *fault)
-{
-    if (d->asker != 0)
-        session_reply(d->vm, d->asker, d->asker_request, fault);
-    d->asker = 0;
-}
+enum { NET_STATUS_OFFSET = 6, TICK_LATE_MS = 400, LEFT_GRACE_MS = 50 };
 
 void repair_start_worker(struct device *d)
 {
@@ -38,7 +31,7 @@ void repair_start_worker(struct device *d)
         d->step = STEP_NONE;
         d->dead = true;
         session_event(vm, "device", "failed", "id", d->plan->name, "why", f.text, NULL);
-        reply_to_asker(d, &f);
+        upgrade_answer(d, &f);
     }
 }
 
@@ -89,7 +82,7 @@ static void fail_device(struct device *d, const char *how)
               d->plan->name, d->n_deaths, d->vm->config->crash_window_s, how, d->vm->config->name,
               d->plan->name);
     fault_host(&f, EIO, "%s failed: %s", d->plan->name, how);
-    reply_to_asker(d, &f);
+    upgrade_answer(d, &f);
     d->failed = true;
     if (d->plan->role == BULKHEAD__ROLE__ROLE_BLK)
         repair_start_worker(d);
@@ -132,6 +125,24 @@ void repair_on_death(struct device *d, const char *how)
         repair_start_worker(d);
 }
 
+void repair_on_leave(struct device *d, const char *how)
+{
+    d->left = true;
+    d->died_ns = now_ns();
+    snprintf(d->last_reason, sizeof d->last_reason, "%.150s", how);
+}
+
+static void check_left(struct device *d, uint64_t now)
+{
+    char how[sizeof d->last_reason];
+
+    if (!d->left || now - d->died_ns < LEFT_GRACE_MS * 1000000ull)
+        return;
+    d->left = false;
+    memcpy(how, d->last_reason, sizeof how);
+    repair_on_death(d, how);
+}
+
 void repair_on_ready(struct device *d)
 {
     struct fault ok = { 0 };
@@ -163,7 +174,7 @@ void repair_on_ready(struct device *d)
     session_event(d->vm, "device", "restarted", "id", d->plan->name, "after_ms", ms, NULL);
     if (d->upgraded_ns == 0) {
         snprintf(ok.text, sizeof ok.text, "%s runs again", d->plan->name);
-        reply_to_asker(d, &ok);
+        upgrade_answer(d, &ok);
     } else if (!d->active) {
         upgrade_on_activated(d);
     }
@@ -248,5 +259,6 @@ void repair_on_tick(int fd, unsigned what, void *arg)
         if (late && vm->devices[i].worker)
             vm->devices[i].worker->heartbeat_ns = now;
         check_heartbeat(&vm->devices[i], now);
+        check_left(&vm->devices[i], now);
     }
 }

@@ -254,9 +254,15 @@ static void repair(struct client *client, uint32_t id, const Bulkhead__Repair *r
 
 static void upgrade(struct client *client, uint32_t id, const Bulkhead__Upgrade *request)
 {
-    struct device *d = find_device(client, id, request->device);
+    struct device *d;
     struct fault f;
 
+    if (request->device[0] == '\0') {
+        if (upgrade_all_begin(client->vm, client->serial, id, &f) < 0)
+            reply(client, id, &f);
+        return;
+    }
+    d = find_device(client, id, request->device);
     if (d && upgrade_begin(d, request->path, client->serial, id, &f) < 0)
         reply(client, id, &f);
 }

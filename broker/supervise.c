@@ -308,7 +308,7 @@ static void on_core_gone(struct vm *vm, struct child *child, const char *how)
     }
 }
 
-static void on_worker_gone(struct vm *vm, struct child *child, const char *how)
+static void on_worker_gone(struct vm *vm, struct child *child, bool clean, const char *how)
 {
     struct device *d = child->device;
     struct fault f;
@@ -340,6 +340,8 @@ static void on_worker_gone(struct vm *vm, struct child *child, const char *how)
             fault_host(&f, ECHILD, "%s (%s) died while starting: %s", d->plan->name,
                        plan_program(d->plan->role), how);
         vm_fail(vm, &f);
+    } else if (vm->phase == VM_RUNNING && clean && child->state != CHILD_ENDED) {
+        repair_on_leave(d, how);
     } else if (vm->phase == VM_RUNNING) {
         repair_on_death(d, how);
     }
@@ -367,7 +369,7 @@ void supervise_on_exit(struct child *child, int wait_code, int wait_status)
     else if (child->role == BULKHEAD__ROLE__ROLE_CORE)
         on_core_gone(vm, child, how);
     else
-        on_worker_gone(vm, child, how);
+        on_worker_gone(vm, child, clean, how);
     child_free(child);
     vm_on_child_gone(vm);
 }

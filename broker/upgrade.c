@@ -16,11 +16,55 @@
 
 enum { PROBATION_MS = 5000 };
 
-static void answer(struct device *d, const struct fault *fault)
+#define ASKER_ALL UINT64_MAX /* upgrade_all_begin() asks, not a client */
+
+static void all_done(struct vm *vm, const struct fault *fault)
 {
-    if (d->asker != 0)
-        session_reply(d->vm, d->asker, d->asker_request, fault);
+    session_reply(vm, vm->all_asker, vm->all_request, fault);
+    vm->all_asker = 0;
+}
+
+static void all_step(struct vm *vm)
+{
+    struct fault ok = { 0 };
+
+    while (vm->all_next < vm->n_devices) {
+        struct device *d = &vm->devices[vm->all_next++];
+        struct fault f;
+
+        if (d->failed || d->dead)
+            continue;
+        if (upgrade_begin(d, "", ASKER_ALL, 0, &f) == 0)
+            return; /* upgrade_answer() goes on */
+        all_done(vm, &f);
+        return;
+    }
+    snprintf(ok.text, sizeof ok.text, "all devices upgraded");
+    all_done(vm, &ok);
+}
+
+int upgrade_all_begin(struct vm *vm, uint64_t asker, uint32_t request, struct fault *f)
+{
+    if (vm->all_asker != 0)
+        return fault_input(f, "an upgrade of all devices is under way: wait for it");
+    vm->all_asker = asker;
+    vm->all_request = request;
+    vm->all_next = 0;
+    all_step(vm);
+    return 0;
+}
+
+void upgrade_answer(struct device *d, const struct fault *fault)
+{
+    uint64_t asker = d->asker;
+
     d->asker = 0;
+    if (asker == ASKER_ALL && fault->error != 0)
+        all_done(d->vm, fault);
+    else if (asker == ASKER_ALL)
+        all_step(d->vm);
+    else if (asker != 0)
+        session_reply(d->vm, asker, d->asker_request, fault);
 }
 
 static void failed(struct device *d, const char *why)
@@ -29,7 +73,7 @@ static void failed(struct device *d, const char *why)
 
     session_event(d->vm, "device", "upgrade_failed", "id", d->plan->name, "why", why, NULL);
     fault_input(&f, "%s: the new build was given up, the old one runs on: %s", d->plan->name, why);
-    answer(d, &f);
+    upgrade_answer(d, &f);
 }
 
 int upgrade_begin(struct device *d, const char *path, uint64_t asker, uint32_t request,
@@ -150,7 +194,7 @@ void upgrade_on_activated(struct device *d)
     snprintf(ms, sizeof ms, "%.1f", (double)(now_ns() - d->died_ns) / 1e6);
     session_event(d->vm, "device", "upgraded", "id", d->plan->name, "stall_ms", ms, NULL);
     snprintf(ok.text, sizeof ok.text, "%s upgraded to %s", d->plan->name, d->worker->build_id);
-    answer(d, &ok);
+    upgrade_answer(d, &ok);
 }
 
 void upgrade_abort(struct device *d, const char *why)

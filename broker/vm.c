@@ -48,6 +48,7 @@ static void device_unboot(struct device *d)
     d->failed = d->dead = d->quiesce_wanted = false;
     d->step = STEP_NONE;
     d->n_deaths = 0;
+    d->left = false;
 }
 
 static void device_deinit(struct device *d)

@@ -122,6 +122,7 @@ struct device {
     uint64_t deaths_ns[VM_MAX_DEATHS];
     unsigned n_deaths;
     uint64_t died_ns;
+    bool left;                    /* it left by itself: is it the core that has died? */
     bool failed;                  /* the crash limit was reached */
     bool dead;                    /* not even a failing worker runs: requests are not answered */
     bool quiesce_wanted;          /* pause */
@@ -188,6 +189,11 @@ struct vm {
     bool paused, pausing, resuming;
     uint64_t pause_asker;
     uint32_t pause_request;
+
+    /* upgrade of all devices, one after the other */
+    uint64_t all_asker;        /* 0: none under way */
+    uint32_t all_request;
+    unsigned all_next;
 
     struct client clients[VM_MAX_CLIENTS];
     struct loop_event *listen_event;
@@ -265,6 +271,8 @@ int relay_attach(struct device *device) must_check;
 
 /* ---- repair.c ---- */
 void repair_on_death(struct device *device, const char *how);
+/* It left by itself, as workers do when the core is gone: waits a moment for that news. */
+void repair_on_leave(struct device *device, const char *how);
 void repair_on_ready(struct device *device);
 void repair_start_worker(struct device *device);
 /* Periodic: heartbeats, deadlines of replacements. */
@@ -275,6 +283,10 @@ int repair_by_hand(struct device *device, uint64_t asker, uint32_t request,
 /* ---- upgrade.c ---- */
 int upgrade_begin(struct device *device, const char *path, uint64_t asker, uint32_t request,
                   struct fault *ret_fault) must_check;
+int upgrade_all_begin(struct vm *vm, uint64_t asker, uint32_t request,
+                      struct fault *ret_fault) must_check;
+/* Tells whoever asked for a repair or an upgrade of this device how it went. */
+void upgrade_answer(struct device *device, const struct fault *fault);
 void upgrade_on_ready(struct device *device);
 void upgrade_on_quiesced(struct device *device);
 void upgrade_on_next_gone(struct device *device, const char *how);
