@@ -3,12 +3,12 @@
  * none stops at the first. What can't be read (another user's process) is said, not guessed. */
 #pragma once
 
+#include "base/compiler.h"
+#include "client.pb-c.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include "base/compiler.h"
-#include "client.pb-c.h"
 
 enum audit_verdict {
     AUDIT_OK,
@@ -36,8 +36,8 @@ struct audit_target {
     const Bulkhead__ProcessPlan *plan;
     pid_t pid;
     uint32_t uid, gid; /* the plan's, or those of an upgraded worker */
-    pid_t broker; /* whose namespaces nobody else may share */
-    bool child;   /* one of ours in a sandbox: not broker, spawner or passt */
+    pid_t broker;      /* whose namespaces nobody else may share */
+    bool child;        /* one of ours in a sandbox: not broker, spawner or passt */
 };
 
 void audit_add(const struct audit_target *t, enum audit_verdict verdict, const char *check,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // audit_binary.c - how the running executable was linked.
+#include "audit.h"
+#include "base/fd.h"
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include "audit.h"
-#include "base/fd.h"
 
 enum { MAX_HEADERS = 64, MAX_DYNAMIC = 128 };
 
@@ -29,13 +29,14 @@ static void read_dynamic(int fd, const Elf64_Phdr *ph, struct traits *traits)
 
 static int read_traits(int fd, struct traits *ret_traits)
 {
-    struct traits traits = { 0 };
+    struct traits traits = {0};
     Elf64_Phdr ph[MAX_HEADERS];
     Elf64_Ehdr eh;
     size_t bytes;
 
-    if (pread(fd, &eh, sizeof(eh), 0) != (ssize_t)sizeof(eh) || memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 ||
-        eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_phentsize != sizeof(ph[0]) || eh.e_phnum > MAX_HEADERS)
+    if (pread(fd, &eh, sizeof(eh), 0) != (ssize_t)sizeof(eh) ||
+        memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
+        eh.e_phentsize != sizeof(ph[0]) || eh.e_phnum > MAX_HEADERS)
         return -ENOEXEC;
     bytes = eh.e_phnum * sizeof(ph[0]);
     if (pread(fd, ph, bytes, (off_t)eh.e_phoff) != (ssize_t)bytes)
@@ -74,8 +75,10 @@ void audit_binary(const struct audit_target *t)
     if (read_traits(fd, &traits) < 0)
         audit_add(t, AUDIT_DRIFT, "binary", "is no 64-bit ELF file");
     else if (!traits.pie || !traits.relro || !traits.now || !traits.nx || traits.write_exec)
-        audit_add(t, AUDIT_DRIFT, "binary", "lacks%s%s%s%s%s", traits.pie ? "" : " PIE", traits.relro ? "" : " RELRO",
-                  traits.now ? "" : " BIND_NOW", traits.nx ? "" : " NX", traits.write_exec ? " W^X" : "");
+        audit_add(t, AUDIT_DRIFT, "binary", "lacks%s%s%s%s%s", traits.pie ? "" : " PIE",
+                  traits.relro ? "" : " RELRO", traits.now ? "" : " BIND_NOW",
+                  traits.nx ? "" : " NX", traits.write_exec ? " W^X" : "");
     else
-        audit_add(t, AUDIT_OK, "binary", "PIE, full RELRO, NX%s", traits.interpreter ? "" : ", static");
+        audit_add(t, AUDIT_OK, "binary", "PIE, full RELRO, NX%s",
+                  traits.interpreter ? "" : ", static");
 }

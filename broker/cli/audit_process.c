@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // audit_process.c - namespaces, root, limits, cgroup, dumpable, mappings.
+#include "audit.h"
+#include "doctor.h"
+#include "process_info.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -10,9 +13,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "audit.h"
-#include "doctor.h"
-#include "process_info.h"
 
 static long read_namespace(pid_t pid, const char *name, char *dst, size_t size)
 {
@@ -55,11 +55,11 @@ static void check_root(const struct audit_target *t)
 static const char *limit_title(const char *key)
 {
     static const char *const titles[][2] = {
-        { "NPROC", "Max processes" },       { "CORE", "Max core file size" },
-        { "NOFILE", "Max open files" },     { "FSIZE", "Max file size" },
-        { "MEMLOCK", "Max locked memory" }, { "DATA", "Max data size" },
-        { "MSGQUEUE", "Max msgqueue size" }, { "NICE", "Max nice priority" },
-        { "RTPRIO", "Max realtime priority" },
+        {"NPROC", "Max processes"},          {"CORE", "Max core file size"},
+        {"NOFILE", "Max open files"},        {"FSIZE", "Max file size"},
+        {"MEMLOCK", "Max locked memory"},    {"DATA", "Max data size"},
+        {"MSGQUEUE", "Max msgqueue size"},   {"NICE", "Max nice priority"},
+        {"RTPRIO", "Max realtime priority"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(titles); i++)
@@ -92,7 +92,8 @@ static void check_limits(const struct audit_target *t)
             sscanf(line + strlen(title), "%31s %31s", soft, hard);
         if (strcmp(soft, want->value) != 0 || strcmp(hard, want->value) != 0) {
             drift = true;
-            audit_add(t, AUDIT_DRIFT, "limits", "%s is %s (hard: %s), planned %s", want->key, soft, hard, want->value);
+            audit_add(t, AUDIT_DRIFT, "limits", "%s is %s (hard: %s), planned %s", want->key, soft,
+                      hard, want->value);
         }
     }
     if (!drift)
@@ -119,7 +120,8 @@ static void check_cgroup(const struct audit_target *t)
     if (line && strstr(line, want))
         audit_add(t, AUDIT_OK, "cgroup", "%.200s", want);
     else
-        audit_add(t, AUDIT_DRIFT, "cgroup", "is in %.100s, planned %.100s", line ? line : "none", want);
+        audit_add(t, AUDIT_DRIFT, "cgroup", "is in %.100s, planned %.100s", line ? line : "none",
+                  want);
 }
 
 struct dumpable_probe {
@@ -131,8 +133,8 @@ struct dumpable_probe {
 static int probe_dumpable(void *arg)
 {
     const struct dumpable_probe *probe = arg;
-    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-    struct __user_cap_data_struct none[2] = { 0 };
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {0};
     char path[64];
     char target[256];
     int fd;
@@ -150,7 +152,7 @@ static int probe_dumpable(void *arg)
 
 static void check_dumpable(const struct audit_target *t)
 {
-    struct dumpable_probe probe = { .pid = t->pid };
+    struct dumpable_probe probe = {.pid = t->pid};
     int r = doctor_in_child(probe_dumpable, &probe, 5000);
 
     if (r == 0)
@@ -158,7 +160,8 @@ static void check_dumpable(const struct audit_target *t)
     else if (r == 1)
         audit_add(t, AUDIT_DRIFT, "dumpable", "yes: its own user may read its memory");
     else
-        audit_add(t, AUDIT_UNREADABLE, "dumpable", "its user namespace can't be entered (run as root)");
+        audit_add(t, AUDIT_UNREADABLE, "dumpable",
+                  "its user namespace can't be entered (run as root)");
 }
 
 void audit_process(const struct audit_target *t)
@@ -172,8 +175,8 @@ void audit_process(const struct audit_target *t)
     check_cgroup(t);
 }
 
-static void check_namespace(const struct audit_target *targets, size_t n, size_t self, const char *name,
-                            bool *drift)
+static void check_namespace(const struct audit_target *targets, size_t n, size_t self,
+                            const char *name, bool *drift)
 {
     const struct audit_target *t = &targets[self];
     char own[64], other[64];
@@ -184,13 +187,15 @@ static void check_namespace(const struct audit_target *targets, size_t n, size_t
         *drift = true;
         return;
     }
-    if (t->broker > 0 && read_namespace(t->broker, name, other, sizeof(other)) > 0 && strcmp(own, other) == 0) {
+    if (t->broker > 0 && read_namespace(t->broker, name, other, sizeof(other)) > 0 &&
+        strcmp(own, other) == 0) {
         audit_add(t, AUDIT_DRIFT, "namespaces", "%s is the broker's", own);
         *drift = true;
     }
     for (size_t i = 0; i < n; i++) {
         if (i == self || targets[i].pid == t->broker || targets[i].plan->n_namespaces == 0 ||
-            read_namespace(targets[i].pid, name, other, sizeof(other)) < 0 || strcmp(own, other) != 0)
+            read_namespace(targets[i].pid, name, other, sizeof(other)) < 0 ||
+            strcmp(own, other) != 0)
             continue;
         audit_add(t, AUDIT_DRIFT, "namespaces", "%s is shared with %s", own, targets[i].plan->name);
         *drift = true;
@@ -230,9 +235,11 @@ void audit_memory(const struct audit_target *t)
                   m.guest_writable ? "w" : "", m.guest_executable ? "x" : "");
     else
         audit_add(t, AUDIT_OK, "guest RAM", "%llu bytes%s", (unsigned long long)m.guest_mapped,
-                  m.guest_mapped ? m.guest_writable ? ", read and write" : ", read only" : ": none of it");
+                  m.guest_mapped ? m.guest_writable ? ", read and write" : ", read only"
+                                 : ": none of it");
     if (m.write_exec > 0)
-        audit_add(t, AUDIT_DRIFT, "memory", "%u mappings are writable and executable", m.write_exec);
+        audit_add(t, AUDIT_DRIFT, "memory", "%u mappings are writable and executable",
+                  m.write_exec);
     else
         audit_add(t, AUDIT_OK, "memory", "nothing is writable and executable");
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // audit_threads.c - what belongs to a thread, not to a process: ids, capabilities, filters.
-#include <dirent.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include "audit.h"
 #include "base/err.h"
 #include "process_info.h"
 #include "readback.h"
 #include "sandbox.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct threads {
     const struct audit_target *t;
@@ -23,13 +23,14 @@ static void drift(struct threads *s, pid_t tid, const char *check, const char *w
                   const char *planned)
 {
     s->drift = true;
-    audit_add(s->t, AUDIT_DRIFT, check, "thread %d: %s is %s, planned %s", (int)tid, what, is, planned);
+    audit_add(s->t, AUDIT_DRIFT, check, "thread %d: %s is %s, planned %s", (int)tid, what, is,
+              planned);
 }
 
 static void check_ids(struct threads *s, pid_t tid, const char *status)
 {
-    static const char *const keys[] = { "Uid", "Gid" };
-    const uint32_t want[] = { s->t->uid, s->t->gid };
+    static const char *const keys[] = {"Uid", "Gid"};
+    const uint32_t want[] = {s->t->uid, s->t->gid};
     unsigned id[4];
     char value[128];
 
@@ -42,14 +43,14 @@ static void check_ids(struct threads *s, pid_t tid, const char *status)
             id[1] != want[i] || id[2] != want[i] || id[3] != want[i])
             drift(s, tid, i == 0 ? "uid" : "gid", keys[i], value, planned);
     }
-    if (s->t->child && process_field(status, "Groups", value, sizeof(value)) && value[0] != '\0' && want[0] != 0 &&
-        strtoul(value, NULL, 10) != want[1] && s->t->uid >= 0x70000000u)
+    if (s->t->child && process_field(status, "Groups", value, sizeof(value)) && value[0] != '\0' &&
+        want[0] != 0 && strtoul(value, NULL, 10) != want[1] && s->t->uid >= 0x70000000u)
         drift(s, tid, "groups", "Groups", value, "none");
 }
 
 static void check_rights(struct threads *s, pid_t tid, const char *status)
 {
-    static const char *const caps[] = { "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb" };
+    static const char *const caps[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
     char value[64];
 
     for (size_t i = 0; i < ARRAY_SIZE(caps) && s->t->child; i++)
@@ -85,7 +86,7 @@ static void check_program(struct threads *s, pid_t tid)
     const Bulkhead__ProcessPlan *plan = s->t->plan;
     bool vcpu = plan->role == BULKHEAD__ROLE__ROLE_CORE && is_vcpu(s->t->pid, tid);
     char sha256[BPF_SHA256_CHARS];
-    struct readback rb = { 0 };
+    struct readback rb = {0};
     const char *name;
     int r = readback_thread(tid, &rb);
 
@@ -101,13 +102,16 @@ static void check_program(struct threads *s, pid_t tid)
     name = profile_of(sha256);
     readback_deinit(&rb);
     for (size_t i = 0; i < plan->n_profiles && i < 32; i++) {
-        if (name && strcmp(name, plan->profiles[i]) == 0 && vcpu == (strcmp(name, "core_vcpu") == 0)) {
+        if (name && strcmp(name, plan->profiles[i]) == 0 &&
+            vcpu == (strcmp(name, "core_vcpu") == 0)) {
             s->seen_profiles |= 1u << i;
             return;
         }
     }
     drift(s, tid, "seccomp", "the program", name ? name : sha256,
-          vcpu ? "core_vcpu" : plan->n_profiles ? plan->profiles[0] : "none");
+          vcpu               ? "core_vcpu"
+          : plan->n_profiles ? plan->profiles[0]
+                             : "none");
 }
 
 static void check_seccomp(struct threads *s, pid_t tid, const char *status)
@@ -123,7 +127,8 @@ static void check_seccomp(struct threads *s, pid_t tid, const char *status)
         return;
     }
     snprintf(planned, sizeof(planned), "%u", want);
-    if (process_field(status, "Seccomp_filters", value, sizeof(value)) && strtoul(value, NULL, 10) != want)
+    if (process_field(status, "Seccomp_filters", value, sizeof(value)) &&
+        strtoul(value, NULL, 10) != want)
         drift(s, tid, "seccomp", "the number of filters", value, planned);
     check_program(s, tid);
 }
@@ -149,7 +154,7 @@ static void check_thread(struct threads *s, pid_t tid)
 
 void audit_threads(const struct audit_target *t)
 {
-    struct threads s = { .t = t };
+    struct threads s = {.t = t};
     struct dirent *entry;
     char path[64];
     DIR *dir;
@@ -170,7 +175,8 @@ void audit_threads(const struct audit_target *t)
     if (t->plan->n_profiles == 0)
         return;
     if (s.unreadable)
-        audit_add(t, AUDIT_UNREADABLE, "seccomp", "on, but the program can't be read back (run as root)");
+        audit_add(t, AUDIT_UNREADABLE, "seccomp",
+                  "on, but the program can't be read back (run as root)");
     else if (!s.drift && s.seen_profiles == (1u << t->plan->n_profiles) - 1)
         audit_add(t, AUDIT_OK, "seccomp", "read back; its sha256 is the build's");
     else if (!s.drift)

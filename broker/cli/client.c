@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // client.c - the command line's side of the command socket.
 #include "client.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "nearest.h"
+#include "rundir.h"
+#include "say.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -14,15 +19,10 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include "base/err.h"
-#include "base/fd.h"
-#include "nearest.h"
-#include "rundir.h"
-#include "say.h"
 
 int client_find_program(const char *name, char *dst, size_t size)
 {
-    static const char *const places[] = { "", "../libexec/bulkhead/" };
+    static const char *const places[] = {"", "../libexec/bulkhead/"};
     char self[1024];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     char *slash;
@@ -35,7 +35,8 @@ int client_find_program(const char *name, char *dst, size_t size)
         return err_origin(-ENOENT, "finding this program's folder");
     slash[1] = '\0';
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-        if (snprintf(dst, size, "%s%s%s", self, places[i], name) < (int)size && access(dst, X_OK) == 0)
+        if (snprintf(dst, size, "%s%s%s", self, places[i], name) < (int)size &&
+            access(dst, X_OK) == 0)
             return 0;
     }
     return err_origin(-ENOENT, "%s is neither in %s nor in its ../libexec/bulkhead", name, self);
@@ -44,7 +45,7 @@ int client_find_program(const char *name, char *dst, size_t size)
 /* In the child: descriptor 3 is the socket, nothing else but the standard three is passed on. */
 static _Noreturn void exec_broker(const char *program, int sock)
 {
-    char *argv[] = { (char[]){ "bulkhead-broker" }, NULL };
+    char *argv[] = {(char[]){"bulkhead-broker"}, NULL};
     sigset_t none;
 
     sigemptyset(&none);
@@ -60,7 +61,7 @@ static _Noreturn void exec_broker(const char *program, int sock)
 int client_start_broker(struct client *ret_client)
 {
     char program[1100];
-    int pair[2] = { -1, -1 };
+    int pair[2] = {-1, -1};
     pid_t pid;
     int r = client_find_program("bulkhead-broker", program, sizeof(program));
 
@@ -73,7 +74,7 @@ int client_start_broker(struct client *ret_client)
         exec_broker(program, pair[1]);
     r = pid < 0 ? err_origin(-errno, "starting the broker") : 0;
     fd_closep(&pair[1]);
-    *ret_client = (struct client){ .broker = pid };
+    *ret_client = (struct client){.broker = pid};
     if (r == 0)
         r = channel_new(&ret_client->channel, pair[0], CHANNEL_ARENA_BROKER);
     if (r < 0)
@@ -92,13 +93,14 @@ static int no_such_vm(const char *vm)
     if (n == 0)
         return err_origin(-ENOENT, "no VM '%s': none is running", vm);
     if (nearest_found(&near))
-        return err_origin(-ENOENT, "no VM '%s' (the nearest running one is '%s')", vm, nearest_found(&near));
+        return err_origin(-ENOENT, "no VM '%s' (the nearest running one is '%s')", vm,
+                          nearest_found(&near));
     return err_origin(-ENOENT, "no VM '%s' (see bulkhead ps)", vm);
 }
 
 int client_connect(struct client *ret_client, const char *vm)
 {
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
     char dir[512];
     cleanup_(fd_closep) int fd = -1;
     int r = rundir_path(dir, sizeof(dir));
@@ -107,7 +109,8 @@ int client_connect(struct client *ret_client, const char *vm)
         return err_origin(r, "the run directory's path");
     if (*vm == '\0' || *vm == '.' || strchr(vm, '/'))
         return no_such_vm(vm);
-    if (snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s/control.sock", dir, vm) >= (int)sizeof(addr.sun_path))
+    if (snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s/control.sock", dir, vm) >=
+        (int)sizeof(addr.sun_path))
         return err_origin(-ENAMETOOLONG, "the path of %s's command socket", vm);
     fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -119,7 +122,7 @@ int client_connect(struct client *ret_client, const char *vm)
             return err_origin(-ECONNREFUSED, "the broker of '%s' is gone", vm);
         return err_origin(-errno, "connecting to '%s'", vm);
     }
-    *ret_client = (struct client){ 0 };
+    *ret_client = (struct client){0};
     r = channel_new(&ret_client->channel, fd, CHANNEL_ARENA_BROKER);
     if (r == 0)
         fd_take(&fd);
@@ -136,7 +139,8 @@ void client_close(struct client *client)
     client->broker = 0;
 }
 
-int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds, size_t n_fds)
+int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,
+                size_t n_fds)
 {
     int r;
 
@@ -147,7 +151,7 @@ int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const 
 
 int client_receive(struct client *client, int timeout_ms, struct client_answer *ret_answer)
 {
-    struct pollfd p = { .fd = channel_fd(client->channel), .events = POLLIN };
+    struct pollfd p = {.fd = channel_fd(client->channel), .events = POLLIN};
     ProtobufCMessage *msg = NULL;
     int r;
 
@@ -168,7 +172,8 @@ int client_receive(struct client *client, int timeout_ms, struct client_answer *
     return 0;
 }
 
-int client_call(struct client *client, Bulkhead__ClientEnvelope *request, struct client_answer *ret_answer)
+int client_call(struct client *client, Bulkhead__ClientEnvelope *request,
+                struct client_answer *ret_answer)
 {
     struct timespec start, now;
     int r = client_send(client, request, NULL, 0);
@@ -179,7 +184,8 @@ int client_call(struct client *client, Bulkhead__ClientEnvelope *request, struct
 
         clock_gettime(CLOCK_MONOTONIC, &now);
         spent = (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000;
-        r = client_receive(client, spent < CLIENT_TIMEOUT_MS ? (int)(CLIENT_TIMEOUT_MS - spent) : 0, ret_answer);
+        r = client_receive(client, spent < CLIENT_TIMEOUT_MS ? (int)(CLIENT_TIMEOUT_MS - spent) : 0,
+                           ret_answer);
         if (r == 0 && ret_answer->envelope->id == request->id)
             return 0;
     }
@@ -188,15 +194,16 @@ int client_call(struct client *client, Bulkhead__ClientEnvelope *request, struct
 
 int client_failed(int r)
 {
-    bool bad_input = r == -ENOENT || r == -ECONNREFUSED || r == -ENAMETOOLONG || r == -EACCES || r == -EPERM;
+    bool bad_input =
+        r == -ENOENT || r == -ECONNREFUSED || r == -ENAMETOOLONG || r == -EACCES || r == -EPERM;
 
     const char *text = err_text();
     const char *cause = strerror(-r);
     size_t len = strlen(text);
 
     /* "no VM 'x'" is said in full; "No such file or directory" after it only puzzles. */
-    if ((r == -ENOENT || r == -ECONNREFUSED || r == -EPIPE || r == -ETIMEDOUT) && len > strlen(cause) + 2 &&
-        strcmp(text + len - strlen(cause), cause) == 0)
+    if ((r == -ENOENT || r == -ECONNREFUSED || r == -EPIPE || r == -ETIMEDOUT) &&
+        len > strlen(cause) + 2 && strcmp(text + len - strlen(cause), cause) == 0)
         len -= strlen(cause) + 2;
     return say_error(bad_input ? EXIT_BAD_INPUT : EXIT_HOST, "%.*s", (int)len, text);
 }
@@ -225,7 +232,8 @@ int client_ask(struct client *ret_client, const char *vm, Bulkhead__ClientEnvelo
     if (ret_answer->envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY)
         r = client_reply(ret_answer->envelope->reply);
     if (r == EXIT_OK && ret_answer->envelope->body_case != want)
-        r = say_error(EXIT_HOST, "the broker of '%s' gave an answer that doesn't fit the question", vm);
+        r = say_error(EXIT_HOST, "the broker of '%s' gave an answer that doesn't fit the question",
+                      vm);
     if (r != EXIT_OK)
         client_close(ret_client);
     return r;

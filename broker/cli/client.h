@@ -4,10 +4,10 @@
  * (base/err.h); a peer that is silent for too long is -ETIMEDOUT, one that is gone -EPIPE. */
 #pragma once
 
-#include <stddef.h>
-#include <sys/types.h>
 #include "client.pb-c.h"
 #include "ipc/channel.h"
+#include <stddef.h>
+#include <sys/types.h>
 
 enum { CLIENT_TIMEOUT_MS = 30000 }; /* an upgrade of a busy disk drains first */
 
@@ -31,15 +31,19 @@ int client_connect(struct client *ret_client, const char *vm) must_check;
 void client_close(struct client *client);
 
 /* Numbers and sends a request. */
-int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds, size_t n_fds) must_check;
+int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,
+                size_t n_fds) must_check;
 /* Waits up to timeout_ms (-1: for ever) for the next message. */
-int client_receive(struct client *client, int timeout_ms, struct client_answer *ret_answer) must_check;
+int client_receive(struct client *client, int timeout_ms,
+                   struct client_answer *ret_answer) must_check;
 /* Sends and waits for the answer with the request's number; what comes between is dropped. */
-int client_call(struct client *client, Bulkhead__ClientEnvelope *request, struct client_answer *ret_answer) must_check;
+int client_call(struct client *client, Bulkhead__ClientEnvelope *request,
+                struct client_answer *ret_answer) must_check;
 /* Connects to a VM, calls, prints what went wrong; EXIT_OK leaves the client open. `want` is the
  * body the answer must have. */
 int client_ask(struct client *ret_client, const char *vm, Bulkhead__ClientEnvelope *request,
-               Bulkhead__ClientEnvelope__BodyCase want, struct client_answer *ret_answer) must_check;
+               Bulkhead__ClientEnvelope__BodyCase want,
+               struct client_answer *ret_answer) must_check;
 /* Prints a failure of one of the calls above and gives its exit status. */
 int client_failed(int r);
 /* The exit status of a Reply; prints its text when it is an error. */

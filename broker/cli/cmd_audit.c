@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_audit.c - `bulkhead audit`: asks the broker for plan and processes, and the kernel for the
 // truth. The broker's word is used for what should be, never for what is.
-#include <errno.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include "../plan.h"
 #include "audit.h"
 #include "base/err.h"
@@ -15,6 +10,11 @@
 #include "process_info.h"
 #include "say.h"
 #include "verbs.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 enum { AUDIT_MAX_PROCESSES = 128, AUDIT_TRIES = 40, AUDIT_RETRY_MS = 100 };
 
@@ -30,7 +30,7 @@ void audit_add(const struct audit_target *t, enum audit_verdict verdict, const c
         exit(say_error(EXIT_HOST, "out of memory"));
     a->findings = grown;
     f = &grown[a->n_findings++];
-    *f = (struct audit_finding){ .verdict = verdict };
+    *f = (struct audit_finding){.verdict = verdict};
     snprintf(f->process, sizeof(f->process), "%s", t->plan->name);
     snprintf(f->check, sizeof(f->check), "%s", check);
     va_start(ap, fmt);
@@ -49,10 +49,11 @@ void audit_unreadable(const struct audit_target *t, const char *check, int error
 void audit_deinit(struct audit *audit)
 {
     free(audit->findings);
-    *audit = (struct audit){ 0 };
+    *audit = (struct audit){0};
 }
 
-static const Bulkhead__ProcessInfo *find_process(const Bulkhead__ProcessList *list, const char *name)
+static const Bulkhead__ProcessInfo *find_process(const Bulkhead__ProcessList *list,
+                                                 const char *name)
 {
     for (size_t i = 0; i < list->n_processes; i++)
         if (strcmp(list->processes[i]->name, name) == 0 && list->processes[i]->pid > 0)
@@ -77,7 +78,8 @@ static bool is_child(Bulkhead__Role role)
 /* A process between exec and its sandbox, or on its way out, isn't what the plan describes. */
 static bool settled(const Bulkhead__ProcessList *list)
 {
-    static const char *const passing[] = { "started", "greeted", "configured", "candidate", "leaving", "ended" };
+    static const char *const passing[] = {"started",   "greeted", "configured",
+                                          "candidate", "leaving", "ended"};
 
     if (strcmp(list->state, "starting") == 0 || strcmp(list->state, "ending") == 0)
         return false;
@@ -92,7 +94,8 @@ static bool settled(const Bulkhead__ProcessList *list)
 static uint32_t expected_uid(const Bulkhead__ProcessPlan *plan, const Bulkhead__ProcessInfo *info)
 {
     const uint32_t spare = plan->uid + PLAN_UID_SPARE - PLAN_UID_FIRST_DEVICE;
-    bool worker = plan->role >= BULKHEAD__ROLE__ROLE_BLK && plan->role <= BULKHEAD__ROLE__ROLE_BALLOON;
+    bool worker =
+        plan->role >= BULKHEAD__ROLE__ROLE_BLK && plan->role <= BULKHEAD__ROLE__ROLE_BALLOON;
 
     return worker && info && info->uid == spare ? spare : plan->uid;
 }
@@ -121,7 +124,8 @@ static unsigned own_filters(void)
     return (unsigned)strtoul(value, NULL, 10);
 }
 
-static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan, const Bulkhead__ProcessList *list)
+static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan,
+                      const Bulkhead__ProcessList *list)
 {
     static const Bulkhead__ProcessPlan unplanned = BULKHEAD__PROCESS_PLAN__INIT;
     static struct audit_target targets[AUDIT_MAX_PROCESSES];
@@ -136,12 +140,16 @@ static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan, const B
         const Bulkhead__ProcessInfo *info = find_process(list, p->name);
         struct audit_target *t = &targets[n];
 
-        *t = (struct audit_target){ .audit = audit, .plan = p, .child = is_child(p->role),
-                                    .broker = broker ? broker->pid : 0, .pid = info ? info->pid : 0,
-                                    .uid = expected_uid(p, info) };
+        *t = (struct audit_target){.audit = audit,
+                                   .plan = p,
+                                   .child = is_child(p->role),
+                                   .broker = broker ? broker->pid : 0,
+                                   .pid = info ? info->pid : 0,
+                                   .uid = expected_uid(p, info)};
         t->gid = p->gid == p->uid ? t->uid : p->gid;
         if (info && !p->survives_boot)
-            audit_add(t, AUDIT_DRIFT, "process", "should be gone since boot, but is process %d", info->pid);
+            audit_add(t, AUDIT_DRIFT, "process", "should be gone since boot, but is process %d",
+                      info->pid);
         else if (!info && p->survives_boot)
             audit_add(t, AUDIT_NOTE, "process", "is not running");
         if (!info)
@@ -155,7 +163,7 @@ static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan, const B
     }
     audit_shared_namespaces(audit, targets, n);
     for (size_t i = 0; i < list->n_processes; i++) {
-        struct audit_target t = { .audit = audit, .plan = &unplanned };
+        struct audit_target t = {.audit = audit, .plan = &unplanned};
 
         if (list->processes[i]->pid > 0 && !find_plan(plan, list->processes[i]->name))
             audit_add(&t, AUDIT_DRIFT, "process", "%s (process %d) is not in the plan",
@@ -168,8 +176,8 @@ static int try_audit(const char *vm, struct audit *audit, size_t *ret_processes)
 {
     Bulkhead__GetPlan get_plan = BULKHEAD__GET_PLAN__INIT;
     Bulkhead__ListProcesses list_processes = BULKHEAD__LIST_PROCESSES__INIT;
-    struct client plan_client = { 0 };
-    struct client list_client = { 0 };
+    struct client plan_client = {0};
+    struct client list_client = {0};
     struct client_answer plan, list;
     static pid_t pids[AUDIT_MAX_PROCESSES];
     size_t n = 0;
@@ -184,16 +192,19 @@ static int try_audit(const char *vm, struct audit *audit, size_t *ret_processes)
         r = client_call(&plan_client, &plan_request, &plan);
     if (r == 0)
         r = client_call(&list_client, &list_request, &list);
-    if (r == 0 && (plan.envelope->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_PLAN || !plan.envelope->plan->plan ||
+    if (r == 0 && (plan.envelope->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_PLAN ||
+                   !plan.envelope->plan->plan ||
                    list.envelope->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST))
         r = err_origin(-EPROTO, "the broker of '%s' gave no plan", vm);
     if (r == 0 && settled(list.envelope->process_list)) {
-        for (size_t i = 0; i < list.envelope->process_list->n_processes && n < AUDIT_MAX_PROCESSES; i++)
+        for (size_t i = 0; i < list.envelope->process_list->n_processes && n < AUDIT_MAX_PROCESSES;
+             i++)
             if (list.envelope->process_list->processes[i]->pid > 0)
                 pids[n++] = list.envelope->process_list->processes[i]->pid;
         audit_all(audit, plan.envelope->plan->plan, list.envelope->process_list);
         r = client_call(&list_client, &list_request, &list);
-        if (r == 0 && (audit->gone || list.envelope->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST ||
+        if (r == 0 && (audit->gone ||
+                       list.envelope->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST ||
                        !same_processes(pids, n, list.envelope->process_list)))
             r = 1;
     } else if (r == 0) {
@@ -207,7 +218,7 @@ static int try_audit(const char *vm, struct audit *audit, size_t *ret_processes)
 
 static json_t *finding_json(const struct audit_finding *f)
 {
-    static const char *const words[] = { "ok", "drift", "unreadable", "note" };
+    static const char *const words[] = {"ok", "drift", "unreadable", "note"};
 
     return json_pack("{s:s,s:s,s:s,s:s}", "process", f->process, "check", f->check, "verdict",
                      words[f->verdict], "text", f->text);
@@ -235,7 +246,7 @@ static int show_json(const char *vm, const struct audit *audit, size_t n_process
 
 static void show_text(const char *vm, const struct audit *audit, size_t n_processes)
 {
-    static const char *const words[] = { "ok", "DRIFT", "unread", "note" };
+    static const char *const words[] = {"ok", "DRIFT", "unread", "note"};
     char text[400];
     size_t counts[4];
 
@@ -254,14 +265,14 @@ static void show_drift(const char *vm, const struct audit *audit)
 {
     for (size_t i = 0; i < audit->n_findings; i++)
         if (audit->findings[i].verdict == AUDIT_DRIFT)
-            say_error(0, "audit of %s: %s: %s: %s", vm, audit->findings[i].process, audit->findings[i].check,
-                      audit->findings[i].text);
+            say_error(0, "audit of %s: %s: %s: %s", vm, audit->findings[i].process,
+                      audit->findings[i].check, audit->findings[i].text);
 }
 
 int audit_vm(const char *vm, bool json, bool quiet)
 {
-    static const struct timespec wait = { .tv_nsec = AUDIT_RETRY_MS * 1000000l };
-    struct audit audit = { 0 };
+    static const struct timespec wait = {.tv_nsec = AUDIT_RETRY_MS * 1000000l};
+    struct audit audit = {0};
     size_t n = 0;
     size_t counts[4];
     int r = 1;
@@ -275,7 +286,8 @@ int audit_vm(const char *vm, bool json, bool quiet)
     }
     if (r != 0) {
         audit_deinit(&audit);
-        return r < 0 ? client_failed(r) : say_error(EXIT_HOST, "the processes of '%s' don't settle", vm);
+        return r < 0 ? client_failed(r)
+                     : say_error(EXIT_HOST, "the processes of '%s' don't settle", vm);
     }
     count(&audit, counts);
     if (quiet)

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_plan.c - `bulkhead plan`: what run would start, and with which rights.
-#include <stdio.h>
-#include <string.h>
 #include "client.h"
 #include "ipc/rules.h"
 #include "messages_json.h"
@@ -9,6 +7,8 @@
 #include "say.h"
 #include "verbs.h"
 #include "vm_options.h"
+#include <stdio.h>
+#include <string.h>
 
 static const struct sandbox_filter *find_profile(const char *name)
 {
@@ -25,7 +25,8 @@ static void print_process(const Bulkhead__ProcessPlan *p)
 {
     char text[256];
 
-    printf("\n%s  %s (%s)%s\n", say_clean(text, sizeof(text), p->name), p->program, role_name(p->role),
+    printf("\n%s  %s (%s)%s\n", say_clean(text, sizeof(text), p->name), p->program,
+           role_name(p->role),
            p->survives_boot ? "" : ", gone before the guest's first instruction");
     if (p->uid != 0 || p->gid != 0 || p->n_namespaces > 0)
         printf("  uid, gid    %u, %u\n", p->uid, p->gid);
@@ -57,7 +58,8 @@ static void print_process(const Bulkhead__ProcessPlan *p)
 
         snprintf(number, sizeof(number), fd->fd < 0 ? "-" : "%d", fd->fd);
         printf("  fd %3s %2ux  %-9s %s: %s%s\n", number, fd->count ? fd->count : 1, fd->type,
-               say_clean(text, sizeof(text), fd->what), fd->why, fd->kept ? "" : " (closed after use)");
+               say_clean(text, sizeof(text), fd->what), fd->why,
+               fd->kept ? "" : " (closed after use)");
     }
 }
 
@@ -77,7 +79,8 @@ static int show(const struct client_answer *answer, bool json)
     if (answer->envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY &&
         answer->envelope->reply->error != 0)
         return client_reply(answer->envelope->reply);
-    if (answer->envelope->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_PLAN || !answer->envelope->plan->plan)
+    if (answer->envelope->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_PLAN ||
+        !answer->envelope->plan->plan)
         return say_error(EXIT_HOST, "the broker gave no plan");
     if (json)
         return say_json(plan_json(answer->envelope->plan->plan));
@@ -89,7 +92,7 @@ static int plan_vm(const struct vm_options *options)
 {
     Bulkhead__RunVm msg = BULKHEAD__RUN_VM__INIT;
     Bulkhead__VmConfig config = options->config;
-    struct client client = { 0 };
+    struct client client = {0};
     struct client_answer answer;
     int r = client_start_broker(&client);
 

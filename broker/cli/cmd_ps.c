@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_ps.c - `bulkhead ps`: the processes of the running VMs.
-#include <string.h>
 #include "base/err.h"
 #include "client.h"
 #include "flags.h"
@@ -9,14 +8,17 @@
 #include "rundir.h"
 #include "say.h"
 #include "verbs.h"
+#include <string.h>
 
 static json_t *process_row(const Bulkhead__ProcessInfo *p, const struct process_memory *m, int fds)
 {
-    json_t *row = json_pack("{s:s,s:s,s:i,s:I,s:s,s:i,s:s,s:s}", "role", role_name(p->role), "name",
-                            p->name, "pid", p->pid, "uid", (json_int_t)p->uid, "state", p->state,
-                            "restarts", (int)p->restarts, "rights", p->rights, "build_id", p->build_id);
+    json_t *row =
+        json_pack("{s:s,s:s,s:i,s:I,s:s,s:i,s:s,s:s}", "role", role_name(p->role), "name", p->name,
+                  "pid", p->pid, "uid", (json_int_t)p->uid, "state", p->state, "restarts",
+                  (int)p->restarts, "rights", p->rights, "build_id", p->build_id);
 
-    json_object_set_new(row, "memory_bytes", m->known ? json_integer((json_int_t)m->own_pss) : json_null());
+    json_object_set_new(row, "memory_bytes",
+                        m->known ? json_integer((json_int_t)m->own_pss) : json_null());
     json_object_set_new(row, "guest_ram_mapped_bytes",
                         m->known ? json_integer((json_int_t)m->guest_mapped) : json_null());
     json_object_set_new(row, "fds", fds >= 0 ? json_integer(fds) : json_null());
@@ -32,19 +34,21 @@ static void process_cells(struct table *table, const Bulkhead__ProcessInfo *p,
     snprintf(uid, sizeof(uid), "%u", p->uid);
     snprintf(restarts, sizeof(restarts), "%u", p->restarts);
     snprintf(n_fds, sizeof(n_fds), "%d", fds);
-    table_row(table, (const char *[]){ role_name(p->role), p->name, pid, uid, p->state, restarts,
-                                       m->known ? say_size(m->own_pss).text : NULL,
-                                       m->known ? m->guest_mapped ? say_size(m->guest_mapped).text : "none" : NULL,
-                                       fds >= 0 ? n_fds : NULL, p->rights });
+    table_row(table,
+              (const char *[]){role_name(p->role), p->name, pid, uid, p->state, restarts,
+                               m->known ? say_size(m->own_pss).text : NULL,
+                               m->known ? m->guest_mapped ? say_size(m->guest_mapped).text : "none"
+                                        : NULL,
+                               fds >= 0 ? n_fds : NULL, p->rights});
 }
 
 static int list_one(const char *vm, json_t *all, bool first)
 {
-    static const char *const titles[] = { "ROLE", "NAME", "PID", "UID", "STATE", "RESTARTS",
-                                          "MEMORY", "GUEST-RAM", "FDS", "MAY" };
+    static const char *const titles[] = {"ROLE",     "NAME",   "PID",       "UID", "STATE",
+                                         "RESTARTS", "MEMORY", "GUEST-RAM", "FDS", "MAY"};
     Bulkhead__ListProcesses msg = BULKHEAD__LIST_PROCESSES__INIT;
     const Bulkhead__ProcessList *list;
-    struct client client = { 0 };
+    struct client client = {0};
     struct client_answer answer;
     json_t *rows = json_array();
     struct table table;
@@ -62,7 +66,7 @@ static int list_one(const char *vm, json_t *all, bool first)
     table_row(&table, titles);
     for (size_t i = 0; i < list->n_processes; i++) {
         const Bulkhead__ProcessInfo *p = list->processes[i];
-        struct process_memory m = { 0 };
+        struct process_memory m = {0};
         int fds = -1;
 
         if (p->pid > 0) {
@@ -76,13 +80,15 @@ static int list_one(const char *vm, json_t *all, bool first)
     if (!all) {
         char name[64];
 
-        printf("%s%s: %s, guest RAM %s, %s beside it\n", first ? "" : "\n", say_clean(name, sizeof(name), list->vm),
-               list->state[0] ? list->state : "unknown", say_size(list->ram_size).text, say_size(sum).text);
+        printf("%s%s: %s, guest RAM %s, %s beside it\n", first ? "" : "\n",
+               say_clean(name, sizeof(name), list->vm), list->state[0] ? list->state : "unknown",
+               say_size(list->ram_size).text, say_size(sum).text);
         table_print(&table, stdout);
     }
     if (all)
-        json_array_append_new(all, json_pack("{s:s,s:s,s:I,s:O}", "vm", list->vm, "state", list->state,
-                                             "ram_size", (json_int_t)list->ram_size, "processes", rows));
+        json_array_append_new(all,
+                              json_pack("{s:s,s:s,s:I,s:O}", "vm", list->vm, "state", list->state,
+                                        "ram_size", (json_int_t)list->ram_size, "processes", rows));
     json_decref(rows);
     table_deinit(&table);
     client_close(&client);

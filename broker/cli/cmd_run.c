@@ -1,15 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_run.c - `bulkhead run`: starts a private broker, lends it the terminal, shows the events and
 // turns the guest's end into an exit status.
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/signalfd.h>
-#include <time.h>
-#include <unistd.h>
 #include "audit.h"
 #include "base/err.h"
 #include "base/fd.h"
@@ -19,21 +10,30 @@
 #include "terminal.h"
 #include "verbs.h"
 #include "vm_options.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
 
 struct run {
     struct vm_options options;
     struct client client;
-    int signals;   /* signalfd */
-    int events;    /* where JSON lines go, or -1 */
+    int signals;             /* signalfd */
+    int events;              /* where JSON lines go, or -1 */
     int in_flags, out_flags; /* of descriptors 0 and 1, to be put back */
-    bool tty;      /* the guest has our terminal */
-    bool stopping; /* we asked the broker to end the VM */
-    int status;    /* exit status, -1: the VM still runs */
+    bool tty;                /* the guest has our terminal */
+    bool stopping;           /* we asked the broker to end the VM */
+    int status;              /* exit status, -1: the VM still runs */
 };
 
 static int open_signals(void)
 {
-    static const int watched[] = { SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT };
+    static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT};
     sigset_t set;
 
     sigemptyset(&set);
@@ -53,11 +53,13 @@ static int open_events(struct run *run)
     if (o->event_path) {
         run->events = open(o->event_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         if (run->events < 0)
-            return say_error(EXIT_BAD_INPUT, "--event-monitor %s: %s", o->event_path, strerror(errno));
+            return say_error(EXIT_BAD_INPUT, "--event-monitor %s: %s", o->event_path,
+                             strerror(errno));
     } else if (o->event_fd >= 0) {
         run->events = fcntl(o->event_fd, F_DUPFD_CLOEXEC, 3);
         if (run->events < 0)
-            return say_error(EXIT_BAD_INPUT, "--event-monitor fd=%d: %s", o->event_fd, strerror(errno));
+            return say_error(EXIT_BAD_INPUT, "--event-monitor fd=%d: %s", o->event_fd,
+                             strerror(errno));
     } else if (o->json) {
         run->events = fcntl(1, F_DUPFD_CLOEXEC, 3);
     }
@@ -85,7 +87,8 @@ static int send_run(struct run *run)
         fds[n++] = run->options.net_fds[i];
     for (size_t i = 0; i < n && r == 0; i++)
         if (fds[i] < 0 || fcntl(fds[i], F_GETFD) < 0)
-            r = i < n_own ? say_error(EXIT_BAD_INPUT, "standard %s is not open, and the guest's console is the tty",
+            r = i < n_own ? say_error(EXIT_BAD_INPUT,
+                                      "standard %s is not open, and the guest's console is the tty",
                                       i == 0 ? "input" : "output")
                           : say_error(EXIT_BAD_INPUT, "--net: descriptor %d is not open", fds[i]);
     if (r == 0) {
@@ -122,14 +125,16 @@ static int end_status(const Bulkhead__VmEnded *ended)
         return EXIT_GUEST_REBOOT;
     case BULKHEAD__GUEST_STATE_KIND__GUEST_TRIPLE_FAULT:
     case BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR:
-        return say_error(EXIT_GUEST_CRASH, "the guest crashed: %s", ended->detail[0] ? ended->detail : "triple fault");
+        return say_error(EXIT_GUEST_CRASH, "the guest crashed: %s",
+                         ended->detail[0] ? ended->detail : "triple fault");
     case BULKHEAD__GUEST_STATE_KIND__GUEST_NONE:
     case BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING:
     case BULKHEAD__GUEST_STATE_KIND__GUEST_PAUSED:
     case _BULKHEAD__GUEST_STATE_KIND_IS_INT_SIZE:
         break;
     }
-    return say_error(EXIT_HOST, "the VM ended without saying why%s%s", ended->detail[0] ? ": " : "", ended->detail);
+    return say_error(EXIT_HOST, "the VM ended without saying why%s%s", ended->detail[0] ? ": " : "",
+                     ended->detail);
 }
 
 /* The audit asks the broker, which must go on being served by us: hence a process of its own,
@@ -193,13 +198,15 @@ static void on_message(struct run *run)
     if (r < 0) {
         terminal_restore();
         run->status = run->stopping ? EXIT_BY_USER
-                                    : say_error(EXIT_HOST, "the broker of '%s' ended unexpectedly", run->options.config.name);
+                                    : say_error(EXIT_HOST, "the broker of '%s' ended unexpectedly",
+                                                run->options.config.name);
         return;
     }
     body = answer.envelope->body_case;
     if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT) {
         on_event(run, answer.envelope->event);
-    } else if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY && answer.envelope->reply->error != 0) {
+    } else if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY &&
+               answer.envelope->reply->error != 0) {
         terminal_restore();
         run->status = client_reply(answer.envelope->reply);
     } else if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED) {
@@ -243,8 +250,8 @@ static int follow(struct run *run)
 {
     while (run->status < 0) {
         struct pollfd p[2] = {
-            { .fd = channel_fd(run->client.channel), .events = POLLIN },
-            { .fd = run->signals, .events = POLLIN },
+            {.fd = channel_fd(run->client.channel), .events = POLLIN},
+            {.fd = run->signals, .events = POLLIN},
         };
 
         if (poll(p, 2, -1) < 0 && errno != EINTR)
@@ -290,7 +297,7 @@ static int run_vm(struct run *run)
 
 int verb_run(int argc, char **argv)
 {
-    struct run run = { .signals = -1, .events = -1, .status = -1 };
+    struct run run = {.signals = -1, .events = -1, .status = -1};
     struct option_error err;
     int r;
 
@@ -309,8 +316,12 @@ int verb_run(int argc, char **argv)
 void verb_run_help(FILE *out)
 {
     vm_options_print_help(out);
-    fputs("\nExit status: 0 the guest shut down, 1 the host failed, 2 bad input, 3 the guest crashed,\n"
-          "4 it rebooted under --no-reboot, 5 ended from the host (Ctrl-A x, bulkhead stop, a signal).\n"
-          "While the guest has the terminal, every key goes to it but Ctrl-A x, which ends the VM;\n"
-          "Ctrl-A Ctrl-A sends one Ctrl-A.\n", out);
+    fputs(
+        "\nExit status: 0 the guest shut down, 1 the host failed, 2 bad input, 3 the guest "
+        "crashed,\n"
+        "4 it rebooted under --no-reboot, 5 ended from the host (Ctrl-A x, bulkhead stop, a "
+        "signal).\n"
+        "While the guest has the terminal, every key goes to it but Ctrl-A x, which ends the VM;\n"
+        "Ctrl-A Ctrl-A sends one Ctrl-A.\n",
+        out);
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_set.c - `bulkhead set`: what may change while the guest runs.
-#include <string.h>
 #include "client.h"
 #include "flags.h"
 #include "say.h"
 #include "verbs.h"
 #include "vm_options.h"
+#include <string.h>
 
 static int reply_only(const char *vm, Bulkhead__ClientEnvelope *request)
 {
-    struct client client = { 0 };
+    struct client client = {0};
     struct client_answer answer;
     int r = client_ask(&client, vm, request, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &answer);
 
@@ -21,7 +21,7 @@ static int reply_only(const char *vm, Bulkhead__ClientEnvelope *request)
 static int set_balloon(const char *vm, const char *arg, struct bag *bag)
 {
     static const struct option_spec specs[] = {
-        { "size", OPTION_SIZE, 0, 0, 1ull << 40, "bytes taken from the guest" },
+        {"size", OPTION_SIZE, 0, 0, 1ull << 40, "bytes taken from the guest"},
     };
     Bulkhead__ResizeBalloon msg = BULKHEAD__RESIZE_BALLOON__INIT;
     struct option_error err;
@@ -30,7 +30,8 @@ static int set_balloon(const char *vm, const char *arg, struct bag *bag)
     if (option_parse("balloon", arg, specs, 1, &size, bag, NULL, &err) < 0)
         return say_error(EXIT_BAD_INPUT, "%s", err.text);
     if (size % PAGE_BYTES != 0)
-        return say_error(EXIT_BAD_INPUT, "balloon: size=%llu is not a multiple of the page (4096 bytes)",
+        return say_error(EXIT_BAD_INPUT,
+                         "balloon: size=%llu is not a multiple of the page (4096 bytes)",
                          (unsigned long long)size);
     REQUEST(request, RESIZE_BALLOON, resize_balloon, &msg);
     msg.size = size;
@@ -56,7 +57,7 @@ int verb_set(int argc, char **argv)
 {
     struct simple_args args;
     struct option_error err;
-    struct bag bag = { 0 };
+    struct bag bag = {0};
     int r;
 
     if (flags_parse_simple(argc, argv, &args, &err) < 0)
@@ -71,15 +72,17 @@ int verb_set(int argc, char **argv)
         r = set_limit(args.operands[0], args.operands[1], args.operands[2], &bag);
     bag_free(&bag);
     if (r == EXIT_OK && args.json)
-        r = say_json(json_pack("{s:s,s:s,s:s}", "vm", args.operands[0], "device", args.operands[1], "set",
-                               args.operands[2]));
+        r = say_json(json_pack("{s:s,s:s,s:s}", "vm", args.operands[0], "device", args.operands[1],
+                               "set", args.operands[2]));
     return r;
 }
 
 void verb_set_help(FILE *out)
 {
     fputs("  bulkhead set VM balloon size=256M\n"
-          "  bulkhead set VM disk0 bw_size=10M,bw_refill_time=1000,ops_size=500,ops_refill_time=1000\n"
+          "  bulkhead set VM disk0 "
+          "bw_size=10M,bw_refill_time=1000,ops_size=500,ops_refill_time=1000\n"
           "  bulkhead set VM disk0 unlimited\n\n"
-          "A limit replaces the whole limit of that device.\n", out);
+          "A limit replaces the whole limit of that device.\n",
+          out);
 }

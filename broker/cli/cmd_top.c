@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_top.c - `bulkhead top`: processes and devices of a VM, refreshed in place.
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/signalfd.h>
-#include <time.h>
-#include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
 #include "client.h"
@@ -19,6 +10,15 @@
 #include "say.h"
 #include "shm/stats.h"
 #include "verbs.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { TOP_MAX = 80, TOP_PERIOD_MS = 1000, NAME_BYTES = 48 };
 
@@ -64,7 +64,7 @@ static void take_processes(struct sample *s, const Bulkhead__ProcessList *list)
         const Bulkhead__ProcessInfo *p = list->processes[i];
         struct top_process *t = &s->processes[s->n_processes++];
 
-        *t = (struct top_process){ .pid = p->pid, .restarts = p->restarts };
+        *t = (struct top_process){.pid = p->pid, .restarts = p->restarts};
         snprintf(t->role, sizeof(t->role), "%s", role_name(p->role));
         say_clean(t->name, sizeof(t->name), p->name);
         say_clean(t->state, sizeof(t->state), p->state);
@@ -92,11 +92,11 @@ static void take_counters(struct stats_page *page, Bulkhead__KeyValue *const *va
         const char *key;
         size_t offset;
     } fields[] = {
-#define FIELD(name) { #name, offsetof(struct stats_page, name) }
-        FIELD(inflight),  FIELD(read_ops),     FIELD(read_bytes), FIELD(write_ops),
-        FIELD(write_bytes), FIELD(flush_ops),  FIELD(discard_ops), FIELD(errors),
-        FIELD(dropped),   FIELD(guest_faults), FIELD(kicks),      FIELD(interrupts),
-        FIELD(throttled), FIELD(connections),  FIELD(balloon_bytes),
+#define FIELD(name) {#name, offsetof(struct stats_page, name)}
+        FIELD(inflight),    FIELD(read_ops),     FIELD(read_bytes),    FIELD(write_ops),
+        FIELD(write_bytes), FIELD(flush_ops),    FIELD(discard_ops),   FIELD(errors),
+        FIELD(dropped),     FIELD(guest_faults), FIELD(kicks),         FIELD(interrupts),
+        FIELD(throttled),   FIELD(connections),  FIELD(balloon_bytes),
 #undef FIELD
     };
 
@@ -105,7 +105,8 @@ static void take_counters(struct stats_page *page, Bulkhead__KeyValue *const *va
             take_latency(page, values[i]->value);
         for (size_t j = 0; j < ARRAY_SIZE(fields); j++)
             if (strcmp(values[i]->key, fields[j].key) == 0)
-                *(uint64_t *)(void *)((char *)page + fields[j].offset) = strtoull(values[i]->value, NULL, 10);
+                *(uint64_t *)(void *)((char *)page + fields[j].offset) =
+                    strtoull(values[i]->value, NULL, 10);
     }
 }
 
@@ -115,7 +116,7 @@ static void take_devices(struct sample *s, const Bulkhead__Stats *stats)
         const Bulkhead__DeviceStats *d = stats->devices[i];
         struct top_device *t = &s->devices[s->n_devices++];
 
-        *t = (struct top_device){ .pid = d->pid, .restarts = d->restarts };
+        *t = (struct top_device){.pid = d->pid, .restarts = d->restarts};
         snprintf(t->role, sizeof(t->role), "%s", role_name(d->role));
         say_clean(t->name, sizeof(t->name), d->name);
         t->has_page = d->n_counters > 0;
@@ -163,22 +164,26 @@ static uint64_t percentile_us(const uint64_t *buckets, const uint64_t *before, d
 static json_t *device_json(const struct top_device *d)
 {
     const struct stats_page *p = &d->page;
-    json_t *o = json_pack("{s:s,s:s,s:i,s:i}", "name", d->name, "role", d->role, "pid", d->pid, "restarts",
-                          (int)d->restarts);
+    json_t *o = json_pack("{s:s,s:s,s:i,s:i}", "name", d->name, "role", d->role, "pid", d->pid,
+                          "restarts", (int)d->restarts);
 
     if (!d->has_page)
         return o;
-    json_object_update_new(o, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "read_ops",
-        (json_int_t)p->read_ops, "read_bytes", (json_int_t)p->read_bytes, "write_ops",
-        (json_int_t)p->write_ops, "write_bytes", (json_int_t)p->write_bytes, "flush_ops",
-        (json_int_t)p->flush_ops, "discard_ops", (json_int_t)p->discard_ops, "errors",
-        (json_int_t)p->errors, "dropped", (json_int_t)p->dropped, "inflight", (json_int_t)p->inflight));
-    json_object_update_new(o, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "guest_faults",
-        (json_int_t)p->guest_faults, "kicks", (json_int_t)p->kicks, "interrupts",
-        (json_int_t)p->interrupts, "throttled", (json_int_t)p->throttled, "connections",
-        (json_int_t)p->connections, "balloon_bytes", (json_int_t)p->balloon_bytes, "latency_p50_us",
-        (json_int_t)percentile_us(p->latency_ns, NULL, 0.5), "latency_p99_us",
-        (json_int_t)percentile_us(p->latency_ns, NULL, 0.99)));
+    json_object_update_new(
+        o,
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "read_ops", (json_int_t)p->read_ops,
+                  "read_bytes", (json_int_t)p->read_bytes, "write_ops", (json_int_t)p->write_ops,
+                  "write_bytes", (json_int_t)p->write_bytes, "flush_ops", (json_int_t)p->flush_ops,
+                  "discard_ops", (json_int_t)p->discard_ops, "errors", (json_int_t)p->errors,
+                  "dropped", (json_int_t)p->dropped, "inflight", (json_int_t)p->inflight));
+    json_object_update_new(
+        o,
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "guest_faults", (json_int_t)p->guest_faults,
+                  "kicks", (json_int_t)p->kicks, "interrupts", (json_int_t)p->interrupts,
+                  "throttled", (json_int_t)p->throttled, "connections", (json_int_t)p->connections,
+                  "balloon_bytes", (json_int_t)p->balloon_bytes, "latency_p50_us",
+                  (json_int_t)percentile_us(p->latency_ns, NULL, 0.5), "latency_p99_us",
+                  (json_int_t)percentile_us(p->latency_ns, NULL, 0.99)));
     return o;
 }
 
@@ -190,12 +195,16 @@ static json_t *sample_json(const struct sample *s)
 
     for (size_t i = 0; i < s->n_processes; i++) {
         const struct top_process *p = &s->processes[i];
-        json_t *o = json_pack("{s:s,s:s,s:i,s:s,s:i}", "role", p->role, "name", p->name, "pid", p->pid,
-                              "state", p->state, "restarts", (int)p->restarts);
+        json_t *o = json_pack("{s:s,s:s,s:i,s:s,s:i}", "role", p->role, "name", p->name, "pid",
+                              p->pid, "state", p->state, "restarts", (int)p->restarts);
 
-        json_object_set_new(o, "cpu_seconds", p->time.known ? json_real((double)p->time.ticks * tick) : json_null());
-        json_object_set_new(o, "threads", p->time.known ? json_integer(p->time.threads) : json_null());
-        json_object_set_new(o, "memory_bytes", p->memory.known ? json_integer((json_int_t)p->memory.own_pss) : json_null());
+        json_object_set_new(o, "cpu_seconds",
+                            p->time.known ? json_real((double)p->time.ticks * tick) : json_null());
+        json_object_set_new(o, "threads",
+                            p->time.known ? json_integer(p->time.threads) : json_null());
+        json_object_set_new(o, "memory_bytes",
+                            p->memory.known ? json_integer((json_int_t)p->memory.own_pss)
+                                            : json_null());
         json_array_append_new(processes, o);
     }
     for (size_t i = 0; i < s->n_devices; i++)
@@ -206,7 +215,8 @@ static json_t *sample_json(const struct sample *s)
 
 static void print_processes(const struct sample *s, const struct sample *before, double seconds)
 {
-    static const char *const titles[] = { "ROLE", "NAME", "PID", "STATE", "CPU%", "MEMORY", "THREADS", "RESTARTS" };
+    static const char *const titles[] = {"ROLE", "NAME",   "PID",     "STATE",
+                                         "CPU%", "MEMORY", "THREADS", "RESTARTS"};
     double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
     struct table table;
 
@@ -219,12 +229,14 @@ static void print_processes(const struct sample *s, const struct sample *before,
         bool same = old && old->pid == p->pid && p->time.known && p->time.ticks >= old->time.ticks;
 
         snprintf(pid, sizeof(pid), "%d", p->pid);
-        snprintf(cpu, sizeof(cpu), "%.1f", same ? 100 * (double)(p->time.ticks - old->time.ticks) * tick / seconds : 0);
+        snprintf(cpu, sizeof(cpu), "%.1f",
+                 same ? 100 * (double)(p->time.ticks - old->time.ticks) * tick / seconds : 0);
         snprintf(threads, sizeof(threads), "%u", p->time.threads);
         snprintf(restarts, sizeof(restarts), "%u", p->restarts);
-        table_row(&table, (const char *[]){ p->role, p->name, pid, p->state, p->time.known ? cpu : NULL,
-                                            p->memory.known ? say_size(p->memory.own_pss).text : NULL,
-                                            p->time.known ? threads : NULL, restarts });
+        table_row(&table,
+                  (const char *[]){p->role, p->name, pid, p->state, p->time.known ? cpu : NULL,
+                                   p->memory.known ? say_size(p->memory.own_pss).text : NULL,
+                                   p->time.known ? threads : NULL, restarts});
     }
     table_print(&table, stdout);
     table_deinit(&table);
@@ -232,8 +244,8 @@ static void print_processes(const struct sample *s, const struct sample *before,
 
 static void print_devices(const struct sample *s, const struct sample *before, double seconds)
 {
-    static const char *const titles[] = { "DEVICE", "IN-OPS/s", "IN-B/s", "OUT-OPS/s", "OUT-B/s",
-                                          "INFLIGHT", "p50", "p99", "ERRORS", "RESTARTS" };
+    static const char *const titles[] = {"DEVICE",   "IN-OPS/s", "IN-B/s", "OUT-OPS/s", "OUT-B/s",
+                                         "INFLIGHT", "p50",      "p99",    "ERRORS",    "RESTARTS"};
     struct table table;
 
     table_init(&table, ARRAY_SIZE(titles), 0x3fe);
@@ -242,23 +254,36 @@ static void print_devices(const struct sample *s, const struct sample *before, d
         const struct top_device *d = &s->devices[i];
         const struct stats_page *p = &d->page;
         static const struct stats_page zero;
-        bool same = i < before->n_devices && before->devices[i].pid == d->pid && before->devices[i].has_page;
+        bool same = i < before->n_devices && before->devices[i].pid == d->pid &&
+                    before->devices[i].has_page;
         const struct stats_page *old = same ? &before->devices[i].page : &zero;
         char in[24], out[24], flying[24], p50[24], p99[24], errors[24], restarts[16];
 
         if (!d->has_page)
             continue;
-        snprintf(in, sizeof(in), "%.0f", same ? (double)(p->read_ops - old->read_ops) / seconds : 0);
-        snprintf(out, sizeof(out), "%.0f", same ? (double)(p->write_ops - old->write_ops) / seconds : 0);
+        snprintf(in, sizeof(in), "%.0f",
+                 same ? (double)(p->read_ops - old->read_ops) / seconds : 0);
+        snprintf(out, sizeof(out), "%.0f",
+                 same ? (double)(p->write_ops - old->write_ops) / seconds : 0);
         snprintf(flying, sizeof(flying), "%llu", (unsigned long long)p->inflight);
-        snprintf(p50, sizeof(p50), "<%lluus", (unsigned long long)percentile_us(p->latency_ns, old->latency_ns, 0.5));
-        snprintf(p99, sizeof(p99), "<%lluus", (unsigned long long)percentile_us(p->latency_ns, old->latency_ns, 0.99));
+        snprintf(p50, sizeof(p50), "<%lluus",
+                 (unsigned long long)percentile_us(p->latency_ns, old->latency_ns, 0.5));
+        snprintf(p99, sizeof(p99), "<%lluus",
+                 (unsigned long long)percentile_us(p->latency_ns, old->latency_ns, 0.99));
         snprintf(errors, sizeof(errors), "%llu", (unsigned long long)p->errors);
         snprintf(restarts, sizeof(restarts), "%u", d->restarts);
-        table_row(&table, (const char *[]){
-            d->name, in, say_size(same ? (uint64_t)((double)(p->read_bytes - old->read_bytes) / seconds) : 0).text,
-            out, say_size(same ? (uint64_t)((double)(p->write_bytes - old->write_bytes) / seconds) : 0).text,
-            flying, strcmp(p50, "<0us") ? p50 : NULL, strcmp(p99, "<0us") ? p99 : NULL, errors, restarts });
+        table_row(
+            &table,
+            (const char *[]){
+                d->name, in,
+                say_size(same ? (uint64_t)((double)(p->read_bytes - old->read_bytes) / seconds) : 0)
+                    .text,
+                out,
+                say_size(same ? (uint64_t)((double)(p->write_bytes - old->write_bytes) / seconds)
+                              : 0)
+                    .text,
+                flying, strcmp(p50, "<0us") ? p50 : NULL, strcmp(p99, "<0us") ? p99 : NULL, errors,
+                restarts});
     }
     table_print(&table, stdout);
     table_deinit(&table);
@@ -278,7 +303,7 @@ static int watch_vm(struct client *client, struct sample samples[2])
     sig = signalfd(-1, &set, SFD_CLOEXEC);
     r = take_sample(client, &samples[0]);
     while (r == 0) {
-        struct pollfd p = { .fd = sig, .events = POLLIN };
+        struct pollfd p = {.fd = sig, .events = POLLIN};
         const struct sample *before = &samples[i % 2];
         struct sample *now = &samples[++i % 2];
         double seconds;
@@ -303,7 +328,7 @@ static int watch_vm(struct client *client, struct sample samples[2])
 static int top_vm(const char *vm, bool json)
 {
     struct sample *samples = calloc(2, sizeof(*samples));
-    struct client client = { 0 };
+    struct client client = {0};
     int r = samples ? client_connect(&client, vm) : err_origin(-ENOMEM, "samples");
     int status = EXIT_OK;
 
@@ -339,5 +364,6 @@ int verb_top(int argc, char **argv)
     n = rundir_list(names, RUNDIR_MAX_VMS);
     if (n == 1)
         return top_vm(names[0], args.json);
-    return say_error(EXIT_BAD_INPUT, n == 0 ? "no VM is running" : "several VMs run: name one (see bulkhead ps)");
+    return say_error(EXIT_BAD_INPUT,
+                     n == 0 ? "no VM is running" : "several VMs run: name one (see bulkhead ps)");
 }

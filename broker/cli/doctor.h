@@ -29,7 +29,7 @@ void doctor_missing(struct doctor_result *r, bool optional, const char *detail, 
 /* Runs fn in a child; its exit status, or -1 when it died or took longer than timeout_ms. */
 int doctor_in_child(int (*fn)(void *arg), void *arg, int timeout_ms);
 
-void doctor_kvm(struct doctor_result *result);     /* runs bulkhead-kvm-check */
+void doctor_kvm(struct doctor_result *result); /* runs bulkhead-kvm-check */
 void doctor_userns(struct doctor_result *result);
 void doctor_uids(struct doctor_result *result);
 void doctor_seccomp(struct doctor_result *result);

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // doctor_checks.c - KVM, networking, memory, installation.
+#include "base/fd.h"
+#include "client.h"
+#include "doctor.h"
+#include "process_info.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -14,10 +18,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "base/fd.h"
-#include "client.h"
-#include "doctor.h"
-#include "process_info.h"
 
 enum { KVM_CHECK_TIMEOUT_MS = 20000 };
 
@@ -42,7 +42,7 @@ void doctor_missing(struct doctor_result *r, bool optional, const char *detail, 
 static int reap(pid_t pid, int timeout_ms)
 {
     cleanup_(fd_closep) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    struct pollfd p = { .fd = pidfd, .events = POLLIN };
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
     int status = 0;
 
     if (pidfd >= 0 && poll(&p, 1, timeout_ms) == 0)
@@ -71,12 +71,13 @@ static int run_kvm_check(char *text, size_t size)
     size_t n = 0;
     pid_t pid;
 
-    if (client_find_program("bulkhead-kvm-check", program, sizeof(program)) < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0)
+    if (client_find_program("bulkhead-kvm-check", program, sizeof(program)) < 0 ||
+        pipe2(pipe_fds, O_CLOEXEC) < 0)
         return -2;
     out = pipe_fds[0];
     pid = fork();
     if (pid == 0) {
-        char *argv[] = { program, NULL };
+        char *argv[] = {program, NULL};
 
         if (dup2(pipe_fds[1], 1) >= 0)
             execv(program, argv);
@@ -84,7 +85,7 @@ static int run_kvm_check(char *text, size_t size)
     }
     close(pipe_fds[1]);
     while (pid > 0 && n + 1 < size) {
-        struct pollfd p = { .fd = out, .events = POLLIN };
+        struct pollfd p = {.fd = out, .events = POLLIN};
         ssize_t got;
 
         if (poll(&p, 1, KVM_CHECK_TIMEOUT_MS) <= 0)
@@ -107,14 +108,16 @@ void doctor_kvm(struct doctor_result *result)
     const char *cure = json_string_value(json_object_get(answer, "cure"));
 
     if (status == -2)
-        doctor_missing(result, false, "bulkhead-kvm-check is not installed beside bulkhead", "install Bulkhead whole (cmake --install)");
+        doctor_missing(result, false, "bulkhead-kvm-check is not installed beside bulkhead",
+                       "install Bulkhead whole (cmake --install)");
     else if (status == 0 && detail)
         doctor_ok(result, "%s", detail);
     else if (detail && cure)
         doctor_missing(result, false, detail, cure);
     else
-        doctor_missing(result, false, "the check hung or died: this KVM can't run a guest",
-                       "run on a machine (or nested VM) with a working KVM, or inside tests/host/run");
+        doctor_missing(
+            result, false, "the check hung or died: this KVM can't run a guest",
+            "run on a machine (or nested VM) with a working KVM, or inside tests/host/run");
     json_decref(answer);
 }
 
@@ -124,9 +127,11 @@ void doctor_tun(struct doctor_result *result)
     unsigned features = 0;
 
     if (fd >= 0 && ioctl(fd, TUNGETFEATURES, &features) == 0 && features & IFF_VNET_HDR)
-        doctor_ok(result, "/dev/net/tun opens%s", features & IFF_MULTI_QUEUE ? ", several queues" : "");
+        doctor_ok(result, "/dev/net/tun opens%s",
+                  features & IFF_MULTI_QUEUE ? ", several queues" : "");
     else
-        doctor_missing(result, true, "/dev/net/tun can't be opened: no tap devices (--net user works without)",
+        doctor_missing(result, true,
+                       "/dev/net/tun can't be opened: no tap devices (--net user works without)",
                        "modprobe tun, and the right to open /dev/net/tun");
 }
 
@@ -138,7 +143,9 @@ void doctor_passt(struct doctor_result *result)
     for (const char *p = path ? path : "/usr/bin:/bin"; *p; p += strspn(p, ":")) {
         size_t len = strcspn(p, ":");
 
-        if (len > 0 && snprintf(candidate, sizeof(candidate), "%.*s/passt", (int)len, p) < (int)sizeof(candidate) &&
+        if (len > 0 &&
+            snprintf(candidate, sizeof(candidate), "%.*s/passt", (int)len, p) <
+                (int)sizeof(candidate) &&
             access(candidate, X_OK) == 0) {
             doctor_ok(result, "%.200s", candidate);
             return;
@@ -153,21 +160,25 @@ void doctor_hugepages(struct doctor_result *result)
     char total[32] = "0";
     char free_pages[32] = "0";
 
-    if (process_read("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", total, sizeof(total)) < 0)
+    if (process_read("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", total,
+                     sizeof(total)) < 0)
         snprintf(total, sizeof(total), "0");
-    if (process_read("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", free_pages, sizeof(free_pages)) < 0)
+    if (process_read("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", free_pages,
+                     sizeof(free_pages)) < 0)
         snprintf(free_pages, sizeof(free_pages), "0");
     if (atol(total) > 0)
         doctor_ok(result, "%ld of %ld 2 MiB pages are free", atol(free_pages), atol(total));
     else
-        doctor_missing(result, true, "none are reserved: --memory hugepages=on won't start", "sysctl vm.nr_hugepages=N (2 MiB each)");
+        doctor_missing(result, true, "none are reserved: --memory hugepages=on won't start",
+                       "sysctl vm.nr_hugepages=N (2 MiB each)");
 }
 
 void doctor_programs(struct doctor_result *result)
 {
     static const char *const names[] = {
-        "bulkhead-broker", "bulkhead-core", "bulkhead-loader", "bulkhead-dev-blk", "bulkhead-dev-rng",
-        "bulkhead-dev-console", "bulkhead-dev-net", "bulkhead-dev-vsock", "bulkhead-dev-balloon",
+        "bulkhead-broker",  "bulkhead-core",      "bulkhead-loader",
+        "bulkhead-dev-blk", "bulkhead-dev-rng",   "bulkhead-dev-console",
+        "bulkhead-dev-net", "bulkhead-dev-vsock", "bulkhead-dev-balloon",
     };
     char path[1100];
     char missing[256] = "";
@@ -179,7 +190,8 @@ void doctor_programs(struct doctor_result *result)
             snprintf(missing + n, sizeof(missing) - n, "%s%s", n ? ", " : "not found: ", names[i]);
     }
     if (missing[0])
-        doctor_missing(result, false, missing, "install Bulkhead whole (cmake --install), or build every target");
+        doctor_missing(result, false, missing,
+                       "install Bulkhead whole (cmake --install), or build every target");
     else
         doctor_ok(result, "all of them are beside this program");
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // doctor_sandbox.c - the layers of the sandbox, each tried.
+#include "base/fd.h"
+#include "doctor.h"
+#include "process_info.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -18,9 +21,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "base/fd.h"
-#include "doctor.h"
-#include "process_info.h"
 
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
@@ -34,7 +34,8 @@ static int try_namespaces(void *arg)
     (void)arg;
     if (unshare(CLONE_NEWUSER) < 0)
         return 1;
-    if (unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
+    if (unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
+                CLONE_NEWCGROUP) < 0)
         return 2;
     return 0;
 }
@@ -46,7 +47,9 @@ void doctor_userns(struct doctor_result *result)
     if (r == 0)
         doctor_ok(result, "user, pid, mount, network, ipc, uts and cgroup namespaces were made");
     else
-        doctor_missing(result, false, r == 1 ? "user namespaces can't be made" : "namespaces can't be made inside a user namespace",
+        doctor_missing(result, false,
+                       r == 1 ? "user namespaces can't be made"
+                              : "namespaces can't be made inside a user namespace",
                        "sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000 "
                        "(Ubuntu: kernel.apparmor_restrict_unprivileged_userns=0), or run as root");
 }
@@ -56,8 +59,10 @@ void doctor_uids(struct doctor_result *result)
     if (geteuid() == 0)
         doctor_ok(result, "running as root: each process gets a uid of its own");
     else
-        doctor_missing(result, true, "an ordinary user: processes share your uid, told apart by user namespaces only",
-                       "run as root (the broker gives up what it doesn't need)");
+        doctor_missing(
+            result, true,
+            "an ordinary user: processes share your uid, told apart by user namespaces only",
+            "run as root (the broker gives up what it doesn't need)");
 }
 
 void doctor_seccomp(struct doctor_result *result)
@@ -67,7 +72,8 @@ void doctor_seccomp(struct doctor_result *result)
     if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0)
         doctor_ok(result, "filters that kill the process are available");
     else
-        doctor_missing(result, false, "no seccomp filters with KILL_PROCESS", "Linux 4.14 or later with CONFIG_SECCOMP_FILTER");
+        doctor_missing(result, false, "no seccomp filters with KILL_PROCESS",
+                       "Linux 4.14 or later with CONFIG_SECCOMP_FILTER");
 }
 
 void doctor_landlock(struct doctor_result *result)
@@ -92,18 +98,22 @@ void doctor_mdwe(struct doctor_result *result)
     if (doctor_in_child(try_mdwe, NULL, 5000) == 0)
         doctor_ok(result, "the kernel refuses memory that is writable and executable");
     else
-        doctor_missing(result, true, "PR_SET_MDWE is not in this kernel (seccomp filters refuse it instead)", "Linux 6.3 or later");
+        doctor_missing(result, true,
+                       "PR_SET_MDWE is not in this kernel (seccomp filters refuse it instead)",
+                       "Linux 6.3 or later");
 }
 
 void doctor_memfd(struct doctor_result *result)
 {
     cleanup_(fd_closep) int fd = memfd_create("doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    if (fd >= 0 && ftruncate(fd, 8192) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0 &&
+    if (fd >= 0 && ftruncate(fd, 8192) == 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0 &&
         ftruncate(fd, 4096) < 0)
         doctor_ok(result, "a sealed memory file refused to shrink");
     else
-        doctor_missing(result, false, "memory files can't be sealed", "Linux 3.17 or later with CONFIG_MEMFD_CREATE");
+        doctor_missing(result, false, "memory files can't be sealed",
+                       "Linux 3.17 or later with CONFIG_MEMFD_CREATE");
 }
 
 void doctor_pidfd(struct doctor_result *result)
@@ -134,7 +144,8 @@ static void own_cgroup(char *dst, size_t size)
 
 void doctor_cgroup(struct doctor_result *result)
 {
-    static const char cure[] = "mount cgroup v2 and delegate a group: systemd-run --user --scope -p Delegate=yes bulkhead run ...";
+    static const char cure[] = "mount cgroup v2 and delegate a group: systemd-run --user --scope "
+                               "-p Delegate=yes bulkhead run ...";
     char controllers[256] = "";
     char group[2048];
     char probe[2200];
@@ -143,7 +154,8 @@ void doctor_cgroup(struct doctor_result *result)
     own_cgroup(group, sizeof(group));
     snprintf(path, sizeof(path), "%s/cgroup.controllers", group);
     if (!group[0] || process_read(path, controllers, sizeof(controllers)) < 0) {
-        doctor_missing(result, true, "no cgroup v2 here (no limits on memory, CPU and tasks per process)", cure);
+        doctor_missing(result, true,
+                       "no cgroup v2 here (no limits on memory, CPU and tasks per process)", cure);
         return;
     }
     controllers[strcspn(controllers, "\n")] = '\0';
@@ -153,20 +165,22 @@ void doctor_cgroup(struct doctor_result *result)
         return;
     }
     rmdir(probe);
-    doctor_ok(result, "a group was made in %.150s (controllers: %.100s)", group, controllers[0] ? controllers : "none");
+    doctor_ok(result, "a group was made in %.150s (controllers: %.100s)", group,
+              controllers[0] ? controllers : "none");
 }
 
 /* The audit's way of reading a filter back: a child with a filter stops, its parent asks. */
 void doctor_readback(struct doctor_result *result)
 {
     struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    struct sock_fprog prog = { .len = 1, .filter = &allow };
+    struct sock_fprog prog = {.len = 1, .filter = &allow};
     long n = -1;
     int status = 0;
     pid_t pid = fork();
 
     if (pid == 0) {
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0 ||
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+            syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0 ||
             ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
             _exit(1);
         raise(SIGSTOP);
@@ -180,6 +194,7 @@ void doctor_readback(struct doctor_result *result)
     if (n >= 0)
         doctor_ok(result, "a filter was read back from a process");
     else
-        doctor_missing(result, true, "the audit can't read filters back; it compares their presence only",
+        doctor_missing(result, true,
+                       "the audit can't read filters back; it compares their presence only",
                        "run bulkhead audit as root on a kernel with CONFIG_CHECKPOINT_RESTORE");
 }

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // events.c - events for people and for programs.
 #include "events.h"
+#include "say.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "say.h"
 
 json_t *event_json(const Bulkhead__Event *event)
 {
     json_t *properties = json_object();
 
     for (size_t i = 0; i < event->n_properties; i++)
-        json_object_set_new(properties, event->properties[i]->key, json_string(event->properties[i]->value));
+        json_object_set_new(properties, event->properties[i]->key,
+                            json_string(event->properties[i]->value));
     return json_pack("{s:{s:I,s:I},s:s,s:s,s:o}", "timestamp", "secs",
                      (json_int_t)(event->time_ns / 1000000000u), "nanos",
                      (json_int_t)(event->time_ns % 1000000000u), "source", event->source, "event",

@@ -2,10 +2,10 @@
 /* flags.h - a verb's flags as a table: parsing by getopt_long, help text, nearest-name errors. */
 #pragma once
 
+#include "option_table.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-#include "option_table.h"
 
 struct flag {
     const char *name;  /* long name */
@@ -13,14 +13,15 @@ struct flag {
     bool many;         /* takes several values in a row: --disk path=a path=b */
     const char *value; /* what the value is called in the help, NULL: the flag takes none */
     const char *help;
-    int id;            /* what on_flag is given; FLAG_HELP and FLAG_JSON are the same everywhere */
+    int id; /* what on_flag is given; FLAG_HELP and FLAG_JSON are the same everywhere */
 };
 
 enum { FLAG_OPERAND = -1, FLAG_HELP = 1000, FLAG_JSON = 1001 };
 #define FLAGS_COMMON                                                                               \
-    { "help", 'h', false, NULL, "show this help and exit", FLAG_HELP }
-#define FLAGS_COMMON_JSON                                                                          \
-    { "json", 0, false, NULL, "print JSON", FLAG_JSON }, FLAGS_COMMON
+    {                                                                                              \
+        "help", 'h', false, NULL, "show this help and exit", FLAG_HELP                             \
+    }
+#define FLAGS_COMMON_JSON {"json", 0, false, NULL, "print JSON", FLAG_JSON}, FLAGS_COMMON
 
 /* id FLAG_OPERAND: value is an argument that is no flag. 0, or -1 with *err. */
 typedef int (*flag_fn)(void *arg, int id, const char *value, struct option_error *err);
@@ -36,4 +37,5 @@ struct simple_args {
     const char *operands[4];
     size_t n_operands;
 };
-int flags_parse_simple(int argc, char **argv, struct simple_args *ret_args, struct option_error *err) must_check;
+int flags_parse_simple(int argc, char **argv, struct simple_args *ret_args,
+                       struct option_error *err) must_check;

@@ -26,22 +26,23 @@ static json_t *fds_json(Bulkhead__FdPlan *const *fds, size_t n)
     json_t *array = json_array();
 
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(array, json_pack("{s:i,s:s,s:s,s:s,s:b,s:i}", "fd", fds[i]->fd, "what",
-                                               fds[i]->what, "type", fds[i]->type, "why", fds[i]->why,
-                                               "kept", fds[i]->kept, "count", (int)fds[i]->count));
+        json_array_append_new(array,
+                              json_pack("{s:i,s:s,s:s,s:s,s:b,s:i}", "fd", fds[i]->fd, "what",
+                                        fds[i]->what, "type", fds[i]->type, "why", fds[i]->why,
+                                        "kept", fds[i]->kept, "count", (int)fds[i]->count));
     return array;
 }
 
 static json_t *process_json(const Bulkhead__ProcessPlan *p)
 {
-    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:I,s:b,s:o,s:o,s:s,s:s,s:b}", "role",
-                     role_name(p->role), "name", p->name, "program", p->program, "uid",
-                     (json_int_t)p->uid, "gid", (json_int_t)p->gid, "namespaces",
-                     strings_json(p->namespaces, p->n_namespaces), "fds", fds_json(p->fds, p->n_fds),
-                     "ram_mapped", (json_int_t)p->ram_mapped, "ram_writable", p->ram_writable,
-                     "profiles", strings_json(p->profiles, p->n_profiles), "rlimits",
-                     key_values_json(p->rlimits, p->n_rlimits), "cgroup", p->cgroup, "root", p->root,
-                     "survives_boot", p->survives_boot);
+    return json_pack(
+        "{s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:I,s:b,s:o,s:o,s:s,s:s,s:b}", "role", role_name(p->role),
+        "name", p->name, "program", p->program, "uid", (json_int_t)p->uid, "gid",
+        (json_int_t)p->gid, "namespaces", strings_json(p->namespaces, p->n_namespaces), "fds",
+        fds_json(p->fds, p->n_fds), "ram_mapped", (json_int_t)p->ram_mapped, "ram_writable",
+        p->ram_writable, "profiles", strings_json(p->profiles, p->n_profiles), "rlimits",
+        key_values_json(p->rlimits, p->n_rlimits), "cgroup", p->cgroup, "root", p->root,
+        "survives_boot", p->survives_boot);
 }
 
 json_t *plan_json(const Bulkhead__VmPlan *plan)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // option_table.c - table-driven "key=value,..." parser.
 #include "option_table.h"
+#include "nearest.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "nearest.h"
 
 struct parse {
     const char *what;
@@ -125,7 +125,8 @@ static void list_add(struct parse *p, struct option_list *list, const char *text
     list->items = (char **)items;
 }
 
-static int store_list(struct parse *p, const struct option_spec *spec, const char *text, void *field)
+static int store_list(struct parse *p, const struct option_spec *spec, const char *text,
+                      void *field)
 {
     struct option_list *list = field;
     size_t len = strlen(text);
@@ -146,7 +147,8 @@ static int store_list(struct parse *p, const struct option_spec *spec, const cha
     return 0;
 }
 
-static int store_number(struct parse *p, const struct option_spec *spec, const char *text, void *field)
+static int store_number(struct parse *p, const struct option_spec *spec, const char *text,
+                        void *field)
 {
     bool size = spec->kind == OPTION_SIZE;
     uint64_t v = 0;
@@ -164,7 +166,8 @@ static int store_number(struct parse *p, const struct option_spec *spec, const c
     return 0;
 }
 
-static int store_switch(struct parse *p, const struct option_spec *spec, const char *text, int *field)
+static int store_switch(struct parse *p, const struct option_spec *spec, const char *text,
+                        int *field)
 {
     if (strcmp(text, "on") == 0 || strcmp(text, "true") == 0)
         *field = 1;
@@ -191,8 +194,8 @@ static int store(struct parse *p, const struct option_spec *spec, const char *te
         return store_number(p, spec, text, field);
     case OPTION_TEXT:
         if (strlen(text) < spec->min || strlen(text) > spec->max)
-            return option_fail(p->err, "%s: %s= is %zu bytes long (%llu to %llu are allowed)", p->what,
-                               spec->key, strlen(text), (unsigned long long)spec->min,
+            return option_fail(p->err, "%s: %s= is %zu bytes long (%llu to %llu are allowed)",
+                               p->what, spec->key, strlen(text), (unsigned long long)spec->min,
                                (unsigned long long)spec->max);
         *(char **)field = bag_strndup(p->bag, text, strlen(text));
         return 0;
@@ -200,13 +203,14 @@ static int store(struct parse *p, const struct option_spec *spec, const char *te
         return store_list(p, spec, text, field);
     case OPTION_MAC:
         if (option_mac(text, mac->bytes) < 0)
-            return option_fail(p->err, "%s: %s=%s is not a MAC address (aa:bb:cc:dd:ee:ff)", p->what,
-                               spec->key, text);
+            return option_fail(p->err, "%s: %s=%s is not a MAC address (aa:bb:cc:dd:ee:ff)",
+                               p->what, spec->key, text);
         mac->given = true;
         return 0;
     case OPTION_IPV4:
         if (inet_pton(AF_INET, text, &addr) != 1)
-            return option_fail(p->err, "%s: %s=%s is not an IPv4 address", p->what, spec->key, text);
+            return option_fail(p->err, "%s: %s=%s is not an IPv4 address", p->what, spec->key,
+                               text);
         *(uint32_t *)field = ntohl(addr.s_addr);
         return 0;
     }
@@ -225,8 +229,8 @@ static int fail_unknown(struct parse *p, const char *key, const struct option_sp
     return option_fail(p->err, "%s: unknown option '%s' (see bulkhead help run)", p->what, key);
 }
 
-static int parse_item(struct parse *p, const char *item, size_t len, const struct option_spec *specs,
-                      size_t n_specs, void *dst, uint64_t *seen)
+static int parse_item(struct parse *p, const char *item, size_t len,
+                      const struct option_spec *specs, size_t n_specs, void *dst, uint64_t *seen)
 {
     const char *eq = memchr(item, '=', len);
     char *key = bag_strndup(p->bag, item, eq ? (size_t)(eq - item) : len);
@@ -252,7 +256,8 @@ static int parse_item(struct parse *p, const char *item, size_t len, const struc
     if (!eq)
         return option_fail(p->err, "%s: %s needs a value (%s=...)", p->what, key, key);
     len -= (size_t)(eq + 1 - item);
-    value = spec->kind == OPTION_LIST ? bag_strndup(p->bag, eq + 1, len) : unquote(p->bag, eq + 1, len);
+    value =
+        spec->kind == OPTION_LIST ? bag_strndup(p->bag, eq + 1, len) : unquote(p->bag, eq + 1, len);
     if (*value == '\0' && !(spec->kind == OPTION_TEXT && spec->min == 0))
         return option_fail(p->err, "%s: %s= is empty", p->what, key);
     return store(p, spec, value, field);
@@ -261,7 +266,7 @@ static int parse_item(struct parse *p, const char *item, size_t len, const struc
 int option_parse(const char *what, const char *arg, const struct option_spec *specs, size_t n_specs,
                  void *dst, struct bag *bag, uint64_t *ret_seen, struct option_error *err)
 {
-    struct parse p = { .what = what, .bag = bag, .err = err };
+    struct parse p = {.what = what, .bag = bag, .err = err};
     uint64_t seen = 0;
 
     for (const char *item = arg;; item++) {

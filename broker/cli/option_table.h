@@ -8,11 +8,11 @@
  */
 #pragma once
 
+#include "bag.h"
+#include "base/compiler.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "bag.h"
-#include "base/compiler.h"
 
 enum option_kind {
     OPTION_FLAG,   /* bare word; int at offset becomes `min` */
@@ -51,7 +51,8 @@ struct option_error {
 /* what: "--disk". Values end up in *dst at the specs' offsets, strings in the bag. *ret_seen (may
  * be NULL): bit i is set when specs[i] was given; n_specs is at most 64. 0, or -1 with *err. */
 int option_parse(const char *what, const char *arg, const struct option_spec *specs, size_t n_specs,
-                 void *dst, struct bag *bag, uint64_t *ret_seen, struct option_error *err) must_check;
+                 void *dst, struct bag *bag, uint64_t *ret_seen,
+                 struct option_error *err) must_check;
 /* "512M" and the like; 0 or -1 (not a number, trailing characters, too large). */
 int option_size(const char *text, uint64_t *ret_bytes) must_check;
 int option_u64(const char *text, uint64_t *ret_value) must_check;

@@ -3,23 +3,23 @@
  * user's, not dumpable): then `known` is false, which is no error. */
 #pragma once
 
+#include "base/compiler.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include "base/compiler.h"
 
 struct process_memory {
     bool known;
-    uint64_t own_pss;   /* bytes, without guest RAM */
-    uint64_t guest_pss; /* bytes of guest RAM, as this process's share */
+    uint64_t own_pss;      /* bytes, without guest RAM */
+    uint64_t guest_pss;    /* bytes of guest RAM, as this process's share */
     uint64_t guest_mapped; /* bytes of guest RAM that are mapped, touched or not */
     bool guest_writable, guest_executable;
-    unsigned write_exec;   /* mappings that are both writable and executable */
+    unsigned write_exec; /* mappings that are both writable and executable */
 };
 
 struct process_time {
     bool known;
-    uint64_t ticks;   /* user + system, in clock ticks */
+    uint64_t ticks; /* user + system, in clock ticks */
     unsigned threads;
 };
 
@@ -28,7 +28,8 @@ void process_memory(pid_t pid, struct process_memory *ret_memory);
 void process_time(pid_t pid, struct process_time *ret_time);
 /* Number of open descriptors, -1 when unreadable. */
 int process_count_fds(pid_t pid);
-/* Reads a small file of /proc/PID (or another) whole, with a terminator; length or negative errno. */
+/* Reads a small file of /proc/PID (or another) whole, with a terminator; length or negative errno.
+ */
 long process_read(const char *path, char *dst, size_t size) must_check;
 long process_read_pid(pid_t pid, const char *file, char *dst, size_t size) must_check;
 /* The value after "KEY:" in text, copied without surrounding blanks; false when there is none. */

@@ -7,8 +7,8 @@
 struct verb {
     const char *name;
     int (*run)(int argc, char **argv);
-    const char *usage;   /* after the name */
-    const char *summary; /* one line */
+    const char *usage;       /* after the name */
+    const char *summary;     /* one line */
     void (*help)(FILE *out); /* more than usage and summary; may be NULL */
 };
 

@@ -5,11 +5,11 @@
  * here; what needs the host (does the file exist, is there so much memory) is the broker's. */
 #pragma once
 
-#include <stdbool.h>
-#include <stdio.h>
 #include "bag.h"
 #include "client.pb-c.h"
 #include "option_table.h"
+#include <stdbool.h>
+#include <stdio.h>
 
 enum { VM_OPTIONS_MAX_FDS = 32 };
 
@@ -25,7 +25,8 @@ struct vm_options {
 };
 
 /* argv[0] is the verb. 0, or -1 with *err; call vm_options_deinit() either way. */
-int vm_options_parse(struct vm_options *o, int argc, char **argv, struct option_error *err) must_check;
+int vm_options_parse(struct vm_options *o, int argc, char **argv,
+                     struct option_error *err) must_check;
 void vm_options_deinit(struct vm_options *o);
 void vm_options_print_help(FILE *out);
 bool vm_options_uses_tty(const struct vm_options *o);
@@ -40,10 +41,11 @@ int vm_balloon_parse(struct vm_options *o, const char *arg, struct option_error 
 int vm_rng_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
 int vm_console_parse(struct vm_options *o, const char *flag, const char *arg,
                      Bulkhead__ConsoleConfig *console, struct option_error *err) must_check;
-int vm_limit_group_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
+int vm_limit_group_parse(struct vm_options *o, const char *arg,
+                         struct option_error *err) must_check;
 /* The options bw_size=... alone, for `bulkhead set`. */
-int vm_limit_parse(const char *what, const char *arg, struct bag *bag, Bulkhead__RateLimit **ret_limit,
-                   struct option_error *err) must_check;
+int vm_limit_parse(const char *what, const char *arg, struct bag *bag,
+                   Bulkhead__RateLimit **ret_limit, struct option_error *err) must_check;
 /* Every option of every device flag, for the help. */
 void vm_devices_print_help(FILE *out);
 /* What needs the whole command line: groups that exist, ids that are given once. */

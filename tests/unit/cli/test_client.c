@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // test_client.c - the real program against a broker that the test plays on a command socket.
+#include "client.pb-c.h"
+#include "ipc/channel.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -16,9 +18,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
 #include <cmocka.h>
-#include "client.pb-c.h"
-#include "ipc/channel.h"
 
 enum { TIMEOUT_MS = 30000 };
 
@@ -33,7 +34,7 @@ struct fixture {
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
     char path[128];
 
     snprintf(f->dir, sizeof(f->dir), "/tmp/bulkhead-cli-XXXXXX");
@@ -44,7 +45,8 @@ static int setup(void **state)
     mkdir(path, 0700);
     snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/alpha/control.sock", f->dir);
     f->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (bind(f->listener, (const struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(f->listener, 4) < 0)
+    if (bind(f->listener, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+        listen(f->listener, 4) < 0)
         return -1;
     *state = f;
     return 0;
@@ -69,7 +71,7 @@ static int teardown(void **state)
 static void start(struct fixture *f, const char *line)
 {
     char copy[256];
-    char *argv[16] = { (char[]){ "bulkhead" } };
+    char *argv[16] = {(char[]){"bulkhead"}};
     int argc = 1;
     int fds[2];
 
@@ -95,7 +97,8 @@ static int finish(struct fixture *f)
     ssize_t got;
     int status;
 
-    while (n + 1 < sizeof(f->text) && (got = read(f->out, f->text + n, sizeof(f->text) - 1 - n)) > 0)
+    while (n + 1 < sizeof(f->text) &&
+           (got = read(f->out, f->text + n, sizeof(f->text) - 1 - n)) > 0)
         n += (size_t)got;
     f->text[n] = '\0';
     close(f->out);
@@ -105,11 +108,13 @@ static int finish(struct fixture *f)
 
 static struct channel *accept_client(struct fixture *f)
 {
-    struct pollfd p = { .fd = f->listener, .events = POLLIN };
+    struct pollfd p = {.fd = f->listener, .events = POLLIN};
     struct channel *channel = NULL;
 
     assert_int_equal(poll(&p, 1, TIMEOUT_MS), 1);
-    assert_int_equal(channel_new(&channel, accept4(f->listener, NULL, NULL, SOCK_CLOEXEC), CHANNEL_ARENA_BROKER), 0);
+    assert_int_equal(
+        channel_new(&channel, accept4(f->listener, NULL, NULL, SOCK_CLOEXEC), CHANNEL_ARENA_BROKER),
+        0);
     return channel;
 }
 
@@ -121,7 +126,9 @@ static uint32_t expect(struct channel *channel, Bulkhead__ClientEnvelope__BodyCa
     size_t n_fds;
     int *fds;
 
-    assert_int_equal(channel_receive_raw(channel, true, &bulkhead__client_envelope__descriptor, &msg, &fds, &n_fds), 0);
+    assert_int_equal(channel_receive_raw(channel, true, &bulkhead__client_envelope__descriptor,
+                                         &msg, &fds, &n_fds),
+                     0);
     e = (const Bulkhead__ClientEnvelope *)msg;
     assert_int_equal(e->body_case, body);
     assert_int_not_equal(e->id, 0);
@@ -154,19 +161,25 @@ static void test_replies(void **state)
         int status;
         const char *text, *output;
     } cases[] = {
-        { "pause alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM, 0, false, 0, "", "alpha: paused" },
-        { "resume alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_RESUME_VM, 0, false, 0, "", "alpha: running" },
-        { "stop alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM, 0, false, 0, "", "alpha: stopped" },
-        { "power-button alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PRESS_POWER_BUTTON, 0, false, 0, "pressed", "alpha: pressed" },
-        { "repair alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_REPAIR, EINVAL, true, 2, "disk0 is healthy",
-          "bulkhead: disk0 is healthy\n" },
-        { "repair alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_REPAIR, EIO, false, 1, "no luck", "bulkhead: no luck\n" },
-        { "upgrade alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_UPGRADE, 0, false, 0, "", "alpha: upgraded" },
-        { "set alpha balloon size=16M", BULKHEAD__CLIENT_ENVELOPE__BODY_RESIZE_BALLOON, 0, false, 0, "", "" },
-        { "set alpha disk0 ops_size=5,ops_refill_time=10", BULKHEAD__CLIENT_ENVELOPE__BODY_SET_DEVICE_RATE_LIMIT, 0,
-          false, 0, "", "" },
+        {"pause alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM, 0, false, 0, "", "alpha: paused"},
+        {"resume alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_RESUME_VM, 0, false, 0, "",
+         "alpha: running"},
+        {"stop alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM, 0, false, 0, "", "alpha: stopped"},
+        {"power-button alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PRESS_POWER_BUTTON, 0, false, 0,
+         "pressed", "alpha: pressed"},
+        {"repair alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_REPAIR, EINVAL, true, 2,
+         "disk0 is healthy", "bulkhead: disk0 is healthy\n"},
+        {"repair alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_REPAIR, EIO, false, 1, "no luck",
+         "bulkhead: no luck\n"},
+        {"upgrade alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_UPGRADE, 0, false, 0, "",
+         "alpha: upgraded"},
+        {"set alpha balloon size=16M", BULKHEAD__CLIENT_ENVELOPE__BODY_RESIZE_BALLOON, 0, false, 0,
+         "", ""},
+        {"set alpha disk0 ops_size=5,ops_refill_time=10",
+         BULKHEAD__CLIENT_ENVELOPE__BODY_SET_DEVICE_RATE_LIMIT, 0, false, 0, "", ""},
         /* control characters of a broker don't reach the terminal */
-        { "pause alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM, EIO, false, 1, "a\033[2Jb\nc", "bulkhead: a?[2Jb?c\n" },
+        {"pause alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM, EIO, false, 1, "a\033[2Jb\nc",
+         "bulkhead: a?[2Jb?c\n"},
     };
     struct fixture *f = *state;
 
@@ -176,7 +189,8 @@ static void test_replies(void **state)
 
         start(f, cases[i].line);
         channel = accept_client(f);
-        reply(channel, expect(channel, cases[i].body), cases[i].error, cases[i].bad_input, cases[i].text);
+        reply(channel, expect(channel, cases[i].body), cases[i].error, cases[i].bad_input,
+              cases[i].text);
         status = finish(f);
         channel_free(channel);
         if (status != cases[i].status || !strstr(f->text, cases[i].output))
@@ -189,7 +203,7 @@ static void answer_list(struct channel *channel)
     Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
     Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
     Bulkhead__ProcessInfo info = BULKHEAD__PROCESS_INFO__INIT;
-    Bulkhead__ProcessInfo *pointers[] = { &info };
+    Bulkhead__ProcessInfo *pointers[] = {&info};
     char vm[] = "alpha", name[] = "disk0", running[] = "running";
 
     info.role = BULKHEAD__ROLE__ROLE_BLK;
@@ -241,7 +255,7 @@ static void test_events(void **state)
     Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
     Bulkhead__Event event = BULKHEAD__EVENT__INIT;
     Bulkhead__KeyValue value = BULKHEAD__KEY_VALUE__INIT;
-    Bulkhead__KeyValue *values[] = { &value };
+    Bulkhead__KeyValue *values[] = {&value};
     char source[] = "device", name[] = "died", key[] = "id", text[] = "disk0";
     struct fixture *f = *state;
     struct channel *channel;
@@ -263,8 +277,11 @@ static void test_events(void **state)
     channel_free(channel); /* the VM ends */
     assert_int_equal(finish(f), 0);
     root = json_loads(f->text, 0, NULL);
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(root, "timestamp"), "secs")), 1700000000);
-    assert_string_equal(json_string_value(json_object_get(json_object_get(root, "properties"), "id")), "disk0");
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(root, "timestamp"), "secs")),
+        1700000000);
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(root, "properties"), "id")), "disk0");
     json_decref(root);
 }
 
@@ -274,18 +291,18 @@ static void test_refusals(void **state)
         const char *line;
         const char *output;
     } cases[] = {
-        { "pause alhpa", "no VM 'alhpa' (the nearest running one is 'alpha')" },
-        { "pause ../alpha", "no VM '../alpha'" },
-        { "pause", "usage: bulkhead pause VM" },
-        { "pause alpha beta", "usage: bulkhead pause VM" },
-        { "puase alpha", "unknown verb 'puase' (the nearest is 'pause')" },
-        { "ps --jsno", "unknown flag '--jsno' (the nearest is '--json')" },
-        { "set alpha disk0 ops_size=5", "belong together" },
-        { "set alpha balloon size=5", "not a multiple" },
-        { "upgrade alpha disk0 --binary /nonexistent", "not found" },
-        { "upgrade alpha disk0 --binary /etc/passwd", "not executable" },
-        { "audit nobody", "no VM 'nobody'" },
-        { "top one two", "top takes one VM" },
+        {"pause alhpa", "no VM 'alhpa' (the nearest running one is 'alpha')"},
+        {"pause ../alpha", "no VM '../alpha'"},
+        {"pause", "usage: bulkhead pause VM"},
+        {"pause alpha beta", "usage: bulkhead pause VM"},
+        {"puase alpha", "unknown verb 'puase' (the nearest is 'pause')"},
+        {"ps --jsno", "unknown flag '--jsno' (the nearest is '--json')"},
+        {"set alpha disk0 ops_size=5", "belong together"},
+        {"set alpha balloon size=5", "not a multiple"},
+        {"upgrade alpha disk0 --binary /nonexistent", "not found"},
+        {"upgrade alpha disk0 --binary /etc/passwd", "not executable"},
+        {"audit nobody", "no VM 'nobody'"},
+        {"top one two", "top takes one VM"},
     };
     struct fixture *f = *state;
 
@@ -294,7 +311,8 @@ static void test_refusals(void **state)
 
         start(f, cases[i].line);
         status = finish(f);
-        if (status != 2 || strncmp(f->text, "bulkhead: ", 10) != 0 || !strstr(f->text, cases[i].output) ||
+        if (status != 2 || strncmp(f->text, "bulkhead: ", 10) != 0 ||
+            !strstr(f->text, cases[i].output) ||
             strchr(f->text, '\n') != f->text + strlen(f->text) - 1)
             fail_msg("'%s': status %d, output '%s'", cases[i].line, status, f->text);
     }
@@ -302,8 +320,9 @@ static void test_refusals(void **state)
 
 static void test_help(void **state)
 {
-    static const char *const verbs[] = { "run", "plan", "ps", "top", "events", "audit", "doctor", "repair", "upgrade",
-                                         "set", "pause", "resume", "power-button", "stop" };
+    static const char *const verbs[] = {"run",   "plan",   "ps",           "top",     "events",
+                                        "audit", "doctor", "repair",       "upgrade", "set",
+                                        "pause", "resume", "power-button", "stop"};
     struct fixture *f = *state;
 
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {

@@ -4,6 +4,9 @@
 // Opening /dev/kvm proves little: some machines have a KVM that emulates instructions and lacks
 // those that every distribution kernel uses. So a VM is made the way the core makes one, and a
 // few dozen instructions run in it, under a watchdog.
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "guest.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -18,9 +21,6 @@
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
-#include "base/compiler.h"
-#include "base/fd.h"
-#include "guest.h"
 
 enum {
     WATCHDOG_S = 4,
@@ -34,8 +34,10 @@ enum {
     SCRATCH = 0x30000,
 };
 
-static const char no_kvm_cure[] = "enable virtualisation in the firmware (or nested virtualisation of this VM), then: modprobe kvm-intel or kvm-amd";
-static const char bad_kvm_cure[] = "run on a machine with a working KVM, or inside the emulated host (tests/host/run COMMAND)";
+static const char no_kvm_cure[] = "enable virtualisation in the firmware (or nested virtualisation "
+                                  "of this VM), then: modprobe kvm-intel or kvm-amd";
+static const char bad_kvm_cure[] =
+    "run on a machine with a working KVM, or inside the emulated host (tests/host/run COMMAND)";
 static const char *const step_names[GUEST_STEP__MAX] = {
     [0] = "its first instruction",
     [GUEST_STEP_INTEGER] = "integer instructions",
@@ -74,8 +76,9 @@ static int report(bool ok, const char *cure, const char *fmt, ...)
 
 static void on_alarm(int sig)
 {
-    static const char hung[] = "{\"working\": false, \"detail\": \"KVM hangs and can't be interrupted\", "
-                               "\"cure\": \"run on a machine with a working KVM\"}\n";
+    static const char hung[] =
+        "{\"working\": false, \"detail\": \"KVM hangs and can't be interrupted\", "
+        "\"cure\": \"run on a machine with a working KVM\"}\n";
 
     (void)sig;
     if (watched)
@@ -89,8 +92,8 @@ static void on_alarm(int sig)
 
 static void start_watchdog(void)
 {
-    struct sigaction act = { .sa_handler = on_alarm };
-    struct itimerval timer = { .it_value.tv_sec = WATCHDOG_S, .it_interval.tv_sec = WATCHDOG_S };
+    struct sigaction act = {.sa_handler = on_alarm};
+    struct itimerval timer = {.it_value.tv_sec = WATCHDOG_S, .it_interval.tv_sec = WATCHDOG_S};
 
     sigaction(SIGALRM, &act, NULL);
     setitimer(ITIMER_REAL, &timer, NULL);
@@ -103,28 +106,29 @@ static int check_capabilities(int kvm)
         int cap;
         const char *name;
     } needed[] = {
-        { KVM_CAP_IRQCHIP, "IRQCHIP" },
-        { KVM_CAP_USER_MEMORY, "USER_MEMORY" },
-        { KVM_CAP_SET_TSS_ADDR, "SET_TSS_ADDR" },
-        { KVM_CAP_EXT_CPUID, "EXT_CPUID" },
-        { KVM_CAP_IRQ_ROUTING, "IRQ_ROUTING" },
-        { KVM_CAP_IOEVENTFD, "IOEVENTFD" },
-        { KVM_CAP_IRQFD, "IRQFD" },
-        { KVM_CAP_SIGNAL_MSI, "SIGNAL_MSI" },
-        { KVM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT" },
+        {KVM_CAP_IRQCHIP, "IRQCHIP"},
+        {KVM_CAP_USER_MEMORY, "USER_MEMORY"},
+        {KVM_CAP_SET_TSS_ADDR, "SET_TSS_ADDR"},
+        {KVM_CAP_EXT_CPUID, "EXT_CPUID"},
+        {KVM_CAP_IRQ_ROUTING, "IRQ_ROUTING"},
+        {KVM_CAP_IOEVENTFD, "IOEVENTFD"},
+        {KVM_CAP_IRQFD, "IRQFD"},
+        {KVM_CAP_SIGNAL_MSI, "SIGNAL_MSI"},
+        {KVM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT"},
     };
 
     if (ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
         return report(false, bad_kvm_cure, "/dev/kvm speaks another version of the API");
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
         if (ioctl(kvm, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
-            return report(false, "a newer kernel on the host", "KVM lacks the capability %s", needed[i].name);
+            return report(false, "a newer kernel on the host", "KVM lacks the capability %s",
+                          needed[i].name);
     return 0;
 }
 
 static int make_vm(struct vm *vm)
 {
-    struct kvm_userspace_memory_region region = { .memory_size = RAM_BYTES };
+    struct kvm_userspace_memory_region region = {.memory_size = RAM_BYTES};
     int bytes;
 
     vm->vm = ioctl(vm->kvm, KVM_CREATE_VM, 0);
@@ -134,7 +138,8 @@ static int make_vm(struct vm *vm)
     if (vm->ram == MAP_FAILED)
         return report(false, bad_kvm_cure, "no memory for a test VM");
     region.userspace_addr = (uint64_t)(uintptr_t)vm->ram;
-    if (ioctl(vm->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul) < 0 || ioctl(vm->vm, KVM_CREATE_IRQCHIP, 0) < 0 ||
+    if (ioctl(vm->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul) < 0 ||
+        ioctl(vm->vm, KVM_CREATE_IRQCHIP, 0) < 0 ||
         ioctl(vm->vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
         return report(false, bad_kvm_cure, "a VM can't be set up: %s", strerror(errno));
     vm->vcpu = ioctl(vm->vm, KVM_CREATE_VCPU, 0);
@@ -174,9 +179,11 @@ static void put64(struct vm *vm, size_t at, uint64_t v)
 /* Long mode with one 2 MiB page, SSE on, no interrupts. */
 static int set_registers(struct vm *vm)
 {
-    struct kvm_segment code = { .limit = ~0u, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1 };
-    struct kvm_segment data = { .limit = ~0u, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1 };
-    struct kvm_regs regs = { .rip = CODE, .rsp = STACK, .rdi = SCRATCH, .rflags = 2 };
+    struct kvm_segment code = {
+        .limit = ~0u, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1};
+    struct kvm_segment data = {
+        .limit = ~0u, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1};
+    struct kvm_regs regs = {.rip = CODE, .rsp = STACK, .rdi = SCRATCH, .rflags = 2};
     struct kvm_sregs sregs;
 
     put64(vm, PML4, PDPT | 3);
@@ -188,9 +195,9 @@ static int set_registers(struct vm *vm)
     sregs.cs = code;
     sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
     sregs.cr3 = PML4;
-    sregs.cr4 = 0x620;              /* PAE, OSFXSR, OSXMMEXCPT */
-    sregs.cr0 = 0x80000033ul;       /* PG, NE, ET, MP, PE */
-    sregs.efer = 0x500;             /* LMA, LME */
+    sregs.cr4 = 0x620;        /* PAE, OSFXSR, OSXMMEXCPT */
+    sregs.cr0 = 0x80000033ul; /* PG, NE, ET, MP, PE */
+    sregs.efer = 0x500;       /* LMA, LME */
     if (ioctl(vm->vcpu, KVM_SET_SREGS, &sregs) < 0)
         return -1;
     return ioctl(vm->vcpu, KVM_SET_REGS, &regs);
@@ -198,7 +205,8 @@ static int set_registers(struct vm *vm)
 
 static int say_failure(unsigned step, const char *how)
 {
-    return report(false, bad_kvm_cure, "/dev/kvm opens, but a guest %s at %s: it can't run Linux", how, step_names[step]);
+    return report(false, bad_kvm_cure, "/dev/kvm opens, but a guest %s at %s: it can't run Linux",
+                  how, step_names[step]);
 }
 
 static uint64_t now_us(void)
@@ -214,8 +222,8 @@ static int port_byte(const struct vm *vm)
 {
     const struct kvm_run *run = vm->run;
 
-    if (run->exit_reason != KVM_EXIT_IO || run->io.port != GUEST_PORT || run->io.direction != KVM_EXIT_IO_OUT ||
-        run->io.data_offset >= vm->run_bytes)
+    if (run->exit_reason != KVM_EXIT_IO || run->io.port != GUEST_PORT ||
+        run->io.direction != KVM_EXIT_IO_OUT || run->io.data_offset >= vm->run_bytes)
         return -1;
     return ((const uint8_t *)run)[run->io.data_offset];
 }
@@ -242,7 +250,8 @@ static int run_guest(struct vm *vm)
         }
         byte = port_byte(vm);
         if (byte == GUEST_DONE)
-            return report(true, "", "a VM ran integer, SSE, CMPXCHG16B, XSAVE and device code in %u us",
+            return report(true, "",
+                          "a VM ran integer, SSE, CMPXCHG16B, XSAVE and device code in %u us",
                           (unsigned)(now_us() - start));
         if (byte == GUEST_WRONG)
             return say_failure(step, "computes wrongly");
@@ -254,13 +263,14 @@ static int run_guest(struct vm *vm)
 
 int main(void)
 {
-    struct vm vm = { .kvm = -1, .vm = -1, .vcpu = -1 };
+    struct vm vm = {.kvm = -1, .vm = -1, .vcpu = -1};
     int r;
 
     start_watchdog();
     vm.kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (vm.kvm < 0 && (errno == EACCES || errno == EPERM))
-        return report(false, "join the group that owns /dev/kvm: adduser USER kvm, then log in again",
+        return report(false,
+                      "join the group that owns /dev/kvm: adduser USER kvm, then log in again",
                       "/dev/kvm is there, but this user may not open it");
     if (vm.kvm < 0)
         return report(false, no_kvm_cure, "there is no usable /dev/kvm (%s)", strerror(errno));
