@@ -38,8 +38,8 @@ static void refill(struct token_bucket *b, uint64_t now_ns)
         return;
     }
     b->level += (int64_t)tokens;
-    /* Only the time that made whole tokens is used up; the rest counts next time. */
-    b->last_ns += mul_div(tokens, b->refill_ns, b->size);
+    /* Only the time that made whole tokens is used up, rounded up: never more than the rate. */
+    b->last_ns += (uint64_t)(((unsigned __int128)tokens * b->refill_ns + b->size - 1) / b->size);
 }
 
 uint64_t token_bucket_wait_ns(struct token_bucket *b, uint64_t now_ns)

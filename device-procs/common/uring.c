@@ -6,6 +6,8 @@
 #include <liburing.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
 
@@ -40,6 +42,12 @@ static int open_disabled(struct uring *u, unsigned entries)
     return r < 0 ? err_origin(r, "io_uring") : 0;
 }
 
+/* Debian 12's shared liburing lacks these two of its functions; the archive has them. */
+static int register_op(const struct uring *u, unsigned op, const void *arg, unsigned n)
+{
+    return syscall(SYS_io_uring_register, u->ring.ring_fd, op, arg, n) < 0 ? -errno : 0;
+}
+
 static int fence(struct uring *u, int file_fd)
 {
     struct io_uring_restriction allowed[] = {
@@ -54,10 +62,10 @@ static int fence(struct uring *u, int file_fd)
 
     if (r < 0)
         return err_origin(r, "registering the disk with io_uring");
-    r = io_uring_register_restrictions(&u->ring, allowed, ARRAY_SIZE(allowed));
+    r = register_op(u, IORING_REGISTER_RESTRICTIONS, allowed, ARRAY_SIZE(allowed));
     if (r < 0)
         return err_origin(r, "restricting the io_uring");
-    r = io_uring_enable_rings(&u->ring);
+    r = register_op(u, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     return r < 0 ? err_origin(r, "enabling the io_uring") : 0;
 }
 

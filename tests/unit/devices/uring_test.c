@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* uring_test.c - the fence around the io_uring, and the drain of a dead process's ring. The test
+ * talks to the kernel by itself, as a worker that was taken over would. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "uring.h"
+
+enum { ENTRIES = 8 };
+
+/* The rings as the kernel lays them out: found from offsets of a ring made here. */
+struct raw {
+    int fd;
+    struct io_uring_params p;
+    uint8_t *rings;
+    struct io_uring_sqe *sqes;
+};
+
+static unsigned *cell(struct raw *raw, unsigned off)
+{
+    return (unsigned *)(void *)(raw->rings + off);
+}
+
+static void raw_open(struct raw *raw, int ring_fd)
+{
+    struct io_uring_params p = { .flags = IORING_SETUP_R_DISABLED };
+    int probe = (int)syscall(SYS_io_uring_setup, ENTRIES, &p);
+
+    assert_true(probe >= 0);
+    close(probe);
+    raw->fd = ring_fd;
+    raw->p = p;
+    raw->rings = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ring_fd, IORING_OFF_SQ_RING);
+    raw->sqes = mmap(NULL, ENTRIES * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE, MAP_SHARED,
+                     ring_fd, IORING_OFF_SQES);
+    assert_true(raw->rings != MAP_FAILED && (void *)raw->sqes != MAP_FAILED);
+}
+
+static void raw_close(struct raw *raw)
+{
+    munmap(raw->rings, 4096);
+    munmap(raw->sqes, ENTRIES * sizeof(struct io_uring_sqe));
+}
+
+/* Submits one entry; its result. */
+static int raw_submit(struct raw *raw, const struct io_uring_sqe *sqe)
+{
+    unsigned tail = *cell(raw, raw->p.sq_off.tail);
+    unsigned mask = *cell(raw, raw->p.sq_off.ring_mask);
+    unsigned head;
+    struct io_uring_cqe cqe;
+
+    raw->sqes[tail & mask] = *sqe;
+    cell(raw, raw->p.sq_off.array)[tail & mask] = tail & mask;
+    __atomic_store_n(cell(raw, raw->p.sq_off.tail), tail + 1, __ATOMIC_RELEASE);
+    if (syscall(SYS_io_uring_enter, raw->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0)
+        return -errno;
+    head = *cell(raw, raw->p.cq_off.head);
+    if (head == __atomic_load_n(cell(raw, raw->p.cq_off.tail), __ATOMIC_ACQUIRE))
+        return -ENODATA;
+    memcpy(&cqe, raw->rings + raw->p.cq_off.cqes +
+                     (head & *cell(raw, raw->p.cq_off.ring_mask)) * sizeof cqe, sizeof cqe);
+    __atomic_store_n(cell(raw, raw->p.cq_off.head), head + 1, __ATOMIC_RELEASE);
+    return cqe.res;
+}
+
+static struct uring *make(int *ret_file)
+{
+    struct uring *u = NULL;
+    int file = memfd_create("disk", MFD_CLOEXEC);
+
+    assert_int_equal(ftruncate(file, 1 << 20), 0);
+    if (uring_new(&u, ENTRIES, file) < 0) {
+        print_message("no io_uring here\n");
+        skip();
+    }
+    *ret_file = file;
+    return u;
+}
+
+static void only_listed_operations_pass(void **state)
+{
+    uint8_t byte = 0;
+    struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+    struct io_uring_sqe sqe;
+    struct raw raw;
+    int file;
+    struct uring *u = make(&file);
+
+    (void)state;
+    raw_open(&raw, uring_fd(u));
+    for (unsigned op = 0; op < 64; op++) {
+        bool listed = op == IORING_OP_READV || op == IORING_OP_WRITEV || op == IORING_OP_FSYNC ||
+                      op == IORING_OP_FALLOCATE;
+        int r;
+
+        memset(&sqe, 0, sizeof sqe);
+        sqe.opcode = (uint8_t)op;
+        sqe.flags = IOSQE_FIXED_FILE;
+        if (op == IORING_OP_READV || op == IORING_OP_WRITEV) {
+            sqe.addr = (uintptr_t)&iov;
+            sqe.len = 1;
+        }
+        if (op == IORING_OP_FALLOCATE)
+            sqe.addr = 4096;
+        r = raw_submit(&raw, &sqe);
+        if (listed ? r < 0 : r != -EACCES && r != -EINVAL)
+            fail_msg("operation %u: %d", op, r);
+    }
+    raw_close(&raw);
+    uring_free(u);
+    close(file);
+}
+
+static void only_the_registered_file_and_no_flags(void **state)
+{
+    static const struct {
+        int fd;
+        uint8_t flags;
+    } cases[] = {
+        { 0, 0 },                                        /* a descriptor of the process */
+        { 0, IOSQE_FIXED_FILE | IOSQE_IO_LINK },
+        { 0, IOSQE_FIXED_FILE | IOSQE_ASYNC },
+        { 0, IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT },
+        { 1, IOSQE_FIXED_FILE },                         /* not registered              */
+    };
+    struct raw raw;
+    int file;
+    struct uring *u = make(&file);
+
+    (void)state;
+    raw_open(&raw, uring_fd(u));
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct io_uring_sqe sqe = { .opcode = IORING_OP_FSYNC, .fd = cases[i].fd,
+                                    .flags = cases[i].flags };
+        int r = raw_submit(&raw, &sqe);
+
+        if (r != -EACCES && r != -EBADF && r != -EOPNOTSUPP)
+            fail_msg("case %u: %d", i, r);
+    }
+    raw_close(&raw);
+    uring_free(u);
+    close(file);
+}
+
+static void nothing_more_can_be_registered(void **state)
+{
+    int file;
+    struct uring *u = make(&file);
+    int fds[1] = { file };
+    struct iovec iov = { .iov_base = fds, .iov_len = sizeof fds };
+    uint8_t probe[sizeof(struct io_uring_probe) + 8 * sizeof(struct io_uring_probe_op)] = { 0 };
+
+    (void)state;
+    assert_true(syscall(SYS_io_uring_register, uring_fd(u), IORING_UNREGISTER_FILES, NULL, 0) < 0);
+    assert_int_equal(errno, EACCES);
+    assert_true(syscall(SYS_io_uring_register, uring_fd(u), IORING_REGISTER_FILES, fds, 1) < 0);
+    assert_true(syscall(SYS_io_uring_register, uring_fd(u), IORING_REGISTER_BUFFERS, &iov, 1) < 0);
+    assert_int_equal(errno, EACCES);
+    assert_true(syscall(SYS_io_uring_register, uring_fd(u), IORING_REGISTER_PROBE, probe, 8) < 0);
+    assert_int_equal(errno, EACCES);
+    uring_free(u);
+    close(file);
+}
+
+static void wait_for(struct uring *u, void *want_user, int want_res)
+{
+    struct pollfd p = { .fd = uring_fd(u), .events = POLLIN };
+    void *user = NULL;
+    int res = 0;
+
+    assert_int_equal(uring_submit(u), 0);
+    while (!uring_reap(u, &user, &res))
+        assert_int_equal(poll(&p, 1, 20000), 1);
+    assert_ptr_equal(user, want_user);
+    assert_int_equal(res, want_res);
+}
+
+static void does_its_work(void **state)
+{
+    char out[] = "bulkhead", in[sizeof out] = { 0 };
+    struct iovec w = { out, sizeof out }, r = { in, sizeof in };
+    int file, tag;
+    struct uring *u = make(&file);
+
+    (void)state;
+    assert_true(uring_rw(u, true, &w, 1, 4096, 0, &tag));
+    wait_for(u, &tag, sizeof out);
+    assert_true(uring_fdatasync(u, out));
+    wait_for(u, out, 0);
+    assert_true(uring_rw(u, false, &r, 1, 4096, 0, in));
+    wait_for(u, in, sizeof out);
+    assert_string_equal(in, out);
+    assert_true(uring_fallocate(u, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 4096, w.iov_base));
+    wait_for(u, out, 0);
+    for (unsigned i = 0; i < ENTRIES; i++)
+        assert_true(uring_fdatasync(u, NULL));
+    assert_false(uring_fdatasync(u, NULL)); /* full */
+    assert_true(uring_to_submit(u));
+    uring_free(u);
+    close(file);
+}
+
+/* A ring with operations on their way is busy; when they are through, or their process died and the
+ * kernel is done with them, it is still. */
+static void an_old_ring_drains(void **state)
+{
+    int file;
+    struct uring *own = make(&file);
+    int go[2];
+    int ring_of_child[2];
+    pid_t child;
+    struct uring_old *old = NULL;
+    int ring_fd, pidfd;
+
+    (void)state;
+    assert_int_equal(pipe(go) | pipe(ring_of_child), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        static uint8_t buf[65536];
+        struct iovec iov = { buf, sizeof buf };
+        struct uring *u = NULL;
+        int fd;
+
+        if (uring_new(&u, ENTRIES, file) < 0)
+            _exit(1);
+        fd = uring_fd(u);
+        if (write(ring_of_child[1], &fd, sizeof fd) != sizeof fd)
+            _exit(1);
+        (void)!read(go[0], buf, 1);
+        for (unsigned inflight = 0;;) { /* never more than the ring has entries, as the disk does */
+            void *user;
+            int res;
+
+            while (inflight < ENTRIES && uring_rw(u, true, &iov, 1, 0, 0, NULL))
+                inflight++;
+            (void)!uring_submit(u);
+            while (uring_reap(u, &user, &res))
+                inflight--;
+        }
+    }
+    assert_int_equal(read(ring_of_child[0], &ring_fd, sizeof ring_fd), sizeof ring_fd);
+    pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+    ring_fd = (int)syscall(SYS_pidfd_getfd, pidfd, ring_fd, 0);
+    assert_true(ring_fd >= 0);
+    assert_int_equal(uring_old_new(&old, ring_fd, own), 0);
+    assert_true(uring_old_drained(old)); /* nothing yet */
+    assert_int_equal(write(go[1], "g", 1), 1);
+    poll(NULL, 0, 20);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    for (unsigned ms = 0; !uring_old_drained(old) && ms < 20000; ms++)
+        poll(NULL, 0, 1);
+    assert_true(uring_old_drained(old));
+    uring_old_free(old, false);
+    uring_free(own);
+    close(file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_listed_operations_pass),
+        cmocka_unit_test(only_the_registered_file_and_no_flags),
+        cmocka_unit_test(nothing_more_can_be_registered),
+        cmocka_unit_test(does_its_work),
+        cmocka_unit_test(an_old_ring_drains),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
