@@ -105,7 +105,9 @@ static bool fill_child(Bulkhead__ProcessPlan *p, const struct plan_host *host, u
     p->gid = host->root ? sandbox_uid(host->broker_pid, uid_slot) : host->gid;
     p->root = text("empty, read-only");
     p->cgroup = text(host->cgroup);
-    return add_namespaces(p, false) && add_limit(p, "NPROC", "0") &&
+    /* The disk's io_uring makes threads in the kernel, which count; seccomp refuses clone(). */
+    return add_namespaces(p, false) &&
+           (p->role == BULKHEAD__ROLE__ROLE_BLK || add_limit(p, "NPROC", "0")) &&
            add_limit(p, "CORE", "0") &&
            add_fd(p, (struct fd_row){ 0, "/dev/null", "char", "nothing to read", true, 1 }) &&
            add_fd(p, (struct fd_row){ 1, "/dev/null", "char", "nothing to print", true, 1 }) &&
@@ -141,6 +143,8 @@ static bool plan_core(Bulkhead__VmPlan *plan, const struct plan *from,
                                       true, from->serial ? 2 : 0 }) &&
            add_fd(p, (struct fd_row){ -1, "queue eventfds", "eventfd",
                                       "kick and call of every virtqueue", true, 2 * queues }) &&
+           add_fd(p, (struct fd_row){ -1, "wake eventfd", "eventfd",
+                                      "vCPU threads tell the control thread", true, 1 }) &&
            add_fd(p, (struct fd_row){ -1, "event loop", "epoll", "waits for all of the above", true,
                                       1 });
 }
