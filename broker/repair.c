@@ -201,6 +201,8 @@ int repair_by_hand(struct device *d, uint64_t asker, uint32_t request, struct fa
     return 0;
 }
 
+enum { STARVED_PATIENCE = 10 }; /* times the limit, then it is replaced all the same */
+
 /* A worker whose loop turns writes its heartbeat; one that is stopped or spins doesn't. */
 static void check_heartbeat(struct device *d, uint64_t now)
 {
@@ -214,9 +216,16 @@ static void check_heartbeat(struct device *d, uint64_t now)
     if (beat != w->heartbeat) {
         w->heartbeat = beat;
         w->heartbeat_ns = now;
+        w->starved = (struct starved){ 0 };
         return;
     }
+    if (now - w->heartbeat_ns > limit_ns / 2)
+        starved_begin(&w->starved, w->pid, now);
     if (now - w->heartbeat_ns < limit_ns)
+        return;
+    /* On an overloaded host a replacement would starve as well. */
+    if (now - w->heartbeat_ns < STARVED_PATIENCE * limit_ns &&
+        starved_check(&w->starved, w->pid, now))
         return;
     snprintf(ms, sizeof ms, "%llu", (unsigned long long)((now - w->heartbeat_ns) / 1000000));
     session_event(d->vm, "device", "hung", "id", d->plan->name, "silent_ms", ms, NULL);

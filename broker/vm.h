@@ -22,6 +22,7 @@
 #include "shm/layout.h"
 #include "shm/stats.h"
 #include "spawner.h"
+#include "starved.h"
 
 enum {
     VM_MAX_CHILDREN = SPAWNER_MAX_CHILDREN,
@@ -70,6 +71,7 @@ struct child {
     bool reason_bad_input;
     /* liveness */
     uint64_t heartbeat, heartbeat_ns;
+    struct starved starved;
 };
 
 /* Which replacement of a worker is under way. */

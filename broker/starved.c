@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* starved.c - see starved.h. */
+#include "starved.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/fd.h"
+
+enum { TICKS_PER_SECOND = 100 }; /* USER_HZ, part of the kernel's ABI */
+
+/* State letter and CPU time from /proc/PID/stat (proc(5), fields 3, 14 and 15). */
+static bool read_stat(pid_t pid, char *ret_state, uint64_t *ret_cpu_ns)
+{
+    cleanup_(fd_closep) int fd = -1;
+    unsigned long long user = 0, system = 0;
+    char path[32], text[512];
+    const char *after_name;
+    ssize_t n;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    after_name = strrchr(text, ')'); /* the name may hold anything, parentheses too */
+    if (!after_name ||
+        sscanf(after_name, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", ret_state,
+               &user, &system) != 3)
+        return false;
+    *ret_cpu_ns = (user + system) * (1000000000ull / TICKS_PER_SECOND);
+    return true;
+}
+
+void starved_begin(struct starved *s, pid_t pid, uint64_t now_ns)
+{
+    char state;
+
+    if (s->since_ns == 0 && read_stat(pid, &state, &s->cpu_ns))
+        s->since_ns = now_ns;
+}
+
+bool starved_check(struct starved *s, pid_t pid, uint64_t now_ns)
+{
+    uint64_t cpu_ns = 0, ran_ns, wall_ns;
+    char state = '?';
+
+    if (s->since_ns == 0 || !read_stat(pid, &state, &cpu_ns))
+        return false;
+    if (state == 'D')
+        return true;
+    ran_ns = cpu_ns - s->cpu_ns;
+    wall_ns = now_ns - s->since_ns;
+    return state == 'R' && ran_ns < wall_ns / 2;
+}
