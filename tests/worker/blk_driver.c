@@ -144,18 +144,35 @@ void blkd_add(struct blkd *d, unsigned q, unsigned slot, const struct blkd_reque
     d->slot_of_head[q][head] = (int)slot;
 }
 
-unsigned blkd_wait(struct blkd *d, unsigned q, uint8_t *ret_status, uint32_t *ret_len)
+static unsigned take_answer(struct blkd *d, unsigned q, uint16_t head, uint8_t *ret_status)
 {
-    uint16_t head = 0;
     unsigned slot;
 
-    wh_wait_used(d->wh, q, &head, ret_len);
     if (d->slot_of_head[q][head] < 0)
         wh_die("head %u of queue %u was answered twice", head, q);
     slot = (unsigned)d->slot_of_head[q][head];
     d->slot_of_head[q][head] = -1;
     *ret_status = *(uint8_t *)wh_mem(d->wh, blkd_header(d, slot) + STATUS_OFFSET, 1);
     return slot;
+}
+
+unsigned blkd_wait(struct blkd *d, unsigned q, uint8_t *ret_status, uint32_t *ret_len)
+{
+    uint16_t head = 0;
+
+    wh_wait_used(d->wh, q, &head, ret_len);
+    return take_answer(d, q, head, ret_status);
+}
+
+int blkd_try(struct blkd *d, unsigned q, uint8_t *ret_status, uint32_t *ret_len)
+{
+    uint16_t head = 0;
+
+    if (!wh_try_used(d->wh, q, &head, ret_len)) {
+        wh_want_interrupt(d->wh, q);
+        return -1;
+    }
+    return (int)take_answer(d, q, head, ret_status);
 }
 
 uint8_t blkd_do(struct blkd *d, const struct blkd_request *request)

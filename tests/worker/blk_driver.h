@@ -43,6 +43,8 @@ void blkd_free(struct blkd *d);
 void blkd_add(struct blkd *d, unsigned q, unsigned slot, const struct blkd_request *request);
 /* Waits for one answer: slot, status and used length. */
 unsigned blkd_wait(struct blkd *d, unsigned q, uint8_t *ret_status, uint32_t *ret_len);
+/* blkd_wait() if there is an answer: its slot, or -1. Asks for the next interrupt. */
+int blkd_try(struct blkd *d, unsigned q, uint8_t *ret_status, uint32_t *ret_len);
 /* Adds, kicks, waits: the status. */
 uint8_t blkd_do(struct blkd *d, const struct blkd_request *request);
 uint8_t blkd_read(struct blkd *d, uint64_t sector, uint64_t addr, uint32_t len);

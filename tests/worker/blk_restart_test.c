@@ -54,16 +54,21 @@ static void expect_block(struct load *load, unsigned slot, const void *got)
         fail_msg("slot %u: not what version %llu wrote", slot, (unsigned long long)load->version[slot]);
 }
 
+static void check(struct load *load, unsigned slot, uint8_t status)
+{
+    assert_int_equal(status, VIRTIO_BLK_S_OK);
+    if (!load->writing[slot])
+        expect_block(load, slot, wh_mem(load->d->wh, load->d->data + slot * (uint64_t)BLOCK, BLOCK));
+    load->answered++;
+}
+
 static unsigned collect(struct load *load, unsigned q)
 {
     uint8_t status = 0;
     uint32_t len = 0;
     unsigned slot = blkd_wait(load->d, q, &status, &len);
 
-    assert_int_equal(status, VIRTIO_BLK_S_OK);
-    if (!load->writing[slot])
-        expect_block(load, slot, wh_mem(load->d->wh, load->d->data + slot * (uint64_t)BLOCK, BLOCK));
-    load->answered++;
+    check(load, slot, status);
     return slot;
 }
 
@@ -149,7 +154,17 @@ static void dies_at(const char *failpoint)
 
     for (unsigned slot = 0; slot < DEPTH; slot++)
         issue(&load, slot);
-    assert_true(WIFSIGNALED(wh_wait_exit(wh)));
+    while (!wh_is_dead(wh)) {
+        uint8_t status = 0;
+        uint32_t len = 0;
+        int slot = blkd_try(load.d, 0, &status, &len);
+
+        if (slot >= 0) {
+            check(&load, (unsigned)slot, status);
+            issue(&load, (unsigned)slot);
+        }
+    }
+    assert_int_equal(WTERMSIG(wh_wait_exit(wh)), SIGILL);
     wh->config.failpoint = NULL;
     wh_restart(wh, load.d->features);
     for (unsigned slot = 0; slot < DEPTH; slot++)
@@ -164,7 +179,7 @@ static void each_step_may_be_the_last(void **state)
 
     (void)state;
     for (unsigned i = 0; i < sizeof places / sizeof places[0]; i++)
-        for (unsigned n = 1; n <= 2; n++) {
+        for (unsigned n = 1; n <= 40; n += 13) {
             char spec[64];
 
             snprintf(spec, sizeof spec, "%s:%u", places[i], n);

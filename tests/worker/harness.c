@@ -85,6 +85,13 @@ static void forget_worker(struct wh *wh)
     wh->pid = 0;
 }
 
+bool wh_is_dead(struct wh *wh)
+{
+    struct pollfd p = { .fd = wh->pidfd, .events = POLLIN };
+
+    return poll(&p, 1, 0) == 1;
+}
+
 int wh_wait_exit(struct wh *wh)
 {
     struct pollfd p = { .fd = wh->pidfd, .events = POLLIN };
@@ -244,7 +251,8 @@ static void take_ready(struct wh *wh, const Bulkhead__Ready *ready)
         wh->virtio_id = ready->announce->virtio_id;
         wh->n_announced_queues = ready->announce->num_queues;
         wh->device_config_len = (unsigned)ready->announce->config.len;
-        memcpy(wh->device_config, ready->announce->config.data, wh->device_config_len);
+        if (wh->device_config_len > 0)
+            memcpy(wh->device_config, ready->announce->config.data, wh->device_config_len);
     }
     fd_closep(&wh->ring_fd);
     wh->ring_entries = ready->ring_entries;

@@ -88,6 +88,7 @@ void wh_unquiesce(struct wh *wh);
 void wh_kill(struct wh *wh);      /* SIGKILL, and waits for it */
 int wh_stop(struct wh *wh);       /* Stop; returns the wait status */
 int wh_wait_exit(struct wh *wh);  /* wait status of a worker that ends by itself */
+bool wh_is_dead(struct wh *wh);   /* ended by itself; then wh_wait_exit() */
 /* Kill, start, activate with resume: what the broker does when a worker dies. */
 void wh_restart(struct wh *wh, uint64_t features);
 void wh_drop_control(struct wh *wh); /* the broker's end is gone */
@@ -110,7 +111,9 @@ void wh_kick(struct wh *wh, unsigned q);       /* if the device wants it */
 void wh_kick_always(struct wh *wh, unsigned q);
 /* Takes one used entry if there is one, and frees its chain. */
 bool wh_try_used(struct wh *wh, unsigned q, uint16_t *ret_head, uint32_t *ret_len);
-/* The same, sleeping on the interrupt; ends the process after WH_PATIENCE_MS. */
+/* Asks for an interrupt with the next used entry; look once more before sleeping. */
+void wh_want_interrupt(struct wh *wh, unsigned q);
+/* wh_try_used(), sleeping on the interrupt; ends the process after WH_PATIENCE_MS. */
 void wh_wait_used(struct wh *wh, unsigned q, uint16_t *ret_head, uint32_t *ret_len);
 /* Sleeps until an interrupt or the time is over; consumes it. */
 bool wh_wait_interrupt(struct wh *wh, unsigned q, int timeout_ms);

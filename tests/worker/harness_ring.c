@@ -182,14 +182,21 @@ bool wh_wait_interrupt(struct wh *wh, unsigned q, int timeout_ms)
     return true;
 }
 
+void wh_want_interrupt(struct wh *wh, unsigned q)
+{
+    struct wh_queue *queue = &wh->queues[q];
+
+    if (queue->event_idx)
+        __atomic_store_n(&queue->vring.avail->ring[queue->size], queue->last_used, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
 void wh_wait_used(struct wh *wh, unsigned q, uint16_t *ret_head, uint32_t *ret_len)
 {
     struct wh_queue *queue = &wh->queues[q];
 
     while (!wh_try_used(wh, q, ret_head, ret_len)) {
-        if (queue->event_idx)
-            queue->vring.avail->ring[queue->size] = queue->last_used;
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        wh_want_interrupt(wh, q);
         if (wh_try_used(wh, q, ret_head, ret_len))
             return;
         if (!wh_wait_interrupt(wh, q, WH_PATIENCE_MS))
