@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* core_vcpu.c - a thread that runs a vCPU: not even profile_base, since it neither reads nor
- * closes anything and never allocates. */
+/* core_vcpu.c - a thread that runs a vCPU: not even profile_base, since it closes nothing and never
+ * allocates. */
 #include <linux/futex.h>
 #include <linux/kvm.h>
 #include "profile.h"
@@ -25,6 +25,7 @@ static const struct profile_rule rules[] = {
           ARG_BITS(1, 0xffffffffu & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME),
                    FUTEX_WAIT_BITSET)),
     ALLOW(poll, "is an interrupt pending while its vector is masked: one eventfd", ARG_IS(1, 1)),
+    ALLOW(read, "take note of an interrupt that came while its vector was masked"),
     ALLOW(write, "tell the control thread and the console by eventfd; the log pipe"),
     ALLOW(clock_gettime, "the guest's clock chip, where the vdso has no clock source of its own"),
     ALLOW(rt_sigreturn, "back from the signal that takes it out of the guest"),

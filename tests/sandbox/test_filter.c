@@ -195,7 +195,7 @@ static const struct {
     long nr;
     long args[6];
 } permitted[] = {
-    { ~0u & ~ONLY(CORE_VCPU), SYS_read, { -1, 0, 0 } },
+    { ~0u, SYS_read, { -1, 0, 0 } },
     { ~0u, SYS_write, { -1, 0, 0 } },
     { ~0u, SYS_clock_gettime, { 1, 0 } },
     { ~0u & ~ONLY(CORE_VCPU), SYS_recvmsg, { 3, 0, MSG_CMSG_CLOEXEC | MSG_DONTWAIT } },
