@@ -5,11 +5,8 @@
 #include "profile.h"
 
 static const struct profile_rule rules[] = {
-    ALLOW(readv, "a frame from the tap or passt into the guest's buffers"),
     ALLOW(writev, "a frame from the guest's buffers to the tap or passt"),
     ALLOW(ioctl, "the offloads that the driver took at DRIVER_OK", ARG_IS(1, TUNSETOFFLOAD)),
-    ALLOW(ioctl, "the header size that goes with the driver's features",
-          ARG_IS(1, TUNSETVNETHDRSZ)),
     ALLOW(ioctl, "attach and detach queue pairs as the driver asks", ARG_IS(1, TUNSETQUEUE)),
 };
 static PROFILE_SET(set, rules);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vsock.c - the socket device. */
-#include <fcntl.h>
 #include <sys/socket.h>
 #include "profile.h"
 
@@ -8,14 +7,9 @@ static const struct profile_rule rules[] = {
     ALLOW(accept4, "a host program connects", ARG_ONLY(3, SOCK_NONBLOCK | SOCK_CLOEXEC)),
     ALLOW(readv, "a connection's bytes into the guest's buffers"),
     ALLOW(writev, "a connection's bytes from the guest's buffers"),
-    ALLOW(recvfrom, "a connection's bytes, without an address", ARG_NULL(4)),
-    ALLOW(sendto, "a connection's bytes without SIGPIPE, to no address", ARG_NULL(4)),
-    ALLOW(sendmsg, "a connection's buffers, without SIGPIPE",
-          ARG_BITS(2, 0xffffffffu, MSG_NOSIGNAL | MSG_DONTWAIT)),
+    ALLOW(recvfrom, "look at a host program's CONNECT line before taking it", ARG_NULL(4),
+          ARG_ONLY(3, MSG_PEEK | MSG_DONTWAIT)),
     ALLOW(shutdown, "half-close"),
-    ALLOW(fcntl, "a connection that the broker made becomes non-blocking", ARG_IS(1, F_SETFL),
-          ARG_IS(2, O_RDWR | O_NONBLOCK)),
-    ALLOW(fcntl, "read the flags before that", ARG_IS(1, F_GETFL)),
 };
 static PROFILE_SET(set, rules);
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -129,10 +130,10 @@ static const struct {
     long args[6];
     const char *what;
 } forbidden[] = {
-    { ALL_CHILDREN & ~ONLY(VSOCK), SYS_recvmsg, { 2, 0, MSG_CMSG_CLOEXEC }, "not the control socket" },
+    { ALL_CHILDREN, SYS_recvmsg, { 2, 0, MSG_CMSG_CLOEXEC }, "not the control socket" },
     { ALL_CHILDREN, SYS_recvmsg, { 3, 0, MSG_CMSG_CLOEXEC | MSG_PEEK }, "another flag" },
     { ALL_CHILDREN, SYS_recvmsg, { 3, 0, 0 }, "descriptors that survive exec" },
-    { ALL_CHILDREN & ~ONLY(VSOCK), SYS_sendmsg, { 2, 0, MSG_NOSIGNAL }, "not the control socket" },
+    { ALL_CHILDREN, SYS_sendmsg, { 2, 0, MSG_NOSIGNAL }, "not the control socket" },
     { ALL_CHILDREN, SYS_sendmsg, { 3, 0, MSG_OOB }, "another flag" },
     { ALL_CHILDREN, SYS_poll, { 0, 2, 0 }, "two descriptors" },
     { ~0u, SYS_mmap, { 0, PAGE_BYTES, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0 },
@@ -151,11 +152,10 @@ static const struct {
     { ONLY(BLK), SYS_io_uring_enter, { 0, 0, 0, 1 << 7 }, "an unknown flag" },
     { ONLY(BLK), SYS_pwritev2, { 0, 0, 0, 0, 0, 0x10 /* RWF_APPEND */ }, "append" },
     { ONLY(RNG), SYS_getrandom, { 0, 0, 2 /* GRND_RANDOM */ }, "the blocking pool" },
-    { ONLY(VSOCK), SYS_sendto, { 0, 0, 0, 0, 1, 16 }, "an address of its own" },
     { ONLY(VSOCK), SYS_recvfrom, { 0, 0, 0, 0, 1, 0 }, "an address of its own" },
-    { ONLY(VSOCK), SYS_fcntl, { 0, F_DUPFD, 0 }, "dup" },
+    { ONLY(VSOCK), SYS_recvfrom, { 0, 0, 0, MSG_OOB, 0, 0 }, "another flag" },
+    { ONLY(NET), SYS_ioctl, { 0, TUNSETIFF, 0 }, "another tap" },
     { ONLY(CONSOLE), SYS_setitimer, { 1 /* ITIMER_VIRTUAL */, 0, 0 }, "another clock" },
-    { ONLY(VSOCK), SYS_fcntl, { 0, F_SETFL, O_ASYNC }, "signals" },
     { ONLY(VSOCK) | ONLY(CONSOLE), SYS_accept4, { 0, 0, 0, 1 }, "an unknown flag" },
     { ONLY(BROKER), SYS_socket, { AF_NETLINK, SOCK_RAW, 0 }, "netlink" },
     { ONLY(BROKER), SYS_socket, { AF_PACKET, SOCK_RAW, 0 }, "packets" },
@@ -207,6 +207,8 @@ static const struct {
     { ONLY(BLK), SYS_ioctl, { -1, BLKDISCARD, 0 } },
     { ONLY(LOADER), SYS_pread64, { -1, 0, 0, 0 } },
     { ONLY(CONSOLE), SYS_setitimer, { 0, 0, 0 } },
+    { ONLY(VSOCK), SYS_recvfrom, { -1, 0, 0, MSG_PEEK | MSG_DONTWAIT, 0, 0 } },
+    { ONLY(NET), SYS_ioctl, { -1, TUNSETOFFLOAD, 0 } },
     { ONLY(BLK) | ONLY(BALLOON), SYS_fallocate,
       { -1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 0 } },
     { ONLY(BROKER), SYS_mmap,
