@@ -181,7 +181,7 @@ static void net_drain(void *device)
 
     for (unsigned p = 0; p < net->n_pairs; p++) {
         net_rx_watch(&net->pairs[p], false);
-        net_tx_watch(&net->pairs[p], false);
+        net_tx_watch(&net->pairs[p], net_port_has_rest(net)); /* a frame begun is finished */
     }
     worker_drained(net->worker); /* frames are moved at once, none is in flight */
 }

@@ -59,7 +59,8 @@ struct net {
 
 /* ---- net_port.c: the host's side ---- */
 
-enum { PORT_EMPTY = 1, PORT_FULL, PORT_BROKEN }; /* positive: caller must handle */
+/* Positive: caller must handle. Other numbers than VQ_EMPTY and VQ_E_GUEST, which meet them. */
+enum { PORT_EMPTY = 10, PORT_FULL, PORT_BROKEN };
 
 /* Before the sandbox: type checks, what offloads the tap takes. */
 int net_port_setup(struct net *net, unsigned pair, int fd) must_check;
@@ -73,8 +74,12 @@ int net_port_enable(struct net *net, unsigned n_pairs) must_check;
 int net_port_read(struct net_pair *pair);
 /* One frame: iov[0] is the 12-byte header. 0, PORT_FULL (not taken) or PORT_BROKEN (dropped). */
 int net_port_write(struct net_pair *pair, struct iovec *iov, int n_iov, size_t frame_bytes);
-/* Sends what is left over of a frame. */
+/* Sends what is left over of a frame that the stream took only in part. */
 int net_port_flush(struct net *net);
+static inline bool net_port_has_rest(const struct net *net)
+{
+    return net->stream_out_at < net->stream_out_end;
+}
 
 /* ---- net_rx.c, net_tx.c ---- */
 

@@ -96,7 +96,7 @@ int net_tx(struct net_pair *pair)
         else
             vq_unpop(vq, &chain);
     }
-    net_tx_watch(pair, r == PORT_FULL);
+    net_tx_watch(pair, r == PORT_FULL || net_port_has_rest(net));
     if (r == 0 && net_limit_ready(net, false))
         worker_rerun(net->worker, 2 * pair->index + 1);
     vq_notify(vq);
