@@ -58,5 +58,6 @@ enum { LAYOUT_PCI_SLOTS = 32, LAYOUT_MAX_VCPUS = 64, LAYOUT_MAX_QUEUES = 64 };
 #define LAYOUT_EBDA 0x9fc00ull      /* RSDP copy is at 0xe0000, where firmware puts it */
 #define LAYOUT_RSDP 0xe0000ull
 #define LAYOUT_ACPI_TABLES 0xe0040ull
-#define LAYOUT_ACPI_END 0x100000ull
+#define LAYOUT_ACPI_END 0xffff0ull
+#define LAYOUT_RESET_VECTOR 0xffff0ull /* real mode's entry of firmware: a stub that resets */
 #define LAYOUT_KERNEL_MIN 0x100000ull

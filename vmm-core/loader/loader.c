@@ -167,6 +167,23 @@ static int load_kernel(struct loader *l, struct kernel_image *ret_image)
     return bzimage_load(l, ret_image);
 }
 
+/* Where firmware would be entered. Linux on hardware-reduced ACPI without EFI has no other way to
+ * restart the machine than a jump there in real mode: it finds a write to the reset register. */
+static int write_reset_stub(struct loader *l)
+{
+    static const uint8_t code[] = {
+        0xba, LAYOUT_PIO_RESET & 0xff, LAYOUT_PIO_RESET >> 8, /* mov dx, port */
+        0xb0, LAYOUT_RESET_VALUE,                             /* mov al, value */
+        0xee,                                                 /* out dx, al */
+        0xf4,                                                 /* hlt */
+        0xeb, 0xfd,                                           /* jmp to the hlt */
+    };
+
+    return gmem_write(l->mem, GPA(LAYOUT_RESET_VECTOR), code, sizeof code) == 0
+               ? 0
+               : err_origin(-EFAULT, "writing the reset vector");
+}
+
 int loader_run(struct loader *l, struct loader_entry *ret_entry)
 {
     struct kernel_image image = { 0 };
@@ -179,6 +196,8 @@ int loader_run(struct loader *l, struct loader_entry *ret_entry)
         r = load_initramfs(l, &image, &initrd);
     if (r == 0)
         r = acpi_write(l);
+    if (r == 0)
+        r = write_reset_stub(l);
     if (r == 0)
         r = image.entry.kind == LOADER_ENTRY_PVH ? pvh_info_write(l, initrd)
                                                  : boot_params_write(l, &image, initrd);
