@@ -16,7 +16,7 @@ enum {
     MAX_QUEUE_SIZE = 1024,
     MAX_DISK_SERIAL = 20,
     MAX_DEVICES = LAYOUT_PCI_SLOTS - 1, /* slot 0 is the host bridge */
-    MAX_CRASH_LIMIT = 64,
+    MAX_CRASH_LIMIT = 1024,
     MIN_HANG_MS = 500, /* twice the slowest heartbeat */
     HUGEPAGE_BYTES = 2 << 20,
 };

@@ -27,7 +27,7 @@
 enum {
     VM_MAX_CHILDREN = SPAWNER_MAX_CHILDREN,
     VM_MAX_CLIENTS = 16,
-    VM_MAX_DEATHS = 64,         /* remembered for the crash limit; validate.c bounds that */
+    VM_MAX_DEATHS = 1024,         /* remembered for the crash limit; validate.c bounds that */
     VM_START_TIMEOUT_MS = 60000, /* slow hosts: emulated KVM */
     VM_READY_TIMEOUT_MS = 5000, /* a replacement's time from exec to Ready */
     VM_STOP_WORKERS_MS = 1000,  /* time to leave in order, then SIGKILL */

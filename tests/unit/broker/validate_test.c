@@ -104,7 +104,7 @@ BREAK(vsock_path, c->vsock->enabled = true; fixture_text(&c->vsock->id, "vs"); c
 BREAK(balloon_all, c->balloon->enabled = true; c->balloon->size = c->memory->size)
 BREAK(balloon_odd, c->balloon->enabled = true; c->balloon->size = 5)
 BREAK(hang_short, c->hang_timeout_ms = 100)
-BREAK(crash_many, c->crash_limit = 1000)
+BREAK(crash_many, c->crash_limit = 1025)
 
 static const struct {
     const char *what;
