@@ -38,6 +38,7 @@ struct blk {
     char id[BLK_ID_BYTES];
     struct virtio_blk_config config;
     struct blk_request *requests, *free_requests;
+    unsigned n_touched;  /* of requests: those behind were never used, their pages don't exist */
     struct blk_request *oldest, *newest;
     unsigned n_inflight;
     unsigned batch;
@@ -53,11 +54,19 @@ struct blk {
 
 /* ---- requests in flight ---- */
 
+static bool has_room(const struct blk *blk)
+{
+    return blk->free_requests || blk->n_touched < MAX_REQUESTS;
+}
+
 static struct blk_request *take_request(struct blk *blk, unsigned queue)
 {
     struct blk_request *req = blk->free_requests;
 
-    blk->free_requests = req->newer;
+    if (req)
+        blk->free_requests = req->newer;
+    else
+        req = &blk->requests[blk->n_touched++];
     req->queue = queue;
     req->start_ns = now_ns();
     req->newer = NULL;
@@ -234,7 +243,7 @@ static int on_queue(void *device, unsigned q)
                 blk->batch = MIN(2 * blk->batch, (unsigned)BATCH_MAX);
             break;
         }
-        if (!blk->free_requests) {
+        if (!has_room(blk)) {
             blk->stalled |= 1ull << q;
             break;
         }
@@ -258,7 +267,7 @@ static void turn(struct blk *blk)
         worker_fail(blk->worker, r);
     flush_notifications(blk);
     publish_inflight(blk);
-    if (blk->stalled && blk->free_requests)
+    if (blk->stalled && has_room(blk))
         rerun_bits(blk, &blk->stalled);
     if (blk->draining && blk->n_inflight == 0 && !blk->old_ring) {
         blk->draining = false;
@@ -421,18 +430,6 @@ static uint64_t fill_announce(struct blk *blk, const Bulkhead__Configure *cfg)
     return features;
 }
 
-static int make_requests(struct blk *blk)
-{
-    blk->requests = calloc(MAX_REQUESTS, sizeof *blk->requests);
-    if (!blk->requests)
-        return err_origin(-ENOMEM, "requests");
-    for (unsigned i = MAX_REQUESTS; i-- > 0;) {
-        blk->requests[i].newer = blk->free_requests;
-        blk->free_requests = &blk->requests[i];
-    }
-    return 0;
-}
-
 static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
 {
     struct blk_io_config config = { .fd = blk->fd, .mem = worker_mem(blk->worker),
@@ -476,9 +473,8 @@ static int setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, uns
     strncpy(blk->id, b->serial, sizeof blk->id);
     rate_limit_set(&blk->limit, b->rate_limit, now_ns());
     worker_keep_fd(w, blk->fd);
-    r = make_requests(blk);
-    if (r == 0)
-        r = make_io(blk, b);
+    blk->requests = calloc(MAX_REQUESTS, sizeof *blk->requests);
+    r = blk->requests ? make_io(blk, b) : err_origin(-ENOMEM, "requests");
     if (r == 0)
         r = loop_add_timer(worker_loop(w), on_tokens, blk, &blk->on_tokens);
     if (r < 0)
