@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vsock.c - the socket device. */
+#include <fcntl.h>
 #include <sys/socket.h>
 #include "profile.h"
 
@@ -10,6 +11,8 @@ static const struct profile_rule rules[] = {
     ALLOW(recvfrom, "look at a host program's CONNECT line before taking it", ARG_NULL(4),
           ARG_ONLY(3, MSG_PEEK | MSG_DONTWAIT)),
     ALLOW(shutdown, "half-close"),
+    ALLOW(fcntl, "flags of a connection that the broker made", ARG_IS(1, F_GETFL)),
+    ALLOW(fcntl, "it becomes non-blocking", ARG_IS(1, F_SETFL), ARG_IS(2, O_RDWR | O_NONBLOCK)),
 };
 static PROFILE_SET(set, rules);
 

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* balloon_test.c - the balloon worker in its sandbox: what it gives back is seen in the RAM file's
+ * own count of pages. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+#include <linux/virtio_balloon.h>
+#include <linux/virtio_config.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include "harness.h"
+
+#define BIT(f) (1ull << (f))
+#define BASE (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_EVENT_IDX) | \
+              BIT(VIRTIO_RING_F_INDIRECT_DESC))
+#define STATS BIT(VIRTIO_BALLOON_F_STATS_VQ)
+#define REPORT BIT(VIRTIO_BALLOON_F_REPORTING)
+
+enum { INFLATE, DEFLATE, STATSQ, REPORTQ, PAGE = 4096 };
+#define MIB (1ull << 20)
+
+struct dev {
+    struct wh *wh;
+    Bulkhead__BalloonWorkerConfig config;
+    uint64_t at, pages_at; /* requests; the pages that are given up */
+};
+
+static void configure(Bulkhead__Configure *c, void *arg)
+{
+    c->role_case = BULKHEAD__CONFIGURE__ROLE_BALLOON;
+    c->balloon = arg;
+}
+
+static struct dev *new_dev(uint64_t features)
+{
+    struct dev *d = calloc(1, sizeof(*d));
+    struct wh_config c = { .program = "bulkhead-dev-balloon", .configure = configure, .n_queues = 4,
+                           .queue_size = 64, .arg = &d->config };
+
+    bulkhead__balloon_worker_config__init(&d->config);
+    d->config.size = 8 * MIB;
+    d->config.deflate_on_oom = true;
+    d->config.free_page_reporting = true;
+    d->wh = wh_new(&c);
+    d->at = wh_data_base(d->wh);
+    d->pages_at = 16 * MIB;
+    memset(wh_mem(d->wh, 0, d->wh->ram_bytes), 0x5a, d->wh->ram_bytes); /* all of it is there */
+    wh_start(d->wh);
+    wh_activate(d->wh, features, false);
+    return d;
+}
+
+static void free_dev(struct dev *d)
+{
+    wh_free(d->wh);
+    free(d);
+}
+
+static uint64_t held(struct dev *d)
+{
+    struct stat st;
+
+    assert_int_equal(fstat(d->wh->ram_fd, &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+static void name_pages(struct dev *d, unsigned q, const uint32_t *pfns, unsigned n)
+{
+    uint16_t head;
+    uint32_t len, bytes = n * (uint32_t)sizeof(pfns[0]);
+
+    memcpy(wh_mem(d->wh, d->at, bytes), pfns, bytes);
+    assert_true(wh_add(d->wh, q, &(struct wh_buf){ d->at, bytes, false }, 1, false) >= 0);
+    wh_kick(d->wh, q);
+    wh_wait_used(d->wh, q, &head, &len);
+    assert_int_equal(len, 0);
+}
+
+static void inflates_and_deflates(void **state)
+{
+    struct dev *d = new_dev(BASE);
+    uint64_t before = held(d);
+    uint32_t pfns[256], first = (uint32_t)(d->pages_at / PAGE);
+
+    (void)state;
+    assert_int_equal(d->wh->virtio_id, 5);
+    assert_int_equal(d->wh->features, BASE | STATS | REPORT | BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM));
+    memcpy(pfns, d->wh->device_config, 4);
+    assert_int_equal(pfns[0], 8 * MIB / PAGE);
+    for (unsigned i = 0; i < 256; i++) /* every second one, then the others */
+        pfns[i] = first + 511 - 2 * i;
+    name_pages(d, INFLATE, pfns, 256);
+    assert_int_equal(held(d), before - MIB);
+    for (unsigned i = 0; i < 256; i++)
+        pfns[i] = first + 2 * i;
+    name_pages(d, INFLATE, pfns, 256);
+    assert_int_equal(held(d), before - 2 * MIB);
+    /* Exactly these, and nothing beside them. */
+    assert_int_equal(*(uint8_t *)wh_mem(d->wh, d->pages_at - 1, 1), 0x5a);
+    assert_int_equal(*(uint8_t *)wh_mem(d->wh, d->pages_at + 2 * MIB, 1), 0x5a);
+    assert_int_equal(*(uint8_t *)wh_mem(d->wh, d->pages_at, 1), 0);
+    name_pages(d, DEFLATE, pfns, 256);
+    *(uint8_t *)wh_mem(d->wh, d->pages_at, 1) = 1; /* back by being touched */
+    assert_int_equal(d->wh->stats->write_bytes, 2 * MIB);
+    assert_int_equal(d->wh->stats->read_bytes, MIB);
+    assert_int_equal(WEXITSTATUS(wh_stop(d->wh)), 0);
+    free_dev(d);
+}
+
+static void pages_of_nobody(void **state)
+{
+    struct dev *d = new_dev(BASE);
+    uint64_t before = held(d);
+    uint32_t pfns[] = { 0xffffffff, (uint32_t)(d->wh->ram_bytes / PAGE), 0x100000, 0xc0000,
+                        (uint32_t)(d->pages_at / PAGE) };
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    name_pages(d, INFLATE, pfns, 5);
+    assert_int_equal(held(d), before - PAGE); /* the good one all the same */
+    assert_int_equal(d->wh->stats->errors, 4);
+    assert_true(wh_add(d->wh, INFLATE, &(struct wh_buf){ d->at, 3, false }, 1, false) >= 0);
+    wh_kick(d->wh, INFLATE); /* less than one number */
+    wh_wait_used(d->wh, INFLATE, &head, &len);
+    assert_true(wh_add(d->wh, INFLATE, &(struct wh_buf){ d->pages_at, 4096, true }, 1, false) >= 0);
+    wh_kick(d->wh, INFLATE); /* the wrong way round */
+    wh_wait_used(d->wh, INFLATE, &head, &len);
+    assert_int_equal(held(d), before - PAGE);
+    assert_false(wh_has_message(d->wh, 0));
+    free_dev(d);
+}
+
+static void free_pages_are_reported(void **state)
+{
+    struct dev *d = new_dev(BASE | STATS | REPORT);
+    uint64_t before = held(d);
+    struct wh_buf ranges[] = { { d->pages_at, 2 * MIB, true },
+                               { d->pages_at + 4 * MIB, 4 * MIB, true } };
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    assert_true(wh_add(d->wh, REPORTQ, ranges, 2, true) >= 0);
+    wh_kick(d->wh, REPORTQ);
+    wh_wait_used(d->wh, REPORTQ, &head, &len);
+    assert_int_equal(held(d), before - 6 * MIB);
+    assert_int_equal(*(uint8_t *)wh_mem(d->wh, d->pages_at + 3 * MIB, 1), 0x5a);
+    free_dev(d);
+
+    d = new_dev(BASE | REPORT); /* without statistics the queue has the number before */
+    before = held(d);
+    assert_true(wh_add(d->wh, STATSQ, ranges, 1, true) >= 0);
+    wh_kick(d->wh, STATSQ);
+    wh_wait_used(d->wh, STATSQ, &head, &len);
+    assert_int_equal(held(d), before - 2 * MIB);
+    free_dev(d);
+}
+
+static void target_and_actual(void **state)
+{
+    Bulkhead__BalloonTarget target = BULKHEAD__BALLOON_TARGET__INIT;
+    ENVELOPE(e, BALLOON_TARGET, balloon_target, &target);
+    Bulkhead__ConfigUpdate wrote = BULKHEAD__CONFIG_UPDATE__INIT;
+    ENVELOPE(w, CONFIG_UPDATE, config_update, &wrote);
+    struct dev *d = new_dev(BASE);
+    const Bulkhead__ConfigUpdate *u;
+    uint32_t pages;
+    uint64_t end = wh_now_ns() + WH_PATIENCE_MS * 1000000ull;
+    static const uint64_t sizes[] = { 0, 4 * MIB, 1ull << 50 };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        target.size = sizes[i];
+        wh_send(d->wh, &e);
+        u = wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE)->config_update;
+        assert_int_equal(u->offset, 0);
+        assert_int_equal(u->data.len, 4);
+        memcpy(&pages, u->data.data, 4);
+        assert_int_equal(pages, MIN(sizes[i], d->wh->ram_bytes) / PAGE);
+    }
+    pages = 512;
+    wrote.offset = 4;
+    wrote.data.data = (uint8_t *)&pages;
+    wrote.data.len = 4;
+    wh_send(d->wh, &w);
+    while (d->wh->stats->balloon_bytes != 2 * MIB && wh_now_ns() < end)
+        poll(NULL, 0, 1);
+    assert_int_equal(d->wh->stats->balloon_bytes, 2 * MIB);
+    free_dev(d);
+}
+
+static void put_stat(uint8_t *at, uint16_t tag, uint64_t value)
+{
+    memcpy(at, &tag, sizeof(tag));
+    memcpy(at + 2, &value, sizeof(value));
+}
+
+static void statistics(void **state)
+{
+    struct dev *d = new_dev(BASE | STATS);
+    struct wh_buf buf = { d->at, 20, false };
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    for (uint64_t round = 1; round <= 3; round++) {
+        put_stat(wh_mem(d->wh, d->at, 10), VIRTIO_BALLOON_S_MEMFREE, 1000 * round);
+        put_stat(wh_mem(d->wh, d->at + 10, 10), VIRTIO_BALLOON_S_MEMTOT, 2000 * round);
+        assert_true(wh_add(d->wh, STATSQ, &buf, 1, false) >= 0);
+        wh_kick(d->wh, STATSQ);
+        if (round == 2) /* the held buffer survives a pause and the worker's death */
+            wh_quiesce(d->wh), wh_unquiesce(d->wh);
+        if (round == 3)
+            wh_restart(d->wh, BASE | STATS);
+        wh_wait_used(d->wh, STATSQ, &head, &len); /* given back: new figures, please */
+        assert_int_equal(d->wh->stats->guest_stats[VIRTIO_BALLOON_S_MEMFREE], 1000 * round);
+        assert_int_equal(d->wh->stats->guest_stats[VIRTIO_BALLOON_S_MEMTOT], 2000 * round);
+    }
+    free_dev(d);
+}
+
+static void restart(void **state)
+{
+    struct dev *d = new_dev(BASE);
+    uint64_t before = held(d);
+    uint32_t first = (uint32_t)(d->pages_at / PAGE);
+
+    (void)state;
+    for (uint32_t round = 0; round < 20; round++) {
+        uint32_t pfn = first + round;
+
+        name_pages(d, INFLATE, &pfn, 1);
+        wh_restart(d->wh, BASE);
+    }
+    assert_int_equal(held(d), before - 20 * PAGE);
+    wh_reset(d->wh);
+    wh_activate(d->wh, BASE, false);
+    name_pages(d, INFLATE, &first, 1);
+    free_dev(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(inflates_and_deflates),
+        cmocka_unit_test(pages_of_nobody),
+        cmocka_unit_test(free_pages_are_reported),
+        cmocka_unit_test(target_and_actual),
+        cmocka_unit_test(statistics),
+        cmocka_unit_test(restart),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,698 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vsock_test.c - the vsock worker in its sandbox: host programs on one side, a guest's driver that
+ * knows the protocol well, or lies, on the other. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_vsock.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "harness.h"
+
+#define FEATURES (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX | \
+                  1ull << VIRTIO_RING_F_INDIRECT_DESC)
+
+enum { RX, TX, EVENT, HDR = 44, CID = 42, BUF = 4096, RX_BUFS = 64, HOST = 2 };
+
+typedef struct virtio_vsock_hdr pkt;
+
+struct dev {
+    struct wh *wh;
+    Bulkhead__VsockWorkerConfig config;
+    struct sockaddr_un addr;
+    socklen_t addr_len;
+    uint64_t at;
+    uint8_t *payload; /* of the packet taken last */
+};
+
+static void configure(Bulkhead__Configure *c, void *arg)
+{
+    c->role_case = BULKHEAD__CONFIGURE__ROLE_VSOCK;
+    c->vsock = arg;
+}
+
+static void give_buffer(struct dev *d, unsigned slot)
+{
+    assert_true(wh_add(d->wh, RX, &(struct wh_buf){ d->at + slot * (uint64_t)BUF, BUF, true }, 1,
+                       false) >= 0);
+}
+
+static struct dev *new_dev(bool buffers)
+{
+    struct dev *d = calloc(1, sizeof(*d));
+    struct wh_config c = { .program = "bulkhead-dev-vsock", .configure = configure, .n_queues = 3,
+                           .queue_size = 256, .n_own_fds = 1, .arg = &d->config };
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sa_family_t family = AF_UNIX;
+
+    bulkhead__vsock_worker_config__init(&d->config);
+    d->config.cid = CID;
+    d->addr_len = sizeof(d->addr);
+    assert_int_equal(bind(listener, (struct sockaddr *)&family, sizeof(family)), 0);
+    assert_int_equal(listen(listener, 4096), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&d->addr, &d->addr_len), 0);
+    c.own_fds[0] = listener;
+    d->wh = wh_new(&c);
+    d->at = wh_data_base(d->wh);
+    wh_start(d->wh);
+    assert_int_equal(d->wh->virtio_id, 19);
+    assert_int_equal(d->wh->device_config[0], CID);
+    wh_activate(d->wh, FEATURES, false);
+    for (unsigned i = 0; buffers && i < RX_BUFS; i++)
+        give_buffer(d, i);
+    wh_kick(d->wh, RX);
+    return d;
+}
+
+static void free_dev(struct dev *d)
+{
+    wh_free(d->wh);
+    free(d);
+}
+
+/* ---- the guest ---- */
+
+static void guest_send_raw(struct dev *d, const pkt *p, const void *data, uint32_t data_len)
+{
+    uint64_t at = d->at + 1000ull * BUF;
+    struct wh_buf bufs[] = { { at, HDR, false }, { at + HDR, data_len, false } };
+    uint16_t head;
+    uint32_t len;
+
+    memcpy(wh_mem(d->wh, at, HDR), p, HDR);
+    if (data_len)
+        memcpy(wh_mem(d->wh, at + HDR, data_len), data, data_len);
+    assert_true(wh_add(d->wh, TX, bufs, data_len ? 2 : 1, true) >= 0);
+    wh_kick(d->wh, TX);
+    wh_wait_used(d->wh, TX, &head, &len);
+}
+
+static pkt packet(uint32_t guest_port, uint32_t host_port, uint16_t op)
+{
+    return (pkt){ .src_cid = CID, .dst_cid = HOST, .src_port = guest_port, .dst_port = host_port,
+                  .type = VIRTIO_VSOCK_TYPE_STREAM, .op = op, .buf_alloc = 1 << 18 };
+}
+
+static void guest_send(struct dev *d, uint32_t guest_port, uint32_t host_port, uint16_t op)
+{
+    pkt p = packet(guest_port, host_port, op);
+
+    guest_send_raw(d, &p, NULL, 0);
+}
+
+static void guest_data(struct dev *d, uint32_t guest_port, uint32_t host_port, const void *data,
+                       uint32_t len)
+{
+    pkt p = packet(guest_port, host_port, VIRTIO_VSOCK_OP_RW);
+
+    p.len = len;
+    guest_send_raw(d, &p, data, len);
+}
+
+static pkt take_used(struct dev *d, uint16_t head, uint32_t len)
+{
+    uint64_t at = d->wh->queues[RX].vring.desc[head].addr;
+    pkt p;
+
+    assert_true(len >= HDR);
+    memcpy(&p, wh_mem(d->wh, at, HDR), HDR);
+    assert_int_equal(p.src_cid, HOST);
+    assert_int_equal(p.dst_cid, CID);
+    assert_int_equal(len, HDR + p.len);
+    d->payload = wh_mem(d->wh, at + HDR, p.len);
+    assert_true(wh_add(d->wh, RX, &(struct wh_buf){ at, BUF, true }, 1, false) >= 0);
+    wh_kick(d->wh, RX);
+    return p;
+}
+
+static bool guest_try_take(struct dev *d, pkt *ret_p)
+{
+    uint16_t head;
+    uint32_t len;
+
+    if (!wh_try_used(d->wh, RX, &head, &len))
+        return false;
+    *ret_p = take_used(d, head, len);
+    return true;
+}
+
+static pkt guest_take(struct dev *d)
+{
+    uint16_t head;
+    uint32_t len;
+
+    wh_wait_used(d->wh, RX, &head, &len);
+    return take_used(d, head, len);
+}
+
+/* Skips credit updates, which come when they like. */
+static pkt guest_expect(struct dev *d, uint16_t op)
+{
+    pkt p;
+
+    do
+        p = guest_take(d);
+    while (p.op == VIRTIO_VSOCK_OP_CREDIT_UPDATE && op != VIRTIO_VSOCK_OP_CREDIT_UPDATE);
+    if (p.op != op)
+        fail_msg("op %u came where %u was due (port %u)", p.op, op, p.dst_port);
+    return p;
+}
+
+/* ---- the host ---- */
+
+static int host_connect(struct dev *d)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(connect(fd, (struct sockaddr *)&d->addr, d->addr_len), 0);
+    return fd;
+}
+
+static void host_write(int fd, const void *data, size_t len)
+{
+    assert_int_equal(send(fd, data, len, MSG_NOSIGNAL), len);
+}
+
+static size_t host_read(int fd, void *dst, size_t len)
+{
+    uint8_t *at = dst;
+    size_t done = 0;
+
+    while (done < len) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        ssize_t n;
+
+        assert_int_equal(poll(&p, 1, WH_PATIENCE_MS), 1);
+        n = read(fd, at + done, len - done);
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    return done;
+}
+
+static size_t host_read_line(int fd, char *line, size_t size)
+{
+    size_t n = 0;
+
+    while (n < size - 1 && host_read(fd, line + n, 1) == 1)
+        if (line[n++] == '\n')
+            break;
+    line[n] = '\0';
+    return n;
+}
+
+/* A host program reaches guest port `port`; returns its socket, *ret_host its port. */
+static int open_from_host(struct dev *d, uint32_t port, uint32_t *ret_host)
+{
+    char line[64], want[64];
+    int fd = host_connect(d);
+    pkt p;
+
+    host_write(fd, line, (size_t)snprintf(line, sizeof(line), "CONNECT %u\n", port));
+    p = guest_expect(d, VIRTIO_VSOCK_OP_REQUEST);
+    assert_int_equal(p.dst_port, port);
+    *ret_host = p.src_port;
+    guest_send(d, port, p.src_port, VIRTIO_VSOCK_OP_RESPONSE);
+    host_read_line(fd, line, sizeof(line));
+    snprintf(want, sizeof(want), "OK %u\n", p.src_port);
+    assert_string_equal(line, want);
+    return fd;
+}
+
+/* A guest's program reaches host port `port`; the test is the broker. */
+static int open_from_guest(struct dev *d, uint32_t guest_port, uint32_t port)
+{
+    Bulkhead__VsockConnected m = BULKHEAD__VSOCK_CONNECTED__INIT;
+    ENVELOPE(e, VSOCK_CONNECTED, vsock_connected, &m);
+    const Bulkhead__VsockConnect *ask;
+    int pair[2];
+
+    guest_send(d, guest_port, port, VIRTIO_VSOCK_OP_REQUEST);
+    ask = wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_VSOCK_CONNECT)->vsock_connect;
+    assert_int_equal(ask->port, port);
+    m.token = ask->token;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(channel_send(d->wh->channel, &e, &pair[0], 1, true), 0);
+    close(pair[0]);
+    assert_int_equal(guest_expect(d, VIRTIO_VSOCK_OP_RESPONSE).dst_port, guest_port);
+    return pair[1];
+}
+
+/* ---- tests ---- */
+
+static void host_to_guest_and_back(void **state)
+{
+    struct dev *d = new_dev(true);
+    uint32_t host;
+    char got[64];
+    int fd = open_from_host(d, 52, &host);
+    pkt p;
+
+    (void)state;
+    host_write(fd, "ping", 4);
+    p = guest_expect(d, VIRTIO_VSOCK_OP_RW);
+    assert_int_equal(p.len, 4);
+    assert_memory_equal(d->payload, "ping", 4);
+    guest_data(d, 52, host, "pong!", 5);
+    assert_int_equal(host_read(fd, got, 5), 5);
+    assert_memory_equal(got, "pong!", 5);
+    close(fd); /* both ways at once */
+    p = guest_expect(d, VIRTIO_VSOCK_OP_SHUTDOWN);
+    assert_int_equal(p.flags, VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND);
+    guest_send(d, 52, host, VIRTIO_VSOCK_OP_RST);
+    guest_data(d, 52, host, "x", 1); /* nobody is there any more */
+    guest_expect(d, VIRTIO_VSOCK_OP_RST);
+    assert_int_equal(d->wh->stats->connections, 1);
+    assert_int_equal(WEXITSTATUS(wh_stop(d->wh)), 0);
+    free_dev(d);
+}
+
+/* What is written behind the line in the same go belongs to the stream. */
+static void the_line_takes_no_byte_too_many(void **state)
+{
+    struct dev *d = new_dev(true);
+    char line[32];
+    int fd = host_connect(d);
+    pkt p;
+
+    (void)state;
+    host_write(fd, "CONN", 4);
+    host_write(fd, "ECT 7\nhello", 11);
+    p = guest_expect(d, VIRTIO_VSOCK_OP_REQUEST);
+    guest_send(d, 7, p.src_port, VIRTIO_VSOCK_OP_RESPONSE);
+    assert_true(host_read_line(fd, line, sizeof(line)) > 3);
+    p = guest_expect(d, VIRTIO_VSOCK_OP_RW);
+    assert_int_equal(p.len, 5);
+    assert_memory_equal(d->payload, "hello", 5);
+    close(fd);
+    free_dev(d);
+}
+
+static void bad_lines_and_refusals(void **state)
+{
+    static const char *const bad[] = { "GET / HTTP/1.0\r\n\r\n", "CONNECT x\n", "CONNECT 4294967295\n",
+                                       "CONNECT 00000000000000000000000000000000000000000000001\n" };
+    struct dev *d = new_dev(true);
+    char got[8];
+    int fd;
+    pkt p;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        fd = host_connect(d);
+        host_write(fd, bad[i], strlen(bad[i]));
+        assert_int_equal(host_read(fd, got, 1), 0);
+        close(fd);
+    }
+    fd = host_connect(d);
+    close(fd); /* says nothing and leaves */
+    fd = host_connect(d);
+    host_write(fd, "CONNECT 9\n", 10);
+    p = guest_expect(d, VIRTIO_VSOCK_OP_REQUEST);
+    guest_send(d, 9, p.src_port, VIRTIO_VSOCK_OP_RST); /* nobody listens in the guest */
+    assert_int_equal(host_read(fd, got, 1), 0);
+    close(fd);
+    free_dev(d);
+}
+
+static void guest_to_host_and_back(void **state)
+{
+    Bulkhead__VsockConnected m = BULKHEAD__VSOCK_CONNECTED__INIT;
+    ENVELOPE(e, VSOCK_CONNECTED, vsock_connected, &m);
+    struct dev *d = new_dev(true);
+    char got[8];
+    int fd = open_from_guest(d, 1024, 80);
+    pkt p;
+
+    (void)state;
+    guest_data(d, 1024, 80, "GET", 3);
+    assert_int_equal(host_read(fd, got, 3), 3);
+    host_write(fd, "200", 3);
+    p = guest_expect(d, VIRTIO_VSOCK_OP_RW);
+    assert_memory_equal(d->payload, "200", 3);
+    /* Half-close from the guest: the host sees the end and can still answer. */
+    p = packet(1024, 80, VIRTIO_VSOCK_OP_SHUTDOWN);
+    p.flags = VIRTIO_VSOCK_SHUTDOWN_SEND;
+    guest_send_raw(d, &p, NULL, 0);
+    assert_int_equal(host_read(fd, got, 1), 0);
+    host_write(fd, "bye", 3);
+    guest_expect(d, VIRTIO_VSOCK_OP_RW);
+    assert_memory_equal(d->payload, "bye", 3);
+    p.flags |= VIRTIO_VSOCK_SHUTDOWN_RCV;
+    guest_send_raw(d, &p, NULL, 0);
+    guest_expect(d, VIRTIO_VSOCK_OP_RST);
+    close(fd);
+
+    guest_send(d, 1025, 81, VIRTIO_VSOCK_OP_REQUEST); /* the broker finds nobody */
+    m.token = wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_VSOCK_CONNECT)->vsock_connect->token;
+    m.error = ECONNREFUSED;
+    wh_send(d->wh, &e);
+    assert_int_equal(guest_expect(d, VIRTIO_VSOCK_OP_RST).dst_port, 1025);
+    wh_send(d->wh, &e); /* an answer to nothing */
+    m.token = 0xffffffff;
+    wh_send(d->wh, &e);
+    fd = open_from_guest(d, 1026, 82);
+    close(fd);
+    free_dev(d);
+}
+
+static void host_half_closes(void **state)
+{
+    struct dev *d = new_dev(true);
+    uint32_t host;
+    char got[8];
+    int fd = open_from_host(d, 5, &host);
+    pkt p;
+
+    (void)state;
+    host_write(fd, "all", 3);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    guest_expect(d, VIRTIO_VSOCK_OP_RW);
+    p = guest_expect(d, VIRTIO_VSOCK_OP_SHUTDOWN);
+    assert_int_equal(p.flags, VIRTIO_VSOCK_SHUTDOWN_SEND);
+    guest_data(d, 5, host, "answer", 6);
+    assert_int_equal(host_read(fd, got, 6), 6);
+    close(fd); /* seen although nothing is read any more */
+    p = guest_expect(d, VIRTIO_VSOCK_OP_SHUTDOWN);
+    assert_int_equal(p.flags, VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND);
+    free_dev(d);
+}
+
+/* The guest may send what it was promised and no more; it learns when there is room again. */
+static void credit_from_the_guest(void **state)
+{
+    static uint8_t data[16384], got[65536];
+    struct dev *d = new_dev(true);
+    uint32_t host, sent = 0, room = 65536, forwarded = 0;
+    uint64_t total = 0, end = wh_now_ns() + WH_PATIENCE_MS * 1000000ull;
+    int fd = open_from_host(d, 5, &host);
+    pkt p = { 0 };
+
+    (void)state;
+    memset(data, 'd', sizeof(data));
+    while (sent < 2000000) {
+        if (room >= sizeof(data)) {
+            guest_data(d, 5, host, data, sizeof(data));
+            sent += (uint32_t)sizeof(data);
+        } else {
+            ssize_t n = recv(fd, got, sizeof(got), MSG_DONTWAIT);
+
+            total += n > 0 ? (uint64_t)n : 0;
+            assert_true(wh_now_ns() < end);
+        }
+        while (guest_try_take(d, &p)) {
+            assert_int_equal(p.op, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
+            assert_int_equal(p.buf_alloc, 65536);
+            forwarded = p.fwd_cnt;
+        }
+        assert_true(sent - forwarded <= 65536);
+        room = 65536 - (sent - forwarded);
+    }
+    while (total < sent)
+        total += host_read(fd, got, MIN(sizeof(got), sent - total));
+    assert_int_equal(total, sent);
+    /* Beyond the promise: reset, not memory. */
+    for (unsigned i = 0; i < 200 && p.op != VIRTIO_VSOCK_OP_RST; i++) {
+        guest_data(d, 5, host, data, sizeof(data));
+        while (p.op != VIRTIO_VSOCK_OP_RST && guest_try_take(d, &p))
+            ;
+    }
+    assert_int_equal(p.op, VIRTIO_VSOCK_OP_RST);
+    close(fd);
+    free_dev(d);
+}
+
+/* The device sends no more than the guest has room for, asks once, and goes on when told. */
+static void credit_to_the_guest(void **state)
+{
+    static uint8_t data[100000];
+    struct dev *d = new_dev(true);
+    char line[64];
+    uint32_t got = 0;
+    int fd = host_connect(d);
+    pkt p, answer;
+
+    (void)state;
+    host_write(fd, "CONNECT 6\n", 10);
+    p = guest_expect(d, VIRTIO_VSOCK_OP_REQUEST);
+    answer = packet(6, p.src_port, VIRTIO_VSOCK_OP_RESPONSE);
+    answer.buf_alloc = 10000;
+    guest_send_raw(d, &answer, NULL, 0);
+    host_read_line(fd, line, sizeof(line));
+    host_write(fd, data, sizeof(data));
+    answer.op = VIRTIO_VSOCK_OP_CREDIT_UPDATE;
+    while (got < sizeof(data)) {
+        p = guest_take(d);
+        if (p.op == VIRTIO_VSOCK_OP_CREDIT_REQUEST) {
+            assert_false(wh_wait_interrupt(d->wh, RX, 50)); /* once, and then it waits */
+            answer.fwd_cnt = got;
+            guest_send_raw(d, &answer, NULL, 0);
+            continue;
+        }
+        assert_int_equal(p.op, VIRTIO_VSOCK_OP_RW);
+        got += p.len;
+        assert_true(got - answer.fwd_cnt <= answer.buf_alloc);
+    }
+    assert_int_equal(got, sizeof(data));
+    answer.fwd_cnt = got + 5; /* it has read what it never got: no credit, no harm */
+    guest_send_raw(d, &answer, NULL, 0);
+    host_write(fd, data, 100);
+    p = guest_take(d);
+    assert_int_equal(p.op, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
+    close(fd);
+    free_dev(d);
+}
+
+static void hostile_packets(void **state)
+{
+    struct dev *d = new_dev(true);
+    uint32_t host;
+    int fd = open_from_host(d, 5, &host);
+    uint64_t at = d->at + 1000ull * BUF;
+    uint16_t head;
+    uint32_t len;
+    char got[4];
+    pkt p;
+
+    (void)state;
+    p = packet(5, host, VIRTIO_VSOCK_OP_RW);
+    p.src_cid = CID + 1; /* another guest's name: not even answered */
+    guest_send_raw(d, &p, NULL, 0);
+    p = packet(99, 98, VIRTIO_VSOCK_OP_RW);
+    p.type = 7;
+    guest_send_raw(d, &p, NULL, 0);
+    assert_int_equal(guest_expect(d, VIRTIO_VSOCK_OP_RST).dst_port, 99);
+    p = packet(97, 96, 55);
+    guest_send_raw(d, &p, NULL, 0);
+    assert_int_equal(guest_expect(d, VIRTIO_VSOCK_OP_RST).dst_port, 97);
+    guest_send(d, 95, 94, VIRTIO_VSOCK_OP_RST); /* a reset is never answered */
+    assert_true(wh_add(d->wh, TX, &(struct wh_buf){ at, 43, false }, 1, false) >= 0);
+    wh_kick(d->wh, TX); /* cut header */
+    wh_wait_used(d->wh, TX, &head, &len);
+    p = packet(5, host, VIRTIO_VSOCK_OP_RW);
+    p.len = 1000; /* claims more than it brings: that connection ends, the device doesn't */
+    guest_send_raw(d, &p, "abc", 3);
+    assert_int_equal(guest_expect(d, VIRTIO_VSOCK_OP_RST).dst_port, 5);
+    assert_int_equal(host_read(fd, got, 1), 0);
+    close(fd);
+    fd = open_from_host(d, 6, &host);
+    guest_send(d, 6, host, VIRTIO_VSOCK_OP_REQUEST); /* it is open already */
+    assert_int_equal(guest_expect(d, VIRTIO_VSOCK_OP_RST).dst_port, 6);
+    close(fd);
+    assert_false(wh_has_message(d->wh, 0));
+    free_dev(d);
+}
+
+/* A guest that floods and takes no answers is held back; nothing grows, nobody else is harmed. */
+static void a_flood_is_bounded(void **state)
+{
+    struct dev *d = new_dev(false); /* no buffers for answers */
+    uint64_t at = d->at, end = wh_now_ns() + 300000000ull;
+    pkt p = packet(1, 2, VIRTIO_VSOCK_OP_RW);
+    unsigned taken = 0, answered = 0;
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    memcpy(wh_mem(d->wh, at, HDR), &p, HDR);
+    while (wh_now_ns() < end) {
+        while (wh_add(d->wh, TX, &(struct wh_buf){ at, HDR, false }, 1, false) >= 0)
+            ;
+        wh_kick(d->wh, TX);
+        while (wh_try_used(d->wh, TX, &head, &len))
+            taken++;
+        poll(NULL, 0, 1);
+    }
+    assert_in_range(taken, 1, 200); /* the answers it owes are limited */
+    for (unsigned i = 0; i < RX_BUFS; i++)
+        give_buffer(d, 2000 + i);
+    wh_kick(d->wh, RX);
+    while (answered < 1000) { /* and it goes on when they are taken */
+        assert_int_equal(guest_expect(d, VIRTIO_VSOCK_OP_RST).dst_port, 1);
+        answered++;
+        while (wh_try_used(d->wh, TX, &head, &len))
+            (void)wh_add(d->wh, TX, &(struct wh_buf){ at, HDR, false }, 1, false);
+        wh_kick(d->wh, TX);
+    }
+    free_dev(d);
+}
+
+/* Questions to the broker are limited too. */
+static void a_flood_of_requests(void **state)
+{
+    struct dev *d = new_dev(true);
+    unsigned asked = 0, refused = 0;
+    pkt p;
+
+    (void)state;
+    for (unsigned i = 0; i < 80; i++)
+        guest_send(d, 1000 + i, 80, VIRTIO_VSOCK_OP_REQUEST);
+    while (asked < 64) {
+        wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_VSOCK_CONNECT);
+        asked++;
+    }
+    while (refused < 16) {
+        p = guest_expect(d, VIRTIO_VSOCK_OP_RST);
+        assert_true(p.dst_port >= 1064);
+        refused++;
+    }
+    assert_false(wh_has_message(d->wh, 50));
+    free_dev(d);
+}
+
+static void a_thousand_connections(void **state)
+{
+    enum { N = 1000 };
+    struct rlimit files = { 8192, 8192 };
+    struct dev *d = new_dev(true);
+    static uint32_t host[N];
+    static int fds[N];
+    char got[8];
+
+    (void)state;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    for (unsigned i = 0; i < N; i++)
+        fds[i] = open_from_host(d, 7000 + i, &host[i]);
+    for (unsigned i = 0; i < N; i += 7) {
+        char text[8];
+        pkt p;
+
+        snprintf(text, sizeof(text), "%05u", i);
+        host_write(fds[i], text, 5);
+        p = guest_expect(d, VIRTIO_VSOCK_OP_RW);
+        assert_int_equal(p.dst_port, 7000 + i);
+        assert_memory_equal(d->payload, text, 5);
+        guest_data(d, 7000 + i, host[i], text, 5);
+        assert_int_equal(host_read(fds[i], got, 5), 5);
+        assert_memory_equal(got, text, 5);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        guest_send(d, 7000 + i, host[i], VIRTIO_VSOCK_OP_RST);
+        assert_int_equal(host_read(fds[i], got, 1), 0);
+        close(fds[i]);
+    }
+    assert_int_equal(d->wh->stats->connections, N);
+    close(open_from_host(d, 5, &host[0])); /* all slots are free again */
+    free_dev(d);
+}
+
+/* More host programs than there are slots: the others wait, and get their turn. */
+static void a_crowd_of_silent_programs(void **state)
+{
+    enum { N = 1400 };
+    static int fds[N];
+    struct dev *d = new_dev(true);
+    uint32_t host;
+    int fd;
+
+    (void)state;
+    for (unsigned i = 0; i < N; i++)
+        fds[i] = host_connect(d);
+    for (unsigned i = 0; i < N; i++)
+        close(fds[i]);
+    fd = open_from_host(d, 5, &host);
+    close(fd);
+    free_dev(d);
+}
+
+static void a_restart_resets_the_transport(void **state)
+{
+    struct dev *d = new_dev(true);
+    struct virtio_vsock_event event;
+    uint64_t at = d->at + 900ull * BUF;
+    uint32_t host, len;
+    uint16_t head;
+    char got[4];
+    int fd = open_from_host(d, 5, &host);
+
+    (void)state;
+    assert_true(wh_add(d->wh, EVENT, &(struct wh_buf){ at, 8, true }, 1, false) >= 0);
+    assert_true(wh_add(d->wh, EVENT, &(struct wh_buf){ at + 64, 8, true }, 1, false) >= 0);
+    wh_kick(d->wh, EVENT);
+    wh_restart(d->wh, FEATURES);
+    wh_wait_used(d->wh, EVENT, &head, &len);
+    assert_int_equal(len, sizeof(event));
+    memcpy(&event, wh_mem(d->wh, at, sizeof(event)), sizeof(event));
+    assert_int_equal(event.id, VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
+    assert_int_equal(host_read(fd, got, 1), 0); /* the host's side is closed */
+    close(fd);
+    guest_data(d, 5, host, "x", 1);
+    guest_expect(d, VIRTIO_VSOCK_OP_RST);
+    fd = open_from_host(d, 6, &host); /* the next one works */
+    close(fd);
+    assert_false(wh_try_used(d->wh, EVENT, &head, &len));
+    free_dev(d);
+}
+
+static void a_driver_reset_closes_all(void **state)
+{
+    struct dev *d = new_dev(true);
+    uint32_t host;
+    char got[4];
+    int fd = open_from_host(d, 5, &host);
+
+    (void)state;
+    wh_reset(d->wh);
+    assert_int_equal(host_read(fd, got, 1), 0);
+    close(fd);
+    wh_activate(d->wh, FEATURES, false);
+    for (unsigned i = 0; i < RX_BUFS; i++)
+        give_buffer(d, i);
+    wh_kick(d->wh, RX);
+    close(open_from_host(d, 5, &host));
+    free_dev(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(host_to_guest_and_back),
+        cmocka_unit_test(the_line_takes_no_byte_too_many),
+        cmocka_unit_test(bad_lines_and_refusals),
+        cmocka_unit_test(guest_to_host_and_back),
+        cmocka_unit_test(host_half_closes),
+        cmocka_unit_test(credit_from_the_guest),
+        cmocka_unit_test(credit_to_the_guest),
+        cmocka_unit_test(hostile_packets),
+        cmocka_unit_test(a_flood_is_bounded),
+        cmocka_unit_test(a_flood_of_requests),
+        cmocka_unit_test(a_thousand_connections),
+        cmocka_unit_test(a_crowd_of_silent_programs),
+        cmocka_unit_test(a_restart_resets_the_transport),
+        cmocka_unit_test(a_driver_reset_closes_all),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
