@@ -153,6 +153,8 @@ static const struct {
     { ONLY(BLK), SYS_pwritev2, { 0, 0, 0, 0, 0, 0x10 /* RWF_APPEND */ }, "append" },
     { ONLY(RNG), SYS_getrandom, { 0, 0, 2 /* GRND_RANDOM */ }, "the blocking pool" },
     { ONLY(VSOCK), SYS_recvfrom, { 0, 0, 0, 0, 1, 0 }, "an address of its own" },
+    { ONLY(VSOCK), SYS_fcntl, { 0, F_DUPFD, 0 }, "dup" },
+    { ONLY(VSOCK), SYS_fcntl, { 0, F_SETFL, O_ASYNC }, "signals" },
     { ONLY(VSOCK), SYS_recvfrom, { 0, 0, 0, MSG_OOB, 0, 0 }, "another flag" },
     { ONLY(NET), SYS_ioctl, { 0, TUNSETIFF, 0 }, "another tap" },
     { ONLY(CONSOLE), SYS_setitimer, { 1 /* ITIMER_VIRTUAL */, 0, 0 }, "another clock" },
