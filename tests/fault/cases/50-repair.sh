@@ -8,7 +8,7 @@ stress_guest()
     shift
     truncate -s 64M "$T/disk"
     NAME=vm GUEST_TIMEOUT=600 guest_start "$T/log" "bh.test=iostress,/dev/vda,$seconds,4" --cpus boot=1 --memory size=256M \
-        --disk "path=$T/disk" --crash-limit 1000 "$@"
+        --disk "path=$T/disk" --crash-limit 64 --crash-window 5 "$@"
     await "$T/log" 'IOSTRESS'
 }
 
