@@ -73,6 +73,7 @@ static void fill_config(struct blkd *d, const struct blkd_options *o)
     d->config.use_io_uring = !o->no_uring;
     d->config.discard = o->discard;
     d->config.fail_all = o->fail_all;
+    d->config.block_device = o->block_device;
     d->config.rate_limit = o->limit;
     if (o->serial)
         d->config.serial = (char *)(uintptr_t)o->serial;
@@ -103,6 +104,16 @@ struct blkd *blkd_new(const struct blkd_options *o)
     d->features = d->wh->features;
     wh_activate(d->wh, d->features, false);
     return d;
+}
+
+void blkd_change_disk(struct blkd *d, const char *path)
+{
+    int *fd = &d->wh->config.own_fds[0];
+
+    close(*fd);
+    *fd = open(path, O_RDWR | O_CLOEXEC | (d->config.direct ? O_DIRECT : 0));
+    if (*fd < 0)
+        wh_die("%s: %s", path, strerror(errno));
 }
 
 void blkd_free(struct blkd *d)

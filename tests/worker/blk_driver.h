@@ -9,7 +9,7 @@ enum { BLKD_MAX_SLOTS = 1024, BLKD_PENDING = 0xff };
 struct blkd_options {
     const char *path;      /* the disk; NULL: a new temporary file of `bytes` in $TMPDIR or /var/tmp */
     uint64_t bytes;
-    bool readonly, direct, no_uring, discard, fail_all;
+    bool readonly, direct, no_uring, discard, fail_all, block_device;
     uint32_t block_size;   /* 0: 512 */
     unsigned n_queues, queue_size; /* 0: 1, 256 */
     const char *serial;
@@ -39,6 +39,8 @@ struct blkd_request {
 
 struct blkd *blkd_new(const struct blkd_options *options); /* starts and activates */
 void blkd_free(struct blkd *d);
+/* What the next start of the worker gets for a disk. */
+void blkd_change_disk(struct blkd *d, const char *path);
 /* Publishes without a kick. Slot: which header and status to use, distinct while in flight. */
 void blkd_add(struct blkd *d, unsigned q, unsigned slot, const struct blkd_request *request);
 /* Waits for one answer: slot, status and used length. */
