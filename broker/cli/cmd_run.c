@@ -66,6 +66,21 @@ static int open_events(struct run *run)
     return EXIT_OK;
 }
 
+/* Before there is a broker: nothing has to be taken back. */
+static int check_descriptors(const struct run *run)
+{
+    const struct vm_options *o = &run->options;
+    int mode = fcntl(1, F_GETFL);
+
+    if (vm_options_uses_tty(o) && (mode < 0 || (mode & O_ACCMODE) == O_RDONLY))
+        return say_error(EXIT_BAD_INPUT, "standard output is not open for writing, and the guest's "
+                                         "console is to go there: see --serial");
+    for (size_t i = 0; i < o->n_net_fds; i++)
+        if (fcntl(o->net_fds[i], F_GETFD) < 0)
+            return say_error(EXIT_BAD_INPUT, "--net: descriptor %d is not open", o->net_fds[i]);
+    return EXIT_OK;
+}
+
 /* RunVm with the descriptors it may use: tty in, tty out, then those of --net fd=. */
 static int send_run(struct run *run)
 {
@@ -85,12 +100,10 @@ static int send_run(struct run *run)
     n_own = n;
     for (size_t i = 0; i < run->options.n_net_fds; i++)
         fds[n++] = run->options.net_fds[i];
-    for (size_t i = 0; i < n && r == 0; i++)
-        if (fds[i] < 0 || fcntl(fds[i], F_GETFD) < 0)
-            r = i < n_own ? say_error(EXIT_BAD_INPUT,
-                                      "standard %s is not open, and the guest's console is the tty",
-                                      i == 0 ? "input" : "output")
-                          : say_error(EXIT_BAD_INPUT, "--net: descriptor %d is not open", fds[i]);
+    for (size_t i = 0; i < n_own && r == 0; i++)
+        if (fds[i] < 0)
+            r = say_error(EXIT_HOST, "standard %s can't be shared: %s", i == 0 ? "input" : "output",
+                          strerror(-fds[i]));
     if (r == 0) {
         r = client_send(&run->client, &request, fds, n);
         r = r < 0 ? client_failed(r) : 0;
@@ -266,8 +279,10 @@ static int follow(struct run *run)
 
 static int run_vm(struct run *run)
 {
-    int r = open_events(run);
+    int r = check_descriptors(run);
 
+    if (r == EXIT_OK)
+        r = open_events(run);
     if (r != EXIT_OK)
         return r;
     run->signals = open_signals();

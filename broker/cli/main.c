@@ -5,6 +5,8 @@
 #include "say.h"
 #include "verbs.h"
 #include "version.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,10 +104,21 @@ static int verb_help_verb(int argc, char **argv)
     return verb_find(argv[1]) ? verb_help(argv[1]) : unknown_verb(argv[1]);
 }
 
+/* A standard descriptor that is closed would become the next file we open, and our messages or the
+ * guest's output would go there. Opened the wrong way round, its use fails as it should. */
+static void fill_standard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            exit(EXIT_HOST);
+}
+
 int main(int argc, char **argv)
 {
     const struct verb *verb;
 
+    fill_standard_descriptors();
     if (argc < 2) {
         print_overview(stderr);
         return EXIT_BAD_INPUT;
