@@ -299,7 +299,7 @@ static void on_core_gone(struct vm *vm, struct child *child, const char *how)
     vm->core = NULL;
     if (vm->phase == VM_STARTING) {
         if (child->reason_bad_input)
-            fault_input(&f, "%s", child->reason);
+            fault_input(&f, "%s: see bulkhead doctor", child->reason);
         else
             fault_host(&f, ECHILD, "the core died while starting: %s", how);
         vm_fail(vm, &f);

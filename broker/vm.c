@@ -285,7 +285,7 @@ int vm_boot(struct vm *vm, struct fault *f)
     if (r == 0 && !vm->tick) {
         r = loop_add_timer(vm->loop, repair_on_tick, vm, &vm->tick);
         if (r == 0)
-            r = loop_timer_arm(vm->tick, 100, true);
+            r = loop_timer_arm(vm->tick, VM_TICK_MS, true);
     }
     if (r == 0)
         r = loop_timer_arm(vm->start_timer, VM_START_TIMEOUT_MS, false);
@@ -313,6 +313,8 @@ static void start_core(struct vm *vm)
     if (child_send(vm->core, &e, NULL, 0) < 0)
         return;
     loop_timer_disarm(vm->start_timer);
+    for (unsigned i = 0; i < vm->n_devices; i++)
+        vm->devices[i].step = STEP_NONE;
     vm_trace(vm, "core told to run");
     vm->phase = VM_RUNNING;
     vm->ran = true;
@@ -431,7 +433,7 @@ void vm_fail(struct vm *vm, const struct fault *fault)
     if (!vm->ended) {
         vm->ended = true;
         vm->end_fault = *fault;
-        vm->end_host_failure = !fault->bad_input;
+        vm->end_host_failure = vm->ran || !fault->bad_input; /* a reboot can't blame the user */
         snprintf(vm->end_detail, sizeof vm->end_detail, "%s", fault->text);
     }
     vm->reboot = false;

@@ -2,6 +2,7 @@
 /* main.c - the core process, top to bottom: check what was inherited, Hello, Configure, build the
  * VM, sandbox, threads, Ready; then control.c has the word. */
 #include <errno.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 #include "base/err.h"
@@ -32,11 +33,16 @@ static int say_hello(struct core *core)
 static void say_failed(struct core *core, int r)
 {
     Bulkhead__Failed failed = BULKHEAD__FAILED__INIT;
+    char what[256];
 
     ENVELOPE(e, FAILED, failed, &failed);
+    snprintf(what, sizeof what, "%s", err_text());
+    log_debug("%s (%s)", what, err_frames());
     failed.error = -r;
-    failed.what = (char *)(uintptr_t)err_text();
-    (void)!core_control_send(core, &e, true);
+    failed.bad_input = r == -EOPNOTSUPP; /* the host's KVM can't do it */
+    failed.what = what;
+    if (core_control_send(core, &e, true) < 0) /* else the broker says it, once */
+        log_error("%s", what);
 }
 
 static int configure(struct core *core)
@@ -105,10 +111,8 @@ int main(void)
         return 1;
     }
     r = run(&core);
-    if (r < 0 && r != -ESHUTDOWN) {
-        log_error("%s (%s)", err_text(), err_frames());
+    if (r < 0 && r != -ESHUTDOWN)
         say_failed(&core, r);
-    }
     /* Not exit(): the vCPU threads are still there. */
     _exit(r == 0 || r == -ESHUTDOWN ? 0 : 1);
 }

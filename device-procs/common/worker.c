@@ -70,9 +70,8 @@ static int receive_configure(struct worker *w, struct message *ret_msg)
     if (r < 0)
         return err_trace(r);
     w->state = rules_next(RULE_TO_CHILD, w->ops->role, w->state, ret_msg->envelope);
-    if (ret_msg->envelope->body_case != BULKHEAD__ENVELOPE__BODY_CONFIGURE)
-        return err_origin(-EPROTO, "stopped before it was configured");
-    return 0;
+    /* Stop: the start has failed elsewhere. */
+    return ret_msg->envelope->body_case == BULKHEAD__ENVELOPE__BODY_CONFIGURE ? 0 : -ESHUTDOWN;
 }
 
 /* The descriptors of a Configure, taken one after the other. */
@@ -262,6 +261,10 @@ static int start(struct worker *w)
     if (r < 0)
         return err_trace(r);
     w->offered = announce.features;
+    if (announce.num_queues == 0) { /* most devices offer what they were given */
+        announce.num_queues = cfg->num_queues;
+        announce.queue_size = cfg->queue_size;
+    }
     return say_ready(w, &announce, missing);
 }
 
@@ -273,10 +276,11 @@ static void say_failed(struct worker *w, int r)
 
     strncpy(what, err_text(), sizeof what - 1);
     what[sizeof what - 1] = '\0';
-    log_error("%s (%s)", what, err_frames());
+    log_debug("%s (%s)", what, err_frames());
     failed.error = -r;
     failed.what = what;
-    (void)worker_say(w, &e);
+    if (worker_say(w, &e) < 0) /* else the broker says it, once */
+        log_error("%s", what);
 }
 
 int worker_main(const struct worker_ops *ops, int argc, char **argv)
@@ -301,6 +305,8 @@ int worker_main(const struct worker_ops *ops, int argc, char **argv)
         return 1;
     }
     r = start(w);
+    if (r == -ESHUTDOWN)
+        _exit(0);
     if (r < 0) {
         say_failed(w, r);
         _exit(1);

@@ -47,7 +47,7 @@ static int next_message(struct loader_process *p, struct message *ret_msg)
     return ret_msg->envelope->body_case == BULKHEAD__ENVELOPE__BODY_STOP ? -ESHUTDOWN : 0;
 }
 
-static int say_failed(struct loader_process *p, int r)
+static void say_failed(struct loader_process *p, int r)
 {
     Bulkhead__Failed failed = BULKHEAD__FAILED__INIT;
 
@@ -55,7 +55,10 @@ static int say_failed(struct loader_process *p, int r)
     failed.bad_input = r == LOADER_E_INPUT;
     failed.error = r < 0 ? -r : EINVAL;
     failed.what = failed.bad_input ? p->loader.why : (char *)(uintptr_t)err_text();
-    return send_message(p, &e);
+    if (r < 0)
+        log_debug("%s (%s)", err_text(), err_frames());
+    if (send_message(p, &e) < 0) /* else the broker says it, once */
+        log_error("the broker is gone");
 }
 
 static int say_hello(struct loader_process *p)
@@ -183,10 +186,7 @@ int main(void)
     r = run(&p);
     if (r == -ESHUTDOWN)
         return 0;
-    if (r != 0) {
-        if (r < 0)
-            log_error("%s (%s)", err_text(), err_frames());
-        (void)!say_failed(&p, r);
-    }
+    if (r != 0)
+        say_failed(&p, r);
     return r == 0 ? 0 : 1;
 }
