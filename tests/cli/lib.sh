@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# lib.sh - refuses(): a command that must fail with one clear line, status 2, and nothing left.
+# Used by bad-input and by the guest cases of the same kind. The caller sets $T, a folder of its
+# own, and $BIN.
+
+# Processes of $BIN, however they were started and whatever they call themselves.
+processes_of() { find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$1/*" 2>/dev/null; }
+
+# What must be the same after a command that failed: files below $T, mounts there, processes.
+traces()
+{
+    find "$T" -mindepth 1 ! -path "$T/io/*" ! -path "$T/io" -printf '%y %P\n' 2>/dev/null | sort
+    grep -F " $T" /proc/self/mounts
+    processes_of "$BIN"
+    ls /sys/class/net | grep '^bhbad'
+}
+
+# why_not TEXT STATUS ERE: nothing when stderr is one good line that matches, else the reason.
+why_not()
+{
+    local lines
+    lines=$(wc -l <"$1")
+    if [ "$2" != 2 ]; then echo "status $2, not 2"
+    elif [ "$lines" != 1 ]; then echo "$lines lines on stderr"
+    elif ! grep -q '^bulkhead: ' "$1"; then echo "the line does not begin with 'bulkhead: '"
+    elif ! grep -qE -- "$3" "$1"; then echo "the line does not match '$3'"
+    elif LC_ALL=C grep -q '[^ -~]' "$1"; then echo "the line has unprintable bytes"
+    fi
+}
+
+# refuses NAME ERE COMMAND...: runs it; prints ok or FAIL and counts in $failed. There is no grace
+# for what is left: when the command has ended, everything has.
+refuses()
+{
+    local name=$1 regex=$2 before after status why
+    shift 2
+    [[ $name =~ ${only:-.} ]] || return 0
+    before=$(traces)
+    timeout --kill-after=5 "${REFUSE_TIMEOUT:-30}" "$@" <"${REFUSE_STDIN:-/dev/null}" >"$T/io/out" 2>"$T/io/err"
+    status=$?
+    after=$(traces)
+    why=$(why_not "$T/io/err" "$status" "$regex")
+    [ -n "$why" ] || [ ! -s "$T/io/out" ] || why="something on stdout: $(head -1 "$T/io/out")"
+    [ -n "$why" ] || [ "$before" = "$after" ] || why="left behind: $(diff <(echo "$before") <(echo "$after") | grep '^[<>]' | tr '\n' ' ')"
+    if [ -z "$why" ]; then
+        echo "ok $name"
+        [ -z "${REFUSE_SHOW:-}" ] || sed 's/^/  | /' "$T/io/err"
+        return 0
+    fi
+    failed=$((failed + 1))
+    echo "FAIL $name: $why"
+    sed 's/^/  | /' "$T/io/err" | head -5
+    return 0
+}
+
+# ---- kernels that are none. Each makes one file.
+
+# le VALUE BYTES: little endian, for printf's use.
+le() { local i; for ((i = 0; i < $2; i++)); do printf '\\x%02x' $((($1 >> (8 * i)) & 255)); done; }
+# poke FILE OFFSET VALUE BYTES
+poke() { printf "$(le "$3" "$4")" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+poke_text() { printf %s "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+
+# A bzImage's header: protocol 2.15, 64-bit entry, one setup sector of four, 64 KiB of code.
+make_bzimage() # FILE
+{
+    head -c 68096 /dev/zero >"$1"
+    poke "$1" $((0x1f1)) 4 1          # setup_sects
+    poke "$1" $((0x1f4)) 4096 4       # syssize, in 16 bytes
+    poke "$1" $((0x1fe)) $((0xaa55)) 2
+    poke "$1" $((0x200)) $((0x6aeb)) 2 # a jump that ends the header at 0x26c
+    poke_text "$1" $((0x202)) HdrS
+    poke "$1" $((0x206)) $((0x20f)) 2
+    poke "$1" $((0x211)) 1 1          # loaded high
+    poke "$1" $((0x22c)) $((0x7fffffff)) 4
+    poke "$1" $((0x230)) $((0x200000)) 4
+    poke "$1" $((0x234)) 1 1
+    poke "$1" $((0x236)) $((0x3f)) 2  # xloadflags
+    poke "$1" $((0x238)) 2047 4
+    poke "$1" $((0x258)) $((0x1000000)) 8
+    poke "$1" $((0x260)) $((0x100000)) 4
+}
+
+make_elf() # FILE MACHINE CLASS(1 = 32 bits, 2 = 64)
+{
+    head -c 8192 /dev/zero >"$1"
+    printf '\x7fELF' | dd of="$1" conv=notrunc status=none
+    poke "$1" 4 "$3" 1
+    poke "$1" 5 1 1
+    poke "$1" 6 1 1
+    poke "$1" 16 2 2                  # an executable
+    poke "$1" 18 "$2" 2
+    poke "$1" 20 1 4
+    poke "$1" 32 64 8                 # program headers
+    poke "$1" 52 64 2
+    poke "$1" 54 56 2
+    poke "$1" 56 1 2
+    poke "$1" 64 1 4                  # one segment: a page at 1 MiB
+    poke "$1" 72 4096 8
+    poke "$1" 88 $((0x100000)) 8
+    poke "$1" 96 4096 8
+    poke "$1" 104 4096 8
+}
+
+# All that the loader refuses, in a VM of 64 MiB; RUN is the array of the command.
+refuse_kernels()
+{
+    local k=$T/kernels run=("$BIN/bulkhead" run --serial null --memory size=64M)
+    mkdir -p "$k"
+    make_bzimage "$k/good"
+    head -c 300 "$k/good" >"$k/stub"
+    head -c 1200 "$k/good" >"$k/header-only"
+    head -c 40000 "$k/good" >"$k/truncated"
+    yes 'this is not a kernel' | head -c 70000 >"$k/text"
+    cp "$k/good" "$k/no-64"; poke "$k/no-64" $((0x236)) 0 2
+    cp "$k/good" "$k/old"; poke "$k/old" $((0x206)) $((0x204)) 2
+    head -c 70000 /dev/zero >"$k/arm64"; poke_text "$k/arm64" 0 MZ; poke_text "$k/arm64" 56 'ARMd'
+    make_elf "$k/aarch64.elf" 183 2
+    make_elf "$k/i386.elf" 3 1
+    make_elf "$k/no-note.elf" 62 2
+    head -c 5000 "$k/no-note.elf" >"$k/cut.elf"
+    head -c 100 "$k/no-note.elf" >"$k/stub.elf"
+    cp "$k/good" "$k/large"; poke "$k/large" $((0x260)) $((0x10000000)) 4
+    truncate -s 1G "$k/initramfs"
+    echo x >"$k/small-initramfs"
+    refuses bad_kernel_stub 'kernel' "${run[@]}" --kernel "$k/stub"
+    refuses bad_kernel_cut_after_header 'kernel is truncated' "${run[@]}" --kernel "$k/header-only"
+    refuses bad_kernel_truncated 'kernel is truncated: it has [0-9]+ of [0-9]+ bytes' "${run[@]}" --kernel "$k/truncated"
+    refuses bad_kernel_text 'neither a bzImage nor an ELF' "${run[@]}" --kernel "$k/text"
+    refuses bad_kernel_arm64_image 'kernel' "${run[@]}" --kernel "$k/arm64"
+    refuses bad_kernel_32_bit '32-bit' "${run[@]}" --kernel "$k/no-64"
+    refuses bad_kernel_old_protocol 'too old' "${run[@]}" --kernel "$k/old"
+    refuses bad_kernel_aarch64_elf 'another architecture: x86-64' "${run[@]}" --kernel "$k/aarch64.elf"
+    refuses bad_kernel_i386_elf 'another architecture: x86-64' "${run[@]}" --kernel "$k/i386.elf"
+    refuses bad_kernel_without_note 'without a PVH' "${run[@]}" --kernel "$k/no-note.elf"
+    refuses bad_kernel_elf_cut 'truncated' "${run[@]}" --kernel "$k/cut.elf"
+    refuses bad_kernel_elf_stub 'has only 100 bytes' "${run[@]}" --kernel "$k/stub.elf"
+    refuses bad_kernel_too_large 'give the guest more \(--memory\)' "${run[@]}" --kernel "$k/large"
+    refuses bad_initramfs_too_large 'initramfs.*--memory' "${run[@]}" --kernel "$k/good" --initramfs "$k/initramfs"
+    cp "$k/good" "$k/short"; poke "$k/short" $((0x238)) 100 4
+    refuses bad_cmdline_too_long 'the command line has 200 bytes, at most 100' "${run[@]}" --kernel "$k/short" --cmdline "$(head -c 200 /dev/zero | tr '\0' a)"
+}
