@@ -248,6 +248,8 @@ static int start(struct worker *w)
         return err_trace(r);
     cfg = msg.envelope->configure;
     cursor = (struct fd_cursor){ .fds = msg.fds, .n = msg.n_fds };
+    announce.num_queues = cfg->num_queues; /* unless the device's setup says otherwise */
+    announce.queue_size = cfg->queue_size;
     r = take_common(w, cfg, &cursor);
     if (r == 0)
         r = loop_new(&w->loop);
