@@ -30,6 +30,7 @@ enum {
     VM_MAX_DEATHS = 1024,         /* remembered for the crash limit; validate.c bounds that */
     VM_START_TIMEOUT_MS = 60000, /* slow hosts: emulated KVM */
     VM_READY_TIMEOUT_MS = 5000, /* a replacement's time from exec to Ready */
+    VM_TICK_MS = 50,            /* heartbeats are looked at: a hang is found in its limit + this */
     VM_STOP_WORKERS_MS = 1000,  /* time to leave in order, then SIGKILL */
     VM_STOP_CORE_MS = 500,
 };
