@@ -73,7 +73,7 @@ int net_ctrl(struct net *net)
     struct vq *vq = worker_vq(net->worker, net->ctrl_queue);
     struct vq_chain chain;
     uint8_t req[CTRL_MAX_BYTES];
-    int r;
+    int r = 0;
 
     for (unsigned i = 0; i < NET_BATCH; i++) {
         uint8_t ack = VIRTIO_NET_ERR;

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net_tap_test.c - the network worker in its sandbox, between a ring and taps in a network
+ * namespace of the test's own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "net_driver.h"
+
+static unsigned n_taps;
+
+static int open_tap(const char *name, bool multi)
+{
+    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), size = HDR;
+
+    if (multi)
+        req.ifr_flags |= IFF_MULTI_QUEUE;
+    strcpy(req.ifr_name, name);
+    if (fd < 0 || ioctl(fd, TUNSETIFF, &req) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
+        skip();
+    return fd;
+}
+
+static int packet_socket(const char *name)
+{
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
+    struct sockaddr_ll addr = { .sll_family = AF_PACKET, .sll_protocol = htons(0x88b5) };
+    struct ifreq req = { 0 };
+
+    strcpy(req.ifr_name, name);
+    assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &req), 0);
+    req.ifr_flags |= IFF_UP;
+    assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &req), 0);
+    addr.sll_ifindex = (int)if_nametoindex(name);
+    assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    return fd;
+}
+
+static struct nic *new_tap(unsigned pairs)
+{
+    char name[IFNAMSIZ];
+    int fds[8];
+
+    if (n_taps == 0 && unshare(CLONE_NEWNET) < 0)
+        skip(); /* needs root; the same paths are covered with the stream */
+    snprintf(name, sizeof(name), "bhtest%u", n_taps++);
+    for (unsigned i = 0; i < pairs; i++)
+        fds[i] = open_tap(name, pairs > 1);
+    return netd_new(false, fds, pairs, packet_socket(name));
+}
+
+static void tap_both_ways(void **state)
+{
+    struct nic *n = new_tap(1);
+    uint8_t frame[1514], got[2000];
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    wh_start(n->wh);
+    assert_true(n->wh->features & BIT(VIRTIO_NET_F_HOST_TSO4));
+    assert_true(n->wh->features & BIT(VIRTIO_NET_F_GUEST_CSUM));
+    wh_activate(n->wh, n->wh->features, false);
+    for (unsigned i = 0; i < 20; i++)
+        netd_give_buffer(n, i, BUF);
+    for (unsigned i = 0; i < 200; i++) {
+        struct pollfd p = { .fd = n->peer, .events = POLLIN };
+
+        netd_send_frame(n, 0, &netd_plain, 1514, (uint8_t)i);
+        netd_sent(n);
+        assert_int_equal(poll(&p, 1, WH_PATIENCE_MS), 1);
+        assert_int_equal(recv(n->peer, got, sizeof(got), 0), 1514);
+        assert_int_equal(got[14], (uint8_t)i);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        const uint8_t *data;
+
+        netd_fill_frame(frame, sizeof(frame), (uint8_t)i);
+        assert_int_equal(send(n->peer, frame, sizeof(frame), 0), sizeof(frame));
+        do { /* the kernel sends some of its own (IPv6) */
+            wh_wait_used(n->wh, RX, &head, &len);
+            data = wh_mem(n->wh, n->wh->queues[RX].vring.desc[head].addr, len);
+            netd_give_buffer(n, 30 + i, BUF); /* takes that descriptor again */
+        } while (data[HDR + 12] != 0x88 || data[HDR + 13] != 0xb5);
+        assert_int_equal(len, HDR + sizeof(frame));
+        assert_int_equal(data[HDR + 14], i);
+    }
+    netd_free(n);
+}
+
+/* A large segment goes out with its header; the kernel cuts it or passes it on whole. */
+static void tap_segmentation(void **state)
+{
+    static const uint8_t ip[] = { 0x45, 0, 0x0f, 0xa0, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1,
+                                  10, 0, 0, 2 };
+    struct virtio_net_hdr_v1 hdr = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+                                     .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .hdr_len = 54,
+                                     .gso_size = 1460, .csum_start = 34, .csum_offset = 16 };
+    struct nic *n = new_tap(1);
+    uint64_t at = netd_tx_at(n, 0);
+    struct wh_buf buf = { at, HDR + 4014, false };
+    uint8_t *frame;
+
+    (void)state;
+    wh_start(n->wh);
+    wh_activate(n->wh, n->wh->features, false);
+    memcpy(wh_mem(n->wh, at, HDR), &hdr, HDR);
+    frame = wh_mem(n->wh, at + HDR, 4014);
+    netd_fill_frame(frame, 4014, 0);
+    frame[12] = 0x08;
+    frame[13] = 0x00;
+    memcpy(frame + 14, ip, sizeof(ip));
+    frame[46] = 0x50; /* TCP header of 20 bytes */
+    assert_true(wh_add(n->wh, TX, &buf, 1, false) >= 0);
+    wh_kick(n->wh, TX);
+    netd_sent(n);
+    assert_int_equal(n->wh->stats->dropped, 0);
+    assert_int_equal(n->wh->stats->write_ops, 1);
+    hdr.csum_start = 4010; /* its checksum would lie behind it */
+    memcpy(wh_mem(n->wh, at, HDR), &hdr, HDR);
+    assert_true(wh_add(n->wh, TX, &buf, 1, false) >= 0);
+    wh_kick(n->wh, TX);
+    netd_sent(n);
+    assert_int_equal(n->wh->stats->dropped, 1);
+    netd_free(n);
+}
+
+static void tap_queue_pairs(void **state)
+{
+    static const uint16_t two = 2, three = 3, zero;
+    struct nic *n = new_tap(2);
+    struct ifreq req = { .ifr_flags = IFF_DETACH_QUEUE };
+    unsigned ctrl = 4;
+
+    (void)state;
+    wh_start(n->wh);
+    assert_true(n->wh->features & BIT(VIRTIO_NET_F_MQ));
+    wh_activate(n->wh, n->wh->features, false);
+    /* The second queue gets no frames before the driver wants it. */
+    assert_int_equal(ioctl(n->wh->config.own_fds[1], TUNSETQUEUE, &req), -1);
+    assert_int_equal(netd_control(n, ctrl, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &three, 2),
+                     VIRTIO_NET_ERR);
+    assert_int_equal(netd_control(n, ctrl, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &zero, 2),
+                     VIRTIO_NET_ERR);
+    assert_int_equal(netd_control(n, ctrl, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &two, 2),
+                     VIRTIO_NET_OK);
+    wh_restart(n->wh, n->wh->features);
+    /* A replacement finds it attached and leaves it so. */
+    assert_int_equal(ioctl(n->wh->config.own_fds[1], TUNSETQUEUE, &req), 0);
+    netd_free(n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tap_both_ways),
+        cmocka_unit_test(tap_segmentation),
+        cmocka_unit_test(tap_queue_pairs),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
