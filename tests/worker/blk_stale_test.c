@@ -26,7 +26,8 @@ static const char *slow, *fast;
 static void write_all(struct blkd *d, uint64_t version)
 {
     for (unsigned slot = 0; slot < DEPTH; slot++) {
-        uint64_t at = d->data + slot * (uint64_t)BLOCK;
+        /* Not the buffers of the version before: a late write takes what is in them then. */
+        uint64_t at = d->data + (slot + version % 2 * DEPTH) * BLOCK;
 
         blkd_pattern(wh_mem(d->wh, at, BLOCK), BLOCK, version * DEPTH + slot);
         blkd_add(d, 0, slot, &(struct blkd_request){ VIRTIO_BLK_T_OUT, slot * 8ull, at, BLOCK, 1, true });
@@ -64,7 +65,7 @@ static void no_write_comes_late(void **state)
 {
     const char *env_rounds = getenv("BULKHEAD_ROUNDS"), *env_delay = getenv("BULKHEAD_SLOW_MS");
     unsigned rounds = env_rounds ? (unsigned)atoi(env_rounds) : 5;
-    int delay_ms = env_delay ? atoi(env_delay) : 300;
+    int delay_ms = env_delay ? atoi(env_delay) : 1000;
     int fd = open(fast, O_RDONLY | O_DIRECT | O_CLOEXEC);
     unsigned caught = 0, stale = 0;
 
