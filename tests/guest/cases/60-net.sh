@@ -1,0 +1,166 @@
+# shellcheck shell=bash
+# Network, vsock and balloon, judged by the software of others: ping, iperf3, DHCP, wget, socat.
+
+script() { base64 -w0; }
+
+# A tap that the broker makes; both ways, with segmentation offload and without.
+case_net_tap()
+{
+    local cmd server
+    cmd=$(script <<'GUEST'
+/tests/net eth0 192.168.249.2/24 - 192.168.249.1 || exit 1
+iperf3 -c 192.168.249.1 -p 5299 -t 3 | grep -E 'sender|receiver' || exit 1
+iperf3 -c 192.168.249.1 -p 5299 -t 3 -R | grep -E 'sender|receiver' || exit 1
+ethtool -K eth0 tso off gso off gro off || exit 1
+iperf3 -c 192.168.249.1 -p 5299 -t 2 | grep receiver || exit 1
+head -c 3000000 /dev/urandom >/tmp/random
+md5sum </tmp/random | sed 's/^/SENT /'
+nc 192.168.249.1 5298 </tmp/random
+GUEST
+    )
+    iperf3 -s -p 5299 >/dev/null 2>&1 &
+    server=$!
+    (timeout 120 socat -u TCP-LISTEN:5298,reuseaddr "CREATE:$T/received") &
+    guest "$T/log" "bh.cmd=$cmd bh.tools=/dev/vda" --memory size=512M --cpus boot=2 \
+        --disk "path=$GUEST/disk.ext4,readonly=on" --net tap=bh0,ip=192.168.249.1,mask=255.255.255.0,mac=52:54:00:12:34:56
+    local status=$?
+    kill "$server"; wait "$server" 2>/dev/null
+    expect_status 0 $status "$T/log"
+    expect "$T/log" 'ok: 192.168.249.1 answers'
+    expect "$T/log" 'net: eth0 52:54:00:12:34:56'
+    expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
+    expect "$T/log" "SENT $(md5sum <"$T/received" | cut -d' ' -f1)"
+    ! ip link show bh0 2>/dev/null || die "the tap is still there"
+}
+
+case_net_four_queues_and_mtu()
+{
+    local cmd
+    cmd=$(script <<'GUEST'
+/tests/net eth0 192.168.248.2/24 - 192.168.248.1 || exit 1
+[ "$(cat /sys/class/net/eth0/mtu)" = 9000 ] || exit 2
+[ "$(ls -d /sys/class/net/eth0/queues/rx-* | wc -l)" = 4 ] || exit 3
+ping -c 2 -s 8000 192.168.248.1
+GUEST
+    )
+    guest "$T/log" "bh.cmd=$cmd" --memory size=512M --cpus boot=4 \
+        --net tap=bh1,ip=192.168.248.1,mask=255.255.255.0,mtu=9000,num_queues=8
+    expect_status 0 $? "$T/log"
+    expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
+}
+
+# Rootless: passt's DHCP, and a page from a server on the host. passt wants a route to speak of.
+case_net_user()
+{
+    local cmd server
+    cmd=$(script <<'GUEST'
+/tests/net eth0 dhcp || exit 1
+gw=$(ip route | sed -n 's/^default via \([^ ]*\).*/\1/p')
+wget -q -O - "http://$gw:8099/page"
+GUEST
+    )
+    ip link add bhdummy type dummy && ip addr add 10.99.0.2/24 dev bhdummy && ip link set bhdummy up &&
+        ip route add default via 10.99.0.1 dev bhdummy || die "no dummy interface"
+    mkdir "$T/www" && echo PAGE-FROM-THE-HOST >"$T/www/page"
+    busybox httpd -f -p 127.0.0.1:8099 -h "$T/www" &
+    server=$!
+    guest "$T/log" "bh.cmd=$cmd" --memory size=256M --net user
+    local status=$?
+    kill "$server"; wait "$server" 2>/dev/null
+    ip link del bhdummy
+    expect_status 0 $status "$T/log"
+    expect "$T/log" 'ok: DHCP answers'
+    expect "$T/log" 'PAGE-FROM-THE-HOST'
+}
+
+# Killed under traffic: the link goes on.
+case_net_worker_killed()
+{
+    local cmd i pid
+    cmd=$(script <<'GUEST'
+/tests/net eth0 192.168.247.2/24 - 192.168.247.1 || exit 1
+echo READY
+for i in $(seq 20); do ping -c 1 -W 1 192.168.247.1 >/dev/null && echo "answer $i"; sleep 0.5; done
+GUEST
+    )
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M --net tap=bh2,ip=192.168.247.1,mask=255.255.255.0
+    await "$T/log" '^READY'
+    for i in 1 2 3; do
+        pid=$(pid_of vm net0)
+        [ -n "$pid" ] || die "no network process"
+        kill -KILL "$pid"
+        sleep 1
+    done
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+    [ "$(grep -c '^answer' "$T/log")" -ge 12 ] || { show "$T/log"; die "too few answers after kills"; }
+    expect "$T/log" '^answer 20'
+}
+
+case_vsock_both_ways()
+{
+    local cmd
+    cmd=$(script <<'GUEST'
+modprobe vmw_vsock_virtio_transport || exit 1
+socat -u SYSTEM:'echo hello from the guest' VSOCK-CONNECT:2:1234 || exit 2
+echo LISTENING
+socat -T 30 VSOCK-LISTEN:77 SYSTEM:'read line; echo "guest got $line"'
+GUEST
+    )
+    timeout 200 socat -u "UNIX-LISTEN:$T/vs_1234" "CREATE:$T/from-guest" &
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd bh.tools=/dev/vda" --memory size=256M \
+        --disk "path=$GUEST/disk.ext4,readonly=on" --vsock "cid=42,socket=$T/vs"
+    await "$T/log" '^LISTENING'
+    sleep 1
+    (printf 'CONNECT 77\n'; sleep 1; echo hello-guest; sleep 3) | timeout 60 socat - "UNIX-CONNECT:$T/vs" >"$T/answer"
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+    expect "$T/from-guest" 'hello from the guest'
+    expect "$T/answer" '^OK '
+    expect "$T/answer" 'guest got hello-guest'
+}
+
+# What the balloon takes from the guest the host gets back.
+case_balloon_gives_memory_back()
+{
+    local cmd before after core i
+    # shellcheck disable=SC2016
+    cmd=$(script <<'GUEST'
+mount -t tmpfs -o size=90% tmpfs /mnt
+dd if=/dev/zero of=/mnt/fill bs=1M count=220 2>/dev/null; rm /mnt/fill
+echo FILLED
+while :; do sleep 1; done
+GUEST
+    )
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=384M --balloon size=0
+    await "$T/log" '^FILLED'
+    core=$(pid_of vm core)
+    ram_kib() { awk '/memfd:guest-ram/ { ram = 1 } /^[0-9a-f]+-/ && !/memfd:guest-ram/ { ram = 0 } /^Rss:/ && ram { sum += $2 } END { print sum + 0 }' "/proc/$core/smaps"; }
+    before=$(ram_kib)
+    "$BIN/bulkhead" set vm balloon size=192M || die "the balloon can't be set"
+    for ((i = 0; i < 150; i++)); do
+        after=$(ram_kib)
+        [ $((before - after)) -gt 150000 ] && break
+        sleep 0.2
+    done
+    note "guest RAM on the host: $before KiB, with a balloon of 192 MiB $after KiB"
+    [ $((before - after)) -gt 150000 ] || die "the host got too little back"
+    "$BIN/bulkhead" stop vm
+    wait "$GUEST_PID"
+    expect_status 5 $? "$T/log"
+}
+
+# 2 MiB/s for ten seconds of reading: what the guest measures is what was asked for, within 15 % here.
+case_disk_rate_limit()
+{
+    local cmd
+    cmd=$(echo 'fio --name=r --filename=/dev/vda --rw=read --bs=64k --direct=1 --ioengine=libaio --iodepth=8 --time_based --runtime=10 --output-format=terse --terse-version=3 | cut -d ";" -f 7 | sed "s/^/KIBPS /"' | script)
+    truncate -s 64M "$T/disk"
+    guest "$T/log" "bh.cmd=$cmd bh.tools=/dev/vdb" --memory size=256M \
+        --disk "path=$T/disk,bw_size=2M,bw_refill_time=1000" "path=$GUEST/disk.ext4,readonly=on"
+    expect_status 0 $? "$T/log"
+    local rate
+    rate=$(tr -d '\r' <"$T/log" | sed -n 's/^KIBPS \([0-9]*\)$/\1/p')
+    note "2048 KiB/s asked for, $rate KiB/s measured"
+    [ "$rate" -gt 1740 ] && [ "$rate" -lt 2560 ] || die "the limit is not kept"
+}
