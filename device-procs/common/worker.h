@@ -34,11 +34,14 @@ struct worker_ops {
                  Bulkhead__Announce *announce, void **ret_device) must_check;
     /* The guest set DRIVER_OK (or a replacement takes over: resume). Queues are active already. */
     int (*activate)(void *device, uint64_t features, bool resume) must_check;
-    /* A kick on queue q, or work left over: pop and start. 0, VQ_E_GUEST, or negative errno. */
+    /* A kick on queue q, or work left over: pop and start, a bounded number. 0, VQ_E_GUEST, or
+     * negative errno. Who stops before VQ_EMPTY calls worker_rerun(), now or when it can go on;
+     * after VQ_EMPTY, from wherever it popped, the skeleton asks for kicks again. */
     int (*on_queue)(void *device, unsigned q) must_check;
-    /* Before the loop sleeps; submit batches. May be NULL. */
+    /* Before the loop sleeps, while activated; submit batches. May be NULL. */
     void (*before_sleep)(void *device);
-    /* Stop popping; call worker_drained() once nothing is in flight (now or later). */
+    /* Stop popping; call worker_drained() once nothing is in flight (now or later). Follows Reset,
+     * Quiesce and Stop; after Unquiesce on_queue() runs for every queue again. */
     void (*drain)(void *device);
     /* All queues are down and drained: forget driver state. May be NULL. */
     void (*reset)(void *device);
@@ -58,7 +61,7 @@ int worker_ram_fd(const struct worker *w);          /* only with needs_ram_fd, e
 void worker_keep_fd(struct worker *w, int fd);      /* stays open in the sandbox */
 /* In setup: how many descriptors may come later (accept, VsockConnected): RLIMIT_NOFILE's room. */
 void worker_reserve_fds(struct worker *w, unsigned n);
-void worker_set_ring(struct worker *w, int ring_fd, unsigned entries); /* duplicate goes with Ready */
+void worker_set_ring(struct worker *w, int ring_fd, unsigned entries); /* named in Ready */
 bool worker_running(const struct worker *w);        /* activated, not draining */
 void worker_needs_reset(struct worker *w, unsigned q, const char *why); /* the guest broke it */
 void worker_fail(struct worker *w, int r);          /* ours: Failed to the broker, then exit */
