@@ -67,8 +67,8 @@ case_pause_and_resume()
 # An ordinary user with access to /dev/kvm.
 case_ordinary_user()
 {
-    mkdir -p "$T/run" && chmod 777 "$T" "$T/run"
-    truncate -s 8M "$T/disk" && chown 65534:65534 "$T/disk" "$T/run"
+    mkdir -m 700 "$T/run" && chmod 755 "$T"
+    truncate -s 8M "$T/disk" && : >"$T/log" && chown 65534:65534 "$T/disk" "$T/log" "$T/run"
     timeout --kill-after=10 240 setpriv --reuid 65534 --regid 65534 --clear-groups \
         env BULKHEAD_RUNDIR="$T/run" HOME=/ "$BIN/bulkhead" run --name user --kernel "$KERNEL" \
         --initramfs "$INITRAMFS" --cmdline "$QUIET bh.test=hello" --memory size=256M \
