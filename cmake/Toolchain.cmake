@@ -35,6 +35,7 @@ elseif(CMAKE_BUILD_TYPE MATCHES "Release|RelWithDebInfo")
 endif()
 if(BH_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -g)
+  add_link_options(-fsanitize=address,undefined) # programs that run while it is built
   add_compile_definitions(BH_SANITIZED=1)
 endif()
 if(BH_COVERAGE)

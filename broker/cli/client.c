@@ -47,10 +47,14 @@ static _Noreturn void exec_broker(const char *program, int sock)
 {
     char *argv[] = {(char[]){"bulkhead-broker"}, NULL};
     sigset_t none;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
+    /* What it may have of our terminal is sent with the request; its log goes to our stderr. */
+    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+        _exit(127);
     if (sock == 3 ? fcntl(3, F_SETFD, 0) < 0 : dup2(sock, 3) < 0)
         _exit(127);
     close_range(4, ~0u, 0);

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,12 +29,14 @@ struct run {
     int in_flags, out_flags; /* of descriptors 0 and 1, to be put back */
     bool tty;                /* the guest has our terminal */
     bool stopping;           /* we asked the broker to end the VM */
+    pid_t audit;             /* the process that audits, 0: none */
+    bool audit_again;        /* something was started since it began */
     int status;              /* exit status, -1: the VM still runs */
 };
 
 static int open_signals(void)
 {
-    static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT};
+    static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT, SIGCHLD};
     sigset_t set;
 
     sigemptyset(&set);
@@ -161,7 +164,13 @@ static void start_audit(struct run *run)
     struct timespec now;
     int r;
 
-    if (fork() != 0)
+    if (run->audit > 0) {
+        run->audit_again = true;
+        return;
+    }
+    run->audit_again = false;
+    run->audit = fork();
+    if (run->audit != 0)
         return;
     r = audit_vm(run->options.config.name, false, true);
     clock_gettime(CLOCK_REALTIME, &now);
@@ -240,6 +249,16 @@ static void ask_to_stop(struct run *run)
     run->stopping = true;
 }
 
+/* The broker's own end shows on its socket; here only audits are reaped. */
+static void on_child(struct run *run)
+{
+    if (run->audit <= 0 || waitpid(run->audit, NULL, WNOHANG) != run->audit)
+        return;
+    run->audit = 0;
+    if (run->audit_again)
+        start_audit(run);
+}
+
 static void on_signal(struct run *run)
 {
     struct signalfd_siginfo info;
@@ -253,7 +272,11 @@ static void on_signal(struct run *run)
         return;
     }
     if (info.ssi_signo == SIGCONT) {
-        (void)!attach_terminal(run);
+        (void)attach_terminal(run);
+        return;
+    }
+    if (info.ssi_signo == SIGCHLD) {
+        on_child(run);
         return;
     }
     ask_to_stop(run);

@@ -48,19 +48,26 @@ int event_write_json(const Bulkhead__Event *event, int fd)
 void event_print(const Bulkhead__Event *event, FILE *out)
 {
     time_t secs = (time_t)(event->time_ns / 1000000000u);
+    char line[2048];
     char text[256];
+    size_t n;
     struct tm tm;
 
     localtime_r(&secs, &tm);
-    fprintf(out, "%02d:%02d:%02d.%03d ", tm.tm_hour, tm.tm_min, tm.tm_sec,
-            (int)(event->time_ns / 1000000u % 1000));
-    fprintf(out, "%s ", say_clean(text, sizeof(text), event->source));
-    fputs(say_clean(text, sizeof(text), event->event), out);
-    for (size_t i = 0; i < event->n_properties; i++) {
-        fprintf(out, " %s=", say_clean(text, sizeof(text), event->properties[i]->key));
-        fputs(say_clean(text, sizeof(text), event->properties[i]->value), out);
+    n = (size_t)snprintf(line, sizeof(line), "%02d:%02d:%02d.%03d %s ", tm.tm_hour, tm.tm_min,
+                         tm.tm_sec, (int)(event->time_ns / 1000000u % 1000),
+                         say_clean(text, sizeof(text), event->source));
+    n += (size_t)snprintf(line + n, sizeof(line) - n, "%s",
+                          say_clean(text, sizeof(text), event->event));
+    for (size_t i = 0; i < event->n_properties && n < sizeof(line) - 2 * sizeof(text) - 4; i++) {
+        n += (size_t)snprintf(line + n, sizeof(line) - n,
+                              " %s=", say_clean(text, sizeof(text), event->properties[i]->key));
+        n += (size_t)snprintf(line + n, sizeof(line) - n, "%s",
+                              say_clean(text, sizeof(text), event->properties[i]->value));
     }
-    fputc('\n', out);
+    /* In one piece: others write to the same terminal. */
+    line[n] = '\n';
+    fwrite(line, 1, n + 1, out);
     fflush(out);
 }
 
