@@ -20,6 +20,8 @@
 #define TUN_F_USO6 0x40
 #endif
 
+enum { DRAIN_MS = 300 };
+
 static void on_retry(int fd, unsigned what, void *arg)
 {
     struct net *net = arg;
@@ -27,6 +29,7 @@ static void on_retry(int fd, unsigned what, void *arg)
     (void)fd;
     (void)what;
     net->retry_due_ns = 0;
+    net_drained(net); /* the stream took too long */
     for (unsigned p = 0; p < net->n_enabled; p++) {
         net->pairs[p].rx_broken = false;
         worker_rerun(net->worker, 2 * p);
@@ -181,8 +184,20 @@ static void net_drain(void *device)
 
     for (unsigned p = 0; p < net->n_pairs; p++) {
         net_rx_watch(&net->pairs[p], false);
-        net_tx_watch(&net->pairs[p], net_port_has_rest(net)); /* a frame begun is finished */
+        net_tx_watch(&net->pairs[p], net_port_has_rest(net));
     }
+    net->draining = true;
+    if (net_port_has_rest(net))
+        net_retry_after(net, DRAIN_MS); /* a frame begun is finished, or the stream is stuck */
+    else
+        net_drained(net);
+}
+
+void net_drained(struct net *net)
+{
+    if (!net->draining)
+        return;
+    net->draining = false;
     worker_drained(net->worker); /* frames are moved at once, none is in flight */
 }
 

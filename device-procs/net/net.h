@@ -51,7 +51,9 @@ struct net {
     struct loop_event *retry; /* broken ports, empty buckets */
     uint64_t retry_due_ns;    /* 0: not armed */
     struct net_limit *limit;
+    bool draining;           /* the rest of a frame keeps it from being drained */
     struct net_stream_in stream_in;
+    size_t stream_peeked;    /* bytes at its end that the socket still has */
     uint8_t *stream_out; /* rest of a frame that the socket took only in part */
     size_t stream_out_at, stream_out_end;
     struct net_pair pairs[NET_MAX_PAIRS];
@@ -74,6 +76,8 @@ int net_port_enable(struct net *net, unsigned n_pairs) must_check;
 int net_port_read(struct net_pair *pair);
 /* One frame: iov[0] is the 12-byte header. 0, PORT_FULL (not taken) or PORT_BROKEN (dropped). */
 int net_port_write(struct net_pair *pair, struct iovec *iov, int n_iov, size_t frame_bytes);
+/* What was handed to the guest leaves the stream for good. */
+void net_port_commit(struct net *net);
 /* Sends what is left over of a frame that the stream took only in part. */
 int net_port_flush(struct net *net);
 static inline bool net_port_has_rest(const struct net *net)
@@ -107,6 +111,7 @@ void net_limit_charge(struct net *net, bool rx, size_t bytes);
 
 void net_retry_after(struct net *net, uint64_t ms);
 void net_set_link(struct net *net, bool up);
+void net_drained(struct net *net); /* if it was asked to drain */
 static inline struct vq *net_rxq(const struct net_pair *pair)
 {
     return worker_vq(pair->net->worker, 2 * pair->index);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -73,10 +74,13 @@ unsigned net_port_probe_offloads(int fd)
         TUN_F_CSUM,
     };
 
-    for (size_t i = 0; i < ARRAY_SIZE(tries); i++)
+    size_t i;
+
+    for (i = 0; i < ARRAY_SIZE(tries); i++)
         if (ioctl(fd, TUNSETOFFLOAD, tries[i]) == 0)
-            return tries[i];
-    return 0;
+            break;
+    /* Until the driver has agreed: what every driver can take. An older worker may still run. */
+    return ioctl(fd, TUNSETOFFLOAD, 0) == 0 && i < ARRAY_SIZE(tries) ? tries[i] : 0;
 }
 
 /* Is the queue attached? The kernel tells only by refusing what is done already. */
@@ -191,27 +195,72 @@ static int stream_broken(struct net *net, const char *why)
     return PORT_BROKEN;
 }
 
+/* Takes len bytes off the socket that were looked at before: they read the same again. */
+static int take(struct net *net, uint8_t *at, size_t len)
+{
+    ssize_t n = len ? read(net->pairs[0].fd, at, len) : 0;
+
+    return n < 0 || (size_t)n != len ? stream_broken(net, "bytes went away") : 0;
+}
+
+/* The next bytes are only looked at: they leave the socket when their frames have been handed to
+ * the guest, so that a successor of this process finds the beginning of a frame. */
+static int refill(struct net *net)
+{
+    struct net_stream_in *in = &net->stream_in;
+    size_t peeked = net->stream_peeked, room;
+    uint8_t *dst;
+    ssize_t n;
+    int r = take(net, in->data + in->end - peeked, peeked);
+
+    net->stream_peeked = 0;
+    if (r != 0)
+        return r;
+    room = net_stream_room(in, &dst);
+    n = recv(net->pairs[0].fd, dst, room, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return PORT_EMPTY;
+    if (n <= 0)
+        return stream_broken(net, n < 0 ? strerror(errno) : "the other side closed it");
+    net_stream_received(in, (size_t)n);
+    net->stream_peeked = (size_t)n;
+    return 0;
+}
+
+void net_port_commit(struct net *net)
+{
+    struct net_stream_in *in = &net->stream_in;
+    size_t pending = net->pairs[0].frame_bytes; /* handed out, but not to the guest yet */
+    size_t keep = in->end - in->start;
+
+    if (!net->stream || net->stream_dead)
+        return;
+    if (pending)
+        keep += pending - NET_HDR_BYTES + NET_STREAM_PREFIX_BYTES;
+    if (keep >= net->stream_peeked)
+        return;
+    if (take(net, in->data + in->end - net->stream_peeked, net->stream_peeked - keep) == 0)
+        net->stream_peeked = keep;
+}
+
 static int read_stream(struct net_pair *pair)
 {
     struct net *net = pair->net;
+    struct net_stream_in *in = &net->stream_in;
     const uint8_t *frame;
-    uint8_t *dst;
     size_t len;
-    ssize_t n;
-    int r = net_stream_next(&net->stream_in, &frame, &len);
+    int r = net_stream_next(in, &frame, &len);
 
     if (r == NET_STREAM_EMPTY) {
-        size_t room = net_stream_room(&net->stream_in, &dst);
-
-        n = read(pair->fd, dst, room);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return PORT_EMPTY;
-        if (n <= 0)
-            return stream_broken(net, n < 0 ? strerror(errno) : "the other side closed it");
-        net_stream_received(&net->stream_in, (size_t)n);
-        r = net_stream_next(&net->stream_in, &frame, &len);
-        if (r == NET_STREAM_EMPTY)
-            return PORT_EMPTY;
+        r = refill(net);
+        if (r != 0)
+            return r;
+        r = net_stream_next(in, &frame, &len);
+    }
+    if (r == NET_STREAM_EMPTY) { /* a part of a frame would wake us again and again: take it */
+        r = take(net, in->data + in->end - net->stream_peeked, net->stream_peeked);
+        net->stream_peeked = 0;
+        return r != 0 ? r : PORT_EMPTY;
     }
     if (r == NET_STREAM_LIES)
         return stream_broken(net, "a frame's length is impossible");

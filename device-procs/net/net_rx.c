@@ -146,6 +146,7 @@ int net_rx(struct net_pair *pair)
         net_rx_watch(pair, true);
     else if (r == VQ_EMPTY || r == STOP_LIMIT)
         net_rx_watch(pair, false); /* until the guest gives buffers, or the timer runs */
+    net_port_commit(net);
     vq_notify(net_rxq(pair));
     return r == VQ_E_GUEST ? r : 0;
 }

@@ -114,6 +114,7 @@ void net_on_tx_ready(int fd, unsigned what, void *arg)
         net_tx_watch(pair, true);
         return;
     }
+    net_drained(pair->net);
     if (net_tx(pair) == VQ_E_GUEST)
         worker_needs_reset(pair->net->worker, 2 * pair->index + 1, "transmit queue");
 }

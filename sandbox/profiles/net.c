@@ -2,10 +2,13 @@
 /* net.c - the network device. */
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include "profile.h"
 
 static const struct profile_rule rules[] = {
     ALLOW(writev, "a frame from the guest's buffers to the tap or passt"),
+    ALLOW(recvfrom, "look at passt's frames before they are taken", ARG_NULL(4),
+          ARG_ONLY(3, MSG_PEEK | MSG_DONTWAIT)),
     ALLOW(ioctl, "the offloads that the driver took at DRIVER_OK", ARG_IS(1, TUNSETOFFLOAD)),
     ALLOW(ioctl, "attach and detach queue pairs as the driver asks", ARG_IS(1, TUNSETQUEUE)),
 };
