@@ -78,6 +78,8 @@ void child_free(struct child *child)
             break;
         }
     child_close(child);
+    if (child->exit_event)
+        loop_event_free(child->exit_event);
     log_relay_free(child->log);
     fd_closep(&child->pidfd);
     free(child);
@@ -328,6 +330,31 @@ static void on_started(struct child *child, const struct spawner_report *report,
     }
 }
 
+static void on_exit_unreported(int fd, unsigned what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    supervise_on_exit(arg, 0, 0);
+}
+
+/* Exits are seen on the pidfds from now on, without their status. What was not yet reported as
+ * started finds its control socket closed, if it is there at all. */
+static void on_spawner_gone(struct vm *vm)
+{
+    loop_event_free(vm->spawner_event);
+    vm->spawner_event = NULL;
+    fd_closep(&vm->spawner->fd);
+    vm_end(vm, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE, false, true,
+           "the spawner died: its VM can't be supervised any more");
+    for (unsigned i = vm->n_children; i > 0; i--) {
+        struct child *child = vm->children[i - 1];
+
+        if (child->pidfd < 0 || loop_add_fd(vm->loop, child->pidfd, LOOP_READ, on_exit_unreported,
+                                            child, &child->exit_event) < 0)
+            supervise_on_exit(child, 0, 0);
+    }
+}
+
 void child_on_spawner(int fd, unsigned what, void *arg)
 {
     struct vm *vm = arg;
@@ -343,12 +370,7 @@ void child_on_spawner(int fd, unsigned what, void *arg)
         if (r > 0)
             return;
         if (r < 0) {
-            /* Deaths are no longer reported: nothing can be kept in order. */
-            loop_event_free(vm->spawner_event);
-            vm->spawner_event = NULL;
-            fd_closep(&vm->spawner->fd);
-            vm_end(vm, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE, false, true,
-                   "the spawner died: its VM can't be supervised any more");
+            on_spawner_gone(vm);
             return;
         }
         child = find(vm, report.id);

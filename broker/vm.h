@@ -57,6 +57,7 @@ struct child {
     enum child_state state;
     struct channel *channel; /* NULL: none (passt), or closed */
     struct loop_event *event;
+    struct loop_event *exit_event; /* of pidfd, when there is no spawner to report the exit */
     struct log_relay *log;
     pid_t pid;
     int pidfd;
