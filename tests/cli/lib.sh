@@ -141,3 +141,121 @@ refuse_kernels()
     cp "$k/good" "$k/short"; poke "$k/short" $((0x238)) 100 4
     refuses bad_cmdline_too_long 'the command line has 200 bytes, at most 100' "${run[@]}" --kernel "$k/short" --cmdline "$(head -c 200 /dev/zero | tr '\0' a)"
 }
+
+# ---- a process that dies while the VM starts
+
+# gone: no process of $BIN, an empty run directory; waits up to $1 tenths of a second.
+gone()
+{
+    local i left
+    for ((i = 0; i < $1; i++)); do
+        left=$(processes_of "$BIN"; find "$BULKHEAD_RUNDIR" -mindepth 1)
+        [ -n "$left" ] || return 0
+        sleep 0.1
+    done
+    echo "left behind: $(for i in $left; do echo "$i $(cat "${i%/exe}/comm" 2>/dev/null)"; done | tr '\n' ';')"
+    return 1
+}
+
+# pid_in VM PROCESS
+pid_in()
+{
+    "$BIN/bulkhead" ps "$1" --json 2>/dev/null | tr '{' '\n' | sed -n "s/.*\"name\": *\"$2\".*\"pid\": *\([0-9]*\).*/\1/p" | head -1
+}
+
+program_of()
+{
+    case $1 in
+    spawner) echo spawner ;;
+    serial) echo bulkhead-dev-console ;;
+    disk*) echo bulkhead-dev-blk ;;
+    core | loader | broker) echo "bulkhead-$1" ;;
+    *) echo "bulkhead-dev-$1" ;;
+    esac
+}
+
+# What the user must be told when PROCESS was killed.
+names_the_dead()
+{
+    case $1 in
+    broker) echo "the broker of 'kill' ended unexpectedly" ;;
+    spawner) echo 'the spawner died' ;;
+    core) echo 'the core died' ;;
+    loader) echo 'the loader died: .*killed by signal 9' ;;
+    *) echo "$1 \\($(program_of "$1")\\) died while starting: .*killed by signal 9" ;;
+    esac
+}
+
+# after_kill PROCESS PID CLI: waits for the end of `run`, or until the VM runs with a PROCESS that
+# is not PID, and then stops it. Sets $outcome.
+after_kill()
+{
+    local i pid
+    outcome=''
+    for ((i = 0; i < 300; i++)); do
+        kill -0 "$3" 2>/dev/null || break
+        if grep -q '"booted"' "$T/io/events" 2>/dev/null; then
+            pid=$(pid_in kill "$1")
+            if [ "$2" = late ] || { [ -n "$pid" ] && [ "$pid" != "$2" ]; }; then
+                "$BIN/bulkhead" stop kill >/dev/null 2>&1 && outcome=went-on
+                break
+            fi
+        fi
+        sleep 0.1
+    done
+    ((i < 300)) || { outcome=hung; kill -KILL "$3"; }
+}
+
+# A guest that runs survives its broker, and ends with its core. False when it didn't run.
+end_orphans()
+{
+    local core
+    grep -q '"booted"' "$T/io/events" || return 1
+    core=$(processes_of "$BIN" | while read -r exe; do [ "$(readlink "$exe")" != "$BIN/bulkhead-core" ] || basename "${exe%/exe}"; done | head -1)
+    [ -n "$core" ] && kill -KILL "$core"
+}
+
+# kill_start PROCESS DELAY_MS FLAG...: starts a VM, kills PROCESS that long after it appeared.
+# Prints one line, counts in $failed.
+kill_start()
+{
+    local process=$1 delay=$2 name=kill_$1_after_$2_ms cli pid status why='' left outcome
+    shift 2
+    [[ $name =~ ${only:-.} ]] || return 0
+    rm -f "$T/io/events"
+    "$BIN/bulkhead" run --name kill --event-monitor "path=$T/io/events" "$@" </dev/null >"$T/io/out" 2>"$T/io/err" &
+    cli=$!
+    pid=$("${BASH_SOURCE[0]%/*}/kill-when" "$BIN" "$(program_of "$process")" "$delay" "$cli" "$T/io/events" 2>&1)
+    after_kill "$process" "$pid" "$cli"
+    wait "$cli" 2>/dev/null
+    status=$?
+    case $outcome:$status in
+    hung:*) why="neither ended nor went on within 30 s" ;;
+    went-on:5)
+        case $process in
+        core | broker | spawner) [ "$pid" = late ] || why="the VM went on without its $process" ;;
+        loader) [ "$pid" = late ] || why="the VM went on although its loader was killed" ;;
+        esac
+        ;;
+    :1)
+        [ "$pid" != late ] || why="ended although nothing was killed"
+        grep -qE "^bulkhead: .*$(names_the_dead "$process")" "$T/io/err" || why="the message doesn't name the $process"
+        ;;
+    *) why="status $status${outcome:+, $outcome}" ;;
+    esac
+    if [ "$process" = broker ] && ! left=$(gone 30) && ! end_orphans; then
+        why="${why:+$why; }$left"
+    fi
+    left=$(gone 50) || why="${why:+$why; }$left"
+    if [ -z "$why" ]; then
+        echo "ok $name (${outcome:-ended, status 1})"
+        [ -z "${REFUSE_SHOW:-}" ] || sed 's/^/  | /' "$T/io/err"
+        return 0
+    fi
+    failed=$((failed + 1))
+    echo "FAIL $name: killed '$pid': $why"
+    sed 's/^/  | /' "$T/io/err" | head -8
+    processes_of "$BIN" | while read -r exe; do kill -KILL "$(basename "${exe%/exe}")"; done 2>/dev/null
+    find "$BULKHEAD_RUNDIR" -mindepth 1 -delete
+    return 0
+}
