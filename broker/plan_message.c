@@ -259,6 +259,8 @@ static bool plan_worker(Bulkhead__VmPlan *plan, const struct plan_device *d,
 static bool plan_passt(Bulkhead__VmPlan *plan, const struct plan_device *d,
                        const Bulkhead__VmConfig *c, const struct plan_host *host)
 {
+    /* Its device's second uid, as child_start_passt() gives it. */
+    const unsigned uid_slot = d->uid_slot - PLAN_UID_FIRST_DEVICE + PLAN_UID_SPARE;
     char name[PLAN_NAME_BYTES + 8];
     Bulkhead__ProcessPlan *p;
 
@@ -268,8 +270,8 @@ static bool plan_passt(Bulkhead__VmPlan *plan, const struct plan_device *d,
     p = add_process(plan, BULKHEAD__ROLE__ROLE_PASST, name);
     if (!p)
         return false;
-    p->uid = host->uid;
-    p->gid = host->gid;
+    p->uid = host->root ? sandbox_uid(host->broker_pid, uid_slot) : host->uid;
+    p->gid = host->root ? p->uid : host->gid;
     p->root = text("its own, empty");
     p->cgroup = text(host->cgroup);
     return add_namespaces(p, true) &&

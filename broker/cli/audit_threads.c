@@ -7,6 +7,7 @@
 #include "sandbox.h"
 #include <dirent.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,9 @@ static void check_ids(struct threads *s, pid_t tid, const char *status)
         drift(s, tid, "groups", "Groups", value, "none");
 }
 
+/* For vsock alone: a tenant's socket may be another user's. */
+static const uint64_t broker_caps = 1ull << CAP_DAC_OVERRIDE;
+
 static void check_rights(struct threads *s, pid_t tid, const char *status)
 {
     static const char *const caps[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
@@ -56,6 +60,10 @@ static void check_rights(struct threads *s, pid_t tid, const char *status)
     for (size_t i = 0; i < ARRAY_SIZE(caps) && s->t->child; i++)
         if (!process_field(status, caps[i], value, sizeof(value)) || strtoull(value, NULL, 16) != 0)
             drift(s, tid, "capabilities", caps[i], value, "0");
+    if (s->t->plan->role == BULKHEAD__ROLE__ROLE_BROKER &&
+        (!process_field(status, "CapEff", value, sizeof(value)) ||
+         (strtoull(value, NULL, 16) & ~broker_caps) != 0))
+        drift(s, tid, "capabilities", "CapEff", value, "at most CAP_DAC_OVERRIDE");
     if (!process_field(status, "NoNewPrivs", value, sizeof(value)) || strcmp(value, "1") != 0)
         drift(s, tid, "no_new_privs", "no_new_privs", value, "1");
 }

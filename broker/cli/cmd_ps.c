@@ -75,6 +75,7 @@ static int list_one(const char *vm, json_t *all, bool first)
     json_t *rows = json_array();
     struct table table;
     uint64_t sum = 0;
+    uint64_t passt = 0;
     int r;
 
     REQUEST(request, LIST_PROCESSES, list_processes, &msg);
@@ -95,16 +96,17 @@ static int list_one(const char *vm, json_t *all, bool first)
             process_memory(p->pid, &m);
             fds = process_count_fds(p->pid);
         }
-        sum += m.own_pss;
+        *(p->role == BULKHEAD__ROLE__ROLE_PASST ? &passt : &sum) += m.own_pss;
         process_cells(&table, p, &m, fds);
         json_array_append_new(rows, process_row(p, &m, fds));
     }
     if (!all) {
         char name[64];
 
-        printf("%s%s: %s, guest RAM %s, %s beside it\n", first ? "" : "\n",
+        printf("%s%s: %s, guest RAM %s, %s beside it%s%s\n", first ? "" : "\n",
                say_clean(name, sizeof(name), list->vm), list->state[0] ? list->state : "unknown",
-               say_size(list->ram_size).text, say_size(sum).text);
+               say_size(list->ram_size).text, say_size(sum).text, passt ? ", passt " : "",
+               passt ? say_size(passt).text : "");
         table_print(&table, stdout);
     }
     if (all)

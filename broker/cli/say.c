@@ -13,7 +13,7 @@ const char *say_clean(char *dst, size_t size, const char *src)
     for (; src && src[i] && i + 1 < size; i++) {
         unsigned char c = (unsigned char)src[i];
 
-        dst[i] = (c < 0x20 || c == 0x7f) ? '?' : src[i];
+        dst[i] = c == '\t' ? ' ' : (c < 0x20 || c == 0x7f) ? '?' : src[i];
     }
     dst[i] = '\0';
     return dst;
