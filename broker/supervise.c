@@ -54,7 +54,8 @@ static bool take_announce(struct child *child, const Bulkhead__Announce *a)
     d->num_queues = a->num_queues;
     d->queue_size = a->queue_size;
     d->config_len = a->config.len;
-    memcpy(d->config, a->config.data, a->config.len);
+    if (a->config.len > 0) /* an empty field has no address */
+        memcpy(d->config, a->config.data, a->config.len);
     return true;
 }
 

@@ -29,7 +29,7 @@ function(bh_unit_test name)
   target_link_options(${name} PRIVATE -pie)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 300
+  set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 900
     ENVIRONMENT "BULKHEAD_BIN=${CMAKE_BINARY_DIR}/bin")
 endfunction()
 
@@ -46,7 +46,7 @@ function(bh_fuzz_target name)
     add_executable(fuzz_${name} ${ARG_SOURCES} "${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c")
     target_link_options(fuzz_${name} PRIVATE -pie)
     add_test(NAME fuzz_${name} COMMAND fuzz_${name} "${corpus}")
-    set_tests_properties(fuzz_${name} PROPERTIES LABELS fuzz-corpus TIMEOUT 300)
+    set_tests_properties(fuzz_${name} PROPERTIES LABELS fuzz-corpus TIMEOUT 900)
   endif()
   target_link_libraries(fuzz_${name} PRIVATE ${ARG_LIBS})
   set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")

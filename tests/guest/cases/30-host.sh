@@ -38,7 +38,7 @@ case_power_button_shuts_down()
 {
     local cmd
     # the ACPI button arrives as an input event; the guest's own tools decide what to do with it
-    cmd=$(echo 'modprobe button evdev; for i in 1 2 3 4 5; do [ -e /dev/input/event0 ] && break; sleep 1; done; echo READY; head -c 24 /dev/input/event0 >/dev/null && echo PRESSED' | base64 -w0)
+    cmd=$(echo 'modprobe -a button evdev; for i in 1 2 3 4 5; do [ -e /dev/input/event0 ] && break; sleep 1; done; echo READY; head -c 24 /dev/input/event0 >/dev/null && echo PRESSED' | base64 -w0)
     NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M
     await "$T/log" '^READY'
     "$BIN/bulkhead" power-button vm || die "power-button failed"

@@ -9,18 +9,18 @@ case_net_tap()
     local cmd server
     cmd=$(script <<'GUEST'
 /tests/net eth0 192.168.249.2/24 - 192.168.249.1 || exit 1
+head -c 1000000 /dev/urandom >/tmp/random
+md5sum </tmp/random | sed 's/^/SENT /'
+socat -u OPEN:/tmp/random TCP:192.168.249.1:5298 || exit 1
 iperf3 -c 192.168.249.1 -p 5299 -t 3 | grep -E 'sender|receiver' || exit 1
 iperf3 -c 192.168.249.1 -p 5299 -t 3 -R | grep -E 'sender|receiver' || exit 1
 ethtool -K eth0 tso off gso off gro off || exit 1
-iperf3 -c 192.168.249.1 -p 5299 -t 2 | grep receiver || exit 1
-head -c 3000000 /dev/urandom >/tmp/random
-md5sum </tmp/random | sed 's/^/SENT /'
-nc 192.168.249.1 5298 </tmp/random
+iperf3 -c 192.168.249.1 -p 5299 -t 3 | grep receiver || exit 1
 GUEST
     )
     iperf3 -s -p 5299 >/dev/null 2>&1 &
     server=$!
-    (timeout 120 socat -u TCP-LISTEN:5298,reuseaddr "CREATE:$T/received") &
+    (timeout 200 socat -u TCP-LISTEN:5298,reuseaddr "CREATE:$T/received") &
     guest "$T/log" "bh.cmd=$cmd bh.tools=/dev/vda" --memory size=512M --cpus boot=2 \
         --disk "path=$GUEST/disk.ext4,readonly=on" --net tap=bh0,ip=192.168.249.1,mask=255.255.255.0,mac=52:54:00:12:34:56
     local status=$?
@@ -29,6 +29,7 @@ GUEST
     expect "$T/log" 'ok: 192.168.249.1 answers'
     expect "$T/log" 'net: eth0 52:54:00:12:34:56'
     expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
+    note "$(grep -E 'sender|receiver' "$T/log" | tr -s ' ' | cut -d' ' -f6-9 | tr '\n' ' ')"
     expect "$T/log" "SENT $(md5sum <"$T/received" | cut -d' ' -f1)"
     ! ip link show bh0 2>/dev/null || die "the tap is still there"
 }
