@@ -126,8 +126,7 @@ static void watch_writable(struct core_control *c, bool on)
     (void)epoll_ctl(c->epoll_fd, EPOLL_CTL_MOD, event.data.fd, &event);
 }
 
-/* The guest goes on without a broker: it has its workers, only its device resets and new
- * activations are not answered, and its end ends this process. */
+/* The guest goes on without a broker: it has its workers, and its end ends this process. */
 static void broker_is_gone(struct core *core)
 {
     struct core_control *c = &core->control;
@@ -177,6 +176,21 @@ static int send_one(struct core *core)
     return r < 0 ? r : 1;
 }
 
+/* Nobody can tell a worker to leave the rings alone, and a reset that is acknowledged too early
+ * lets it write where the guest keeps other things by then. Drivers reset their devices when the
+ * guest goes down, so that is what it is taken for. */
+static void flush_alone(struct core *core)
+{
+    struct core_control *c = &core->control;
+
+    while (take_due(core)) {
+        c->out_held = false;
+        if (c->out.what == VIRTIO_DUE_RESET)
+            core_guest_ended(core, BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN,
+                             "a device was reset while no broker was there");
+    }
+}
+
 static void flush(struct core *core)
 {
     struct core_control *c = &core->control;
@@ -184,8 +198,10 @@ static void flush(struct core *core)
 
     while (r > 0 && !c->broker_gone)
         r = send_one(core);
-    if (c->broker_gone)
+    if (c->broker_gone) {
+        flush_alone(core);
         return;
+    }
     if (r < 0 && r != -EAGAIN)
         broker_is_gone(core);
     else
