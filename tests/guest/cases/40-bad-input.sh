@@ -15,7 +15,8 @@ bad_case()
     note "$(grep -c '^ok' "$T/io/report") checks"
 }
 
-case_bad_kernels() { bad_case refuse_kernels; }
+# tests/cli/bad-input tries all of them where this machine's KVM will do; here a few.
+case_bad_kernels() { only='text|aarch64_elf|initramfs' bad_case refuse_kernels; }
 
 real_kernels()
 {
@@ -58,7 +59,7 @@ kill_case()
 {
     local delay
     truncate -s 1M "$T/disk"
-    for delay in ${DELAYS:-0 10 50 250}; do
+    for delay in ${DELAYS:-0 50}; do
         kill_start "$1" "$delay" --serial null --kernel "$KERNEL" --initramfs "$INITRAMFS" \
             --cmdline "$QUIET" --memory size=256M --disk "path=$T/disk"
     done
