@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "vm.h"
 
-enum { NET_STATUS_OFFSET = 6, TICK_LATE_MS = 400, LEFT_GRACE_MS = 50 };
+enum { NET_STATUS_OFFSET = 6, TICK_LATE_MS = 2 * VM_TICK_MS, LEFT_GRACE_MS = 50 };
 
 void repair_start_worker(struct device *d)
 {
@@ -255,8 +255,9 @@ void repair_on_tick(int fd, unsigned what, void *arg)
 {
     struct vm *vm = arg;
     uint64_t now = now_ns();
-    /* When we were not run ourselves, neither were they: nobody is judged by a late clock. */
-    bool late = vm->last_tick_ns != 0 && now - vm->last_tick_ns > TICK_LATE_MS * 1000000ull;
+    uint64_t gap_ns = vm->last_tick_ns != 0 ? now - vm->last_tick_ns : 0;
+    /* Time in which we were not run ourselves is not held against them. */
+    uint64_t lost_ns = gap_ns > TICK_LATE_MS * 1000000ull ? gap_ns - VM_TICK_MS * 1000000ull : 0;
 
     (void)fd;
     (void)what;
@@ -265,8 +266,8 @@ void repair_on_tick(int fd, unsigned what, void *arg)
     if (vm->phase != VM_RUNNING)
         return;
     for (unsigned i = 0; i < vm->n_devices; i++) {
-        if (late && vm->devices[i].worker)
-            vm->devices[i].worker->heartbeat_ns = now;
+        if (vm->devices[i].worker)
+            vm->devices[i].worker->heartbeat_ns += lost_ns;
         check_heartbeat(&vm->devices[i], now);
         check_left(&vm->devices[i], now);
     }
