@@ -243,7 +243,7 @@ kill_start()
         ;;
     *) why="status $status${outcome:+, $outcome}" ;;
     esac
-    if [ "$process" = broker ] && ! left=$(gone 30) && ! end_orphans; then
+    if [ "$process" = broker ] && ! left=$(gone "$(grep -q '"booted"' "$T/io/events" && echo 5 || echo 50)") && ! end_orphans; then
         why="${why:+$why; }$left"
     fi
     left=$(gone 50) || why="${why:+$why; }$left"
