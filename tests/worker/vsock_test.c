@@ -202,9 +202,10 @@ static void credit_to_the_guest(void **state)
     static uint8_t data[100000];
     struct dev *d = new_dev(true);
     char line[64];
-    uint32_t got = 0;
+    uint32_t got = 0, used_len;
     int fd = host_connect(d);
     pkt p, answer;
+    uint16_t head;
 
     (void)state;
     host_write(fd, "CONNECT 6\n", 10);
@@ -218,7 +219,9 @@ static void credit_to_the_guest(void **state)
     while (got < sizeof(data)) {
         p = guest_take(d);
         if (p.op == VIRTIO_VSOCK_OP_CREDIT_REQUEST) {
-            assert_false(wh_wait_interrupt(d->wh, RX, 50)); /* once, and then it waits */
+            /* Once, and then it waits; a late interrupt for what was taken already is none. */
+            (void)wh_wait_interrupt(d->wh, RX, 50);
+            assert_false(wh_try_used(d->wh, RX, &head, &used_len));
             answer.fwd_cnt = got;
             guest_send_raw(d, &answer, NULL, 0);
             continue;

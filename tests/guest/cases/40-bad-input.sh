@@ -64,7 +64,6 @@ kill_case()
             --cmdline "$QUIET" --memory size=256M --disk "path=$T/disk"
     done
 }
-case_bad_start_broker_killed() { bad_case kill_case broker; }
 case_bad_start_spawner_killed() { bad_case kill_case spawner; }
 case_bad_start_loader_killed() { bad_case kill_case loader; }
 case_bad_start_core_killed() { bad_case kill_case core; }

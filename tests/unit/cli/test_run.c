@@ -195,6 +195,7 @@ static int teardown(void **state)
 static void start(struct fixture *f, const char *part, const char *flag, const char *value)
 {
     char program[96];
+    int seen[2];
     char *argv[] = {(char[]){"bulkhead"},
                     (char[]){"run"},
                     (char[]){"--kernel"},
@@ -212,13 +213,20 @@ static void start(struct fixture *f, const char *part, const char *flag, const c
     snprintf(program, sizeof(program), "%s/bulkhead", f->dir);
     setenv("PART", part, 1);
     unlink(f->go);
+    assert_int_equal(pipe2(seen, O_CLOEXEC), 0);
     f->pid = forkpty(&f->master, NULL, NULL, NULL);
     assert_true(f->pid >= 0);
     if (f->pid == 0) {
+        char byte;
+
+        close(seen[1]);
+        (void)!read(seen[0], &byte, 1); /* until the terminal was looked at as it is now */
         execv(program, argv);
         _exit(127);
     }
+    close(seen[0]);
     assert_int_equal(tcgetattr(f->master, &f->before), 0);
+    close(seen[1]);
 }
 
 static void go(struct fixture *f)
