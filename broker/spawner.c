@@ -69,7 +69,10 @@ int spawner_send(struct spawner *spawner, const struct spawner_request *request,
     do
         n = sendmsg(spawner->fd, &msg, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
-    return n < 0 ? err_origin(-errno, "asking the spawner") : 0;
+    if (n >= 0)
+        return 0;
+    return err_origin(-errno, errno == EPIPE || errno == ECONNRESET ? "the spawner died"
+                                                                    : "asking the spawner");
 }
 
 int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report, int *ret_fd)
