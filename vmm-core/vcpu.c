@@ -107,6 +107,8 @@ static void *vcpu_main(void *arg)
     prctl(PR_SET_NAME, name);
     vcpu->tid = (pid_t)syscall(SYS_gettid);
     r = sandbox_enter_thread(&sandbox_filter_core_vcpu);
+    if (r == 0 && vcpu->index == 0)
+        r = hv_vcpu_first_run(hv_vcpu(core->hv, 0));
 
     pthread_mutex_lock(&core->turn_lock);
     core->turns.ready++;

@@ -53,6 +53,9 @@ struct hv_vcpu *hv_vcpu(struct hv *hv, unsigned index);
 /* Both only on the thread of that vCPU. */
 int hv_vcpu_enter(struct hv_vcpu *vcpu, const struct hv_entry *entry) must_check;
 void hv_vcpu_run(struct hv_vcpu *vcpu, struct hv_exit *ret_exit);
+/* Once per VM, on the thread of vCPU 0, before the process gives up the right to make threads:
+ * lets the hypervisor do what it puts off until the first run. Runs nothing of the guest. */
+int hv_vcpu_first_run(struct hv_vcpu *vcpu) must_check;
 /* Makes the next, or with a signal to its thread the present, run end with HV_EXIT_NONE until it
  * is called with on = false. */
 void hv_vcpu_interrupt(struct hv_vcpu *vcpu, bool on);

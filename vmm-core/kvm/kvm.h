@@ -18,6 +18,7 @@ enum {
 struct hv_vcpu {
     int fd;
     unsigned index;
+    unsigned retries; /* runs in a row that ended with EAGAIN */
     struct kvm_run *run;
     size_t run_bytes;
 };

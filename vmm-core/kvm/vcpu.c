@@ -28,6 +28,7 @@ enum {
     EFER_LMA = 1 << 10,
     SELECTOR_CODE = 0x10,
     SELECTOR_DATA = 0x18,
+    MAX_RETRIES = 1000,
 };
 #define CR0_PG (UINT64_C(1) << 31)
 #define PAT_DEFAULT UINT64_C(0x0007040600070406)
@@ -245,14 +246,31 @@ void hv_vcpu_run(struct hv_vcpu *vcpu, struct hv_exit *ret_exit)
 {
     ret_exit->kind = HV_EXIT_NONE;
     if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
+        vcpu->retries = 0;
         translate(vcpu, ret_exit);
         return;
     }
-    if (errno == EINTR || errno == EAGAIN)
+    if (errno == EINTR)
+        return;
+    /* A vCPU that got its INIT says so once; more is a host that can't. */
+    if (errno == EAGAIN && ++vcpu->retries < MAX_RETRIES)
         return;
     ret_exit->kind = HV_EXIT_ERROR;
     snprintf(ret_exit->what, sizeof ret_exit->what, "KVM_RUN on vCPU %u: %s, rip 0x%llx",
              vcpu->index, strerrordesc_np(errno), (unsigned long long)guest_rip(vcpu));
+}
+
+/* Since Linux 6.13 the first KVM_RUN makes a kernel thread that counts as one of this process: past
+ * RLIMIT_NPROC it fails with EAGAIN, for ever. Made here, it inherits the vCPU thread's filter. */
+int hv_vcpu_first_run(struct hv_vcpu *vcpu)
+{
+    int r = 0;
+
+    hv_vcpu_interrupt(vcpu, true);
+    if (ioctl(vcpu->fd, KVM_RUN, 0) < 0 && errno != EINTR)
+        r = err_origin(-errno, "the first KVM_RUN");
+    hv_vcpu_interrupt(vcpu, false);
+    return r;
 }
 
 void hv_vcpu_interrupt(struct hv_vcpu *vcpu, bool on)
