@@ -384,6 +384,18 @@ void wh_restart(struct wh *wh, uint64_t features)
     wh_activate(wh, features, true);
 }
 
+void wh_start_beside(struct wh *wh, struct wh *ret_old)
+{
+    *ret_old = (struct wh){ .config = wh->config, .channel = wh->channel, .pid = wh->pid,
+                            .pidfd = wh->pidfd, .ring_fd = -1, .life_read_fd = -1,
+                            .life_write_fd = -1 };
+    wh->channel = NULL;
+    wh->pid = 0;
+    wh->pidfd = -1;
+    fd_closep(&wh->ring_fd); /* it will be drained before the new one is activated */
+    wh_start(wh);
+}
+
 void wh_drop_control(struct wh *wh)
 {
     channel_freep(&wh->channel);

@@ -91,6 +91,9 @@ int wh_wait_exit(struct wh *wh);  /* wait status of a worker that ends by itself
 bool wh_is_dead(struct wh *wh);   /* ended by itself; then wh_wait_exit() */
 /* Kill, start, activate with resume: what the broker does when a worker dies. */
 void wh_restart(struct wh *wh, uint64_t features);
+/* An upgrade: a new worker is made Ready beside the one that runs, which is *ret_old from here on,
+ * for wh_quiesce() and wh_stop() alone; the rings and all else stay in wh. */
+void wh_start_beside(struct wh *wh, struct wh *ret_old);
 void wh_drop_control(struct wh *wh); /* the broker's end is gone */
 
 /* ---- guest driver ---- */
