@@ -124,3 +124,17 @@ int config_fill(Bulkhead__VmConfig *c, const char *fallback_name)
     c->hang_timeout_ms = c->hang_timeout_ms ? c->hang_timeout_ms : CONFIG_HANG_TIMEOUT_MS;
     return 0;
 }
+
+Bulkhead__RateLimitGroup *config_find_group(const Bulkhead__VmConfig *c, const char *id)
+{
+    for (size_t i = 0; i < c->n_rate_limit_groups; i++)
+        if (strcmp(c->rate_limit_groups[i]->id, id) == 0)
+            return c->rate_limit_groups[i];
+    return NULL;
+}
+
+Bulkhead__RateLimitGroup *config_disk_group(const Bulkhead__VmConfig *c,
+                                            const Bulkhead__DiskConfig *disk)
+{
+    return disk->rate_limit_group[0] != '\0' ? config_find_group(c, disk->rate_limit_group) : NULL;
+}

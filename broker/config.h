@@ -19,3 +19,7 @@ void config_free(Bulkhead__VmConfig *config);
 /* Gives every field that may be left out its value: names and ids, sizes of queues, limits, MAC
  * addresses. `fallback_name` names a VM without a name. 0 or -ENOMEM. */
 int config_fill(Bulkhead__VmConfig *config, const char *fallback_name) must_check;
+/* The group whose limit a disk shares, NULL: none. */
+Bulkhead__RateLimitGroup *config_disk_group(const Bulkhead__VmConfig *config,
+                                            const Bulkhead__DiskConfig *disk);
+Bulkhead__RateLimitGroup *config_find_group(const Bulkhead__VmConfig *config, const char *id);

@@ -3,6 +3,7 @@
  * descriptors is docs/protocol.md's "Descriptor order". */
 #include <string.h>
 #include "base/err.h"
+#include "config.h"
 #include "vm.h"
 
 struct fd_list {
@@ -60,20 +61,11 @@ static void configure_core(struct child *child, Bulkhead__Configure *c, Bulkhead
         add_fd(list, serial->shared_own[i]);
 }
 
-static Bulkhead__RateLimit *disk_limit(const Bulkhead__VmConfig *config,
-                                       const Bulkhead__DiskConfig *disk)
-{
-    for (size_t i = 0; i < config->n_rate_limit_groups; i++)
-        if (disk->rate_limit_group[0] != '\0' &&
-            strcmp(config->rate_limit_groups[i]->id, disk->rate_limit_group) == 0)
-            return config->rate_limit_groups[i]->limit;
-    return disk->rate_limit;
-}
-
 static void configure_blk(struct device *d, bool drains, Bulkhead__Configure *c,
                           Bulkhead__BlkConfig *blk)
 {
     const Bulkhead__DiskConfig *disk = d->vm->config->disks[d->plan->index];
+    const Bulkhead__RateLimitGroup *group = config_disk_group(d->vm->config, disk);
 
     blk->size = d->backend.size_bytes;
     blk->block_size = d->backend.block_size;
@@ -85,7 +77,8 @@ static void configure_blk(struct device *d, bool drains, Bulkhead__Configure *c,
     blk->discard = d->backend.discard;
     blk->serial = disk->serial;
     blk->old_ring_entries = drains ? d->ring_entries : 0;
-    blk->rate_limit = d->rate_limit ? d->rate_limit : disk_limit(d->vm->config, disk);
+    blk->rate_limit = group ? group->limit : d->rate_limit ? d->rate_limit : disk->rate_limit;
+    blk->rate_limit_group = group != NULL;
     blk->fail_all = d->failed;
     c->role_case = BULKHEAD__CONFIGURE__ROLE_BLK;
     c->blk = blk;

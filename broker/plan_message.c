@@ -197,7 +197,10 @@ static bool plan_backend(Bulkhead__ProcessPlan *p, const struct plan_device *d,
                                           true, 1 }) &&
                add_fd(p, (struct fd_row){ -1, "io_uring", "io_uring",
                                           "fenced to the disk and a few operations", true,
-                                          c->disks[d->index]->disable_io_uring ? 0 : 1 });
+                                          c->disks[d->index]->disable_io_uring ? 0 : 1 }) &&
+               add_fd(p, (struct fd_row){ -1, "rate limit group", "memfd",
+                                          "mapped: the bucket that its disks share", false,
+                                          c->disks[d->index]->rate_limit_group[0] ? 1 : 0 });
     case BULKHEAD__ROLE__ROLE_CONSOLE:
         if (d->needs_ram)
             return plan_backend_console(p, c->console);

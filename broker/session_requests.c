@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/log.h"
+#include "config.h"
 #include "vm.h"
 
 enum { MAX_COUNTERS = 24, COUNTER_TEXT = 512 };
@@ -296,26 +297,67 @@ static bool bucket_valid(const Bulkhead__TokenBucket *bucket)
     return !bucket || (bucket->size > 0 && bucket->refill_time_ms > 0);
 }
 
+/* The worker of a disk or network device gets the limit now; later ones with their configuration. */
+static void send_limit(struct device *d, Bulkhead__RateLimit *limit)
+{
+    Bulkhead__SetRateLimit set = BULKHEAD__SET_RATE_LIMIT__INIT;
+    ENVELOPE(e, SET_RATE_LIMIT, set_rate_limit, &set);
+
+    set.limit = limit;
+    if (d->worker && d->worker->state >= CHILD_READY && d->worker->state <= CHILD_QUIESCED)
+        child_send(d->worker, &e, NULL, 0);
+}
+
+static void replace_limit(Bulkhead__RateLimit **place, Bulkhead__RateLimit *limit)
+{
+    if (*place)
+        bulkhead__rate_limit__free_unpacked(*place, NULL);
+    *place = limit;
+}
+
+static void set_group_limit(struct vm *vm, Bulkhead__RateLimitGroup *group,
+                            Bulkhead__RateLimit *limit)
+{
+    replace_limit(&group->limit, limit);
+    for (unsigned i = 0; i < vm->n_devices; i++) {
+        struct device *d = &vm->devices[i];
+
+        if (d->plan->role == BULKHEAD__ROLE__ROLE_BLK &&
+            config_disk_group(vm->config, vm->config->disks[d->plan->index]) == group)
+            send_limit(d, limit);
+    }
+}
+
+/* 0, or what is wrong with the request. */
+static int check_set_limit(const struct vm *vm, const struct device *d,
+                           const Bulkhead__RateLimit *limit, struct fault *f)
+{
+    if (d && d->plan->role != BULKHEAD__ROLE__ROLE_BLK && d->plan->role != BULKHEAD__ROLE__ROLE_NET)
+        return fault_input(f, "%s has no rate limit: disks and network devices do", d->plan->name);
+    if (d && d->plan->role == BULKHEAD__ROLE__ROLE_BLK &&
+        config_disk_group(vm->config, vm->config->disks[d->plan->index]))
+        return fault_input(f, "%s shares the limit of group %s: set that one", d->plan->name,
+                           vm->config->disks[d->plan->index]->rate_limit_group);
+    if (!bucket_valid(limit->bandwidth) || !bucket_valid(limit->ops))
+        return fault_input(f, "a rate limit of size 0 or refill time 0: give at least 1, or leave "
+                              "it out");
+    return 0;
+}
+
+/* device: its name, or a group's. */
 static void set_rate_limit(struct client *client, uint32_t id,
                            const Bulkhead__SetDeviceRateLimit *request)
 {
-    struct device *d = find_device(client, id, request->device);
-    Bulkhead__SetRateLimit set = BULKHEAD__SET_RATE_LIMIT__INIT;
-    ENVELOPE(e, SET_RATE_LIMIT, set_rate_limit, &set);
+    struct vm *vm = client->vm;
+    Bulkhead__RateLimitGroup *group = config_find_group(vm->config, request->device);
+    struct device *d = group ? NULL : find_device(client, id, request->device);
     Bulkhead__RateLimit none = BULKHEAD__RATE_LIMIT__INIT, *copy;
     const Bulkhead__RateLimit *limit = request->limit ? request->limit : &none;
     struct fault f;
 
-    if (!d)
+    if (!group && !d)
         return;
-    if (d->plan->role != BULKHEAD__ROLE__ROLE_BLK && d->plan->role != BULKHEAD__ROLE__ROLE_NET) {
-        fault_input(&f, "%s has no rate limit: disks and network devices do", d->plan->name);
-        reply(client, id, &f);
-        return;
-    }
-    if (!bucket_valid(limit->bandwidth) || !bucket_valid(limit->ops)) {
-        fault_input(&f, "a rate limit of size 0 or refill time 0: give at least 1, or leave it "
-                        "out");
+    if (check_set_limit(vm, d, limit, &f) < 0) {
         reply(client, id, &f);
         return;
     }
@@ -325,12 +367,12 @@ static void set_rate_limit(struct client *client, uint32_t id,
         reply(client, id, &f);
         return;
     }
-    if (d->rate_limit)
-        bulkhead__rate_limit__free_unpacked(d->rate_limit, NULL);
-    d->rate_limit = copy; /* later workers get it with their configuration */
-    set.limit = copy;
-    if (d->worker && d->worker->state >= CHILD_READY && d->worker->state <= CHILD_QUIESCED)
-        child_send(d->worker, &e, NULL, 0);
+    if (group) {
+        set_group_limit(vm, group, copy);
+    } else {
+        replace_limit(&d->rate_limit, copy);
+        send_limit(d, copy);
+    }
     reply_ok(client, id, "rate limit set");
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* validate.c - see validate.h. Each check is one line for the user: what, and what instead. */
+#include "config.h"
 #include "validate.h"
 
 #include <ctype.h>
@@ -146,12 +147,16 @@ static int check_boot(const Bulkhead__VmConfig *c, struct fault *f)
     return 0;
 }
 
-static const Bulkhead__RateLimitGroup *find_group(const Bulkhead__VmConfig *c, const char *id)
+/* `bulkhead set` takes either. */
+static bool is_device_id(const Bulkhead__VmConfig *c, const char *id)
 {
-    for (size_t i = 0; i < c->n_rate_limit_groups; i++)
-        if (strcmp(c->rate_limit_groups[i]->id, id) == 0)
-            return c->rate_limit_groups[i];
-    return NULL;
+    for (size_t i = 0; i < c->n_disks; i++)
+        if (strcmp(c->disks[i]->id, id) == 0)
+            return true;
+    for (size_t i = 0; i < c->n_nets; i++)
+        if (strcmp(c->nets[i]->id, id) == 0)
+            return true;
+    return strcmp(id, "balloon") == 0;
 }
 
 static int check_groups(const Bulkhead__VmConfig *c, struct fault *f)
@@ -163,8 +168,11 @@ static int check_groups(const Bulkhead__VmConfig *c, struct fault *f)
         if (!name_chars_ok(g->id, MAX_ID))
             return fault_input(f, "rate limit group id '%.40s' is not usable: 1 to %d letters, "
                                   "digits, '.', '_' or '-'", g->id, MAX_ID);
-        if (find_group(c, g->id) != g)
+        if (config_find_group(c, g->id) != g)
             return fault_input(f, "rate limit group '%s' is given twice: name each once", g->id);
+        if (is_device_id(c, g->id))
+            return fault_input(f, "rate limit group '%s' has the id of a device: choose another",
+                               g->id);
         r = check_limit(g->id, g->limit, f);
         if (r < 0)
             return r;
@@ -197,7 +205,7 @@ static int check_disk(const Bulkhead__VmConfig *c, const Bulkhead__DiskConfig *d
     if (d->rate_limit && d->rate_limit_group[0] != '\0')
         return fault_input(f, "%s: has a rate limit and a rate limit group: use one of them",
                            d->id);
-    if (d->rate_limit_group[0] != '\0' && !find_group(c, d->rate_limit_group))
+    if (d->rate_limit_group[0] != '\0' && !config_disk_group(c, d))
         return fault_input(f, "%s: there is no rate limit group '%.40s': define it with "
                               "--rate-limit-group", d->id, d->rate_limit_group);
     r = check_limit(d->id, d->rate_limit, f);

@@ -118,6 +118,24 @@ void vm_trace(struct vm *vm, const char *fmt, ...)
     va_end(args);
 }
 
+/* A page for the level of a group's bucket; all its disks get the one that the first made. */
+static int open_group(struct device *d, const Bulkhead__DiskConfig *disk, struct fault *f)
+{
+    const Bulkhead__VmConfig *c = d->vm->config;
+    int fd = -1, r = 0;
+
+    for (const struct device *e = d->vm->devices; e != d && fd < 0; e++)
+        if (e->plan->role == BULKHEAD__ROLE__ROLE_BLK &&
+            strcmp(c->disks[e->plan->index]->rate_limit_group, disk->rate_limit_group) == 0)
+            fd = dup(e->backend.own[e->backend.n_own - 1]);
+    if (fd < 0)
+        r = resources_memfd("rate-limit", PAGE_BYTES, false, &fd);
+    if (r < 0)
+        return fault_host(f, r, "%s: %s", d->plan->name, err_text());
+    d->backend.own[d->backend.n_own++] = fd;
+    return 0;
+}
+
 static int open_backend(struct device *d, const int *tty, int **net_fds, unsigned *n_net_fds,
                         struct fault *f)
 {
@@ -126,7 +144,10 @@ static int open_backend(struct device *d, const int *tty, int **net_fds, unsigne
 
     switch ((int)d->plan->role) {
     case BULKHEAD__ROLE__ROLE_BLK:
-        return resources_disk(c->disks[d->plan->index], &d->backend, f);
+        r = resources_disk(c->disks[d->plan->index], &d->backend, f);
+        return r == 0 && config_disk_group(c, c->disks[d->plan->index])
+                   ? open_group(d, c->disks[d->plan->index], f)
+                   : r;
     case BULKHEAD__ROLE__ROLE_CONSOLE:
         r = resources_console(d->plan->pci_slot ? "the console" : "the serial port",
                               d->plan->pci_slot ? c->console : c->serial, tty, &d->backend, f);

@@ -82,7 +82,8 @@ void verb_set_help(FILE *out)
     fputs("  bulkhead set VM balloon size=256M\n"
           "  bulkhead set VM disk0 "
           "bw_size=10M,bw_refill_time=1000,ops_size=500,ops_refill_time=1000\n"
-          "  bulkhead set VM disk0 unlimited\n\n"
-          "A limit replaces the whole limit of that device.\n",
+          "  bulkhead set VM disk0 unlimited\n"
+          "  bulkhead set VM GROUP bw_size=50M,bw_refill_time=1000\n\n"
+          "A limit replaces the whole limit of that device, or of that --rate-limit-group.\n",
           out);
 }

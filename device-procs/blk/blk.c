@@ -11,6 +11,8 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -384,7 +386,7 @@ static int check_config(const Bulkhead__BlkConfig *cfg, unsigned n_fds, const in
 {
     enum fd_type type;
 
-    if (!cfg || n_fds != 1)
+    if (!cfg || n_fds != (cfg->rate_limit_group ? 2 : 1))
         return err_origin(-EPROTO, "configure of a disk with %u descriptors", n_fds);
     type = fd_type(fds[0]);
     if (type != (cfg->block_device ? FD_TYPE_BLOCK : FD_TYPE_REGULAR) && type != FD_TYPE_MEMFD)
@@ -455,6 +457,21 @@ static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
     return r < 0 ? err_trace(r) : 0;
 }
 
+/* The page of a group of disks, mapped for good; its content is never trusted. */
+static int map_group(struct blk *blk, int fd)
+{
+    struct stat st;
+    void *page;
+
+    if (fd_type(fd) != FD_TYPE_MEMFD || fstat(fd, &st) < 0 || st.st_size < PAGE_BYTES)
+        return err_origin(-EBADF, "the rate limit group is no page of shared memory");
+    page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        return err_origin(-errno, "mapping the rate limit group");
+    blk->limit.group = page;
+    return 0;
+}
+
 static int setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, unsigned n_fds,
                  Bulkhead__Announce *announce, void **ret_device)
 {
@@ -471,6 +488,9 @@ static int setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, uns
     blk->limits = (struct blk_limits){ .sectors = b->size / BLK_SECTOR_BYTES,
                                        .readonly = b->readonly, .fail_all = b->fail_all };
     strncpy(blk->id, b->serial, sizeof blk->id);
+    r = b->rate_limit_group ? map_group(blk, fds[1]) : 0;
+    if (r < 0)
+        return err_trace(r);
     rate_limit_set(&blk->limit, b->rate_limit, now_ns());
     worker_keep_fd(w, blk->fd);
     blk->requests = calloc(MAX_REQUESTS, sizeof *blk->requests);

@@ -75,6 +75,7 @@ static void fill_config(struct blkd *d, const struct blkd_options *o)
     d->config.fail_all = o->fail_all;
     d->config.block_device = o->block_device;
     d->config.rate_limit = o->limit;
+    d->config.rate_limit_group = o->group_fd > 0;
     if (o->serial)
         d->config.serial = (char *)(uintptr_t)o->serial;
 }
@@ -95,6 +96,8 @@ struct blkd *blkd_new(const struct blkd_options *o)
     if (d->fd < 0)
         wh_die("%s: %s", o->path, strerror(errno));
     config.own_fds[0] = open_for_worker(d->fd, o);
+    if (o->group_fd > 0)
+        config.own_fds[config.n_own_fds++] = fcntl(o->group_fd, F_DUPFD_CLOEXEC, 3);
     if (!o->path)
         unname(d->fd);
     d->wh = wh_new(&config);

@@ -14,6 +14,7 @@ struct blkd_options {
     unsigned n_queues, queue_size; /* 0: 1, 256 */
     const char *serial;
     Bulkhead__RateLimit *limit;
+    int group_fd;          /* a page that disks share, duplicated; 0: none */
     const char *failpoint;
 };
 

@@ -8,6 +8,7 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -464,6 +465,43 @@ static void limits_hold(void **state)
     blkd_free(d);
 }
 
+/* What one takes the other doesn't have, also after a replacement and after a change. */
+static void disks_of_a_group_share_a_limit(void **state)
+{
+    Bulkhead__TokenBucket ops = BULKHEAD__TOKEN_BUCKET__INIT;
+    Bulkhead__RateLimit limit = BULKHEAD__RATE_LIMIT__INIT;
+    Bulkhead__SetRateLimit set = BULKHEAD__SET_RATE_LIMIT__INIT;
+    ENVELOPE(e, SET_RATE_LIMIT, set_rate_limit, &set);
+    struct blkd_options options = { .bytes = MIB, .limit = &limit };
+    struct blkd *disks[2];
+
+    (void)state;
+    ops.size = 10;
+    ops.refill_time_ms = 100;
+    limit.ops = &ops;
+    set.limit = &limit;
+    options.group_fd = memfd_create("group", MFD_CLOEXEC);
+    assert_true(options.group_fd > 0);
+    assert_int_equal(ftruncate(options.group_fd, 4096), 0);
+    for (unsigned i = 0; i < 2; i++)
+        disks[i] = blkd_new(&options);
+    for (unsigned round = 0; round < 3; round++) {
+        uint64_t start = wh_now_ns();
+
+        for (unsigned i = 0; i < 60; i++)
+            assert_int_equal(blkd_read(disks[i % 2], 0, disks[i % 2]->data, 512), OK);
+        /* 10 at once, 50 more at 100 a second; with a bucket each it would take 200 ms */
+        assert_true(wh_now_ns() - start >= 480ull * 1000000);
+        if (round == 0)
+            wh_restart(disks[1]->wh, disks[1]->features);
+        for (unsigned i = 0; i < 2 && round == 1; i++)
+            wh_send(disks[i]->wh, &e);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        blkd_free(disks[i]);
+    close(options.group_fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +520,7 @@ int main(void)
         cmocka_unit_test(reset_waits_for_what_is_in_flight),
         cmocka_unit_test(quiesce_holds_and_goes_on),
         cmocka_unit_test(limits_hold),
+        cmocka_unit_test(disks_of_a_group_share_a_limit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

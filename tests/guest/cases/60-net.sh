@@ -151,17 +151,95 @@ GUEST
     expect_status 5 $? "$T/log"
 }
 
-# 2 MiB/s for ten seconds of reading: what the guest measures is what was asked for, within 15 % here.
+# rate_of LOG STAGE FIELD JOB...: KiB/s (field 2) or operations a second (3) of those fio jobs together.
+rate_of()
+{
+    local log=$1 stage=$2 field=$3
+    shift 3
+    tr -d '\r' <"$log" | awk -F ';' -v stage="$stage" -v field="$field" -v jobs=" $* " '
+        $1 ~ /^STAGE/ { split($1, word, " "); at = word[2] }
+        at == stage && index(jobs, " " $1 " ") { sum += $field; n++ }
+        END { if (n) printf "%d", sum }'
+}
+
+# near WHAT WANT GOT: within 5 %.
+near()
+{
+    note "$1: $2 asked for, ${3:-nothing} measured"
+    [ "${3:-0}" -ge $(($2 * 95 / 100)) ] && [ "$3" -le $(($2 * 105 / 100)) ] || die "the limit is not kept: $1"
+}
+
+# The host says go: the guest sees it on a disk of its own.
+await_flag='until { blockdev --flushbufs $1; dd if=$1 bs=512 count=1 2>/dev/null; } | grep -q go; do sleep 0.2; done'
+say_go() { printf go | dd of="$1" conv=notrunc 2>/dev/null; }
+
+# What the guest measures is what was asked for: bytes, operations, two disks that share; then other
+# limits at run time. The buckets are used up before fio starts to count.
 case_disk_rate_limit()
 {
-    local cmd
-    cmd=$(echo 'fio --name=r --filename=/dev/vda --rw=read --bs=64k --direct=1 --ioengine=libaio --iodepth=8 --time_based --runtime=10 --output-format=terse --terse-version=3 | cut -d ";" -f 7 | sed "s/^/KIBPS /"' | script)
-    truncate -s 64M "$T/disk"
-    guest "$T/log" "bh.cmd=$cmd bh.tools=/dev/vdb" --memory size=256M \
-        --disk "path=$T/disk,bw_size=2M,bw_refill_time=1000" "path=$GUEST/disk.ext4,readonly=on"
+    local cmd stage
+    cmd=$(script <<GUEST
+measure() {
+    fio --rw=read --bs=16k --direct=1 --ioengine=libaio --iodepth=4 --time_based --ramp_time=3 \\
+        --runtime=8 --output-format=terse --terse-version=3 --name=bw --filename=/dev/vda \\
+        --name=ops --bs=4k --filename=/dev/vdb --name=g1 --filename=/dev/vdc \\
+        --name=g2 --filename=/dev/vdd | cut -d ';' -f 3,7,8
+}
+echo STAGE 1; measure; echo STAGE 2
+set -- /dev/vdf; $await_flag
+measure; echo STAGE 3
+GUEST
+    )
+    truncate -s 64M "$T"/disk{1,2,3,4}; truncate -s 4k "$T/flag"
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd bh.tools=/dev/vde" --memory size=256M --cpus boot=2 \
+        --rate-limit-group id=shared,bw_size=2M,bw_refill_time=1000 \
+        --disk "path=$T/disk1,bw_size=2M,bw_refill_time=1000" "path=$T/disk2,ops_size=200,ops_refill_time=1000" \
+        "path=$T/disk3,rate_limit_group=shared" "path=$T/disk4,rate_limit_group=shared" \
+        "path=$GUEST/disk.ext4,readonly=on" "path=$T/flag,readonly=on"
+    await "$T/log" '^STAGE 2' 240
+    ! "$BIN/bulkhead" set vm disk2 unlimited 2>"$T/refused" || die "a disk leaves its group"
+    expect "$T/refused" 'shares the limit of group shared'
+    "$BIN/bulkhead" set vm disk0 bw_size=512K,bw_refill_time=500 || die "disk0 can't be set"
+    "$BIN/bulkhead" set vm disk1 ops_size=50,ops_refill_time=500 || die "disk1 can't be set"
+    "$BIN/bulkhead" set vm shared bw_size=4M,bw_refill_time=1000 || die "the group can't be set"
+    say_go "$T/flag"
+    wait "$GUEST_PID"
     expect_status 0 $? "$T/log"
-    local rate
-    rate=$(tr -d '\r' <"$T/log" | sed -n 's/^KIBPS \([0-9]*\)$/\1/p')
-    note "2048 KiB/s asked for, $rate KiB/s measured"
-    [ "$rate" -gt 1740 ] && [ "$rate" -lt 2560 ] || die "the limit is not kept"
+    near "bandwidth, KiB/s" 2048 "$(rate_of "$T/log" 1 2 bw)"
+    near "operations/s" 200 "$(rate_of "$T/log" 1 3 ops)"
+    near "bandwidth of a group, KiB/s" 2048 "$(rate_of "$T/log" 1 2 g1 g2)"
+    near "bandwidth set at run time, KiB/s" 1024 "$(rate_of "$T/log" 2 2 bw)"
+    near "operations/s set at run time" 100 "$(rate_of "$T/log" 2 3 ops)"
+    near "bandwidth of a group set at run time, KiB/s" 4096 "$(rate_of "$T/log" 2 2 g1 g2)"
+}
+
+# Each direction has the limit to itself; changed at run time. iperf3 leaves out its first seconds.
+case_net_rate_limit()
+{
+    local cmd server status
+    cmd=$(script <<GUEST
+/tests/net eth0 192.168.246.2/24 - 192.168.246.1 || exit 1
+iperf3 -c 192.168.246.1 -p 5297 -f K -O 2 -t 6 | grep receiver | sed 's/^/OUT /' || exit 1
+iperf3 -c 192.168.246.1 -p 5297 -f K -O 2 -t 6 -R | grep receiver | sed 's/^/IN /' || exit 1
+echo STAGE 2; set -- /dev/vdb; $await_flag
+iperf3 -c 192.168.246.1 -p 5297 -f K -O 2 -t 6 | grep receiver | sed 's/^/AGAIN /' || exit 1
+GUEST
+    )
+    truncate -s 4k "$T/flag"
+    iperf3 -s -p 5297 >/dev/null 2>&1 &
+    server=$!
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd bh.tools=/dev/vda" --memory size=256M --cpus boot=2 \
+        --disk "path=$GUEST/disk.ext4,readonly=on" "path=$T/flag,readonly=on" \
+        --net tap=bh3,ip=192.168.246.1,mask=255.255.255.0,bw_size=256K,bw_refill_time=125
+    await "$T/log" '^STAGE 2' 240
+    "$BIN/bulkhead" set vm net0 bw_size=256K,bw_refill_time=250 || die "net0 can't be set"
+    say_go "$T/flag"
+    wait "$GUEST_PID"
+    status=$?
+    kill "$server"; wait "$server" 2>/dev/null
+    expect_status 0 $status "$T/log"
+    kib() { tr -d '\r' <"$T/log" | sed -n "s/^$1 .* \([0-9]*\)[.0-9]* KBytes\/sec.*/\1/p"; }
+    near "to the host, KiB/s" 2048 "$(kib OUT)"
+    near "to the guest, KiB/s" 2048 "$(kib IN)"
+    near "to the host, set at run time, KiB/s" 1024 "$(kib AGAIN)"
 }

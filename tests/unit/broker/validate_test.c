@@ -43,6 +43,18 @@ static void add_disks(Bulkhead__VmConfig *c)
     }
 }
 
+static void add_group(Bulkhead__VmConfig *c, const char *id, uint64_t size)
+{
+    Bulkhead__RateLimitGroup *group = malloc(sizeof *group);
+
+    bulkhead__rate_limit_group__init(group);
+    fixture_text(&group->id, id);
+    group->limit = limit(size, 1);
+    c->rate_limit_groups =
+        realloc(c->rate_limit_groups, (c->n_rate_limit_groups + 1) * sizeof *c->rate_limit_groups);
+    c->rate_limit_groups[c->n_rate_limit_groups++] = group;
+}
+
 #define BREAK(name, ...)                                                                          \
     static void name(Bulkhead__VmConfig *c)                                                       \
     {                                                                                             \
@@ -73,6 +85,12 @@ BREAK(disk_serial, long_text(&c->disks[0]->serial, 21, 's'))
 BREAK(disk_limit_zero, c->disks[0]->rate_limit = limit(0, 1))
 BREAK(disk_refill_zero, c->disks[0]->rate_limit = limit(1, 0))
 BREAK(disk_group, fixture_text(&c->disks[0]->rate_limit_group, "none"))
+BREAK(disk_group_and_limit, add_group(c, "g", 1); c->disks[0]->rate_limit = limit(1, 1);
+      fixture_text(&c->disks[0]->rate_limit_group, "g"))
+BREAK(group_zero, add_group(c, "g", 0))
+BREAK(group_twice, add_group(c, "g", 1); add_group(c, "g", 1))
+BREAK(group_disk, add_group(c, "disk1", 1))
+BREAK(group_name, add_group(c, "a b", 1))
 BREAK(id_twice, fixture_text(&c->disks[1]->id, "disk0"))
 BREAK(id_other_kind, fixture_text(&c->disks[1]->id, "net0"))
 BREAK(id_serial, fixture_text(&c->disks[1]->id, "serial"))
@@ -135,6 +153,11 @@ static const struct {
     { "limit 0", disk_limit_zero, "size 0" },
     { "refill 0", disk_refill_zero, "refill time 0" },
     { "group", disk_group, "no rate limit group" },
+    { "group and limit", disk_group_and_limit, "use one of them" },
+    { "group with limit 0", group_zero, "size 0" },
+    { "group twice", group_twice, "given twice" },
+    { "group with a device's id", group_disk, "id of a device" },
+    { "group with a bad name", group_name, "not usable" },
     { "id twice", id_twice, "used twice" },
     { "id of another kind", id_other_kind, "used twice" },
     { "id of the serial port", id_serial, "used twice" },

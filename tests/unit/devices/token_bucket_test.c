@@ -33,10 +33,10 @@ static void no_limit(void **state)
     struct token_bucket b;
 
     (void)state;
-    token_bucket_init(&b, 0, 0, 100, 5);
+    token_bucket_init(&b, 0, 0, 100, 5, NULL);
     token_bucket_take(&b, UINT64_MAX);
     assert_int_equal(token_bucket_wait_ns(&b, 5), 0);
-    token_bucket_init(&b, 100, 0, 0, 5);
+    token_bucket_init(&b, 100, 0, 0, 5, NULL);
     token_bucket_take(&b, UINT64_MAX);
     assert_int_equal(token_bucket_wait_ns(&b, 5), 0);
 }
@@ -61,7 +61,7 @@ static void the_rate_holds(void **state)
         uint64_t start = 77 * MS;
         uint64_t had;
 
-        token_bucket_init(&b, cases[i].size, cases[i].burst, cases[i].refill_ms, start);
+        token_bucket_init(&b, cases[i].size, cases[i].burst, cases[i].refill_ms, start, NULL);
         had = run(&b, cases[i].request, start, start + cases[i].for_ms * MS);
         /* one request may be overdrawn, one token may be under way; nanoseconds are rounded */
         if (had > cases[i].want + cases[i].request ||
@@ -77,7 +77,7 @@ static void a_request_larger_than_the_bucket_pays_later(void **state)
     uint64_t wait;
 
     (void)state;
-    token_bucket_init(&b, 10, 0, 1000, 0);
+    token_bucket_init(&b, 10, 0, 1000, 0, NULL);
     assert_int_equal(token_bucket_wait_ns(&b, 0), 0);
     token_bucket_take(&b, 110);
     wait = token_bucket_wait_ns(&b, 0);
@@ -91,12 +91,12 @@ static void numbers_do_not_wrap(void **state)
     struct token_bucket b;
 
     (void)state;
-    token_bucket_init(&b, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0);
+    token_bucket_init(&b, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, NULL);
     for (unsigned i = 0; i < 100; i++)
         token_bucket_take(&b, UINT64_MAX);
     assert_true(token_bucket_wait_ns(&b, 1) > 0);
     (void)token_bucket_wait_ns(&b, UINT64_MAX);
-    token_bucket_init(&b, 10, 0, 10, 1000);
+    token_bucket_init(&b, 10, 0, 10, 1000, NULL);
     token_bucket_take(&b, 10);
     assert_true(token_bucket_wait_ns(&b, 0) > 0); /* a clock that goes back fills nothing */
 }
@@ -105,7 +105,7 @@ static void both_limits_count(void **state)
 {
     Bulkhead__TokenBucket bytes = BULKHEAD__TOKEN_BUCKET__INIT, ops = BULKHEAD__TOKEN_BUCKET__INIT;
     Bulkhead__RateLimit m = BULKHEAD__RATE_LIMIT__INIT;
-    struct rate_limit limit;
+    struct rate_limit limit = { 0 };
 
     (void)state;
     bytes.size = 1000;
@@ -127,6 +127,48 @@ static void both_limits_count(void **state)
     assert_int_equal(rate_limit_take(&limit, UINT64_MAX, 0), 0);
 }
 
+/* Two takers of one level have together what one would have, and either may be as greedy. */
+static void a_group_shares_one_bucket(void **state)
+{
+    struct token_bucket_level level = { 0 };
+    struct token_bucket a, b;
+    uint64_t start = 5 * MS, had;
+
+    (void)state;
+    token_bucket_init(&a, 1000, 500, 1000, start, &level);
+    token_bucket_init(&b, 1000, 500, 1000, start, &level);
+    had = run(&a, 10, start, start);
+    assert_in_range(had, 1500, 1510); /* the bucket and the burst, once for both */
+    assert_int_equal(run(&b, 10, start, start), 0);
+    for (unsigned ms = 0; ms < 10000; ms += 50) {
+        had += run(&a, 10, start + ms * MS, start + ms * MS);
+        had += run(&b, 10, start + ms * MS, start + ms * MS);
+    }
+    assert_in_range(had, 11400, 11510);
+}
+
+/* A neighbour that was taken over writes there what it likes: the group starves, for no longer
+ * than until the limit is set again or a worker is replaced. */
+static void a_hostile_neighbour_starves_its_group_alone(void **state)
+{
+    struct token_bucket_level level = { .empty_ns = UINT64_MAX, .burst_used = UINT64_MAX };
+    struct token_bucket b, other;
+    uint64_t wait;
+
+    (void)state;
+    token_bucket_init(&other, 10, 0, 1000, 0, NULL);
+    token_bucket_init(&b, 10, 5, 1000, 0, &level);
+    assert_int_equal(token_bucket_wait_ns(&b, 1000 * MS), 0); /* its debt was forgiven */
+    level.empty_ns = UINT64_MAX;
+    wait = token_bucket_wait_ns(&b, 1000 * MS);
+    assert_in_range(wait, 1, 1000 * MS); /* it looks again soon */
+    token_bucket_take(&b, 5);
+    assert_int_equal(level.empty_ns, UINT64_MAX); /* nothing wraps to "free" */
+    token_bucket_init(&b, 10, 5, 1000, 2000 * MS, &level);
+    assert_int_equal(token_bucket_wait_ns(&b, 2100 * MS), 0);
+    assert_int_equal(token_bucket_wait_ns(&other, 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +177,8 @@ int main(void)
         cmocka_unit_test(a_request_larger_than_the_bucket_pays_later),
         cmocka_unit_test(numbers_do_not_wrap),
         cmocka_unit_test(both_limits_count),
+        cmocka_unit_test(a_group_shares_one_bucket),
+        cmocka_unit_test(a_hostile_neighbour_starves_its_group_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
