@@ -17,6 +17,8 @@
 #include "validate.h"
 #include "vm.h"
 
+enum { GROUP_SPARE_BYTES = 64 << 20, GROUP_SPARE_THREADS = 8, GROUP_IO_THREADS = 128 };
+
 static struct child *child_new(struct vm *vm, Bulkhead__Role role, struct device *device)
 {
     struct child *child;
@@ -95,6 +97,23 @@ static void add_arg(struct spawner_request *request, const char *arg)
     request->args_bytes += (uint32_t)len;
 }
 
+/* Limits of its control group. Guest RAM is charged to whoever touches a page first, and so are the
+ * tables that map it. What writes files has no limit: a file in a tmpfs is charged as well. */
+static void set_group(const struct child *child, struct spawner_request *request)
+{
+    const uint64_t ram = child->vm->config->memory->size;
+
+    snprintf(request->group, sizeof request->group, "%s", child->name);
+    request->memory_max = ram + ram / 64 + GROUP_SPARE_BYTES;
+    request->pids_max = GROUP_SPARE_THREADS;
+    if (child->role == BULKHEAD__ROLE__ROLE_CORE)
+        request->pids_max += child->vm->config->cpus->boot_vcpus;
+    if (child->role == BULKHEAD__ROLE__ROLE_BLK) /* io_uring's threads in the kernel */
+        request->pids_max += GROUP_IO_THREADS;
+    if (child->role == BULKHEAD__ROLE__ROLE_BLK || child->role == BULKHEAD__ROLE__ROLE_CONSOLE)
+        request->memory_max = 0;
+}
+
 /* The child's log pipe and the request itself; fd3 becomes its descriptor 3. */
 static int ask_spawner(struct child *child, struct spawner_request *request, int fd3,
                        int program_fd, struct fault *f)
@@ -111,6 +130,7 @@ static int ask_spawner(struct child *child, struct spawner_request *request, int
     fds[3] = program_fd;
     request->kind = SPAWNER_START;
     request->id = child->id;
+    set_group(child, request);
     r = spawner_send(child->vm->spawner, request, fds, ARRAY_SIZE(fds));
     close(pipes[1]);
     if (r == 0)
@@ -130,7 +150,6 @@ static void set_uid(struct child *child, unsigned uid_slot, struct spawner_reque
     child->uid_slot = uid_slot;
     child->uid = host->root ? sandbox_uid(host->broker_pid, uid_slot) : host->uid;
     request->uid = request->gid = host->root ? child->uid : 0;
-    request->slot = uid_slot;
 }
 
 struct child *child_start(struct vm *vm, Bulkhead__Role role, struct device *device,

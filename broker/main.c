@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "config.h"
+#include "groups.h"
 #include "sandbox.h"
 #include "validate.h"
 #include "vm.h"
@@ -86,7 +87,7 @@ static int prepare(struct vm *vm, struct request *req, struct fault *f)
         return -EINVAL;
     vm->insecure = vm->config->insecure;
     vm->host = (struct plan_host){ .root = geteuid() == 0, .uid = geteuid(), .gid = getegid(),
-                                   .broker_pid = getpid(), .cgroup = "" };
+                                   .broker_pid = getpid(), .cgroup = vm->host.cgroup };
     plan_make(vm->config, &vm->plan);
     return 0;
 }
@@ -185,6 +186,7 @@ int main(int argc, char **argv)
 {
     static struct vm vm; /* large; one per process */
     static struct request req;
+    static struct groups groups;
     struct spawner spawner = { .fd = -1, .pid = -1 };
     struct channel *client = NULL;
     struct loop *loop = NULL;
@@ -200,12 +202,15 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     /* A session of its own: Ctrl-C in the user's terminal is the client's affair. */
     setsid();
-    if (spawner_start(&spawner, FD_CLIENT) < 0 || loop_new(&loop) < 0 ||
+    groups_make(&groups, getpid());
+    if (spawner_start(&spawner, FD_CLIENT, &groups) < 0 || loop_new(&loop) < 0 ||
         channel_new(&client, FD_CLIENT, CHANNEL_ARENA_BROKER) < 0) {
         log_error("%s", err_text());
         return EXIT_FAILURE;
     }
+    groups_close(&groups);
     vm_init(&vm, loop, &spawner);
+    vm.host.cgroup = groups.path;
     status = run(&vm, &req, client);
     vm_deinit(&vm);
     channel_free(client);

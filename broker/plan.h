@@ -12,6 +12,7 @@
 enum {
     PLAN_MAX_DEVICES = 32, /* 31 PCI functions and the serial port */
     PLAN_NAME_BYTES = 24,
+    PLAN_CGROUP_BYTES = 600,
     PLAN_UID_CORE = 0,     /* uid slots, see sandbox_uid() */
     PLAN_UID_LOADER = 1,
     PLAN_UID_FIRST_DEVICE = 2,
@@ -41,7 +42,7 @@ struct plan_host {
     bool root;             /* own uid per child; else the caller's */
     uint32_t uid, gid;     /* the broker's own */
     pid_t broker_pid;
-    const char *cgroup;    /* of the VM, "" when none is delegated */
+    const char *cgroup;    /* of the VM, from the root of the hierarchy; "": none is delegated */
 };
 
 /* The configuration is filled and valid. */

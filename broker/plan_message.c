@@ -98,13 +98,23 @@ static Bulkhead__ProcessPlan *add_process(Bulkhead__VmPlan *plan, Bulkhead__Role
     return APPEND(plan->processes, plan->n_processes, MAX_PROCESSES, p) ? p : NULL;
 }
 
+static char *cgroup_path(const struct plan_host *host, const char *name)
+{
+    char path[PLAN_CGROUP_BYTES];
+
+    if (host->cgroup[0] == '\0')
+        return text("");
+    snprintf(path, sizeof path, "%s/%s", host->cgroup, name);
+    return text(path);
+}
+
 /* What every sandboxed child of ours has. */
 static bool fill_child(Bulkhead__ProcessPlan *p, const struct plan_host *host, unsigned uid_slot)
 {
     p->uid = host->root ? sandbox_uid(host->broker_pid, uid_slot) : host->uid;
     p->gid = host->root ? sandbox_uid(host->broker_pid, uid_slot) : host->gid;
     p->root = text("empty, read-only");
-    p->cgroup = text(host->cgroup);
+    p->cgroup = cgroup_path(host, p->name);
     /* The disk's io_uring makes threads in the kernel, which count; seccomp refuses clone(). */
     return add_namespaces(p, false) &&
            (p->role == BULKHEAD__ROLE__ROLE_BLK || add_limit(p, "NPROC", "0")) &&
@@ -276,7 +286,7 @@ static bool plan_passt(Bulkhead__VmPlan *plan, const struct plan_device *d,
     p->uid = host->root ? sandbox_uid(host->broker_pid, uid_slot) : host->uid;
     p->gid = host->root ? p->uid : host->gid;
     p->root = text("its own, empty");
-    p->cgroup = text(host->cgroup);
+    p->cgroup = cgroup_path(host, p->name);
     return add_namespaces(p, true) &&
            add_fd(p, (struct fd_row){ 3, "stream to the worker", "socket", "frames", true, 1 });
 }

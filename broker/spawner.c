@@ -17,7 +17,7 @@ union control {
     char bytes[CMSG_SPACE(sizeof(int) * MAX_REQUEST_FDS)];
 };
 
-int spawner_start(struct spawner *ret_spawner, int close_fd)
+int spawner_start(struct spawner *ret_spawner, int close_fd, struct groups *groups)
 {
     int pair[2];
     pid_t pid;
@@ -36,7 +36,7 @@ int spawner_start(struct spawner *ret_spawner, int close_fd)
         close(pair[0]);
         if (close_fd >= 0)
             close(close_fd);
-        spawner_main(pair[1]);
+        spawner_main(pair[1], groups);
     }
     close(pair[1]);
     *ret_spawner = (struct spawner){ .fd = pair[0], .pid = pid };

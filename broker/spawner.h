@@ -17,6 +17,7 @@ enum {
     SPAWNER_MAX_CHILDREN = 64,
     SPAWNER_ARGS_BYTES = 1024,
     SPAWNER_PATH_BYTES = 256,
+    SPAWNER_GROUP_BYTES = 40,
     SPAWNER_CORE_GRACE_MS = 80, /* from the core's death until the rest is killed */
 };
 
@@ -38,10 +39,12 @@ struct spawner_request {
     uint32_t uid, gid;
     uint32_t skip_layers;
     uint32_t share_netns;
-    uint32_t slot;          /* uid slot, names the cgroup */
+    uint32_t pids_max;      /* of its cgroup; 0: no limit */
     uint32_t ring_of;       /* SPAWNER_START: the ring of that child becomes descriptor 4; 0: none */
     uint32_t ring_fd;       /* SPAWNER_TAKE_RING: its number in the child */
     uint32_t args_bytes;
+    uint64_t memory_max;    /* of its cgroup, bytes; 0: no limit */
+    char group[SPAWNER_GROUP_BYTES]; /* the name of its cgroup below the VM's */
     char args[SPAWNER_ARGS_BYTES]; /* argv, each string ends with a NUL */
     char path[SPAWNER_PATH_BYTES]; /* SPAWNER_VM: the directory */
 };
@@ -57,14 +60,17 @@ struct spawner_report {
     char text[160];
 };
 
+struct groups;
+
 struct spawner {
     int fd;    /* the broker's end */
     pid_t pid;
 };
 
 /* Forks the spawner; the caller is single-threaded and has opened nothing the spawner must not
- * have, but for close_fd (-1: none), which the spawner closes. */
-int spawner_start(struct spawner *ret_spawner, int close_fd) must_check;
+ * have, but for close_fd (-1: none), which the spawner closes. The groups are the spawner's from
+ * now on: it ends them, the caller closes them. */
+int spawner_start(struct spawner *ret_spawner, int close_fd, struct groups *groups) must_check;
 /* Never blocks for long: the socket has room for more requests than there are children. */
 int spawner_send(struct spawner *spawner, const struct spawner_request *request, const int *fds,
                  unsigned n_fds) must_check;
@@ -76,4 +82,4 @@ int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,
 void spawner_stop(struct spawner *spawner);
 
 /* The spawner's own side; does not return. */
-_Noreturn void spawner_main(int fd);
+_Noreturn void spawner_main(int fd, struct groups *groups);

@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "groups.h"
 #include "sandbox.h"
 #include "spawner.h"
 
@@ -26,6 +27,7 @@ struct spawned {
     int pidfd;
     int log_reader; /* keeps the log pipe writable when the broker is gone */
     bool is_core;
+    char group[SPAWNER_GROUP_BYTES];
 };
 
 struct held_ring {
@@ -34,6 +36,7 @@ struct held_ring {
 };
 
 struct state {
+    struct groups *groups;
     struct held_ring rings[SPAWNER_MAX_CHILDREN];
     int fd; /* to the broker; -1: it is gone */
     int null_fd;
@@ -157,6 +160,7 @@ static int start_child(struct state *s, struct spawner_request *request, int *fd
     char *argv[MAX_ARGS + 1];
     struct held_ring *ring = request->ring_of ? find_ring(s, request->ring_of) : NULL;
     int child_fds[FD_CHILD_FIRST_FREE + 1];
+    cleanup_(fd_closep) int group_fd = -1;
     int result;
     struct sandbox_spawn spawn = {
         .argv = argv,
@@ -181,12 +185,16 @@ static int start_child(struct state *s, struct spawner_request *request, int *fd
     if (request->ring_of != 0 && !ring)
         return err_origin(-EBADF, "the io_uring of a predecessor is gone");
     spawn.program_fd = fds[3];
+    spawn.cgroup_fd = group_fd =
+        groups_add(s->groups, request->group, request->pids_max, request->memory_max);
     result = sandbox_spawn(&spawn, &slot->pid, &slot->pidfd, &r->missing);
     if (result < 0) {
         slot->pid = 0;
+        groups_remove(s->groups, request->group);
         return err_trace(result);
     }
     slot->id = request->id;
+    memcpy(slot->group, request->group, sizeof slot->group);
     slot->is_core = request->is_core != 0;
     slot->log_reader = fd_take(&fds[0]);
     return 0;
@@ -258,6 +266,7 @@ static void on_request(struct state *s)
     }
     switch (request.kind) {
     case SPAWNER_START:
+        request.group[sizeof request.group - 1] = '\0';
         on_start(s, &request, fds, n_fds);
         break;
     case SPAWNER_KILL:
@@ -298,6 +307,7 @@ static void reap(struct state *s, struct spawned *child)
     fd_closep(&child->pidfd);
     fd_closep(&child->log_reader);
     child->pid = 0;
+    groups_remove(s->groups, child->group);
     if (child->is_core) {
         s->core_ended = true;
         s->core_ended_ns = now_ns();
@@ -339,19 +349,28 @@ static void remove_dir(const struct state *s)
     rmdir(s->dir);
 }
 
-_Noreturn void spawner_main(int fd)
+/* Nothing of the broker's or its client's stays open here. */
+static void close_all_but(int fd, const struct groups *groups)
+{
+    unsigned top = (unsigned)MAX(fd, MAX(groups->base_fd, groups->vm_fd));
+
+    for (unsigned i = 3; i < top; i++)
+        if ((int)i != fd && (int)i != groups->base_fd && (int)i != groups->vm_fd)
+            close((int)i);
+    syscall(SYS_close_range, top + 1, ~0u, 0u);
+}
+
+_Noreturn void spawner_main(int fd, struct groups *groups)
 {
     static struct state state; /* one spawner per process; too large for the stack */
     struct state *s = &state;
 
     prctl(PR_SET_NAME, "bulkhead-spawn");
     log_init("spawner", LOG_LEVEL_INFO);
-    /* Nothing of the broker's or its client's stays open here. */
-    if (fd > 3)
-        syscall(SYS_close_range, 3u, (unsigned)fd - 1, 0u);
-    syscall(SYS_close_range, (unsigned)fd + 1, ~0u, 0u);
+    close_all_but(fd, groups);
     s->fd = fd;
     s->lock_fd = -1;
+    s->groups = groups;
     s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     while (s->fd >= 0 || any_left(s)) {
         struct pollfd polled[SPAWNER_MAX_CHILDREN + 1];
@@ -381,6 +400,7 @@ _Noreturn void spawner_main(int fd)
                 on_request(s);
         }
     }
+    groups_end(groups);
     /* With a broker that left in order the directory is gone already. */
     remove_dir(s);
     _exit(0);

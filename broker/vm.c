@@ -68,6 +68,7 @@ static void device_deinit(struct device *d)
 void vm_init(struct vm *vm, struct loop *loop, struct spawner *spawner)
 {
     memset(vm, 0, sizeof *vm);
+    vm->host.cgroup = "";
     vm->loop = loop;
     vm->spawner = spawner;
     vm->ram_fd = vm->kvm_fd = vm->kernel_fd = vm->initramfs_fd = -1;

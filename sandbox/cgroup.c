@@ -69,13 +69,14 @@ static int find_mount(char *ret_path, size_t size)
     return SANDBOX_CGROUP_E_NONE;
 }
 
-int sandbox_cgroup_find(int *ret_base_fd)
+int sandbox_cgroup_find(int *ret_base_fd, char *ret_path, size_t size)
 {
     char mount[PATH_MAX / 2], own[PATH_MAX / 2], path[PATH_MAX];
     cleanup_(fd_closep) int fd = -1;
 
     if (find_mount(mount, sizeof mount) != 0 ||
-        find_line("/proc/self/cgroup", "0::", own, sizeof own) != 0 || strstr(own, ".."))
+        find_line("/proc/self/cgroup", "0::", own, sizeof own) != 0 || strstr(own, "..") ||
+        snprintf(ret_path, size, "%s", own) >= (int)size)
         return SANDBOX_CGROUP_E_NONE;
     if (snprintf(path, sizeof path, "%s%s", mount, own) >= (int)sizeof path)
         return SANDBOX_CGROUP_E_NONE;

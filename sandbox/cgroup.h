@@ -3,14 +3,16 @@
  * what can't be had is reported, never fatal. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 #include "base/compiler.h"
 
 enum { SANDBOX_CGROUP_E_NONE = 1 }; /* positive: no writable cgroup v2 here */
 enum { SANDBOX_CGROUP_PIDS = 1, SANDBOX_CGROUP_MEMORY = 2 }; /* limits that are in force */
 
-/* *ret_base_fd: the directory of this process's own cgroup, writable; owned by the caller. */
-int sandbox_cgroup_find(int *ret_base_fd) must_check;
+/* *ret_base_fd: the directory of this process's own cgroup, writable; owned by the caller.
+ * ret_path (size bytes): its path from the hierarchy's root, "/" or without a slash at its end. */
+int sandbox_cgroup_find(int *ret_base_fd, char *ret_path, size_t size) must_check;
 
 struct sandbox_cgroup_limits {
     uint64_t pids_max;         /* 0: not set */

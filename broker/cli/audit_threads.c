@@ -79,20 +79,12 @@ static const char *profile_of(const char *sha256)
     return NULL;
 }
 
-/* A thread of the core that runs a guest CPU has another program than the rest. */
-static bool is_vcpu(pid_t pid, pid_t tid)
-{
-    char path[64];
-    char comm[32];
-
-    snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", (int)pid, (int)tid);
-    return process_read(path, comm, sizeof(comm)) > 0 && strncmp(comm, "vcpu", 4) == 0;
-}
-
 static void check_program(struct threads *s, pid_t tid)
 {
     const Bulkhead__ProcessPlan *plan = s->t->plan;
-    bool vcpu = plan->role == BULKHEAD__ROLE__ROLE_CORE && is_vcpu(s->t->pid, tid);
+    /* Beside the control thread the core has vCPU threads, and from Linux 6.13 on KVM's own worker,
+     * which inherits the program of the vCPU that ran first. */
+    bool vcpu = plan->role == BULKHEAD__ROLE__ROLE_CORE && tid != s->t->pid;
     char sha256[BPF_SHA256_CHARS];
     struct readback rb = {0};
     const char *name;

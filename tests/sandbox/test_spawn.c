@@ -301,11 +301,11 @@ static void test_cgroup(void **state)
     const struct sandbox_cgroup_limits limits = { .pids_max = 4 };
     struct sandbox_spawn spawn = { .uid = h->uid, .gid = h->uid };
     unsigned in_force = 0;
-    char name[64], text[512];
+    char name[64], text[512], path[512];
     struct probe probe;
     int base = -1;
 
-    if (sandbox_cgroup_find(&base) != 0)
+    if (sandbox_cgroup_find(&base, path, sizeof path) != 0)
         skip();
     snprintf(name, sizeof name, "bulkhead-spawn-%d", (int)getpid());
     assert_int_equal(sandbox_cgroup_create(base, name, &limits, &spawn.cgroup_fd, &in_force), 0);

@@ -34,6 +34,14 @@ case_audit_finds_no_drift()
     expect_status 5 $? "$T/log"
 }
 
+# With a guest of two instructions: the groups and their limits, which need a host that delegates them.
+case_control_groups()
+{
+    [ -w /sys/fs/cgroup/cgroup.procs ] || skip "no cgroup v2 of ours at /sys/fs/cgroup"
+    BULKHEAD_BIN=$BIN "$ROOT/tests/cli/fleet" >"$T/log" 2>&1 || { show "$T/log"; die "the fleet is not as planned"; }
+    expect "$T/log" "ok the groups' limits are in force"
+}
+
 case_power_button_shuts_down()
 {
     local cmd

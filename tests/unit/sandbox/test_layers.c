@@ -45,11 +45,11 @@ static void test_cgroup(void **state)
 {
     struct sandbox_cgroup_limits limits = { .pids_max = 5, .memory_max_bytes = 64 << 20 };
     unsigned in_force = 0;
-    char name[64];
+    char name[64], path[512];
     int base = -1, fd = -1;
 
     (void)state;
-    if (sandbox_cgroup_find(&base) == SANDBOX_CGROUP_E_NONE)
+    if (sandbox_cgroup_find(&base, path, sizeof path) == SANDBOX_CGROUP_E_NONE)
         skip();
     snprintf(name, sizeof name, "bulkhead-test-%d", (int)getpid());
     assert_int_equal(sandbox_cgroup_create(base, "../up", &limits, &fd, &in_force), -EINVAL);
