@@ -19,7 +19,6 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/loop.h"
-#include "ipc/rules.h"
 #include "sandbox.h"
 
 void wh_die(const char *fmt, ...)
@@ -187,8 +186,20 @@ bool wh_has_message(struct wh *wh, int timeout_ms)
     return poll(&p, 1, timeout_ms) == 1;
 }
 
-/* 0, or -1 at the end of the connection or after Failed. */
-static int receive(struct wh *wh, struct message *ret_msg)
+static int judge(struct wh *wh, int r, const struct message *msg)
+{
+    if (r == 0)
+        r = rules_check(RULE_FROM_CHILD, wh->config.judge_as, wh->state, msg->envelope, msg->n_fds);
+    if (r < 0) {
+        wh->refused = true;
+        snprintf(wh->failure, sizeof wh->failure, "%s", err_text());
+        return -1;
+    }
+    wh->state = rules_next(RULE_FROM_CHILD, wh->config.judge_as, wh->state, msg->envelope);
+    return 0;
+}
+
+int wh_try_receive(struct wh *wh, struct message *ret_msg)
 {
     int r;
 
@@ -196,6 +207,8 @@ static int receive(struct wh *wh, struct message *ret_msg)
         wh_die("%s says nothing", wh->config.program);
     r = channel_receive(wh->channel, true, ret_msg);
     if (r == CHANNEL_CLOSED)
+        return -1;
+    if (wh->config.judge_as != 0 && judge(wh, r, ret_msg) < 0)
         return -1;
     if (r < 0)
         wh_die("receiving: %s", err_text());
@@ -207,6 +220,7 @@ static int receive(struct wh *wh, struct message *ret_msg)
 
 void wh_send(struct wh *wh, const Bulkhead__Envelope *envelope)
 {
+    wh->state = rules_next(RULE_TO_CHILD, wh->config.judge_as, wh->state, envelope);
     if (channel_send(wh->channel, envelope, NULL, 0, true) < 0)
         wh_die("sending: %s", err_text());
 }
@@ -240,6 +254,7 @@ static void send_configure(struct wh *wh)
         fds[n++] = wh->queues[q].call_fd;
     for (unsigned i = 0; i < wh->config.n_own_fds; i++)
         fds[n++] = wh->config.own_fds[i];
+    wh->state = rules_next(RULE_TO_CHILD, wh->config.judge_as, wh->state, &e);
     if (channel_send(wh->channel, &e, fds, n, true) < 0)
         wh_die("sending Configure: %s", err_text());
 }
@@ -259,7 +274,7 @@ static void take_ready(struct wh *wh, const Bulkhead__Ready *ready)
     if (ready->ring_entries == 0)
         return;
     wh->ring_fd = (int)syscall(SYS_pidfd_getfd, wh->pidfd, (int)ready->ring_fd, 0u);
-    if (wh->ring_fd < 0)
+    if (wh->ring_fd < 0 && wh->config.judge_as == 0) /* else it may be gone already, or have lied */
         wh_die("duplicating the worker's io_uring: %s", strerror(errno));
 }
 
@@ -270,16 +285,17 @@ int wh_try_start(struct wh *wh)
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         wh_die("socketpair: %s", strerror(errno));
+    wh->state = CHILD_STARTED;
     spawn(wh, pair[1]);
     fd_closep(&pair[1]);
     if (channel_new(&wh->channel, pair[0], CHANNEL_ARENA_BROKER) < 0)
         wh_die("channel: %s", err_text());
-    if (receive(wh, &msg) < 0)
+    if (wh_try_receive(wh, &msg) < 0)
         return -1;
     if (msg.envelope->body_case != BULKHEAD__ENVELOPE__BODY_HELLO)
         wh_die("no Hello but %s", rules_body_name(msg.envelope->body_case));
     send_configure(wh);
-    if (receive(wh, &msg) < 0)
+    if (wh_try_receive(wh, &msg) < 0)
         return -1;
     if (msg.envelope->body_case != BULKHEAD__ENVELOPE__BODY_READY)
         wh_die("no Ready but %s", rules_body_name(msg.envelope->body_case));
@@ -300,7 +316,7 @@ const Bulkhead__Envelope *wh_expect(struct wh *wh, Bulkhead__Envelope__BodyCase 
 {
     struct message msg = { 0 };
 
-    if (receive(wh, &msg) < 0)
+    if (wh_try_receive(wh, &msg) < 0)
         wh_die("%s is gone; %s was due (%s)", wh->config.program, rules_body_name(body), wh->failure);
     if (msg.envelope->body_case != body)
         wh_die("%s came where %s was due", rules_body_name(msg.envelope->body_case),

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 #include "control.pb-c.h"
 #include "ipc/channel.h"
+#include "ipc/rules.h"
 #include "shm/inflight.h"
 #include "shm/stats.h"
 
@@ -31,6 +32,9 @@ struct wh_config {
     unsigned n_own_fds;
     bool insecure;            /* plain fork and exec, no namespaces */
     const char *failpoint;    /* "after_used:3", in builds with BH_FAILPOINTS */
+    /* Not 0: messages are judged as the broker does, by the table of legal messages. A bad one is a
+     * failure like Failed, with wh->refused set; the worker is then to be killed. */
+    Bulkhead__Role judge_as;
 };
 
 struct wh_queue {
@@ -64,7 +68,9 @@ struct wh {
     uint32_t virtio_id, n_announced_queues;
     uint8_t device_config[256];
     unsigned device_config_len;
-    char failure[256];        /* what Failed said */
+    char failure[256];        /* what Failed said, or why a message was refused */
+    enum child_state state;   /* only with judge_as */
+    bool refused;
     unsigned starts;
 };
 
@@ -81,6 +87,8 @@ void wh_send(struct wh *wh, const Bulkhead__Envelope *envelope);
 /* Next message; ends the process unless it is this one. Valid until the next receive. */
 const Bulkhead__Envelope *wh_expect(struct wh *wh, Bulkhead__Envelope__BodyCase body);
 bool wh_has_message(struct wh *wh, int timeout_ms);
+/* 0, or -1 at the end of the connection, after Failed or a message that was refused. */
+int wh_try_receive(struct wh *wh, struct message *ret_msg);
 void wh_send_reset(struct wh *wh);
 void wh_reset(struct wh *wh);     /* Reset and ResetDone */
 void wh_quiesce(struct wh *wh);   /* Quiesce and Quiesced */
