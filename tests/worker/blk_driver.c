@@ -80,7 +80,7 @@ static void fill_config(struct blkd *d, const struct blkd_options *o)
         d->config.serial = (char *)(uintptr_t)o->serial;
 }
 
-struct blkd *blkd_new(const struct blkd_options *o)
+struct blkd *blkd_new_without_worker(const struct blkd_options *o)
 {
     struct blkd *d = calloc(1, sizeof *d);
     struct wh_config config = { .program = "bulkhead-dev-blk",
@@ -103,6 +103,13 @@ struct blkd *blkd_new(const struct blkd_options *o)
     d->wh = wh_new(&config);
     d->base = wh_data_base(d->wh);
     d->data = d->base + BLKD_MAX_SLOTS * SLOT_BYTES;
+    return d;
+}
+
+struct blkd *blkd_new(const struct blkd_options *o)
+{
+    struct blkd *d = blkd_new_without_worker(o);
+
     wh_start(d->wh);
     d->features = d->wh->features;
     wh_activate(d->wh, d->features, false);

@@ -39,6 +39,8 @@ struct blkd_request {
 };
 
 struct blkd *blkd_new(const struct blkd_options *options); /* starts and activates */
+/* The driver and its rings alone, for a device of others: no worker is started. */
+struct blkd *blkd_new_without_worker(const struct blkd_options *options);
 void blkd_free(struct blkd *d);
 /* What the next start of the worker gets for a disk. */
 void blkd_change_disk(struct blkd *d, const char *path);
