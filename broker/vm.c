@@ -67,7 +67,6 @@ static void device_deinit(struct device *d)
 
 void vm_init(struct vm *vm, struct loop *loop, struct spawner *spawner)
 {
-    memset(vm, 0, sizeof *vm);
     vm->host.cgroup = "";
     vm->loop = loop;
     vm->spawner = spawner;

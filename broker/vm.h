@@ -212,6 +212,7 @@ struct vm {
 };
 
 /* ---- vm.c: the life of the VM ---- */
+/* *vm is all zeroes. */
 void vm_init(struct vm *vm, struct loop *loop, struct spawner *spawner);
 void vm_deinit(struct vm *vm);
 /* Opens all that the plan names. tty, net_fds: from the client. */

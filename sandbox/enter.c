@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "layers.h"
+#include "trim.h"
 
 enum { MAX_KEEP = 512 };
 
@@ -167,6 +168,7 @@ int sandbox_enter(const struct sandbox_filter *filter, const int *keep, unsigned
                                 .no_new_threads = filter->id != SANDBOX_BLK };
     int r = enter_all(&e, keep, n_keep, limits, plan);
 
+    trim_start_code();
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_SECCOMP, seccomp_enter(filter));
     if (r < 0)
@@ -198,6 +200,7 @@ int sandbox_enter_thread(const struct sandbox_filter *filter)
         r = limits_no_new_threads();
         if (r < 0)
             return err_trace(r);
+        trim_start_code();
     }
     return seccomp_enter(filter);
 }
@@ -216,6 +219,7 @@ int sandbox_enter_broker(const struct sandbox_filter *filter, uint64_t keep_caps
         r = layer_result(&e, SANDBOX_LAYER_RLIMITS, limits_no_core());
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_MDWE, limits_no_exec_memory());
+    trim_start_code();
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_SECCOMP, seccomp_enter(filter));
     if (r < 0)
