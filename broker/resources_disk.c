@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -13,17 +14,28 @@
 #include "base/fd.h"
 #include "resources.h"
 
-enum { SECTOR_BYTES = 512, MAX_BLOCK_BYTES = 4096 };
+enum { SECTOR_BYTES = 512, MAX_BLOCK_BYTES = 4096, LOCK_RETRY_MS = 10, LOCK_PATIENCE_MS = 500 };
 
 /* One writer or many readers, per open file description, so that the lock goes with the
- * descriptor to the worker and lasts as long as any process holds it. */
+ * descriptor to the worker and lasts as long as any process holds it.
+ *
+ * It outlives the last process a little: the kernel takes an io_uring down, and lets go of its
+ * files, after the process has been waited for. So a VM that is started again at once has to wait
+ * for its own disk. */
 static int lock_disk(const Bulkhead__DiskConfig *disk, int fd, struct fault *f)
 {
     struct flock lock = { .l_type = disk->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+    struct pollfd none = { .fd = -1 };
 
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-        return 0;
-    if (errno == EAGAIN || errno == EACCES)
+    for (int waited_ms = 0; waited_ms <= LOCK_PATIENCE_MS; waited_ms += LOCK_RETRY_MS) {
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+            return 0;
+        if (errno != EAGAIN && errno != EACCES)
+            break;
+        (void)poll(&none, 1, LOCK_RETRY_MS);
+        errno = EAGAIN;
+    }
+    if (errno == EAGAIN)
         return fault_input(f, "%s: %s is in use by another VM or process: stop it, or open it with "
                               "readonly=on on all sides", disk->id, disk->path);
     return fault_host(f, errno, "%s: locking %s: %s", disk->id, disk->path, strerror(errno));
