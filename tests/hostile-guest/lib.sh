@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# lib.sh - runs the hostile guest and looks at what it did to the host. Used by run and by the guest
+# cases. The caller sets $BIN, $HOSTILE (the guest's ELF file) and $BULKHEAD_RUNDIR.
+
+# memory_beside_ram VM: KiB of all its processes (proportional set size), without guest RAM.
+memory_beside_ram()
+{
+    local pid
+    for pid in $("$BIN/bulkhead" ps "$1" --json 2>/dev/null | grep -o '"pid": *[0-9]*' | grep -o '[0-9]*$'); do
+        cat "/proc/$pid/smaps" 2>/dev/null
+    done | awk '/^[0-9a-f]+-[0-9a-f]+ / { ram = /memfd:guest-ram/ } /^Pss:/ && !ram { n += $2 } END { print n + 0 }'
+}
+
+# watch_memory VM PID DIR: until PID is gone; the first sample of the running guest and the largest in
+# DIR/memory.
+watch_memory()
+{
+    local first='' most=0 now
+    while kill -0 "$2" 2>/dev/null; do
+        now=0
+        ! grep -q '"running"' "$3/events" || now=$(memory_beside_ram "$1")
+        if ((now > 0)); then
+            : "${first:=$now}"
+            ((now <= most)) || most=$now
+            echo "$first $most" >"$3/memory"
+        fi
+        sleep 0.2
+    done
+}
+
+# hostile_guest DIR NAME CMDLINE FLAG...: one life of it, with every kind of device. Status of `run`.
+# DIR gets log (serial), events, out, err, disk0, disk1.
+hostile_guest()
+{
+    local dir=$1 name=$2 cmdline=$3
+    shift 3
+    : >"$dir/log" >"$dir/events"
+    truncate -s 16M "$dir/disk0" "$dir/disk1"
+    exec timeout --kill-after=10 "${HOSTILE_TIMEOUT:-120}" "$BIN/bulkhead" run --name "$name" --kernel "$HOSTILE" \
+        --cmdline "$cmdline" --no-reboot --cpus boot=2 --memory size=64M --serial "file=$dir/log" --console null \
+        --disk "path=$dir/disk0,num_queues=2" "path=$dir/disk1,disable_io_uring=on" \
+        --vsock "cid=42,socket=$dir/vsock" --balloon size=0,free_page_reporting=on,deflate_on_oom=on \
+        --hang-timeout 5000 --event-monitor "path=$dir/events" "$@" </dev/null >"$dir/out" 2>"$dir/err"
+}
+
+# how_it_ended DIR STATUS: nothing when it ended as a guest may end and no process of the VM died,
+# else what was wrong.
+how_it_ended()
+{
+    local dir=$1 status=$2
+    case $status in
+    0 | 3 | 4) ;;
+    *) echo "exit status $status" ;;
+    esac
+    ! grep -aE 'HOSTILE bug' "$dir/log" || return 0
+    [ "$status" = 3 ] || grep -aq 'HOSTILE done' "$dir/log" || echo "it ended before it was done"
+    grep -E '"(died|hung|failed|restarted)"' "$dir/events"
+    grep -E 'Sanitizer|runtime error|Assertion|SIGSYS|killed by signal' "$dir/err"
+}
