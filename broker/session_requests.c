@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* session_requests.c - what a client may ask of a running VM. */
 #include <errno.h>
+#include <linux/virtio_balloon.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +9,6 @@
 #include "base/log.h"
 #include "config.h"
 #include "vm.h"
-
-enum { MAX_COUNTERS = 24, COUNTER_TEXT = 512 };
 
 static void reply(struct client *client, uint32_t id, const struct fault *fault)
 {
@@ -142,77 +141,67 @@ static void get_plan(struct client *client, uint32_t id)
 
 /* ---- counters ---- */
 
-struct counters {
-    Bulkhead__KeyValue values[MAX_COUNTERS], *pointers[MAX_COUNTERS];
-    char texts[MAX_COUNTERS][32];
-    char latency[COUNTER_TEXT];
-    size_t n;
+struct device_counters {
+    Bulkhead__Counters counters;
+    Bulkhead__GuestMemory memory;
+    uint64_t latency[STATS_LATENCY_BUCKETS];
 };
 
-static void add_counter(struct counters *c, const char *key, uint64_t value)
+static void fill_memory(Bulkhead__GuestMemory *m, const uint64_t *stats)
 {
-    size_t i = c->n;
-
-    if (i == MAX_COUNTERS)
-        return;
-    c->n++;
-    snprintf(c->texts[i], sizeof c->texts[i], "%llu", (unsigned long long)value);
-    bulkhead__key_value__init(&c->values[i]);
-    c->values[i].key = (char *)(uintptr_t)key;
-    c->values[i].value = c->texts[i];
-    c->pointers[i] = &c->values[i];
+    bulkhead__guest_memory__init(m);
+    m->swap_in = stats[VIRTIO_BALLOON_S_SWAP_IN];
+    m->swap_out = stats[VIRTIO_BALLOON_S_SWAP_OUT];
+    m->major_faults = stats[VIRTIO_BALLOON_S_MAJFLT];
+    m->minor_faults = stats[VIRTIO_BALLOON_S_MINFLT];
+    m->free = stats[VIRTIO_BALLOON_S_MEMFREE];
+    m->total = stats[VIRTIO_BALLOON_S_MEMTOT];
+    m->available = stats[VIRTIO_BALLOON_S_AVAIL];
+    m->caches = stats[VIRTIO_BALLOON_S_CACHES];
+    m->hugetlb_allocations = stats[VIRTIO_BALLOON_S_HTLB_PGALLOC];
+    m->hugetlb_failures = stats[VIRTIO_BALLOON_S_HTLB_PGFAIL];
 }
 
-static void add_latency(struct counters *c, const struct stats_page *page)
-{
-    size_t len = 0;
-
-    for (unsigned i = 0; i < STATS_LATENCY_BUCKETS && len < sizeof c->latency - 24; i++)
-        len += (size_t)snprintf(c->latency + len, sizeof c->latency - len, "%s%llu", i ? "," : "",
-                                (unsigned long long)page->latency_ns[i]);
-    if (c->n == MAX_COUNTERS)
-        return;
-    bulkhead__key_value__init(&c->values[c->n]);
-    c->values[c->n].key = (char *)(uintptr_t)"latency_us_log2";
-    c->values[c->n].value = c->latency;
-    c->pointers[c->n] = &c->values[c->n];
-    c->n++;
-}
-
-static void fill_counters(struct counters *c, const struct device *d)
+static void fill_counters(struct device_counters *dst, const struct device *d)
 {
     const struct stats_page page = *d->stats; /* one look; any content is harmless */
+    Bulkhead__Counters *c = &dst->counters;
     uint64_t now = now_ns();
 
-    c->n = 0;
-    add_counter(c, "heartbeat", page.heartbeat);
-    add_counter(c, "oldest_ns",
-                page.oldest_start_ns != 0 && now > page.oldest_start_ns
-                    ? now - page.oldest_start_ns
-                    : 0);
-    add_counter(c, "inflight", page.inflight);
-    add_counter(c, "read_ops", page.read_ops);
-    add_counter(c, "read_bytes", page.read_bytes);
-    add_counter(c, "write_ops", page.write_ops);
-    add_counter(c, "write_bytes", page.write_bytes);
-    add_counter(c, "flush_ops", page.flush_ops);
-    add_counter(c, "discard_ops", page.discard_ops);
-    add_counter(c, "errors", page.errors);
-    add_counter(c, "dropped", page.dropped);
-    add_counter(c, "guest_faults", page.guest_faults);
-    add_counter(c, "kicks", page.kicks);
-    add_counter(c, "interrupts", page.interrupts);
-    add_counter(c, "throttled", page.throttled);
-    add_counter(c, "connections", page.connections);
-    add_counter(c, "balloon_bytes", page.balloon_bytes);
-    add_latency(c, &page);
+    bulkhead__counters__init(c);
+    c->heartbeat = page.heartbeat;
+    c->oldest_ns = page.oldest_start_ns != 0 && now > page.oldest_start_ns
+                       ? now - page.oldest_start_ns
+                       : 0;
+    c->inflight = page.inflight;
+    c->read_ops = page.read_ops;
+    c->read_bytes = page.read_bytes;
+    c->write_ops = page.write_ops;
+    c->write_bytes = page.write_bytes;
+    c->flush_ops = page.flush_ops;
+    c->discard_ops = page.discard_ops;
+    c->errors = page.errors;
+    c->dropped = page.dropped;
+    c->guest_faults = page.guest_faults;
+    c->kicks = page.kicks;
+    c->interrupts = page.interrupts;
+    c->throttled = page.throttled;
+    c->connections = page.connections;
+    c->balloon_bytes = page.balloon_bytes;
+    memcpy(dst->latency, page.latency_ns, sizeof dst->latency);
+    c->latency = dst->latency;
+    c->n_latency = STATS_LATENCY_BUCKETS;
+    if (d->plan->role == BULKHEAD__ROLE__ROLE_BALLOON && page.guest_stats[VIRTIO_BALLOON_S_MEMTOT]) {
+        fill_memory(&dst->memory, page.guest_stats);
+        c->guest_memory = &dst->memory;
+    }
 }
 
 static void get_stats(struct client *client, uint32_t id)
 {
     struct vm *vm = client->vm;
     Bulkhead__DeviceStats devices[PLAN_MAX_DEVICES], *pointers[PLAN_MAX_DEVICES];
-    struct counters *counters = calloc(PLAN_MAX_DEVICES, sizeof *counters);
+    struct device_counters *counters = calloc(PLAN_MAX_DEVICES, sizeof *counters);
     Bulkhead__Stats stats = BULKHEAD__STATS__INIT;
     CLIENT_ENVELOPE(e, STATS, stats, &stats);
     struct fault f;
@@ -231,8 +220,7 @@ static void get_stats(struct client *client, uint32_t id)
         devices[i].role = d->plan->role;
         devices[i].pid = d->worker ? d->worker->pid : 0;
         devices[i].restarts = d->restarts;
-        devices[i].counters = counters[i].pointers;
-        devices[i].n_counters = counters[i].n;
+        devices[i].counters = &counters[i].counters;
         pointers[i] = &devices[i];
     }
     stats.devices = pointers;

@@ -121,31 +121,92 @@ GUEST
     expect "$T/answer" 'guest got hello-guest'
 }
 
-# What the balloon takes from the guest the host gets back.
+# ram_kib CORE_PID: guest RAM that exists on the host.
+ram_kib() { awk '/memfd:guest-ram/ { ram = 1 } /^[0-9a-f]+-/ && !/memfd:guest-ram/ { ram = 0 } /^Rss:/ && ram { sum += $2 } END { print sum + 0 }' "/proc/$1/smaps"; }
+
+# await_ram CORE_PID LIMIT_KIB: waits until less than that is left; prints what is.
+await_ram()
+{
+    local i now=0
+    for ((i = 0; i < 300; i++)); do
+        now=$(ram_kib "$1")
+        [ "$now" -lt "$2" ] && break
+        sleep 0.2
+    done
+    echo "$now"
+}
+
+# figure VM DEVICE KEY: a number of that device from `bulkhead top --json`.
+figure() { "$BIN/bulkhead" top "$1" --json | tr '{' '\n' | grep -A 1 "\"name\": *\"$2\".*latency" | sed -n "s/.*\"$3\": *\([0-9]*\).*/\1/p" | head -1; }
+
+# The host says go: the guest sees it on a disk of its own.
+await_flag='until { blockdev --flushbufs $1; dd if=$1 bs=512 count=1 2>/dev/null; } | grep -q go; do sleep 0.2; done'
+say_go() { printf go | dd of="$1" conv=notrunc 2>/dev/null; }
+
+# What the balloon takes from the guest the host gets back; a guest that needs more than is left
+# takes it out of the balloon, and nobody is killed for it.
 case_balloon_gives_memory_back()
 {
-    local cmd before after core i
-    # shellcheck disable=SC2016
-    cmd=$(script <<'GUEST'
+    local cmd before after core left
+    cmd=$(script <<GUEST
 mount -t tmpfs -o size=90% tmpfs /mnt
 dd if=/dev/zero of=/mnt/fill bs=1M count=220 2>/dev/null; rm /mnt/fill
-echo FILLED
+echo FILLED; set -- /dev/vda; $await_flag
+free=\$(awk '/^MemFree/ { print int(\$2 / 1024) }' /proc/meminfo)
+echo "free: \$free MiB"
+dd if=/dev/zero of=/mnt/more bs=1M count=\$((free + 40)) 2>/dev/null && echo TAKEN
 while :; do sleep 1; done
 GUEST
     )
-    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=384M --balloon size=0
+    truncate -s 4k "$T/flag"
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=384M --balloon size=0,deflate_on_oom=on \
+        --disk "path=$T/flag,readonly=on"
     await "$T/log" '^FILLED'
     core=$(pid_of vm core)
-    ram_kib() { awk '/memfd:guest-ram/ { ram = 1 } /^[0-9a-f]+-/ && !/memfd:guest-ram/ { ram = 0 } /^Rss:/ && ram { sum += $2 } END { print sum + 0 }' "/proc/$core/smaps"; }
-    before=$(ram_kib)
+    before=$(ram_kib "$core")
     "$BIN/bulkhead" set vm balloon size=192M || die "the balloon can't be set"
-    for ((i = 0; i < 150; i++)); do
-        after=$(ram_kib)
-        [ $((before - after)) -gt 150000 ] && break
-        sleep 0.2
-    done
+    after=$(await_ram "$core" $((before - 150000)))
     note "guest RAM on the host: $before KiB, with a balloon of 192 MiB $after KiB"
     [ $((before - after)) -gt 150000 ] || die "the host got too little back"
+    for _ in $(seq 100); do [ "$(figure vm balloon balloon_bytes)" = $((192 << 20)) ] && break; sleep 0.2; done
+    [ "$(figure vm balloon balloon_bytes)" = $((192 << 20)) ] || die "top says: balloon of $(figure vm balloon balloon_bytes)"
+    left=$(figure vm balloon total)
+    [ "${left:-0}" -gt $((100 << 20)) ] && [ "$left" -lt $((384 << 20)) ] || die "the guest's memory: '$left' bytes"
+    say_go "$T/flag"
+    await "$T/log" '^TAKEN' 180
+    for _ in $(seq 100); do [ "$(figure vm balloon balloon_bytes)" -lt $((180 << 20)) ] && break; sleep 0.2; done
+    after=$(figure vm balloon balloon_bytes)
+    note "the guest was short of memory: the balloon has $((after >> 20)) MiB"
+    [ "$after" -lt $((180 << 20)) ] || die "the balloon was not deflated"
+    expect_not "$T/log" 'Out of memory'
+    "$BIN/bulkhead" stop vm
+    wait "$GUEST_PID"
+    expect_status 5 $? "$T/log"
+}
+
+# Without any balloon: the guest tells which pages are free, and they go.
+case_balloon_free_page_reporting()
+{
+    local cmd before after core
+    cmd=$(script <<GUEST
+mount -t tmpfs -o size=90% tmpfs /mnt
+dd if=/dev/zero of=/mnt/fill bs=1M count=220 2>/dev/null
+echo FILLED; set -- /dev/vda; $await_flag
+rm /mnt/fill
+while :; do sleep 1; done
+GUEST
+    )
+    truncate -s 4k "$T/flag"
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=384M --disk "path=$T/flag,readonly=on" \
+        --balloon size=0,free_page_reporting=on
+    await "$T/log" '^FILLED'
+    core=$(pid_of vm core)
+    before=$(ram_kib "$core")
+    say_go "$T/flag"
+    after=$(await_ram "$core" $((before - 190000)))
+    note "guest RAM on the host: $before KiB, after the guest freed 220 MiB $after KiB"
+    [ $((before - after)) -gt 190000 ] || die "the host got too little back"
+    [ "$(figure vm balloon balloon_bytes)" = 0 ] || die "a balloon was inflated"
     "$BIN/bulkhead" stop vm
     wait "$GUEST_PID"
     expect_status 5 $? "$T/log"
@@ -168,10 +229,6 @@ near()
     note "$1: $2 asked for, ${3:-nothing} measured"
     [ "${3:-0}" -ge $(($2 * 95 / 100)) ] && [ "$3" -le $(($2 * 105 / 100)) ] || die "the limit is not kept: $1"
 }
-
-# The host says go: the guest sees it on a disk of its own.
-await_flag='until { blockdev --flushbufs $1; dd if=$1 bs=512 count=1 2>/dev/null; } | grep -q go; do sleep 0.2; done'
-say_go() { printf go | dd of="$1" conv=notrunc 2>/dev/null; }
 
 # What the guest measures is what was asked for: bytes, operations, two disks that share; then other
 # limits at run time. The buckets are used up before fio starts to count.
