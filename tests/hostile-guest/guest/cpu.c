@@ -65,6 +65,8 @@ void cpu_init(bool interrupts)
     load_idt(&pointer);
     *(volatile uint8_t *)SMI_ENTRY = 0x0f; /* rsm: an MSI may be an SMI */
     *(volatile uint8_t *)(SMI_ENTRY + 1) = 0xaa;
+    out8(0x21, 0xff); /* the host kernel's PIC: its vectors would be those of exceptions */
+    out8(0xa1, 0xff);
     wanted = interrupts;
     if (interrupts)
         mem_write32(LAPIC + LAPIC_SPURIOUS, 0x1ff);
