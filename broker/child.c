@@ -55,25 +55,34 @@ static void ask_ring(struct vm *vm, uint32_t kind, uint32_t id, uint32_t ring_fd
         log_debug("%s", err_text());
 }
 
-void child_drop_ring(struct vm *vm, uint32_t id)
+void child_drop_ring(struct vm *vm, struct held_ring *ring)
 {
-    if (id != 0)
-        ask_ring(vm, SPAWNER_DROP_RING, id, 0);
+    if (ring->id != 0)
+        ask_ring(vm, SPAWNER_DROP_RING, ring->id, 0);
+    *ring = (struct held_ring){ 0 };
 }
 
-void child_take_ring(struct child *child, uint32_t entries, uint32_t ring_fd)
+void child_take_ring(struct child *child, const Bulkhead__Ready *ready)
 {
-    child->ring_entries = entries;
-    ask_ring(child->vm, SPAWNER_TAKE_RING, child->id, ring_fd);
+    child->ring = (struct held_ring){ .id = child->id,
+                                      .entries = ready->ring_entries,
+                                      .sq_head = ready->ring_sq_head,
+                                      .cq_tail = ready->ring_cq_tail };
+    child->ring_pending = true;
+    ask_ring(child->vm, SPAWNER_TAKE_RING, child->id, ready->ring_fd);
+}
+
+bool child_is_ready(const struct child *child)
+{
+    return child->state == CHILD_READY && !child->ring_pending;
 }
 
 void child_free(struct child *child)
 {
     struct vm *vm = child->vm;
 
-    if (child->ring_entries != 0 && !(child->device && child->device->ring_id == child->id))
-        child_drop_ring(vm, child->id);
-
+    if (!child->device || child->device->ring.id != child->id)
+        child_drop_ring(vm, &child->ring);
     for (unsigned i = 0; i < vm->n_children; i++)
         if (vm->children[i] == child) {
             vm->children[i] = vm->children[--vm->n_children];
@@ -184,8 +193,8 @@ struct child *child_start(struct vm *vm, Bulkhead__Role role, struct device *dev
     set_uid(child, uid_slot, &request);
     add_arg(&request, plan_program(role));
     /* A candidate of an upgrade starts beside a living worker and has nothing to drain. */
-    if (device && !device->worker && device->ring_id != 0) {
-        request.ring_of = device->ring_id;
+    if (device && !device->worker && device->ring.id != 0) {
+        request.ring_of = device->ring.id;
         child->drains_ring = true;
     }
     if (ask_spawner(child, &request, theirs, program_fd, f) < 0)
@@ -395,6 +404,8 @@ void child_on_spawner(int fd, unsigned what, void *arg)
         child = find(vm, report.id);
         if (child && report.kind == SPAWNER_STARTED)
             on_started(child, &report, &pidfd);
+        else if (child && report.kind == SPAWNER_RING_TAKEN)
+            supervise_on_ring(child, report.error, report.text);
         else if (child && report.kind == SPAWNER_EXITED)
             supervise_on_exit(child, report.wait_code, report.wait_status);
     }

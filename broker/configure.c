@@ -76,7 +76,11 @@ static void configure_blk(struct device *d, bool drains, Bulkhead__Configure *c,
     blk->use_io_uring = !disk->disable_io_uring;
     blk->discard = d->backend.discard;
     blk->serial = disk->serial;
-    blk->old_ring_entries = drains ? d->ring_entries : 0;
+    if (drains) {
+        blk->old_ring_entries = d->ring.entries;
+        blk->old_ring_sq_head = d->ring.sq_head;
+        blk->old_ring_cq_tail = d->ring.cq_tail;
+    }
     blk->rate_limit = group ? group->limit : d->rate_limit ? d->rate_limit : disk->rate_limit;
     blk->rate_limit_group = group != NULL;
     blk->fail_all = d->failed;

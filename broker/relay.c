@@ -87,7 +87,6 @@ int relay_send_activate(struct device *d, struct child *worker, bool resume)
     a.queues = pointers;
     a.n_queues = d->n_queues;
     a.resume = resume;
-    d->worker_activated = true;
     return child_send(worker, &e, NULL, 0);
 }
 
@@ -112,7 +111,7 @@ void relay_activate(struct vm *vm, const Bulkhead__Activate *a)
     }
     if (d->dead)
         relay_needs_reset(d, "the device has failed");
-    else if (d->worker && d->worker->state == CHILD_READY)
+    else if (d->worker && child_is_ready(d->worker))
         relay_send_activate(d, d->worker, false);
     /* else: a replacement is on its way and is told when it is ready */
 }
@@ -134,7 +133,7 @@ void relay_reset(struct vm *vm, uint32_t slot)
     else if (d->worker &&
              (d->worker->state == CHILD_RUNNING || d->worker->state == CHILD_QUIESCED))
         child_send(d->worker, &e, NULL, 0);
-    else if (d->worker && d->worker->state == CHILD_READY)
+    else if (d->worker && child_is_ready(d->worker))
         relay_reset_done(d);
     /* else: the replacement first lays to rest what its predecessor had begun */
 }

@@ -29,6 +29,8 @@ enum spawner_kind {
                           it beyond the child's death (no socket carries an io_uring) */
     SPAWNER_DROP_RING, /* broker: close what was taken from child `id` */
     SPAWNER_STARTED,   /* spawner: pid, missing layers; one fd: the pidfd. Or error and text */
+    SPAWNER_RING_TAKEN, /* spawner: the answer to SPAWNER_TAKE_RING; or error (ESRCH: child `id` is
+                           ending) and text */
     SPAWNER_EXITED,    /* spawner: wait_code, wait_status as waitid() gave them */
 };
 

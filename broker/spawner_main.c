@@ -135,7 +135,7 @@ static void drop_ring(struct state *s, uint32_t id)
 }
 
 /* The number is the child's word, so whatever is there is only kept when it is an io_uring. */
-static void take_ring(struct state *s, uint32_t id, uint32_t number)
+static int take_ring(struct state *s, uint32_t id, uint32_t number)
 {
     struct spawned *child = find(s, id);
     struct held_ring *ring;
@@ -143,15 +143,29 @@ static void take_ring(struct state *s, uint32_t id, uint32_t number)
 
     drop_ring(s, id);
     ring = find_ring(s, 0);
-    if (!child || !ring)
-        return;
+    if (!child)
+        return -ESRCH;
+    if (!ring)
+        return -ENOSPC;
     fd = (int)syscall(SYS_pidfd_getfd, child->pidfd, number, 0u);
-    if (fd < 0 || fd_type(fd) != FD_TYPE_IO_URING) {
-        log_warn("can't hold the io_uring of pid %d: a repair will not drain it", (int)child->pid);
+    if (fd < 0)
+        return -errno;
+    if (fd_type(fd) != FD_TYPE_IO_URING) {
         fd_closep(&fd);
-        return;
+        return -EBADF;
     }
     *ring = (struct held_ring){ .id = id, .fd = fd };
+    return 0;
+}
+
+static void on_take_ring(struct state *s, const struct spawner_request *request)
+{
+    struct spawner_report r = { .kind = SPAWNER_RING_TAKEN, .id = request->id };
+
+    r.error = -take_ring(s, request->id, request->ring_fd);
+    if (r.error != 0)
+        snprintf(r.text, sizeof r.text, "%s", strerror(r.error));
+    report(s, &r, -1);
 }
 
 static int start_child(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds,
@@ -275,7 +289,7 @@ static void on_request(struct state *s)
             kill_child(child);
         break;
     case SPAWNER_TAKE_RING:
-        take_ring(s, request.id, request.ring_fd);
+        on_take_ring(s, &request);
         break;
     case SPAWNER_DROP_RING:
         drop_ring(s, request.id);

@@ -71,6 +71,27 @@ static void report_missing(struct child *child, const Bulkhead__Ready *ready)
         log_debug("%s: sandbox layers this host lacks: %s", child->name, text);
 }
 
+/* The ring of the last one that had submitted anything needs no watch any more. */
+static void on_ring_drained(struct child *child)
+{
+    if (!child->drains_ring)
+        return;
+    child->drains_ring = false;
+    child_drop_ring(child->vm, &child->device->ring);
+}
+
+/* Ready, and what it may leave behind when it dies is held. */
+static void on_usable(struct child *child)
+{
+    struct device *d = child->device;
+
+    if (child == d->next)
+        upgrade_on_ready(d);
+    if (child == d->worker && child->vm->phase == VM_RUNNING)
+        repair_on_ready(d);
+    vm_progress(child->vm);
+}
+
 static void on_worker_ready(struct child *child, const Bulkhead__Ready *ready)
 {
     struct device *d = child->device;
@@ -80,14 +101,25 @@ static void on_worker_ready(struct child *child, const Bulkhead__Ready *ready)
         return;
     }
     d->announced = true;
+    if (ready->old_ring_drained)
+        on_ring_drained(child);
     if (ready->ring_entries != 0)
-        child_take_ring(child, ready->ring_entries, ready->ring_fd);
-    if (child->drains_ring) { /* it has, before it said Ready */
-        child_drop_ring(child->vm, d->ring_id);
-        d->ring_id = d->ring_entries = 0;
+        child_take_ring(child, ready); /* supervise_on_ring() goes on */
+    else
+        on_usable(child);
+}
+
+void supervise_on_ring(struct child *child, int error, const char *why)
+{
+    child->ring_pending = false;
+    if (error == ESRCH) { /* it is ending; nothing was submitted */
+        child->ring = (struct held_ring){ 0 };
+        return;
     }
-    if (child == d->next)
-        upgrade_on_ready(d);
+    if (error != 0)
+        log_warn("can't hold the io_uring of %s (%s): when it dies, the device will fail",
+                 child->name, why);
+    on_usable(child);
 }
 
 static void on_ready(struct child *child, const Bulkhead__Ready *ready)
@@ -104,12 +136,10 @@ static void on_ready(struct child *child, const Bulkhead__Ready *ready)
         child_send(child, &e, NULL, 0);
         return;
     }
-    if (child->device) {
+    if (child->device)
         on_worker_ready(child, ready);
-        if (child == child->device->worker && vm->phase == VM_RUNNING)
-            repair_on_ready(child->device);
-    }
-    vm_progress(vm);
+    else
+        vm_progress(vm);
 }
 
 static void on_loaded(struct child *child, const Bulkhead__Loaded *loaded)
@@ -185,10 +215,17 @@ static void on_worker_message(struct child *child, const Bulkhead__Envelope *e)
                "ended from the terminal");
         return;
     }
+    if (e->body_case == BULKHEAD__ENVELOPE__BODY_RING_DRAINED) {
+        on_ring_drained(child);
+        return;
+    }
     if (child != d->worker) /* a candidate, or one that was told to leave: nothing of the guest's */
         return;
     switch ((int)e->body_case) {
     case BULKHEAD__ENVELOPE__BODY_ACTIVATED:
+        /* Said before it touches anything. One that died earlier leaves rings and a journal that
+         * are as they were before this activation: its replacement doesn't resume. */
+        d->worker_activated = d->active;
         upgrade_on_activated(d);
         break;
     case BULKHEAD__ENVELOPE__BODY_RESET_DONE:
@@ -330,9 +367,10 @@ static void on_worker_gone(struct vm *vm, struct child *child, bool clean, const
     if (child != d->worker)
         return; /* it had been told to leave */
     d->worker = NULL;
-    if (child->ring_entries != 0) {
-        d->ring_id = child->id;
-        d->ring_entries = child->ring_entries;
+    /* One that has not drained its predecessor's ring has not used its own: the older one is kept. */
+    if (!child->drains_ring) {
+        child_drop_ring(vm, &d->ring);
+        d->ring = child->ring;
     }
     if (vm->phase == VM_STARTING) {
         if (child->reason_bad_input)

@@ -36,8 +36,6 @@ static void device_init(struct vm *vm, struct device *d, const struct plan_devic
 static void device_unboot(struct device *d)
 {
     fd_closep(&d->journal_fd);
-    child_drop_ring(d->vm, d->ring_id);
-    d->ring_id = d->ring_entries = 0;
     for (unsigned q = 0; q < LAYOUT_MAX_QUEUES; q++) {
         fd_closep(&d->kick[q]);
         fd_closep(&d->call[q]);
@@ -54,6 +52,7 @@ static void device_unboot(struct device *d)
 static void device_deinit(struct device *d)
 {
     device_unboot(d);
+    child_drop_ring(d->vm, &d->ring);
     backend_deinit(&d->backend);
     if (d->stats)
         munmap((void *)(uintptr_t)d->stats, PAGE_BYTES);
@@ -352,7 +351,7 @@ void vm_progress(struct vm *vm)
     for (unsigned i = 0; i < vm->n_devices; i++) {
         struct device *d = &vm->devices[i];
 
-        if (!d->worker || d->worker->state != CHILD_READY) {
+        if (!d->worker || !child_is_ready(d->worker)) {
             ready = false;
             continue;
         }

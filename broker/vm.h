@@ -45,6 +45,12 @@ enum vm_phase {
 struct vm;
 struct device;
 
+/* The io_uring of a worker, as its Ready named it. */
+struct held_ring {
+    uint32_t id;             /* of the child it was taken from; 0: none */
+    uint32_t entries, sq_head, cq_tail;
+};
+
 /* One process. Exists from the request to the spawner until its exit was reported. */
 struct child {
     struct vm *vm;
@@ -63,8 +69,9 @@ struct child {
     int pidfd;
     char build_id[48];
     unsigned missing_layers;
-    uint32_t ring_entries;   /* of its io_uring, which the spawner holds a duplicate of; 0: none */
-    bool drains_ring;        /* it was given its predecessor's */
+    struct held_ring ring;   /* its io_uring, which the spawner holds a duplicate of */
+    bool ring_pending;       /* not yet: until then it is not activated */
+    bool drains_ring;        /* it was given a dead one's, and submits nothing before that is still */
     uint64_t started_ns, ready_ns;
     bool loaded;             /* loader: did its work */
     bool killing;            /* SIGKILL is on its way */
@@ -96,8 +103,7 @@ struct device {
     const struct stats_page *stats;
     int kick[LAYOUT_MAX_QUEUES], call[LAYOUT_MAX_QUEUES];
     int shared_own[3];            /* serial: ring and its two eventfds */
-    uint32_t ring_id;             /* dead worker whose io_uring the spawner holds, to be drained */
-    uint32_t ring_entries;
+    struct held_ring ring;        /* of a dead worker, with what it had begun; until it is drained */
     Bulkhead__RateLimit *rate_limit; /* changed at run time; NULL: the configuration's */
     uint64_t balloon_bytes;
     /* What the first worker announced; the guest knows the device by it. */
@@ -243,9 +249,12 @@ void child_kill(struct child *child, const char *reason_fmt, ...) printf_like(2,
 int child_send(struct child *child, const Bulkhead__Envelope *envelope, const int *fds,
                size_t n_fds);
 void child_stop(struct child *child);
-/* The spawner need no longer hold that child's io_uring. */
-void child_drop_ring(struct vm *vm, uint32_t id);
-void child_take_ring(struct child *child, uint32_t entries, uint32_t ring_fd);
+/* Has the spawner hold the ring that a child's Ready names; supervise_on_ring() when it does. */
+void child_take_ring(struct child *child, const Bulkhead__Ready *ready);
+/* The spawner need no longer hold that ring, which is forgotten. */
+void child_drop_ring(struct vm *vm, struct held_ring *ring);
+/* Ready, and not activated yet. */
+bool child_is_ready(const struct child *child);
 /* No more messages; its exit is still to be reported. */
 void child_close(struct child *child);
 /* "killed by signal 9 (Killed)", "left with status 1", ... from waitid()'s figures. */
@@ -260,6 +269,8 @@ int configure_send(struct child *child) must_check;
 /* ---- supervise.c: what children say, and their deaths ---- */
 void supervise_on_message(int fd, unsigned what, void *child);
 void supervise_on_exit(struct child *child, int wait_code, int wait_status);
+/* The spawner's answer to child_take_ring(). */
+void supervise_on_ring(struct child *child, int error, const char *why);
 
 /* ---- relay.c: between core and workers ---- */
 struct device *relay_find_slot(struct vm *vm, uint32_t slot);

@@ -23,7 +23,7 @@
 #include "worker.h"
 
 enum { MAX_REQUESTS = 256, BATCH_MIN = 16, BATCH_MAX = 128, BATCH_PLAIN = 8 };
-enum { OLD_RING_POLL_MS = 1, OLD_RING_PATIENCE_MS = 1000 };
+enum { OLD_RING_POLL_MS = 1, OLD_RING_PATIENCE_MS = 50 };
 
 struct blk_request {
     struct blk_io_req io; /* first: on_done() gets it */
@@ -346,13 +346,16 @@ static void on_old_ring(int fd, unsigned what, void *arg)
     uring_old_free(blk->old_ring, true);
     blk->old_ring = NULL;
     log_info("the dead worker's ring is drained");
+    worker_ring_drained(blk->worker);
     for (unsigned q = 0; q < worker_num_queues(blk->worker); q++)
         worker_rerun(blk->worker, q);
 }
 
 /* The dead worker's ring is inherited, as descriptor 4. */
-static int take_old_ring(struct blk *blk, const Bulkhead__BlkConfig *cfg, struct uring *own)
+static int take_old_ring(struct blk *blk, const Bulkhead__BlkConfig *cfg)
 {
+    struct uring_counters counters = { .sq_head = cfg->old_ring_sq_head,
+                                       .cq_tail = cfg->old_ring_cq_tail };
     int fd = FD_CHILD_FIRST_FREE;
     int r;
 
@@ -361,18 +364,17 @@ static int take_old_ring(struct blk *blk, const Bulkhead__BlkConfig *cfg, struct
     r = fd_expect(fd, FD_TYPE_IO_URING, "the dead worker's io_uring");
     if (r < 0)
         return err_trace(r);
-    if (!own)
-        return err_origin(-ENOTSUP, "the dead worker's io_uring can't be drained without one");
-    r = uring_old_new(&blk->old_ring, fd, own);
+    r = uring_old_new(&blk->old_ring, fd, &counters);
     if (r < 0)
         return err_trace(r);
-    /* Mostly it is still at once. Until Ready the broker counts on the old ring: should this
-     * process die too, its replacement waits for the same one. */
+    /* Mostly it is still at once. Until it is said to be, the broker holds it: should this process
+     * die too, its replacement waits for the same one. */
     for (unsigned ms = 0; ms < OLD_RING_PATIENCE_MS && !uring_old_drained(blk->old_ring); ms++)
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     if (uring_old_drained(blk->old_ring)) {
         uring_old_free(blk->old_ring, false);
         blk->old_ring = NULL;
+        worker_ring_drained(blk->worker);
         return 0;
     }
     worker_keep_fd(blk->worker, fd);
@@ -448,12 +450,15 @@ static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
         log_warn("no io_uring here (%s): plain system calls", err_text());
     blk->batch = ring ? BATCH_MIN : BATCH_PLAIN;
     if (ring) {
-        worker_set_ring(blk->worker, uring_fd(ring), uring_entries(ring));
+        struct uring_counters counters = uring_counters(ring);
+
+        worker_set_ring(blk->worker, uring_fd(ring), uring_entries(ring), counters.sq_head,
+                        counters.cq_tail);
         r = loop_add_fd(worker_loop(blk->worker), uring_fd(ring), LOOP_READ, on_ring, blk,
                         &blk->on_ring);
     }
     if (r == 0)
-        r = take_old_ring(blk, cfg, ring);
+        r = take_old_ring(blk, cfg);
     return r < 0 ? err_trace(r) : 0;
 }
 

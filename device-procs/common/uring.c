@@ -177,29 +177,36 @@ bool uring_reap(struct uring *u, void **ret_user, int *ret_res)
     return false;
 }
 
-int uring_old_new(struct uring_old **ret_old, int ring_fd, const struct uring *own)
+struct uring_counters uring_counters(const struct uring *u)
 {
-    const struct io_uring_params *p = &own->params;
-    struct uring_old *old = calloc(1, sizeof *old);
+    return (struct uring_counters){ .sq_head = u->params.sq_off.head,
+                                    .cq_tail = u->params.cq_off.tail };
+}
 
+/* The counters are at the start of the ring's memory: one page holds them. */
+static bool counter_valid(unsigned offset)
+{
+    return offset % sizeof(unsigned) == 0 && offset <= PAGE_BYTES - sizeof(unsigned);
+}
+
+int uring_old_new(struct uring_old **ret_old, int ring_fd, const struct uring_counters *at)
+{
+    struct uring_old *old;
+
+    if (!counter_valid(at->sq_head) || !counter_valid(at->cq_tail) || at->sq_head == at->cq_tail)
+        return err_origin(-ENOTSUP, "io_uring with an unknown layout");
+    old = calloc(1, sizeof *old);
     if (!old)
         return err_origin(-ENOMEM, "old io_uring");
-    /* The counters are at the start of the ring's memory, at the same place in every ring that
-     * this kernel makes; one page holds them. */
     old->map_bytes = PAGE_BYTES;
-    if (p->sq_off.head + sizeof(unsigned) > PAGE_BYTES ||
-        p->cq_off.tail + sizeof(unsigned) > PAGE_BYTES) {
-        free(old);
-        return err_origin(-ENOTSUP, "io_uring with an unknown layout");
-    }
     old->map = mmap(NULL, old->map_bytes, PROT_READ, MAP_SHARED, ring_fd, IORING_OFF_SQ_RING);
     if (old->map == MAP_FAILED) {
         free(old);
         return err_origin(-errno, "mapping the old io_uring");
     }
     old->fd = ring_fd;
-    old->sq_head = (const unsigned *)(const void *)(old->map + p->sq_off.head);
-    old->cq_tail = (const unsigned *)(const void *)(old->map + p->cq_off.tail);
+    old->sq_head = (const unsigned *)(const void *)(old->map + at->sq_head);
+    old->cq_tail = (const unsigned *)(const void *)(old->map + at->cq_tail);
     *ret_old = old;
     return 0;
 }

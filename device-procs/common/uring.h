@@ -22,6 +22,13 @@ void uring_free(struct uring *u);
 int uring_fd(const struct uring *u);
 unsigned uring_entries(const struct uring *u);
 
+/* Where the kernel counts in the ring's memory, as byte offsets: what it has taken and what it has
+ * completed. A successor needs them, with a duplicate of the ring, to see it drain. */
+struct uring_counters {
+    unsigned sq_head, cq_tail;
+};
+struct uring_counters uring_counters(const struct uring *u);
+
 /* Queue one operation; user comes back with its result. False: no room before uring_submit(). The
  * iovecs must stay until then. rw_flags: RWF_*. */
 bool uring_rw(struct uring *u, bool write, const struct iovec *iov, unsigned n_iov, uint64_t offset,
@@ -37,8 +44,10 @@ bool uring_reap(struct uring *u, void **ret_user, int *ret_res);
 /* The ring of a dead worker: what it had submitted may still be written to the disk. Completions
  * are counted in shared memory, one for each submission taken, so it is still when both agree. */
 struct uring_old;
-/* Takes ring_fd over. own: a ring of this process, which says where in memory the counters are. */
-int uring_old_new(struct uring_old **ret_old, int ring_fd, const struct uring *own) must_check;
+/* Takes ring_fd over. counters: as the dead worker found them; this process need not be able to
+ * make a ring of its own. */
+int uring_old_new(struct uring_old **ret_old, int ring_fd,
+                  const struct uring_counters *counters) must_check;
 bool uring_old_drained(const struct uring_old *old);
 /* Gives up the descriptor and, before the sandbox, the mapping. */
 void uring_old_free(struct uring_old *old, bool sandboxed);

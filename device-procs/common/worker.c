@@ -230,6 +230,9 @@ static int say_ready(struct worker *w, Bulkhead__Announce *announce, unsigned mi
         ready.announce = announce;
     ready.ring_entries = w->ring_entries;
     ready.ring_fd = w->ring_entries ? (uint32_t)w->ring_fd : 0;
+    ready.ring_sq_head = w->ring_sq_head;
+    ready.ring_cq_tail = w->ring_cq_tail;
+    ready.old_ring_drained = w->old_ring_drained;
     return worker_say(w, &e);
 }
 
@@ -365,9 +368,25 @@ void worker_reserve_fds(struct worker *w, unsigned n)
     w->n_reserved += n;
 }
 
-void worker_set_ring(struct worker *w, int ring_fd, unsigned entries)
+void worker_set_ring(struct worker *w, int ring_fd, unsigned entries, unsigned sq_head,
+                     unsigned cq_tail)
 {
     w->ring_fd = ring_fd;
     w->ring_entries = entries;
+    w->ring_sq_head = sq_head;
+    w->ring_cq_tail = cq_tail;
     worker_keep_fd(w, ring_fd);
+}
+
+void worker_ring_drained(struct worker *w)
+{
+    Bulkhead__RingDrained drained = BULKHEAD__RING_DRAINED__INIT;
+    ENVELOPE(e, RING_DRAINED, ring_drained, &drained);
+    int r = 0;
+
+    w->old_ring_drained = true;
+    if (w->state >= CHILD_READY)
+        r = worker_say(w, &e);
+    if (r < 0)
+        worker_fail(w, r);
 }

@@ -61,7 +61,12 @@ int worker_ram_fd(const struct worker *w);          /* only with needs_ram_fd, e
 void worker_keep_fd(struct worker *w, int fd);      /* stays open in the sandbox */
 /* In setup: how many descriptors may come later (accept, VsockConnected): RLIMIT_NOFILE's room. */
 void worker_reserve_fds(struct worker *w, unsigned n);
-void worker_set_ring(struct worker *w, int ring_fd, unsigned entries); /* named in Ready */
+/* Named in Ready, so that a successor can drain it. The offsets: uring_counters(). */
+void worker_set_ring(struct worker *w, int ring_fd, unsigned entries, unsigned sq_head,
+                     unsigned cq_tail);
+/* The dead worker's ring is still: said in Ready, or from then on in RingDrained. Until then
+ * nothing may be submitted to the own ring: the broker goes on holding the old one alone. */
+void worker_ring_drained(struct worker *w);
 bool worker_running(const struct worker *w);        /* activated, not draining */
 void worker_needs_reset(struct worker *w, unsigned q, const char *why); /* the guest broke it */
 void worker_fail(struct worker *w, int r);          /* ours: Failed to the broker, then exit */

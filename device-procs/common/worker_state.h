@@ -34,7 +34,8 @@ struct worker {
     int keep[WORKER_MAX_KEEP];
     unsigned n_keep, n_reserved;
     int ring_fd;
-    unsigned ring_entries;
+    unsigned ring_entries, ring_sq_head, ring_cq_tail;
+    bool old_ring_drained;
     struct loop_event *on_control, *on_life, *heartbeat, *rerun;
     bool rerun_armed;
     bool control_gone; /* the broker died: the guest is served all the same */

@@ -79,6 +79,7 @@ static const struct rule rules[] = {
     { RULE_FROM_CHILD, B(GUEST_STATE), R_CORE, S_RUNNING | S_QUIESCED, 0, 0, SAME },
     { RULE_TO_CHILD, B(POWER_BUTTON), R_CORE, S_RUNNING | S_QUIESCED, 0, 0, SAME },
 
+    { RULE_FROM_CHILD, B(RING_DRAINED), R_BLK, S_LIVE, 0, 0, SAME },
     { RULE_FROM_CHILD, B(CONSOLE_ESCAPE), R_CONSOLE, S_LIVE, 0, 0, SAME },
     { RULE_FROM_CHILD, B(VSOCK_CONNECT), R_VSOCK, S_RUNNING, 0, 0, SAME },
     { RULE_TO_CHILD, B(VSOCK_CONNECTED), R_VSOCK, S_LIVE, 0, 1, SAME },
@@ -116,6 +117,8 @@ static int check_ready(Bulkhead__Role role, const Bulkhead__Ready *ready)
         return err_origin(-EBADMSG, "ready with the wrong announce");
     if (ready->ring_entries != 0 && (!worker || ready->ring_fd < FD_CHILD_FIRST_FREE))
         return err_origin(-EBADMSG, "ready with ring %u", ready->ring_fd);
+    if (ready->ring_sq_head > RULE_MAX_RING_OFFSET || ready->ring_cq_tail > RULE_MAX_RING_OFFSET)
+        return err_origin(-EBADMSG, "ready with a ring of unknown layout");
     return check_announce(ready->announce);
 }
 

@@ -22,7 +22,12 @@ enum child_state {
 enum rule_dir { RULE_FROM_CHILD, RULE_TO_CHILD };
 
 /* Largest time a field may have: every length in a message is checked here too. */
-enum { RULE_MAX_CONFIG_BYTES = 256, RULE_MAX_UPDATE_BYTES = 64, RULE_MAX_QUEUES = 64 };
+enum {
+    RULE_MAX_CONFIG_BYTES = 256,
+    RULE_MAX_UPDATE_BYTES = 64,
+    RULE_MAX_QUEUES = 64,
+    RULE_MAX_RING_OFFSET = 4092, /* a counter of 4 bytes in one page */
+};
 
 /* 0 when a child of this role may send (or be sent) this message with n_fds descriptors in this
  * state; -EPROTO with an origin that names message, role and state otherwise; -EBADMSG when a

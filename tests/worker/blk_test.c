@@ -76,7 +76,7 @@ static void writes_and_reads(const struct blkd_options *o, unsigned pieces, bool
     assert_memory_equal(wh_mem(d->wh, r.addr, MIB), want, MIB);
     assert_int_equal(d->wh->stats->write_bytes, MIB);
     assert_int_equal(d->wh->stats->read_bytes, MIB);
-    assert_int_equal(d->wh->ring_fd >= 0, !o->no_uring);
+    assert_int_equal(d->wh->ring.fd >= 0, !o->no_uring);
     blkd_free(d);
 }
 

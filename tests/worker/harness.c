@@ -69,7 +69,7 @@ struct wh *wh_new(const struct wh_config *config)
                                 &wh->journal);
     wh->life_read_fd = life[0];
     wh->life_write_fd = life[1];
-    wh->pidfd = wh->ring_fd = -1;
+    wh->pidfd = wh->ring.fd = wh->old_ring.fd = -1;
     for (unsigned q = 0; q < config->n_queues; q++) {
         wh->queues[q].kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         wh->queues[q].call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -91,6 +91,29 @@ bool wh_is_dead(struct wh *wh)
     return poll(&p, 1, 0) == 1;
 }
 
+static bool is_ring_drained(struct wh *wh, const struct message *msg)
+{
+    if (msg->envelope->body_case != BULKHEAD__ENVELOPE__BODY_RING_DRAINED)
+        return false;
+    fd_closep(&wh->old_ring.fd);
+    return true;
+}
+
+/* As the broker does: one that has not drained its predecessor's ring has not used its own. */
+static void keep_ring(struct wh *wh)
+{
+    struct message msg = { 0 };
+
+    while (wh->channel && channel_receive(wh->channel, false, &msg) == 0)
+        (void)is_ring_drained(wh, &msg);
+    if (wh->old_ring.fd >= 0) {
+        fd_closep(&wh->ring.fd);
+        return;
+    }
+    wh->old_ring = wh->ring;
+    wh->ring.fd = -1;
+}
+
 int wh_wait_exit(struct wh *wh)
 {
     struct pollfd p = { .fd = wh->pidfd, .events = POLLIN };
@@ -100,6 +123,7 @@ int wh_wait_exit(struct wh *wh)
         wh_die("%s does not end", wh->config.program);
     if (waitpid(wh->pid, &status, __WALL) != wh->pid)
         wh_die("waitpid: %s", strerror(errno));
+    keep_ring(wh);
     forget_worker(wh);
     return status;
 }
@@ -125,7 +149,8 @@ void wh_free(struct wh *wh)
     fd_closep(&wh->ram_fd);
     fd_closep(&wh->stats_fd);
     fd_closep(&wh->journal_fd);
-    fd_closep(&wh->ring_fd);
+    fd_closep(&wh->ring.fd);
+    fd_closep(&wh->old_ring.fd);
     fd_closep(&wh->life_read_fd);
     fd_closep(&wh->life_write_fd);
     free(wh);
@@ -159,8 +184,8 @@ static void spawn(struct wh *wh, int control_fd)
     char path[4096], failpoint[64], flag[] = "--failpoint";
     char *argv[] = { path, NULL, NULL, NULL };
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int fds[] = { null_fd, null_fd, STDERR_FILENO, control_fd, wh->ring_fd };
-    unsigned n_fds = wh->ring_fd >= 0 ? 5 : 4;
+    int fds[] = { null_fd, null_fd, STDERR_FILENO, control_fd, wh->old_ring.fd };
+    unsigned n_fds = wh->old_ring.fd >= 0 ? 5 : 4;
     struct sandbox_spawn how = { .program = path, .argv = argv, .fds = fds, .n_fds = n_fds,
                                  .cgroup_fd = -1, .program_fd = -1 };
 
@@ -212,6 +237,8 @@ int wh_try_receive(struct wh *wh, struct message *ret_msg)
         return -1;
     if (r < 0)
         wh_die("receiving: %s", err_text());
+    if (is_ring_drained(wh, ret_msg))
+        return wh_try_receive(wh, ret_msg);
     if (ret_msg->envelope->body_case != BULKHEAD__ENVELOPE__BODY_FAILED)
         return 0;
     snprintf(wh->failure, sizeof wh->failure, "%s", ret_msg->envelope->failed->what);
@@ -223,6 +250,15 @@ void wh_send(struct wh *wh, const Bulkhead__Envelope *envelope)
     wh->state = rules_next(RULE_TO_CHILD, wh->config.judge_as, wh->state, envelope);
     if (channel_send(wh->channel, envelope, NULL, 0, true) < 0)
         wh_die("sending: %s", err_text());
+}
+
+static void set_old_ring(const struct wh *wh, Bulkhead__BlkConfig *blk)
+{
+    bool held = wh->old_ring.fd >= 0;
+
+    blk->old_ring_entries = held ? wh->old_ring.entries : 0;
+    blk->old_ring_sq_head = held ? wh->old_ring.sq_head : 0;
+    blk->old_ring_cq_tail = held ? wh->old_ring.cq_tail : 0;
 }
 
 static void send_configure(struct wh *wh)
@@ -242,7 +278,7 @@ static void send_configure(struct wh *wh)
     if (wh->config.configure)
         wh->config.configure(&c, wh->config.arg);
     if (c.role_case == BULKHEAD__CONFIGURE__ROLE_BLK)
-        c.blk->old_ring_entries = wh->ring_fd >= 0 ? wh->ring_entries : 0;
+        set_old_ring(wh, c.blk);
     fds[n++] = wh->ram_fd;
     fds[n++] = wh->stats_fd;
     fds[n++] = wh->life_read_fd;
@@ -269,12 +305,14 @@ static void take_ready(struct wh *wh, const Bulkhead__Ready *ready)
         if (wh->device_config_len > 0)
             memcpy(wh->device_config, ready->announce->config.data, wh->device_config_len);
     }
-    fd_closep(&wh->ring_fd);
-    wh->ring_entries = ready->ring_entries;
+    if (ready->old_ring_drained)
+        fd_closep(&wh->old_ring.fd);
     if (ready->ring_entries == 0)
         return;
-    wh->ring_fd = (int)syscall(SYS_pidfd_getfd, wh->pidfd, (int)ready->ring_fd, 0u);
-    if (wh->ring_fd < 0 && wh->config.judge_as == 0) /* else it may be gone already, or have lied */
+    wh->ring = (struct wh_ring){ .entries = ready->ring_entries, .sq_head = ready->ring_sq_head,
+                                 .cq_tail = ready->ring_cq_tail };
+    wh->ring.fd = (int)syscall(SYS_pidfd_getfd, wh->pidfd, (int)ready->ring_fd, 0u);
+    if (wh->ring.fd < 0 && wh->config.judge_as == 0) /* else it may be gone already, or have lied */
         wh_die("duplicating the worker's io_uring: %s", strerror(errno));
 }
 
@@ -402,13 +440,13 @@ void wh_restart(struct wh *wh, uint64_t features)
 
 void wh_start_beside(struct wh *wh, struct wh *ret_old)
 {
-    *ret_old = (struct wh){ .config = wh->config, .channel = wh->channel, .pid = wh->pid,
-                            .pidfd = wh->pidfd, .ring_fd = -1, .life_read_fd = -1,
-                            .life_write_fd = -1 };
+    *ret_old = (struct wh){ .config = wh->config, .channel = wh->channel, .state = wh->state, .pid = wh->pid,
+                            .pidfd = wh->pidfd, .ring = { .fd = -1 },
+                            .old_ring = { .fd = -1 } };
     wh->channel = NULL;
     wh->pid = 0;
     wh->pidfd = -1;
-    fd_closep(&wh->ring_fd); /* it will be drained before the new one is activated */
+    fd_closep(&wh->ring.fd); /* it will be drained before the new one is activated */
     wh_start(wh);
 }
 

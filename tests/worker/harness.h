@@ -37,6 +37,11 @@ struct wh_config {
     Bulkhead__Role judge_as;
 };
 
+struct wh_ring {
+    int fd;                   /* duplicate; -1: none */
+    uint32_t entries, sq_head, cq_tail;
+};
+
 struct wh_queue {
     unsigned size;
     struct vring vring;       /* over the memfd: scribble freely */
@@ -61,8 +66,8 @@ struct wh {
     struct channel *channel;
     pid_t pid;
     int pidfd;
-    int ring_fd;              /* duplicate of the worker's io_uring, -1: it has none */
-    unsigned ring_entries;
+    struct wh_ring ring;      /* the worker's io_uring */
+    struct wh_ring old_ring;  /* a dead worker's, until one has said that it is drained */
     unsigned missing_layers;  /* that sandbox_spawn() could not make */
     uint64_t features;        /* announced */
     uint32_t virtio_id, n_announced_queues;
