@@ -22,7 +22,7 @@
 #include "token_bucket.h"
 #include "worker.h"
 
-enum { MAX_REQUESTS = 256, BATCH_MIN = 16, BATCH_MAX = 128, BATCH_PLAIN = 8 };
+enum { MAX_REQUESTS = 256, BATCH_MIN = 4, BATCH_MAX = 128, BATCH_PLAIN = 8 };
 enum { OLD_RING_POLL_MS = 1, OLD_RING_PATIENCE_MS = 50 };
 
 struct blk_request {
@@ -43,7 +43,7 @@ struct blk {
     unsigned n_touched;  /* of requests: those behind were never used, their pages don't exist */
     struct blk_request *oldest, *newest;
     unsigned n_inflight;
-    unsigned batch;
+    unsigned batch, batch_min, batch_max;
     uint64_t stalled;    /* queues that stopped for want of a free request, as bits */
     uint64_t throttled;  /* queues that wait for tokens */
     uint64_t to_notify;  /* queues with answers that the guest wasn't told of */
@@ -241,8 +241,7 @@ static int on_queue(void *device, unsigned q)
     for (unsigned n = 0; r == 0; n++) {
         if (n == blk->batch) {
             worker_rerun(blk->worker, q);
-            if (blk_io_uring(blk->io))
-                blk->batch = MIN(2 * blk->batch, (unsigned)BATCH_MAX);
+            blk->batch = MIN(2 * blk->batch, blk->batch_max);
             break;
         }
         if (!has_room(blk)) {
@@ -250,8 +249,8 @@ static int on_queue(void *device, unsigned q)
             break;
         }
         r = serve_one(blk, q);
-        if (r == VQ_EMPTY && n < BATCH_MIN && blk_io_uring(blk->io))
-            blk->batch = BATCH_MIN;
+        if (r == VQ_EMPTY)
+            blk->batch = blk->batch_min;
     }
     /* What the ring took is told before_sleep(), together with what completes at once. */
     if (!blk_io_uring(blk->io) || blk->n_inflight == 0)
@@ -282,11 +281,22 @@ static void before_sleep(void *device)
     turn(device);
 }
 
+static bool poll_ring(void *device, bool *ret_busy)
+{
+    struct blk *blk = device;
+
+    *ret_busy = blk->n_inflight > 0;
+    return *ret_busy && blk_io_uring(blk->io) && uring_ready(blk_io_uring(blk->io));
+}
+
 static void on_ring(int fd, unsigned what, void *arg)
 {
+    struct blk *blk = arg;
+
     (void)fd;
     (void)what;
-    turn(arg);
+    worker_poll_woken(blk->worker);
+    turn(blk);
 }
 
 /* ---- life ---- */
@@ -448,7 +458,11 @@ static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
     ring = blk_io_uring(blk->io);
     if (cfg->use_io_uring && !ring)
         log_warn("no io_uring here (%s): plain system calls", err_text());
-    blk->batch = ring ? BATCH_MIN : BATCH_PLAIN;
+    /* From the page cache the first answers are there at once, and the guest works on them while
+     * the rest is done; a disk wants to be told of as much as there is in one go. */
+    blk->batch_max = ring ? BATCH_MAX : BATCH_PLAIN;
+    blk->batch_min = !ring ? BATCH_PLAIN : cfg->direct ? BATCH_MAX : BATCH_MIN;
+    blk->batch = blk->batch_min;
     if (ring) {
         struct uring_counters counters = uring_counters(ring);
 
@@ -523,6 +537,7 @@ int main(int argc, char **argv)
         .activate = activate,
         .on_queue = on_queue,
         .before_sleep = before_sleep,
+        .poll = poll_ring,
         .drain = drain,
         .reset = reset,
         .on_message = on_message,

@@ -31,8 +31,9 @@ struct uring_old {
  * submitting task alone, so the ring of a dead worker would never be seen to drain. */
 static int open_disabled(struct uring *u, unsigned entries)
 {
-    static const unsigned wishes[] = { IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SINGLE_ISSUER,
-                                       IORING_SETUP_COOP_TASKRUN, 0 };
+    static const unsigned wishes[] = {
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER,
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0 };
     int r = -EINVAL;
 
     for (unsigned i = 0; i < ARRAY_SIZE(wishes) && r == -EINVAL; i++) {
@@ -163,18 +164,24 @@ bool uring_to_submit(const struct uring *u)
     return io_uring_sq_ready(&u->ring) > 0;
 }
 
+bool uring_ready(const struct uring *u)
+{
+    /* TASKRUN: the kernel has results that it posts when it is entered. */
+    return io_uring_cq_ready(&u->ring) > 0 ||
+           (__atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) &
+            (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+}
+
 bool uring_reap(struct uring *u, void **ret_user, int *ret_res)
 {
     struct io_uring_cqe *cqe = NULL;
-    unsigned head;
 
-    io_uring_for_each_cqe(&u->ring, head, cqe) {
-        *ret_user = io_uring_cqe_get_data(cqe);
-        *ret_res = cqe->res;
-        io_uring_cqe_seen(&u->ring, cqe);
-        return true;
-    }
-    return false;
+    if (io_uring_peek_cqe(&u->ring, &cqe) < 0 || !cqe)
+        return false;
+    *ret_user = io_uring_cqe_get_data(cqe);
+    *ret_res = cqe->res;
+    io_uring_cqe_seen(&u->ring, cqe);
+    return true;
 }
 
 struct uring_counters uring_counters(const struct uring *u)

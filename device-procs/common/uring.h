@@ -38,6 +38,8 @@ bool uring_fallocate(struct uring *u, int mode, uint64_t offset, uint64_t len_by
 /* 0, -EAGAIN (try again later; nothing is lost) or another negative errno. */
 int uring_submit(struct uring *u);
 bool uring_to_submit(const struct uring *u);
+/* Whether uring_reap() may find something; no system call. */
+bool uring_ready(const struct uring *u);
 /* One completion: false when there is none. */
 bool uring_reap(struct uring *u, void **ret_user, int *ret_res);
 

@@ -30,6 +30,7 @@ struct vq {
     bool active, dead;
     bool event_idx, indirect;
     bool found_empty;    /* popped until nothing was left since kicks were asked for last */
+    bool waiting;        /* the last vq_pop() found nothing */
     bool force_notify;   /* after a restart the guest may have missed an interrupt */
     uint16_t size;
     uint16_t next_avail; /* free running: the entry vq_pop() takes next */
@@ -121,6 +122,7 @@ int vq_activate(struct vq *vq, const struct vq_addresses *addresses, uint64_t fe
     vq->indirect = features & (1ull << VIRTIO_RING_F_INDIRECT_DESC);
     vq->dead = false;
     vq->found_empty = false;
+    vq->waiting = false;
     vq->n_inflight = 0;
     vq->n_replay = 0;
     vq->replay_at = 0;
@@ -270,7 +272,8 @@ int vq_pop(struct vq *vq, struct vq_chain *ret_chain)
     if (vq->dead)
         return VQ_E_GUEST;
     r = peek_head(vq, &chain.head, &chain.replayed);
-    if (r == VQ_EMPTY)
+    vq->waiting = r == VQ_EMPTY;
+    if (vq->waiting)
         vq->found_empty = true;
     /* A head that is in flight already would be completed twice and spoil the journal. */
     if (r == 0 && (chain.head >= vq->size || vq->slot_of_head[chain.head] != NO_SLOT))
@@ -390,6 +393,11 @@ bool vq_rearm(struct vq *vq)
         return false;
     vq->found_empty = false;
     return vq_enable_kicks(vq);
+}
+
+bool vq_has_work(const struct vq *vq)
+{
+    return vq->waiting && vq->active && gslice_load16_acquire(vq->avail, RING_IDX) != vq->next_avail;
 }
 
 unsigned vq_inflight(const struct vq *vq)

@@ -70,6 +70,8 @@ void vq_disable_kicks(struct vq *vq);
 /* vq_enable_kicks() once after each VQ_EMPTY, else false: the skeleton calls it for every queue
  * before the loop sleeps, so a device need not. */
 bool vq_rearm(struct vq *vq);
+/* After VQ_EMPTY: whether vq_pop() would find something now. A look at the ring, no more. */
+bool vq_has_work(const struct vq *vq);
 unsigned vq_inflight(const struct vq *vq);
 int vq_kick_fd(const struct vq *vq);
 

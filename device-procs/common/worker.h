@@ -40,6 +40,10 @@ struct worker_ops {
     int (*on_queue)(void *device, unsigned q) must_check;
     /* Before the loop sleeps, while activated; submit batches. May be NULL. */
     void (*before_sleep)(void *device);
+    /* With before_sleep(), for a device that takes all its work from rings: whether there is any but
+     * in the queues (something completed), found without a system call. Such a device is polled for
+     * a moment before the loop sleeps, where that pays (worker_poll.c). May be NULL. */
+    bool (*poll)(void *device, bool *ret_busy); /* busy: something is in flight */
     /* Stop popping; call worker_drained() once nothing is in flight (now or later). Follows Reset,
      * Quiesce and Stop; after Unquiesce on_queue() runs for every queue again. */
     void (*drain)(void *device);
@@ -71,6 +75,8 @@ bool worker_running(const struct worker *w);        /* activated, not draining *
 void worker_needs_reset(struct worker *w, unsigned q, const char *why); /* the guest broke it */
 void worker_fail(struct worker *w, int r);          /* ours: Failed to the broker, then exit */
 void worker_drained(struct worker *w);
+/* What the device waited for came by an event of its own (a completion). */
+void worker_poll_woken(struct worker *w);
 /* Runs on_queue again soon although no kick came (throttled, out of room before). */
 void worker_rerun(struct worker *w, unsigned q);
 int worker_send(struct worker *w, const Bulkhead__Envelope *envelope);

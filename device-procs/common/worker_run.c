@@ -88,7 +88,7 @@ void worker_needs_reset(struct worker *w, unsigned q, const char *why)
         worker_fail(w, r);
 }
 
-static void run_queue(struct worker *w, unsigned q)
+void worker_run_queue(struct worker *w, unsigned q)
 {
     struct vq *vq = w->queues[q].vq;
     int r;
@@ -107,36 +107,44 @@ static void on_kick(int fd, unsigned what, void *arg)
 {
     struct worker_queue *q = arg;
 
-    (void)what;
-    fd_event_drain(fd);
-    q->worker->stats->kicks++;
-    run_queue(q->worker, q->index);
-}
-
-static void on_rerun(int fd, unsigned what, void *arg)
-{
-    struct worker *w = arg;
-
+    /* The counter is never read: each kick is an edge, and what counts is in the ring. */
     (void)fd;
     (void)what;
+    q->worker->stats->kicks++;
+    worker_poll_woken(q->worker);
+    worker_run_queue(q->worker, q->index);
+}
+
+void worker_run_pending(struct worker *w)
+{
     w->rerun_armed = false;
     for (unsigned i = 0; i < w->n_queues; i++) {
         if (!w->queues[i].rerun)
             continue;
         w->queues[i].rerun = false;
-        run_queue(w, i);
+        worker_run_queue(w, i);
     }
+}
+
+static void on_rerun(int fd, unsigned what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    worker_run_pending(arg);
 }
 
 static void before_sleep(void *arg)
 {
     struct worker *w = arg;
 
-    if (w->ops->before_sleep && w->activated)
+    if (w->ops->poll && w->activated)
+        worker_poll(w);
+    else if (w->ops->before_sleep && w->activated)
         w->ops->before_sleep(w->device);
     for (unsigned i = 0; i < w->n_queues && w->running; i++)
         if (vq_rearm(w->queues[i].vq))
             worker_rerun(w, i);
+    worker_poll_sleeps(w);
 }
 
 static void on_heartbeat(int fd, unsigned what, void *arg)
@@ -341,7 +349,7 @@ int worker_watch(struct worker *w)
     if (r == 0)
         r = loop_add_fd(w->loop, w->life_fd, LOOP_READ, on_life, w, &w->on_life);
     for (unsigned i = 0; i < w->n_queues && r == 0; i++)
-        r = loop_add_fd(w->loop, w->queues[i].kick_fd, LOOP_READ, on_kick, &w->queues[i],
+        r = loop_add_fd(w->loop, w->queues[i].kick_fd, LOOP_READ | LOOP_EDGE, on_kick, &w->queues[i],
                         &w->queues[i].on_kick);
     if (r == 0)
         r = loop_add_timer(w->loop, on_rerun, w, &w->rerun);

@@ -19,6 +19,13 @@ struct worker_queue {
     bool rerun;
 };
 
+/* What polling has learnt, about a device with and without something in flight. */
+struct worker_poll {
+    bool wanted;      /* the last sleep was short: looking would have found it */
+    unsigned backoff; /* looking in vain doubles the sleeps until it is tried again */
+    unsigned skip;
+};
+
 struct worker {
     const struct worker_ops *ops;
     void *device;
@@ -44,6 +51,9 @@ struct worker {
     bool broken;       /* NeedsReset was said */
     bool draining;
     bool want_reset, want_quiesce, want_stop;
+    struct worker_poll poll[2]; /* nothing, something in flight */
+    bool poll_busy;             /* which of them is meant now */
+    uint64_t slept_at_ns;       /* 0: not asleep */
 };
 
 /* Sends and follows the state; a broker that is gone is not an error. */
@@ -51,3 +61,8 @@ int worker_say(struct worker *w, const Bulkhead__Envelope *envelope);
 /* Adds the loop's events; before the sandbox, for they need descriptors. */
 int worker_watch(struct worker *w) must_check;
 int worker_run(struct worker *w);
+/* ---- worker_run.c for worker_poll.c, and back ---- */
+void worker_run_queue(struct worker *w, unsigned q);
+void worker_run_pending(struct worker *w); /* what worker_rerun() asked for */
+void worker_poll(struct worker *w);
+void worker_poll_sleeps(struct worker *w);

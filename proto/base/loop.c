@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* loop.c - libevent behind loop.h.
  *
- * Fd events are level-triggered and persistent. Freed events are only unlinked while callbacks
+ * Fd events are persistent, and level-triggered but for LOOP_EDGE. Freed events are only unlinked while callbacks
  * run and released afterwards, so that a callback may free any event, its own included.
  */
 #include "base/loop.h"
@@ -150,6 +150,8 @@ int loop_add_fd(struct loop *loop, int fd, unsigned what, loop_fn fn, void *arg,
         flags |= EV_WRITE;
     if (what & LOOP_HANGUP)
         flags |= EV_CLOSED;
+    if (what & LOOP_EDGE)
+        flags |= EV_ET;
     r = event_new_common(loop, fd, flags, on_event, fn, arg, &event);
     if (r != 0 || !event)
         return err_trace(r);

@@ -11,7 +11,7 @@
 struct loop;
 struct loop_event;
 
-enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 };
+enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4, LOOP_EDGE = 8 };
 
 typedef void (*loop_fn)(int fd, unsigned what, void *arg); /* fd is -1 for a timer */
 
@@ -20,7 +20,8 @@ void loop_free(struct loop *loop);
 /* The epoll descriptor, for sandbox_enter()'s list of what stays open. */
 int loop_fd(const struct loop *loop);
 
-/* Watches fd (not owned) level-triggered and for good until loop_event_free(). */
+/* Watches fd (not owned) for good until loop_event_free(): level-triggered, or with LOOP_EDGE once
+ * for each time that it becomes ready anew (an eventfd: each write). */
 int loop_add_fd(struct loop *loop, int fd, unsigned what, loop_fn fn, void *arg,
                 struct loop_event **ret_event) must_check;
 /* Stops and restarts a watch without freeing it. */

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "blk_driver.h"
 
@@ -296,6 +297,33 @@ static void keeps_many_in_flight(void **state)
     }
 }
 
+static uint64_t cpu_ns(pid_t pid)
+{
+    struct timespec t;
+    clockid_t clock;
+
+    assert_int_equal(clock_getcpuclockid(pid, &clock), 0);
+    assert_int_equal(clock_gettime(clock, &t), 0);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Small requests one after the other teach it to look for the next one; but never for long. */
+static void an_idle_disk_costs_nothing(void **state)
+{
+    struct blkd *d = blkd_new(&(struct blkd_options){ .bytes = 1 << 20 });
+    uint64_t cpu, start;
+
+    (void)state;
+    for (unsigned i = 0; i < 2000; i++)
+        assert_int_equal(blkd_read(d, i % 8, d->data, 512), VIRTIO_BLK_S_OK);
+    cpu = cpu_ns(d->wh->pid);
+    start = wh_now_ns();
+    nanosleep(&(struct timespec){ .tv_nsec = 400000000 }, NULL);
+    assert_true(cpu_ns(d->wh->pid) - cpu < (wh_now_ns() - start) / 4);
+    assert_int_equal(blkd_read(d, 0, d->data, 512), VIRTIO_BLK_S_OK);
+    blkd_free(d);
+}
+
 struct bad_chain {
     const char *name;
     void (*build)(struct blkd *d);
@@ -515,6 +543,7 @@ int main(void)
         cmocka_unit_test(a_failed_device_fails_everything),
         cmocka_unit_test(a_file_that_shrinks_is_an_error),
         cmocka_unit_test(keeps_many_in_flight),
+        cmocka_unit_test(an_idle_disk_costs_nothing),
         cmocka_unit_test(broken_rings_need_a_reset),
         cmocka_unit_test(rings_outside_ram_need_a_reset),
         cmocka_unit_test(reset_waits_for_what_is_in_flight),

@@ -47,6 +47,26 @@ static void interrupts_by_flag(void **state)
     assert_int_equal(interrupts(f), 0);
 }
 
+static void a_look_finds_new_work(void **state)
+{
+    struct fixture *f = *state;
+    struct vq_chain chain;
+
+    activate(f, SIZE, 0, false);
+    publish_pair(f, 0);
+    assert_false(vq_has_work(f->vq)); /* nobody waits for it: it was never empty */
+    assert_int_equal(vq_pop(f->vq, &chain), 0);
+    assert_int_equal(vq_pop(f->vq, &chain), VQ_EMPTY);
+    assert_false(vq_has_work(f->vq));
+    publish_pair(f, 2);
+    assert_true(vq_has_work(f->vq));
+    assert_int_equal(vq_pop(f->vq, &chain), 0);
+    vq_unpop(f->vq, &chain); /* there, but not wanted now */
+    assert_false(vq_has_work(f->vq));
+    vq_deactivate(f->vq);
+    assert_false(vq_has_work(f->vq));
+}
+
 static void interrupts_by_event_index(void **state)
 {
     struct fixture *f = *state;
@@ -270,6 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(interrupts_by_flag),
+        T(a_look_finds_new_work),
         T(interrupts_by_event_index),
         T(kicks_by_flag),
         T(kicks_by_event_index),

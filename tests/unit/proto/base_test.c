@@ -146,12 +146,56 @@ static void loop_runs_events_and_timers(void **state)
     close(f.fd);
 }
 
+struct edge_fixture {
+    struct loop *loop;
+    unsigned edges, ticks;
+    int fd;
+};
+
+static void on_edge(int fd, unsigned what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    ((struct edge_fixture *)arg)->edges++; /* not read: it stays readable */
+}
+
+static void on_edge_tick(int fd, unsigned what, void *arg)
+{
+    struct edge_fixture *f = arg;
+
+    (void)fd;
+    (void)what;
+    if (++f->ticks == 3)
+        fd_event_signal(f->fd);
+    if (f->ticks == 6)
+        loop_quit(f->loop, 0);
+}
+
+static void edges_are_told_once_each(void **state)
+{
+    struct edge_fixture f = { .fd = eventfd(1, EFD_CLOEXEC) };
+    struct loop_event *event = NULL, *timer = NULL;
+
+    (void)state;
+    assert_int_equal(loop_new(&f.loop), 0);
+    assert_int_equal(loop_add_fd(f.loop, f.fd, LOOP_READ | LOOP_EDGE, on_edge, &f, &event), 0);
+    assert_int_equal(loop_add_timer(f.loop, on_edge_tick, &f, &timer), 0);
+    assert_int_equal(loop_timer_arm(timer, 5, true), 0);
+    assert_int_equal(loop_run(f.loop), 0);
+    assert_int_equal(f.edges, 2); /* what was there before, and one write */
+    loop_event_free(event);
+    loop_event_free(timer);
+    loop_free(f.loop);
+    close(f.fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_carry_text_and_frames), cmocka_unit_test(long_error_text_is_cut),
         cmocka_unit_test(types_are_told_apart),         cmocka_unit_test(eventfd_never_blocks),
         cmocka_unit_test(loop_runs_events_and_timers),
+        cmocka_unit_test(edges_are_told_once_each),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

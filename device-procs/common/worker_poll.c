@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker_poll.c - a moment of looking for work before the loop sleeps.
+ *
+ * A sleep costs the guest its kick (an exit of the vCPU) and a wake-up across CPUs, many times what
+ * a small request costs. So a worker whose sleeps were short looks at its rings for POLL_NS first,
+ * while kicks stay off. It is the tenant's CPU time: an idle device never polls, and where looking
+ * finds nothing (the disk is slow, or the vCPU needs this very CPU) it is given up for twice as
+ * many sleeps each time.
+ */
+#include "worker_state.h"
+
+enum {
+    POLL_NS = 50 * 1000,
+    SHORT_SLEEP_NS = 2 * POLL_NS, /* a wake-up's own cost is in it */
+    BACKOFF_MAX = 8,
+    LOOKS_PER_CLOCK = 8,
+    TURNS_MAX = 64, /* then the loop's other events are looked at: control, heartbeat */
+};
+
+static void pause_cpu(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* One look: runs what it finds. */
+static bool look(struct worker *w)
+{
+    bool found = w->ops->poll(w->device, &w->poll_busy);
+
+    for (unsigned q = 0; q < w->n_queues && w->running; q++)
+        if (vq_has_work(w->queues[q].vq)) {
+            worker_run_queue(w, q);
+            found = true;
+        }
+    return found;
+}
+
+static bool look_for_a_while(struct worker *w)
+{
+    uint64_t end = now_ns() + POLL_NS;
+
+    do
+        for (unsigned i = 0; i < LOOKS_PER_CLOCK; i++) {
+            if (look(w))
+                return true;
+            pause_cpu();
+        }
+    while (now_ns() < end);
+    return false;
+}
+
+/* Whether there was something, looked for as long as experience says that it pays. */
+static bool poll_once(struct worker *w)
+{
+    struct worker_poll *p;
+    bool found;
+
+    if (look(w))
+        return true;
+    p = &w->poll[w->poll_busy];
+    if (!p->wanted || !w->running)
+        return false;
+    if (p->skip > 0) {
+        p->skip--;
+        return false;
+    }
+    found = look_for_a_while(w);
+    if (found && p->backoff > 0)
+        p->backoff--;
+    if (!found) {
+        p->backoff = MIN(p->backoff + 1, (unsigned)BACKOFF_MAX);
+        p->skip = (1u << p->backoff) - 1;
+    }
+    return found;
+}
+
+void worker_poll(struct worker *w)
+{
+    for (unsigned turn = 0; turn < TURNS_MAX; turn++) {
+        w->ops->before_sleep(w->device);
+        if (w->rerun_armed) {
+            loop_timer_disarm(w->rerun);
+            worker_run_pending(w);
+        } else if (!poll_once(w)) {
+            return;
+        }
+    }
+    w->ops->before_sleep(w->device);
+}
+
+void worker_poll_sleeps(struct worker *w)
+{
+    if (w->ops->poll)
+        w->slept_at_ns = now_ns();
+}
+
+void worker_poll_woken(struct worker *w)
+{
+    if (w->slept_at_ns == 0)
+        return;
+    w->poll[w->poll_busy].wanted = now_ns() - w->slept_at_ns < SHORT_SLEEP_NS;
+    w->slept_at_ns = 0;
+}
