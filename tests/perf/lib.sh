@@ -55,3 +55,37 @@ json_flush() # BENCHMARK FILE
     } | tee "$2" >/dev/null
     JSON_ROWS=()
 }
+
+# What perf_blk and perf_net print: SIDE POINT ROUND RATE MB/S CPU-US KICKS INTERRUPTS, the last three
+# for each request. ring_column FILE SIDE POINT FIELD: median, least, greatest.
+ring_column()
+{
+    # shellcheck disable=SC2046
+    stats $(awk -v s="$2" -v p="$3" -v f="$4" '$1 == s && $2 == p { print $f }' "$1")
+}
+
+# ring_table NAME FILE OTHER: a table of Bulkhead against the side OTHER, and rows for the JSON.
+ring_table()
+{
+    local name=$1 file=$2 other=$3 points point m lo hi om olo ohi cpu ocpu side
+    printf '\n%-22s %-30s %-30s %6s  %-13s %6s\n' "$name" "Bulkhead, 1/s" "$other, 1/s" ratio \
+        "CPU us/each" ratio
+    mapfile -t points < <(awk '!seen[$2]++ { print $2 }' "$file")
+    for point in "${points[@]}"; do
+        read -r m lo hi <<<"$(ring_column "$file" bulkhead "$point" 4)"
+        read -r om olo ohi <<<"$(ring_column "$file" "$other" "$point" 4)"
+        read -r cpu _ <<<"$(ring_column "$file" bulkhead "$point" 6)"
+        read -r ocpu _ <<<"$(ring_column "$file" "$other" "$point" 6)"
+        printf '  %-20s %-30s %-30s %6s  %5.1f / %5.1f %6s\n' "$point" "$m ($lo - $hi)" \
+            "$om ($olo - $ohi)" "$(ratio "$m" "$om")" "$cpu" "$ocpu" "$(ratio "$cpu" "$ocpu")"
+        local row=(rate "$m" rate_min "$lo" rate_max "$hi" "${other}_rate" "$om" "${other}_rate_min" "$olo"
+            "${other}_rate_max" "$ohi" ratio "$(ratio "$m" "$om")" cpu_us "$cpu" "${other}_cpu_us" "$ocpu"
+            cpu_ratio "$(ratio "$cpu" "$ocpu")")
+        for side in bulkhead "$other"; do
+            read -r m _ <<<"$(ring_column "$file" "$side" "$point" 7)"
+            read -r om _ <<<"$(ring_column "$file" "$side" "$point" 8)"
+            row+=("${side}_kicks" "$m" "${side}_interrupts" "$om")
+        done
+        json_row "$name/$point" "${row[@]}"
+    done
+}
