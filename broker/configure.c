@@ -194,7 +194,7 @@ int configure_send(struct child *child)
     c.protocol = PROTOCOL_MAX;
     c.name = child->name;
     c.insecure = child->vm->insecure;
-    c.trace = child->vm->config->trace_start;
+    c.trace = child->vm->config->trace_start_ns != 0;
     if (child->role == BULKHEAD__ROLE__ROLE_LOADER) {
         configure_loader(child, &c, &loader, &list);
     } else if (child->role == BULKHEAD__ROLE__ROLE_CORE) {

@@ -73,6 +73,17 @@ static int receive_request(struct channel *client, struct request *req, struct f
     return 0;
 }
 
+/* From the client's own first moment, so that its start and the broker's are part of the sum. */
+static void start_trace(struct vm *vm)
+{
+    const uint64_t from = vm->config->trace_start_ns, broker = vm->started_ns;
+
+    if (from == 0 || from > broker)
+        return;
+    vm->started_ns = from;
+    vm->trace[vm->n_trace++] = (struct trace_point){ .ns = broker - from, .what = "broker started" };
+}
+
 static int prepare(struct vm *vm, struct request *req, struct fault *f)
 {
     struct validate_host host = { .memory_bytes = resources_host_memory() };
@@ -156,6 +167,7 @@ static int run(struct vm *vm, struct request *req, struct channel *client)
         goto refuse;
     if (req->plan_only)
         return send_plan(vm, client, req->id);
+    start_trace(vm);
     vm_trace(vm, "request checked");
     fd = fcntl(channel_fd(client), F_DUPFD_CLOEXEC, 4);
     if (fd < 0 || session_add(vm, fd, true) < 0) {

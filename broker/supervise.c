@@ -162,6 +162,9 @@ static void on_guest_state(struct vm *vm, const Bulkhead__GuestState *state)
     copy_clean(detail, sizeof detail, state->detail);
     switch ((int)state->state) {
     case BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING:
+        vm_report_trace(vm);
+        pause_on_core_state(vm, state->state);
+        break;
     case BULKHEAD__GUEST_STATE_KIND__GUEST_PAUSED:
         pause_on_core_state(vm, state->state);
         break;

@@ -108,7 +108,7 @@ void vm_trace(struct vm *vm, const char *fmt, ...)
     struct trace_point *point;
     va_list args;
 
-    if (vm->n_trace == ARRAY_SIZE(vm->trace) || vm->ran)
+    if (vm->n_trace == ARRAY_SIZE(vm->trace) || vm->traced)
         return;
     point = &vm->trace[vm->n_trace++];
     point->ns = now_ns() - vm->started_ns;
@@ -312,9 +312,13 @@ int vm_boot(struct vm *vm, struct fault *f)
     return r < 0 ? fault_host(f, r, "timers: %s", err_text()) : 0;
 }
 
-static void report_trace(struct vm *vm)
+void vm_report_trace(struct vm *vm)
 {
-    if (!vm->config->trace_start)
+    if (vm->traced)
+        return;
+    vm_trace(vm, "guest runs");
+    vm->traced = true;
+    if (vm->config->trace_start_ns == 0)
         return;
     for (unsigned i = 0; i < vm->n_trace; i++) {
         char ms[24];
@@ -338,7 +342,6 @@ static void start_core(struct vm *vm)
     vm_trace(vm, "core told to run");
     vm->phase = VM_RUNNING;
     vm->ran = true;
-    report_trace(vm);
     session_event(vm, "vm", "booted", "name", vm->config->name, NULL);
 }
 

@@ -215,6 +215,7 @@ struct vm {
     uint64_t started_ns;
     struct trace_point trace[64];
     unsigned n_trace;
+    bool traced; /* the start is over and was told of */
 };
 
 /* ---- vm.c: the life of the VM ---- */
@@ -236,6 +237,8 @@ void vm_end(struct vm *vm, Bulkhead__GuestStateKind state, bool by_user, bool ho
 void vm_reboot(struct vm *vm);
 /* A child's exit was reported: is the end complete? */
 void vm_on_child_gone(struct vm *vm);
+/* Once, when the guest runs: sends the points to the clients if the configuration asks for them. */
+void vm_report_trace(struct vm *vm);
 void vm_trace(struct vm *vm, const char *what_fmt, ...) printf_like(2, 3);
 
 /* ---- child.c: one process ---- */

@@ -197,7 +197,7 @@ static void on_event(struct run *run, const Bulkhead__Event *event)
 
     if (run->events >= 0 && event_write_json(event, run->events) < 0)
         fd_closep(&run->events); /* the reader is gone: the VM goes on */
-    if (trace && run->options.config.trace_start) {
+    if (trace && run->options.config.trace_start_ns != 0) {
         const char *ms = event_property(event, "ms");
         char name[128];
 

@@ -4,6 +4,7 @@
 #include "flags.h"
 #include <ctype.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum flag_id {
@@ -154,6 +155,14 @@ static int on_device_flag(struct vm_options *o, int id, const char *value, struc
     }
 }
 
+static uint64_t monotonic_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static int on_flag(void *arg, int id, const char *value, struct option_error *err)
 {
     struct vm_options *o = arg;
@@ -194,7 +203,7 @@ static int on_flag(void *arg, int id, const char *value, struct option_error *er
     case HANG_TIMEOUT:
         return set_u32("--hang-timeout", value, 300, 600000, &c->hang_timeout_ms, err);
     case TRACE_START:
-        c->trace_start = 1;
+        c->trace_start_ns = monotonic_ns();
         return 0;
     case VERBOSE:
         o->verbose = true;
