@@ -95,12 +95,12 @@ void repair_on_death(struct device *d, const char *how)
     char restarts[16];
     bool by_hand = d->asker != 0 && d->failed == false && d->step == STEP_NONE;
 
-    if (d->next) {
-        upgrade_on_old_gone(d, how);
+    if (d->next && d->step == STEP_LEAVE) { /* an upgrade: it left as it was told */
+        upgrade_on_left(d);
         return;
     }
-    if (d->step == STEP_LEAVE) { /* an upgrade: it left as it was told */
-        repair_start_worker(d);
+    if (d->next) {
+        upgrade_on_old_gone(d, how);
         return;
     }
     d->unquiesce_wanted = false;

@@ -24,6 +24,8 @@ static void on_hello(struct child *child, const Bulkhead__Hello *hello)
                    hello->protocol_min, hello->protocol_max, PROTOCOL_MIN, PROTOCOL_MAX);
         return;
     }
+    if (child->device && child == child->device->next && upgrade_on_hello(child->device))
+        return;
     if (configure_send(child) < 0)
         child_kill(child, "could not be configured");
     /* The write end must be the core's alone: it closes when the core is gone. */

@@ -4,8 +4,9 @@
  * Disks, network, entropy, balloon: the new one starts beside the old one up to Ready; then the
  * old one finishes what is in flight (Quiesce), the new one is activated on the same rings and the
  * old one leaves. Until that moment the old one is merely told to go on when anything fails.
- * Consoles and vsock read from where two readers would steal from each other: there the old one
- * leaves first, and its build is started again when the new one does not work.
+ * Consoles and vsock read from where two readers would steal from each other: there the new one
+ * gets no further than Hello beside the old one, and is configured when that has left; the old
+ * build is started again when the new one does not work.
  * A new build that dies within the probation time is rolled back as well. */
 #include <errno.h>
 #include <stdio.h>
@@ -80,8 +81,6 @@ int upgrade_begin(struct device *d, const char *path, uint64_t asker, uint32_t r
                   struct fault *f)
 {
     struct vm *vm = d->vm;
-    bool beside = d->plan->role != BULKHEAD__ROLE__ROLE_CONSOLE &&
-                  d->plan->role != BULKHEAD__ROLE__ROLE_VSOCK;
     unsigned spare = d->plan->uid_slot - PLAN_UID_FIRST_DEVICE + PLAN_UID_SPARE;
     int r;
 
@@ -96,21 +95,12 @@ int upgrade_begin(struct device *d, const char *path, uint64_t asker, uint32_t r
                         : programs_reopen(&vm->programs, d->plan->role, &d->candidate_fd, f);
     if (r < 0)
         return r;
-    if (beside) {
-        d->next = child_start(vm, d->plan->role, d,
-                              d->worker->uid_slot == spare ? d->plan->uid_slot : spare,
-                              d->candidate_fd, f);
-        if (!d->next)
-            return -f->error;
-        d->step = STEP_NEW_READY;
-    } else {
-        d->step = STEP_LEAVE;
-        d->prev_program_fd = d->program_fd;
-        d->program_fd = fd_take(&d->candidate_fd);
-        d->upgraded_ns = now_ns();
-        d->died_ns = d->upgraded_ns;
-        child_stop(d->worker);
-    }
+    d->next = child_start(vm, d->plan->role, d,
+                          d->worker->uid_slot == spare ? d->plan->uid_slot : spare,
+                          d->candidate_fd, f);
+    if (!d->next)
+        return -f->error;
+    d->step = STEP_NEW_READY;
     d->asker = asker;
     d->asker_request = request;
     return 0;
@@ -130,26 +120,52 @@ static void let_go_on(struct device *d)
         d->unquiesce_wanted = true; /* when its Quiesced comes */
 }
 
-/* The candidate becomes the worker; the old one leaves. */
-static void take_over(struct device *d)
+/* The candidate becomes the worker. */
+static void promote(struct device *d)
 {
-    struct child *old = d->worker;
-
     d->worker = d->next;
     d->next = NULL;
-    d->step = STEP_TAKE_OVER;
-    d->died_ns = now_ns();
     fd_closep(&d->prev_program_fd);
     d->prev_program_fd = d->program_fd;
     d->program_fd = fd_take(&d->candidate_fd);
     d->upgraded_ns = now_ns();
-    d->worker->heartbeat_ns = now_ns();
+}
+
+/* And the old one leaves. */
+static void take_over(struct device *d)
+{
+    struct child *old = d->worker;
+
+    promote(d);
+    d->step = STEP_TAKE_OVER;
+    d->died_ns = d->upgraded_ns;
+    d->worker->heartbeat_ns = d->upgraded_ns;
     if (d->active)
         relay_send_activate(d, d->worker, d->worker_activated);
     if (old)
         child_stop(old);
     if (!d->active)
         upgrade_on_activated(d);
+}
+
+bool upgrade_on_hello(struct device *d)
+{
+    if (d->plan->role != BULKHEAD__ROLE__ROLE_CONSOLE && d->plan->role != BULKHEAD__ROLE__ROLE_VSOCK)
+        return false;
+    d->step = STEP_LEAVE;
+    d->died_ns = now_ns();
+    if (d->worker)
+        child_stop(d->worker);
+    return true;
+}
+
+void upgrade_on_left(struct device *d)
+{
+    promote(d);
+    d->step = STEP_REPAIR;
+    d->step_deadline_ns = now_ns() + VM_READY_TIMEOUT_MS * 1000000ull;
+    if (configure_send(d->worker) < 0)
+        child_kill(d->worker, "could not be configured");
 }
 
 void upgrade_on_ready(struct device *d)

@@ -91,7 +91,7 @@ enum device_step {
     STEP_NEW_READY,  /* upgrade: the new build starts beside the old one */
     STEP_DRAIN,      /* upgrade: the old one finishes what is in flight */
     STEP_TAKE_OVER,  /* upgrade: the new one was told to go on where the old one stopped */
-    STEP_LEAVE,      /* upgrade of a console or vsock: the old one leaves first */
+    STEP_LEAVE,      /* upgrade of a console or vsock: the old one leaves, the new one waits */
 };
 
 struct device {
@@ -306,6 +306,9 @@ int upgrade_all_begin(struct vm *vm, uint64_t asker, uint32_t request,
                       struct fault *ret_fault) must_check;
 /* Tells whoever asked for a repair or an upgrade of this device how it went. */
 void upgrade_answer(struct device *device, const struct fault *fault);
+/* True: the candidate is configured when the old one has left, by upgrade_on_left(). */
+bool upgrade_on_hello(struct device *device);
+void upgrade_on_left(struct device *device);
 void upgrade_on_ready(struct device *device);
 void upgrade_on_quiesced(struct device *device);
 void upgrade_on_next_gone(struct device *device, const char *how);
