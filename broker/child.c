@@ -123,6 +123,27 @@ static void set_group(const struct child *child, struct spawner_request *request
         request->memory_max = 0;
 }
 
+#ifdef BH_FAILPOINTS
+/* BULKHEAD_FAILPOINTS="disk0=after_submit:100 disk1=...": every worker of that device dies there. */
+static void add_failpoint(struct spawner_request *request, const char *name)
+{
+    const char *at = getenv("BULKHEAD_FAILPOINTS");
+    size_t len = strlen(name);
+
+    for (; at; at = strchr(at, ' ')) {
+        char spec[64];
+
+        at += strspn(at, " ");
+        if (strncmp(at, name, len) != 0 || at[len] != '=')
+            continue;
+        snprintf(spec, sizeof spec, "%.*s", (int)strcspn(at + len + 1, " "), at + len + 1);
+        add_arg(request, "--failpoint");
+        add_arg(request, spec);
+        return;
+    }
+}
+#endif
+
 /* The child's log pipe and the request itself; fd3 becomes its descriptor 3. */
 static int ask_spawner(struct child *child, struct spawner_request *request, int fd3,
                        int program_fd, struct fault *f)
@@ -192,6 +213,10 @@ struct child *child_start(struct vm *vm, Bulkhead__Role role, struct device *dev
     }
     set_uid(child, uid_slot, &request);
     add_arg(&request, plan_program(role));
+#ifdef BH_FAILPOINTS
+    if (device)
+        add_failpoint(&request, device->plan->name);
+#endif
     /* A candidate of an upgrade starts beside a living worker and has nothing to drain. */
     if (device && !device->worker && device->ring.id != 0) {
         request.ring_of = device->ring.id;

@@ -3,7 +3,9 @@
  * with BH_FAILPOINTS; otherwise failpoint() is nothing.
  *
  * `bulkhead-dev-blk --failpoint after_used:20` dies the 20th time it comes past that place, by an
- * illegal instruction, which needs no syscall. Places: after_fetch, before_used, after_used,
+ * illegal instruction, which needs no syscall. A broker of such a build hands that over to every
+ * worker of the devices that its environment names: BULKHEAD_FAILPOINTS="disk0=after_used:20 ...".
+ * Places: after_fetch, before_used, after_used,
  * before_interrupt (every virtqueue), after_submit, after_completion (blk).
  */
 #pragma once

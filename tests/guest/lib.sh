@@ -54,6 +54,9 @@ await()
     die "waited for '$2' in ${1##*/}"
 }
 
+# say_go FILE: the guest sees it on the disk that this file is.
+say_go() { printf go | dd of="$1" conv=notrunc 2>/dev/null; }
+
 # pid_of VM PROCESS: from `bulkhead ps --json`.
 pid_of()
 {

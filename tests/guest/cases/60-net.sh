@@ -141,7 +141,6 @@ figure() { "$BIN/bulkhead" top "$1" --json | tr '{' '\n' | grep -A 1 "\"name\": 
 
 # The host says go: the guest sees it on a disk of its own.
 await_flag='until { blockdev --flushbufs $1; dd if=$1 bs=512 count=1 2>/dev/null; } | grep -q go; do sleep 0.2; done'
-say_go() { printf go | dd of="$1" conv=notrunc 2>/dev/null; }
 
 # What the balloon takes from the guest the host gets back; a guest that needs more than is left
 # takes it out of the balloon, and nobody is killed for it.
