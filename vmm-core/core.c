@@ -116,8 +116,11 @@ int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds, 
     if (core->wake_fd < 0)
         return err_origin(-errno, "eventfd");
     r = gmem_map(&core->mem, fds[FD_RAM], cfg->ram_size);
-    if (r == 0)
+    if (r == 0) {
+        /* Here alone: it is the guest that touches nearly every page first, through this mapping. */
+        gmem_advise_huge(&core->mem, cfg->core->thp);
         r = hv_new(&core->hv, fds[FD_DEVICE], core->n_vcpus, &core->mem);
+    }
     if (r == 0)
         r = setup_serial(core, cfg->core->serial, fds);
     if (r == 0)

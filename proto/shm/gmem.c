@@ -64,6 +64,13 @@ int gmem_map(struct gmem *mem, int ram_fd, uint64_t ram_size)
     return 0;
 }
 
+void gmem_advise_huge(struct gmem *mem, bool wanted)
+{
+    for (unsigned i = 0; i < mem->n_regions; i++)
+        madvise(mem->regions[i].host_, mem->regions[i].len_bytes,
+                wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
 void gmem_unmap(struct gmem *mem)
 {
     for (unsigned i = 0; i < mem->n_regions; i++)

@@ -44,6 +44,9 @@ struct gmem {
  * layout.h says, with inaccessible guard pages at both ends of each region. The fd stays the
  * caller's and may be closed afterwards. */
 int gmem_map(struct gmem *mem, int ram_fd, uint64_t ram_size) must_check;
+/* Whether the kernel shall back it by transparent huge pages, as far as the host's settings for
+ * shared memory have any. Advice: it never fails. */
+void gmem_advise_huge(struct gmem *mem, bool wanted);
 void gmem_unmap(struct gmem *mem);
 /* Regions over caller-owned memory, for tests. */
 void gmem_init_for_test(struct gmem *mem, uint64_t base, void *host, uint64_t len_bytes);

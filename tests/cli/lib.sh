@@ -82,6 +82,15 @@ make_bzimage() # FILE
     poke "$1" $((0x260)) $((0x100000)) 4
 }
 
+# A kernel that make_bzimage() made: cli; hlt; and back to the hlt.
+halt_kernel() { poke "$1" $((0xc00)) $((0xfdebf4fa)) 4; } # FILE
+# mov dx, 0x600 (the sleep control register); mov al, 0x34 (S5, sleep enable); out dx, al; hlt; back
+power_off_kernel() # FILE
+{
+    poke "$1" $((0xc00)) $((0xb00600ba66)) 5
+    poke "$1" $((0xc05)) $((0xfdebf4ee34)) 5
+}
+
 make_elf() # FILE MACHINE CLASS(1 = 32 bits, 2 = 64)
 {
     head -c 8192 /dev/zero >"$1"
