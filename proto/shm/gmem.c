@@ -109,12 +109,39 @@ int gmem_slice(const struct gmem *mem, gpa_t addr, uint64_t len, struct gslice *
     return GMEM_E_RANGE;
 }
 
+/* The guest may rewrite what is copied, and read what is written, at any time: a copy holds some
+ * mixture of bytes, which whoever reads it must check as a whole. ThreadSanitizer is told so by
+ * atomic bytes; all other accesses to guest RAM it may report. */
+#ifdef __SANITIZE_THREAD__
+static void copy_racing(uint8_t *dst, const uint8_t *src, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        __atomic_store_n(&dst[i], __atomic_load_n(&src[i], __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+}
+
+static void zero_racing(uint8_t *dst, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        __atomic_store_n(&dst[i], 0, __ATOMIC_RELAXED);
+}
+#else
+static void copy_racing(uint8_t *dst, const uint8_t *src, size_t len)
+{
+    memcpy(dst, src, len);
+}
+
+static void zero_racing(uint8_t *dst, size_t len)
+{
+    memset(dst, 0, len);
+}
+#endif
+
 int gslice_read(struct gslice slice, size_t off, void *dst, size_t len)
 {
     if (off > slice.len_ || len > slice.len_ - off)
         return GMEM_E_RANGE;
     if (len > 0)
-        memcpy(dst, slice.ptr_ + off, len);
+        copy_racing(dst, slice.ptr_ + off, len);
     return 0;
 }
 
@@ -123,7 +150,7 @@ int gslice_write(struct gslice slice, size_t off, const void *src, size_t len)
     if (off > slice.len_ || len > slice.len_ - off)
         return GMEM_E_RANGE;
     if (len > 0)
-        memcpy(slice.ptr_ + off, src, len);
+        copy_racing(slice.ptr_ + off, src, len);
     return 0;
 }
 
@@ -149,7 +176,7 @@ int gmem_zero(struct gmem *mem, gpa_t addr, size_t len)
     int r = gmem_slice(mem, addr, len, &slice);
 
     if (r == 0 && len > 0)
-        memset(slice.ptr_, 0, len);
+        zero_racing(slice.ptr_, len);
     return r;
 }
 
