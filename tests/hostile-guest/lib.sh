@@ -53,8 +53,7 @@ how_it_ended()
     0 | 3 | 4) ;;
     *) echo "exit status $status" ;;
     esac
-    ! grep -aE 'HOSTILE bug' "$dir/log" || return 0
-    [ "$status" = 3 ] || grep -aq 'HOSTILE done' "$dir/log" || echo "it ended before it was done"
+    [ "$status" = 3 ] || grep -aqE 'HOSTILE (done|harmed itself)' "$dir/log" || echo "it ended before it was done"
     grep -E '"(died|hung|failed|restarted)"' "$dir/events"
     grep -E 'Sanitizer|runtime error|Assertion|SIGSYS|killed by signal' "$dir/err"
 }

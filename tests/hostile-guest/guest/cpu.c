@@ -35,7 +35,7 @@ static bool wanted;
 void interrupt(struct frame *frame)
 {
     if (frame->vector < FIRST_USER_VECTOR && frame->vector != NMI) {
-        print_number("HOSTILE bug: exception ", frame->vector);
+        print_number("HOSTILE harmed itself: exception ", frame->vector);
         print_number(" words ", frame->eip); /* of some, the error code */
         print_number(" ", frame->cs);
         print_number(" ", frame->eflags);

@@ -2,7 +2,8 @@
 /* registers.c - accesses of all widths and alignments to everything that answers outside of RAM. */
 #include "guest.h"
 
-enum { BURST = 32, CONFIG_BYTES = 256, MSIX_TABLE = 0x4000, MSIX_TABLE_BYTES = 0x1000 };
+enum { BURST = 32, CONFIG_BYTES = 256, MSIX_TABLE = 0x4000, MSIX_TABLE_BYTES = 0x1000,
+       QUEUE_ADDRESSES = 0x20, QUEUE_ADDRESSES_END = 0x38 };
 
 /* ---- memory-mapped ---- */
 
@@ -56,7 +57,7 @@ static void string_access(struct random *r, uint32_t at)
         __asm__ volatile("cld; rep movsb" : "+S"(from), "+D"(to), "+c"(n) : : "memory");
 }
 
-/* plain: only simple moves, for registers where a value must be tamed first. */
+/* plain: only simple moves, for registers where a value was tamed. */
 static void access(struct random *r, uint32_t at, bool plain, uint32_t v)
 {
     count_op();
@@ -103,14 +104,21 @@ void fuzz_bar(struct random *r)
                                            0x2000, 0x3000, 0x3000, MSIX_TABLE, MSIX_TABLE, 0x7000};
         uint32_t off = regions[below(r, sizeof regions / sizeof regions[0])] +
                        below(r, chance(r, 90) ? 0x80 : 0x1000);
-        bool table;
+        uint32_t value = odd_number(r);
+        bool plain = false;
 
         if (chance(r, 5))
             off = below(r, 0x10000);
         if (chance(r, 70))
             off &= ~3u;
-        table = off + 8 > MSIX_TABLE && off < MSIX_TABLE + MSIX_TABLE_BYTES;
-        access(r, d->bar + off, table, table ? tame_vector(rnd(r)) : odd_number(r));
+        if (off + 8 > MSIX_TABLE && off < MSIX_TABLE + MSIX_TABLE_BYTES) {
+            plain = true;
+            value = tame_vector(rnd(r));
+        } else if (off + 4 > QUEUE_ADDRESSES && off < QUEUE_ADDRESSES_END) {
+            plain = true;
+            value |= LOW_END; /* a ring in this program would be its end */
+        }
+        access(r, d->bar + off, plain, value);
     }
 }
 
