@@ -184,11 +184,15 @@ static void start_audit(struct run *run)
     _exit(r);
 }
 
+static bool is_event(const Bulkhead__Event *event, const char *source, const char *name)
+{
+    return strcmp(event->source, source) == 0 && strcmp(event->event, name) == 0;
+}
+
 static bool calls_for_audit(const Bulkhead__Event *event)
 {
-    return (strcmp(event->source, "vm") == 0 && strcmp(event->event, "booted") == 0) ||
-           (strcmp(event->source, "device") == 0 &&
-            (strcmp(event->event, "restarted") == 0 || strcmp(event->event, "upgraded") == 0));
+    return is_event(event, "vm", "booted") || is_event(event, "device", "restarted") ||
+           is_event(event, "device", "upgraded");
 }
 
 static void on_event(struct run *run, const Bulkhead__Event *event)
@@ -207,6 +211,9 @@ static void on_event(struct run *run, const Bulkhead__Event *event)
     } else if (strcmp(event->event, "pty") == 0 && event_property(event, "path")) {
         say_error(0, "%s: %s", event_property(event, "id"), event_property(event, "path"));
     }
+    /* Not before: the broker remembers the terminal's mode while it prepares the VM. */
+    if (is_event(event, "vm", "booted"))
+        run->status = attach_terminal(run) == EXIT_OK ? run->status : EXIT_HOST;
     if (run->options.config.audit && calls_for_audit(event))
         start_audit(run);
 }
@@ -320,8 +327,6 @@ static int run_vm(struct run *run)
     r = send_run(run);
     if (r == EXIT_OK && run->tty && isatty(0) && isatty(2))
         fprintf(stderr, "bulkhead: %s: Ctrl-A x ends the VM\n", run->options.config.name);
-    if (r == EXIT_OK)
-        r = attach_terminal(run);
     if (r == EXIT_OK)
         r = follow(run);
     terminal_restore();

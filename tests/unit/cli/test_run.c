@@ -29,7 +29,8 @@ enum { TIMEOUT_MS = 30000, POLL_MS = 10 };
 
 /* ---- the broker's part ---- */
 
-static const Bulkhead__ClientEnvelope *receive(struct channel *channel)
+/* The descriptors that come with it stay open; *ret_tty is the first, or -1. */
+static const Bulkhead__ClientEnvelope *receive(struct channel *channel, int *ret_tty)
 {
     ProtobufCMessage *msg = NULL;
     size_t n_fds = 0;
@@ -38,6 +39,7 @@ static const Bulkhead__ClientEnvelope *receive(struct channel *channel)
     if (channel_receive_raw(channel, true, &bulkhead__client_envelope__descriptor, &msg, &fds,
                             &n_fds) != 0)
         _exit(20);
+    *ret_tty = n_fds > 0 ? fds[0] : -1;
     return (const Bulkhead__ClientEnvelope *)msg;
 }
 
@@ -97,17 +99,23 @@ static int play_broker(void)
     const char *go = getenv("GO");
     const Bulkhead__ClientEnvelope *e;
     struct channel *channel;
+    struct termios mode;
     uint32_t id;
+    int tty;
 
     if (!part || !go || channel_new(&channel, 3, CHANNEL_ARENA_BROKER) < 0)
         return 24;
-    e = receive(channel);
+    e = receive(channel, &tty);
     if (e->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_RUN_VM)
         return 25;
     id = e->id;
+    /* Until the VM has booted the terminal is as it was: the broker may not have looked yet. */
+    poll(NULL, 0, 5 * POLL_MS);
+    if (tcgetattr(tty, &mode) < 0 || (mode.c_lflag & ICANON) == 0)
+        return 26;
+    send_event(channel);
     while (access(go, F_OK) != 0)
         poll(NULL, 0, POLL_MS);
-    send_event(channel);
     if (strcmp(part, "shutdown") == 0)
         send_ended(channel, BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN, false, false);
     else if (strcmp(part, "reboot") == 0)
@@ -123,7 +131,7 @@ static int play_broker(void)
     else if (strcmp(part, "refuse") == 0 || strcmp(part, "fail") == 0)
         send_refusal(channel, id, strcmp(part, "refuse") == 0);
     else if (strcmp(part, "stop") == 0 &&
-             receive(channel)->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM)
+             receive(channel, &tty)->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM)
         send_ended(channel, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING, true, false);
     else if (strcmp(part, "die") == 0)
         raise(SIGKILL);
