@@ -266,8 +266,10 @@ void repair_on_tick(int fd, unsigned what, void *arg)
     if (vm->phase != VM_RUNNING)
         return;
     for (unsigned i = 0; i < vm->n_devices; i++) {
-        if (vm->devices[i].worker)
-            vm->devices[i].worker->heartbeat_ns += lost_ns;
+        struct child *w = vm->devices[i].worker;
+
+        if (w)
+            w->heartbeat_ns = starved_excuse(w->heartbeat_ns, lost_ns, now);
         check_heartbeat(&vm->devices[i], now);
         check_left(&vm->devices[i], now);
     }
