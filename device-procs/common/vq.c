@@ -34,6 +34,7 @@ struct vq {
     bool force_notify;   /* after a restart the guest may have missed an interrupt */
     uint16_t size;
     uint16_t next_avail; /* free running: the entry vq_pop() takes next */
+    uint16_t seen_avail; /* free running: how far vq_pop() ever looked; vq_unpop() leaves it */
     uint16_t used_idx;   /* free running: entries published */
     uint16_t notified;   /* used_idx when the guest was last considered for an interrupt */
     unsigned n_inflight;
@@ -46,7 +47,7 @@ struct vq {
     uint16_t free_slots[VQ_MAX_SIZE];
     unsigned n_free_slots;
     uint16_t replay[VQ_MAX_SIZE]; /* heads of a dead worker, oldest first */
-    unsigned n_replay, replay_at;
+    unsigned n_replay, replay_at, replay_seen;
 };
 
 int vq_new(struct vq **ret_vq, const struct vq_config *config)
@@ -140,6 +141,8 @@ int vq_activate(struct vq *vq, const struct vq_addresses *addresses, uint64_t fe
         vq->notified = 0;
         vq->force_notify = false;
     }
+    vq->seen_avail = vq->next_avail;
+    vq->replay_seen = 0;
     vq->active = true;
     return 0;
 }
@@ -255,8 +258,11 @@ static void take_head(struct vq *vq, uint16_t head, bool replayed)
     vq->n_inflight++;
     if (replayed) {
         vq->replay_at++; /* it is in the journal already, with its old place in the order */
+        vq->replay_seen = MAX(vq->replay_seen, vq->replay_at);
     } else {
         vq->next_avail++;
+        if ((int16_t)(vq->next_avail - vq->seen_avail) > 0)
+            vq->seen_avail = vq->next_avail;
         inflight_begin(&vq->journal, head);
     }
     failpoint("after_fetch");
@@ -370,14 +376,15 @@ bool vq_enable_kicks(struct vq *vq)
 {
     if (!vq->active || vq->dead)
         return false;
+    /* What was given back unread was not enough: a kick is wanted for what comes behind it. */
     if (vq->event_idx)
-        gslice_store16(vq->used, RING_ENTRIES + 8 * (size_t)vq->size, vq->next_avail);
+        gslice_store16(vq->used, RING_ENTRIES + 8 * (size_t)vq->size, vq->seen_avail);
     else
         gslice_store16(vq->used, RING_FLAGS, 0);
     /* Our wish must be visible before avail.idx is looked at for the last time. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return vq->replay_at < vq->n_replay ||
-           gslice_load16_acquire(vq->avail, RING_IDX) != vq->next_avail;
+    return vq->replay_seen < vq->n_replay ||
+           gslice_load16_acquire(vq->avail, RING_IDX) != vq->seen_avail;
 }
 
 void vq_disable_kicks(struct vq *vq)

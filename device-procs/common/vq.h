@@ -64,7 +64,8 @@ void vq_unpop(struct vq *vq, const struct vq_chain *chain);
 void vq_push(struct vq *vq, uint16_t head, uint32_t written);
 /* After a batch of vq_push(): interrupts the guest if it asked for it (event index). */
 void vq_notify(struct vq *vq);
-/* Before sleeping: asks for kicks; true when buffers came meanwhile, so look again. */
+/* Before sleeping: asks for kicks; true when buffers came meanwhile, so look again. What was popped
+ * and given back doesn't count: it was seen, and wasn't enough or can't go on yet. */
 bool vq_enable_kicks(struct vq *vq);
 void vq_disable_kicks(struct vq *vq);
 /* vq_enable_kicks() once after each VQ_EMPTY, else false: the skeleton calls it for every queue

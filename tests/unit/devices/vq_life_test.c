@@ -126,6 +126,36 @@ static void kicks_by_event_index(void **state)
     assert_int_equal(get16(f, USED), 0);
 }
 
+/* Three buffers were looked at and given back, for a fourth is needed: the kick is wanted for that. */
+static void kicks_behind_what_was_given_back(void **state)
+{
+    struct fixture *f = *state;
+    struct vq_chain chains[3], extra;
+
+    activate(f, SIZE, EVENT_IDX, false);
+    for (unsigned i = 0; i < 3; i++)
+        publish_pair(f, 2 * i);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 3; i++)
+            assert_int_equal(vq_pop(f->vq, &chains[i]), 0);
+        assert_int_equal(vq_pop(f->vq, &extra), VQ_EMPTY);
+        for (unsigned i = 3; i > 0; i--)
+            vq_unpop(f->vq, &chains[i - 1]);
+        assert_false(vq_rearm(f->vq)); /* or it would look again and again */
+        assert_int_equal(get16(f, USED + 4 + 8 * SIZE), 3);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(vq_pop(f->vq, &chains[i]), 0);
+    assert_int_equal(vq_pop(f->vq, &extra), VQ_EMPTY);
+    for (unsigned i = 3; i > 0; i--)
+        vq_unpop(f->vq, &chains[i - 1]);
+    publish_pair(f, 6);
+    assert_true(vq_rearm(f->vq));
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(vq_pop(f->vq, &chains[i]), 0);
+    assert_int_equal(vq_pop(f->vq, &extra), 0);
+}
+
 /* ---- restart ---- */
 
 static void a_new_worker_takes_up_the_journal(void **state)
@@ -293,6 +323,7 @@ int main(void)
         T(a_look_finds_new_work),
         T(interrupts_by_event_index),
         T(kicks_by_flag),
+        T(kicks_behind_what_was_given_back),
         T(kicks_by_event_index),
         T(a_new_worker_takes_up_the_journal),
         T(the_step_between_index_and_journal),
