@@ -182,19 +182,39 @@ static void set_uid(struct child *child, unsigned uid_slot, struct spawner_reque
     request->uid = request->gid = host->root ? child->uid : 0;
 }
 
+static bool slot_free(const struct vm *vm, unsigned slot)
+{
+    for (unsigned i = 0; i < vm->n_children; i++)
+        if (vm->children[i]->uid_slot == slot)
+            return false;
+    return slot < PLAN_UID_PASST;
+}
+
+/* The wanted uid, unless a process that is alive has it: no two ever share one. -1: all are taken. */
+static int free_slot(const struct vm *vm, unsigned wanted)
+{
+    if (slot_free(vm, wanted))
+        return (int)wanted;
+    for (unsigned slot = PLAN_UID_FIRST_DEVICE; slot < PLAN_UID_PASST; slot++)
+        if (slot_free(vm, slot))
+            return (int)slot;
+    return -1;
+}
+
 struct child *child_start(struct vm *vm, Bulkhead__Role role, struct device *device,
                           unsigned uid_slot, int program_fd, struct fault *f)
 {
     struct spawner_request request = { .is_core = role == BULKHEAD__ROLE__ROLE_CORE };
     cleanup_(fd_closep) int theirs = -1;
     struct child *child;
-    int pair[2], r;
+    int pair[2], r, slot;
 
     if (program_fd < 0)
         program_fd = programs_fd(&vm->programs, role, f);
     if (program_fd < 0)
         return NULL;
-    child = child_new(vm, role, device);
+    slot = free_slot(vm, uid_slot);
+    child = slot < 0 ? NULL : child_new(vm, role, device);
     if (!child || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
         fault_host(f, child ? errno : ENOMEM, "starting %s: no resources", plan_program(role));
         goto fail;
@@ -211,7 +231,7 @@ struct child *child_start(struct vm *vm, Bulkhead__Role role, struct device *dev
         fault_host(f, r, "starting %s: %s", child->name, err_text());
         goto fail;
     }
-    set_uid(child, uid_slot, &request);
+    set_uid(child, (unsigned)slot, &request);
     add_arg(&request, plan_program(role));
 #ifdef BH_FAILPOINTS
     if (device)
@@ -265,7 +285,7 @@ struct child *child_start_passt(struct device *device, struct fault *f)
     }
     snprintf(child->name, sizeof child->name, "%s-passt", device->plan->name);
     child->state = CHILD_RUNNING;
-    set_uid(child, device->plan->uid_slot + PLAN_UID_SPARE - PLAN_UID_FIRST_DEVICE, &request);
+    set_uid(child, device->plan->passt_uid_slot, &request);
     add_arg(&request, "passt");
     add_arg(&request, "--foreground");
     add_arg(&request, "--quiet");

@@ -22,6 +22,7 @@ struct log_relay {
     size_t len;
     uint64_t window_start_ns;
     unsigned lines, suppressed;
+    bool quiet;
 };
 
 void log_relay_clean(char *text, size_t len)
@@ -47,7 +48,9 @@ static void emit(struct log_relay *relay)
         relay->window_start_ns = now;
         relay->lines = relay->suppressed = 0;
     }
-    if (relay->lines++ < WINDOW_LINES)
+    if (relay->quiet)
+        log_debug("%s: %s", relay->name, relay->line);
+    else if (relay->lines++ < WINDOW_LINES)
         log_info("%s: %s", relay->name, relay->line);
     else
         relay->suppressed++;
@@ -114,6 +117,11 @@ void log_relay_free(struct log_relay *relay)
         loop_event_free(relay->event);
     fd_closep(&relay->fd);
     free(relay);
+}
+
+void log_relay_set_quiet(struct log_relay *relay, bool quiet)
+{
+    relay->quiet = quiet;
 }
 
 const char *log_relay_last(const struct log_relay *relay)

@@ -4,6 +4,7 @@
  * reach the user's terminal. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "base/compiler.h"
 #include "base/loop.h"
@@ -15,6 +16,8 @@ int log_relay_new(struct log_relay **ret_relay, struct loop *loop, int fd,
                   const char *name) must_check;
 /* Reads what is left and closes. */
 void log_relay_free(struct log_relay *relay);
+/* Lines are kept for log_relay_last() and not printed. */
+void log_relay_set_quiet(struct log_relay *relay, bool quiet);
 /* The last line that was relayed, "" when none: a dying child's last words. */
 const char *log_relay_last(const struct log_relay *relay);
 /* Reads what is there now. */

@@ -34,15 +34,21 @@ static struct plan_device *add_pci(struct plan *plan, Bulkhead__Role role, const
 
 void plan_make(const Bulkhead__VmConfig *c, struct plan *plan)
 {
+    unsigned n_passt = 0;
+
     memset(plan, 0, sizeof *plan);
     for (unsigned i = 0; i < c->n_disks; i++)
         add_pci(plan, BULKHEAD__ROLE__ROLE_BLK, c->disks[i]->id, c->disks[i]->num_queues,
                 c->disks[i]->queue_size)
             ->index = i;
-    for (unsigned i = 0; i < c->n_nets; i++) /* one more: the control queue */
-        add_pci(plan, BULKHEAD__ROLE__ROLE_NET, c->nets[i]->id, c->nets[i]->num_queues + 1,
-                c->nets[i]->queue_size)
-            ->index = i;
+    for (unsigned i = 0; i < c->n_nets; i++) { /* one more: the control queue */
+        struct plan_device *d = add_pci(plan, BULKHEAD__ROLE__ROLE_NET, c->nets[i]->id,
+                                        c->nets[i]->num_queues + 1, c->nets[i]->queue_size);
+
+        d->index = i;
+        if (strcmp(c->nets[i]->mode, "user") == 0)
+            d->passt_uid_slot = PLAN_UID_PASST + n_passt++;
+    }
     if (c->rng->enabled)
         add_pci(plan, BULKHEAD__ROLE__ROLE_RNG, "rng", 1, SMALL_QUEUE_SIZE);
     if (c->console->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_OFF)

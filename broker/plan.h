@@ -16,7 +16,9 @@ enum {
     PLAN_UID_CORE = 0,     /* uid slots, see sandbox_uid() */
     PLAN_UID_LOADER = 1,
     PLAN_UID_FIRST_DEVICE = 2,
-    PLAN_UID_SPARE = 33,   /* + device index: a replacement beside the one that still runs */
+    PLAN_UID_SPARE = 33,   /* + device index: a replacement beside the one that still runs, if free */
+    PLAN_UID_PASST = 56,   /* + number of the user network; all below are processes of ours */
+    PLAN_MAX_PASST = 8,
 };
 
 struct plan_device {
@@ -28,6 +30,7 @@ struct plan_device {
     unsigned queue_size;
     unsigned index;        /* in config.disks or config.nets */
     bool needs_ram;
+    unsigned passt_uid_slot; /* 0: without passt */
 };
 
 struct plan {

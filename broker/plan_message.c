@@ -270,20 +270,18 @@ static bool plan_worker(Bulkhead__VmPlan *plan, const struct plan_device *d,
 }
 
 static bool plan_passt(Bulkhead__VmPlan *plan, const struct plan_device *d,
-                       const Bulkhead__VmConfig *c, const struct plan_host *host)
+                       const struct plan_host *host)
 {
-    /* Its device's second uid, as child_start_passt() gives it. */
-    const unsigned uid_slot = d->uid_slot - PLAN_UID_FIRST_DEVICE + PLAN_UID_SPARE;
     char name[PLAN_NAME_BYTES + 8];
     Bulkhead__ProcessPlan *p;
 
-    if (d->role != BULKHEAD__ROLE__ROLE_NET || strcmp(c->nets[d->index]->mode, "user") != 0)
+    if (d->passt_uid_slot == 0)
         return true;
     snprintf(name, sizeof name, "%s-passt", d->name);
     p = add_process(plan, BULKHEAD__ROLE__ROLE_PASST, name);
     if (!p)
         return false;
-    p->uid = host->root ? sandbox_uid(host->broker_pid, uid_slot) : host->uid;
+    p->uid = host->root ? sandbox_uid(host->broker_pid, d->passt_uid_slot) : host->uid;
     p->gid = host->root ? p->uid : host->gid;
     p->root = text("its own, empty");
     p->cgroup = cgroup_path(host, p->name);
@@ -322,7 +320,7 @@ Bulkhead__VmPlan *plan_message(const struct plan *from, const Bulkhead__VmConfig
          plan_loader(plan, c, host);
     for (unsigned i = 0; ok && i < from->n_devices; i++)
         ok = plan_worker(plan, &from->devices[i], c, host) &&
-             plan_passt(plan, &from->devices[i], c, host);
+             plan_passt(plan, &from->devices[i], host);
     if (ok && !host->root)
         ok = APPEND(plan->notes, plan->n_notes, 4,
                     text("not root: processes keep the caller's uid, each in a user namespace of "

@@ -22,7 +22,8 @@ enum {
 struct backend {
     int own[RESOURCES_MAX_OWN];
     unsigned n_own;
-    int held[2];          /* kept open by the broker alone: pty slave, passt's end of the stream */
+    int held[2];          /* kept open by the broker alone: pty slave, passt's end of the stream (and
+                             of the one before) */
     char unlink_path[108]; /* a socket of ours to remove at the end */
     /* blk */
     uint64_t size_bytes;
@@ -51,6 +52,8 @@ int resources_console(const char *what, const Bulkhead__ConsoleConfig *console, 
 /* fds: the client's tap descriptors (mode "fd"), taken over. */
 int resources_net(Bulkhead__NetConfig *net, int *fds, unsigned n_fds, struct backend *backend,
                   struct fault *ret_fault) must_check;
+/* A socket pair: the worker's end in own, passt's in held[0]. */
+int resources_stream(const char *what, struct backend *backend, struct fault *ret_fault) must_check;
 int resources_vsock(const Bulkhead__VsockConfig *vsock, struct backend *backend,
                     struct fault *ret_fault) must_check;
 /* Listens on a unix socket: removes a stale one, refuses one in use. Mode 0600. */

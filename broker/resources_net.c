@@ -188,12 +188,12 @@ static int take_fds(const Bulkhead__NetConfig *n, int *fds, unsigned n_fds, stru
     return 0;
 }
 
-static int open_stream(const Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
+int resources_stream(const char *what, struct backend *b, struct fault *f)
 {
     int pair[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-        return fault_host(f, errno, "%s: socket: %s", n->id, strerror(errno));
+        return fault_host(f, errno, "%s: socket: %s", what, strerror(errno));
     b->own[b->n_own++] = pair[0];
     b->held[0] = pair[1];
     return 0;
@@ -205,7 +205,7 @@ int resources_net(Bulkhead__NetConfig *n, int *fds, unsigned n_fds, struct backe
     int r;
 
     if (strcmp(n->mode, "user") == 0)
-        return open_stream(n, b, f);
+        return resources_stream(n->id, b, f);
     if (strcmp(n->mode, "fd") == 0)
         return take_fds(n, fds, n_fds, b, f);
     if (strcmp(n->mode, "macvtap") == 0)

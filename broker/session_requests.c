@@ -237,7 +237,16 @@ static void repair(struct client *client, uint32_t id, const Bulkhead__Repair *r
     struct device *d = find_device(client, id, request->device);
     struct fault f;
 
-    if (d && repair_by_hand(d, client->serial, id, &f) < 0)
+    if (!d)
+        return;
+    if (d->passt_failed && !d->failed && !d->dead) {
+        if (netdev_repair_passt(d, &f) < 0)
+            reply(client, id, &f);
+        else
+            reply_ok(client, id, "passt was started again");
+        return;
+    }
+    if (repair_by_hand(d, client->serial, id, &f) < 0)
         reply(client, id, &f);
 }
 
@@ -391,6 +400,23 @@ static void resize_balloon(struct client *client, uint32_t id, uint64_t size)
     reply_ok(client, id, "balloon target set");
 }
 
+static void set_link(struct client *client, uint32_t id, const Bulkhead__SetLink *request)
+{
+    struct device *d = find_device(client, id, request->device);
+    struct fault f;
+
+    if (!d)
+        return;
+    if (d->plan->role != BULKHEAD__ROLE__ROLE_NET) {
+        fault_input(&f, "%s has no link: network devices do", d->plan->name);
+        reply(client, id, &f);
+        return;
+    }
+    d->link_down = !request->up;
+    netdev_update_link(d);
+    reply_ok(client, id, request->up ? "link up" : "link down");
+}
+
 static void pause_or_resume(struct client *client, uint32_t id, bool resume)
 {
     struct fault f;
@@ -444,6 +470,9 @@ void session_request(struct client *client, const Bulkhead__ClientEnvelope *requ
         break;
     case BULKHEAD__CLIENT_ENVELOPE__BODY_RESIZE_BALLOON:
         resize_balloon(client, id, request->resize_balloon->size);
+        break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_SET_LINK:
+        set_link(client, id, request->set_link);
         break;
     default:
         fault_input(&f, "this request is not known here: is the client newer than the broker?");

@@ -91,6 +91,8 @@ static void on_usable(struct child *child)
         upgrade_on_ready(d);
     if (child == d->worker && child->vm->phase == VM_RUNNING)
         repair_on_ready(d);
+    if (child == d->worker)
+        netdev_on_ready(d);
     vm_progress(child->vm);
 }
 
@@ -242,6 +244,9 @@ static void on_worker_message(struct child *child, const Bulkhead__Envelope *e)
     case BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE:
         relay_config_from_worker(d, e->config_update);
         break;
+    case BULKHEAD__ENVELOPE__BODY_LINK_LOST:
+        netdev_on_link_lost(d);
+        break;
     case BULKHEAD__ENVELOPE__BODY_QUIESCED:
         upgrade_on_quiesced(d);
         pause_on_progress(child->vm);
@@ -357,11 +362,7 @@ static void on_worker_gone(struct vm *vm, struct child *child, bool clean, const
     struct fault f;
 
     if (child == d->passt) {
-        d->passt = NULL;
-        if (vm->phase == VM_RUNNING || vm->phase == VM_STARTING)
-            session_event(vm, "device", "passt_died", "id", d->plan->name, "why", how, NULL);
-        if (vm->phase == VM_RUNNING)
-            d->passt = child_start_passt(d, &f);
+        netdev_on_passt_gone(d, how, child->log ? log_relay_last(child->log) : "");
         return;
     }
     if (child == d->next) {

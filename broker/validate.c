@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* validate.c - see validate.h. Each check is one line for the user: what, and what instead. */
 #include "config.h"
+#include "plan.h"
 #include "validate.h"
 
 #include <ctype.h>
@@ -304,6 +305,18 @@ static int check_net_mode(const Bulkhead__NetConfig *n, struct fault *f)
     return 0;
 }
 
+static int check_passt(const Bulkhead__VmConfig *c, struct fault *f)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < c->n_nets; i++)
+        n += strcmp(c->nets[i]->mode, "user") == 0;
+    if (n > PLAN_MAX_PASST)
+        return fault_input(f, "%u user networks are over the limit: use at most %d", n,
+                           PLAN_MAX_PASST);
+    return 0;
+}
+
 static int check_net(const Bulkhead__VmConfig *c, const Bulkhead__NetConfig *n, struct fault *f)
 {
     if (check_net_mode(n, f) < 0 || check_mac(n->id, "mac", &n->mac, f) < 0 ||
@@ -401,7 +414,7 @@ int validate_config(const Bulkhead__VmConfig *c, const struct validate_host *hos
     for (size_t i = 0; i < c->n_nets; i++)
         if (check_net(c, c->nets[i], f) < 0)
             return -EINVAL;
-    if (check_consoles(c, f) < 0)
+    if (check_passt(c, f) < 0 || check_consoles(c, f) < 0)
         return -EINVAL;
     return check_others(c, f);
 }

@@ -255,11 +255,9 @@ static int boot_processes(struct vm *vm, struct fault *f)
         d->worker = child_start(vm, d->plan->role, d, d->plan->uid_slot, d->program_fd, f);
         if (!d->worker)
             return -f->error;
-        if (d->backend.held[0] >= 0 && d->plan->role == BULKHEAD__ROLE__ROLE_NET && !d->passt) {
-            d->passt = child_start_passt(d, f);
-            if (!d->passt)
-                return -f->error;
-        }
+        d->passt_failed = false;
+        if (netdev_start_passt(d, f) < 0)
+            return -f->error;
     }
     return 0;
 }
@@ -337,8 +335,11 @@ static void start_core(struct vm *vm)
     if (child_send(vm->core, &e, NULL, 0) < 0)
         return;
     loop_timer_disarm(vm->start_timer);
-    for (unsigned i = 0; i < vm->n_devices; i++)
+    for (unsigned i = 0; i < vm->n_devices; i++) {
         vm->devices[i].step = STEP_NONE;
+        if (vm->devices[i].passt)
+            log_relay_set_quiet(vm->devices[i].passt->log, false);
+    }
     vm_trace(vm, "core told to run");
     vm->phase = VM_RUNNING;
     vm->ran = true;

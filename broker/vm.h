@@ -123,6 +123,10 @@ struct device {
     struct child *worker;         /* NULL: none */
     struct child *next;           /* an upgrade's candidate */
     struct child *passt;
+    bool link_down;               /* the user's wish */
+    bool passt_failed;            /* it died too often: the link is down */
+    uint64_t passt_window_ns;
+    unsigned passt_deaths;        /* since then */
     enum device_step step;
     uint64_t step_deadline_ns;
     int program_fd, prev_program_fd; /* of an upgraded worker and the one before; -1: installed */
@@ -287,6 +291,16 @@ void relay_vsock_connect(struct child *child, const Bulkhead__VsockConnect *conn
 /* Brings a worker that became Ready to where the guest's driver is. */
 int relay_send_activate(struct device *device, struct child *worker, bool resume);
 int relay_attach(struct device *device) must_check;
+
+/* ---- netdev.c: a network device's link, and its passt ---- */
+/* Brings worker and guest to the link that is wanted. */
+void netdev_update_link(struct device *device);
+void netdev_on_ready(struct device *device);
+void netdev_on_link_lost(struct device *device);
+/* Nothing to do for a device without passt, or with one that runs. */
+int netdev_start_passt(struct device *device, struct fault *ret_fault) must_check;
+void netdev_on_passt_gone(struct device *device, const char *how, const char *last_words);
+int netdev_repair_passt(struct device *device, struct fault *ret_fault) must_check;
 
 /* ---- repair.c ---- */
 void repair_on_death(struct device *device, const char *how);

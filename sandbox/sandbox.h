@@ -100,6 +100,7 @@ struct sandbox_spawn {
 int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
                   unsigned *ret_missing) must_check;
 /* The pool of host uids: 0x70000000 | pid of the broker << 6 | slot; slot 0..63. */
+enum { SANDBOX_UID_FIRST = 0x70000000, SANDBOX_UIDS_PER_VM = 64 };
 uint32_t sandbox_uid(pid_t broker_pid, unsigned slot);
 
 /* ---- the child's half ---- */

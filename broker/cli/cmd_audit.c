@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_audit.c - `bulkhead audit`: asks the broker for plan and processes, and the kernel for the
 // truth. The broker's word is used for what should be, never for what is.
-#include "../plan.h"
 #include "audit.h"
 #include "base/err.h"
 #include "client.h"
 #include "flags.h"
 #include "ipc/rules.h"
 #include "process_info.h"
+#include "sandbox.h"
 #include "say.h"
 #include "verbs.h"
 #include <errno.h>
@@ -90,14 +90,27 @@ static bool settled(const Bulkhead__ProcessList *list)
     return true;
 }
 
-/* An upgraded worker has the uid that is kept for the one beside it. */
-static uint32_t expected_uid(const Bulkhead__ProcessPlan *plan, const Bulkhead__ProcessInfo *info)
+static bool shares_uid(const Bulkhead__ProcessList *list, const Bulkhead__ProcessInfo *info)
 {
-    const uint32_t spare = plan->uid + PLAN_UID_SPARE - PLAN_UID_FIRST_DEVICE;
+    for (size_t i = 0; i < list->n_processes; i++)
+        if (list->processes[i] != info && list->processes[i]->pid > 0 &&
+            list->processes[i]->uid == info->uid)
+            return true;
+    return false;
+}
+
+/* A worker that was replaced may have another uid of the VM's, as long as nobody else has it. */
+static uint32_t expected_uid(const Bulkhead__ProcessPlan *plan, const Bulkhead__ProcessInfo *info,
+                             const Bulkhead__ProcessList *list)
+{
     bool worker =
         plan->role >= BULKHEAD__ROLE__ROLE_BLK && plan->role <= BULKHEAD__ROLE__ROLE_BALLOON;
 
-    return worker && info && info->uid == spare ? spare : plan->uid;
+    if (!info || !worker || plan->uid < SANDBOX_UID_FIRST)
+        return plan->uid;
+    if (shares_uid(list, info))
+        return UINT32_MAX; /* nobody's: the audit says so */
+    return info->uid / SANDBOX_UIDS_PER_VM == plan->uid / SANDBOX_UIDS_PER_VM ? info->uid : plan->uid;
 }
 
 static bool same_processes(const pid_t *pids, size_t n, const Bulkhead__ProcessList *list)
@@ -145,7 +158,7 @@ static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan,
                                    .child = is_child(p->role),
                                    .broker = broker ? broker->pid : 0,
                                    .pid = info ? info->pid : 0,
-                                   .uid = expected_uid(p, info)};
+                                   .uid = expected_uid(p, info, list)};
         t->gid = p->gid == p->uid ? t->uid : p->gid;
         if (info && !p->survives_boot)
             audit_add(t, AUDIT_DRIFT, "process", "should be gone since boot, but is process %d",

@@ -53,6 +53,18 @@ static int set_limit(const char *vm, const char *device, const char *arg, struct
     return reply_only(vm, &request);
 }
 
+static int set_link(const char *vm, const char *device, const char *arg, struct bag *bag)
+{
+    Bulkhead__SetLink msg = BULKHEAD__SET_LINK__INIT;
+
+    REQUEST(request, SET_LINK, set_link, &msg);
+    if (strcmp(arg, "link=up") != 0 && strcmp(arg, "link=down") != 0)
+        return say_error(EXIT_BAD_INPUT, "%s: say link=up or link=down", device);
+    msg.device = bag_strndup(bag, device, strlen(device));
+    msg.up = strcmp(arg, "link=up") == 0;
+    return reply_only(vm, &request);
+}
+
 int verb_set(int argc, char **argv)
 {
     struct simple_args args;
@@ -68,6 +80,8 @@ int verb_set(int argc, char **argv)
         return say_error(EXIT_BAD_INPUT, "usage: bulkhead set %s", verb_find("set")->usage);
     if (strcmp(args.operands[1], "balloon") == 0 || strncmp(args.operands[1], "balloon0", 9) == 0)
         r = set_balloon(args.operands[0], args.operands[2], &bag);
+    else if (strncmp(args.operands[2], "link", 4) == 0)
+        r = set_link(args.operands[0], args.operands[1], args.operands[2], &bag);
     else
         r = set_limit(args.operands[0], args.operands[1], args.operands[2], &bag);
     bag_free(&bag);
@@ -83,6 +97,7 @@ void verb_set_help(FILE *out)
           "  bulkhead set VM disk0 "
           "bw_size=10M,bw_refill_time=1000,ops_size=500,ops_refill_time=1000\n"
           "  bulkhead set VM disk0 unlimited\n"
+          "  bulkhead set VM net0 link=down\n"
           "  bulkhead set VM GROUP bw_size=50M,bw_refill_time=1000\n\n"
           "A limit replaces the whole limit of that device, or of that --rate-limit-group.\n",
           out);

@@ -30,7 +30,7 @@ static const struct verb verbs[] = {
     {"repair", verb_repair, "VM DEVICE", "start a failed device again", NULL},
     {"upgrade", verb_upgrade, "VM [DEVICE] [--binary PATH]",
      "replace device processes by a new build while the guest runs", NULL},
-    {"set", verb_set, "VM balloon size=S | VM DEVICE bw_size=...,...",
+    {"set", verb_set, "VM balloon size=S | VM DEVICE bw_size=...,... | VM DEVICE link=down",
      "change a rate limit or the balloon", verb_set_help},
     {"pause", verb_pause, "VM", "stop a VM's CPUs and devices", NULL},
     {"resume", verb_resume, "VM", "let it run again", NULL},

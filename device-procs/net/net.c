@@ -93,7 +93,7 @@ static void fill_announce(struct net *net, const Bulkhead__NetWorkerConfig *conf
                  NET_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR);
 
     memcpy(net->config.mac, config->mac.data, NET_MAC_BYTES);
-    net->config.status = VIRTIO_NET_S_LINK_UP;
+    net->config.status = net->link_up ? VIRTIO_NET_S_LINK_UP : 0;
     net->config.max_virtqueue_pairs = (uint16_t)net->n_pairs;
     net->config.mtu = (uint16_t)net->mtu;
     if (net->mtu)
@@ -141,7 +141,7 @@ static int net_setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds,
     net->n_enabled = 1;
     net->stream = config->stream;
     net->mac_filter = config->mac_filter;
-    net->link_up = true;
+    net->link_up = !config->link_down;
     net->mtu = config->mtu;
     net->max_plain_frame = net_max_plain_frame(config->mtu);
     r = loop_add_timer(worker_loop(w), on_retry, net, &net->retry);

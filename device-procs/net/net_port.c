@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "ipc/channel.h"
 #include "net.h"
 
 #ifndef TUN_F_USO4
@@ -187,10 +188,15 @@ static int read_tap(struct net_pair *pair)
 
 static int stream_broken(struct net *net, const char *why)
 {
+    Bulkhead__LinkLost lost = BULKHEAD__LINK_LOST__INIT;
+    ENVELOPE(e, LINK_LOST, link_lost, &lost);
+
     if (!net->stream_dead) {
         net->stream_dead = true;
         log_error("the network's stream is lost: %s", why);
         net_set_link(net, false);
+        if (worker_send(net->worker, &e) < 0)
+            log_warn("%s", err_text());
     }
     return PORT_BROKEN;
 }

@@ -19,7 +19,7 @@ struct stats_page {
     uint64_t dropped;         /* frames or bytes dropped */
     uint64_t guest_faults;    /* rings broken by the guest */
     uint64_t kicks, interrupts, throttled;
-    uint64_t connections;     /* vsock */
+    uint64_t connections;     /* vsock: opened so far */
     uint64_t balloon_bytes;   /* balloon: given back at present */
     uint64_t latency_ns[STATS_LATENCY_BUCKETS]; /* bucket i: < 2^i us */
     uint64_t guest_stats[16]; /* balloon: the driver's own figures */

@@ -219,8 +219,35 @@ static void link_state(void **state)
     assert_int_equal(send(n->peer, &lie, sizeof(lie), 0), sizeof(lie));
     netd_give_buffer(n, 0, BUF);
     assert_int_equal(link_status(n), 0);
+    wh_expect(n->wh, BULKHEAD__ENVELOPE__BODY_LINK_LOST); /* the broker can help */
     netd_send_frame(n, 0, &netd_plain, 100, 3);
     netd_sent(n);
+    netd_free(n);
+}
+
+/* A replacement of a worker whose link was down begins so. */
+static void link_down_from_the_start(void **state)
+{
+    Bulkhead__LinkState m = BULKHEAD__LINK_STATE__INIT;
+    ENVELOPE(e, LINK_STATE, link_state, &m);
+    struct nic *n = netd_new_stream();
+    uint8_t got[200];
+
+    (void)state;
+    n->config.link_down = true;
+    wh_start(n->wh);
+    assert_int_equal(n->wh->device_config[6], 0);
+    wh_activate(n->wh, BASE, false);
+    netd_send_frame(n, 0, &netd_plain, 100, 1); /* into the void */
+    netd_sent(n);
+    assert_int_equal(n->wh->stats->dropped, 1);
+    m.up = true;
+    wh_send(n->wh, &e);
+    assert_int_equal(link_status(n), VIRTIO_NET_S_LINK_UP);
+    netd_send_frame(n, 0, &netd_plain, 100, 2);
+    netd_sent(n);
+    assert_int_equal(netd_read_stream_frame(n->peer, got, sizeof(got)), 100);
+    assert_int_equal(got[14], 2);
     netd_free(n);
 }
 
@@ -362,6 +389,7 @@ int main(void)
         cmocka_unit_test(lies_are_dropped),
         cmocka_unit_test(a_slow_stream_holds_the_guest_back),
         cmocka_unit_test(link_state),
+        cmocka_unit_test(link_down_from_the_start),
         cmocka_unit_test(control_queue),
         cmocka_unit_test(rate_limit),
         cmocka_unit_test(restart),

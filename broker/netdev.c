@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* netdev.c - what a network device needs of the broker while it runs: the link that the guest sees,
+ * and passt, which is replaced when it dies, with a new stream. The old one may have ended in the
+ * middle of a frame, so the device's worker is replaced as well; the guest keeps its link. */
+#include <stdio.h>
+#include <string.h>
+#include "base/fd.h"
+#include "base/log.h"
+#include "vm.h"
+
+enum { STATUS_OFFSET = 6, STATUS_LINK_UP = 1 }; /* struct virtio_net_config */
+
+static bool is_user(const struct device *d)
+{
+    return d->plan->role == BULKHEAD__ROLE__ROLE_NET &&
+           strcmp(d->vm->config->nets[d->plan->index]->mode, "user") == 0;
+}
+
+/* ---- the link ---- */
+
+static bool link_wanted(const struct device *d)
+{
+    return !d->link_down && !d->passt_failed;
+}
+
+static bool guest_sees(const struct device *d)
+{
+    return d->config_len > STATUS_OFFSET && (d->config[STATUS_OFFSET] & STATUS_LINK_UP);
+}
+
+static void tell_guest(struct device *d, bool up)
+{
+    uint8_t status[2] = { up ? STATUS_LINK_UP : 0, 0 };
+    Bulkhead__ConfigUpdate update = BULKHEAD__CONFIG_UPDATE__INIT;
+
+    update.offset = STATUS_OFFSET;
+    update.data = (ProtobufCBinaryData){ .len = sizeof status, .data = status };
+    relay_config_from_worker(d, &update);
+}
+
+void netdev_update_link(struct device *d)
+{
+    Bulkhead__LinkState state = BULKHEAD__LINK_STATE__INIT;
+    ENVELOPE(e, LINK_STATE, link_state, &state);
+    struct child *w = d->worker;
+
+    if (d->plan->role != BULKHEAD__ROLE__ROLE_NET || !d->announced)
+        return;
+    state.up = link_wanted(d);
+    if (w && w->state >= CHILD_READY && w->state <= CHILD_QUIESCED)
+        child_send(w, &e, NULL, 0);
+    /* A worker tells of changes only, and one that took over from a failed one knows of none. */
+    if (guest_sees(d) != (state.up && !d->dead))
+        tell_guest(d, state.up && !d->dead);
+}
+
+void netdev_on_ready(struct device *d)
+{
+    if (d->plan->role != BULKHEAD__ROLE__ROLE_NET)
+        return;
+    if (is_user(d))
+        fd_closep(&d->backend.held[1]); /* of the stream before */
+    netdev_update_link(d);
+}
+
+/* ---- passt ---- */
+
+/* The old stream's far end stays open until the worker has left, which would call the end of the
+ * stream a lost link. */
+static int new_stream(struct device *d, struct fault *f)
+{
+    struct backend *b = &d->backend;
+    struct backend fresh;
+    int r;
+
+    backend_init(&fresh);
+    r = resources_stream(d->plan->name, &fresh, f);
+    if (r < 0)
+        return r;
+    fd_closep(&b->held[1]);
+    fd_closep(&b->own[0]);
+    b->held[1] = fd_take(&b->held[0]);
+    b->held[0] = fresh.held[0];
+    b->own[0] = fresh.own[0];
+    return 0;
+}
+
+int netdev_start_passt(struct device *d, struct fault *f)
+{
+    int r;
+
+    if (!is_user(d) || d->passt)
+        return 0;
+    r = new_stream(d, f);
+    if (r < 0)
+        return r;
+    d->passt = child_start_passt(d, f);
+    if (!d->passt)
+        return -f->error;
+    /* If the start fails because of it, its last words are in the one line that says so. */
+    log_relay_set_quiet(d->passt->log, d->vm->phase == VM_STARTING);
+    return 0;
+}
+
+/* The worker leaves, and its successor gets the stream that is there by then. */
+static void replace_worker(struct device *d)
+{
+    struct child *w;
+
+    upgrade_abort(d, "passt died");
+    w = d->worker;
+    if (!w || w->killing || w->state == CHILD_STARTED)
+        return; /* one that is on its way gets the new stream anyway */
+    if (w->state < CHILD_READY) {
+        child_kill(w, "passt died: it has the old stream");
+        return;
+    }
+    d->step = STEP_LEAVE;
+    d->died_ns = now_ns();
+    d->unquiesce_wanted = false;
+    child_stop(w);
+}
+
+static void fail_passt(struct device *d, const char *how)
+{
+    struct vm *vm = d->vm;
+
+    d->passt_failed = true;
+    session_event(vm, "device", "passt_failed", "id", d->plan->name, "why", how, NULL);
+    log_error("passt of %s failed: %s. The guest's link is down; `bulkhead repair %s %s` tries "
+              "again", d->plan->name, how, vm->config->name, d->plan->name);
+    netdev_update_link(d);
+}
+
+/* The device's own limit holds for passt too, counted by itself. */
+static bool too_often(struct device *d)
+{
+    const Bulkhead__VmConfig *c = d->vm->config;
+    uint64_t now = now_ns();
+
+    if (now - d->passt_window_ns >= (uint64_t)c->crash_window_s * 1000000000ull) {
+        d->passt_window_ns = now;
+        d->passt_deaths = 0;
+    }
+    return ++d->passt_deaths >= c->crash_limit;
+}
+
+void netdev_on_passt_gone(struct device *d, const char *how, const char *last_words)
+{
+    struct vm *vm = d->vm;
+    char why[200];
+    struct fault f;
+
+    d->passt = NULL;
+    snprintf(why, sizeof why, "%.190s", last_words[0] ? last_words : how);
+    if (vm->phase == VM_STARTING) {
+        fault_input(&f, "%s: passt does not start: %s: correct hostfwd=, or use another network",
+                    d->plan->name, why);
+        vm_fail(vm, &f);
+    }
+    if (vm->phase != VM_RUNNING)
+        return;
+    session_event(vm, "device", "passt_died", "id", d->plan->name, "why", why, NULL);
+    if (too_often(d)) {
+        fail_passt(d, why);
+        return;
+    }
+    if (netdev_start_passt(d, &f) < 0) {
+        fail_passt(d, f.text);
+        return;
+    }
+    replace_worker(d);
+}
+
+int netdev_repair_passt(struct device *d, struct fault *f)
+{
+    int r;
+
+    d->passt_failed = false;
+    d->passt_deaths = 0;
+    r = netdev_start_passt(d, f);
+    if (r < 0) {
+        d->passt_failed = true;
+        return r;
+    }
+    replace_worker(d);
+    netdev_update_link(d);
+    return 0;
+}
+
+void netdev_on_link_lost(struct device *d)
+{
+    if (d->passt)
+        child_kill(d->passt, "its frames made no sense");
+}
