@@ -2,12 +2,16 @@
 /* netdev.c - what a network device needs of the broker while it runs: the link that the guest sees,
  * and passt, which is replaced when it dies, with a new stream. The old one may have ended in the
  * middle of a frame, so the device's worker is replaced as well; the guest keeps its link. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/fd.h"
 #include "base/log.h"
 #include "vm.h"
 
+enum { PASST_POLL_MS = 2 };
 enum { STATUS_OFFSET = 6, STATUS_LINK_UP = 1 }; /* struct virtio_net_config */
 
 static bool is_user(const struct device *d)
@@ -94,12 +98,52 @@ int netdev_start_passt(struct device *d, struct fault *f)
     r = new_stream(d, f);
     if (r < 0)
         return r;
+    d->passt_settled = false;
     d->passt = child_start_passt(d, f);
     if (!d->passt)
         return -f->error;
     /* If the start fails because of it, its last words are in the one line that says so. */
     log_relay_set_quiet(d->passt->log, d->vm->phase == VM_STARTING);
     return 0;
+}
+
+/* passt gives no sign of being ready, but a system call filter is the last thing it does for that. */
+static bool has_filter(pid_t pid)
+{
+    cleanup_(fd_closep) int fd = -1;
+    char path[32], text[4096];
+    ssize_t n;
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n <= 0) /* gone, which is about to be reported; or it can't be asked, nor waited for */
+        return errno != ENOENT && errno != ESRCH;
+    text[n] = '\0';
+    return strstr(text, "\nSeccomp:\t2") != NULL;
+}
+
+static void on_passt_timer(int fd, unsigned what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    vm_progress(arg);
+}
+
+bool netdev_passt_settled(struct device *d)
+{
+    struct vm *vm = d->vm;
+    const struct child *passt = d->passt;
+
+    if (!passt || d->passt_settled)
+        return true;
+    d->passt_settled = (passt->pid != 0 && has_filter(passt->pid)) ||
+                       now_ns() - passt->started_ns > VM_READY_TIMEOUT_MS * 1000000ull;
+    if (d->passt_settled)
+        return true;
+    if (!vm->passt_timer && loop_add_timer(vm->loop, on_passt_timer, vm, &vm->passt_timer) < 0)
+        return true;
+    return loop_timer_arm(vm->passt_timer, PASST_POLL_MS, false) < 0;
 }
 
 /* The worker leaves, and its successor gets the stream that is there by then. */

@@ -355,6 +355,7 @@ void vm_progress(struct vm *vm)
     for (unsigned i = 0; i < vm->n_devices; i++) {
         struct device *d = &vm->devices[i];
 
+        ready = netdev_passt_settled(d) && ready;
         if (!d->worker || !child_is_ready(d->worker)) {
             ready = false;
             continue;

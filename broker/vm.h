@@ -124,6 +124,7 @@ struct device {
     struct child *next;           /* an upgrade's candidate */
     struct child *passt;
     bool link_down;               /* the user's wish */
+    bool passt_settled;
     bool passt_failed;            /* it died too often: the link is down */
     uint64_t passt_window_ns;
     unsigned passt_deaths;        /* since then */
@@ -185,7 +186,7 @@ struct vm {
     Bulkhead__EntryState entry;
     bool have_entry;
 
-    struct loop_event *start_timer, *stop_timer, *tick;
+    struct loop_event *start_timer, *stop_timer, *tick, *passt_timer;
     uint64_t last_tick_ns;
     unsigned stop_stage;
     bool ran;                  /* a core was told to run: the guest has existed */
@@ -299,6 +300,9 @@ void netdev_on_ready(struct device *device);
 void netdev_on_link_lost(struct device *device);
 /* Nothing to do for a device without passt, or with one that runs. */
 int netdev_start_passt(struct device *device, struct fault *ret_fault) must_check;
+/* passt has opened its ports and shut itself in, or there is none. If not, vm_progress() is called
+ * again soon. */
+bool netdev_passt_settled(struct device *device);
 void netdev_on_passt_gone(struct device *device, const char *how, const char *last_words);
 int netdev_repair_passt(struct device *device, struct fault *ret_fault) must_check;
 
