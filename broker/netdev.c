@@ -159,7 +159,7 @@ static void replace_worker(struct device *d)
         child_kill(w, "passt died: it has the old stream");
         return;
     }
-    d->step = STEP_LEAVE;
+    d->step = STEP_REPLACE;
     d->died_ns = now_ns();
     d->unquiesce_wanted = false;
     child_stop(w);

@@ -95,6 +95,10 @@ void repair_on_death(struct device *d, const char *how)
     char restarts[16];
     bool by_hand = d->asker != 0 && d->failed == false && d->step == STEP_NONE;
 
+    if (d->step == STEP_REPLACE) { /* it left as it was told */
+        repair_start_worker(d);
+        return;
+    }
     if (d->next && d->step == STEP_LEAVE) { /* an upgrade: it left as it was told */
         upgrade_on_left(d);
         return;

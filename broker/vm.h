@@ -91,6 +91,7 @@ enum device_step {
     STEP_NEW_READY,  /* upgrade: the new build starts beside the old one */
     STEP_DRAIN,      /* upgrade: the old one finishes what is in flight */
     STEP_TAKE_OVER,  /* upgrade: the new one was told to go on where the old one stopped */
+    STEP_REPLACE,    /* passt died: the worker leaves, the next one gets the new stream */
     STEP_LEAVE,      /* upgrade of a console or vsock: the old one leaves, the new one waits */
 };
 
