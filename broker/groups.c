@@ -18,6 +18,7 @@ void groups_make(struct groups *groups, pid_t broker_pid)
     *groups = (struct groups){ .base_fd = -1, .vm_fd = -1 };
     if (sandbox_cgroup_find(&groups->base_fd, base, sizeof base) != 0)
         return;
+    sandbox_cgroup_delegate(groups->base_fd, "supervisor");
     snprintf(groups->name, sizeof groups->name, "bulkhead-%d", (int)broker_pid);
     if (sandbox_cgroup_create(groups->base_fd, groups->name, &none, &groups->vm_fd,
                               &in_force) < 0) {

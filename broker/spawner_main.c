@@ -18,8 +18,9 @@
 #include "groups.h"
 #include "sandbox.h"
 #include "spawner.h"
+#include "trim.h"
 
-enum { MAX_ARGS = 32, MAX_FDS = 4 };
+enum { MAX_ARGS = 32, MAX_FDS = 4, IDLE_MS = 500 };
 
 struct spawned {
     uint32_t id;
@@ -378,6 +379,7 @@ _Noreturn void spawner_main(int fd, struct groups *groups)
 {
     static struct state state; /* one spawner per process; too large for the stack */
     struct state *s = &state;
+    bool idle = false; /* nothing to do for a while: what a start needs is given back */
 
     prctl(PR_SET_NAME, "bulkhead-spawn");
     log_init("spawner", LOG_LEVEL_INFO);
@@ -389,7 +391,7 @@ _Noreturn void spawner_main(int fd, struct groups *groups)
     while (s->fd >= 0 || any_left(s)) {
         struct pollfd polled[SPAWNER_MAX_CHILDREN + 1];
         struct spawned *who[SPAWNER_MAX_CHILDREN + 1];
-        int timeout = enforce(s);
+        int timeout = enforce(s), ready;
         nfds_t n = 0;
 
         if (s->fd < 0 && !any_left(s))
@@ -403,7 +405,13 @@ _Noreturn void spawner_main(int fd, struct groups *groups)
             who[n] = NULL;
             polled[n++] = (struct pollfd){ .fd = s->fd, .events = POLLIN };
         }
-        if (poll(polled, n, timeout) <= 0)
+        if (timeout < 0 && !idle)
+            timeout = IDLE_MS;
+        ready = poll(polled, n, timeout);
+        if (ready == 0 && !idle)
+            trim_start_code();
+        idle = ready == 0;
+        if (ready <= 0)
             continue;
         for (nfds_t i = 0; i < n; i++) {
             if (polled[i].revents == 0)

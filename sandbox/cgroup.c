@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,46 @@ static int write_limit(int dir_fd, const char *name, uint64_t value)
     return write_file(dir_fd, name, text);
 }
 
+/* One by one: a host may have one controller and not the other. What can't be had leaves a group
+ * without that limit, which still can be killed and counted as one. */
+static bool hand_down(int base_fd)
+{
+    int pids = write_file(base_fd, "cgroup.subtree_control", "+pids");
+    int memory = write_file(base_fd, "cgroup.subtree_control", "+memory");
+
+    return pids != -EBUSY && memory != -EBUSY;
+}
+
+static bool only_ours(int base_fd)
+{
+    cleanup_(fd_closep) int fd = openat(base_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    cleanup_(file_closep) FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+    int pid;
+
+    if (!f)
+        return false;
+    fd = -1;
+    while (fscanf(f, "%d", &pid) == 1)
+        if (pid != getpid() && pid != getppid())
+            return false;
+    return true;
+}
+
+void sandbox_cgroup_delegate(int base_fd, const char *leaf)
+{
+    cleanup_(fd_closep) int fd = -1;
+    char pid[16];
+
+    if (hand_down(base_fd) || !only_ours(base_fd) ||
+        (mkdirat(base_fd, leaf, 0755) < 0 && errno != EEXIST))
+        return;
+    fd = openat(base_fd, leaf, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    snprintf(pid, sizeof pid, "%d", (int)getppid());
+    if (fd >= 0 && write_file(fd, "cgroup.procs", "0") == 0 &&
+        write_file(fd, "cgroup.procs", pid) == 0)
+        hand_down(base_fd);
+}
+
 int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cgroup_limits *limits,
                           int *ret_fd, unsigned *ret_in_force)
 {
@@ -119,10 +160,7 @@ int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cg
     fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return err_origin(-errno, "cgroup %s", name);
-    /* Controllers can't be handed down from a group that has processes: then there are no limits,
-     * but the group still can be killed and counted as one. */
-    (void)write_file(base_fd, "cgroup.subtree_control", "+pids");
-    (void)write_file(base_fd, "cgroup.subtree_control", "+memory");
+    hand_down(base_fd);
     if (limits->pids_max && write_limit(fd, "pids.max", limits->pids_max) == 0)
         in_force |= SANDBOX_CGROUP_PIDS;
     if (limits->memory_max_bytes &&

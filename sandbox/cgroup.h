@@ -14,6 +14,11 @@ enum { SANDBOX_CGROUP_PIDS = 1, SANDBOX_CGROUP_MEMORY = 2 }; /* limits that are 
  * ret_path (size bytes): its path from the hierarchy's root, "/" or without a slash at its end. */
 int sandbox_cgroup_find(int *ret_base_fd, char *ret_path, size_t size) must_check;
 
+/* Hands the pids and memory controllers down from base to the groups made in it. Where processes in
+ * base itself forbid that (the root aside) and these are the caller and its parent alone, as in a
+ * service of their own, both move to the group `leaf` below it, which stays as long as they live. */
+void sandbox_cgroup_delegate(int base_fd, const char *leaf);
+
 struct sandbox_cgroup_limits {
     uint64_t pids_max;         /* 0: not set */
     uint64_t memory_max_bytes; /* 0: not set */

@@ -5,6 +5,7 @@
 
 #include <elf.h>
 #include <link.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -16,6 +17,7 @@ void trim_start_code(void)
     const ElfW(Phdr) *phdr = (const ElfW(Phdr) *)getauxval(AT_PHDR);
     const uintptr_t n = getauxval(AT_PHNUM), page = getauxval(AT_PAGESZ);
 
+    malloc_trim(0);
     for (uintptr_t i = 0; phdr && i < n; i++) {
         uintptr_t begin, end;
 

@@ -8,6 +8,7 @@
 #include "events.h"
 #include "say.h"
 #include "terminal.h"
+#include "trim.h"
 #include "verbs.h"
 #include "vm_options.h"
 #include <errno.h>
@@ -195,6 +196,13 @@ static bool calls_for_audit(const Bulkhead__Event *event)
            is_event(event, "device", "upgraded");
 }
 
+static void on_booted(struct run *run)
+{
+    if (attach_terminal(run) != EXIT_OK)
+        run->status = EXIT_HOST;
+    trim_start_code();
+}
+
 static void on_event(struct run *run, const Bulkhead__Event *event)
 {
     bool trace = strcmp(event->source, "trace") == 0;
@@ -213,7 +221,7 @@ static void on_event(struct run *run, const Bulkhead__Event *event)
     }
     /* Not before: the broker remembers the terminal's mode while it prepares the VM. */
     if (is_event(event, "vm", "booted"))
-        run->status = attach_terminal(run) == EXIT_OK ? run->status : EXIT_HOST;
+        on_booted(run);
     if (run->options.config.audit && calls_for_audit(event))
         start_audit(run);
 }

@@ -40,6 +40,12 @@ case_control_groups()
     [ -w /sys/fs/cgroup/cgroup.procs ] || skip "no cgroup v2 of ours at /sys/fs/cgroup"
     BULKHEAD_BIN=$BIN "$ROOT/tests/cli/fleet" >"$T/log" 2>&1 || { show "$T/log"; die "the fleet is not as planned"; }
     expect "$T/log" "ok the groups' limits are in force"
+    # as in a service of its own: there the VM's own processes must leave the group first
+    mkdir "/sys/fs/cgroup/service-$$"
+    FLEET_GROUP=/sys/fs/cgroup/service-$$ BULKHEAD_BIN=$BIN "$ROOT/tests/cli/fleet" >"$T/log" 2>&1 || { show "$T/log"; die "the fleet of a service is not as planned"; }
+    expect "$T/log" "ok the groups' limits are in force"
+    expect "$T/log" "limited: core rng"
+    rmdir "/sys/fs/cgroup/service-$$/supervisor" "/sys/fs/cgroup/service-$$" || die "the service's group is not empty"
 }
 
 case_power_button_shuts_down()
