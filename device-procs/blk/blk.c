@@ -50,7 +50,7 @@ struct blk {
     struct rate_limit limit;
     struct loop_event *on_tokens, *on_old_ring, *on_ring;
     struct uring_old *old_ring; /* still busy: nothing is submitted before it is still */
-    bool draining;
+    bool draining, direct;
     int fd;
 };
 
@@ -258,10 +258,25 @@ static int on_queue(void *device, unsigned q)
     return r == VQ_E_GUEST ? VQ_E_GUEST : 0;
 }
 
+/* From the page cache the first answers are there at once, and the guest works on them while the
+ * rest is done: a burst starts with a few requests. A disk, and a thread that writes to the page
+ * cache, want to be told of as much as there is in one go. */
+static void choose_batch(struct blk *blk, unsigned n_before)
+{
+    if (blk->n_inflight < n_before)
+        blk->batch_min = BATCH_MIN;
+    else if (n_before > 1)
+        blk->batch_min = BATCH_MAX;
+}
+
 static void turn(struct blk *blk)
 {
+    bool submits = blk_io_uring(blk->io) && uring_to_submit(blk_io_uring(blk->io));
+    unsigned n_before = blk->n_inflight;
     int r = blk_io_turn(blk->io);
 
+    if (submits)
+        choose_batch(blk, n_before);
     if (r == -EAGAIN)
         worker_rerun(blk->worker, 0); /* the kernel is short of memory: again after other events */
     else if (r < 0)
@@ -281,12 +296,16 @@ static void before_sleep(void *device)
     turn(device);
 }
 
-static bool poll_ring(void *device, bool *ret_busy)
+static enum worker_found poll_ring(void *device)
 {
     struct blk *blk = device;
 
-    *ret_busy = blk->n_inflight > 0;
-    return *ret_busy && blk_io_uring(blk->io) && uring_ready(blk_io_uring(blk->io));
+    if (blk->n_inflight == 0)
+        return WORKER_FOUND_NOTHING;
+    if (blk_io_uring(blk->io) && uring_ready(blk_io_uring(blk->io)))
+        return WORKER_FOUND_SOME;
+    /* What the page cache doesn't answer at once is done by threads of the ring. */
+    return blk->direct ? WORKER_WAITS_FOR_SOON : WORKER_WAITS_FOR_TASK;
 }
 
 static void on_ring(int fd, unsigned what, void *arg)
@@ -458,11 +477,10 @@ static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
     ring = blk_io_uring(blk->io);
     if (cfg->use_io_uring && !ring)
         log_warn("no io_uring here (%s): plain system calls", err_text());
-    /* From the page cache the first answers are there at once, and the guest works on them while
-     * the rest is done; a disk wants to be told of as much as there is in one go. */
     blk->batch_max = ring ? BATCH_MAX : BATCH_PLAIN;
-    blk->batch_min = !ring ? BATCH_PLAIN : cfg->direct ? BATCH_MAX : BATCH_MIN;
+    blk->batch_min = ring ? BATCH_MIN : BATCH_PLAIN;
     blk->batch = blk->batch_min;
+    blk->direct = cfg->direct;
     if (ring) {
         struct uring_counters counters = uring_counters(ring);
 

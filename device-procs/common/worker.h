@@ -23,6 +23,13 @@
 
 struct worker;
 
+enum worker_found {
+    WORKER_FOUND_NOTHING,
+    WORKER_FOUND_SOME,
+    WORKER_WAITS_FOR_SOON, /* something is in flight whose end poll() may see */
+    WORKER_WAITS_FOR_TASK, /* something is in flight that another task works on: leave it the CPU */
+};
+
 struct worker_ops {
     Bulkhead__Role role;
     const struct sandbox_filter *filter; /* &sandbox_filter_blk, from bh_filter_blk */
@@ -40,10 +47,10 @@ struct worker_ops {
     int (*on_queue)(void *device, unsigned q) must_check;
     /* Before the loop sleeps, while activated; submit batches. May be NULL. */
     void (*before_sleep)(void *device);
-    /* With before_sleep(), for a device that takes all its work from rings: whether there is any but
-     * in the queues (something completed), found without a system call. Such a device is polled for
-     * a moment before the loop sleeps, where that pays (worker_poll.c). May be NULL. */
-    bool (*poll)(void *device, bool *ret_busy); /* busy: something is in flight */
+    /* With before_sleep(), for a device that takes all its work from rings: what it finds beside the
+     * queues (completions), without a system call. Such a device is polled for a moment before the
+     * loop sleeps, where that pays (worker_poll.c). May be NULL. */
+    enum worker_found (*poll)(void *device);
     /* Stop popping; call worker_drained() once nothing is in flight (now or later). Follows Reset,
      * Quiesce and Stop; after Unquiesce on_queue() runs for every queue again. */
     void (*drain)(void *device);

@@ -29,8 +29,11 @@ static void pause_cpu(void)
 /* One look: runs what it finds. */
 static bool look(struct worker *w)
 {
-    bool found = w->ops->poll(w->device, &w->poll_busy);
+    enum worker_found what = w->ops->poll(w->device);
+    bool found = what == WORKER_FOUND_SOME;
 
+    w->poll_busy = what == WORKER_WAITS_FOR_SOON;
+    w->poll_useless = what == WORKER_WAITS_FOR_TASK;
     for (unsigned q = 0; q < w->n_queues && w->running; q++)
         if (vq_has_work(w->queues[q].vq)) {
             worker_run_queue(w, q);
@@ -47,6 +50,8 @@ static bool look_for_a_while(struct worker *w)
         for (unsigned i = 0; i < LOOKS_PER_CLOCK; i++) {
             if (look(w))
                 return true;
+            if (w->poll_useless)
+                return false;
             pause_cpu();
         }
     while (now_ns() < end);
@@ -62,7 +67,7 @@ static bool poll_once(struct worker *w)
     if (look(w))
         return true;
     p = &w->poll[w->poll_busy];
-    if (!p->wanted || !w->running)
+    if (!p->wanted || !w->running || w->poll_useless)
         return false;
     if (p->skip > 0) {
         p->skip--;
@@ -102,6 +107,7 @@ void worker_poll_woken(struct worker *w)
 {
     if (w->slept_at_ns == 0)
         return;
-    w->poll[w->poll_busy].wanted = now_ns() - w->slept_at_ns < SHORT_SLEEP_NS;
+    if (!w->poll_useless)
+        w->poll[w->poll_busy].wanted = now_ns() - w->slept_at_ns < SHORT_SLEEP_NS;
     w->slept_at_ns = 0;
 }

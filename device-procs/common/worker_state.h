@@ -53,6 +53,7 @@ struct worker {
     bool want_reset, want_quiesce, want_stop;
     struct worker_poll poll[2]; /* nothing, something in flight */
     bool poll_busy;             /* which of them is meant now */
+    bool poll_useless;          /* neither: another task is waited for */
     uint64_t slept_at_ns;       /* 0: not asleep */
 };
 
