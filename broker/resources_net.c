@@ -3,7 +3,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
@@ -66,11 +68,39 @@ static int prepare_tap(const Bulkhead__NetConfig *n, int fd, struct fault *f)
     return fd_set_nonblock(fd);
 }
 
+static bool is_tap(int sock, const char *name)
+{
+    struct ethtool_drvinfo driver = { .cmd = ETHTOOL_GDRVINFO };
+    struct ifreq req = { .ifr_data = (char *)&driver };
+
+    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);
+    return ioctl(sock, SIOCETHTOOL, &req) == 0 && strcmp(driver.driver, "tun") == 0 &&
+           strcmp(driver.bus_info, "tap") == 0;
+}
+
+/* A tap has a carrier while somebody has it open; without this check a tap of many queues would be
+ * shared with whom it belongs to. One that isn't there yet is nobody's. */
+static int check_free(const Bulkhead__NetConfig *n, struct fault *f)
+{
+    cleanup_(fd_closep) int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ethtool_value link = { .cmd = ETHTOOL_GLINK };
+    struct ifreq req = { .ifr_data = (char *)&link };
+
+    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", n->tap);
+    if (sock < 0)
+        return fault_host(f, errno, "%s: socket: %s", n->id, strerror(errno));
+    if (ioctl(sock, SIOCETHTOOL, &req) == 0 && link.data != 0 && is_tap(sock, n->tap))
+        return tap_fault(n, n->tap, EBUSY, f);
+    return 0;
+}
+
 static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
 {
     unsigned pairs = n->num_queues / 2;
     struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
 
+    if (n->tap[0] && check_free(n, f) < 0)
+        return -EINVAL;
     if (pairs > 1)
         req.ifr_flags |= IFF_MULTI_QUEUE;
     snprintf(req.ifr_name, sizeof req.ifr_name, "%s", n->tap[0] ? n->tap : "bhtap%d");

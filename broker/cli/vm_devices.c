@@ -2,6 +2,7 @@
 // vm_devices.c - the option tables of each device flag.
 #include "vm_options.h"
 #include <string.h>
+#include <unistd.h>
 
 #define MIB (1ull << 20)
 #define TEXT_PATH 1, 4095
@@ -210,6 +211,9 @@ static int net_fds(struct vm_options *o, struct net_args *a, struct option_error
 
 static int net_mode(struct net_args *a, struct option_error *err)
 {
+    /* Who can't make a tap, and names none, gets what needs no privilege. */
+    if (geteuid() != 0 && !a->config.tap[0] && !a->fds.n_items && !a->macvtap && !a->config.ip)
+        a->user = 1;
     if (a->user && (a->config.tap[0] || a->fds.n_items || a->macvtap))
         return option_fail(err, "--net: user excludes tap=, macvtap and fd=");
     if (a->fds.n_items && a->config.tap[0])
