@@ -86,7 +86,8 @@ static bool poll_once(struct worker *w)
 void worker_poll(struct worker *w)
 {
     for (unsigned turn = 0; turn < TURNS_MAX; turn++) {
-        w->ops->before_sleep(w->device);
+        if (w->ops->before_sleep)
+            w->ops->before_sleep(w->device);
         if (w->rerun_armed) {
             loop_timer_disarm(w->rerun);
             worker_run_pending(w);
@@ -94,7 +95,8 @@ void worker_poll(struct worker *w)
             return;
         }
     }
-    w->ops->before_sleep(w->device);
+    if (w->ops->before_sleep)
+        w->ops->before_sleep(w->device);
 }
 
 void worker_poll_sleeps(struct worker *w)

@@ -20,7 +20,7 @@
 #define TUN_F_USO6 0x40
 #endif
 
-enum { DRAIN_MS = 300 };
+enum { DRAIN_MS = 300, LOOKS_PER_READ = 16 };
 
 static void on_retry(int fd, unsigned what, void *arg)
 {
@@ -156,6 +156,21 @@ static int net_setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds,
     return 0;
 }
 
+/* Whether the tap has frames only the kernel can tell: it is asked with every few looks. */
+static enum worker_found net_poll(void *device)
+{
+    struct net *net = device;
+    uint64_t before = net->stats->read_ops + net->stats->dropped;
+
+    if (net->stream || ++net->n_looks % LOOKS_PER_READ != 0)
+        return WORKER_FOUND_NOTHING;
+    for (unsigned p = 0; p < net->n_enabled; p++)
+        if (!net->pairs[p].rx_stopped)
+            net_on_rx_ready(-1, 0, &net->pairs[p]);
+    return net->stats->read_ops + net->stats->dropped != before ? WORKER_FOUND_SOME
+                                                                : WORKER_FOUND_NOTHING;
+}
+
 static int net_activate(void *device, uint64_t features, bool resume)
 {
     struct net *net = device;
@@ -240,6 +255,7 @@ static const struct worker_ops net_ops = {
     .setup = net_setup,
     .activate = net_activate,
     .on_queue = net_on_queue,
+    .poll = net_poll,
     .drain = net_drain,
     .reset = net_reset,
     .on_message = net_on_message,

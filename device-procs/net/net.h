@@ -51,6 +51,7 @@ struct net {
     struct loop_event *retry; /* broken ports, empty buckets */
     uint64_t retry_due_ns;    /* 0: not armed */
     struct net_limit *limit;
+    unsigned n_looks;
     bool draining;           /* the rest of a frame keeps it from being drained */
     struct net_stream_in stream_in;
     size_t stream_peeked;    /* bytes at its end that the socket still has */

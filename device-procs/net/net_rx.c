@@ -157,6 +157,7 @@ void net_on_rx_ready(int fd, unsigned what, void *arg)
 
     (void)fd;
     (void)what;
+    worker_poll_woken(pair->net->worker);
     if (net_rx(pair) == VQ_E_GUEST)
         worker_needs_reset(pair->net->worker, 2 * pair->index, "receive queue");
 }
