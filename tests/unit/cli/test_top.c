@@ -294,7 +294,7 @@ static void play(struct fixture *f, struct channel *channel, const char *want)
 static void on_terminal(struct fixture *f, unsigned short columns, unsigned short rows, int how)
 {
     struct winsize size = {.ws_col = columns, .ws_row = rows};
-    struct termios before, after;
+    struct termios before = {0}, after = {0}; /* tcgetattr() leaves the padding as it is */
     struct channel *channel = NULL;
     int slave, status;
 
