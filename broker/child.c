@@ -324,6 +324,21 @@ void child_kill(struct child *child, const char *fmt, ...)
     }
 }
 
+/* What the receiver will answer; anything else of that kind is a lie. */
+static uint32_t answer_to(const Bulkhead__Envelope *e)
+{
+    switch ((int)e->body_case) {
+    case BULKHEAD__ENVELOPE__BODY_ACTIVATE:
+        return 1u << BULKHEAD__ENVELOPE__BODY_ACTIVATED;
+    case BULKHEAD__ENVELOPE__BODY_RESET:
+        return 1u << BULKHEAD__ENVELOPE__BODY_RESET_DONE;
+    case BULKHEAD__ENVELOPE__BODY_QUIESCE:
+        return 1u << BULKHEAD__ENVELOPE__BODY_QUIESCED;
+    default:
+        return 0;
+    }
+}
+
 int child_send(struct child *child, const Bulkhead__Envelope *envelope, const int *fds,
                size_t n_fds)
 {
@@ -344,6 +359,7 @@ int child_send(struct child *child, const Bulkhead__Envelope *envelope, const in
         return r;
     }
     child->state = rules_next(RULE_TO_CHILD, child->role, child->state, envelope);
+    child->owed |= answer_to(envelope);
     return 0;
 }
 

@@ -169,19 +169,49 @@ void relay_needs_reset(struct device *d, const char *why)
     child_send(d->vm->core, &e, NULL, 0);
 }
 
+static void tell_core(struct device *d, size_t from, size_t to)
+{
+    Bulkhead__ConfigUpdate update = BULKHEAD__CONFIG_UPDATE__INIT;
+    ENVELOPE(e, CONFIG_UPDATE, config_update, &update);
+
+    if (d->plan->pci_slot == 0 || !d->attached || !d->vm->core)
+        return;
+    update.slot = d->plan->pci_slot;
+    for (; from < to; from += update.data.len) {
+        update.offset = (uint32_t)from;
+        update.data.data = d->config + from;
+        update.data.len = MIN(to - from, (size_t)RULE_MAX_UPDATE_BYTES);
+        child_send(d->vm->core, &e, NULL, 0);
+    }
+}
+
+void relay_on_tick(struct device *d)
+{
+    d->updates = 0;
+    tell_core(d, d->dirty_from, d->dirty_to);
+    d->dirty_from = d->dirty_to = 0;
+}
+
 void relay_config_from_worker(struct device *d, const Bulkhead__ConfigUpdate *update)
 {
-    Bulkhead__ConfigUpdate copy = *update;
-    ENVELOPE(e, CONFIG_UPDATE, config_update, &copy);
+    size_t from = update->offset, to = from + update->data.len;
 
     if (update->offset > d->config_len || update->data.len > d->config_len - update->offset) {
         child_kill(d->worker, "broke the protocol: a change beyond its configuration space");
         return;
     }
-    memcpy(d->config + update->offset, update->data.data, update->data.len);
-    copy.slot = d->plan->pci_slot;
-    if (copy.slot != 0 && d->attached && d->vm->core)
-        child_send(d->vm->core, &e, NULL, 0);
+    memcpy(d->config + from, update->data.data, update->data.len);
+    if (d->updates < VM_UPDATES_PER_TICK) {
+        d->updates++;
+        tell_core(d, from, to);
+        return;
+    }
+    if (d->dirty_from != d->dirty_to) {
+        from = MIN(from, d->dirty_from);
+        to = MAX(to, d->dirty_to);
+    }
+    d->dirty_from = from;
+    d->dirty_to = to;
 }
 
 void relay_config_from_core(struct vm *vm, const Bulkhead__ConfigUpdate *update)

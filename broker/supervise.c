@@ -120,6 +120,11 @@ void supervise_on_ring(struct child *child, int error, const char *why)
         child->ring = (struct held_ring){ 0 };
         return;
     }
+    if (error == EBADF) { /* it named what is none; its replacement has nothing to wait for */
+        child->ring = (struct held_ring){ 0 };
+        child_kill(child, "broke the protocol: its io_uring is none");
+        return;
+    }
     if (error != 0)
         log_warn("can't hold the io_uring of %s (%s): when it dies, the device will fail",
                  child->name, why);
@@ -213,10 +218,52 @@ static void on_core_message(struct child *child, const Bulkhead__Envelope *e)
     }
 }
 
+/* Only a console on a terminal has somebody who could have pressed the keys. */
+static bool has_escape(const struct device *d)
+{
+    const Bulkhead__VmConfig *c = d->vm->config;
+    const Bulkhead__ConsoleConfig *console = d->plan->pci_slot != 0 ? c->console : c->serial;
+
+    return console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY;
+}
+
+/* Legal by the table, but not after what went before. NULL, or what is wrong. Each of these would
+ * otherwise reach the core, and with it the VM. */
+static const char *worker_lies(struct child *child, const Bulkhead__Envelope *e)
+{
+    uint32_t bit = 1u << e->body_case % 32;
+
+    switch ((int)e->body_case) {
+    case BULKHEAD__ENVELOPE__BODY_ACTIVATED:
+    case BULKHEAD__ENVELOPE__BODY_RESET_DONE:
+    case BULKHEAD__ENVELOPE__BODY_QUIESCED:
+        if (!(child->owed & bit))
+            return "an answer to nothing";
+        child->owed &= ~bit;
+        if (e->body_case == BULKHEAD__ENVELOPE__BODY_RESET_DONE)
+            child->needs_reset = false;
+        return NULL;
+    case BULKHEAD__ENVELOPE__BODY_NEEDS_RESET:
+        if (child->needs_reset)
+            return "needs_reset a second time";
+        child->needs_reset = true;
+        return NULL;
+    case BULKHEAD__ENVELOPE__BODY_CONSOLE_ESCAPE:
+        return has_escape(child->device) ? NULL : "console_escape without a terminal";
+    default:
+        return NULL;
+    }
+}
+
 static void on_worker_message(struct child *child, const Bulkhead__Envelope *e)
 {
     struct device *d = child->device;
+    const char *lie = worker_lies(child, e);
 
+    if (lie) {
+        child_kill(child, "broke the protocol: %s", lie);
+        return;
+    }
     if (e->body_case == BULKHEAD__ENVELOPE__BODY_CONSOLE_ESCAPE) {
         vm_end(child->vm, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE, true, false,
                "ended from the terminal");

@@ -44,6 +44,8 @@ static void device_unboot(struct device *d)
         fd_closep(&d->shared_own[i]);
     d->announced = d->attached = d->active = d->worker_activated = d->reset_pending = false;
     d->failed = d->dead = d->quiesce_wanted = false;
+    d->updates = 0;
+    d->dirty_from = d->dirty_to = 0;
     d->step = STEP_NONE;
     d->n_deaths = 0;
     d->left = false;

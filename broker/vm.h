@@ -33,6 +33,7 @@ enum {
     VM_TICK_MS = 50,            /* heartbeats are looked at: a hang is found in its limit + this */
     VM_STOP_WORKERS_MS = 1000,  /* time to leave in order, then SIGKILL */
     VM_STOP_CORE_MS = 500,
+    VM_UPDATES_PER_TICK = 4,    /* changes of a configuration space that are passed on one by one */
 };
 
 enum vm_phase {
@@ -75,6 +76,8 @@ struct child {
     uint64_t started_ns, ready_ns;
     bool loaded;             /* loader: did its work */
     bool killing;            /* SIGKILL is on its way */
+    uint32_t owed;           /* bits 1 << body: answers that were asked for */
+    bool needs_reset;        /* it said so; again only after a reset */
     uint64_t stop_deadline_ns; /* told to leave; 0: not */
     char reason[160];        /* why it was killed or what it said before it left */
     bool reason_bad_input;
@@ -113,6 +116,8 @@ struct device {
     uint64_t features;
     uint8_t config[RULE_MAX_CONFIG_BYTES];
     size_t config_len;
+    unsigned updates;             /* since the last tick */
+    size_t dirty_from, dirty_to;  /* changed, but the core was not told yet; equal: nothing */
     /* What the guest set up, as the core last said. */
     bool active;
     bool worker_activated;        /* some worker of this activation has touched the rings */
@@ -288,7 +293,10 @@ void relay_reset(struct vm *vm, uint32_t slot);
 void relay_config_from_core(struct vm *vm, const Bulkhead__ConfigUpdate *update);
 void relay_reset_done(struct device *device);
 void relay_needs_reset(struct device *device, const char *why);
+/* A worker may change its configuration space as often as it likes: the core hears of a few
+ * changes a tick, and of the rest in one piece with the next tick (relay_on_tick()). */
 void relay_config_from_worker(struct device *device, const Bulkhead__ConfigUpdate *update);
+void relay_on_tick(struct device *device);
 void relay_vsock_connect(struct child *child, const Bulkhead__VsockConnect *connect);
 /* Brings a worker that became Ready to where the guest's driver is. */
 int relay_send_activate(struct device *device, struct child *worker, bool resume);
