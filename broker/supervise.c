@@ -420,6 +420,10 @@ static void on_worker_gone(struct vm *vm, struct child *child, bool clean, const
     if (child != d->worker)
         return; /* it had been told to leave */
     d->worker = NULL;
+    /* Before its ring is held it is told to touch nothing: there is nothing to drain, and the
+     * spawner may have come too late to hold it. */
+    if (child->ring_pending)
+        child_drop_ring(vm, &child->ring);
     /* One that has not drained its predecessor's ring has not used its own: the older one is kept. */
     if (!child->drains_ring) {
         child_drop_ring(vm, &d->ring);
