@@ -18,7 +18,7 @@
 #include "device-procs/common/worker_state.h"
 
 /* In the broker's care a new build is on probation first: a death within it is rolled back. */
-enum { TICK_MS = 50, SERVE_FIRST_MS = 6500, SERVE_MS = 100, PATIENCE_MS = 10000, BEAT_MS = 100 };
+enum { TICK_MS = 10, SERVE_FIRST_MS = 6500, SERVE_MS = 20, PATIENCE_MS = 10000, BEAT_MS = 100 };
 
 static const struct hostile_table *const tables[] = {
     &hostile_files, &hostile_processes, &hostile_kernel,
@@ -45,6 +45,8 @@ static struct hostile_box *box;
 static const struct hostile_action *action; /* the next one; NULL: all were tried */
 static uint64_t serve_until_ns;
 static char hello_lie[32];
+static unsigned stride = 1, phase; /* only each stride-th action, from phase on */
+static bool idle;                  /* there is no driver to wait for */
 
 static void say(const char *fmt, ...)
 {
@@ -73,8 +75,12 @@ static const struct hostile_action *find(unsigned index)
     return NULL;
 }
 
-static bool applies(const struct hostile_action *a, const struct worker *w)
+static bool applies(unsigned index, const struct worker *w)
 {
+    const struct hostile_action *a = find(index);
+
+    if (index % stride != phase)
+        return false;
     if (a->roles != 0 && !(a->roles & hostile_role(w->ops->role)))
         return false;
     return strncmp(a->name, "ring-", 5) != 0 || w->ring_entries != 0;
@@ -86,24 +92,34 @@ static void choose(struct worker *w)
     unsigned n = 0;
 
     for (; n < HOSTILE_MAX && find(n); n++)
-        box->kinds[n] = applies(find(n), w) ? (uint8_t)find(n)->kind : HOSTILE_NOT_OURS;
+        box->kinds[n] = applies(n, w) ? (uint8_t)find(n)->kind : HOSTILE_NOT_OURS;
     box->n_actions = n;
-    do
-        action = find(box->next);
-    while (action && !applies(action, w) && box->next++ < n);
+    while (box->next < n && !applies(box->next, w))
+        box->next++;
+    action = find(box->next);
     box->current = box->next;
     box->kind = action ? action->kind : 0;
     box->state = HOSTILE_NONE;
     box->error = 0;
     snprintf(box->name, sizeof box->name, "%s", action ? action->name : "");
-    if (action)
-        box->next++;
 }
 
 static void announce_try(void)
 {
+    static const char *const kinds[] = { "call", "ring", "message", "lie", "nuisance", "control" };
+
     box->state = HOSTILE_TRYING;
-    say("hostile: try %u %s\n", box->current, box->name);
+    box->next = box->current + 1; /* whatever becomes of this life */
+    say("hostile: try %u %s %s\n", box->current, kinds[action->kind], box->name);
+}
+
+static void say_all_tried(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < box->n_actions; i++)
+        n += box->kinds[i] != HOSTILE_NOT_OURS;
+    say("hostile: all %u tried\n", n);
 }
 
 static void judge(long r)
@@ -190,11 +206,11 @@ static void on_tick(int fd, unsigned what, void *arg)
 
     (void)fd;
     (void)what;
-    if (!action || (box->at_once != 1 && !w->activated) ||
+    if (!action || (box->at_once != 1 && !w->activated && !idle) ||
         (!box->at_once && now_ns() < serve_until_ns))
         return;
     if (action->on_ready) { /* that was at the start of this life */
-        judge(0);
+        judge(action->kind == HOSTILE_NUISANCE ? 0 : hostile_await_end(w));
         if (action->kind != HOSTILE_NUISANCE)
             _exit(4);
     } else {
@@ -206,11 +222,9 @@ static void on_tick(int fd, unsigned what, void *arg)
         _exit(3);
     choose(w);
     if (!action)
-        say("hostile: all %u tried\n", box->n_actions);
-    else if (action->on_ready) { /* needs a life of its own */
-        box->next = box->current;
-        _exit(3);
-    }
+        say_all_tried();
+    else if (action->on_ready)
+        _exit(3); /* needs a life of its own */
 }
 
 int __wrap_worker_watch(struct worker *w)
@@ -231,7 +245,7 @@ int __wrap_worker_watch(struct worker *w)
         r = hostile_fence_map();
     choose(w);
     if (!action)
-        say("hostile: all %u tried\n", box->n_actions);
+        say_all_tried();
     if (r == 0)
         r = loop_add_timer(w->loop, on_tick, w, &tick);
     if (r == 0)
@@ -329,14 +343,19 @@ int __wrap_worker_say(struct worker *w, const Bulkhead__Envelope *envelope)
 }
 
 /* Lies in Hello are asked for by name, since no page is there yet: as an argument by a test, by
- * the program's own name (hello-role) where the broker starts it. */
-static void learn_hello_lie(int argc, char **argv)
+ * the program's own name (hello-role) where the broker starts it. Its folders'
+ * say which actions are its share (share-1-of-4), and that no guest will come (idle). */
+static void learn_orders(int argc, char **argv)
 {
     char path[512];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    const char *name = "";
+    const char *name = "", *share;
 
     path[n > 0 ? n : 0] = '\0';
+    idle = strstr(path, "/idle/") != NULL;
+    share = strstr(path, "/share-");
+    if (share && sscanf(share, "/share-%u-of-%u/", &phase, &stride) != 2)
+        stride = 1;
     if (argc == 3 && strncmp(argv[2], "hello-", 6) == 0)
         name = argv[2] + 6;
     else if (strstr(path, "/hello-"))
@@ -346,6 +365,6 @@ static void learn_hello_lie(int argc, char **argv)
 
 int __wrap_worker_main(const struct worker_ops *ops, int argc, char **argv)
 {
-    learn_hello_lie(argc, argv);
+    learn_orders(argc, argv);
     return __real_worker_main(ops, 1, argv);
 }

@@ -8,7 +8,7 @@
  * the page outlives the process, so a replacement goes on with the next action.
  *
  * Log lines (descriptor 2):
- *   hostile: try N NAME                    before
+ *   hostile: try N KIND NAME               before
  *   hostile: N NAME denied: TEXT           an error of the kernel's; none of these: it was killed
  *   hostile: N NAME done                   a nuisance: allowed, the others must not notice
  *   hostile: N NAME SUCCEEDED              a hole

@@ -161,6 +161,8 @@ static long lie_flood(struct worker *w, unsigned body)
         e.needs_reset = &needs;
     for (int i = 0; i < 20000 && r >= 0; i++)
         r = envelope_send(&e, 0);
+    if (body == BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE)
+        return r;
     /* The socket is closed: that is the end, too. */
     return r == -EPIPE || r == -ECONNRESET ? r : hostile_await_end(w);
 }
@@ -293,15 +295,20 @@ static const struct hostile_action actions[] = {
     { .name = "ready-no-announce", .kind = HOSTILE_LIE, .roles = HOSTILE_ONLY(CONSOLE),
       .on_ready = ready_nothing },
     READY("ring-is-control", HOSTILE_MESSAGE, ready_ring, FD_CONTROL),
-    READY("ring-not-there", HOSTILE_NUISANCE, ready_ring, 4000),
-    READY("ring-is-a-pipe", HOSTILE_NUISANCE, ready_ring, 5),
+    { .name = "ready-ring", .kind = HOSTILE_MESSAGE, .roles = HOSTILE_NOT(BLK),
+      .on_ready = ready_ring, .arg = 5 },
+    { .name = "ready-ring-not-there", .kind = HOSTILE_NUISANCE, .roles = HOSTILE_ONLY(BLK),
+      .on_ready = ready_ring, .arg = 4000 },
+    { .name = "ready-ring-is-no-ring", .kind = HOSTILE_NUISANCE, .roles = HOSTILE_ONLY(BLK),
+      .on_ready = ready_ring, .arg = 5 },
     READY("hello-instead", HOSTILE_MESSAGE, ready_later, B(HELLO)),
     READY("activated-instead", HOSTILE_MESSAGE, ready_later, B(ACTIVATED)),
     READY("quiesced-instead", HOSTILE_MESSAGE, ready_later, B(QUIESCED)),
     READY("update-instead", HOSTILE_MESSAGE, ready_later, B(CONFIG_UPDATE)),
     LIE("update-beyond-own", lie_update_beyond, 200),
-    LIE("flood-of-updates", lie_flood, B(CONFIG_UPDATE)),
-    LIE("flood-of-needs-reset", lie_flood, B(NEEDS_RESET)),
+    { .name = "flood-of-updates", .kind = HOSTILE_NUISANCE, .roles = HOSTILE_NOT(RNG),
+      .run = lie_flood, .arg = B(CONFIG_UPDATE) },
+    LIE("needs-reset-again", lie_flood, B(NEEDS_RESET)),
     LIE("reset-done", lie_answer, B(RESET_DONE)),
     LIE("quiesced", lie_answer, B(QUIESCED)),
     { .name = "lie-console-escape", .kind = HOSTILE_LIE, .roles = HOSTILE_ONLY(CONSOLE),
