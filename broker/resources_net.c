@@ -222,7 +222,9 @@ int resources_stream(const char *what, struct backend *b, struct fault *f)
 {
     int pair[2];
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+    /* passt's end blocks: it finishes a frame that the socket took in part with a send() that has to
+     * wait, and would leave the stream out of step if it didn't. The worker sets its own end. */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return fault_host(f, errno, "%s: socket: %s", what, strerror(errno));
     b->own[b->n_own++] = pair[0];
     b->held[0] = pair[1];
