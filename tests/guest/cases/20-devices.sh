@@ -101,3 +101,44 @@ case_console_without_reader_blocks_nothing()
     guest "$T/log" "bh.cmd=$cmd" --memory size=256M --serial "socket=$T/sock"
     expect_status 0 $? "$T/log"
 }
+
+# The path of the pseudo terminal is told; the guest prints to it and hears from it.
+case_serial_pty_both_ways()
+{
+    local path
+    mkfifo "$T/in"
+    guest_start "$T/log" "bh.test=console" --memory size=256M --serial pty
+    await "$T/log.err" 'serial: /dev/pts/'
+    path=$(sed -n 's/.*serial: \(\/dev\/pts\/[0-9]*\).*/\1/p' "$T/log.err" | head -1)
+    socat "OPEN:$path,rawer" - <"$T/in" >"$T/seen" &
+    local user=$!
+    exec 7>"$T/in"
+    await "$T/seen" 'BULKHEAD-CONSOLE ready'
+    echo hello-from-the-host >&7
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+    exec 7>&-
+    wait "$user" 2>/dev/null
+    expect "$T/seen" 'got=hello-from-the-host'
+    check_console_output "$T/seen"
+}
+
+# On a terminal: raw while attached, as it was afterwards; the guest hears the keys, Ctrl-A x quits.
+case_serial_tty_and_its_way_out()
+{
+    local run
+    mkfifo "$T/in"
+    run="stty -a >'$T/before'; '$BIN/bulkhead' run --name tty --kernel '$KERNEL' --initramfs '$INITRAMFS'"
+    run+=" --cmdline '$QUIET bh.test=console' --memory size=256M --serial tty; echo left=\$? >'$T/left'; stty -a >'$T/after'"
+    echo "$run" >"$T/run.sh"
+    socat - "EXEC:bash $T/run.sh,pty,setsid,ctty,stderr" <"$T/in" >"$T/seen" &
+    GUEST_PID=$!
+    exec 7>"$T/in"
+    await "$T/seen" 'BULKHEAD-CONSOLE ready'
+    printf '\001x' >&7
+    await "$T/left" left=
+    exec 7>&-
+    wait "$GUEST_PID"
+    expect "$T/left" '^left=5$'
+    cmp "$T/before" "$T/after" >&2 || die "the terminal is not as it was"
+}
