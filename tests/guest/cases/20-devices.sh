@@ -116,7 +116,7 @@ case_serial_pty_both_ways()
     await "$T/seen" 'BULKHEAD-CONSOLE ready'
     echo hello-from-the-host >&7
     wait "$GUEST_PID"
-    expect_status 0 $? "$T/log"
+    expect_status 0 $? "$T/seen"
     exec 7>&-
     wait "$user" 2>/dev/null
     expect "$T/seen" 'got=hello-from-the-host'
