@@ -107,37 +107,45 @@ static int write_limit(int dir_fd, const char *name, uint64_t value)
     return write_file(dir_fd, name, text);
 }
 
-/* One by one: a host may have one controller and not the other. What can't be had leaves a group
- * without that limit, which still can be killed and counted as one. */
-static bool hand_down(int base_fd)
+/* How many processes are in the group itself, and how many of these are neither the caller nor its
+ * parent. */
+static int count_processes(int group_fd, unsigned *ret_others)
 {
-    int pids = write_file(base_fd, "cgroup.subtree_control", "+pids");
-    int memory = write_file(base_fd, "cgroup.subtree_control", "+memory");
+    cleanup_(fd_closep) int fd = openat(group_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    cleanup_(file_closep) FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+    int pid, n = 0;
 
-    return pids != -EBUSY && memory != -EBUSY;
+    *ret_others = 0;
+    if (!f)
+        return -EACCES;
+    fd = -1;
+    for (; fscanf(f, "%d", &pid) == 1; n++)
+        *ret_others += pid != getpid() && pid != getppid();
+    return n;
 }
 
-static bool only_ours(int base_fd)
+/* False: processes forbid it. Only the root, which has no type, may have both processes and groups
+ * with controllers; elsewhere the kernel takes +pids even so, and the groups below can't be used. */
+static bool hand_down(int base_fd)
 {
-    cleanup_(fd_closep) int fd = openat(base_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
-    cleanup_(file_closep) FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
-    int pid;
+    unsigned others;
 
-    if (!f)
+    if (faccessat(base_fd, "cgroup.type", F_OK, 0) == 0 && count_processes(base_fd, &others) != 0)
         return false;
-    fd = -1;
-    while (fscanf(f, "%d", &pid) == 1)
-        if (pid != getpid() && pid != getppid())
-            return false;
+    /* One by one: a host may have one controller and not the other. What can't be had leaves a
+     * group without that limit, which still can be killed and counted as one. */
+    (void)write_file(base_fd, "cgroup.subtree_control", "+pids");
+    (void)write_file(base_fd, "cgroup.subtree_control", "+memory");
     return true;
 }
 
 void sandbox_cgroup_delegate(int base_fd, const char *leaf)
 {
     cleanup_(fd_closep) int fd = -1;
+    unsigned others;
     char pid[16];
 
-    if (hand_down(base_fd) || !only_ours(base_fd) ||
+    if (hand_down(base_fd) || count_processes(base_fd, &others) < 0 || others != 0 ||
         (mkdirat(base_fd, leaf, 0755) < 0 && errno != EEXIST))
         return;
     fd = openat(base_fd, leaf, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
