@@ -53,25 +53,133 @@ GUEST
 # Rootless: passt's DHCP, and a page from a server on the host. passt wants a route to speak of.
 case_net_user()
 {
-    local cmd server
+    local cmd
     cmd=$(script <<'GUEST'
 /tests/net eth0 dhcp || exit 1
 gw=$(ip route | sed -n 's/^default via \([^ ]*\).*/\1/p')
 wget -q -O - "http://$gw:8099/page"
 GUEST
     )
-    ip link add bhdummy type dummy && ip addr add 10.99.0.2/24 dev bhdummy && ip link set bhdummy up &&
-        ip route add default via 10.99.0.1 dev bhdummy || die "no dummy interface"
-    mkdir "$T/www" && echo PAGE-FROM-THE-HOST >"$T/www/page"
-    busybox httpd -f -p 127.0.0.1:8099 -h "$T/www" &
-    server=$!
+    passt_world
     guest "$T/log" "bh.cmd=$cmd" --memory size=256M --net user
     local status=$?
-    kill "$server"; wait "$server" 2>/dev/null
-    ip link del bhdummy
     expect_status 0 $status "$T/log"
     expect "$T/log" 'ok: DHCP answers'
     expect "$T/log" 'PAGE-FROM-THE-HOST'
+}
+
+# A route for passt to speak of, and a web server.
+passt_world()
+{
+    ip link add bhdummy type dummy && ip addr add 10.99.0.2/24 dev bhdummy && ip link set bhdummy up &&
+        ip route add default via 10.99.0.1 dev bhdummy || die "no dummy interface"
+    mkdir "$T/www" && echo PAGE-FROM-THE-HOST >"$T/www/page" && head -c 20M /dev/zero >"$T/www/big"
+    busybox httpd -f -p 127.0.0.1:8099 -h "$T/www" &
+    HTTPD=$!
+    trap end_of_passt_world EXIT # of this case
+}
+end_of_passt_world() { kill "$HTTPD"; wait "$HTTPD" 2>/dev/null; ip link del bhdummy; }
+
+# other_pid VM PROCESS PID: waits until it is another.
+other_pid()
+{
+    local i now
+    for ((i = 0; i < 300; i++)); do
+        now=$(pid_of "$1" "$2")
+        [ -n "$now" ] && [ "$now" != 0 ] && [ "$now" != "$3" ] && return 0
+        sleep 0.1
+    done
+    die "no other $2 than $3"
+}
+
+# passt killed in the middle of downloads: the guest keeps its link, and gets a page again. Too often:
+# the link goes down, until a repair. The link that the user set holds over a worker's death.
+case_net_passt_killed()
+{
+    local cmd i pid status
+    cmd=$(script <<'GUEST'
+/tests/net eth0 dhcp || exit 1
+gw=$(ip route | sed -n 's/^default via \([^ ]*\).*/\1/p')
+said() { until { blockdev --flushbufs /dev/vda; dd if=/dev/vda bs=512 count=1 2>/dev/null; } | grep -q "$1"; do sleep 0.2; done; }
+carrier() { until [ "$(cat /sys/class/net/eth0/carrier)" = "$1" ]; do sleep 0.1; done; }
+page() { for i in $(seq 60); do timeout 10 wget -q -O - "http://$gw:8099/page" && return 0; sleep 1; done; return 1; }
+page || exit 1
+(while :; do timeout 10 wget -q -O /dev/null "http://$gw:8099/big"; done) &
+downs=$(cat /sys/class/net/eth0/carrier_down_count) # the driver counts its own start
+echo LOADED; said go1
+kill $!
+echo "DOWNS $(($(cat /sys/class/net/eth0/carrier_down_count) - downs))"
+page && echo PAGE-AGAIN
+carrier 0; echo CARRIER-DOWN
+carrier 1; echo CARRIER-UP
+page && echo PAGE-AFTER-LINK
+carrier 0; echo CARRIER-LOST
+carrier 1; echo CARRIER-FOUND
+page && echo PAGE-AFTER-REPAIR
+GUEST
+    )
+    truncate -s 4k "$T/flag"
+    passt_world
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M --disk "path=$T/flag,readonly=on" \
+        --net user --crash-limit 4 --crash-window 600 --event-monitor "path=$T/events"
+    await "$T/log" '^LOADED'
+    for i in 1 2; do
+        pid=$(pid_of vm net0-passt)
+        sleep 0.$((3 * i)) # somewhere in a frame
+        kill -KILL "$pid" && other_pid vm net0-passt "$pid"
+        await "$T/events" "restarted"
+    done
+    printf go1 | dd of="$T/flag" conv=notrunc 2>/dev/null
+    await "$T/log" '^PAGE-AGAIN'
+    expect "$T/log" '^DOWNS 0'
+    "$BIN/bulkhead" set vm net0 link=down || die "the link can't be set"
+    await "$T/log" '^CARRIER-DOWN'
+    pid=$(pid_of vm net0)
+    kill -KILL "$pid" && other_pid vm net0 "$pid"
+    for ((i = 0; i < 100; i++)); do "$BIN/bulkhead" ps vm | grep -q 'net0 .* running ' && break; sleep 0.1; done
+    expect_not "$T/log" '^CARRIER-UP'
+    "$BIN/bulkhead" set vm net0 link=up || die "the link can't be set"
+    await "$T/log" '^PAGE-AFTER-LINK'
+    for i in 3 4; do
+        pid=$(pid_of vm net0-passt)
+        kill -KILL "$pid"
+        [ $i = 4 ] || other_pid vm net0-passt "$pid"
+    done
+    await "$T/log" '^CARRIER-LOST'
+    expect "$T/events" passt_failed
+    "$BIN/bulkhead" repair vm net0 || die "passt can't be started again"
+    await "$T/log" '^CARRIER-FOUND'
+    wait "$GUEST_PID"
+    status=$?
+    expect_status 0 $status "$T/log"
+    expect "$T/log" '^PAGE-AFTER-REPAIR'
+}
+
+# A place on a physical network, here one end of a cable: by name, and as an open descriptor.
+case_net_macvtap()
+{
+    local cmd i status
+    cmd=$(script <<'GUEST'
+/tests/net eth0 192.168.245.2/24 - 192.168.245.1 || exit 1
+ip link set eth0 down
+/tests/net eth1 192.168.245.3/24 - 192.168.245.1 || exit 2
+GUEST
+    )
+    ip link add bhcable type veth peer name bhfar && ip addr add 192.168.245.1/24 dev bhfar && ip link set bhfar up &&
+        ip link set bhcable up || die "no veth"
+    for i in 1 2; do
+        ip link add link bhcable name "bhmv$i" address "52:54:00:00:00:0$i" type macvtap mode bridge &&
+            ip link set "bhmv$i" up || { ip link del bhcable; die "no macvtap"; }
+    done
+    exec 7<>"/dev/tap$(cat /sys/class/net/bhmv2/ifindex)" || die "no macvtap device"
+    guest "$T/log" "bh.cmd=$cmd" --memory size=256M --net macvtap,tap=bhmv1,mac=52:54:00:00:00:01,num_queues=4 \
+        --net fd=7,mac=52:54:00:00:00:02
+    status=$?
+    exec 7>&-
+    ip link show bhmv1 >/dev/null || die "the macvtap is gone: it was not ours"
+    ip link del bhcable
+    expect_status 0 $status "$T/log"
+    [ "$(grep -c 'ok: 192.168.245.1 answers' "$T/log")" = 2 ] || { show "$T/log"; die "no answer"; }
 }
 
 # Killed under traffic: the link goes on.
@@ -119,6 +227,31 @@ GUEST
     expect "$T/from-guest" 'hello from the guest'
     expect "$T/answer" '^OK '
     expect "$T/answer" 'guest got hello-guest'
+}
+
+# The worker dies: open connections end on both sides, as a reset of the transport says; new ones work.
+case_vsock_worker_killed()
+{
+    local cmd pid
+    cmd=$(script <<'GUEST'
+modprobe vmw_vsock_virtio_transport || exit 1
+echo OPENING
+socat -u VSOCK-CONNECT:2:1236 STDOUT; echo CLOSED
+for i in $(seq 30); do socat -u SYSTEM:'echo after the reset' VSOCK-CONNECT:2:1237 && break; sleep 1; done
+GUEST
+    )
+    (timeout 200 socat "UNIX-LISTEN:$T/vs_1236" SYSTEM:'echo CONNECTED; cat >/dev/null'; : >"$T/host-closed") &
+    timeout 200 socat -u "UNIX-LISTEN:$T/vs_1237" "CREATE:$T/after" &
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd bh.tools=/dev/vda" --memory size=256M \
+        --disk "path=$GUEST/disk.ext4,readonly=on" --vsock "cid=42,socket=$T/vs"
+    await "$T/log" '^CONNECTED'
+    pid=$(pid_of vm vsock0)
+    kill -KILL "$pid" || die "no vsock process"
+    await "$T/log" '^CLOSED'
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+    [ -e "$T/host-closed" ] || die "the host's side is still open"
+    expect "$T/after" 'after the reset'
 }
 
 # ram_kib CORE_PID: guest RAM that exists on the host.
