@@ -432,8 +432,11 @@ static void on_worker_gone(struct vm *vm, struct child *child, bool clean, const
     if (vm->phase == VM_STARTING) {
         if (child->reason_bad_input)
             fault_input(&f, "%s: %s", d->plan->name, child->reason);
+        else if (clean && vm->core)
+            /* Nothing but the end of the life pipe makes a worker leave of its own accord: what
+             * the core said last, or its exit, is on the way and says more. */
+            return;
         else if (clean)
-            /* Nothing but the end of the life pipe makes a worker leave of its own accord. */
             fault_host(&f, ECHILD, "the core died while starting: %s saw it leave", d->plan->name);
         else
             fault_host(&f, ECHILD, "%s (%s) died while starting: %s", d->plan->name,

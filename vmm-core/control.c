@@ -162,8 +162,10 @@ static int send_one(struct core *core)
 
     if (c->state_due != BULKHEAD__GUEST_STATE_KIND__GUEST_NONE) {
         r = send_guest_state(core, c->state_due);
-        if (r == 0)
-            c->state_due = BULKHEAD__GUEST_STATE_KIND__GUEST_NONE;
+        if (r == 0) {
+            c->state_due = c->end_due;
+            c->end_due = BULKHEAD__GUEST_STATE_KIND__GUEST_NONE;
+        }
         return r < 0 ? r : 1;
     }
     if (c->state != CHILD_RUNNING && c->state != CHILD_QUIESCED)
@@ -325,7 +327,11 @@ static void on_wake(struct core *core)
         return;
     if (end != BULKHEAD__GUEST_STATE_KIND__GUEST_NONE && !c->end_told) {
         c->end_told = true;
-        c->state_due = end;
+        /* A guest of a few instructions ends before it was said to run: both are told. */
+        if (c->state_due == BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING)
+            c->end_due = end;
+        else
+            c->state_due = end;
     } else if (c->pausing && end == BULKHEAD__GUEST_STATE_KIND__GUEST_NONE) {
         c->state_due = BULKHEAD__GUEST_STATE_KIND__GUEST_PAUSED;
     }

@@ -66,6 +66,7 @@ struct core_control {
     unsigned out_slot;
     struct virtio_due_item out;
     Bulkhead__GuestStateKind state_due; /* GuestState to be sent */
+    Bulkhead__GuestStateKind end_due; /* told after state_due */
 };
 
 struct core {
