@@ -5,14 +5,13 @@
  * script `blk` makes the file and the table.
  */
 #include "blk_driver.h"
+#include "pin.h"
 #include "vhost_user.h"
-#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,32 +52,6 @@ struct side {
 struct result {
     uint64_t requests, ns, cpu_ns, kicks, interrupts;
 };
-
-static void pin(pid_t pid, int cpu)
-{
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET((unsigned)cpu, &set);
-    if (sched_setaffinity(pid, sizeof set, &set) < 0)
-        wh_die("pinning %d to CPU %d: %s", pid, cpu, strerror(errno));
-}
-
-static void pin_threads(pid_t pid, int cpu)
-{
-    char path[64];
-    struct dirent *entry;
-    DIR *dir;
-
-    snprintf(path, sizeof path, "/proc/%d/task", pid);
-    dir = opendir(path);
-    if (!dir)
-        wh_die("%s: %s", path, strerror(errno));
-    while ((entry = readdir(dir)))
-        if (entry->d_name[0] != '.')
-            pin(atoi(entry->d_name), cpu);
-    closedir(dir);
-}
 
 static uint64_t cpu_ns(pid_t pid)
 {

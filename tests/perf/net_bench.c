@@ -9,6 +9,7 @@
  */
 #include "base/fd.h"
 #include "net_driver.h"
+#include "pin.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
@@ -67,16 +68,6 @@ struct result {
 };
 
 static uint8_t frame[HDR + MAX_BYTES];
-
-static void pin(pid_t pid, unsigned cpu)
-{
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    if (sched_setaffinity(pid, sizeof set, &set) < 0)
-        wh_die("pinning to CPU %u: %s", cpu, strerror(errno));
-}
 
 static uint64_t cpu_ns(pid_t pid)
 {
