@@ -4,13 +4,14 @@
  * A sleep costs the guest its kick (an exit of the vCPU) and a wake-up across CPUs, many times what
  * a small request costs. So a worker whose sleeps were short looks at its rings for POLL_NS first,
  * while kicks stay off. It is the tenant's CPU time: an idle device never polls, and where looking
- * finds nothing (the disk is slow, or the vCPU needs this very CPU) it is given up for twice as
- * many sleeps each time.
+ * finds nothing (the disk is slow, or the vCPU needs this very CPU), or not in time, it is given up
+ * for twice as many sleeps each time.
  */
 #include "worker_state.h"
 
 enum {
     POLL_NS = 50 * 1000,
+    LATE_NS = 2 * POLL_NS,
     SHORT_SLEEP_NS = 2 * POLL_NS, /* a wake-up's own cost is in it */
     BACKOFF_MAX = 8,
     LOOKS_PER_CLOCK = 8,
@@ -26,35 +27,44 @@ static void pause_cpu(void)
 #endif
 }
 
-/* One look: runs what it finds. */
-static bool look(struct worker *w)
+/* One look: runs what it finds. *ret_found_ns: when it was found, if that is asked for. */
+static bool look(struct worker *w, uint64_t *ret_found_ns)
 {
     enum worker_found what = w->ops->poll(w->device);
     bool found = what == WORKER_FOUND_SOME;
 
     w->poll_busy = what == WORKER_WAITS_FOR_SOON;
     w->poll_useless = what == WORKER_WAITS_FOR_TASK;
+    if (found && ret_found_ns)
+        *ret_found_ns = now_ns();
     for (unsigned q = 0; q < w->n_queues && w->running; q++)
         if (vq_has_work(w->queues[q].vq)) {
+            if (!found && ret_found_ns)
+                *ret_found_ns = now_ns();
             worker_run_queue(w, q);
             found = true;
         }
     return found;
 }
 
-static bool look_for_a_while(struct worker *w)
+/* *ret_pays: found in time. What was found later came while this process was stopped: others need
+ * the CPU, and perhaps the very one that brought it. */
+static bool look_for_a_while(struct worker *w, bool *ret_pays)
 {
-    uint64_t end = now_ns() + POLL_NS;
+    uint64_t start = now_ns(), found_ns = 0;
 
+    *ret_pays = false;
     do
         for (unsigned i = 0; i < LOOKS_PER_CLOCK; i++) {
-            if (look(w))
+            if (look(w, &found_ns)) {
+                *ret_pays = found_ns - start < LATE_NS;
                 return true;
+            }
             if (w->poll_useless)
                 return false;
             pause_cpu();
         }
-    while (now_ns() < end);
+    while (now_ns() - start < POLL_NS);
     return false;
 }
 
@@ -62,9 +72,9 @@ static bool look_for_a_while(struct worker *w)
 static bool poll_once(struct worker *w)
 {
     struct worker_poll *p;
-    bool found;
+    bool found, pays;
 
-    if (look(w))
+    if (look(w, NULL))
         return true;
     p = &w->poll[w->poll_busy];
     if (!p->wanted || !w->running || w->poll_useless)
@@ -73,10 +83,10 @@ static bool poll_once(struct worker *w)
         p->skip--;
         return false;
     }
-    found = look_for_a_while(w);
-    if (found && p->backoff > 0)
+    found = look_for_a_while(w, &pays);
+    if (pays && p->backoff > 0)
         p->backoff--;
-    if (!found) {
+    if (!pays) {
         p->backoff = MIN(p->backoff + 1, (unsigned)BACKOFF_MAX);
         p->skip = (1u << p->backoff) - 1;
     }
