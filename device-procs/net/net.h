@@ -29,6 +29,8 @@ struct net_pair {
     bool enabled;   /* by the driver; pair 0 always */
     bool rx_broken; /* the port gave an error: looked at again by the timer */
     bool rx_stopped, tx_stopped; /* as the watches are */
+    unsigned answers_missing;    /* batches sent without an answer in the tap after them */
+    unsigned sent_unasked;       /* batches after which the tap was not asked */
     struct loop_event *rx_event, *tx_event;
     /* The one frame that was taken from the host and waits for the guest's buffers. */
     uint8_t *frame;

@@ -13,6 +13,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -164,12 +165,68 @@ static void tap_queue_pairs(void **state)
     netd_free(n);
 }
 
+/* The tap's last name gets an address, and room for so many frames on the way to the guest. */
+static void give_address(const char *address, int room)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in in = { .sin_family = AF_INET };
+    struct ifreq req = { 0 };
+
+    snprintf(req.ifr_name, sizeof(req.ifr_name), "bhtest%u", n_taps - 1);
+    assert_int_equal(inet_pton(AF_INET, address, &in.sin_addr), 1);
+    memcpy(&req.ifr_addr, &in, sizeof(in));
+    assert_int_equal(ioctl(fd, SIOCSIFADDR, &req), 0);
+    req.ifr_qlen = room;
+    assert_int_equal(ioctl(fd, SIOCSIFTXQLEN, &req), 0);
+    close(fd);
+}
+
+/* The host answers within the write. Of a guest with more to send than the tap has room for answers,
+ * none is lost: they are fetched in between. */
+static void answers_while_sending(void **state)
+{
+    static const uint8_t arp[] = { 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x54, 0, 0x11, 0x22,
+                                   0x33, 10, 9, 8, 2, 0, 0, 0, 0, 0, 0, 10, 9, 8, 1 };
+    enum { REQUESTS = 192, ROOM = 100, ARP_FRAME = 60 };
+    struct nic *n = new_tap(1);
+    uint64_t at = netd_tx_at(n, 0);
+    struct wh_buf request = { at, HDR + ARP_FRAME, false };
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    wh_start(n->wh);
+    wh_activate(n->wh, n->wh->features, false);
+    for (unsigned i = 0; i < 250; i++)
+        netd_give_buffer(n, i, BUF);
+    give_address("10.9.8.1", ROOM);
+    memcpy(wh_mem(n->wh, at, HDR), &netd_plain, HDR);
+    netd_fill_frame(wh_mem(n->wh, at + HDR, ARP_FRAME), ARP_FRAME, 0);
+    memcpy(wh_mem(n->wh, at + HDR + 12, sizeof(arp)), arp, sizeof(arp));
+    assert_int_equal(kill(n->wh->pid, SIGSTOP), 0);
+    for (unsigned i = 0; i < REQUESTS; i++)
+        assert_true(wh_add(n->wh, TX, &request, 1, false) >= 0);
+    wh_kick(n->wh, TX);
+    assert_int_equal(kill(n->wh->pid, SIGCONT), 0);
+    for (unsigned i = 0; i < REQUESTS; i++)
+        netd_sent(n);
+    for (unsigned answers = 0; answers < REQUESTS;) {
+        const uint8_t *frame;
+
+        wh_wait_used(n->wh, RX, &head, &len);
+        frame = wh_mem(n->wh, n->wh->queues[RX].vring.desc[head].addr + HDR, len - HDR);
+        answers += frame[12] == 0x08 && frame[13] == 0x06 && frame[21] == 2;
+    }
+    netd_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tap_both_ways),
         cmocka_unit_test(tap_segmentation),
         cmocka_unit_test(tap_queue_pairs),
+        cmocka_unit_test(answers_while_sending),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
