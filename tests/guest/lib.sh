@@ -57,10 +57,11 @@ await()
 # say_go FILE: the guest sees it on the disk that this file is.
 say_go() { printf go | dd of="$1" conv=notrunc 2>/dev/null; }
 
-# pid_of VM PROCESS: from `bulkhead ps --json`.
+# pid_of VM PROCESS: from `bulkhead ps --json`; nothing for one that is being started and has no pid
+# yet, which is shown as 0: that would be everybody here to kill.
 pid_of()
 {
-    "$BIN/bulkhead" ps "$1" --json | tr '{' '\n' | sed -n "s/.*\"name\": *\"$2\".*\"pid\": *\([0-9]*\).*/\1/p" | head -1
+    "$BIN/bulkhead" ps "$1" --json | tr '{' '\n' | sed -n "s/.*\"name\": *\"$2\".*\"pid\": *\([1-9][0-9]*\).*/\1/p" | head -1
 }
 
 # Nothing may be left: processes of ours, files in the run directory, mounts.

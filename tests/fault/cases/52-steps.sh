@@ -49,30 +49,3 @@ case_no_stale_write_on_a_slow_device()
     expect "$T/log" "^$rounds rounds, .* 0 stale blocks"
     note "$(grep rounds, "$T/log")"
 }
-
-# The replacement is killed as well, while it waits for what the first one had submitted to a disk
-# whose writes take seconds: the third one still waits for that.
-case_second_death_in_the_drain()
-{
-    local i slow
-    # shellcheck disable=SC2016 # that shell's
-    BULKHEAD_SLOW_MS=4000 TMPDIR=$T "$ROOT/tests/worker/slow-disk" \
-        sh -c 'echo "$BULKHEAD_SLOW_DISK" >"$0.new"; mv "$0.new" "$0"; exec sleep 600' "$T/where" &
-    slow=$!
-    for ((i = 0; i < 100; i++)); do [ -s "$T/where" ] && break; sleep 0.1; done
-    [ -s "$T/where" ] || die "no slow disk"
-    NAME=vm GUEST_TIMEOUT=300 guest_start "$T/log" "bh.test=iostress,/dev/vda,20,4" --memory size=256M \
-        --disk "path=$(cat "$T/where"),direct=on" --json
-    await "$T/log" 'IOSTRESS t=2'
-    signal_worker KILL disk0
-    await "$T/log.out" '"restarted"'
-    signal_worker KILL disk0
-    await "$T/log.err" "dead worker's ring is drained"
-    wait "$GUEST_PID"
-    expect_status 0 $? "$T/log"
-    pkill -P "$slow" sleep
-    wait "$slow"
-    expect "$T/log" 'IOSTRESS verify_errors=0 io_errors=0'
-    expect_not "$T/log" 'I/O error|needs reset|timed out'
-    [ "$(grep -c "dead worker's ring is drained" "$T/log.err")" = 1 ] || { show "$T/log.err"; die "the second one had drained it"; }
-}
