@@ -21,10 +21,10 @@ done'
 # windows_done: how many the neighbour has finished.
 windows_done() { grep -ac '^WINDOW' "$T/log"; }
 
-# await_windows N: that many more.
+# await_windows N: that many more. They take a few seconds each; a guest that has stalled is noticed soon.
 await_windows()
 {
-    await "$T/log" "^WINDOW $(($(windows_done) + $1)) " 240
+    await "$T/log" "^WINDOW $(($(windows_done) + $1)) " $((60 * $1))
 }
 
 # The hostile VM ended: its files and processes are gone, those of the neighbour are all there are.
