@@ -401,8 +401,7 @@ static void on_started(struct child *child, const struct spawner_report *report,
     unsigned mandatory = report->missing & SANDBOX_LAYERS_MANDATORY;
 
     if (report->error != 0) {
-        snprintf(child->reason, sizeof child->reason, "could not be started: %.120s",
-                 report->text);
+        snprintf(child->reason, sizeof child->reason, "could not be started: %.120s", report->text);
         supervise_on_exit(child, 0, 0);
         return;
     }
@@ -414,8 +413,10 @@ static void on_started(struct child *child, const struct spawner_report *report,
         const char *layer = sandbox_layer_name(mandatory & -mandatory);
 
         child->reason_bad_input = true;
-        child_kill(child, "this host can't give it the sandbox layer %s: see bulkhead doctor, or "
-                          "use --insecure", layer ? layer : "?");
+        child_kill(child,
+                   "this host can't give it the sandbox layer %s: see bulkhead doctor, or "
+                   "use --insecure",
+                   layer ? layer : "?");
     }
 }
 

@@ -68,14 +68,14 @@ static int fill_mac(ProtobufCBinaryData *mac)
     return 0;
 }
 
-#define FILL_MESSAGE(field, type)                                                                 \
-    do {                                                                                          \
-        if (!(field)) {                                                                           \
-            (field) = malloc(sizeof *(field));                                                    \
-            if (!(field))                                                                         \
-                return -ENOMEM;                                                                   \
-            type##__init(field);                                                                  \
-        }                                                                                         \
+#define FILL_MESSAGE(field, type)                                                                  \
+    do {                                                                                           \
+        if (!(field)) {                                                                            \
+            (field) = malloc(sizeof *(field));                                                     \
+            if (!(field))                                                                          \
+                return -ENOMEM;                                                                    \
+            type##__init(field);                                                                   \
+        }                                                                                          \
     } while (0)
 
 static int fill_messages(Bulkhead__VmConfig *c)

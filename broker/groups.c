@@ -20,14 +20,13 @@ void groups_make(struct groups *groups, pid_t broker_pid)
         return;
     sandbox_cgroup_delegate(groups->base_fd, "supervisor");
     snprintf(groups->name, sizeof groups->name, "bulkhead-%d", (int)broker_pid);
-    if (sandbox_cgroup_create(groups->base_fd, groups->name, &none, &groups->vm_fd,
-                              &in_force) < 0) {
+    if (sandbox_cgroup_create(groups->base_fd, groups->name, &none, &groups->vm_fd, &in_force) <
+        0) {
         log_debug("no cgroups: %s", err_text());
         groups_close(groups);
         return;
     }
-    snprintf(groups->path, sizeof groups->path, "%s/%s", base[1] != '\0' ? base : "",
-             groups->name);
+    snprintf(groups->path, sizeof groups->path, "%s/%s", base[1] != '\0' ? base : "", groups->name);
 }
 
 void groups_close(struct groups *groups)

@@ -81,7 +81,8 @@ static void start_trace(struct vm *vm)
     if (from == 0 || from > broker)
         return;
     vm->started_ns = from;
-    vm->trace[vm->n_trace++] = (struct trace_point){ .ns = broker - from, .what = "broker started" };
+    vm->trace[vm->n_trace++] =
+        (struct trace_point){ .ns = broker - from, .what = "broker started" };
 }
 
 static int prepare(struct vm *vm, struct request *req, struct fault *f)
@@ -97,8 +98,11 @@ static int prepare(struct vm *vm, struct request *req, struct fault *f)
     if (validate_config(vm->config, &host, f) < 0)
         return -EINVAL;
     vm->insecure = vm->config->insecure;
-    vm->host = (struct plan_host){ .root = geteuid() == 0, .uid = geteuid(), .gid = getegid(),
-                                   .broker_pid = getpid(), .cgroup = vm->host.cgroup };
+    vm->host = (struct plan_host){ .root = geteuid() == 0,
+                                   .uid = geteuid(),
+                                   .gid = getegid(),
+                                   .broker_pid = getpid(),
+                                   .cgroup = vm->host.cgroup };
     plan_make(vm->config, &vm->plan);
     return 0;
 }
@@ -177,9 +181,8 @@ static int run(struct vm *vm, struct request *req, struct channel *client)
     if (open_all(vm, req, &f) < 0)
         goto refuse;
     vm_trace(vm, "everything opened");
-    if (session_listen(vm) < 0 ||
-        loop_add_fd(vm->loop, vm->spawner->fd, LOOP_READ, child_on_spawner, vm,
-                    &vm->spawner_event) < 0) {
+    if (session_listen(vm) < 0 || loop_add_fd(vm->loop, vm->spawner->fd, LOOP_READ,
+                                              child_on_spawner, vm, &vm->spawner_event) < 0) {
         fault_host(&f, ENOMEM, "%s", err_text());
         goto refuse;
     }

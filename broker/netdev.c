@@ -172,7 +172,8 @@ static void fail_passt(struct device *d, const char *how)
     d->passt_failed = true;
     session_event(vm, "device", "passt_failed", "id", d->plan->name, "why", how, NULL);
     log_error("passt of %s failed: %s. The guest's link is down; `bulkhead repair %s %s` tries "
-              "again", d->plan->name, how, vm->config->name, d->plan->name);
+              "again",
+              d->plan->name, how, vm->config->name, d->plan->name);
     netdev_update_link(d);
 }
 

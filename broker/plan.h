@@ -13,22 +13,22 @@ enum {
     PLAN_MAX_DEVICES = 32, /* 31 PCI functions and the serial port */
     PLAN_NAME_BYTES = 24,
     PLAN_CGROUP_BYTES = 600,
-    PLAN_UID_CORE = 0,     /* uid slots, see sandbox_uid() */
+    PLAN_UID_CORE = 0, /* uid slots, see sandbox_uid() */
     PLAN_UID_LOADER = 1,
     PLAN_UID_FIRST_DEVICE = 2,
-    PLAN_UID_SPARE = 33,   /* + device index: a replacement beside the one that still runs, if free */
-    PLAN_UID_PASST = 56,   /* + number of the user network; all below are processes of ours */
+    PLAN_UID_SPARE = 33, /* + device index: a replacement beside the one that still runs, if free */
+    PLAN_UID_PASST = 56, /* + number of the user network; all below are processes of ours */
     PLAN_MAX_PASST = 8,
 };
 
 struct plan_device {
     Bulkhead__Role role;
     char name[PLAN_NAME_BYTES];
-    unsigned pci_slot;     /* 1..31; 0: not a PCI function (the serial port) */
+    unsigned pci_slot; /* 1..31; 0: not a PCI function (the serial port) */
     unsigned uid_slot;
     unsigned num_queues;
     unsigned queue_size;
-    unsigned index;        /* in config.disks or config.nets */
+    unsigned index; /* in config.disks or config.nets */
     bool needs_ram;
     unsigned passt_uid_slot; /* 0: without passt */
 };
@@ -36,16 +36,16 @@ struct plan_device {
 struct plan {
     unsigned n_devices;
     struct plan_device devices[PLAN_MAX_DEVICES];
-    bool serial;           /* the core has a serial port */
-    unsigned pci_slots;    /* bit per used slot */
+    bool serial;        /* the core has a serial port */
+    unsigned pci_slots; /* bit per used slot */
 };
 
 /* What the host decides of a plan. */
 struct plan_host {
-    bool root;             /* own uid per child; else the caller's */
-    uint32_t uid, gid;     /* the broker's own */
+    bool root;         /* own uid per child; else the caller's */
+    uint32_t uid, gid; /* the broker's own */
     pid_t broker_pid;
-    const char *cgroup;    /* of the VM, from the root of the hierarchy; "": none is delegated */
+    const char *cgroup; /* of the VM, from the root of the hierarchy; "": none is delegated */
 };
 
 /* The configuration is filled and valid. */

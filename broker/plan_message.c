@@ -127,8 +127,8 @@ static bool fill_child(Bulkhead__ProcessPlan *p, const struct plan_host *host, u
                                       true, 1 });
 }
 
-static bool plan_core(Bulkhead__VmPlan *plan, const struct plan *from,
-                      const Bulkhead__VmConfig *c, const struct plan_host *host)
+static bool plan_core(Bulkhead__VmPlan *plan, const struct plan *from, const Bulkhead__VmConfig *c,
+                      const struct plan_host *host)
 {
     Bulkhead__ProcessPlan *p = add_process(plan, BULKHEAD__ROLE__ROLE_CORE, "core");
     unsigned queues = 0;
@@ -140,15 +140,17 @@ static bool plan_core(Bulkhead__VmPlan *plan, const struct plan *from,
     p->ram_mapped = c->memory->size;
     p->ram_writable = true;
     return add_profile(p, "core_control") && add_profile(p, "core_vcpu") &&
-           add_fd(p, (struct fd_row){ -1, "guest RAM", "memfd", "mapped for the guest", false, 1 }) &&
+           add_fd(p,
+                  (struct fd_row){ -1, "guest RAM", "memfd", "mapped for the guest", false, 1 }) &&
            add_fd(p, (struct fd_row){ -1, "/dev/kvm", "char", "makes the VM", false, 1 }) &&
            add_fd(p, (struct fd_row){ -1, "KVM VM", "kvm-vm", "memory, interrupts", true, 1 }) &&
            add_fd(p, (struct fd_row){ -1, "KVM vCPU", "kvm-vcpu", "one per guest CPU", true,
                                       c->cpus->boot_vcpus }) &&
            add_fd(p, (struct fd_row){ -1, "life pipe, write end", "pipe",
                                       "workers leave when it closes", true, 1 }) &&
-           add_fd(p, (struct fd_row){ -1, "serial ring", "memfd", "mapped: bytes of the serial port",
-                                      false, from->serial ? 1 : 0 }) &&
+           add_fd(p,
+                  (struct fd_row){ -1, "serial ring", "memfd", "mapped: bytes of the serial port",
+                                   false, from->serial ? 1 : 0 }) &&
            add_fd(p, (struct fd_row){ -1, "serial eventfds", "eventfd", "one for each direction",
                                       true, from->serial ? 2 : 0 }) &&
            add_fd(p, (struct fd_row){ -1, "queue eventfds", "eventfd",

@@ -11,7 +11,7 @@ enum { PROGRAMS_MAX = 12, PROGRAMS_DIR_BYTES = 1024 };
 
 struct programs {
     char dir[PROGRAMS_DIR_BYTES]; /* of the broker's own binary */
-    int fds[PROGRAMS_MAX]; /* by role; -1: not needed, or not found */
+    int fds[PROGRAMS_MAX];        /* by role; -1: not needed, or not found */
 };
 
 /* Looks beside the broker's own binary, then in ../libexec/bulkhead. Opens what is there; a

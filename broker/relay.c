@@ -130,8 +130,7 @@ void relay_reset(struct vm *vm, uint32_t slot)
     upgrade_abort(d, "the guest reset the device");
     if (!d->active || d->dead)
         relay_reset_done(d);
-    else if (d->worker &&
-             (d->worker->state == CHILD_RUNNING || d->worker->state == CHILD_QUIESCED))
+    else if (d->worker && (d->worker->state == CHILD_RUNNING || d->worker->state == CHILD_QUIESCED))
         child_send(d->worker, &e, NULL, 0);
     else if (d->worker && child_is_ready(d->worker))
         relay_reset_done(d);
@@ -220,8 +219,7 @@ void relay_config_from_core(struct vm *vm, const Bulkhead__ConfigUpdate *update)
     Bulkhead__ConfigUpdate copy = *update;
     ENVELOPE(e, CONFIG_UPDATE, config_update, &copy);
 
-    if (!d || update->offset > d->config_len ||
-        update->data.len > d->config_len - update->offset) {
+    if (!d || update->offset > d->config_len || update->data.len > d->config_len - update->offset) {
         core_violation(vm, "a write beyond a configuration space");
         return;
     }

@@ -62,8 +62,7 @@ static const char *kind_name(mode_t mode)
     }
 }
 
-static int open_fault(const char *what, const char *path, int error, bool writing,
-                      struct fault *f)
+static int open_fault(const char *what, const char *path, int error, bool writing, struct fault *f)
 {
     switch (error) {
     case ENOENT:
@@ -76,8 +75,10 @@ static int open_fault(const char *what, const char *path, int error, bool writin
     case EROFS:
         return fault_input(f, "%s: %s is on a read-only file system: use readonly=on", what, path);
     case ELOOP:
-        return fault_input(f, "%s: %s goes through a link that can't be followed safely: give the "
-                              "file's own path", what, path);
+        return fault_input(f,
+                           "%s: %s goes through a link that can't be followed safely: give the "
+                           "file's own path",
+                           what, path);
     case ENOTDIR:
         return fault_input(f, "%s: a part of %s is not a directory: check the path", what, path);
     default:
@@ -179,8 +180,7 @@ int resources_ram(const Bulkhead__MemoryConfig *memory, int *ret_fd, struct faul
     if (r < 0)
         return fault_host(f, r, "%s", err_text());
     /* Huge pages are reserved now or the guest would die of SIGBUS later. */
-    if ((memory->prefault || memory->hugepages) &&
-        fallocate(fd, 0, 0, (off_t)memory->size) < 0)
+    if ((memory->prefault || memory->hugepages) && fallocate(fd, 0, 0, (off_t)memory->size) < 0)
         return errno == ENOMEM || errno == ENOSPC
                    ? fault_input(f, "the host has not enough free %s for %llu MiB: %s",
                                  memory->hugepages ? "huge pages" : "memory",
@@ -219,9 +219,9 @@ static int clear_path(const char *what, const char *path, const struct sockaddr_
     int probe, r;
 
     if (lstat(path, &st) < 0)
-        return errno == ENOENT ? 0
-                               : fault_input(f, "%s: %s: %s: check the path", what, path,
-                                             strerror(errno));
+        return errno == ENOENT
+                   ? 0
+                   : fault_input(f, "%s: %s: %s: check the path", what, path, strerror(errno));
     if (S_ISLNK(st.st_mode))
         return fault_input(f, "%s: %s is a symbolic link: give the socket's own path", what, path);
     if (!S_ISSOCK(st.st_mode))
@@ -233,8 +233,7 @@ static int clear_path(const char *what, const char *path, const struct sockaddr_
     r = connect(probe, (const struct sockaddr *)address, sizeof *address);
     close(probe);
     if (r == 0 || errno == EAGAIN)
-        return fault_input(f, "%s: %s is in use by another process: give another path", what,
-                           path);
+        return fault_input(f, "%s: %s is in use by another process: give another path", what, path);
     unlink(path);
     return 0;
 }

@@ -22,7 +22,7 @@ enum {
 struct backend {
     int own[RESOURCES_MAX_OWN];
     unsigned n_own;
-    int held[2];          /* kept open by the broker alone: pty slave, passt's end of the stream (and
+    int held[2]; /* kept open by the broker alone: pty slave, passt's end of the stream (and
                              of the one before) */
     char unlink_path[108]; /* a socket of ours to remove at the end */
     /* blk */

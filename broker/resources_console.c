@@ -39,8 +39,10 @@ static int open_null(const char *what, int access, int *ret_fd, struct fault *f)
 static int use_tty(const char *what, const int *tty, struct backend *b, struct fault *f)
 {
     if (!tty)
-        return fault_input(f, "%s wants a terminal but the client has none: use off, null, pty, "
-                              "file=PATH or socket=PATH", what);
+        return fault_input(f,
+                           "%s wants a terminal but the client has none: use off, null, pty, "
+                           "file=PATH or socket=PATH",
+                           what);
     b->own[0] = reopen(tty[0], O_RDONLY);
     b->own[1] = reopen(tty[1], O_WRONLY);
     b->n_own = 2;

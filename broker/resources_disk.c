@@ -36,8 +36,10 @@ static int lock_disk(const Bulkhead__DiskConfig *disk, int fd, struct fault *f)
         errno = EAGAIN;
     }
     if (errno == EAGAIN)
-        return fault_input(f, "%s: %s is in use by another VM or process: stop it, or open it with "
-                              "readonly=on on all sides", disk->id, disk->path);
+        return fault_input(f,
+                           "%s: %s is in use by another VM or process: stop it, or open it with "
+                           "readonly=on on all sides",
+                           disk->id, disk->path);
     return fault_host(f, errno, "%s: locking %s: %s", disk->id, disk->path, strerror(errno));
 }
 
@@ -110,9 +112,11 @@ static int measure_file(const Bulkhead__DiskConfig *disk, int fd, const struct s
         return fault_input(f, "%s: %s is empty: make it a disk first (truncate -s 1G %s)", disk->id,
                            disk->path, disk->path);
     if (b->size_bytes % b->block_size != 0)
-        return fault_input(f, "%s: the size of %s, %llu bytes, is not a multiple of %u: resize it "
-                              "(truncate -s %%%u)", disk->id, disk->path,
-                           (unsigned long long)b->size_bytes, b->block_size, b->block_size);
+        return fault_input(f,
+                           "%s: the size of %s, %llu bytes, is not a multiple of %u: resize it "
+                           "(truncate -s %%%u)",
+                           disk->id, disk->path, (unsigned long long)b->size_bytes, b->block_size,
+                           b->block_size);
     return 0;
 }
 

@@ -38,8 +38,9 @@ static int tap_fault(const Bulkhead__NetConfig *n, const char *name, int error, 
     switch (error) {
     case EPERM:
     case EACCES:
-        return fault_input(f, "%s: no permission to use tap %s: run as root, have it made for this "
-                              "user (ip tuntap add %s mode tap user $USER), or use mode user",
+        return fault_input(f,
+                           "%s: no permission to use tap %s: run as root, have it made for this "
+                           "user (ip tuntap add %s mode tap user $USER), or use mode user",
                            n->id, name, name);
     case EBUSY:
         return fault_input(f, "%s: interface %s is taken by another process: give another tap=NAME",
@@ -173,8 +174,10 @@ static int open_macvtap(const Bulkhead__NetConfig *n, struct backend *b, struct 
     char path[48];
 
     if (index == 0)
-        return fault_input(f, "%s: there is no interface %s: make it first (ip link add link DEV "
-                              "name %s type macvtap mode bridge)", n->id, n->tap, n->tap);
+        return fault_input(f,
+                           "%s: there is no interface %s: make it first (ip link add link DEV "
+                           "name %s type macvtap mode bridge)",
+                           n->id, n->tap, n->tap);
     if (n->num_queues > 2)
         req.ifr_flags |= IFF_MULTI_QUEUE;
     snprintf(path, sizeof path, "/dev/tap%u", index);
@@ -207,11 +210,15 @@ static int take_fds(const Bulkhead__NetConfig *n, int *fds, unsigned n_fds, stru
 
         b->own[b->n_own++] = fd;
         if (ioctl(fd, TUNGETIFF, &req) < 0)
-            return fault_input(f, "%s: descriptor %u is not a tap: open /dev/net/tun and set it up "
-                                  "first", n->id, i);
+            return fault_input(f,
+                               "%s: descriptor %u is not a tap: open /dev/net/tun and set it up "
+                               "first",
+                               n->id, i);
         if (!(req.ifr_flags & IFF_TAP) || !(req.ifr_flags & IFF_VNET_HDR))
-            return fault_input(f, "%s: descriptor %u (%s) is a tap of the wrong kind: it needs "
-                                  "IFF_TAP and IFF_VNET_HDR", n->id, i, req.ifr_name);
+            return fault_input(f,
+                               "%s: descriptor %u (%s) is a tap of the wrong kind: it needs "
+                               "IFF_TAP and IFF_VNET_HDR",
+                               n->id, i, req.ifr_name);
         if (prepare_tap(n, fd, f) < 0)
             return -EINVAL;
     }

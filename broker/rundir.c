@@ -46,8 +46,10 @@ static int make_private(const char *path, struct fault *f)
                            strerror(errno));
     if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
         (st.st_mode & 0022) != 0)
-        return fault_input(f, "the run directory %s is not this user's own: remove it or set "
-                              "BULKHEAD_RUNDIR", path);
+        return fault_input(f,
+                           "the run directory %s is not this user's own: remove it or set "
+                           "BULKHEAD_RUNDIR",
+                           path);
     return 0;
 }
 
@@ -82,8 +84,10 @@ int rundir_open(struct rundir *rundir, const char *vm_name, struct fault *f)
     n = snprintf(rundir->path, sizeof rundir->path, "%s/%s", base, vm_name);
     if (n < 0 || (size_t)n >= sizeof rundir->path) {
         rundir->path[0] = '\0';
-        return fault_input(f, "the run directory's path is too long for VM %s: use a shorter name "
-                              "or set BULKHEAD_RUNDIR", vm_name);
+        return fault_input(f,
+                           "the run directory's path is too long for VM %s: use a shorter name "
+                           "or set BULKHEAD_RUNDIR",
+                           vm_name);
     }
     r = make_private(rundir->path, f);
     if (r < 0) {

@@ -70,7 +70,7 @@ static Bulkhead__ProcessInfo *add_process(Bulkhead__ProcessList *list, Bulkhead_
     info->name = (char *)(uintptr_t)name;
     info->pid = pid;
     info->uid = uid;
-    info->state = (char *)(uintptr_t)"running";
+    info->state = (char *)(uintptr_t) "running";
     info->rights = (char *)(uintptr_t)plan_rights(NULL, role);
     list->processes[list->n_processes++] = info;
     return info;
@@ -78,8 +78,10 @@ static Bulkhead__ProcessInfo *add_process(Bulkhead__ProcessList *list, Bulkhead_
 
 static const char *vm_state_text(const struct vm *vm)
 {
-    static const char *const names[] = { [VM_STARTING] = "starting", [VM_RUNNING] = "running",
-                                         [VM_ENDING] = "ending", [VM_GONE] = "gone" };
+    static const char *const names[] = { [VM_STARTING] = "starting",
+                                         [VM_RUNNING] = "running",
+                                         [VM_ENDING] = "ending",
+                                         [VM_GONE] = "gone" };
 
     return vm->paused ? "paused" : names[vm->phase];
 }
@@ -108,8 +110,7 @@ static void list_processes(struct client *client, uint32_t id)
 
         info->state = (char *)(uintptr_t)child_state_text(c);
         info->build_id = (char *)(uintptr_t)c->build_id;
-        info->rights =
-            (char *)(uintptr_t)plan_rights(c->device ? c->device->plan : NULL, c->role);
+        info->rights = (char *)(uintptr_t)plan_rights(c->device ? c->device->plan : NULL, c->role);
         info->restarts = c->device && c == c->device->worker ? c->device->restarts : 0;
     }
     for (unsigned i = 0; i < vm->n_devices; i++) { /* failed devices without a process */
@@ -119,7 +120,7 @@ static void list_processes(struct client *client, uint32_t id)
         if (d->worker || !(d->failed || d->dead))
             continue;
         info = add_process(&list, &infos[n++], d->plan->role, d->plan->name, 0, 0);
-        info->state = (char *)(uintptr_t)"failed";
+        info->state = (char *)(uintptr_t) "failed";
         info->restarts = d->restarts;
     }
     e.id = id;
@@ -170,9 +171,8 @@ static void fill_counters(struct device_counters *dst, const struct device *d)
 
     bulkhead__counters__init(c);
     c->heartbeat = page.heartbeat;
-    c->oldest_ns = page.oldest_start_ns != 0 && now > page.oldest_start_ns
-                       ? now - page.oldest_start_ns
-                       : 0;
+    c->oldest_ns =
+        page.oldest_start_ns != 0 && now > page.oldest_start_ns ? now - page.oldest_start_ns : 0;
     c->inflight = page.inflight;
     c->read_ops = page.read_ops;
     c->read_bytes = page.read_bytes;
@@ -191,7 +191,8 @@ static void fill_counters(struct device_counters *dst, const struct device *d)
     memcpy(dst->latency, page.latency_ns, sizeof dst->latency);
     c->latency = dst->latency;
     c->n_latency = STATS_LATENCY_BUCKETS;
-    if (d->plan->role == BULKHEAD__ROLE__ROLE_BALLOON && page.guest_stats[VIRTIO_BALLOON_S_MEMTOT]) {
+    if (d->plan->role == BULKHEAD__ROLE__ROLE_BALLOON &&
+        page.guest_stats[VIRTIO_BALLOON_S_MEMTOT]) {
         fill_memory(&dst->memory, page.guest_stats);
         c->guest_memory = &dst->memory;
     }

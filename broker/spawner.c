@@ -80,7 +80,9 @@ int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report, 
     struct spawner_report report;
     struct iovec iov = { .iov_base = &report, .iov_len = sizeof report };
     union control control;
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.bytes,
                           .msg_controllen = sizeof control.bytes };
     struct cmsghdr *c;
     ssize_t n;

@@ -22,33 +22,33 @@ enum {
 };
 
 enum spawner_kind {
-    SPAWNER_START = 1, /* broker: fds [log read end][fd 3 of the child][log write end][program] */
-    SPAWNER_KILL,      /* broker: SIGKILL to child `id` */
-    SPAWNER_VM,        /* broker: fd [lock of the VM's directory]; path = its path */
-    SPAWNER_TAKE_RING, /* broker: duplicate child `id`'s descriptor ring_fd, its io_uring, and hold
+    SPAWNER_START = 1,  /* broker: fds [log read end][fd 3 of the child][log write end][program] */
+    SPAWNER_KILL,       /* broker: SIGKILL to child `id` */
+    SPAWNER_VM,         /* broker: fd [lock of the VM's directory]; path = its path */
+    SPAWNER_TAKE_RING,  /* broker: duplicate child `id`'s descriptor ring_fd, its io_uring, and hold
                           it beyond the child's death (no socket carries an io_uring) */
-    SPAWNER_DROP_RING, /* broker: close what was taken from child `id` */
-    SPAWNER_STARTED,   /* spawner: pid, missing layers; one fd: the pidfd. Or error and text */
+    SPAWNER_DROP_RING,  /* broker: close what was taken from child `id` */
+    SPAWNER_STARTED,    /* spawner: pid, missing layers; one fd: the pidfd. Or error and text */
     SPAWNER_RING_TAKEN, /* spawner: the answer to SPAWNER_TAKE_RING; or error (ESRCH: child `id` is
                            ending) and text */
-    SPAWNER_EXITED,    /* spawner: wait_code, wait_status as waitid() gave them */
+    SPAWNER_EXITED,     /* spawner: wait_code, wait_status as waitid() gave them */
 };
 
 struct spawner_request {
     uint32_t kind;
-    uint32_t id;    /* names the child until its exit is reported; chosen by the broker */
+    uint32_t id; /* names the child until its exit is reported; chosen by the broker */
     uint32_t is_core;
     uint32_t uid, gid;
     uint32_t skip_layers;
     uint32_t share_netns;
-    uint32_t pids_max;      /* of its cgroup; 0: no limit */
-    uint32_t ring_of;       /* SPAWNER_START: the ring of that child becomes descriptor 4; 0: none */
-    uint32_t ring_fd;       /* SPAWNER_TAKE_RING: its number in the child */
+    uint32_t pids_max; /* of its cgroup; 0: no limit */
+    uint32_t ring_of;  /* SPAWNER_START: the ring of that child becomes descriptor 4; 0: none */
+    uint32_t ring_fd;  /* SPAWNER_TAKE_RING: its number in the child */
     uint32_t args_bytes;
-    uint64_t memory_max;    /* of its cgroup, bytes; 0: no limit */
+    uint64_t memory_max;             /* of its cgroup, bytes; 0: no limit */
     char group[SPAWNER_GROUP_BYTES]; /* the name of its cgroup below the VM's */
-    char args[SPAWNER_ARGS_BYTES]; /* argv, each string ends with a NUL */
-    char path[SPAWNER_PATH_BYTES]; /* SPAWNER_VM: the directory */
+    char args[SPAWNER_ARGS_BYTES];   /* argv, each string ends with a NUL */
+    char path[SPAWNER_PATH_BYTES];   /* SPAWNER_VM: the directory */
 };
 
 struct spawner_report {
@@ -65,7 +65,7 @@ struct spawner_report {
 struct groups;
 
 struct spawner {
-    int fd;    /* the broker's end */
+    int fd; /* the broker's end */
     pid_t pid;
 };
 

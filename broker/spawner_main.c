@@ -260,7 +260,9 @@ static void on_request(struct state *s)
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS)];
     } control;
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.bytes,
                           .msg_controllen = sizeof control.bytes };
     int fds[MAX_FDS] = { -1, -1, -1, -1 };
     unsigned n_fds = 0;

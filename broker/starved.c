@@ -26,9 +26,8 @@ static bool read_stat(pid_t pid, char *ret_state, uint64_t *ret_cpu_ns)
         return false;
     text[n] = '\0';
     after_name = strrchr(text, ')'); /* the name may hold anything, parentheses too */
-    if (!after_name ||
-        sscanf(after_name, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", ret_state,
-               &user, &system) != 3)
+    if (!after_name || sscanf(after_name, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
+                              ret_state, &user, &system) != 3)
         return false;
     *ret_cpu_ns = (user + system) * (1000000000ull / TICKS_PER_SECOND);
     return true;

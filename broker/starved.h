@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct starved { /* zero-initialised; zero it again at each sign of life */
+struct starved {       /* zero-initialised; zero it again at each sign of life */
     uint64_t since_ns; /* when cpu_ns was read, 0: not yet */
     uint64_t cpu_ns;
 };

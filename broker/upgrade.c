@@ -88,16 +88,15 @@ int upgrade_begin(struct device *d, const char *path, uint64_t asker, uint32_t r
         return fault_input(f, "%s can be upgraded while the VM runs: resume or start it first",
                            d->plan->name);
     if (d->step != STEP_NONE || d->asker != 0 || d->failed || d->dead || !d->worker)
-        return fault_input(f, "%s is being replaced or has failed: repair it first",
-                           d->plan->name);
+        return fault_input(f, "%s is being replaced or has failed: repair it first", d->plan->name);
     fd_closep(&d->candidate_fd);
     r = path[0] != '\0' ? programs_open_path(path, &d->candidate_fd, f)
                         : programs_reopen(&vm->programs, d->plan->role, &d->candidate_fd, f);
     if (r < 0)
         return r;
-    d->next = child_start(vm, d->plan->role, d,
-                          d->worker->uid_slot == spare ? d->plan->uid_slot : spare,
-                          d->candidate_fd, f);
+    d->next =
+        child_start(vm, d->plan->role, d, d->worker->uid_slot == spare ? d->plan->uid_slot : spare,
+                    d->candidate_fd, f);
     if (!d->next)
         return -f->error;
     d->step = STEP_NEW_READY;
@@ -150,7 +149,8 @@ static void take_over(struct device *d)
 
 bool upgrade_on_hello(struct device *d)
 {
-    if (d->plan->role != BULKHEAD__ROLE__ROLE_CONSOLE && d->plan->role != BULKHEAD__ROLE__ROLE_VSOCK)
+    if (d->plan->role != BULKHEAD__ROLE__ROLE_CONSOLE &&
+        d->plan->role != BULKHEAD__ROLE__ROLE_VSOCK)
         return false;
     d->step = STEP_LEAVE;
     d->died_ns = now_ns();
@@ -251,8 +251,7 @@ void upgrade_on_old_gone(struct device *d, const char *how)
 
 bool upgrade_roll_back(struct device *d, const char *how)
 {
-    bool probation = d->upgraded_ns != 0 &&
-                     now_ns() - d->upgraded_ns < PROBATION_MS * 1000000ull;
+    bool probation = d->upgraded_ns != 0 && now_ns() - d->upgraded_ns < PROBATION_MS * 1000000ull;
 
     d->upgraded_ns = 0;
     if (!probation)

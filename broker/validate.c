@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* validate.c - see validate.h. Each check is one line for the user: what, and what instead. */
+#include "validate.h"
 #include "config.h"
 #include "plan.h"
-#include "validate.h"
 
 #include <ctype.h>
 #include <limits.h>
@@ -95,8 +95,10 @@ static int check_machine(const Bulkhead__VmConfig *c, const struct validate_host
     uint64_t unit = c->memory->hugepages ? (uint64_t)HUGEPAGE_BYTES : PAGE_BYTES;
 
     if (!name_chars_ok(c->name, MAX_NAME))
-        return fault_input(f, "VM name '%.60s' is not usable: 1 to %d letters, digits, '.', '_' "
-                              "or '-', not starting with '.' or '-'", c->name, MAX_NAME);
+        return fault_input(f,
+                           "VM name '%.60s' is not usable: 1 to %d letters, digits, '.', '_' "
+                           "or '-', not starting with '.' or '-'",
+                           c->name, MAX_NAME);
     if (c->cpus->boot_vcpus == 0)
         return fault_input(f, "0 CPUs: give --cpus boot=N with N from 1 to %d", LAYOUT_MAX_VCPUS);
     if (c->cpus->boot_vcpus > LAYOUT_MAX_VCPUS)
@@ -123,8 +125,10 @@ static int check_machine(const Bulkhead__VmConfig *c, const struct validate_host
         return fault_input(f, "crash limit %u is over %d: use less", c->crash_limit,
                            MAX_CRASH_LIMIT);
     if (c->hang_timeout_ms < MIN_HANG_MS)
-        return fault_input(f, "hang timeout %u ms is under %d ms: a healthy worker's heartbeat "
-                              "can take 250 ms", c->hang_timeout_ms, MIN_HANG_MS);
+        return fault_input(f,
+                           "hang timeout %u ms is under %d ms: a healthy worker's heartbeat "
+                           "can take 250 ms",
+                           c->hang_timeout_ms, MIN_HANG_MS);
     return 0;
 }
 
@@ -167,8 +171,10 @@ static int check_groups(const Bulkhead__VmConfig *c, struct fault *f)
         int r;
 
         if (!name_chars_ok(g->id, MAX_ID))
-            return fault_input(f, "rate limit group id '%.40s' is not usable: 1 to %d letters, "
-                                  "digits, '.', '_' or '-'", g->id, MAX_ID);
+            return fault_input(f,
+                               "rate limit group id '%.40s' is not usable: 1 to %d letters, "
+                               "digits, '.', '_' or '-'",
+                               g->id, MAX_ID);
         if (config_find_group(c, g->id) != g)
             return fault_input(f, "rate limit group '%s' is given twice: name each once", g->id);
         if (is_device_id(c, g->id))
@@ -207,15 +213,19 @@ static int check_disk(const Bulkhead__VmConfig *c, const Bulkhead__DiskConfig *d
         return fault_input(f, "%s: has a rate limit and a rate limit group: use one of them",
                            d->id);
     if (d->rate_limit_group[0] != '\0' && !config_disk_group(c, d))
-        return fault_input(f, "%s: there is no rate limit group '%.40s': define it with "
-                              "--rate-limit-group", d->id, d->rate_limit_group);
+        return fault_input(f,
+                           "%s: there is no rate limit group '%.40s': define it with "
+                           "--rate-limit-group",
+                           d->id, d->rate_limit_group);
     r = check_limit(d->id, d->rate_limit, f);
     if (r < 0)
         return r;
     for (size_t i = 0; i < c->n_disks && c->disks[i] != d; i++)
         if (strcmp(c->disks[i]->path, d->path) == 0 && !(c->disks[i]->readonly && d->readonly))
-            return fault_input(f, "%s and %s are the same file %s: give it once, or both with "
-                                  "readonly=on", c->disks[i]->id, d->id, d->path);
+            return fault_input(f,
+                               "%s and %s are the same file %s: give it once, or both with "
+                               "readonly=on",
+                               c->disks[i]->id, d->id, d->path);
     return 0;
 }
 
@@ -233,8 +243,10 @@ static int check_console(const char *what, const Bulkhead__ConsoleConfig *c, str
         return 0;
     case _BULKHEAD__CONSOLE_MODE_IS_INT_SIZE:
     default:
-        return fault_input(f, "%s: unknown mode: use off, null, tty, pty, file=PATH or "
-                              "socket=PATH", what);
+        return fault_input(f,
+                           "%s: unknown mode: use off, null, tty, pty, file=PATH or "
+                           "socket=PATH",
+                           what);
     }
 }
 
@@ -263,8 +275,10 @@ static int check_mac(const char *id, const char *what, const ProtobufCBinaryData
     static const uint8_t zero[6];
 
     if (mac->len != 6)
-        return fault_input(f, "%s: %s is not a MAC address: give six hex bytes like "
-                              "52:54:00:12:34:56", id, what);
+        return fault_input(f,
+                           "%s: %s is not a MAC address: give six hex bytes like "
+                           "52:54:00:12:34:56",
+                           id, what);
     if (mac->data[0] & 1)
         return fault_input(f, "%s: %s is a multicast address: the first byte must be even", id,
                            what);
@@ -276,8 +290,10 @@ static int check_mac(const char *id, const char *what, const ProtobufCBinaryData
 static int check_ifname(const char *id, const char *name, struct fault *f)
 {
     if (strlen(name) >= IFNAMSIZ || !name_chars_ok(name, IFNAMSIZ - 1))
-        return fault_input(f, "%s: interface name '%.40s' is not usable: 1 to %d letters, digits, "
-                              "'.', '_' or '-'", id, name, IFNAMSIZ - 1);
+        return fault_input(f,
+                           "%s: interface name '%.40s' is not usable: 1 to %d letters, digits, "
+                           "'.', '_' or '-'",
+                           id, name, IFNAMSIZ - 1);
     return 0;
 }
 
@@ -324,8 +340,10 @@ static int check_net(const Bulkhead__VmConfig *c, const Bulkhead__NetConfig *n, 
         check_queue_size(n->id, n->queue_size, f) < 0 || check_limit(n->id, n->rate_limit, f) < 0)
         return -EINVAL;
     if (n->num_queues < 2 || n->num_queues > 32 || n->num_queues % 2 != 0)
-        return fault_input(f, "%s: %u queues: receive and transmit come in pairs, use an even "
-                              "number from 2 to 32", n->id, n->num_queues);
+        return fault_input(f,
+                           "%s: %u queues: receive and transmit come in pairs, use an even "
+                           "number from 2 to 32",
+                           n->id, n->num_queues);
     if (strcmp(n->mode, "fd") == 0 && n->num_fds != n->num_queues / 2)
         return fault_input(f, "%s: %u descriptors for %u queue pairs: give one for each pair",
                            n->id, n->num_fds, n->num_queues / 2);
@@ -346,8 +364,10 @@ static int check_others(const Bulkhead__VmConfig *c, struct fault *f)
 {
     if (c->rng->enabled && c->rng->src[0] != '\0' && strcmp(c->rng->src, "/dev/urandom") != 0 &&
         strcmp(c->rng->src, "/dev/random") != 0)
-        return fault_input(f, "rng source %.60s is not supported: entropy comes from the kernel's "
-                              "generator, use src=/dev/urandom", c->rng->src);
+        return fault_input(f,
+                           "rng source %.60s is not supported: entropy comes from the kernel's "
+                           "generator, use src=/dev/urandom",
+                           c->rng->src);
     if (c->vsock->enabled) {
         if (c->vsock->cid < 3 || c->vsock->cid == UINT32_MAX)
             return fault_input(f, "vsock CID %u is reserved: use 3 to 4294967294", c->vsock->cid);
@@ -390,8 +410,10 @@ static int check_ids(const Bulkhead__VmConfig *c, struct fault *f)
         ids[n++] = c->nets[i]->id;
     for (size_t i = 0; i < n; i++) {
         if (!name_chars_ok(ids[i], MAX_ID))
-            return fault_input(f, "device id '%.40s' is not usable: 1 to %d letters, digits, '.', "
-                                  "'_' or '-'", ids[i], MAX_ID);
+            return fault_input(f,
+                               "device id '%.40s' is not usable: 1 to %d letters, digits, '.', "
+                               "'_' or '-'",
+                               ids[i], MAX_ID);
         for (size_t j = 0; j < ARRAY_SIZE(reserved); j++)
             if (strcmp(ids[i], reserved[j]) == 0)
                 return fault_input(f, "device id '%s' is taken: choose another", ids[i]);
@@ -402,8 +424,7 @@ static int check_ids(const Bulkhead__VmConfig *c, struct fault *f)
     return 0;
 }
 
-int validate_config(const Bulkhead__VmConfig *c, const struct validate_host *host,
-                    struct fault *f)
+int validate_config(const Bulkhead__VmConfig *c, const struct validate_host *host, struct fault *f)
 {
     if (check_machine(c, host, f) < 0 || check_boot(c, f) < 0 || check_ids(c, f) < 0 ||
         check_groups(c, f) < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vm.c - the life of the VM: open everything, boot, run, end, perhaps boot again. */
+#include "vm.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -14,7 +15,6 @@
 #include "config.h"
 #include "shm/byte_ring.h"
 #include "shm/inflight.h"
-#include "vm.h"
 
 enum { CORE_DIED_GRACE_MS = 60 };
 
@@ -153,8 +153,8 @@ static int open_backend(struct device *d, const int *tty, int **net_fds, unsigne
         r = resources_console(d->plan->pci_slot ? "the console" : "the serial port",
                               d->plan->pci_slot ? c->console : c->serial, tty, &d->backend, f);
         if (r == 0 && d->backend.pty_path[0] != '\0')
-            session_event(d->vm, "device", "pty", "id", d->plan->name, "path",
-                          d->backend.pty_path, NULL);
+            session_event(d->vm, "device", "pty", "id", d->plan->name, "path", d->backend.pty_path,
+                          NULL);
         return r;
     case BULKHEAD__ROLE__ROLE_NET:
         r = resources_net(c->nets[d->plan->index], *net_fds, *n_net_fds, &d->backend, f);
@@ -186,8 +186,7 @@ static int open_device(struct device *d, const int *tty, int **net_fds, unsigned
         return fault_host(f, r, "%s: %s", d->plan->name, err_text());
     page = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_SHARED, d->stats_fd, 0);
     if (page == MAP_FAILED)
-        return fault_host(f, errno, "%s: mapping its counters: %s", d->plan->name,
-                          strerror(errno));
+        return fault_host(f, errno, "%s: mapping its counters: %s", d->plan->name, strerror(errno));
     d->stats = page;
     return 0;
 }

@@ -27,19 +27,19 @@
 enum {
     VM_MAX_CHILDREN = SPAWNER_MAX_CHILDREN,
     VM_MAX_CLIENTS = 16,
-    VM_MAX_DEATHS = 1024,         /* remembered for the crash limit; validate.c bounds that */
+    VM_MAX_DEATHS = 1024,        /* remembered for the crash limit; validate.c bounds that */
     VM_START_TIMEOUT_MS = 60000, /* slow hosts: emulated KVM */
-    VM_READY_TIMEOUT_MS = 5000, /* a replacement's time from exec to Ready */
-    VM_TICK_MS = 50,            /* heartbeats are looked at: a hang is found in its limit + this */
-    VM_STOP_WORKERS_MS = 1000,  /* time to leave in order, then SIGKILL */
+    VM_READY_TIMEOUT_MS = 5000,  /* a replacement's time from exec to Ready */
+    VM_TICK_MS = 50,             /* heartbeats are looked at: a hang is found in its limit + this */
+    VM_STOP_WORKERS_MS = 1000,   /* time to leave in order, then SIGKILL */
     VM_STOP_CORE_MS = 500,
-    VM_UPDATES_PER_TICK = 4,    /* changes of a configuration space that are passed on one by one */
+    VM_UPDATES_PER_TICK = 4, /* changes of a configuration space that are passed on one by one */
 };
 
 enum vm_phase {
     VM_STARTING, /* until the core was told to run */
     VM_RUNNING,
-    VM_ENDING,   /* workers are told to leave, then the core */
+    VM_ENDING, /* workers are told to leave, then the core */
     VM_GONE,
 };
 
@@ -48,7 +48,7 @@ struct device;
 
 /* The io_uring of a worker, as its Ready named it. */
 struct held_ring {
-    uint32_t id;             /* of the child it was taken from; 0: none */
+    uint32_t id; /* of the child it was taken from; 0: none */
     uint32_t entries, sq_head, cq_tail;
 };
 
@@ -58,7 +58,7 @@ struct child {
     struct device *device; /* NULL: core, loader */
     Bulkhead__Role role;
     char name[PLAN_NAME_BYTES + 8];
-    uint32_t id;           /* for the spawner */
+    uint32_t id; /* for the spawner */
     uint32_t uid;
     unsigned uid_slot;
     enum child_state state;
@@ -70,16 +70,16 @@ struct child {
     int pidfd;
     char build_id[48];
     unsigned missing_layers;
-    struct held_ring ring;   /* its io_uring, which the spawner holds a duplicate of */
-    bool ring_pending;       /* not yet: until then it is not activated */
-    bool drains_ring;        /* it was given a dead one's, and submits nothing before that is still */
+    struct held_ring ring; /* its io_uring, which the spawner holds a duplicate of */
+    bool ring_pending;     /* not yet: until then it is not activated */
+    bool drains_ring;      /* it was given a dead one's, and submits nothing before that is still */
     uint64_t started_ns, ready_ns;
-    bool loaded;             /* loader: did its work */
-    bool killing;            /* SIGKILL is on its way */
-    uint32_t owed;           /* bits 1 << body: answers that were asked for */
-    bool needs_reset;        /* it said so; again only after a reset */
+    bool loaded;               /* loader: did its work */
+    bool killing;              /* SIGKILL is on its way */
+    uint32_t owed;             /* bits 1 << body: answers that were asked for */
+    bool needs_reset;          /* it said so; again only after a reset */
     uint64_t stop_deadline_ns; /* told to leave; 0: not */
-    char reason[160];        /* why it was killed or what it said before it left */
+    char reason[160];          /* why it was killed or what it said before it left */
     bool reason_bad_input;
     /* liveness */
     uint64_t heartbeat, heartbeat_ns;
@@ -89,13 +89,13 @@ struct child {
 /* Which replacement of a worker is under way. */
 enum device_step {
     STEP_NONE,
-    STEP_START,      /* first start of this boot */
-    STEP_REPAIR,     /* after a death */
-    STEP_NEW_READY,  /* upgrade: the new build starts beside the old one */
-    STEP_DRAIN,      /* upgrade: the old one finishes what is in flight */
-    STEP_TAKE_OVER,  /* upgrade: the new one was told to go on where the old one stopped */
-    STEP_REPLACE,    /* passt died: the worker leaves, the next one gets the new stream */
-    STEP_LEAVE,      /* upgrade of a console or vsock: the old one leaves, the new one waits */
+    STEP_START,     /* first start of this boot */
+    STEP_REPAIR,    /* after a death */
+    STEP_NEW_READY, /* upgrade: the new build starts beside the old one */
+    STEP_DRAIN,     /* upgrade: the old one finishes what is in flight */
+    STEP_TAKE_OVER, /* upgrade: the new one was told to go on where the old one stopped */
+    STEP_REPLACE,   /* passt died: the worker leaves, the next one gets the new stream */
+    STEP_LEAVE,     /* upgrade of a console or vsock: the old one leaves, the new one waits */
 };
 
 struct device {
@@ -106,8 +106,8 @@ struct device {
     int stats_fd, journal_fd;
     const struct stats_page *stats;
     int kick[LAYOUT_MAX_QUEUES], call[LAYOUT_MAX_QUEUES];
-    int shared_own[3];            /* serial: ring and its two eventfds */
-    struct held_ring ring;        /* of a dead worker, with what it had begun; until it is drained */
+    int shared_own[3];     /* serial: ring and its two eventfds */
+    struct held_ring ring; /* of a dead worker, with what it had begun; until it is drained */
     Bulkhead__RateLimit *rate_limit; /* changed at run time; NULL: the configuration's */
     uint64_t balloon_bytes;
     /* What the first worker announced; the guest knows the device by it. */
@@ -116,38 +116,41 @@ struct device {
     uint64_t features;
     uint8_t config[RULE_MAX_CONFIG_BYTES];
     size_t config_len;
-    unsigned updates;             /* since the last tick */
-    size_t dirty_from, dirty_to;  /* changed, but the core was not told yet; equal: nothing */
+    unsigned updates;            /* since the last tick */
+    size_t dirty_from, dirty_to; /* changed, but the core was not told yet; equal: nothing */
     /* What the guest set up, as the core last said. */
     bool active;
-    bool worker_activated;        /* some worker of this activation has touched the rings */
+    bool worker_activated; /* some worker of this activation has touched the rings */
     uint64_t guest_features;
     unsigned n_queues;
-    struct { uint32_t index, size; uint64_t desc, avail, used; } queues[LAYOUT_MAX_QUEUES];
-    bool reset_pending;           /* the core waits for ResetDone */
+    struct {
+        uint32_t index, size;
+        uint64_t desc, avail, used;
+    } queues[LAYOUT_MAX_QUEUES];
+    bool reset_pending; /* the core waits for ResetDone */
     /* Its processes. */
-    struct child *worker;         /* NULL: none */
-    struct child *next;           /* an upgrade's candidate */
+    struct child *worker; /* NULL: none */
+    struct child *next;   /* an upgrade's candidate */
     struct child *passt;
-    bool link_down;               /* the user's wish */
+    bool link_down; /* the user's wish */
     bool passt_settled;
-    bool passt_failed;            /* it died too often: the link is down */
+    bool passt_failed; /* it died too often: the link is down */
     uint64_t passt_window_ns;
-    unsigned passt_deaths;        /* since then */
+    unsigned passt_deaths; /* since then */
     enum device_step step;
     uint64_t step_deadline_ns;
     int program_fd, prev_program_fd; /* of an upgraded worker and the one before; -1: installed */
-    int candidate_fd;             /* the build that an upgrade tries */
-    uint64_t upgraded_ns;         /* when it took over; 0: not on probation */
+    int candidate_fd;                /* the build that an upgrade tries */
+    uint64_t upgraded_ns;            /* when it took over; 0: not on probation */
     uint32_t restarts;
     uint64_t deaths_ns[VM_MAX_DEATHS];
     unsigned n_deaths;
     uint64_t died_ns;
-    bool left;                    /* it left by itself: is it the core that has died? */
-    bool failed;                  /* the crash limit was reached */
-    bool dead;                    /* not even a failing worker runs: requests are not answered */
-    bool quiesce_wanted;          /* pause */
-    bool unquiesce_wanted;        /* a given-up upgrade's Quiesced is still on its way */
+    bool left;             /* it left by itself: is it the core that has died? */
+    bool failed;           /* the crash limit was reached */
+    bool dead;             /* not even a failing worker runs: requests are not answered */
+    bool quiesce_wanted;   /* pause */
+    bool unquiesce_wanted; /* a given-up upgrade's Quiesced is still on its way */
     char last_reason[160];
     /* Whom to tell how the repair or upgrade went. */
     uint64_t asker;
@@ -156,10 +159,10 @@ struct device {
 
 struct client {
     struct vm *vm;
-    uint64_t serial;          /* names it in later answers; 0: the place is free */
+    uint64_t serial; /* names it in later answers; 0: the place is free */
     struct channel *channel;
     struct loop_event *event;
-    bool is_run;              /* the one that asked for the VM */
+    bool is_run; /* the one that asked for the VM */
     bool subscribed;
 };
 
@@ -195,14 +198,14 @@ struct vm {
     struct loop_event *start_timer, *stop_timer, *tick, *passt_timer;
     uint64_t last_tick_ns;
     unsigned stop_stage;
-    bool ran;                  /* a core was told to run: the guest has existed */
-    bool reboot;               /* start again when all are gone */
+    bool ran;    /* a core was told to run: the guest has existed */
+    bool reboot; /* start again when all are gone */
     uint32_t boots;
 
     /* How it ended. */
     bool ended;
     Bulkhead__GuestStateKind end_state;
-    struct fault end_fault;    /* error != 0: before the guest ran, or a host failure */
+    struct fault end_fault; /* error != 0: before the guest ran, or a host failure */
     bool end_by_user, end_host_failure;
     char end_detail[FAULT_TEXT_MAX];
 
@@ -212,7 +215,7 @@ struct vm {
     uint32_t pause_request;
 
     /* upgrade of all devices, one after the other */
-    uint64_t all_asker;        /* 0: none under way */
+    uint64_t all_asker; /* 0: none under way */
     uint32_t all_request;
     unsigned all_next;
 
@@ -348,7 +351,8 @@ bool upgrade_roll_back(struct device *device, const char *how);
 void upgrade_abort(struct device *device, const char *why);
 
 /* ---- pause.c ---- */
-int pause_begin(struct vm *vm, uint64_t asker, uint32_t request, struct fault *ret_fault) must_check;
+int pause_begin(struct vm *vm, uint64_t asker, uint32_t request,
+                struct fault *ret_fault) must_check;
 int pause_end(struct vm *vm, uint64_t asker, uint32_t request, struct fault *ret_fault) must_check;
 void pause_on_core_state(struct vm *vm, Bulkhead__GuestStateKind state);
 void pause_on_progress(struct vm *vm);

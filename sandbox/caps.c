@@ -12,10 +12,9 @@
 
 /* uid 0 means nothing, keeping capabilities over setuid is off, ambient ones can't be raised; and
  * none of this can be changed back. */
-static const unsigned long locked_bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
-                                         SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
-                                         SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
-                                         SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+static const unsigned long locked_bits =
+    SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
+    SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
 
 static int read_sets(uint64_t *ret_all)
 {

@@ -171,8 +171,7 @@ int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cg
     hand_down(base_fd);
     if (limits->pids_max && write_limit(fd, "pids.max", limits->pids_max) == 0)
         in_force |= SANDBOX_CGROUP_PIDS;
-    if (limits->memory_max_bytes &&
-        write_limit(fd, "memory.max", limits->memory_max_bytes) == 0)
+    if (limits->memory_max_bytes && write_limit(fd, "memory.max", limits->memory_max_bytes) == 0)
         in_force |= SANDBOX_CGROUP_MEMORY;
     *ret_fd = fd_take(&fd);
     *ret_in_force = in_force;

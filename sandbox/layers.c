@@ -11,9 +11,8 @@
 #include "base/fd.h"
 
 static const char *const names[] = {
-    "userns",  "uid",    "pidns",     "mntns",   "netns",    "ipcns",   "utsns",
-    "cgroupns", "cgroup", "root",      "caps",    "nnp",      "undumpable", "rlimits",
-    "landlock", "seccomp", "mdwe",
+    "userns", "uid",  "pidns", "mntns",      "netns",   "ipcns",    "utsns",   "cgroupns", "cgroup",
+    "root",   "caps", "nnp",   "undumpable", "rlimits", "landlock", "seccomp", "mdwe",
 };
 
 const char *sandbox_layer_name(unsigned layer)

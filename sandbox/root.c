@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* root.c - the file system of a child: one empty directory that it may not even list. */
 #include <errno.h>
-#include <sys/mount.h>
-#include <sys/syscall.h>
-#include <sys/statvfs.h>
-#include <sys/vfs.h>
 #include <linux/magic.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "layers.h"

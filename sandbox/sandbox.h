@@ -52,8 +52,8 @@ enum {
 };
 const char *sandbox_layer_name(unsigned layer); /* one bit -> "netns"; NULL: no such layer */
 /* What invariant I7 makes mandatory: without these nothing starts, unless --insecure. */
-#define SANDBOX_LAYERS_MANDATORY \
-    (SANDBOX_LAYER_USERNS | SANDBOX_LAYER_NETNS | SANDBOX_LAYER_ROOT | SANDBOX_LAYER_CAPS | \
+#define SANDBOX_LAYERS_MANDATORY                                                                   \
+    (SANDBOX_LAYER_USERNS | SANDBOX_LAYER_NETNS | SANDBOX_LAYER_ROOT | SANDBOX_LAYER_CAPS |        \
      SANDBOX_LAYER_NNP | SANDBOX_LAYER_SECCOMP)
 
 /* A compiled profile. Each one is its own static library bh_filter_<name>, so that a program
@@ -64,9 +64,9 @@ struct sandbox_filter {
     const char *name;                 /* "blk" */
     const struct sock_filter *filter; /* classic BPF */
     unsigned n_instructions;
-    unsigned n_syscalls;              /* distinct numbers the filter allows */
-    const int *syscalls;              /* ascending */
-    const char *sha256;               /* of the instructions, hex */
+    unsigned n_syscalls; /* distinct numbers the filter allows */
+    const int *syscalls; /* ascending */
+    const char *sha256;  /* of the instructions, hex */
 };
 extern const struct sandbox_filter sandbox_filter_broker;       /* bh_filter_broker */
 extern const struct sandbox_filter sandbox_filter_loader;       /* bh_filter_loader */
@@ -82,11 +82,11 @@ extern const struct sandbox_filter sandbox_filter_balloon;      /* bh_filter_bal
 /* ---- the parent's half ---- */
 
 struct sandbox_spawn {
-    const char *program;  /* path; or NULL and program_fd */
+    const char *program; /* path; or NULL and program_fd */
     int program_fd;
     char *const *argv;
-    char *const *envp;    /* NULL: empty environment */
-    const int *fds;       /* fds[i] becomes descriptor i of the child; all others are closed */
+    char *const *envp; /* NULL: empty environment */
+    const int *fds;    /* fds[i] becomes descriptor i of the child; all others are closed */
     unsigned n_fds;
     uint32_t uid, gid;    /* host ids for the child; 0: keep the caller's (unprivileged start) */
     int cgroup_fd;        /* directory fd of the child's cgroup, -1: none */
@@ -114,7 +114,8 @@ struct sandbox_limits {
  * Returns 0, or a negative errno with an origin: the process must exit. *ret_missing names layers
  * that the kernel lacks; a mandatory one is an error unless insecure. */
 int sandbox_enter(const struct sandbox_filter *filter, const int *keep, unsigned n_keep,
-                  const struct sandbox_limits *limits, bool insecure, unsigned *ret_missing) must_check;
+                  const struct sandbox_limits *limits, bool insecure,
+                  unsigned *ret_missing) must_check;
 
 /* The same for a process whose threads have filters of their own. The kernel keeps capabilities,
  * no_new_privs and landlock per thread, so the order is: sandbox_enter_process() in the only

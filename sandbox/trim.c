@@ -25,7 +25,8 @@ void trim_start_code(void)
         if (phdr[i].p_type != PT_LOAD || phdr[i].p_flags & PF_W)
             continue;
         begin = ((uintptr_t)__ehdr_start + phdr[i].p_vaddr) & ~(page - 1);
-        end = ((uintptr_t)__ehdr_start + phdr[i].p_vaddr + phdr[i].p_memsz + page - 1) & ~(page - 1);
+        end =
+            ((uintptr_t)__ehdr_start + phdr[i].p_vaddr + phdr[i].p_memsz + page - 1) & ~(page - 1);
         madvise((void *)begin, end - begin, MADV_DONTNEED);
     }
 }

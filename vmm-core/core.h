@@ -44,9 +44,9 @@ struct core_vcpu {
 /* All under core->turn_lock. */
 struct core_turns {
     enum core_turn turn;
-    unsigned ready;  /* threads in their sandbox */
-    unsigned parked; /* threads that wait for CORE_RUN */
-    int failure;     /* a thread could not enter its sandbox: negative errno */
+    unsigned ready;               /* threads in their sandbox */
+    unsigned parked;              /* threads that wait for CORE_RUN */
+    int failure;                  /* a thread could not enter its sandbox: negative errno */
     Bulkhead__GuestStateKind end; /* how the guest ended, GUEST_NONE while it lives */
     char end_detail[160];
 };
@@ -57,16 +57,16 @@ struct core_control {
     enum child_state state;
     int epoll_fd;
     bool broker_gone;
-    bool want_write;        /* EPOLLOUT is watched */
+    bool want_write; /* EPOLLOUT is watched */
     bool pausing;
     bool end_told;
-    bool kicked;            /* the end has taken the vCPUs out of the guest */
+    bool kicked; /* the end has taken the vCPUs out of the guest */
     bool stop;
-    bool out_held;          /* `out` was taken from out_slot and is not sent yet */
+    bool out_held; /* `out` was taken from out_slot and is not sent yet */
     unsigned out_slot;
     struct virtio_due_item out;
     Bulkhead__GuestStateKind state_due; /* GuestState to be sent */
-    Bulkhead__GuestStateKind end_due; /* told after state_due */
+    Bulkhead__GuestStateKind end_due;   /* told after state_due */
 };
 
 struct core {
@@ -75,9 +75,9 @@ struct core {
     unsigned n_vcpus;
     bool insecure;
     pid_t pid;
-    int wake_fd;        /* vCPU threads signal it, the control thread waits on it */
-    int life_fd;        /* write end: the workers see its end when this process is gone */
-    int serial_in_fd;   /* -1: no serial port */
+    int wake_fd;      /* vCPU threads signal it, the control thread waits on it */
+    int life_fd;      /* write end: the workers see its end when this process is gone */
+    int serial_in_fd; /* -1: no serial port */
     int serial_out_fd;
     struct bus pio, mmio;
     struct pci_host pci;
@@ -97,8 +97,8 @@ struct core {
 
 /* core.c */
 /* Everything up to the threads; takes the descriptors it keeps out of fds. */
-int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds, size_t n_fds)
-    must_check;
+int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds,
+                   size_t n_fds) must_check;
 int core_attach(struct core *core, const Bulkhead__AttachDevice *attach, int *fds) must_check;
 /* Any thread; the first one counts. Takes all vCPUs out of the guest and wakes the control thread. */
 void core_guest_ended(struct core *core, Bulkhead__GuestStateKind how, const char *detail);

@@ -58,8 +58,12 @@ static int configure(struct core *core)
 /* What may be open from now on; queues' eventfds follow with AttachDevice. */
 static int enter_sandbox(struct core *core, unsigned *ret_missing)
 {
-    int keep[MAX_KEPT] = { FD_STDIN,      FD_STDOUT,     FD_LOG,
-                           FD_CONTROL,    core->wake_fd, core->life_fd,
+    int keep[MAX_KEPT] = { FD_STDIN,
+                           FD_STDOUT,
+                           FD_LOG,
+                           FD_CONTROL,
+                           core->wake_fd,
+                           core->life_fd,
                            core->control.epoll_fd };
     unsigned n = 7;
     int highest = 0;

@@ -3,12 +3,12 @@
  * none stops at the first. What can't be read (another user's process) is said, not guessed. */
 #pragma once
 
-#include "base/compiler.h"
-#include "client.pb-c.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "base/compiler.h"
+#include "client.pb-c.h"
 
 enum audit_verdict {
     AUDIT_OK,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // audit_binary.c - how the running executable was linked.
-#include "audit.h"
-#include "base/fd.h"
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "audit.h"
+#include "base/fd.h"
 
 enum { MAX_HEADERS = 64, MAX_DYNAMIC = 128 };
 
@@ -29,7 +29,7 @@ static void read_dynamic(int fd, const Elf64_Phdr *ph, struct traits *traits)
 
 static int read_traits(int fd, struct traits *ret_traits)
 {
-    struct traits traits = {0};
+    struct traits traits = { 0 };
     Elf64_Phdr ph[MAX_HEADERS];
     Elf64_Ehdr eh;
     size_t bytes;

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // audit_fds.c - each open descriptor must be one that the plan lists.
-#include "audit.h"
-#include "process_info.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -11,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "audit.h"
+#include "process_info.h"
 
 enum { AUDIT_MAX_PLANNED = 64 };
 
@@ -28,19 +28,19 @@ static void classify(struct open_fd *fd, mode_t mode)
     static const struct {
         const char *prefix, *type;
     } kinds[] = {
-        {"socket:", "socket"},
-        {"pipe:", "pipe"},
-        {"anon_inode:[eventfd]", "eventfd"},
-        {"anon_inode:[eventpoll]", "epoll"},
-        {"anon_inode:[io_uring]", "io_uring"},
-        {"anon_inode:[timerfd]", "timerfd"},
-        {"anon_inode:[signalfd]", "signalfd"},
-        {"anon_inode:[pidfd]", "pidfd"},
-        {"anon_inode:[userfaultfd]", "userfaultfd"},
-        {"anon_inode:kvm-vm", "kvm-vm"},
-        {"anon_inode:kvm-vcpu", "kvm-vcpu"},
-        {"/memfd:", "memfd"},
-        {"/anon_hugepage", "memfd"},
+        { "socket:", "socket" },
+        { "pipe:", "pipe" },
+        { "anon_inode:[eventfd]", "eventfd" },
+        { "anon_inode:[eventpoll]", "epoll" },
+        { "anon_inode:[io_uring]", "io_uring" },
+        { "anon_inode:[timerfd]", "timerfd" },
+        { "anon_inode:[signalfd]", "signalfd" },
+        { "anon_inode:[pidfd]", "pidfd" },
+        { "anon_inode:[userfaultfd]", "userfaultfd" },
+        { "anon_inode:kvm-vm", "kvm-vm" },
+        { "anon_inode:kvm-vcpu", "kvm-vcpu" },
+        { "/memfd:", "memfd" },
+        { "/anon_hugepage", "memfd" },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
@@ -61,10 +61,10 @@ static int look_at(pid_t pid, int number, struct open_fd *ret_fd)
     char path[96];
     char info[1024];
     char value[32];
-    struct stat st = {0};
+    struct stat st = { 0 };
     ssize_t n;
 
-    *ret_fd = (struct open_fd){.number = number, .access = O_RDWR};
+    *ret_fd = (struct open_fd){ .number = number, .access = O_RDWR };
     snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, number);
     n = readlink(path, ret_fd->target, sizeof(ret_fd->target) - 1);
     if (n < 0)
@@ -145,7 +145,7 @@ static bool take(const struct audit_target *t, const struct open_fd *fd, unsigne
 
 void audit_fds(const struct audit_target *t)
 {
-    unsigned left[AUDIT_MAX_PLANNED] = {0};
+    unsigned left[AUDIT_MAX_PLANNED] = { 0 };
     struct dirent *entry;
     unsigned open_fds = 0;
     bool drift = false;

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // audit_process.c - namespaces, root, limits, cgroup, dumpable, mappings.
-#include "audit.h"
-#include "doctor.h"
-#include "process_info.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -13,6 +10,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "audit.h"
+#include "doctor.h"
+#include "process_info.h"
 
 static long read_namespace(pid_t pid, const char *name, char *dst, size_t size)
 {
@@ -55,11 +55,11 @@ static void check_root(const struct audit_target *t)
 static const char *limit_title(const char *key)
 {
     static const char *const titles[][2] = {
-        {"NPROC", "Max processes"},          {"CORE", "Max core file size"},
-        {"NOFILE", "Max open files"},        {"FSIZE", "Max file size"},
-        {"MEMLOCK", "Max locked memory"},    {"DATA", "Max data size"},
-        {"MSGQUEUE", "Max msgqueue size"},   {"NICE", "Max nice priority"},
-        {"RTPRIO", "Max realtime priority"},
+        { "NPROC", "Max processes" },          { "CORE", "Max core file size" },
+        { "NOFILE", "Max open files" },        { "FSIZE", "Max file size" },
+        { "MEMLOCK", "Max locked memory" },    { "DATA", "Max data size" },
+        { "MSGQUEUE", "Max msgqueue size" },   { "NICE", "Max nice priority" },
+        { "RTPRIO", "Max realtime priority" },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(titles); i++)
@@ -133,8 +133,8 @@ struct dumpable_probe {
 static int probe_dumpable(void *arg)
 {
     const struct dumpable_probe *probe = arg;
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[2] = {0};
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct none[2] = { 0 };
     char path[64];
     char target[256];
     int fd;
@@ -152,7 +152,7 @@ static int probe_dumpable(void *arg)
 
 static void check_dumpable(const struct audit_target *t)
 {
-    struct dumpable_probe probe = {.pid = t->pid};
+    struct dumpable_probe probe = { .pid = t->pid };
     int r = doctor_in_child(probe_dumpable, &probe, 5000);
 
     if (r == 0)

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // audit_threads.c - what belongs to a thread, not to a process: ids, capabilities, filters.
-#include "audit.h"
-#include "base/err.h"
-#include "process_info.h"
-#include "readback.h"
-#include "sandbox.h"
 #include <dirent.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "audit.h"
+#include "base/err.h"
+#include "process_info.h"
+#include "readback.h"
+#include "sandbox.h"
 
 struct threads {
     const struct audit_target *t;
@@ -30,8 +30,8 @@ static void drift(struct threads *s, pid_t tid, const char *check, const char *w
 
 static void check_ids(struct threads *s, pid_t tid, const char *status)
 {
-    static const char *const keys[] = {"Uid", "Gid"};
-    const uint32_t want[] = {s->t->uid, s->t->gid};
+    static const char *const keys[] = { "Uid", "Gid" };
+    const uint32_t want[] = { s->t->uid, s->t->gid };
     unsigned id[4];
     char value[128];
 
@@ -54,7 +54,7 @@ static const uint64_t broker_caps = 1ull << CAP_DAC_OVERRIDE;
 
 static void check_rights(struct threads *s, pid_t tid, const char *status)
 {
-    static const char *const caps[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
+    static const char *const caps[] = { "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb" };
     char value[64];
 
     for (size_t i = 0; i < ARRAY_SIZE(caps) && s->t->child; i++)
@@ -86,7 +86,7 @@ static void check_program(struct threads *s, pid_t tid)
      * which inherits the program of the vCPU that ran first. */
     bool vcpu = plan->role == BULKHEAD__ROLE__ROLE_CORE && tid != s->t->pid;
     char sha256[BPF_SHA256_CHARS];
-    struct readback rb = {0};
+    struct readback rb = { 0 };
     const char *name;
     int r = readback_thread(tid, &rb);
 
@@ -154,7 +154,7 @@ static void check_thread(struct threads *s, pid_t tid)
 
 void audit_threads(const struct audit_target *t)
 {
-    struct threads s = {.t = t};
+    struct threads s = { .t = t };
     struct dirent *entry;
     char path[64];
     DIR *dir;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // bag.c - a list of blocks.
 #include "bag.h"
-#include "say.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "say.h"
 
 struct bag_block {
     struct bag_block *next;

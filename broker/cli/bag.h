@@ -2,8 +2,8 @@
 /* bag.h - memory that is freed all at once: what belongs to one parsed command line. */
 #pragma once
 
-#include "base/compiler.h"
 #include <stddef.h>
+#include "base/compiler.h"
 
 struct bag_block;
 struct bag {

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // client.c - the command line's side of the command socket.
 #include "client.h"
-#include "base/err.h"
-#include "base/fd.h"
-#include "nearest.h"
-#include "rundir.h"
-#include "say.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -19,10 +14,15 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "nearest.h"
+#include "rundir.h"
+#include "say.h"
 
 int client_find_program(const char *name, char *dst, size_t size)
 {
-    static const char *const places[] = {"", "../libexec/bulkhead/"};
+    static const char *const places[] = { "", "../libexec/bulkhead/" };
     char self[1024];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     char *slash;
@@ -45,7 +45,7 @@ int client_find_program(const char *name, char *dst, size_t size)
 /* In the child: descriptor 3 is the socket, nothing else but the standard three is passed on. */
 static _Noreturn void exec_broker(const char *program, int sock)
 {
-    char *argv[] = {(char[]){"bulkhead-broker"}, NULL};
+    char *argv[] = { (char[]){ "bulkhead-broker" }, NULL };
     sigset_t none;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -65,7 +65,7 @@ static _Noreturn void exec_broker(const char *program, int sock)
 int client_start_broker(struct client *ret_client)
 {
     char program[1100];
-    int pair[2] = {-1, -1};
+    int pair[2] = { -1, -1 };
     pid_t pid;
     int r = client_find_program("bulkhead-broker", program, sizeof(program));
 
@@ -78,7 +78,7 @@ int client_start_broker(struct client *ret_client)
         exec_broker(program, pair[1]);
     r = pid < 0 ? err_origin(-errno, "starting the broker") : 0;
     fd_closep(&pair[1]);
-    *ret_client = (struct client){.broker = pid};
+    *ret_client = (struct client){ .broker = pid };
     if (r == 0)
         r = channel_new(&ret_client->channel, pair[0], CHANNEL_ARENA_BROKER);
     if (r < 0)
@@ -104,7 +104,7 @@ static int no_such_vm(const char *vm)
 
 int client_connect(struct client *ret_client, const char *vm)
 {
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
     char dir[512];
     cleanup_(fd_closep) int fd = -1;
     int r = rundir_path(dir, sizeof(dir));
@@ -126,7 +126,7 @@ int client_connect(struct client *ret_client, const char *vm)
             return err_origin(-ECONNREFUSED, "the broker of '%s' is gone", vm);
         return err_origin(-errno, "connecting to '%s'", vm);
     }
-    *ret_client = (struct client){0};
+    *ret_client = (struct client){ 0 };
     r = channel_new(&ret_client->channel, fd, CHANNEL_ARENA_BROKER);
     if (r == 0)
         fd_take(&fd);
@@ -155,7 +155,7 @@ int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const 
 
 int client_receive(struct client *client, int timeout_ms, struct client_answer *ret_answer)
 {
-    struct pollfd p = {.fd = channel_fd(client->channel), .events = POLLIN};
+    struct pollfd p = { .fd = channel_fd(client->channel), .events = POLLIN };
     ProtobufCMessage *msg = NULL;
     int r;
 

@@ -4,10 +4,10 @@
  * (base/err.h); a peer that is silent for too long is -ETIMEDOUT, one that is gone -EPIPE. */
 #pragma once
 
-#include "client.pb-c.h"
-#include "ipc/channel.h"
 #include <stddef.h>
 #include <sys/types.h>
+#include "client.pb-c.h"
+#include "ipc/channel.h"
 
 enum { CLIENT_TIMEOUT_MS = 30000 }; /* an upgrade of a busy disk drains first */
 

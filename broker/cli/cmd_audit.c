@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_audit.c - `bulkhead audit`: asks the broker for plan and processes, and the kernel for the
 // truth. The broker's word is used for what should be, never for what is.
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include "audit.h"
 #include "base/err.h"
 #include "client.h"
@@ -10,11 +15,6 @@
 #include "sandbox.h"
 #include "say.h"
 #include "verbs.h"
-#include <errno.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 enum { AUDIT_MAX_PROCESSES = 128, AUDIT_TRIES = 40, AUDIT_RETRY_MS = 100 };
 
@@ -30,7 +30,7 @@ void audit_add(const struct audit_target *t, enum audit_verdict verdict, const c
         exit(say_error(EXIT_HOST, "out of memory"));
     a->findings = grown;
     f = &grown[a->n_findings++];
-    *f = (struct audit_finding){.verdict = verdict};
+    *f = (struct audit_finding){ .verdict = verdict };
     snprintf(f->process, sizeof(f->process), "%s", t->plan->name);
     snprintf(f->check, sizeof(f->check), "%s", check);
     va_start(ap, fmt);
@@ -49,7 +49,7 @@ void audit_unreadable(const struct audit_target *t, const char *check, int error
 void audit_deinit(struct audit *audit)
 {
     free(audit->findings);
-    *audit = (struct audit){0};
+    *audit = (struct audit){ 0 };
 }
 
 static const Bulkhead__ProcessInfo *find_process(const Bulkhead__ProcessList *list,
@@ -78,8 +78,8 @@ static bool is_child(Bulkhead__Role role)
 /* A process between exec and its sandbox, or on its way out, isn't what the plan describes. */
 static bool settled(const Bulkhead__ProcessList *list)
 {
-    static const char *const passing[] = {"started",   "greeted", "configured",
-                                          "candidate", "leaving", "ended"};
+    static const char *const passing[] = { "started",   "greeted", "configured",
+                                           "candidate", "leaving", "ended" };
 
     if (strcmp(list->state, "starting") == 0 || strcmp(list->state, "ending") == 0)
         return false;
@@ -110,7 +110,8 @@ static uint32_t expected_uid(const Bulkhead__ProcessPlan *plan, const Bulkhead__
         return plan->uid;
     if (shares_uid(list, info))
         return UINT32_MAX; /* nobody's: the audit says so */
-    return info->uid / SANDBOX_UIDS_PER_VM == plan->uid / SANDBOX_UIDS_PER_VM ? info->uid : plan->uid;
+    return info->uid / SANDBOX_UIDS_PER_VM == plan->uid / SANDBOX_UIDS_PER_VM ? info->uid
+                                                                              : plan->uid;
 }
 
 static bool same_processes(const pid_t *pids, size_t n, const Bulkhead__ProcessList *list)
@@ -153,12 +154,12 @@ static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan,
         const Bulkhead__ProcessInfo *info = find_process(list, p->name);
         struct audit_target *t = &targets[n];
 
-        *t = (struct audit_target){.audit = audit,
-                                   .plan = p,
-                                   .child = is_child(p->role),
-                                   .broker = broker ? broker->pid : 0,
-                                   .pid = info ? info->pid : 0,
-                                   .uid = expected_uid(p, info, list)};
+        *t = (struct audit_target){ .audit = audit,
+                                    .plan = p,
+                                    .child = is_child(p->role),
+                                    .broker = broker ? broker->pid : 0,
+                                    .pid = info ? info->pid : 0,
+                                    .uid = expected_uid(p, info, list) };
         t->gid = p->gid == p->uid ? t->uid : p->gid;
         if (info && !p->survives_boot)
             audit_add(t, AUDIT_DRIFT, "process", "should be gone since boot, but is process %d",
@@ -176,7 +177,7 @@ static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan,
     }
     audit_shared_namespaces(audit, targets, n);
     for (size_t i = 0; i < list->n_processes; i++) {
-        struct audit_target t = {.audit = audit, .plan = &unplanned};
+        struct audit_target t = { .audit = audit, .plan = &unplanned };
 
         if (list->processes[i]->pid > 0 && !find_plan(plan, list->processes[i]->name))
             audit_add(&t, AUDIT_DRIFT, "process", "%s (process %d) is not in the plan",
@@ -189,8 +190,8 @@ static int try_audit(const char *vm, struct audit *audit, size_t *ret_processes)
 {
     Bulkhead__GetPlan get_plan = BULKHEAD__GET_PLAN__INIT;
     Bulkhead__ListProcesses list_processes = BULKHEAD__LIST_PROCESSES__INIT;
-    struct client plan_client = {0};
-    struct client list_client = {0};
+    struct client plan_client = { 0 };
+    struct client list_client = { 0 };
     struct client_answer plan, list;
     static pid_t pids[AUDIT_MAX_PROCESSES];
     size_t n = 0;
@@ -231,7 +232,7 @@ static int try_audit(const char *vm, struct audit *audit, size_t *ret_processes)
 
 static json_t *finding_json(const struct audit_finding *f)
 {
-    static const char *const words[] = {"ok", "drift", "unreadable", "note"};
+    static const char *const words[] = { "ok", "drift", "unreadable", "note" };
 
     return json_pack("{s:s,s:s,s:s,s:s}", "process", f->process, "check", f->check, "verdict",
                      words[f->verdict], "text", f->text);
@@ -259,7 +260,7 @@ static int show_json(const char *vm, const struct audit *audit, size_t n_process
 
 static void show_text(const char *vm, const struct audit *audit, size_t n_processes)
 {
-    static const char *const words[] = {"ok", "DRIFT", "unread", "note"};
+    static const char *const words[] = { "ok", "DRIFT", "unread", "note" };
     char text[400];
     size_t counts[4];
 
@@ -284,8 +285,8 @@ static void show_drift(const char *vm, const struct audit *audit)
 
 int audit_vm(const char *vm, bool json, bool quiet)
 {
-    static const struct timespec wait = {.tv_nsec = AUDIT_RETRY_MS * 1000000l};
-    struct audit audit = {0};
+    static const struct timespec wait = { .tv_nsec = AUDIT_RETRY_MS * 1000000l };
+    struct audit audit = { 0 };
     size_t n = 0;
     size_t counts[4];
     int r = 1;

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_control.c - verbs that tell a running VM's broker one thing: pause, resume, stop,
 // power-button, repair, upgrade; and events, which listens.
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include "base/err.h"
 #include "client.h"
 #include "events.h"
 #include "flags.h"
 #include "say.h"
 #include "verbs.h"
-#include <limits.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 /* Sends a request that a Reply answers; prints `done` (NULL: the reply's text). */
 static int tell(const char *vm, Bulkhead__ClientEnvelope *request, bool json, const char *done)
 {
-    struct client client = {0};
+    struct client client = { 0 };
     struct client_answer answer;
     const char *text;
     int r = client_ask(&client, vm, request, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &answer);
@@ -146,7 +146,7 @@ static int upgrade_all(const char *vm, bool json)
 {
     Bulkhead__GetStats msg = BULKHEAD__GET_STATS__INIT;
     char names[64][64];
-    struct client client = {0};
+    struct client client = { 0 };
     struct client_answer answer;
     size_t n = 0;
     int r;
@@ -166,10 +166,10 @@ static int upgrade_all(const char *vm, bool json)
 int verb_upgrade(int argc, char **argv)
 {
     static const struct flag flags[] = {
-        {"binary", 0, false, "PATH", "the new program (default: the installed one)", 1},
+        { "binary", 0, false, "PATH", "the new program (default: the installed one)", 1 },
         FLAGS_COMMON_JSON,
     };
-    struct upgrade_args args = {0};
+    struct upgrade_args args = { 0 };
     struct option_error err;
     char path[PATH_MAX] = "";
 
@@ -194,7 +194,7 @@ int verb_upgrade(int argc, char **argv)
 static int follow_events(const char *vm, bool json)
 {
     Bulkhead__Subscribe msg = BULKHEAD__SUBSCRIBE__INIT;
-    struct client client = {0};
+    struct client client = { 0 };
     struct client_answer answer;
     int r = client_connect(&client, vm);
 

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_doctor.c - `bulkhead doctor`: what this host can do, tried out.
+#include <string.h>
 #include "doctor.h"
 #include "flags.h"
 #include "say.h"
 #include "verbs.h"
-#include <string.h>
 
 static const struct doctor_check checks[] = {
-    {"kvm", "KVM runs guest code", doctor_kvm},
-    {"programs", "Bulkhead's programs", doctor_programs},
-    {"userns", "namespaces", doctor_userns},
-    {"uids", "a uid per process", doctor_uids},
-    {"seccomp", "seccomp filters", doctor_seccomp},
-    {"landlock", "Landlock", doctor_landlock},
-    {"mdwe", "no writable code", doctor_mdwe},
-    {"memfd", "sealed guest RAM", doctor_memfd},
-    {"pidfd", "pidfds", doctor_pidfd},
-    {"cgroup", "cgroup v2 delegation", doctor_cgroup},
-    {"readback", "filters can be read back", doctor_readback},
-    {"io_uring", "fenced io_uring", doctor_io_uring},
-    {"tun", "tap devices", doctor_tun},
-    {"passt", "passt (rootless network)", doctor_passt},
-    {"hugepages", "huge pages", doctor_hugepages},
+    { "kvm", "KVM runs guest code", doctor_kvm },
+    { "programs", "Bulkhead's programs", doctor_programs },
+    { "userns", "namespaces", doctor_userns },
+    { "uids", "a uid per process", doctor_uids },
+    { "seccomp", "seccomp filters", doctor_seccomp },
+    { "landlock", "Landlock", doctor_landlock },
+    { "mdwe", "no writable code", doctor_mdwe },
+    { "memfd", "sealed guest RAM", doctor_memfd },
+    { "pidfd", "pidfds", doctor_pidfd },
+    { "cgroup", "cgroup v2 delegation", doctor_cgroup },
+    { "readback", "filters can be read back", doctor_readback },
+    { "io_uring", "fenced io_uring", doctor_io_uring },
+    { "tun", "tap devices", doctor_tun },
+    { "passt", "passt (rootless network)", doctor_passt },
+    { "hugepages", "huge pages", doctor_hugepages },
 };
 
 enum { JUST_KVM = 1 };
@@ -44,7 +44,7 @@ static int on_flag(void *arg, int id, const char *value, struct option_error *er
 
 static void print_result(const struct doctor_check *check, const struct doctor_result *result)
 {
-    static const char *const words[] = {"ok", "less", "MISSING"};
+    static const char *const words[] = { "ok", "less", "MISSING" };
 
     printf("%-8s %-25s %s\n", words[result->verdict], check->title, result->detail);
     if (result->cure[0])
@@ -53,20 +53,20 @@ static void print_result(const struct doctor_check *check, const struct doctor_r
 
 static json_t *result_json(const struct doctor_check *check, const struct doctor_result *result)
 {
-    static const char *const words[] = {"ok", "optional-missing", "missing"};
+    static const char *const words[] = { "ok", "optional-missing", "missing" };
 
     return json_pack("{s:s,s:s,s:s,s:s,s:s}", "id", check->id, "title", check->title, "verdict",
                      words[result->verdict], "detail", result->detail, "cure", result->cure);
 }
 
 static const struct flag flags[] = {
-    {"kvm-only", 0, false, NULL, "only: is there a working KVM?", JUST_KVM},
+    { "kvm-only", 0, false, NULL, "only: is there a working KVM?", JUST_KVM },
     FLAGS_COMMON_JSON,
 };
 
 int verb_doctor(int argc, char **argv)
 {
-    struct doctor_args args = {0};
+    struct doctor_args args = { 0 };
     struct option_error err;
     json_t *all = NULL;
     bool good = true;
@@ -79,7 +79,7 @@ int verb_doctor(int argc, char **argv)
     if (args.json)
         all = json_array();
     for (size_t i = 0; i < (args.kvm_only ? 1 : ARRAY_SIZE(checks)); i++) {
-        struct doctor_result result = {.verdict = DOCTOR_MISSING};
+        struct doctor_result result = { .verdict = DOCTOR_MISSING };
 
         checks[i].run(&result);
         good = good && result.verdict != DOCTOR_MISSING;

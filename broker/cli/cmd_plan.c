@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_plan.c - `bulkhead plan`: what run would start, and with which rights.
+#include <stdio.h>
+#include <string.h>
 #include "client.h"
 #include "ipc/rules.h"
 #include "messages_json.h"
@@ -7,8 +9,6 @@
 #include "say.h"
 #include "verbs.h"
 #include "vm_options.h"
-#include <stdio.h>
-#include <string.h>
 
 static const struct sandbox_filter *find_profile(const char *name)
 {
@@ -92,7 +92,7 @@ static int plan_vm(const struct vm_options *options)
 {
     Bulkhead__RunVm msg = BULKHEAD__RUN_VM__INIT;
     Bulkhead__VmConfig config = options->config;
-    struct client client = {0};
+    struct client client = { 0 };
     struct client_answer answer;
     int r = client_start_broker(&client);
 

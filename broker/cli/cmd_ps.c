@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_ps.c - `bulkhead ps`: the processes of the running VMs.
+#include <string.h>
 #include "base/err.h"
 #include "client.h"
 #include "flags.h"
@@ -9,7 +10,6 @@
 #include "sandbox.h"
 #include "say.h"
 #include "verbs.h"
-#include <string.h>
 
 /* "16+7": system calls that the filters of its kinds of thread let through; "" without a filter. */
 static const char *count_calls(char *dst, size_t size, Bulkhead__Role role)
@@ -61,16 +61,17 @@ static void process_cells(struct table *table, const Bulkhead__ProcessInfo *p,
                   role_name(p->role), p->name, pid, uid, p->state, restarts,
                   m->known ? say_size(m->own_pss).text : NULL,
                   m->known ? m->guest_mapped ? say_size(m->guest_mapped).text : "none" : NULL,
-                  fds >= 0 ? n_fds : NULL, count_calls(calls, sizeof(calls), p->role), p->rights});
+                  fds >= 0 ? n_fds : NULL, count_calls(calls, sizeof(calls), p->role), p->rights });
 }
 
 static int list_one(const char *vm, json_t *all, bool first)
 {
-    static const char *const titles[] = {"ROLE",   "NAME",      "PID", "UID",   "STATE", "RESTARTS",
-                                         "MEMORY", "GUEST-RAM", "FDS", "CALLS", "MAY"};
+    static const char *const titles[] = { "ROLE",  "NAME",     "PID",    "UID",
+                                          "STATE", "RESTARTS", "MEMORY", "GUEST-RAM",
+                                          "FDS",   "CALLS",    "MAY" };
     Bulkhead__ListProcesses msg = BULKHEAD__LIST_PROCESSES__INIT;
     const Bulkhead__ProcessList *list;
-    struct client client = {0};
+    struct client client = { 0 };
     struct client_answer answer;
     json_t *rows = json_array();
     struct table table;
@@ -89,7 +90,7 @@ static int list_one(const char *vm, json_t *all, bool first)
     table_row(&table, titles);
     for (size_t i = 0; i < list->n_processes; i++) {
         const Bulkhead__ProcessInfo *p = list->processes[i];
-        struct process_memory m = {0};
+        struct process_memory m = { 0 };
         int fds = -1;
 
         if (p->pid > 0) {

@@ -1,16 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_run.c - `bulkhead run`: starts a private broker, lends it the terminal, shows the events and
 // turns the guest's end into an exit status.
-#include "audit.h"
-#include "base/err.h"
-#include "base/fd.h"
-#include "client.h"
-#include "events.h"
-#include "say.h"
-#include "terminal.h"
-#include "trim.h"
-#include "verbs.h"
-#include "vm_options.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -21,6 +11,16 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "audit.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "client.h"
+#include "events.h"
+#include "say.h"
+#include "terminal.h"
+#include "trim.h"
+#include "verbs.h"
+#include "vm_options.h"
 
 struct run {
     struct vm_options options;
@@ -37,7 +37,7 @@ struct run {
 
 static int open_signals(void)
 {
-    static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT, SIGCHLD};
+    static const int watched[] = { SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT, SIGCHLD };
     sigset_t set;
 
     sigemptyset(&set);
@@ -301,8 +301,8 @@ static int follow(struct run *run)
 {
     while (run->status < 0) {
         struct pollfd p[2] = {
-            {.fd = channel_fd(run->client.channel), .events = POLLIN},
-            {.fd = run->signals, .events = POLLIN},
+            { .fd = channel_fd(run->client.channel), .events = POLLIN },
+            { .fd = run->signals, .events = POLLIN },
         };
 
         if (poll(p, 2, -1) < 0 && errno != EINTR)
@@ -348,7 +348,7 @@ static int run_vm(struct run *run)
 
 int verb_run(int argc, char **argv)
 {
-    struct run run = {.signals = -1, .events = -1, .status = -1};
+    struct run run = { .signals = -1, .events = -1, .status = -1 };
     struct option_error err;
     int r;
 

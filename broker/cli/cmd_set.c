@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_set.c - `bulkhead set`: what may change while the guest runs.
+#include <string.h>
 #include "client.h"
 #include "flags.h"
 #include "say.h"
 #include "verbs.h"
 #include "vm_options.h"
-#include <string.h>
 
 static int reply_only(const char *vm, Bulkhead__ClientEnvelope *request)
 {
-    struct client client = {0};
+    struct client client = { 0 };
     struct client_answer answer;
     int r = client_ask(&client, vm, request, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &answer);
 
@@ -21,7 +21,7 @@ static int reply_only(const char *vm, Bulkhead__ClientEnvelope *request)
 static int set_balloon(const char *vm, const char *arg, struct bag *bag)
 {
     static const struct option_spec specs[] = {
-        {"size", OPTION_SIZE, 0, 0, 1ull << 40, "bytes taken from the guest"},
+        { "size", OPTION_SIZE, 0, 0, 1ull << 40, "bytes taken from the guest" },
     };
     Bulkhead__ResizeBalloon msg = BULKHEAD__RESIZE_BALLOON__INIT;
     struct option_error err;
@@ -69,7 +69,7 @@ int verb_set(int argc, char **argv)
 {
     struct simple_args args;
     struct option_error err;
-    struct bag bag = {0};
+    struct bag bag = { 0 };
     int r;
 
     if (flags_parse_simple(argc, argv, &args, &err) < 0)

@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // cmd_top.c - `bulkhead top`: processes and devices of a VM, refreshed in place.
-#include "base/err.h"
-#include "base/fd.h"
-#include "client.h"
-#include "flags.h"
-#include "rundir.h"
-#include "say.h"
-#include "top.h"
-#include "verbs.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -17,6 +9,14 @@
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "client.h"
+#include "flags.h"
+#include "rundir.h"
+#include "say.h"
+#include "top.h"
+#include "verbs.h"
 
 enum { TOP_PERIOD_MS = 1000, TOP_FIRST_MS = 250 };
 
@@ -66,7 +66,7 @@ static void screen_close(void)
 /* Line by line over the old ones, cut to the window: nothing wraps or scrolls. */
 static void screen_draw(const char *text)
 {
-    struct winsize size = {0};
+    struct winsize size = { 0 };
     size_t rows = 24;
     size_t columns = 80;
 
@@ -126,7 +126,7 @@ static int watch_vm(struct client *client, struct top_sample samples[2])
     if (r == 0 && screen)
         screen_open();
     while (r == 0) {
-        struct pollfd p = {.fd = sig, .events = POLLIN};
+        struct pollfd p = { .fd = sig, .events = POLLIN };
         const struct top_sample *before = &samples[i % 2];
         struct top_sample *now = &samples[++i % 2];
 
@@ -144,7 +144,7 @@ static int watch_vm(struct client *client, struct top_sample samples[2])
 static int top_vm(const char *vm, bool json)
 {
     struct top_sample *samples = calloc(2, sizeof(*samples));
-    struct client client = {0};
+    struct client client = { 0 };
     int r = samples ? client_connect(&client, vm) : err_origin(-ENOMEM, "samples");
     int status = EXIT_OK;
 

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // doctor_checks.c - KVM, networking, memory, installation.
-#include "base/fd.h"
-#include "client.h"
-#include "doctor.h"
-#include "process_info.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -18,6 +14,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "base/fd.h"
+#include "client.h"
+#include "doctor.h"
+#include "process_info.h"
 
 enum { KVM_CHECK_TIMEOUT_MS = 20000 };
 
@@ -42,7 +42,7 @@ void doctor_missing(struct doctor_result *r, bool optional, const char *detail, 
 static int reap(pid_t pid, int timeout_ms)
 {
     cleanup_(fd_closep) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    struct pollfd p = { .fd = pidfd, .events = POLLIN };
     int status = 0;
 
     if (pidfd >= 0 && poll(&p, 1, timeout_ms) == 0)
@@ -77,7 +77,7 @@ static int run_kvm_check(char *text, size_t size)
     out = pipe_fds[0];
     pid = fork();
     if (pid == 0) {
-        char *argv[] = {program, NULL};
+        char *argv[] = { program, NULL };
 
         if (dup2(pipe_fds[1], 1) >= 0)
             execv(program, argv);
@@ -85,7 +85,7 @@ static int run_kvm_check(char *text, size_t size)
     }
     close(pipe_fds[1]);
     while (pid > 0 && n + 1 < size) {
-        struct pollfd p = {.fd = out, .events = POLLIN};
+        struct pollfd p = { .fd = out, .events = POLLIN };
         ssize_t got;
 
         if (poll(&p, 1, KVM_CHECK_TIMEOUT_MS) <= 0)

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // doctor_sandbox.c - the layers of the sandbox, each tried.
-#include "base/fd.h"
-#include "doctor.h"
-#include "process_info.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -21,6 +18,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "base/fd.h"
+#include "doctor.h"
+#include "process_info.h"
 
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
@@ -173,7 +173,7 @@ void doctor_cgroup(struct doctor_result *result)
 void doctor_readback(struct doctor_result *result)
 {
     struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    struct sock_fprog prog = {.len = 1, .filter = &allow};
+    struct sock_fprog prog = { .len = 1, .filter = &allow };
     long n = -1;
     int status = 0;
     pid_t pid = fork();

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // doctor_uring.c - can a ring be made and fenced? By the system calls themselves: liburing has its
 // home elsewhere, and the question is what the kernel allows, not what the library wraps.
-#include "base/fd.h"
-#include "doctor.h"
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "base/fd.h"
+#include "doctor.h"
 
 static int set_up(struct doctor_result *result)
 {
-    struct io_uring_params params = {.flags = IORING_SETUP_R_DISABLED};
+    struct io_uring_params params = { .flags = IORING_SETUP_R_DISABLED };
     struct io_uring_restriction fence[] = {
-        {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READ},
-        {.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITE},
-        {.opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE},
+        { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READ },
+        { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITE },
+        { .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
     };
     cleanup_(fd_closep) int ring = (int)syscall(SYS_io_uring_setup, 8, &params);
 

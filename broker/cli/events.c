@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // events.c - events for people and for programs.
 #include "events.h"
-#include "say.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "say.h"
 
 json_t *event_json(const Bulkhead__Event *event)
 {

@@ -2,11 +2,11 @@
 /* events.h - a VM's events as JSON lines (Cloud Hypervisor's event-monitor shape) or as text. */
 #pragma once
 
-#include "base/compiler.h"
-#include "client.pb-c.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include "base/compiler.h"
+#include "client.pb-c.h"
 
 /* {"timestamp":{"secs":..,"nanos":..},"source":..,"event":..,"properties":{..}}; new reference. */
 json_t *event_json(const Bulkhead__Event *event);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // flags.c - flags of a verb.
 #include "flags.h"
-#include "nearest.h"
 #include <getopt.h>
 #include <stdint.h>
 #include <string.h>
+#include "nearest.h"
 
 enum { FLAGS_MAX = 60, FLAG_INDEX_BASE = 256 };
 
@@ -29,7 +29,7 @@ static int fail_getopt(const struct flag *flags, size_t n_flags, int c, char **a
                        struct option_error *err)
 {
     const char *given = argv[optind - 1];
-    char letter[3] = {'-', (char)optopt, '\0'};
+    char letter[3] = { '-', (char)optopt, '\0' };
 
     if (c == ':')
         return option_fail(err, "%s needs a value", given);
@@ -43,7 +43,7 @@ static int fail_getopt(const struct flag *flags, size_t n_flags, int c, char **a
 int flags_parse(const struct flag *flags, size_t n_flags, int argc, char **argv, flag_fn on_flag,
                 void *arg, struct option_error *err)
 {
-    struct option longs[FLAGS_MAX + 1] = {0};
+    struct option longs[FLAGS_MAX + 1] = { 0 };
     char letters[2 * FLAGS_MAX + 3] = "+:";
     int c;
 
@@ -52,8 +52,8 @@ int flags_parse(const struct flag *flags, size_t n_flags, int argc, char **argv,
     for (size_t i = 0; i < n_flags; i++) {
         size_t n = strlen(letters);
 
-        longs[i] = (struct option){flags[i].name, flags[i].value ? required_argument : no_argument,
-                                   NULL, FLAG_INDEX_BASE + (int)i};
+        longs[i] = (struct option){ flags[i].name, flags[i].value ? required_argument : no_argument,
+                                    NULL, FLAG_INDEX_BASE + (int)i };
         if (flags[i].letter) {
             letters[n++] = flags[i].letter;
             letters[n++] = flags[i].value ? ':' : '\0';
@@ -127,8 +127,8 @@ static int on_simple(void *arg, int id, const char *value, struct option_error *
 int flags_parse_simple(int argc, char **argv, struct simple_args *ret_args,
                        struct option_error *err)
 {
-    static const struct flag flags[] = {FLAGS_COMMON_JSON};
+    static const struct flag flags[] = { FLAGS_COMMON_JSON };
 
-    *ret_args = (struct simple_args){0};
+    *ret_args = (struct simple_args){ 0 };
     return flags_parse(flags, ARRAY_SIZE(flags), argc, argv, on_simple, ret_args, err);
 }

@@ -2,10 +2,10 @@
 /* flags.h - a verb's flags as a table: parsing by getopt_long, help text, nearest-name errors. */
 #pragma once
 
-#include "option_table.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include "option_table.h"
 
 struct flag {
     const char *name;  /* long name */
@@ -21,7 +21,7 @@ enum { FLAG_OPERAND = -1, FLAG_HELP = 1000, FLAG_JSON = 1001 };
     {                                                                                              \
         "help", 'h', false, NULL, "show this help and exit", FLAG_HELP                             \
     }
-#define FLAGS_COMMON_JSON {"json", 0, false, NULL, "print JSON", FLAG_JSON}, FLAGS_COMMON
+#define FLAGS_COMMON_JSON { "json", 0, false, NULL, "print JSON", FLAG_JSON }, FLAGS_COMMON
 
 /* id FLAG_OPERAND: value is an argument that is no flag. 0, or -1 with *err. */
 typedef int (*flag_fn)(void *arg, int id, const char *value, struct option_error *err);

@@ -1,43 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 // main.c - `bulkhead`: the table of verbs.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include "base/compiler.h"
 #include "nearest.h"
 #include "say.h"
 #include "verbs.h"
 #include "version.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 
 static int verb_version(int argc, char **argv);
 static int verb_help_verb(int argc, char **argv);
 
 static const struct verb verbs[] = {
-    {"run", verb_run, "--kernel PATH [FLAGS]", "start a VM and stay with it until it ends",
-     verb_run_help},
-    {"plan", verb_plan, "--kernel PATH [FLAGS] [--json]",
-     "print the processes, descriptors and rights that run would start, without starting them",
-     verb_run_help},
-    {"ps", verb_ps, "[VM] [--json]", "list running VMs and their processes", NULL},
-    {"top", verb_top, "[VM] [--json]", "watch processes and devices; --json prints one sample",
-     NULL},
-    {"events", verb_events, "VM [--json]", "print a VM's events as they happen", NULL},
-    {"audit", verb_audit, "VM [--json]",
-     "compare each process with its plan, as the kernel sees it", NULL},
-    {"doctor", verb_doctor, "[--json] [--kvm-only]",
-     "say what this host can do and what is missing", verb_doctor_help},
-    {"repair", verb_repair, "VM DEVICE", "start a failed device again", NULL},
-    {"upgrade", verb_upgrade, "VM [DEVICE] [--binary PATH]",
-     "replace device processes by a new build while the guest runs", NULL},
-    {"set", verb_set, "VM balloon size=S | VM DEVICE bw_size=...,... | VM DEVICE link=down",
-     "change a rate limit or the balloon", verb_set_help},
-    {"pause", verb_pause, "VM", "stop a VM's CPUs and devices", NULL},
-    {"resume", verb_resume, "VM", "let it run again", NULL},
-    {"power-button", verb_power_button, "VM", "ask the guest to shut down", NULL},
-    {"stop", verb_stop, "VM", "end a VM at once", NULL},
-    {"version", verb_version, "", "print the version", NULL},
-    {"help", verb_help_verb, "[VERB]", "explain a verb", NULL},
+    { "run", verb_run, "--kernel PATH [FLAGS]", "start a VM and stay with it until it ends",
+      verb_run_help },
+    { "plan", verb_plan, "--kernel PATH [FLAGS] [--json]",
+      "print the processes, descriptors and rights that run would start, without starting them",
+      verb_run_help },
+    { "ps", verb_ps, "[VM] [--json]", "list running VMs and their processes", NULL },
+    { "top", verb_top, "[VM] [--json]", "watch processes and devices; --json prints one sample",
+      NULL },
+    { "events", verb_events, "VM [--json]", "print a VM's events as they happen", NULL },
+    { "audit", verb_audit, "VM [--json]",
+      "compare each process with its plan, as the kernel sees it", NULL },
+    { "doctor", verb_doctor, "[--json] [--kvm-only]",
+      "say what this host can do and what is missing", verb_doctor_help },
+    { "repair", verb_repair, "VM DEVICE", "start a failed device again", NULL },
+    { "upgrade", verb_upgrade, "VM [DEVICE] [--binary PATH]",
+      "replace device processes by a new build while the guest runs", NULL },
+    { "set", verb_set, "VM balloon size=S | VM DEVICE bw_size=...,... | VM DEVICE link=down",
+      "change a rate limit or the balloon", verb_set_help },
+    { "pause", verb_pause, "VM", "stop a VM's CPUs and devices", NULL },
+    { "resume", verb_resume, "VM", "let it run again", NULL },
+    { "power-button", verb_power_button, "VM", "ask the guest to shut down", NULL },
+    { "stop", verb_stop, "VM", "end a VM at once", NULL },
+    { "version", verb_version, "", "print the version", NULL },
+    { "help", verb_help_verb, "[VERB]", "explain a verb", NULL },
 };
 
 const struct verb *verb_find(const char *name)

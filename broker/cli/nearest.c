@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // nearest.c - optimal string alignment distance over three rows.
 #include "nearest.h"
-#include "base/compiler.h"
 #include <stdint.h>
 #include <string.h>
+#include "base/compiler.h"
 
 enum { WORD_MAX_BYTES = 63 };
 
 size_t edit_distance(const char *a, const char *b)
 {
-    size_t before[WORD_MAX_BYTES + 1] = {0};
+    size_t before[WORD_MAX_BYTES + 1] = { 0 };
     size_t last[WORD_MAX_BYTES + 1];
-    size_t row[WORD_MAX_BYTES + 1] = {0};
+    size_t row[WORD_MAX_BYTES + 1] = { 0 };
     size_t la = MIN(strlen(a), (size_t)WORD_MAX_BYTES);
     size_t lb = MIN(strlen(b), (size_t)WORD_MAX_BYTES);
 

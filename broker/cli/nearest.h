@@ -12,7 +12,7 @@ struct nearest {
 
 static inline struct nearest nearest_to(const char *word)
 {
-    return (struct nearest){.word = word, .best = NULL, .distance = (size_t)-1};
+    return (struct nearest){ .word = word, .best = NULL, .distance = (size_t)-1 };
 }
 void nearest_try(struct nearest *n, const char *candidate);
 /* The best candidate, or NULL when none is close enough to be what was meant. */

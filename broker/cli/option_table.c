@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // option_table.c - table-driven "key=value,..." parser.
 #include "option_table.h"
-#include "nearest.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -9,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "nearest.h"
 
 struct parse {
     const char *what;
@@ -266,7 +266,7 @@ static int parse_item(struct parse *p, const char *item, size_t len,
 int option_parse(const char *what, const char *arg, const struct option_spec *specs, size_t n_specs,
                  void *dst, struct bag *bag, uint64_t *ret_seen, struct option_error *err)
 {
-    struct parse p = {.what = what, .bag = bag, .err = err};
+    struct parse p = { .what = what, .bag = bag, .err = err };
     uint64_t seen = 0;
 
     for (const char *item = arg;; item++) {

@@ -8,11 +8,11 @@
  */
 #pragma once
 
-#include "bag.h"
-#include "base/compiler.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "bag.h"
+#include "base/compiler.h"
 
 enum option_kind {
     OPTION_FLAG,   /* bare word; int at offset becomes `min` */

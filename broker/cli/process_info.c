@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // process_info.c - reading /proc.
 #include "process_info.h"
-#include "base/fd.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -10,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/fd.h"
 
 long process_read(const char *path, char *dst, size_t size)
 {
@@ -86,7 +86,7 @@ static void on_mapping(const char *line, struct process_memory *m, bool *is_gues
 
 void process_memory(pid_t pid, struct process_memory *ret_memory)
 {
-    struct process_memory m = {0};
+    struct process_memory m = { 0 };
     bool is_guest = false;
     char path[64];
     char line[4608];
@@ -115,7 +115,7 @@ void process_time(pid_t pid, struct process_time *ret_time)
     char text[1024];
     const char *p;
 
-    *ret_time = (struct process_time){0};
+    *ret_time = (struct process_time){ 0 };
     if (process_read_pid(pid, "stat", text, sizeof(text)) < 0)
         return;
     /* The name may hold blanks and brackets: fields count from the last bracket. */
@@ -125,7 +125,7 @@ void process_time(pid_t pid, struct process_time *ret_time)
                &user, &sys, &threads) != 3)
         return;
     *ret_time =
-        (struct process_time){.known = true, .ticks = user + sys, .threads = (unsigned)threads};
+        (struct process_time){ .known = true, .ticks = user + sys, .threads = (unsigned)threads };
 }
 
 int process_count_fds(pid_t pid)

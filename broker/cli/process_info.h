@@ -3,10 +3,10 @@
  * user's, not dumpable): then `known` is false, which is no error. */
 #pragma once
 
-#include "base/compiler.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "base/compiler.h"
 
 struct process_memory {
     bool known;

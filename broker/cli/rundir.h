@@ -3,8 +3,8 @@
  * else /run/bulkhead for root, else $XDG_RUNTIME_DIR/bulkhead, else /run/user/UID/bulkhead. */
 #pragma once
 
-#include "base/compiler.h"
 #include <stddef.h>
+#include "base/compiler.h"
 
 enum { RUNDIR_MAX_VMS = 256, RUNDIR_NAME_BYTES = 64 };
 

@@ -36,7 +36,7 @@ int say_error(int status, const char *fmt, ...)
 struct say_size say_size(uint64_t bytes)
 {
     static const char suffix[] = "BKMGTPE";
-    struct say_size s = {""};
+    struct say_size s = { "" };
     double v = (double)bytes;
     unsigned i = 0;
 
@@ -60,7 +60,8 @@ static void *must_alloc(size_t n, size_t size)
 
 void table_init(struct table *table, size_t n_columns, unsigned right)
 {
-    *table = (struct table){.n_columns = MIN(n_columns, (size_t)TABLE_MAX_COLUMNS), .right = right};
+    *table =
+        (struct table){ .n_columns = MIN(n_columns, (size_t)TABLE_MAX_COLUMNS), .right = right };
 }
 
 void table_row(struct table *table, const char *const *cells)
@@ -84,7 +85,7 @@ void table_row(struct table *table, const char *const *cells)
 
 void table_print(const struct table *table, FILE *out)
 {
-    size_t width[TABLE_MAX_COLUMNS] = {0};
+    size_t width[TABLE_MAX_COLUMNS] = { 0 };
 
     for (size_t r = 0; r < table->n_rows; r++)
         for (size_t c = 0; c < table->n_columns; c++)
@@ -112,7 +113,7 @@ void table_deinit(struct table *table)
         free(table->rows[r]);
     }
     free(table->rows);
-    *table = (struct table){0};
+    *table = (struct table){ 0 };
 }
 
 int say_json(json_t *value)

@@ -3,11 +3,11 @@
  * Also the exit statuses of `bulkhead run`, which the other verbs share as far as they apply. */
 #pragma once
 
-#include "base/compiler.h"
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "base/compiler.h"
 
 enum exit_status {
     EXIT_OK = 0,   /* the guest shut down; the verb did what it was asked */

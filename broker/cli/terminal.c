@@ -35,8 +35,8 @@ static void on_fatal(int sig)
 
 static void hook_fatal_signals(void)
 {
-    static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT, SIGSYS};
-    struct sigaction act = {.sa_handler = on_fatal, .sa_flags = (int)SA_RESETHAND};
+    static const int fatal[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT, SIGSYS };
+    struct sigaction act = { .sa_handler = on_fatal, .sa_flags = (int)SA_RESETHAND };
 
     for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
         sigaction(fatal[i], &act, NULL);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // top.c - see top.h.
 #include "top.h"
-#include "base/compiler.h"
-#include "ipc/rules.h"
-#include "say.h"
 #include <linux/virtio_balloon.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/compiler.h"
+#include "ipc/rules.h"
+#include "say.h"
 
 /* ---- from messages ---- */
 
@@ -19,7 +19,7 @@ void top_take_processes(struct top_sample *s, const Bulkhead__ProcessList *list)
         const Bulkhead__ProcessInfo *p = list->processes[i];
         struct top_process *t = &s->processes[s->n_processes++];
 
-        *t = (struct top_process){.pid = p->pid, .restarts = p->restarts};
+        *t = (struct top_process){ .pid = p->pid, .restarts = p->restarts };
         snprintf(t->role, sizeof(t->role), "%s", role_name(p->role));
         say_clean(t->name, sizeof(t->name), p->name);
         say_clean(t->state, sizeof(t->state), p->state);
@@ -78,7 +78,7 @@ void top_take_devices(struct top_sample *s, const Bulkhead__Stats *stats)
         const Bulkhead__DeviceStats *d = stats->devices[i];
         struct top_device *t = &s->devices[s->n_devices++];
 
-        *t = (struct top_device){.pid = d->pid, .restarts = d->restarts};
+        *t = (struct top_device){ .pid = d->pid, .restarts = d->restarts };
         snprintf(t->role, sizeof(t->role), "%s", role_name(d->role));
         say_clean(t->name, sizeof(t->name), d->name);
         if (d->counters)
@@ -215,7 +215,7 @@ static struct cell bytes(double v)
 /* "<64us", "<2ms", "<1s": an upper edge; "-" for none. */
 static struct cell latency(uint64_t us)
 {
-    struct cell c = {"-"};
+    struct cell c = { "-" };
 
     if (us != 0 && us < 1 << 10)
         snprintf(c.text, sizeof(c.text), "<%uus", (unsigned)us);
@@ -256,7 +256,8 @@ static void print_processes(FILE *out, const struct top_sample *s, const struct 
 
         if (p->time.known) {
             snprintf(cpu, sizeof(cpu), "%.1f",
-                     old ? 100 * (double)grown(p->time.ticks, old->time.ticks) * tick / seconds : 0);
+                     old ? 100 * (double)grown(p->time.ticks, old->time.ticks) * tick / seconds
+                         : 0);
             snprintf(threads, sizeof(threads), "%u", p->time.threads);
         }
         fprintf(out, "%-20.20s %-8.8s %7d  %-10.10s %6.6s %7.7s %7.7s %5s\n", p->name, p->role,

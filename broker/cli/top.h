@@ -3,14 +3,14 @@
  * which top_take_processes() asks for memory and time. */
 #pragma once
 
-#include "client.pb-c.h"
-#include "process_info.h"
-#include "shm/stats.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "client.pb-c.h"
+#include "process_info.h"
+#include "shm/stats.h"
 
 enum { TOP_MAX = 80, TOP_NAME_BYTES = 48 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // vm_devices.c - the option tables of each device flag.
-#include "vm_options.h"
 #include <string.h>
 #include <unistd.h>
+#include "vm_options.h"
 
 #define MIB (1ull << 20)
 #define TEXT_PATH 1, 4095
@@ -13,19 +13,19 @@ struct limit_args {
 
 /* A refill time of 0 or a size of 0 would be no limit or no I/O at all: neither is meant. */
 #define LIMIT_SPECS(type, member)                                                                  \
-    {"bw_size", OPTION_SIZE, offsetof(type, member.bw_size), 1, UINT64_MAX, "bytes per refill"},   \
-        {"bw_one_time_burst", OPTION_SIZE,         offsetof(type, member.bw_burst), 0,             \
-         UINT64_MAX,          "bytes on top, once"},                                               \
-        {"bw_refill_time",                                                                         \
-         OPTION_U64,                                                                               \
-         offsetof(type, member.bw_refill),                                                         \
-         1,                                                                                        \
-         86400000,                                                                                 \
-         "ms until bw_size is full again"},                                                        \
-        {"ops_size", OPTION_U64, offsetof(type, member.ops_size),                                  \
-         1,          UINT64_MAX, "operations per refill"},                                         \
-        {"ops_one_time_burst",     OPTION_U64, offsetof(type, member.ops_burst), 0, UINT64_MAX,    \
-         "operations on top, once"},                                                               \
+    { "bw_size", OPTION_SIZE, offsetof(type, member.bw_size), 1, UINT64_MAX, "bytes per refill" }, \
+        { "bw_one_time_burst", OPTION_SIZE,         offsetof(type, member.bw_burst), 0,            \
+          UINT64_MAX,          "bytes on top, once" },                                             \
+        { "bw_refill_time",                                                                        \
+          OPTION_U64,                                                                              \
+          offsetof(type, member.bw_refill),                                                        \
+          1,                                                                                       \
+          86400000,                                                                                \
+          "ms until bw_size is full again" },                                                      \
+        { "ops_size", OPTION_U64, offsetof(type, member.ops_size),                                 \
+          1,          UINT64_MAX, "operations per refill" },                                       \
+        { "ops_one_time_burst",     OPTION_U64, offsetof(type, member.ops_burst), 0, UINT64_MAX,   \
+          "operations on top, once" },                                                             \
     {                                                                                              \
         "ops_refill_time", OPTION_U64, offsetof(type, member.ops_refill), 1, 86400000,             \
             "ms until ops_size is full again"                                                      \
@@ -70,8 +70,8 @@ static int limit_make(struct bag *bag, const char *what, const struct limit_args
 }
 
 static const struct option_spec cpus_specs[] = {
-    {"boot", OPTION_U32, offsetof(Bulkhead__CpusConfig, boot_vcpus), 1, 64,
-     "number of vCPUs, 1 to 64"},
+    { "boot", OPTION_U32, offsetof(Bulkhead__CpusConfig, boot_vcpus), 1, 64,
+      "number of vCPUs, 1 to 64" },
 };
 
 int vm_cpus_parse(struct vm_options *o, const char *arg, struct option_error *err)
@@ -82,10 +82,10 @@ int vm_cpus_parse(struct vm_options *o, const char *arg, struct option_error *er
 
 #define MEMORY(field) offsetof(Bulkhead__MemoryConfig, field)
 static const struct option_spec memory_specs[] = {
-    {"size", OPTION_SIZE, MEMORY(size), 16 * MIB, 1ull << 40, "guest memory, 16M to 1T"},
-    {"hugepages", OPTION_SWITCH, MEMORY(hugepages), 0, 1, "back it with 2 MiB pages"},
-    {"prefault", OPTION_SWITCH, MEMORY(prefault), 0, 1, "touch all of it at start"},
-    {"thp", OPTION_SWITCH, MEMORY(thp), 0, 1, "ask for transparent huge pages"},
+    { "size", OPTION_SIZE, MEMORY(size), 16 * MIB, 1ull << 40, "guest memory, 16M to 1T" },
+    { "hugepages", OPTION_SWITCH, MEMORY(hugepages), 0, 1, "back it with 2 MiB pages" },
+    { "prefault", OPTION_SWITCH, MEMORY(prefault), 0, 1, "touch all of it at start" },
+    { "thp", OPTION_SWITCH, MEMORY(thp), 0, 1, "ask for transparent huge pages" },
 };
 
 int vm_memory_parse(struct vm_options *o, const char *arg, struct option_error *err)
@@ -109,16 +109,18 @@ struct disk_args {
 };
 #define DISK(field) offsetof(struct disk_args, config.field)
 static const struct option_spec disk_specs[] = {
-    {"path", OPTION_TEXT, DISK(path), TEXT_PATH, "raw image or block device"},
-    {"readonly", OPTION_SWITCH, DISK(readonly), 0, 1, "the guest can't write"},
-    {"direct", OPTION_SWITCH, DISK(direct), 0, 1, "bypass the host's page cache"},
-    {"num_queues", OPTION_U32, DISK(num_queues), 1, 16, "queues, 1 to 16"},
-    {"queue_size", OPTION_U32, DISK(queue_size), 2, 1024, "entries per queue, a power of two"},
-    {"serial", OPTION_TEXT, DISK(serial), 1, 20, "serial number the guest sees"},
-    {"id", OPTION_TEXT, DISK(id), 1, 32, "name of the device (disk0, disk1, ...)"},
-    {"disable_io_uring", OPTION_SWITCH, DISK(disable_io_uring), 0, 1, "use plain reads and writes"},
+    { "path", OPTION_TEXT, DISK(path), TEXT_PATH, "raw image or block device" },
+    { "readonly", OPTION_SWITCH, DISK(readonly), 0, 1, "the guest can't write" },
+    { "direct", OPTION_SWITCH, DISK(direct), 0, 1, "bypass the host's page cache" },
+    { "num_queues", OPTION_U32, DISK(num_queues), 1, 16, "queues, 1 to 16" },
+    { "queue_size", OPTION_U32, DISK(queue_size), 2, 1024, "entries per queue, a power of two" },
+    { "serial", OPTION_TEXT, DISK(serial), 1, 20, "serial number the guest sees" },
+    { "id", OPTION_TEXT, DISK(id), 1, 32, "name of the device (disk0, disk1, ...)" },
+    { "disable_io_uring", OPTION_SWITCH, DISK(disable_io_uring), 0, 1,
+      "use plain reads and writes" },
     LIMIT_SPECS(struct disk_args, limit),
-    {"rate_limit_group", OPTION_TEXT, DISK(rate_limit_group), 1, 32, "share a --rate-limit-group"},
+    { "rate_limit_group", OPTION_TEXT, DISK(rate_limit_group), 1, 32,
+      "share a --rate-limit-group" },
 };
 
 int vm_disk_parse(struct vm_options *o, const char *arg, struct option_error *err)
@@ -158,23 +160,23 @@ struct net_args {
 #define NET(field) offsetof(struct net_args, config.field)
 #define NET_ARG(field) offsetof(struct net_args, field)
 static const struct option_spec net_specs[] = {
-    {"user", OPTION_FLAG, NET_ARG(user), 1, 1, "rootless networking through passt"},
-    {"macvtap", OPTION_FLAG, NET_ARG(macvtap), 1, 1, "tap= names a macvtap interface"},
-    {"tap", OPTION_TEXT, NET(tap), 1, 15, "tap interface; made when it doesn't exist"},
-    {"fd", OPTION_LIST, NET_ARG(fds), 0, 0, "open tap descriptors: fd=3 or fd=[3,4]"},
-    {"mac", OPTION_MAC, NET_ARG(mac), 0, 0, "the guest's MAC address"},
-    {"host_mac", OPTION_MAC, NET_ARG(host_mac), 0, 0, "the tap's MAC address"},
-    {"ip", OPTION_IPV4, NET(ip), 0, 0, "address of the tap on the host"},
-    {"mask", OPTION_IPV4, NET(mask), 0, 0, "its netmask"},
-    {"mtu", OPTION_U32, NET(mtu), 68, 65535, "MTU offered to the guest"},
-    {"num_queues", OPTION_U32, NET(num_queues), 2, 32, "receive and transmit queues, even"},
-    {"queue_size", OPTION_U32, NET(queue_size), 2, 1024, "entries per queue, a power of two"},
-    {"offload_tso", OPTION_SWITCH, NET(offload_tso), 0, 1, "offer TCP segmentation"},
-    {"offload_ufo", OPTION_SWITCH, NET(offload_ufo), 0, 1, "offer UDP segmentation"},
-    {"offload_csum", OPTION_SWITCH, NET(offload_csum), 0, 1, "offer checksums"},
-    {"mac_filter", OPTION_SWITCH, NET(mac_filter), 0, 1, "drop frames with a forged source"},
-    {"hostfwd", OPTION_LIST, NET_ARG(hostfwd), 0, 0, "with user: tcp:127.0.0.1:2222-:22"},
-    {"id", OPTION_TEXT, NET(id), 1, 32, "name of the device (net0, net1, ...)"},
+    { "user", OPTION_FLAG, NET_ARG(user), 1, 1, "rootless networking through passt" },
+    { "macvtap", OPTION_FLAG, NET_ARG(macvtap), 1, 1, "tap= names a macvtap interface" },
+    { "tap", OPTION_TEXT, NET(tap), 1, 15, "tap interface; made when it doesn't exist" },
+    { "fd", OPTION_LIST, NET_ARG(fds), 0, 0, "open tap descriptors: fd=3 or fd=[3,4]" },
+    { "mac", OPTION_MAC, NET_ARG(mac), 0, 0, "the guest's MAC address" },
+    { "host_mac", OPTION_MAC, NET_ARG(host_mac), 0, 0, "the tap's MAC address" },
+    { "ip", OPTION_IPV4, NET(ip), 0, 0, "address of the tap on the host" },
+    { "mask", OPTION_IPV4, NET(mask), 0, 0, "its netmask" },
+    { "mtu", OPTION_U32, NET(mtu), 68, 65535, "MTU offered to the guest" },
+    { "num_queues", OPTION_U32, NET(num_queues), 2, 32, "receive and transmit queues, even" },
+    { "queue_size", OPTION_U32, NET(queue_size), 2, 1024, "entries per queue, a power of two" },
+    { "offload_tso", OPTION_SWITCH, NET(offload_tso), 0, 1, "offer TCP segmentation" },
+    { "offload_ufo", OPTION_SWITCH, NET(offload_ufo), 0, 1, "offer UDP segmentation" },
+    { "offload_csum", OPTION_SWITCH, NET(offload_csum), 0, 1, "offer checksums" },
+    { "mac_filter", OPTION_SWITCH, NET(mac_filter), 0, 1, "drop frames with a forged source" },
+    { "hostfwd", OPTION_LIST, NET_ARG(hostfwd), 0, 0, "with user: tcp:127.0.0.1:2222-:22" },
+    { "id", OPTION_TEXT, NET(id), 1, 32, "name of the device (net0, net1, ...)" },
     LIMIT_SPECS(struct net_args, limit),
 };
 
@@ -266,9 +268,9 @@ int vm_net_parse(struct vm_options *o, const char *arg, struct option_error *err
 
 #define VSOCK(field) offsetof(Bulkhead__VsockConfig, field)
 static const struct option_spec vsock_specs[] = {
-    {"cid", OPTION_U32, VSOCK(cid), 3, 0xfffffffe, "context id, 3 or more"},
-    {"socket", OPTION_TEXT, VSOCK(socket), 1, 95, "unix socket on the host"},
-    {"id", OPTION_TEXT, VSOCK(id), 1, 32, "name of the device (vsock0)"},
+    { "cid", OPTION_U32, VSOCK(cid), 3, 0xfffffffe, "context id, 3 or more" },
+    { "socket", OPTION_TEXT, VSOCK(socket), 1, 95, "unix socket on the host" },
+    { "id", OPTION_TEXT, VSOCK(id), 1, 32, "name of the device (vsock0)" },
 };
 
 int vm_vsock_parse(struct vm_options *o, const char *arg, struct option_error *err)
@@ -292,10 +294,11 @@ int vm_vsock_parse(struct vm_options *o, const char *arg, struct option_error *e
 
 #define BALLOON(field) offsetof(Bulkhead__BalloonConfig, field)
 static const struct option_spec balloon_specs[] = {
-    {"size", OPTION_SIZE, BALLOON(size), 0, 1ull << 40, "bytes to take from the guest at start"},
-    {"deflate_on_oom", OPTION_SWITCH, BALLOON(deflate_on_oom), 0, 1, "the guest may take it back"},
-    {"free_page_reporting", OPTION_SWITCH, BALLOON(free_page_reporting), 0, 1,
-     "free pages go back to the host"},
+    { "size", OPTION_SIZE, BALLOON(size), 0, 1ull << 40, "bytes to take from the guest at start" },
+    { "deflate_on_oom", OPTION_SWITCH, BALLOON(deflate_on_oom), 0, 1,
+      "the guest may take it back" },
+    { "free_page_reporting", OPTION_SWITCH, BALLOON(free_page_reporting), 0, 1,
+      "free pages go back to the host" },
 };
 
 int vm_balloon_parse(struct vm_options *o, const char *arg, struct option_error *err)
@@ -321,15 +324,15 @@ struct rng_args {
     int off, on;
 };
 static const struct option_spec rng_specs[] = {
-    {"off", OPTION_FLAG, offsetof(struct rng_args, off), 1, 1, "no entropy device"},
-    {"on", OPTION_FLAG, offsetof(struct rng_args, on), 1, 1, "entropy from the host's kernel"},
-    {"src", OPTION_TEXT, offsetof(struct rng_args, src), TEXT_PATH,
-     "/dev/urandom, the only source"},
+    { "off", OPTION_FLAG, offsetof(struct rng_args, off), 1, 1, "no entropy device" },
+    { "on", OPTION_FLAG, offsetof(struct rng_args, on), 1, 1, "entropy from the host's kernel" },
+    { "src", OPTION_TEXT, offsetof(struct rng_args, src), TEXT_PATH,
+      "/dev/urandom, the only source" },
 };
 
 int vm_rng_parse(struct vm_options *o, const char *arg, struct option_error *err)
 {
-    struct rng_args a = {0};
+    struct rng_args a = { 0 };
 
     if (option_parse("--rng", arg, rng_specs, ARRAY_SIZE(rng_specs), &a, &o->bag, NULL, err) < 0)
         return -1;
@@ -358,15 +361,16 @@ static const struct option_spec console_specs[] = {
     CONSOLE_FLAG("null", NULL, "a device whose output is thrown away"),
     CONSOLE_FLAG("tty", TTY, "this terminal"),
     CONSOLE_FLAG("pty", PTY, "a new pseudo terminal"),
-    {"file", OPTION_TEXT, offsetof(struct console_args, file), TEXT_PATH, "output goes to a file"},
-    {"socket", OPTION_TEXT, offsetof(struct console_args, socket), 1, 107,
-     "listen on a unix socket"},
+    { "file", OPTION_TEXT, offsetof(struct console_args, file), TEXT_PATH,
+      "output goes to a file" },
+    { "socket", OPTION_TEXT, offsetof(struct console_args, socket), 1, 107,
+      "listen on a unix socket" },
 };
 
 int vm_console_parse(struct vm_options *o, const char *flag, const char *arg,
                      Bulkhead__ConsoleConfig *console, struct option_error *err)
 {
-    struct console_args a = {.mode = -1, .file = NULL, .socket = NULL};
+    struct console_args a = { .mode = -1, .file = NULL, .socket = NULL };
     uint64_t seen = 0;
 
     if (option_parse(flag, arg, console_specs, ARRAY_SIZE(console_specs), &a, &o->bag, &seen, err) <
@@ -391,7 +395,7 @@ struct group_args {
     struct limit_args limit;
 };
 static const struct option_spec group_specs[] = {
-    {"id", OPTION_TEXT, offsetof(struct group_args, config.id), 1, 32, "the group's name"},
+    { "id", OPTION_TEXT, offsetof(struct group_args, config.id), 1, 32, "the group's name" },
     LIMIT_SPECS(struct group_args, limit),
 };
 
@@ -416,12 +420,12 @@ int vm_limit_group_parse(struct vm_options *o, const char *arg, struct option_er
 struct limit_only {
     struct limit_args limit;
 };
-static const struct option_spec limit_specs[] = {LIMIT_SPECS(struct limit_only, limit)};
+static const struct option_spec limit_specs[] = { LIMIT_SPECS(struct limit_only, limit) };
 
 int vm_limit_parse(const char *what, const char *arg, struct bag *bag,
                    Bulkhead__RateLimit **ret_limit, struct option_error *err)
 {
-    struct limit_only a = {{0}};
+    struct limit_only a = { { 0 } };
 
     if (option_parse(what, arg, limit_specs, ARRAY_SIZE(limit_specs), &a, bag, NULL, err) < 0)
         return -1;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // vm_options.c - flags of run and plan.
 #include "vm_options.h"
-#include "flags.h"
 #include <ctype.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "flags.h"
 
 enum flag_id {
     KERNEL,
@@ -34,32 +34,33 @@ enum flag_id {
 };
 
 static const struct flag flags[] = {
-    {"kernel", 0, false, "PATH", "bzImage or vmlinux with a PVH note", KERNEL},
-    {"initramfs", 0, false, "PATH", "initial RAM file system", INITRAMFS},
-    {"cmdline", 0, false, "TEXT",
-     "kernel command line\n(default: the console that fits --serial, --console)", CMDLINE},
-    {"cpus", 0, false, "boot=N", "default boot=1", CPUS},
-    {"memory", 0, false, "size=S,...", "default size=512M", MEMORY},
-    {"disk", 0, true, "path=P,...", "a disk; repeat for more", DISK},
-    {"net", 0, true, "tap=T,... | user", "a network interface; repeat for more", NET},
-    {"vsock", 0, false, "cid=N,socket=S", "sockets between host and guest", VSOCK},
-    {"balloon", 0, false, "size=S,...", "memory that can be taken back", BALLOON},
-    {"rng", 0, false, "src=/dev/urandom | off", "entropy device (default on)", RNG},
-    {"serial", 0, false, "MODE",
-     "off|null|tty|pty|file=F|socket=S\n(default tty; null when the console is the tty)", SERIAL},
-    {"console", 0, false, "MODE", "the same for virtio-console (default off)", CONSOLE},
-    {"rate-limit-group", 0, true, "id=G,...", "a rate limit that disks share", RATE_LIMIT_GROUP},
-    {"name", 0, false, "NAME", "the VM's name for the other verbs", NAME},
-    {"event-monitor", 0, false, "path=P | fd=N", "write events as JSON lines there", EVENT_MONITOR},
-    {"no-reboot", 0, false, NULL, "a guest reboot ends the run (exit status 4)", NO_REBOOT},
-    {"insecure", 0, false, NULL, "start although the host lacks a sandbox layer", INSECURE},
-    {"audit", 0, false, NULL, "audit after each start and restart", AUDIT},
-    {"crash-limit", 0, false, "N", "deaths that fail a device (default 5) ...", CRASH_LIMIT},
-    {"crash-window", 0, false, "SECONDS", "... within this time (default 60)", CRASH_WINDOW},
-    {"hang-timeout", 0, false, "MS", "silence that counts as death (default 900)", HANG_TIMEOUT},
-    {"trace-start", 0, false, NULL, "say where the milliseconds of the start go", TRACE_START},
-    {"verbose", 'v', false, NULL, "print events on stderr", VERBOSE},
-    {"json", 0, false, NULL, "run: events as JSON lines on stdout\nplan: print JSON", FLAG_JSON},
+    { "kernel", 0, false, "PATH", "bzImage or vmlinux with a PVH note", KERNEL },
+    { "initramfs", 0, false, "PATH", "initial RAM file system", INITRAMFS },
+    { "cmdline", 0, false, "TEXT",
+      "kernel command line\n(default: the console that fits --serial, --console)", CMDLINE },
+    { "cpus", 0, false, "boot=N", "default boot=1", CPUS },
+    { "memory", 0, false, "size=S,...", "default size=512M", MEMORY },
+    { "disk", 0, true, "path=P,...", "a disk; repeat for more", DISK },
+    { "net", 0, true, "tap=T,... | user", "a network interface; repeat for more", NET },
+    { "vsock", 0, false, "cid=N,socket=S", "sockets between host and guest", VSOCK },
+    { "balloon", 0, false, "size=S,...", "memory that can be taken back", BALLOON },
+    { "rng", 0, false, "src=/dev/urandom | off", "entropy device (default on)", RNG },
+    { "serial", 0, false, "MODE",
+      "off|null|tty|pty|file=F|socket=S\n(default tty; null when the console is the tty)", SERIAL },
+    { "console", 0, false, "MODE", "the same for virtio-console (default off)", CONSOLE },
+    { "rate-limit-group", 0, true, "id=G,...", "a rate limit that disks share", RATE_LIMIT_GROUP },
+    { "name", 0, false, "NAME", "the VM's name for the other verbs", NAME },
+    { "event-monitor", 0, false, "path=P | fd=N", "write events as JSON lines there",
+      EVENT_MONITOR },
+    { "no-reboot", 0, false, NULL, "a guest reboot ends the run (exit status 4)", NO_REBOOT },
+    { "insecure", 0, false, NULL, "start although the host lacks a sandbox layer", INSECURE },
+    { "audit", 0, false, NULL, "audit after each start and restart", AUDIT },
+    { "crash-limit", 0, false, "N", "deaths that fail a device (default 5) ...", CRASH_LIMIT },
+    { "crash-window", 0, false, "SECONDS", "... within this time (default 60)", CRASH_WINDOW },
+    { "hang-timeout", 0, false, "MS", "silence that counts as death (default 900)", HANG_TIMEOUT },
+    { "trace-start", 0, false, NULL, "say where the milliseconds of the start go", TRACE_START },
+    { "verbose", 'v', false, NULL, "print events on stderr", VERBOSE },
+    { "json", 0, false, NULL, "run: events as JSON lines on stdout\nplan: print JSON", FLAG_JSON },
     FLAGS_COMMON,
 };
 
@@ -110,10 +111,10 @@ struct monitor_args {
 static int set_monitor(struct vm_options *o, const char *value, struct option_error *err)
 {
     static const struct option_spec specs[] = {
-        {"path", OPTION_TEXT, offsetof(struct monitor_args, path), 1, 4095, "file or fifo"},
-        {"fd", OPTION_U32, offsetof(struct monitor_args, fd), 0, 65535, "open descriptor"},
+        { "path", OPTION_TEXT, offsetof(struct monitor_args, path), 1, 4095, "file or fifo" },
+        { "fd", OPTION_U32, offsetof(struct monitor_args, fd), 0, 65535, "open descriptor" },
     };
-    struct monitor_args a = {0};
+    struct monitor_args a = { 0 };
     uint64_t seen = 0;
 
     if (option_parse("--event-monitor", value, specs, ARRAY_SIZE(specs), &a, &o->bag, &seen, err) <
@@ -269,7 +270,7 @@ static int finish(struct vm_options *o, bool plan, struct option_error *err)
 
 int vm_options_parse(struct vm_options *o, int argc, char **argv, struct option_error *err)
 {
-    *o = (struct vm_options){.event_fd = -1};
+    *o = (struct vm_options){ .event_fd = -1 };
     set_defaults(o);
     if (flags_parse(flags, ARRAY_SIZE(flags), argc, argv, on_flag, o, err) < 0)
         return -1;

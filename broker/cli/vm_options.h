@@ -5,11 +5,11 @@
  * here; what needs the host (does the file exist, is there so much memory) is the broker's. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdio.h>
 #include "bag.h"
 #include "client.pb-c.h"
 #include "option_table.h"
-#include <stdbool.h>
-#include <stdio.h>
 
 enum { VM_OPTIONS_MAX_FDS = 32 };
 

@@ -214,7 +214,8 @@ static int balloon_setup(struct worker *w, const Bulkhead__Configure *cfg, int *
 
     (void)fds;
     if (worker_num_queues(w) < queues || n_fds != 0)
-        return err_origin(-EPROTO, "balloon: %u queues, %u descriptors", worker_num_queues(w), n_fds);
+        return err_origin(-EPROTO, "balloon: %u queues, %u descriptors", worker_num_queues(w),
+                          n_fds);
     b = calloc(1, sizeof(*b));
     if (!b)
         return err_origin(-ENOMEM, "balloon");

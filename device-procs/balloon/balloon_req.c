@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-void balloon_run_init(struct balloon_run *run, const struct gmem *mem, balloon_range_fn fn, void *arg)
+void balloon_run_init(struct balloon_run *run, const struct gmem *mem, balloon_range_fn fn,
+                      void *arg)
 {
     *run = (struct balloon_run){ .mem = mem, .fn = fn, .arg = arg };
 }
@@ -36,7 +37,8 @@ int balloon_run_page(struct balloon_run *run, uint32_t pfn)
 {
     struct gslice slice;
     uint64_t start;
-    int r = gmem_slice(run->mem, GPA((uint64_t)pfn * BALLOON_PAGE_BYTES), BALLOON_PAGE_BYTES, &slice);
+    int r =
+        gmem_slice(run->mem, GPA((uint64_t)pfn * BALLOON_PAGE_BYTES), BALLOON_PAGE_BYTES, &slice);
 
     if (r != 0)
         return r;

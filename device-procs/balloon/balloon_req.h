@@ -22,7 +22,8 @@ struct balloon_run {
     uint64_t bytes;      /* in all ranges so far */
 };
 
-void balloon_run_init(struct balloon_run *run, const struct gmem *mem, balloon_range_fn fn, void *arg);
+void balloon_run_init(struct balloon_run *run, const struct gmem *mem, balloon_range_fn fn,
+                      void *arg);
 /* 0, or GMEM_E_RANGE when the guest has no such page. */
 int balloon_run_page(struct balloon_run *run, uint32_t pfn) must_check;
 /* The whole pages of a checked piece of RAM. */

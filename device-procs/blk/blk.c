@@ -40,13 +40,13 @@ struct blk {
     char id[BLK_ID_BYTES];
     struct virtio_blk_config config;
     struct blk_request *requests, *free_requests;
-    unsigned n_touched;  /* of requests: those behind were never used, their pages don't exist */
+    unsigned n_touched; /* of requests: those behind were never used, their pages don't exist */
     struct blk_request *oldest, *newest;
     unsigned n_inflight;
     unsigned batch, batch_min, batch_max;
-    uint64_t stalled;    /* queues that stopped for want of a free request, as bits */
-    uint64_t throttled;  /* queues that wait for tokens */
-    uint64_t to_notify;  /* queues with answers that the guest wasn't told of */
+    uint64_t stalled;   /* queues that stopped for want of a free request, as bits */
+    uint64_t throttled; /* queues that wait for tokens */
+    uint64_t to_notify; /* queues with answers that the guest wasn't told of */
     struct rate_limit limit;
     struct loop_event *on_tokens, *on_old_ring, *on_ring;
     struct uring_old *old_ring; /* still busy: nothing is submitted before it is still */
@@ -325,7 +325,8 @@ static int activate(void *device, uint64_t features, bool resume)
     struct blk *blk = device;
 
     (void)resume; /* the heads in the journal come out of vq_pop() like any other */
-    blk->limits.discard = features & (1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES);
+    blk->limits.discard =
+        features & (1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES);
     blk_io_set_writethrough(blk->io, !(features & 1ull << VIRTIO_BLK_F_FLUSH));
     return 0;
 }
@@ -465,10 +466,13 @@ static uint64_t fill_announce(struct blk *blk, const Bulkhead__Configure *cfg)
 
 static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
 {
-    struct blk_io_config config = { .fd = blk->fd, .mem = worker_mem(blk->worker),
-                                    .block_device = cfg->block_device, .direct = cfg->direct,
+    struct blk_io_config config = { .fd = blk->fd,
+                                    .mem = worker_mem(blk->worker),
+                                    .block_device = cfg->block_device,
+                                    .direct = cfg->direct,
                                     .block_size = cfg->block_size,
-                                    .use_io_uring = cfg->use_io_uring, .entries = MAX_REQUESTS };
+                                    .use_io_uring = cfg->use_io_uring,
+                                    .entries = MAX_REQUESTS };
     struct uring *ring;
     int r = blk_io_new(&blk->io, &config, on_done, blk);
 
@@ -514,7 +518,8 @@ static int setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, uns
 {
     static struct blk the_disk; /* one per process */
     struct blk *blk = &the_disk;
-    const Bulkhead__BlkConfig *b = cfg->role_case == BULKHEAD__CONFIGURE__ROLE_BLK ? cfg->blk : NULL;
+    const Bulkhead__BlkConfig *b =
+        cfg->role_case == BULKHEAD__CONFIGURE__ROLE_BLK ? cfg->blk : NULL;
     int r = check_config(b, n_fds, fds);
 
     if (r < 0)
@@ -523,7 +528,8 @@ static int setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, uns
         return err_origin(-EINVAL, "%u queues of %u", cfg->num_queues, cfg->queue_size);
     *blk = (struct blk){ .worker = w, .stats = worker_stats(w), .fd = fd_take(&fds[0]) };
     blk->limits = (struct blk_limits){ .sectors = b->size / BLK_SECTOR_BYTES,
-                                       .readonly = b->readonly, .fail_all = b->fail_all };
+                                       .readonly = b->readonly,
+                                       .fail_all = b->fail_all };
     strncpy(blk->id, b->serial, sizeof blk->id);
     r = b->rate_limit_group ? map_group(blk, fds[1]) : 0;
     if (r < 0)

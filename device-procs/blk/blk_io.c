@@ -9,8 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -139,7 +139,8 @@ static void aim_at_bounce(struct blk_io_req *req)
     if (req->order.op == BLK_OP_WRITE)
         vq_chain_read(&req->chain, BLK_HEADER_BYTES + (size_t)req->done_bytes, req->bounce->bytes,
                       (size_t)req->step_bytes);
-    req->iov[0] = (struct iovec){ .iov_base = req->bounce->bytes, .iov_len = (size_t)req->step_bytes };
+    req->iov[0] =
+        (struct iovec){ .iov_base = req->bounce->bytes, .iov_len = (size_t)req->step_bytes };
     req->n_iov = 1;
 }
 
@@ -344,7 +345,8 @@ static void run_waiting(struct blk_io *io)
     /* Each once: those that must wait still are queued again behind. */
     if (!io->waiting)
         return;
-    last = (struct blk_io_req *)((char *)io->waiting_tail - offsetof(struct blk_io_req, next_waiting));
+    last =
+        (struct blk_io_req *)((char *)io->waiting_tail - offsetof(struct blk_io_req, next_waiting));
     do {
         req = next_waiting(io);
         step(io, req);

@@ -16,13 +16,13 @@ struct blk_io;
 struct blk_bounce;
 
 struct blk_io_config {
-    int fd;                /* not owned */
+    int fd; /* not owned */
     struct gmem *mem;
     bool block_device;
-    bool direct;           /* the file is open with O_DIRECT */
-    uint32_t block_size;   /* alignment that O_DIRECT needs */
+    bool direct;         /* the file is open with O_DIRECT */
+    uint32_t block_size; /* alignment that O_DIRECT needs */
     bool use_io_uring;
-    unsigned entries;      /* most requests at once */
+    unsigned entries; /* most requests at once */
 };
 
 /* One request being carried out; embedded in the caller's own. */
@@ -30,10 +30,10 @@ struct blk_io_req {
     struct vq_chain chain;
     struct blk_order order;
     uint64_t done_bytes;
-    uint64_t step_bytes;         /* of the operation under way */
-    struct blk_bounce *bounce;   /* the data goes through this buffer */
+    uint64_t step_bytes;       /* of the operation under way */
+    struct blk_bounce *bounce; /* the data goes through this buffer */
     bool needs_bounce;
-    uint8_t attempt;             /* zeroes: which way is being tried */
+    uint8_t attempt; /* zeroes: which way is being tried */
     unsigned n_iov;
     struct blk_io_req *next_waiting;
     struct iovec iov[VQ_MAX_SEGMENTS];

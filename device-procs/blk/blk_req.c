@@ -22,8 +22,8 @@ static bool on_disk(const struct blk_limits *limits, uint64_t sector, uint64_t n
 static void parse_data(const struct blk_limits *limits, struct blk_order *order, uint64_t sector,
                        uint64_t len_bytes, bool write)
 {
-    if (len_bytes % BLK_SECTOR_BYTES != 0 || !on_disk(limits, sector, len_bytes / BLK_SECTOR_BYTES) ||
-        (write && limits->readonly)) {
+    if (len_bytes % BLK_SECTOR_BYTES != 0 ||
+        !on_disk(limits, sector, len_bytes / BLK_SECTOR_BYTES) || (write && limits->readonly)) {
         answer(order, BLK_STATUS_IOERR);
         return;
     }
@@ -56,7 +56,8 @@ static void parse_range(const struct vq_chain *chain, const struct blk_limits *l
         answer(order, BLK_STATUS_UNSUPP);
         return;
     }
-    if (range.num_sectors > BLK_MAX_RANGE_SECTORS || !on_disk(limits, range.sector, range.num_sectors)) {
+    if (range.num_sectors > BLK_MAX_RANGE_SECTORS ||
+        !on_disk(limits, range.sector, range.num_sectors)) {
         answer(order, BLK_STATUS_IOERR);
         return;
     }
@@ -76,8 +77,7 @@ int blk_req_parse(const struct vq_chain *chain, const struct blk_limits *limits,
     struct virtio_blk_outhdr header;
     struct blk_order order = { 0 };
 
-    if (chain->write_bytes == 0 ||
-        vq_chain_read(chain, 0, &header, sizeof header) != sizeof header)
+    if (chain->write_bytes == 0 || vq_chain_read(chain, 0, &header, sizeof header) != sizeof header)
         return VQ_E_GUEST;
     if (limits->fail_all) {
         answer(&order, BLK_STATUS_IOERR);

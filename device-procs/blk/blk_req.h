@@ -28,22 +28,23 @@ enum { BLK_STATUS_OK = 0, BLK_STATUS_IOERR = 1, BLK_STATUS_UNSUPP = 2 }; /* virt
 struct blk_limits {
     uint64_t sectors;
     bool readonly;
-    bool fail_all;          /* the device failed for good */
-    bool discard;           /* discard and write-zeroes were negotiated */
+    bool fail_all; /* the device failed for good */
+    bool discard;  /* discard and write-zeroes were negotiated */
 };
 
 struct blk_order {
     enum blk_op op;
-    uint8_t status;         /* when op is BLK_OP_NONE */
-    uint64_t offset;        /* bytes; within the disk together with len */
-    uint64_t len_bytes;     /* of data, or of the range */
-    bool unmap;             /* write zeroes may give the space back */
+    uint8_t status;     /* when op is BLK_OP_NONE */
+    uint64_t offset;    /* bytes; within the disk together with len */
+    uint64_t len_bytes; /* of data, or of the range */
+    bool unmap;         /* write zeroes may give the space back */
 };
 
 /* 0, or VQ_E_GUEST when there is no header or no status byte, so that no answer is possible. */
 int blk_req_parse(const struct vq_chain *chain, const struct blk_limits *limits,
                   struct blk_order *ret_order) must_check;
 /* Writes the status byte, the last of the writable part. Returns what to give to vq_push(). */
-uint32_t blk_req_finish(const struct vq_chain *chain, const struct blk_order *order, uint8_t status);
+uint32_t blk_req_finish(const struct vq_chain *chain, const struct blk_order *order,
+                        uint8_t status);
 /* GET_ID: the serial, padded with zeroes. */
 void blk_req_put_id(const struct vq_chain *chain, const char id[BLK_ID_BYTES]);

@@ -31,9 +31,9 @@ struct uring_old {
  * submitting task alone, so the ring of a dead worker would never be seen to drain. */
 static int open_disabled(struct uring *u, unsigned entries)
 {
-    static const unsigned wishes[] = {
-        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER,
-        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0 };
+    static const unsigned wishes[] = { IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+                                           IORING_SETUP_SINGLE_ISSUER,
+                                       IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0 };
     int r = -EINVAL;
 
     for (unsigned i = 0; i < ARRAY_SIZE(wishes) && r == -EINVAL; i++) {

@@ -29,9 +29,9 @@ struct vq {
     struct vq_config config;
     bool active, dead;
     bool event_idx, indirect;
-    bool found_empty;    /* popped until nothing was left since kicks were asked for last */
-    bool waiting;        /* the last vq_pop() found nothing */
-    bool force_notify;   /* after a restart the guest may have missed an interrupt */
+    bool found_empty;  /* popped until nothing was left since kicks were asked for last */
+    bool waiting;      /* the last vq_pop() found nothing */
+    bool force_notify; /* after a restart the guest may have missed an interrupt */
     uint16_t size;
     uint16_t next_avail; /* free running: the entry vq_pop() takes next */
     uint16_t seen_avail; /* free running: how far vq_pop() ever looked; vq_unpop() leaves it */
@@ -246,8 +246,8 @@ static int peek_head(struct vq *vq, uint16_t *ret_head, bool *ret_replayed)
         return VQ_EMPTY;
     if (waiting > vq->size)
         return VQ_E_GUEST;
-    *ret_head = gslice_load16(vq->avail,
-                              RING_ENTRIES + 2 * (size_t)(vq->next_avail & (vq->size - 1)));
+    *ret_head =
+        gslice_load16(vq->avail, RING_ENTRIES + 2 * (size_t)(vq->next_avail & (vq->size - 1)));
     *ret_replayed = false;
     return 0;
 }
@@ -404,7 +404,8 @@ bool vq_rearm(struct vq *vq)
 
 bool vq_has_work(const struct vq *vq)
 {
-    return vq->waiting && vq->active && gslice_load16_acquire(vq->avail, RING_IDX) != vq->next_avail;
+    return vq->waiting && vq->active &&
+           gslice_load16_acquire(vq->avail, RING_IDX) != vq->next_avail;
 }
 
 unsigned vq_inflight(const struct vq *vq)

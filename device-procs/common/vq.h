@@ -12,7 +12,10 @@
 #include "shm/gmem.h"
 #include "shm/inflight.h"
 
-enum { VQ_EMPTY = 1, VQ_E_GUEST }; /* positive: caller must handle; after VQ_E_GUEST the queue is
+enum {
+    VQ_EMPTY = 1,
+    VQ_E_GUEST
+}; /* positive: caller must handle; after VQ_E_GUEST the queue is
                                       dead until vq_deactivate() */
 enum { VQ_MAX_SIZE = 1024 };
 
@@ -22,10 +25,10 @@ struct vq_config {
     struct gmem *mem;
     unsigned index;
     unsigned max_size;
-    int kick_fd;            /* not owned */
-    int call_fd;            /* not owned */
-    void *inflight_region;  /* or NULL */
-    uint64_t *interrupts;   /* counted up by vq_notify(), or NULL */
+    int kick_fd;           /* not owned */
+    int call_fd;           /* not owned */
+    void *inflight_region; /* or NULL */
+    uint64_t *interrupts;  /* counted up by vq_notify(), or NULL */
 };
 
 struct vq_addresses { /* from Activate */
@@ -36,10 +39,10 @@ struct vq_addresses { /* from Activate */
 /* A request: readable slices first, then writable ones, as the guest chained them. */
 struct vq_chain {
     uint16_t head;
-    unsigned n_read, n_write;  /* slices */
+    unsigned n_read, n_write; /* slices */
     uint64_t read_bytes, write_bytes;
-    struct gslice *slices;     /* n_read then n_write; owned by the vq, valid until vq_push(head) */
-    bool replayed;             /* from the journal of a dead worker */
+    struct gslice *slices; /* n_read then n_write; owned by the vq, valid until vq_push(head) */
+    bool replayed;         /* from the journal of a dead worker */
 };
 
 int vq_new(struct vq **ret_vq, const struct vq_config *config) must_check;

@@ -162,8 +162,11 @@ static int take_queues(struct worker *w, struct fd_cursor *c)
         r = next_fd(c, FD_TYPE_EVENTFD, "call eventfd", &w->queues[i].call_fd);
     for (unsigned i = 0; i < w->n_queues && r == 0; i++) {
         struct worker_queue *q = &w->queues[i];
-        struct vq_config config = { .mem = &w->mem, .index = i, .max_size = w->queue_size,
-                                    .kick_fd = q->kick_fd, .call_fd = q->call_fd,
+        struct vq_config config = { .mem = &w->mem,
+                                    .index = i,
+                                    .max_size = w->queue_size,
+                                    .kick_fd = q->kick_fd,
+                                    .call_fd = q->call_fd,
                                     .inflight_region = (uint8_t *)journal + i * region_bytes,
                                     .interrupts = &w->stats->interrupts };
 
@@ -257,8 +260,8 @@ static int start(struct worker *w)
     if (r == 0)
         r = loop_new(&w->loop);
     if (r == 0)
-        r = w->ops->setup(w, cfg, msg.fds + cursor.at, (unsigned)(msg.n_fds - cursor.at),
-                          &announce, &w->device);
+        r = w->ops->setup(w, cfg, msg.fds + cursor.at, (unsigned)(msg.n_fds - cursor.at), &announce,
+                          &w->device);
     if (r == 0)
         r = worker_watch(w);
     if (r == 0)

@@ -68,8 +68,8 @@ struct gmem *worker_mem(struct worker *w);
 struct vq *worker_vq(struct worker *w, unsigned q); /* valid from setup on */
 unsigned worker_num_queues(const struct worker *w);
 struct stats_page *worker_stats(struct worker *w);
-int worker_ram_fd(const struct worker *w);          /* only with needs_ram_fd, else -1 */
-void worker_keep_fd(struct worker *w, int fd);      /* stays open in the sandbox */
+int worker_ram_fd(const struct worker *w);     /* only with needs_ram_fd, else -1 */
+void worker_keep_fd(struct worker *w, int fd); /* stays open in the sandbox */
 /* In setup: how many descriptors may come later (accept, VsockConnected): RLIMIT_NOFILE's room. */
 void worker_reserve_fds(struct worker *w, unsigned n);
 /* Named in Ready, so that a successor can drain it. The offsets: uring_counters(). */
@@ -78,9 +78,9 @@ void worker_set_ring(struct worker *w, int ring_fd, unsigned entries, unsigned s
 /* The dead worker's ring is still: said in Ready, or from then on in RingDrained. Until then
  * nothing may be submitted to the own ring: the broker goes on holding the old one alone. */
 void worker_ring_drained(struct worker *w);
-bool worker_running(const struct worker *w);        /* activated, not draining */
+bool worker_running(const struct worker *w); /* activated, not draining */
 void worker_needs_reset(struct worker *w, unsigned q, const char *why); /* the guest broke it */
-void worker_fail(struct worker *w, int r);          /* ours: Failed to the broker, then exit */
+void worker_fail(struct worker *w, int r); /* ours: Failed to the broker, then exit */
 void worker_drained(struct worker *w);
 /* What the device waited for came by an event of its own (a completion). */
 void worker_poll_woken(struct worker *w);

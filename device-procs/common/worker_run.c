@@ -306,7 +306,8 @@ static int dispatch(struct worker *w, struct message *msg)
         return 0;
     default:
         if (!w->ops->on_message)
-            return err_origin(-EPROTO, "%s is nothing for this device", rules_body_name(e->body_case));
+            return err_origin(-EPROTO, "%s is nothing for this device",
+                              rules_body_name(e->body_case));
         return w->ops->on_message(w->device, e, msg->fds, (unsigned)msg->n_fds);
     }
 }
@@ -349,8 +350,8 @@ int worker_watch(struct worker *w)
     if (r == 0)
         r = loop_add_fd(w->loop, w->life_fd, LOOP_READ, on_life, w, &w->on_life);
     for (unsigned i = 0; i < w->n_queues && r == 0; i++)
-        r = loop_add_fd(w->loop, w->queues[i].kick_fd, LOOP_READ | LOOP_EDGE, on_kick, &w->queues[i],
-                        &w->queues[i].on_kick);
+        r = loop_add_fd(w->loop, w->queues[i].kick_fd, LOOP_READ | LOOP_EDGE, on_kick,
+                        &w->queues[i], &w->queues[i].on_kick);
     if (r == 0)
         r = loop_add_timer(w->loop, on_rerun, w, &w->rerun);
     if (r == 0)

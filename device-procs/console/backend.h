@@ -20,8 +20,8 @@ struct backend;
 
 struct backend_config {
     Bulkhead__ConsoleMode mode;
-    int in_fd;     /* tty, pty: owned; -1: no input. socket: the listening socket */
-    int out_fd;    /* tty, pty, file: owned; -1: nowhere */
+    int in_fd;  /* tty, pty: owned; -1: no input. socket: the listening socket */
+    int out_fd; /* tty, pty, file: owned; -1: nowhere */
     struct loop *loop;
     struct stats_page *stats;
     void (*on_input)(void *arg);    /* something may be read: call backend_read() */

@@ -14,7 +14,8 @@
 
 static void show_help(struct console *c)
 {
-    static const char help[] = "\r\n[Ctrl-A x: end the VM, Ctrl-A Ctrl-A: send Ctrl-A, Ctrl-A h: this]\r\n";
+    static const char help[] =
+        "\r\n[Ctrl-A x: end the VM, Ctrl-A Ctrl-A: send Ctrl-A, Ctrl-A h: this]\r\n";
 
     (void)backend_write(c->backend, help, sizeof(help) - 1);
 }
@@ -86,8 +87,8 @@ static int new_backend(struct console *c, Bulkhead__ConsoleMode mode, int *fds, 
         .on_writable = on_writable,
         .arg = c,
     };
-    bool nowhere = mode == BULKHEAD__CONSOLE_MODE__CONSOLE_NULL ||
-                   mode == BULKHEAD__CONSOLE_MODE__CONSOLE_OFF;
+    bool nowhere =
+        mode == BULKHEAD__CONSOLE_MODE__CONSOLE_NULL || mode == BULKHEAD__CONSOLE_MODE__CONSOLE_OFF;
     bool to_socket = mode == BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET;
     int r;
 

@@ -22,8 +22,8 @@ struct console {
 };
 
 struct console_front {
-    void (*on_writable)(void *front); /* the backend takes output again */
-    size_t (*room)(void *front);      /* for input bytes */
+    void (*on_writable)(void *front);                           /* the backend takes output again */
+    size_t (*room)(void *front);                                /* for input bytes */
     void (*input)(void *front, const uint8_t *src, size_t len); /* what doesn't fit is dropped */
     /* Input is paused: call console_pump_input() and backend_input_resume() when there is room. */
     void (*wait_for_room)(void *front);

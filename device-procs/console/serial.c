@@ -156,7 +156,8 @@ int serial_new(struct console *console, int *fds)
         (r = fd_expect(fds[1], FD_TYPE_EVENTFD, "serial kick")) < 0 ||
         (r = fd_expect(fds[2], FD_TYPE_EVENTFD, "serial call")) < 0)
         return err_trace(r);
-    shared = mmap(NULL, sizeof(struct serial_shared), PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
+    shared =
+        mmap(NULL, sizeof(struct serial_shared), PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
     if (shared == MAP_FAILED)
         return err_origin(-errno, "serial ring");
     s = calloc(1, sizeof(*s));

@@ -26,8 +26,8 @@ struct net_pair {
     struct net *net;
     unsigned index;
     int fd;
-    bool enabled;   /* by the driver; pair 0 always */
-    bool rx_broken; /* the port gave an error: looked at again by the timer */
+    bool enabled;                /* by the driver; pair 0 always */
+    bool rx_broken;              /* the port gave an error: looked at again by the timer */
     bool rx_stopped, tx_stopped; /* as the watches are */
     unsigned answers_missing;    /* batches sent without an answer in the tap after them */
     unsigned sent_unasked;       /* batches after which the tap was not asked */
@@ -54,10 +54,10 @@ struct net {
     uint64_t retry_due_ns;    /* 0: not armed */
     struct net_limit *limit;
     unsigned n_looks;
-    bool draining;           /* the rest of a frame keeps it from being drained */
+    bool draining; /* the rest of a frame keeps it from being drained */
     struct net_stream_in stream_in;
-    size_t stream_peeked;    /* bytes at its end that the socket still has */
-    uint8_t *stream_out; /* rest of a frame that the socket took only in part */
+    size_t stream_peeked; /* bytes at its end that the socket still has */
+    uint8_t *stream_out;  /* rest of a frame that the socket took only in part */
     size_t stream_out_at, stream_out_end;
     struct net_pair pairs[NET_MAX_PAIRS];
 };

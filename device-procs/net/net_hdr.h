@@ -28,7 +28,8 @@ enum { NET_E_LIES = 1 }; /* positive: drop the frame and count it */
 
 /* Checks a header against the negotiated features and the frame's real length, and clears what
  * the device sets itself. 0 or NET_E_LIES. */
-int net_hdr_check_tx(struct virtio_net_hdr_v1 *hdr, uint64_t features, uint64_t frame_bytes) must_check;
+int net_hdr_check_tx(struct virtio_net_hdr_v1 *hdr, uint64_t features,
+                     uint64_t frame_bytes) must_check;
 /* The same for a frame that the host's side brings, before the guest gets it. */
 int net_hdr_check_rx(struct virtio_net_hdr_v1 *hdr, uint64_t frame_bytes) must_check;
 /* The largest frame without segmentation, for an MTU (0: not limited). */

@@ -110,9 +110,9 @@ static unsigned offloads_for(uint64_t features)
     static const struct {
         unsigned bit, flag;
     } map[] = {
-        { VIRTIO_NET_F_GUEST_TSO4, TUN_F_TSO4 }, { VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6 },
+        { VIRTIO_NET_F_GUEST_TSO4, TUN_F_TSO4 },   { VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6 },
         { VIRTIO_NET_F_GUEST_ECN, TUN_F_TSO_ECN }, { VIRTIO_NET_F_GUEST_UFO, TUN_F_UFO },
-        { VIRTIO_NET_F_GUEST_USO4, TUN_F_USO4 }, { VIRTIO_NET_F_GUEST_USO6, TUN_F_USO6 },
+        { VIRTIO_NET_F_GUEST_USO4, TUN_F_USO4 },   { VIRTIO_NET_F_GUEST_USO6, TUN_F_USO6 },
     };
     unsigned flags = 0;
 
@@ -180,7 +180,8 @@ static int read_tap(struct net_pair *pair)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return PORT_EMPTY;
     if (!pair->rx_broken)
-        log_warn("tap queue %u: %s", pair->index, n < 0 ? strerror(errno) : "a frame without bytes");
+        log_warn("tap queue %u: %s", pair->index,
+                 n < 0 ? strerror(errno) : "a frame without bytes");
     pair->rx_broken = true;
     net_retry_after(pair->net, RETRY_MS);
     return PORT_BROKEN;

@@ -12,7 +12,7 @@ enum { NET_STREAM_PREFIX_BYTES = 4 };
 enum { NET_STREAM_EMPTY = 1, NET_STREAM_LIES = 2 }; /* positive: caller must handle */
 
 struct net_stream_in {
-    uint8_t *data; /* caller's */
+    uint8_t *data;     /* caller's */
     size_t size_bytes; /* at least prefix + NET_MAX_FRAME_BYTES */
     size_t start, end;
 };
@@ -24,5 +24,6 @@ size_t net_stream_room(struct net_stream_in *in, uint8_t **ret_dst);
 void net_stream_received(struct net_stream_in *in, size_t len);
 /* 0 with one whole frame, valid until the next call of net_stream_room(); NET_STREAM_EMPTY;
  * NET_STREAM_LIES: a length no frame can have, the stream is of no more use. */
-int net_stream_next(struct net_stream_in *in, const uint8_t **ret_frame, size_t *ret_len) must_check;
+int net_stream_next(struct net_stream_in *in, const uint8_t **ret_frame,
+                    size_t *ret_len) must_check;
 void net_stream_prefix(uint8_t prefix[NET_STREAM_PREFIX_BYTES], uint32_t frame_bytes);

@@ -91,7 +91,8 @@ static int setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, uns
 
     (void)fds;
     if (n_fds != 0 || cfg->num_queues != 1)
-        return err_origin(-EPROTO, "configure with %u queues, %u descriptors", cfg->num_queues, n_fds);
+        return err_origin(-EPROTO, "configure with %u queues, %u descriptors", cfg->num_queues,
+                          n_fds);
     the_rng = (struct rng){ .worker = w, .stats = worker_stats(w) };
     announce->virtio_id = VIRTIO_ID_RNG;
     announce->features = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |

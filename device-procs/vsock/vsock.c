@@ -107,7 +107,8 @@ int vsock_ask_broker(struct vsock_conn *conn)
     return worker_send(conn->vsock->worker, &e);
 }
 
-static void on_connected(struct vsock *v, const Bulkhead__VsockConnected *m, int *fds, unsigned n_fds)
+static void on_connected(struct vsock *v, const Bulkhead__VsockConnected *m, int *fds,
+                         unsigned n_fds)
 {
     struct vsock_conn *conn = vsock_table_by_token(&v->table, m->token);
 

@@ -10,8 +10,8 @@
 enum { VSOCK_RXQ, VSOCK_TXQ, VSOCK_EVENTQ, VSOCK_QUEUES };
 enum {
     VSOCK_BATCH = 64,
-    VSOCK_MAX_RESETS = 128,   /* answers to packets of no connection, waiting for buffers */
-    VSOCK_MAX_OPENING = 64,   /* questions to the broker without an answer */
+    VSOCK_MAX_RESETS = 128, /* answers to packets of no connection, waiting for buffers */
+    VSOCK_MAX_OPENING = 64, /* questions to the broker without an answer */
     VSOCK_HANDSHAKE_MS = 10000,
     VSOCK_SWEEP_MS = 500,
 };
@@ -40,8 +40,8 @@ struct vsock {
 
 /* The socket is the connection's from here on, also when it fails. */
 int vsock_conn_attach(struct vsock_conn *conn, int fd) must_check;
-void vsock_conn_close(struct vsock_conn *conn);  /* frees it, tells nobody */
-void vsock_conn_reset(struct vsock_conn *conn);  /* closes the socket, tells the guest */
+void vsock_conn_close(struct vsock_conn *conn); /* frees it, tells nobody */
+void vsock_conn_reset(struct vsock_conn *conn); /* closes the socket, tells the guest */
 void vsock_conn_want(struct vsock_conn *conn, unsigned wants); /* VSOCK_SEND_* */
 /* Bytes from the guest: sent now or kept, in order. */
 void vsock_conn_deliver(struct vsock_conn *conn, const struct vq_chain *chain, uint32_t len);

@@ -9,7 +9,12 @@
 #include <stdint.h>
 #include "base/compiler.h"
 
-enum { VSOCK_HDR_BYTES = 44, VSOCK_HOST_CID = 2, VSOCK_BUFFER_BYTES = 65536, VSOCK_LINE_BYTES = 32 };
+enum {
+    VSOCK_HDR_BYTES = 44,
+    VSOCK_HOST_CID = 2,
+    VSOCK_BUFFER_BYTES = 65536,
+    VSOCK_LINE_BYTES = 32
+};
 
 enum { VSOCK_DROP = 1, VSOCK_REFUSE = 2 }; /* positive: not to be answered; answer with a reset */
 

@@ -5,8 +5,8 @@
 #include <sys/uio.h>
 #include "vsock.h"
 
-static struct virtio_vsock_hdr header(const struct vsock *v, uint32_t host_port, uint32_t guest_port,
-                                      uint16_t op)
+static struct virtio_vsock_hdr header(const struct vsock *v, uint32_t host_port,
+                                      uint32_t guest_port, uint16_t op)
 {
     return (struct virtio_vsock_hdr){
         .src_cid = VSOCK_HOST_CID,
@@ -129,8 +129,8 @@ static bool send_next(struct vsock *v, const struct vq_chain *chain)
 
     if (v->n_resets > 0) {
         struct vsock_reset reset = v->resets[v->resets_at];
-        struct virtio_vsock_hdr hdr = header(v, reset.host_port, reset.guest_port,
-                                             VIRTIO_VSOCK_OP_RST);
+        struct virtio_vsock_hdr hdr =
+            header(v, reset.host_port, reset.guest_port, VIRTIO_VSOCK_OP_RST);
 
         v->resets_at = (v->resets_at + 1) % VSOCK_MAX_RESETS;
         v->n_resets--;

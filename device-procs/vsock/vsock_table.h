@@ -17,7 +17,7 @@ enum vsock_state {
     VSOCK_REQUESTED, /* the guest was asked */
     VSOCK_OPENING,   /* the broker was asked */
     VSOCK_OPEN,
-    VSOCK_ENDING,    /* only a reset is left to be sent */
+    VSOCK_ENDING, /* only a reset is left to be sent */
 };
 
 /* What a connection wants to tell the guest, as bits; sent in this order. */
@@ -37,19 +37,19 @@ struct vsock_conn {
     struct vsock *vsock;
     enum vsock_state state;
     uint32_t host_port, guest_port;
-    uint32_t generation;      /* grows with each use of the slot: tells old answers from new */
+    uint32_t generation; /* grows with each use of the slot: tells old answers from new */
     int fd;
     struct loop_event *read_event, *write_event;
     bool read_paused, write_paused;
-    bool host_ended;          /* end of file from the socket */
-    bool asked_credit;        /* and no answer came yet */
+    bool host_ended;   /* end of file from the socket */
+    bool asked_credit; /* and no answer came yet */
     bool counted_opening;
-    uint32_t guest_shutdown;  /* VIRTIO_VSOCK_SHUTDOWN_* as the guest said */
-    uint32_t host_shutdown;   /* as we said, or will */
-    unsigned wants;           /* VSOCK_SEND_* */
-    uint64_t deadline_ns;     /* 0: none */
+    uint32_t guest_shutdown; /* VIRTIO_VSOCK_SHUTDOWN_* as the guest said */
+    uint32_t host_shutdown;  /* as we said, or will */
+    unsigned wants;          /* VSOCK_SEND_* */
+    uint64_t deadline_ns;    /* 0: none */
     struct vsock_credit credit;
-    struct fifo to_host;      /* what the socket has not taken yet */
+    struct fifo to_host; /* what the socket has not taken yet */
     char line[VSOCK_LINE_BYTES];
     unsigned line_len;
     struct vsock_conn *hash_next;

@@ -53,7 +53,8 @@ static void on_data(struct vsock_conn *conn, const struct virtio_vsock_hdr *hdr,
                     const struct vq_chain *chain)
 {
     /* More than it was allowed, or after it said that nothing would come. */
-    if ((conn->guest_shutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) || !vsock_credit_in_ok(&conn->credit, hdr->len)) {
+    if ((conn->guest_shutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) ||
+        !vsock_credit_in_ok(&conn->credit, hdr->len)) {
         conn->vsock->stats->dropped++;
         vsock_conn_reset(conn);
         return;

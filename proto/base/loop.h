@@ -28,7 +28,8 @@ int loop_add_fd(struct loop *loop, int fd, unsigned what, loop_fn fn, void *arg,
 int loop_event_pause(struct loop_event *event);
 int loop_event_resume(struct loop_event *event);
 /* A timer that is armed by loop_timer_arm(), once or repeating. */
-int loop_add_timer(struct loop *loop, loop_fn fn, void *arg, struct loop_event **ret_event) must_check;
+int loop_add_timer(struct loop *loop, loop_fn fn, void *arg,
+                   struct loop_event **ret_event) must_check;
 int loop_timer_arm(struct loop_event *event, uint64_t after_ms, bool repeat);
 void loop_timer_disarm(struct loop_event *event);
 /* Called after every batch of callbacks, before the loop sleeps: submit what was gathered. */
@@ -38,4 +39,4 @@ void loop_event_free(struct loop_event *event);
 /* Runs until loop_quit(); returns the value given to it, or a negative errno. */
 int loop_run(struct loop *loop);
 void loop_quit(struct loop *loop, int value);
-uint64_t now_ns(void);     /* CLOCK_MONOTONIC */
+uint64_t now_ns(void); /* CLOCK_MONOTONIC */

@@ -35,8 +35,8 @@ int channel_new(struct channel **ret_channel, int fd, size_t arena_bytes)
     if (!channel)
         return err_origin(-ENOMEM, "channel");
     channel->map_bytes = CHANNEL_MAX_BYTES + arena_bytes;
-    channel->bytes = mmap(NULL, channel->map_bytes, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    channel->bytes =
+        mmap(NULL, channel->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (channel->bytes == MAP_FAILED) {
         free(channel);
         return err_origin(-ENOMEM, "channel buffers");
@@ -105,7 +105,9 @@ static int receive_bytes(struct channel *channel, bool block, size_t *ret_len)
 {
     union control control;
     struct iovec iov = { .iov_base = channel->bytes, .iov_len = CHANNEL_MAX_BYTES };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.bytes,
                           .msg_controllen = sizeof control.bytes };
     ssize_t n;
 
@@ -152,7 +154,8 @@ int channel_receive(struct channel *channel, bool block, struct message *ret_msg
     const Bulkhead__Envelope *envelope;
     size_t n_fds = 0;
     int *fds = NULL;
-    int r = channel_receive_raw(channel, block, &bulkhead__envelope__descriptor, &msg, &fds, &n_fds);
+    int r =
+        channel_receive_raw(channel, block, &bulkhead__envelope__descriptor, &msg, &fds, &n_fds);
 
     if (r != 0 || !msg)
         return r < 0 ? err_trace(r) : r;

@@ -45,7 +45,7 @@ int channel_send_raw(struct channel *channel, const ProtobufCMessage *msg, const
                      size_t n_fds, bool block) must_check;
 
 /* Statement form of an Envelope with one body: ENVELOPE(e, READY, ready, &ready_msg). */
-#define ENVELOPE(name, CASE, field, ptr)                                                          \
-    Bulkhead__Envelope name = BULKHEAD__ENVELOPE__INIT;                                           \
-    (name).body_case = BULKHEAD__ENVELOPE__BODY_##CASE;                                           \
+#define ENVELOPE(name, CASE, field, ptr)                                                           \
+    Bulkhead__Envelope name = BULKHEAD__ENVELOPE__INIT;                                            \
+    (name).body_case = BULKHEAD__ENVELOPE__BODY_##CASE;                                            \
     (name).field = (ptr)

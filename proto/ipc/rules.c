@@ -253,9 +253,8 @@ const char *rules_body_name(Bulkhead__Envelope__BodyCase body)
 const char *rules_state_name(enum child_state state)
 {
     static const char *const names[CHILD_STATE__MAX] = {
-        [CHILD_STARTED] = "started",   [CHILD_GREETED] = "greeted",
-        [CHILD_CONFIGURED] = "configured", [CHILD_READY] = "ready",
-        [CHILD_RUNNING] = "running",   [CHILD_QUIESCED] = "quiesced",
+        [CHILD_STARTED] = "started", [CHILD_GREETED] = "greeted", [CHILD_CONFIGURED] = "configured",
+        [CHILD_READY] = "ready",     [CHILD_RUNNING] = "running", [CHILD_QUIESCED] = "quiesced",
         [CHILD_ENDED] = "ended",
     };
 
@@ -264,8 +263,10 @@ const char *rules_state_name(enum child_state state)
 
 const char *role_name(Bulkhead__Role role)
 {
-    static const char *const names[] = { "none", "broker", "spawner", "core",  "loader",  "blk",
-                                         "rng",  "console", "net",    "vsock", "balloon", "passt" };
+    static const char *const names[] = {
+        "none", "broker",  "spawner", "core",  "loader",  "blk",
+        "rng",  "console", "net",     "vsock", "balloon", "passt"
+    };
 
     return (unsigned)role < ARRAY_SIZE(names) ? names[role] : "unknown";
 }

@@ -13,8 +13,8 @@ enum { BYTE_RING_DATA_BYTES = 65536 };
 struct byte_ring_shared { /* in the memfd, page aligned; two of them per serial port */
     uint32_t head;        /* written by the consumer */
     uint32_t pad0_[15];
-    uint32_t tail;        /* written by the producer */
-    uint32_t dropped;     /* bytes that did not fit, by the producer */
+    uint32_t tail;    /* written by the producer */
+    uint32_t dropped; /* bytes that did not fit, by the producer */
     uint32_t pad1_[14];
     uint8_t data[BYTE_RING_DATA_BYTES];
 };

@@ -13,8 +13,8 @@ static int map_guarded(int fd, uint64_t offset, uint64_t len, uint8_t **ret_host
 {
     /* 2 MiB guards keep the region aligned for huge pages. */
     const uint64_t guard = 2u << 20;
-    uint8_t *area = mmap(NULL, len + 3 * guard, PROT_NONE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *area =
+        mmap(NULL, len + 3 * guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     uint8_t *host;
 
     if (area == MAP_FAILED)

@@ -54,7 +54,8 @@ int gmem_add_for_test(struct gmem *mem, uint64_t base, void *host, uint64_t len_
 
 /* 0 or GMEM_E_RANGE. A range that crosses the end of a region is refused, len 0 is valid at any
  * address inside a region. */
-int gmem_slice(const struct gmem *mem, gpa_t addr, uint64_t len, struct gslice *ret_slice) must_check;
+int gmem_slice(const struct gmem *mem, gpa_t addr, uint64_t len,
+               struct gslice *ret_slice) must_check;
 int gmem_read(const struct gmem *mem, gpa_t addr, void *dst, size_t len) must_check;
 int gmem_write(struct gmem *mem, gpa_t addr, const void *src, size_t len) must_check;
 int gmem_zero(struct gmem *mem, gpa_t addr, size_t len) must_check;
@@ -71,7 +72,7 @@ void gmem_mark_written(struct gmem *mem, const struct iovec *iov, size_t n_iov, 
 uint64_t gslice_file_offset(const struct gmem *mem, struct gslice slice);
 
 /* Little-endian 16-bit cells shared with the guest (ring indices): single, untorn accesses. */
-uint16_t gslice_load16(struct gslice slice, size_t off);             /* relaxed */
+uint16_t gslice_load16(struct gslice slice, size_t off); /* relaxed */
 uint16_t gslice_load16_acquire(struct gslice slice, size_t off);
 void gslice_store16(struct gslice slice, size_t off, uint16_t v);
 void gslice_store16_release(struct gslice slice, size_t off, uint16_t v);

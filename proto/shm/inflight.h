@@ -31,7 +31,8 @@ struct inflight_region {
 
 static inline size_t inflight_region_bytes(unsigned queue_size)
 {
-    return (sizeof(struct inflight_region) + queue_size * sizeof(struct inflight_desc) + 63) & ~(size_t)63;
+    return (sizeof(struct inflight_region) + queue_size * sizeof(struct inflight_desc) + 63) &
+           ~(size_t)63;
 }
 
 /* One queue's view. A NULL region is legal everywhere and means "no journal". */

@@ -30,10 +30,10 @@ enum {
     LAYOUT_PIO_PCI_ADDRESS = 0xcf8, /* 0xcf8..0xcff */
     LAYOUT_PIO_SLEEP_CONTROL = 0x600,
     LAYOUT_PIO_SLEEP_STATUS = 0x601,
-    LAYOUT_PIO_RESET = 0x602,  /* write LAYOUT_RESET_VALUE */
-    LAYOUT_PIO_GED = 0x604,    /* 32 bits, read clears: LAYOUT_GED_* */
+    LAYOUT_PIO_RESET = 0x602, /* write LAYOUT_RESET_VALUE */
+    LAYOUT_PIO_GED = 0x604,   /* 32 bits, read clears: LAYOUT_GED_* */
     LAYOUT_RESET_VALUE = 0x01,
-    LAYOUT_SLP_TYP_S5 = 5,     /* \_S5 value; sleep control = SLP_EN (bit 5) | typ << 2 */
+    LAYOUT_SLP_TYP_S5 = 5, /* \_S5 value; sleep control = SLP_EN (bit 5) | typ << 2 */
     LAYOUT_GED_POWER_BUTTON = 1,
 };
 
@@ -55,7 +55,7 @@ enum { LAYOUT_PCI_SLOTS = 32, LAYOUT_MAX_VCPUS = 64, LAYOUT_MAX_QUEUES = 64 };
 #define LAYOUT_PAGE_TABLES 0x9000ull /* PML4, PDPT, 4 PDs: identity map of 4 GiB */
 #define LAYOUT_CMDLINE 0x20000ull
 #define LAYOUT_CMDLINE_MAX 2048u
-#define LAYOUT_EBDA 0x9fc00ull      /* RSDP copy is at 0xe0000, where firmware puts it */
+#define LAYOUT_EBDA 0x9fc00ull /* RSDP copy is at 0xe0000, where firmware puts it */
 #define LAYOUT_RSDP 0xe0000ull
 #define LAYOUT_ACPI_TABLES 0xe0040ull
 #define LAYOUT_ACPI_END 0xffff0ull

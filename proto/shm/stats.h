@@ -15,12 +15,12 @@ struct stats_page {
     uint64_t inflight;
     uint64_t read_ops, read_bytes, write_ops, write_bytes; /* blk; net, vsock: rx, tx */
     uint64_t flush_ops, discard_ops;
-    uint64_t errors;          /* requests answered with an error */
-    uint64_t dropped;         /* frames or bytes dropped */
-    uint64_t guest_faults;    /* rings broken by the guest */
+    uint64_t errors;       /* requests answered with an error */
+    uint64_t dropped;      /* frames or bytes dropped */
+    uint64_t guest_faults; /* rings broken by the guest */
     uint64_t kicks, interrupts, throttled;
-    uint64_t connections;     /* vsock: opened so far */
-    uint64_t balloon_bytes;   /* balloon: given back at present */
+    uint64_t connections;                       /* vsock: opened so far */
+    uint64_t balloon_bytes;                     /* balloon: given back at present */
     uint64_t latency_ns[STATS_LATENCY_BUCKETS]; /* bucket i: < 2^i us */
-    uint64_t guest_stats[16]; /* balloon: the driver's own figures */
+    uint64_t guest_stats[16];                   /* balloon: the driver's own figures */
 };

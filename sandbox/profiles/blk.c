@@ -11,8 +11,9 @@
 #endif
 
 static const struct profile_rule rules[] = {
-    ALLOW(io_uring_enter, "submit and reap; the ring itself only takes reads, writes and flushes of "
-                          "the disk (IORING_REGISTER_RESTRICTIONS)",
+    ALLOW(io_uring_enter,
+          "submit and reap; the ring itself only takes reads, writes and flushes of "
+          "the disk (IORING_REGISTER_RESTRICTIONS)",
           ARG_ONLY(3, IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP | IORING_ENTER_EXT_ARG |
                           IORING_ENTER_REGISTERED_RING)),
     ALLOW(preadv2, "reads, where the host forbids io_uring", ARG_ONLY(5, 0)),

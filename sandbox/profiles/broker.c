@@ -98,6 +98,5 @@ const struct profile profile_broker = {
     .id = SANDBOX_BROKER,
     .name = "broker",
     .max_syscalls = 60,
-    .sets = { &profile_base, &profile_loop, &files_set, &sockets_set, &rest_set,
-              &profile_extra },
+    .sets = { &profile_base, &profile_loop, &files_set, &sockets_set, &rest_set, &profile_extra },
 };

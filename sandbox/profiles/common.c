@@ -28,8 +28,8 @@ PROFILE_SET(profile_loop, loop);
 
 static const struct profile_rule control[] = {
     ALLOW(recvmsg, "messages of the broker; descriptors arrive close-on-exec",
-          ARG_IS(0, FD_CONTROL), ARG_BITS(2, ~(unsigned)MSG_DONTWAIT & 0xffffffffu,
-                                          MSG_CMSG_CLOEXEC)),
+          ARG_IS(0, FD_CONTROL),
+          ARG_BITS(2, ~(unsigned)MSG_DONTWAIT & 0xffffffffu, MSG_CMSG_CLOEXEC)),
     ALLOW(sendmsg, "messages to the broker", ARG_IS(0, FD_CONTROL),
           ARG_ONLY(2, MSG_NOSIGNAL | MSG_DONTWAIT)),
 };

@@ -2,7 +2,6 @@
 /* console.c - the serial port's other end and the virtio console. */
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/time.h>
 #include "profile.h"
 
 static const struct profile_rule rules[] = {

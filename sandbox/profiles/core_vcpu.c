@@ -21,9 +21,9 @@ static const struct profile_rule rules[] = {
           ARG_BITS(1, 0xffffffffu & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME), FUTEX_WAIT)),
     ALLOW(futex, "locks between the threads",
           ARG_BITS(1, 0xffffffffu & ~FUTEX_PRIVATE_FLAG, FUTEX_WAKE)),
-    ALLOW(futex, "waits between the threads",
-          ARG_BITS(1, 0xffffffffu & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME),
-                   FUTEX_WAIT_BITSET)),
+    ALLOW(
+        futex, "waits between the threads",
+        ARG_BITS(1, 0xffffffffu & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME), FUTEX_WAIT_BITSET)),
     ALLOW(poll, "is an interrupt pending while its vector is masked: one eventfd", ARG_IS(1, 1)),
     ALLOW(read, "take note of an interrupt that came while its vector was masked"),
     ALLOW(write, "tell the control thread and the console by eventfd; the log pipe"),

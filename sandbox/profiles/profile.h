@@ -34,7 +34,7 @@ struct profile_set {
 struct profile {
     enum sandbox_profile_id id;
     const char *name;
-    unsigned max_syscalls; /* distinct numbers; a test fails above it */
+    unsigned max_syscalls;                            /* distinct numbers; a test fails above it */
     const struct profile_set *sets[PROFILE_MAX_SETS]; /* base first, NULL ends the list */
 };
 
@@ -49,21 +49,21 @@ struct profile {
 /* Arguments that the kernel takes as int: the upper half is ignored, so it is not compared. */
 #define ARG_IS(i, v)                                                                               \
     {                                                                                              \
-        .index = (i), .mask = 0xffffffffu, .value = (uint32_t)(v)              \
+        .index = (i), .mask = 0xffffffffu, .value = (uint32_t)(v)                                  \
     }
 /* No bit outside of `bits` (32-bit argument). */
 #define ARG_ONLY(i, bits)                                                                          \
     {                                                                                              \
-        .index = (i), .mask = (uint32_t)~(uint32_t)(bits), .value = 0          \
+        .index = (i), .mask = (uint32_t) ~(uint32_t)(bits), .value = 0                             \
     }
 /* Exactly `want` of the bits in `bits`. */
 #define ARG_BITS(i, bits, want)                                                                    \
     {                                                                                              \
-        .index = (i), .mask = (uint64_t)(bits), .value = (uint64_t)(want)      \
+        .index = (i), .mask = (uint64_t)(bits), .value = (uint64_t)(want)                          \
     }
 #define ARG_NULL(i)                                                                                \
     {                                                                                              \
-        .index = (i), .mask = UINT64_MAX, .value = 0                           \
+        .index = (i), .mask = UINT64_MAX, .value = 0                                               \
     }
 #define PROFILE_SET(set_name, table)                                                               \
     const struct profile_set set_name = { .rules = (table), .n_rules = ARRAY_SIZE(table) }
@@ -74,9 +74,8 @@ extern const struct profile_set profile_loop;    /* base/loop.c */
 extern const struct profile_set profile_control; /* ipc/channel.c on descriptor 3 */
 extern const struct profile_set profile_extra;   /* instrumented builds only, else empty */
 
-extern const struct profile profile_broker, profile_loader, profile_core_control,
-    profile_core_vcpu, profile_blk, profile_rng, profile_console, profile_net, profile_vsock,
-    profile_balloon;
+extern const struct profile profile_broker, profile_loader, profile_core_control, profile_core_vcpu,
+    profile_blk, profile_rng, profile_console, profile_net, profile_vsock, profile_balloon;
 
 /* all.c: every profile, by id. */
 extern const struct profile *const profile_all[SANDBOX_PROFILE__MAX];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* balloon_req.c - any page numbers and any statistics: every hole lies in the RAM file. */
+#include "balloon/balloon_req.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include "balloon/balloon_req.h"
 
 enum { LOW_PAGES = 64, HIGH_PAGES = 32 };
 
@@ -21,7 +21,8 @@ static void on_hole(void *arg, uint64_t at, uint64_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static uint8_t ram[(LOW_PAGES + HIGH_PAGES) * BALLOON_PAGE_BYTES] __attribute__((aligned(4096)));
+    static uint8_t ram[(LOW_PAGES + HIGH_PAGES) * BALLOON_PAGE_BYTES]
+        __attribute__((aligned(4096)));
     struct gmem mem;
     struct balloon_run run;
     uint64_t stats[16];

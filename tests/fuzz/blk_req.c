@@ -3,9 +3,9 @@
  * lies on the disk and within its own buffers.
  *
  * Input: flags, where the readable part is cut in two, writable bytes (2), then the readable part. */
+#include "blk_req.h"
 #include <stdlib.h>
 #include <string.h>
-#include "blk_req.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

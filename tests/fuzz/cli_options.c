@@ -13,8 +13,8 @@ enum { MAX_ARGUMENTS = 64, MAX_BYTES = 4096 };
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char text[MAX_BYTES + 1];
-    char *argv[MAX_ARGUMENTS + 2] = {(char[]){"run"}};
-    struct option_error err = {""};
+    char *argv[MAX_ARGUMENTS + 2] = { (char[]){ "run" } };
+    struct option_error err = { "" };
     struct vm_options options;
     int argc = 1;
 

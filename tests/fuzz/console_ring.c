@@ -4,8 +4,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include "console/escape.h"
 #include "common/fifo.h"
+#include "console/escape.h"
 #include "shm/byte_ring.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_hdr.c - any header before a frame of any length, and any bytes as passt's stream. What the
  * checks let through must be true of the frame. */
+#include "net/net_hdr.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include "net/net_hdr.h"
 #include "net/net_stream.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

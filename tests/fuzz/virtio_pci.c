@@ -10,9 +10,22 @@
 
 enum { RECORD = 12 };
 
-enum op { OP_BAR_WRITE, OP_BAR_READ, OP_CONFIG_WRITE, OP_CONFIG_READ, OP_PORT_WRITE, OP_PORT_READ,
-          OP_WINDOW_WRITE, OP_WINDOW_READ, OP_TAKE, OP_RESET_DONE, OP_NEEDS_RESET, OP_CHANGED,
-          OP_REFUSE, OP__N };
+enum op {
+    OP_BAR_WRITE,
+    OP_BAR_READ,
+    OP_CONFIG_WRITE,
+    OP_CONFIG_READ,
+    OP_PORT_WRITE,
+    OP_PORT_READ,
+    OP_WINDOW_WRITE,
+    OP_WINDOW_READ,
+    OP_TAKE,
+    OP_RESET_DONE,
+    OP_NEEDS_RESET,
+    OP_CHANGED,
+    OP_REFUSE,
+    OP__N
+};
 
 static struct virtio_due_item item;
 
@@ -94,7 +107,8 @@ static void check(const struct rig *rig)
 
         if (queue->irq_attached != rig->hv.gsi[queue->gsi].attached ||
             (queue->irq_attached && !msix_can_fire(&dev->msix, queue->vector)) ||
-            (queue->notify_at != 0 && queue->notify_at != dev->fn.bar_at + VIRTIO_BAR_NOTIFY + 4 * q))
+            (queue->notify_at != 0 &&
+             queue->notify_at != dev->fn.bar_at + VIRTIO_BAR_NOTIFY + 4 * q))
             abort();
     }
     if (dev->fn.bar_at == PCI_BAR_NOT_DECODED && fake_notifies(&rig->hv) != 0)

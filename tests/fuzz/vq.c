@@ -2,10 +2,10 @@
 /* vq.c - fuzz target: a virtqueue over hostile memory.
  *
  * Input: queue size, features, then operations of one byte until a zero, then guest memory. */
+#include "vq.h"
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
-#include "vq.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -70,10 +70,13 @@ static void activate(struct run *run, bool resume)
 static void operation(struct run *run, uint8_t op)
 {
     switch (op % 8) {
-    case 0: case 1: case 2:
+    case 0:
+    case 1:
+    case 2:
         pop(run);
         break;
-    case 3: case 4:
+    case 3:
+    case 4:
         if (run->n_inflight > 0) {
             unsigned i = op / 8 % run->n_inflight;
 
@@ -116,8 +119,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static _Alignas(64) uint8_t journal[8192];
     struct run run = { 0 };
-    struct vq_config config = { .mem = &run.mem, .max_size = 64, .kick_fd = -1, .call_fd = -1,
-                                .inflight_region = journal };
+    struct vq_config config = {
+        .mem = &run.mem, .max_size = 64, .kick_fd = -1, .call_fd = -1, .inflight_region = journal
+    };
     const uint8_t *ops;
     size_t n_ops = 0;
 
@@ -128,8 +132,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     run.high = exactly(HIGH_BYTES);
     gmem_init_for_test(&run.mem, 0, run.low, LOW_BYTES);
     gmem_add_for_test(&run.mem, HIGH_BASE, run.high, HIGH_BYTES);
-    run.addresses = (struct vq_addresses){ .size = (uint16_t)(1u << data[0] % 7), .desc = 0,
-                                           .avail = 4096, .used = 8192 };
+    run.addresses = (struct vq_addresses){
+        .size = (uint16_t)(1u << data[0] % 7), .desc = 0, .avail = 4096, .used = 8192
+    };
     run.features = (uint64_t)data[1] << VIRTIO_RING_F_INDIRECT_DESC;
     ops = data + 2;
     while (n_ops < size - 2 && ops[n_ops] != 0)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* files.c - look around, find files and the network. Every action is harmless when it is let. */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/if_packet.h>
 #include <linux/mount.h>
-#include <errno.h>
 #include <netinet/in.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -15,11 +15,15 @@
 #include "hostile.h"
 
 #define CALL(what, number, ...)                                                                    \
-    { .name = what, .kind = HOSTILE_SYSCALL, .nr = SYS_##number, .args = { __VA_ARGS__ } }
+    {                                                                                              \
+        .name = what, .kind = HOSTILE_SYSCALL, .nr = SYS_##number, .args = { __VA_ARGS__ }         \
+    }
 /* Not there, or there already: the kernel would have done it. */
 #define CALL_OR(what, err, number, ...)                                                            \
-    { .name = what, .kind = HOSTILE_SYSCALL, .nr = SYS_##number, .args = { __VA_ARGS__ },          \
-      .reached = err }
+    {                                                                                              \
+        .name = what, .kind = HOSTILE_SYSCALL, .nr = SYS_##number, .args = { __VA_ARGS__ },        \
+        .reached = err                                                                             \
+    }
 #define NOWHERE ADDRESS("/nonexistent/file")
 
 static char buffer[4096];

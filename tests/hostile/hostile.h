@@ -34,7 +34,7 @@ enum hostile_kind {
     HOSTILE_MESSAGE,  /* the table of legal messages ends the sender */
     HOSTILE_LIE,      /* legal by that table: what the broker knows ends the sender */
     HOSTILE_NUISANCE, /* may be done: it costs the own device only */
-    HOSTILE_CONTROL,  /* ordinary work, by the same means: must succeed, or the others prove nothing */
+    HOSTILE_CONTROL, /* ordinary work, by the same means: must succeed, or the others prove nothing */
 };
 
 enum hostile_mode {
@@ -43,18 +43,25 @@ enum hostile_mode {
     HOSTILE_OPEN,  /* namespaces of its own, no sandbox_enter(): the control of the test */
 };
 
-enum hostile_state { HOSTILE_NONE, HOSTILE_TRYING, HOSTILE_DENIED, HOSTILE_SUCCEEDED, HOSTILE_DONE,
-                     HOSTILE_BROKEN };
+enum hostile_state {
+    HOSTILE_NONE,
+    HOSTILE_TRYING,
+    HOSTILE_DENIED,
+    HOSTILE_SUCCEEDED,
+    HOSTILE_DONE,
+    HOSTILE_BROKEN
+};
 
 struct hostile_box { /* in the stats page, at HOSTILE_BOX_OFFSET */
     uint32_t magic;
-    uint32_t mode;      /* from the test */
-    uint32_t at_once;   /* from the test: don't serve first, say nothing, one action; 2: once active */
-    uint32_t next;      /* index of the next action */
+    uint32_t mode; /* from the test */
+    uint32_t
+        at_once;   /* from the test: don't serve first, say nothing, one action; 2: once active */
+    uint32_t next; /* index of the next action */
     uint32_t n_actions; /* of this program's table */
     uint32_t lives;
     uint32_t current, kind, state; /* the last one tried */
-    int32_t error;      /* HOSTILE_DENIED: errno */
+    int32_t error;                 /* HOSTILE_DENIED: errno */
     char name[HOSTILE_NAME_BYTES];
     uint8_t kinds[HOSTILE_MAX];
 };
@@ -64,10 +71,10 @@ struct worker;
 struct hostile_action {
     const char *name;
     enum hostile_kind kind;
-    unsigned roles;      /* bits 1 << ROLE; 0: all */
-    long nr;             /* a system call with these arguments, if run is NULL */
+    unsigned roles; /* bits 1 << ROLE; 0: all */
+    long nr;        /* a system call with these arguments, if run is NULL */
     uint64_t args[6];
-    int reached;         /* an errno that comes after every check of rights: as good as done */
+    int reached; /* an errno that comes after every check of rights: as good as done */
     long (*run)(struct worker *w, unsigned arg); /* -errno, or >= 0: it was let */
     unsigned arg;
     /* Instead of run: changes Ready, or says something before it. */
@@ -79,8 +86,8 @@ struct hostile_table {
     unsigned n;
 };
 
-extern const struct hostile_table hostile_files, hostile_processes, hostile_kernel,
-    hostile_ring, hostile_messages, hostile_nuisances;
+extern const struct hostile_table hostile_files, hostile_processes, hostile_kernel, hostile_ring,
+    hostile_messages, hostile_nuisances;
 
 #define HOSTILE_TABLE(table_name, array)                                                           \
     const struct hostile_table table_name = { (array), sizeof(array) / sizeof(array[0]) }
@@ -95,7 +102,7 @@ static inline unsigned hostile_role(Bulkhead__Role role)
 #define HOSTILE_ONLY(ROLE) (1u << BULKHEAD__ROLE__ROLE_##ROLE)
 
 /* ---- for actions ---- */
-extern struct worker *hostile_worker; /* this process's own */
+extern struct worker *hostile_worker;             /* this process's own */
 long hostile_call(long nr, const uint64_t *args); /* -errno or the result */
 /* Waits for the broker to end this process; beats the heart meanwhile. >= 0: it did not. */
 long hostile_await_end(struct worker *w);

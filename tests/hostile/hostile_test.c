@@ -2,23 +2,24 @@
 /* hostile_test.c - each worker's program, taken over, in its real sandbox: it tries everything in
  * the tables of hostile.h, one action a life. None may succeed. The same program without its
  * sandbox shows that the actions are real: there most of them succeed. */
+#include <cmocka.h>
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <linux/virtio_config.h>
-#include <linux/virtio_ring.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include "hostile.h"
 #include "roles.h"
 
-#define FEATURES (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX | \
-                  1ull << VIRTIO_RING_F_INDIRECT_DESC)
+#define FEATURES                                                                                   \
+    (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |                                \
+     1ull << VIRTIO_RING_F_INDIRECT_DESC)
 
 enum verdict { KILLED, ERRNO, REFUSED, SUCCEEDED, ODD, WORKED, VERDICTS };
 
@@ -59,8 +60,9 @@ static enum verdict live(unsigned which, unsigned index, enum hostile_mode mode,
 
     role_new(&role, which, NULL);
     box = box_of(role.wh);
-    *box = (struct hostile_box){ .magic = HOSTILE_MAGIC, .mode = mode, .at_once = active ? 2 : 1,
-                                 .next = index };
+    *box = (struct hostile_box){
+        .magic = HOSTILE_MAGIC, .mode = mode, .at_once = active ? 2 : 1, .next = index
+    };
     if (wh_try_start(role.wh) == 0 && active)
         wh_activate(role.wh, FEATURES, false);
     while (!role.wh->refused && wh_try_receive(role.wh, &msg) == 0)
@@ -114,14 +116,15 @@ static void one_role(unsigned which)
         if (kind == HOSTILE_SYSCALL || kind == HOSTILE_RING || kind == HOSTILE_CONTROL) {
             count(&t, live(which, i, HOSTILE_CAGED, false, &box), names[which], "", &box);
         } else if (kind == HOSTILE_MESSAGE) {
-            count(&t, live(which, i, HOSTILE_CAGED, false, &box), names[which], " when ready", &box);
-            count(&t, live(which, i, HOSTILE_CAGED, true, &box), names[which], " when active", &box);
+            count(&t, live(which, i, HOSTILE_CAGED, false, &box), names[which], " when ready",
+                  &box);
+            count(&t, live(which, i, HOSTILE_CAGED, true, &box), names[which], " when active",
+                  &box);
         }
     }
     print_message("%-8s %u actions: %u killed by seccomp, %u refused by errno, "
                   "%u refused as messages, %u succeeded\n",
-                  names[which], t.tried, t.of[KILLED], t.of[ERRNO], t.of[REFUSED],
-                  t.of[SUCCEEDED]);
+                  names[which], t.tried, t.of[KILLED], t.of[ERRNO], t.of[REFUSED], t.of[SUCCEEDED]);
     assert_int_equal(t.of[SUCCEEDED], 0);
     assert_int_equal(t.of[ODD], 0);
     assert_true(t.tried >= 60);

@@ -18,12 +18,18 @@
 #include "hostile.h"
 
 #define CALL(what, number, ...)                                                                    \
-    { .name = what, .kind = HOSTILE_SYSCALL, .nr = SYS_##number, .args = { __VA_ARGS__ } }
+    {                                                                                              \
+        .name = what, .kind = HOSTILE_SYSCALL, .nr = SYS_##number, .args = { __VA_ARGS__ }         \
+    }
 #define CALL_OR(what, err, number, ...)                                                            \
-    { .name = what, .kind = HOSTILE_SYSCALL, .nr = SYS_##number, .args = { __VA_ARGS__ },          \
-      .reached = err }
+    {                                                                                              \
+        .name = what, .kind = HOSTILE_SYSCALL, .nr = SYS_##number, .args = { __VA_ARGS__ },        \
+        .reached = err                                                                             \
+    }
 #define RUN(what, function, value)                                                                 \
-    { .name = what, .kind = HOSTILE_SYSCALL, .run = function, .arg = value }
+    {                                                                                              \
+        .name = what, .kind = HOSTILE_SYSCALL, .run = function, .arg = value                       \
+    }
 #define KVM_CREATE_VM 0xae01u
 #define KVM_GET_API_VERSION 0xae00u
 
@@ -31,7 +37,8 @@ static char buffer[4096];
 static char page[2 * PAGE_BYTES];
 static struct io_uring_params params;
 static const uint32_t bpf_attr[32] = { 2 /* array */, 4, 4, 1 };
-static struct perf_event_attr perf = { .type = PERF_TYPE_SOFTWARE, .size = sizeof perf,
+static struct perf_event_attr perf = { .type = PERF_TYPE_SOFTWARE,
+                                       .size = sizeof perf,
                                        .exclude_kernel = 1 };
 
 /* Anything that is held might be what the call is for: every descriptor is tried. */
@@ -164,8 +171,8 @@ static const struct hostile_action actions[] = {
     RUN("ioctl-fionread", try_ioctl, FIONREAD),
 
     CALL("io-uring-setup", io_uring_setup, 8, ADDRESS(&params)),
-    CALL_OR("io-uring-register", EOPNOTSUPP, io_uring_register, FD_CONTROL,
-            IORING_UNREGISTER_FILES, 0, 0),
+    CALL_OR("io-uring-register", EOPNOTSUPP, io_uring_register, FD_CONTROL, IORING_UNREGISTER_FILES,
+            0, 0),
     CALL("io-setup", io_setup, 1, ADDRESS(buffer)),
 };
 HOSTILE_TABLE(hostile_kernel, actions);

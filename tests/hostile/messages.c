@@ -226,17 +226,26 @@ static long ready_later(struct worker *w, Bulkhead__Ready *ready, unsigned body)
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
 #define SAY(what, function, value)                                                                 \
-    { .name = "say-" what, .kind = HOSTILE_MESSAGE, .run = function, .arg = value }
+    {                                                                                              \
+        .name = "say-" what, .kind = HOSTILE_MESSAGE, .run = function, .arg = value                \
+    }
 #define BODY(what, body) SAY(what, say_body, B(body))
 #define READY(what, of_kind, function, value)                                                      \
-    { .name = "ready-" what, .kind = of_kind, .on_ready = function, .arg = value }
+    {                                                                                              \
+        .name = "ready-" what, .kind = of_kind, .on_ready = function, .arg = value                 \
+    }
 #define LIE(what, function, value)                                                                 \
-    { .name = "lie-" what, .kind = HOSTILE_LIE, .run = function, .arg = value }
+    {                                                                                              \
+        .name = "lie-" what, .kind = HOSTILE_LIE, .run = function, .arg = value                    \
+    }
 
 static const struct hostile_action actions[] = {
     /* Of a device that has a configuration space, whose first byte is 0. */
-    { .name = "say-legal-update", .kind = HOSTILE_CONTROL, .roles = HOSTILE_ONLY(BALLOON),
-      .run = say_legal_update, .arg = 1 },
+    { .name = "say-legal-update",
+      .kind = HOSTILE_CONTROL,
+      .roles = HOSTILE_ONLY(BALLOON),
+      .run = say_legal_update,
+      .arg = 1 },
     SAY("garbage", say_bytes, 0),
     SAY("nothing", say_bytes, 1),
     SAY("65537-bytes", say_bytes, 2),
@@ -260,10 +269,16 @@ static const struct hostile_action actions[] = {
     BODY("resume-vcpus", RESUME_VCPUS),
     BODY("power-button", POWER_BUTTON),
     BODY("stop", STOP),
-    { .name = "say-console-escape", .kind = HOSTILE_MESSAGE, .roles = HOSTILE_NOT(CONSOLE),
-      .run = say_body, .arg = B(CONSOLE_ESCAPE) },
-    { .name = "say-vsock-connect", .kind = HOSTILE_MESSAGE, .roles = HOSTILE_NOT(VSOCK),
-      .run = say_body, .arg = B(VSOCK_CONNECT) },
+    { .name = "say-console-escape",
+      .kind = HOSTILE_MESSAGE,
+      .roles = HOSTILE_NOT(CONSOLE),
+      .run = say_body,
+      .arg = B(CONSOLE_ESCAPE) },
+    { .name = "say-vsock-connect",
+      .kind = HOSTILE_MESSAGE,
+      .roles = HOSTILE_NOT(VSOCK),
+      .run = say_body,
+      .arg = B(VSOCK_CONNECT) },
     BODY("vsock-connected", VSOCK_CONNECTED),
     BODY("set-rate-limit", SET_RATE_LIMIT),
     BODY("balloon-target", BALLOON_TARGET),
@@ -290,28 +305,47 @@ static const struct hostile_action actions[] = {
     READY("config-257", HOSTILE_MESSAGE, ready_config_bytes, 257),
     READY("config-256", HOSTILE_LIE, ready_config_bytes, 256),
     /* A console may be the serial port's, which is no virtio device: the plan knows. */
-    { .name = "ready-no-announce", .kind = HOSTILE_MESSAGE, .roles = HOSTILE_NOT(CONSOLE),
+    { .name = "ready-no-announce",
+      .kind = HOSTILE_MESSAGE,
+      .roles = HOSTILE_NOT(CONSOLE),
       .on_ready = ready_nothing },
-    { .name = "ready-no-announce", .kind = HOSTILE_LIE, .roles = HOSTILE_ONLY(CONSOLE),
+    { .name = "ready-no-announce",
+      .kind = HOSTILE_LIE,
+      .roles = HOSTILE_ONLY(CONSOLE),
       .on_ready = ready_nothing },
     READY("ring-is-control", HOSTILE_MESSAGE, ready_ring, FD_CONTROL),
-    { .name = "ready-ring", .kind = HOSTILE_MESSAGE, .roles = HOSTILE_NOT(BLK),
-      .on_ready = ready_ring, .arg = 5 },
-    { .name = "ready-ring-not-there", .kind = HOSTILE_NUISANCE, .roles = HOSTILE_ONLY(BLK),
-      .on_ready = ready_ring, .arg = 4000 },
-    { .name = "ready-ring-is-no-ring", .kind = HOSTILE_NUISANCE, .roles = HOSTILE_ONLY(BLK),
-      .on_ready = ready_ring, .arg = 5 },
+    { .name = "ready-ring",
+      .kind = HOSTILE_MESSAGE,
+      .roles = HOSTILE_NOT(BLK),
+      .on_ready = ready_ring,
+      .arg = 5 },
+    { .name = "ready-ring-not-there",
+      .kind = HOSTILE_NUISANCE,
+      .roles = HOSTILE_ONLY(BLK),
+      .on_ready = ready_ring,
+      .arg = 4000 },
+    { .name = "ready-ring-is-no-ring",
+      .kind = HOSTILE_NUISANCE,
+      .roles = HOSTILE_ONLY(BLK),
+      .on_ready = ready_ring,
+      .arg = 5 },
     READY("hello-instead", HOSTILE_MESSAGE, ready_later, B(HELLO)),
     READY("activated-instead", HOSTILE_MESSAGE, ready_later, B(ACTIVATED)),
     READY("quiesced-instead", HOSTILE_MESSAGE, ready_later, B(QUIESCED)),
     READY("update-instead", HOSTILE_MESSAGE, ready_later, B(CONFIG_UPDATE)),
     LIE("update-beyond-own", lie_update_beyond, 200),
-    { .name = "flood-of-updates", .kind = HOSTILE_NUISANCE, .roles = HOSTILE_NOT(RNG),
-      .run = lie_flood, .arg = B(CONFIG_UPDATE) },
+    { .name = "flood-of-updates",
+      .kind = HOSTILE_NUISANCE,
+      .roles = HOSTILE_NOT(RNG),
+      .run = lie_flood,
+      .arg = B(CONFIG_UPDATE) },
     LIE("needs-reset-again", lie_flood, B(NEEDS_RESET)),
     LIE("reset-done", lie_answer, B(RESET_DONE)),
     LIE("quiesced", lie_answer, B(QUIESCED)),
-    { .name = "lie-console-escape", .kind = HOSTILE_LIE, .roles = HOSTILE_ONLY(CONSOLE),
-      .run = lie_answer, .arg = B(CONSOLE_ESCAPE) },
+    { .name = "lie-console-escape",
+      .kind = HOSTILE_LIE,
+      .roles = HOSTILE_ONLY(CONSOLE),
+      .run = lie_answer,
+      .arg = B(CONSOLE_ESCAPE) },
 };
 HOSTILE_TABLE(hostile_messages, actions);

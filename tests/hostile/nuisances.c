@@ -170,7 +170,9 @@ static long say_failed(struct worker *w, unsigned unused)
 }
 
 #define RUN(what, function, value)                                                                 \
-    { .name = what, .kind = HOSTILE_NUISANCE, .run = function, .arg = value }
+    {                                                                                              \
+        .name = what, .kind = HOSTILE_NUISANCE, .run = function, .arg = value                      \
+    }
 
 static const struct hostile_action actions[] = {
     RUN("flood-log", flood_log, 0),

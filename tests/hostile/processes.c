@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/personality.h>
@@ -21,12 +21,18 @@
 #include "hostile.h"
 
 #define CALL(what, number, ...)                                                                    \
-    { .name = what, .kind = HOSTILE_SYSCALL, .nr = SYS_##number, .args = { __VA_ARGS__ } }
+    {                                                                                              \
+        .name = what, .kind = HOSTILE_SYSCALL, .nr = SYS_##number, .args = { __VA_ARGS__ }         \
+    }
 #define CALL_OR(what, err, number, ...)                                                            \
-    { .name = what, .kind = HOSTILE_SYSCALL, .nr = SYS_##number, .args = { __VA_ARGS__ },          \
-      .reached = err }
+    {                                                                                              \
+        .name = what, .kind = HOSTILE_SYSCALL, .nr = SYS_##number, .args = { __VA_ARGS__ },        \
+        .reached = err                                                                             \
+    }
 #define RUN(what, function, value)                                                                 \
-    { .name = what, .kind = HOSTILE_SYSCALL, .run = function, .arg = value }
+    {                                                                                              \
+        .name = what, .kind = HOSTILE_SYSCALL, .run = function, .arg = value                       \
+    }
 
 static char buffer[4096];
 static struct iovec own = { buffer, 1 };
@@ -105,7 +111,10 @@ static long try_int80(struct worker *w, unsigned number)
     long r;
 
     (void)w;
-    __asm__ volatile("int $0x80" : "=a"(r) : "a"((long)number) : "memory", "r8", "r9", "r10", "r11");
+    __asm__ volatile("int $0x80"
+                     : "=a"(r)
+                     : "a"((long)number)
+                     : "memory", "r8", "r9", "r10", "r11");
     return r;
 }
 

@@ -158,8 +158,9 @@ static long try_op(struct worker *w, unsigned op)
 /* A permitted operation, on a descriptor that is not registered. */
 static long try_plain_file(struct worker *w, unsigned fd)
 {
-    struct io_uring_sqe sqe = { .opcode = IORING_OP_READV, .fd = (int)fd, .addr = ADDRESS(&iov),
-                                .len = 1 };
+    struct io_uring_sqe sqe = {
+        .opcode = IORING_OP_READV, .fd = (int)fd, .addr = ADDRESS(&iov), .len = 1
+    };
 
     (void)w;
     return submit(&sqe);
@@ -176,8 +177,11 @@ static long try_flags(struct worker *w, unsigned flags)
 
 static long try_index(struct worker *w, unsigned index)
 {
-    struct io_uring_sqe sqe = { .opcode = IORING_OP_READV, .fd = (int)index, .addr = ADDRESS(&iov),
-                                .len = 1, .flags = IOSQE_FIXED_FILE };
+    struct io_uring_sqe sqe = { .opcode = IORING_OP_READV,
+                                .fd = (int)index,
+                                .addr = ADDRESS(&iov),
+                                .len = 1,
+                                .flags = IOSQE_FIXED_FILE };
 
     (void)w;
     return submit(&sqe);
@@ -185,8 +189,9 @@ static long try_index(struct worker *w, unsigned index)
 
 static long try_personality(struct worker *w, unsigned personality)
 {
-    struct io_uring_sqe sqe = { .opcode = IORING_OP_READV, .addr = ADDRESS(&iov), .len = 1,
-                                .flags = IOSQE_FIXED_FILE };
+    struct io_uring_sqe sqe = {
+        .opcode = IORING_OP_READV, .addr = ADDRESS(&iov), .len = 1, .flags = IOSQE_FIXED_FILE
+    };
 
     (void)w;
     sqe.personality = (uint16_t)personality;
@@ -209,11 +214,18 @@ static long try_enter(struct worker *w, unsigned flags)
 }
 
 #define BLK .roles = HOSTILE_ONLY(BLK)
-#define OP(what, op) { .name = "ring-" what, .kind = HOSTILE_RING, BLK, .run = try_op, .arg = op }
+#define OP(what, op)                                                                               \
+    {                                                                                              \
+        .name = "ring-" what, .kind = HOSTILE_RING, BLK, .run = try_op, .arg = op                  \
+    }
 #define RUN(what, function, value)                                                                 \
-    { .name = "ring-" what, .kind = HOSTILE_RING, BLK, .run = function, .arg = value }
+    {                                                                                              \
+        .name = "ring-" what, .kind = HOSTILE_RING, BLK, .run = function, .arg = value             \
+    }
 #define CALL(what, function, value)                                                                \
-    { .name = "ring-" what, .kind = HOSTILE_SYSCALL, BLK, .run = function, .arg = value }
+    {                                                                                              \
+        .name = "ring-" what, .kind = HOSTILE_SYSCALL, BLK, .run = function, .arg = value          \
+    }
 
 static const struct hostile_action actions[] = {
     { .name = "ring-permitted-read", .kind = HOSTILE_CONTROL, BLK, .run = try_index, .arg = 0 },

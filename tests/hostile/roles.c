@@ -120,14 +120,21 @@ void role_new(struct role *ret_role, unsigned which, const char *failpoint)
         Bulkhead__Role role;
         unsigned n_queues;
     } roles[ROLES_N] = {
-        { "rng", BULKHEAD__ROLE__ROLE_RNG, 1 },         { "blk", BULKHEAD__ROLE__ROLE_BLK, 2 },
-        { "console", BULKHEAD__ROLE__ROLE_CONSOLE, 2 }, { "net", BULKHEAD__ROLE__ROLE_NET, 3 },
-        { "vsock", BULKHEAD__ROLE__ROLE_VSOCK, 3 },     { "balloon", BULKHEAD__ROLE__ROLE_BALLOON, 4 },
+        { "rng", BULKHEAD__ROLE__ROLE_RNG, 1 },
+        { "blk", BULKHEAD__ROLE__ROLE_BLK, 2 },
+        { "console", BULKHEAD__ROLE__ROLE_CONSOLE, 2 },
+        { "net", BULKHEAD__ROLE__ROLE_NET, 3 },
+        { "vsock", BULKHEAD__ROLE__ROLE_VSOCK, 3 },
+        { "balloon", BULKHEAD__ROLE__ROLE_BALLOON, 4 },
     };
     static char programs[ROLES_N][32];
-    struct wh_config c = { .program = programs[which], .configure = configure, .arg = ret_role,
-                           .n_queues = roles[which].n_queues, .queue_size = 64,
-                           .ram_bytes = 16u << 20, .judge_as = roles[which].role,
+    struct wh_config c = { .program = programs[which],
+                           .configure = configure,
+                           .arg = ret_role,
+                           .n_queues = roles[which].n_queues,
+                           .queue_size = 64,
+                           .ram_bytes = 16u << 20,
+                           .judge_as = roles[which].role,
                            .failpoint = failpoint };
 
     snprintf(programs[which], sizeof programs[which], "bulkhead-dev-%s", roles[which].name);

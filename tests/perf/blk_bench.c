@@ -4,9 +4,6 @@
  * requests per second, and per request the device process's CPU time, kicks and interrupts. The
  * script `blk` makes the file and the table.
  */
-#include "blk_driver.h"
-#include "pin.h"
-#include "vhost_user.h"
 #include <errno.h>
 #include <getopt.h>
 #include <linux/virtio_blk.h>
@@ -22,6 +19,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "blk_driver.h"
+#include "pin.h"
+#include "vhost_user.h"
 
 static struct options {
     const char *path, *aio, *only;
@@ -29,7 +29,7 @@ static struct options {
     bool direct, iothread;
     unsigned rounds, ms;
     int driver_cpu, device_cpu;
-} opt = {.aio = "io_uring", .rounds = 5, .ms = 300, .driver_cpu = 0, .device_cpu = 1};
+} opt = { .aio = "io_uring", .rounds = 5, .ms = 300, .driver_cpu = 0, .device_cpu = 1 };
 
 static const struct point {
     const char *name;
@@ -37,10 +37,10 @@ static const struct point {
     uint32_t bytes;
     unsigned depth;
 } points[] = {
-    {"randread-4k-qd1", false, false, 4096, 1},   {"randread-4k-qd16", false, false, 4096, 16},
-    {"randread-4k-qd64", false, false, 4096, 64}, {"randwrite-4k-qd1", true, false, 4096, 1},
-    {"randwrite-4k-qd16", true, false, 4096, 16}, {"randwrite-4k-qd64", true, false, 4096, 64},
-    {"read-128k-qd16", false, true, 131072, 16},  {"write-128k-qd16", true, true, 131072, 16},
+    { "randread-4k-qd1", false, false, 4096, 1 },   { "randread-4k-qd16", false, false, 4096, 16 },
+    { "randread-4k-qd64", false, false, 4096, 64 }, { "randwrite-4k-qd1", true, false, 4096, 1 },
+    { "randwrite-4k-qd16", true, false, 4096, 16 }, { "randwrite-4k-qd64", true, false, 4096, 64 },
+    { "read-128k-qd16", false, true, 131072, 16 },  { "write-128k-qd16", true, true, 131072, 16 },
 };
 
 struct side {
@@ -67,13 +67,13 @@ static uint64_t cpu_ns(pid_t pid)
 
 static struct blkd_options disk_options(void)
 {
-    return (struct blkd_options){.path = opt.path, .bytes = opt.bytes, .direct = opt.direct};
+    return (struct blkd_options){ .path = opt.path, .bytes = opt.bytes, .direct = opt.direct };
 }
 
 static struct side our_side(void)
 {
     struct blkd_options o = disk_options();
-    struct side side = {.name = "bulkhead", .d = blkd_new(&o)};
+    struct side side = { .name = "bulkhead", .d = blkd_new(&o) };
 
     side.pid = side.d->wh->pid;
     pin_threads(side.pid, opt.device_cpu);
@@ -83,7 +83,7 @@ static struct side our_side(void)
 /* A listening socket without a name in the file system, and a connection to it. */
 static int listen_and_connect(int *ret_listener)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
     socklen_t len = sizeof address;
     int listener = socket(AF_UNIX, SOCK_STREAM, 0); /* inherited by the peer */
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -100,14 +100,14 @@ static int listen_and_connect(int *ret_listener)
 static _Noreturn void exec_peer(int listener)
 {
     char file[4200], export[200];
-    const char *argv[] = {"qemu-storage-daemon",
-                          "--object",
-                          "iothread,id=t",
-                          "--blockdev",
-                          file,
-                          "--export",
-                          export,
-                          NULL};
+    const char *argv[] = { "qemu-storage-daemon",
+                           "--object",
+                           "iothread,id=t",
+                           "--blockdev",
+                           file,
+                           "--export",
+                           export,
+                           NULL };
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     pin(0, opt.device_cpu);
@@ -125,7 +125,7 @@ static _Noreturn void exec_peer(int listener)
 static struct side their_side(void)
 {
     struct blkd_options o = disk_options();
-    struct side side = {.name = "qemu", .d = blkd_new_without_worker(&o)};
+    struct side side = { .name = "qemu", .d = blkd_new_without_worker(&o) };
     int listener = -1;
     int fd = listen_and_connect(&listener);
 
@@ -157,11 +157,11 @@ static void add_one(struct side *side, const struct point *p, unsigned slot, uin
 {
     uint64_t blocks = opt.bytes / p->bytes;
     uint64_t block = p->sequential ? (*position)++ % blocks : next_random() % blocks;
-    struct blkd_request r = {.type = p->write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN,
-                             .sector = block * (p->bytes / 512),
-                             .addr = side->d->data + (uint64_t)slot * p->bytes,
-                             .len = p->bytes,
-                             .indirect = true};
+    struct blkd_request r = { .type = p->write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN,
+                              .sector = block * (p->bytes / 512),
+                              .addr = side->d->data + (uint64_t)slot * p->bytes,
+                              .len = p->bytes,
+                              .indirect = true };
 
     blkd_add(side->d, 0, slot, &r);
 }
@@ -194,7 +194,7 @@ static void run_for(struct side *side, const struct point *p, uint64_t ms, struc
     uint64_t start = wh_now_ns(), end = start + ms * 1000000, position = next_random();
     unsigned under_way = p->depth;
 
-    *ret = (struct result){0};
+    *ret = (struct result){ 0 };
     for (unsigned slot = 0; slot < p->depth; slot++)
         add_one(side, p, slot, &position);
     wh_kick(side->d->wh, 0);
@@ -261,17 +261,17 @@ static unsigned number(const char *text, unsigned max)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"path", required_argument, NULL, 'p'},
-        {"bytes", required_argument, NULL, 'b'},
-        {"direct", no_argument, NULL, 'd'},
-        {"rounds", required_argument, NULL, 'r'},
-        {"ms", required_argument, NULL, 'm'},
-        {"aio", required_argument, NULL, 'a'},
-        {"iothread", no_argument, NULL, 't'},
-        {"only", required_argument, NULL, 'o'},
-        {"side", required_argument, NULL, 's'},
-        {"same-cpu", no_argument, NULL, 'c'},
-        {0},
+        { "path", required_argument, NULL, 'p' },
+        { "bytes", required_argument, NULL, 'b' },
+        { "direct", no_argument, NULL, 'd' },
+        { "rounds", required_argument, NULL, 'r' },
+        { "ms", required_argument, NULL, 'm' },
+        { "aio", required_argument, NULL, 'a' },
+        { "iothread", no_argument, NULL, 't' },
+        { "only", required_argument, NULL, 'o' },
+        { "side", required_argument, NULL, 's' },
+        { "same-cpu", no_argument, NULL, 'c' },
+        { 0 },
     };
     const char *only_side = NULL;
     struct side sides[2];

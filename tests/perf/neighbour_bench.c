@@ -6,8 +6,6 @@
  * had: processes and interrupts that are not the neighbour's, and the machine's own host. The script
  * `neighbour` says who is beside it.
  */
-#include "blk_driver.h"
-#include "pin.h"
 #include <errno.h>
 #include <linux/virtio_blk.h>
 #include <stdio.h>
@@ -15,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "blk_driver.h"
+#include "pin.h"
 
 enum { BLOCK = 4096, BLOCKS = 8192, MAX_DEPTH = 4, MAX_LATENCIES = 1 << 22, WARM_UP_MS = 100 };
 enum { CPU = 0 };
@@ -22,7 +22,7 @@ enum { CPU = 0 };
 static const struct point {
     const char *name;
     unsigned depth;
-} points[] = {{"4k-qd1", 1}, {"4k-qd4", MAX_DEPTH}};
+} points[] = { { "4k-qd1", 1 }, { "4k-qd4", MAX_DEPTH } };
 
 static struct blkd *disk;
 static uint32_t versions[BLOCKS]; /* how often each block was written */
@@ -59,7 +59,7 @@ static void *data_of(unsigned slot)
 static void add_one(unsigned slot)
 {
     struct under_way *u = &under_way[slot];
-    struct blkd_request r = {.addr = disk->data + slot * BLOCK, .len = BLOCK, .indirect = true};
+    struct blkd_request r = { .addr = disk->data + slot * BLOCK, .len = BLOCK, .indirect = true };
 
     u->block = (next_random() >> 4) % (BLOCKS / MAX_DEPTH) * MAX_DEPTH + slot;
     u->write = next_random() >> 31;
@@ -152,9 +152,9 @@ static struct cpu_time cpu_time(void)
     if (n != 8 || clock_getcpuclockid(disk->wh->pid, &worker) != 0)
         wh_die("/proc/stat can't be read");
     fclose(f);
-    return (struct cpu_time){.ours = clock_ms(CLOCK_PROCESS_CPUTIME_ID) + clock_ms(worker),
-                             .busy = (double)(user + nice + system + irq + softirq) * tick,
-                             .stolen = (double)steal * tick};
+    return (struct cpu_time){ .ours = clock_ms(CLOCK_PROCESS_CPUTIME_ID) + clock_ms(worker),
+                              .busy = (double)(user + nice + system + irq + softirq) * tick,
+                              .stolen = (double)steal * tick };
 }
 
 static int compare(const void *a, const void *b)
@@ -190,7 +190,7 @@ static void measure(const char *label, uint64_t ms)
 
 int main(int argc, char **argv)
 {
-    struct blkd_options o = {.bytes = (uint64_t)BLOCKS * BLOCK};
+    struct blkd_options o = { .bytes = (uint64_t)BLOCKS * BLOCK };
     unsigned long ms = argc == 2 ? strtoul(argv[1], NULL, 10) : 0;
     char label[64];
 

@@ -7,9 +7,6 @@
  * Frames to the host end in its stack, which knows no such protocol. Frames to the guest come from
  * a packet socket, in bursts that are waited for, so that none is dropped.
  */
-#include "base/fd.h"
-#include "net_driver.h"
-#include "pin.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
@@ -31,6 +28,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/fd.h"
+#include "net_driver.h"
+#include "pin.h"
 
 enum { BURST = 64, RX_BUFFERS = 250, MAX_BYTES = 65226, DRIVER_CPU = 0, DEVICE_CPU = 1 };
 
@@ -40,14 +40,14 @@ static const struct point {
     uint32_t bytes;
     unsigned depth; /* frames under way to the host, or of a burst to the guest */
 } points[] = {
-    {"to-host-64", true, 64, BURST},
-    {"to-host-1514", true, 1514, BURST},
-    {"to-host-1514-two", true, 1514, 2}, /* as TCP does that waits for its small queue */
-    {"to-host-64k-tso", true, MAX_BYTES, BURST},
-    {"to-guest-64", false, 64, BURST},
-    {"to-guest-1514", false, 1514, BURST},
-    {"to-guest-1514-two", false, 1514, 2},
-    {"to-guest-64k-tso", false, MAX_BYTES, BURST / 8}, /* as fits the ring */
+    { "to-host-64", true, 64, BURST },
+    { "to-host-1514", true, 1514, BURST },
+    { "to-host-1514-two", true, 1514, 2 }, /* as TCP does that waits for its small queue */
+    { "to-host-64k-tso", true, MAX_BYTES, BURST },
+    { "to-guest-64", false, 64, BURST },
+    { "to-guest-1514", false, 1514, BURST },
+    { "to-guest-1514-two", false, 1514, 2 },
+    { "to-guest-64k-tso", false, MAX_BYTES, BURST / 8 }, /* as fits the ring */
 };
 
 /* What the plain loop shares with the driver. */
@@ -84,7 +84,7 @@ static uint64_t cpu_ns(pid_t pid)
 
 static int open_tap(const char *name)
 {
-    struct ifreq req = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), size = HDR;
 
     snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);
@@ -98,8 +98,8 @@ static int open_tap(const char *name)
 static int open_packet(const char *name)
 {
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), yes = 1;
-    struct sockaddr_ll addr = {.sll_family = AF_PACKET};
-    struct ifreq req = {0};
+    struct sockaddr_ll addr = { .sll_family = AF_PACKET };
+    struct ifreq req = { 0 };
 
     snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);
     if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &req) < 0)
@@ -115,20 +115,20 @@ static int open_packet(const char *name)
 /* A frame of that size; the large one is a TCP segment to be cut. */
 static void make_frame(uint32_t bytes, unsigned header_bytes)
 {
-    static const uint8_t ip[] = {0x45, 0, 0,  0, 0, 0, 0x40, 0, 64, 6,
-                                 0,    0, 10, 9, 9, 1, 10,   9, 9,  2};
-    struct virtio_net_hdr_v1 hdr = {0};
+    static const uint8_t ip[] = { 0x45, 0, 0,  0, 0, 0, 0x40, 0, 64, 6,
+                                  0,    0, 10, 9, 9, 1, 10,   9, 9,  2 };
+    struct virtio_net_hdr_v1 hdr = { 0 };
     uint8_t *eth = frame + header_bytes;
 
     netd_fill_frame(eth, bytes, 0x5a);
     memset(eth, 2, 6); /* to nobody here */
     if (bytes > 1514) {
-        hdr = (struct virtio_net_hdr_v1){.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-                                         .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
-                                         .hdr_len = 54,
-                                         .gso_size = 1460,
-                                         .csum_start = 34,
-                                         .csum_offset = 16};
+        hdr = (struct virtio_net_hdr_v1){ .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+                                          .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+                                          .hdr_len = 54,
+                                          .gso_size = 1460,
+                                          .csum_start = 34,
+                                          .csum_offset = 16 };
         eth[12] = 0x08;
         eth[13] = 0x00;
         memcpy(eth + 14, ip, sizeof ip);
@@ -143,7 +143,7 @@ static void make_frame(uint32_t bytes, unsigned header_bytes)
 
 static void wait_for(int fd)
 {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
+    struct pollfd p = { .fd = fd, .events = POLLIN };
 
     if (poll(&p, 1, WH_PATIENCE_MS) != 1)
         wh_die("nothing comes from the other side");
@@ -166,8 +166,8 @@ static void move_plainly(const struct side *side)
             told = s->frames;
             fd_event_signal(side->done);
         } else if (n < 0) {
-            struct pollfd p[] = {{.fd = side->tap, .events = POLLIN},
-                                 {.fd = side->go, .events = POLLIN}};
+            struct pollfd p[] = { { .fd = side->tap, .events = POLLIN },
+                                  { .fd = side->go, .events = POLLIN } };
 
             (void)poll(p, 2, -1);
         }
@@ -190,10 +190,10 @@ static _Noreturn void plain_process(const struct side *side)
 
 static struct side plain_side(void)
 {
-    struct side side = {.name = "plain",
-                        .tap = open_tap("bhplain"),
-                        .go = eventfd(0, EFD_NONBLOCK),
-                        .done = eventfd(0, EFD_NONBLOCK)};
+    struct side side = { .name = "plain",
+                         .tap = open_tap("bhplain"),
+                         .go = eventfd(0, EFD_NONBLOCK),
+                         .done = eventfd(0, EFD_NONBLOCK) };
 
     side.packet = open_packet("bhplain");
     side.shared =
@@ -212,7 +212,7 @@ static struct side plain_side(void)
 
 static struct side our_side(void)
 {
-    struct side side = {.name = "bulkhead", .tap = open_tap("bhring")};
+    struct side side = { .name = "bulkhead", .tap = open_tap("bhring") };
     struct nic *n;
 
     side.packet = open_packet("bhring");
@@ -228,7 +228,7 @@ static struct side our_side(void)
 
 static void add_tx(struct side *side, unsigned slot, uint32_t bytes)
 {
-    struct wh_buf buf = {netd_tx_at(side->nic, slot), HDR + bytes, false};
+    struct wh_buf buf = { netd_tx_at(side->nic, slot), HDR + bytes, false };
     int head = wh_add(side->nic->wh, TX, &buf, 1, false);
 
     if (head < 0)
@@ -275,7 +275,7 @@ static void receive_ring(struct side *side, const struct point *p, unsigned n)
     uint32_t len = 0, bytes = 0;
 
     for (unsigned i = 0; i < n;) {
-        struct wh_buf buf = {.len = BUF, .write = true};
+        struct wh_buf buf = { .len = BUF, .write = true };
 
         wh_wait_used(wh, RX, &head, &len);
         buf.addr = wh->queues[RX].vring.desc[head].addr;
@@ -293,11 +293,11 @@ static void receive_ring(struct side *side, const struct point *p, unsigned n)
 
 static void send_packets(const struct side *side, const struct point *p, unsigned n)
 {
-    struct iovec iov = {frame, sizeof(struct virtio_net_hdr) + p->bytes};
-    struct mmsghdr msgs[BURST] = {0};
+    struct iovec iov = { frame, sizeof(struct virtio_net_hdr) + p->bytes };
+    struct mmsghdr msgs[BURST] = { 0 };
 
     for (unsigned i = 0; i < n; i++)
-        msgs[i].msg_hdr = (struct msghdr){.msg_iov = &iov, .msg_iovlen = 1};
+        msgs[i].msg_hdr = (struct msghdr){ .msg_iov = &iov, .msg_iovlen = 1 };
     for (unsigned i = 0; i < n;) {
         int sent = sendmmsg(side->packet, msgs + i, n - i, 0);
 
@@ -329,11 +329,11 @@ static uint64_t measure_to_guest(struct side *side, const struct point *p, uint6
 
 static void start_plain(struct side *side, const struct point *p)
 {
-    *side->shared = (struct shared){.bytes = p->bytes, .to_host = p->to_host};
+    *side->shared = (struct shared){ .bytes = p->bytes, .to_host = p->to_host };
     fd_event_drain(side->done);
     fd_event_signal(side->go);
     if (!p->to_host)
-        while (poll(&(struct pollfd){.fd = side->go, .events = POLLIN}, 1, 0) == 1)
+        while (poll(&(struct pollfd){ .fd = side->go, .events = POLLIN }, 1, 0) == 1)
             sched_yield();
 }
 
@@ -350,7 +350,7 @@ static void run_for(struct side *side, const struct point *p, uint64_t ms, struc
     struct wh_queue *q = side->nic ? &side->nic->wh->queues[p->to_host ? TX : RX] : NULL;
     uint64_t start = wh_now_ns(), end = start + ms * 1000000, cpu = cpu_ns(side->pid);
 
-    *ret = (struct result){.kicks = q ? q->kicks : 0, .interrupts = q ? q->interrupts : 0};
+    *ret = (struct result){ .kicks = q ? q->kicks : 0, .interrupts = q ? q->interrupts : 0 };
     make_frame(p->bytes, HDR);
     if (!side->nic)
         start_plain(side, p);
@@ -360,7 +360,7 @@ static void run_for(struct side *side, const struct point *p, uint64_t ms, struc
         ret->frames = send_ring(side, p, end);
     else
         while (wh_now_ns() < end)
-            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+            nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     if (!side->nic && p->to_host)
         ret->frames = __atomic_load_n(&side->shared->frames, __ATOMIC_ACQUIRE);
     ret->ns = wh_now_ns() - start;

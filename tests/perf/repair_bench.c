@@ -20,15 +20,21 @@
 #include <string.h>
 #include "blk_driver.h"
 
-enum { MAX_ROUNDS = 100000, BLOCK = 4096, DISK_BYTES = 64 << 20, DEPTH_DEFAULT = 32, SLICE_MS = 100 };
+enum {
+    MAX_ROUNDS = 100000,
+    BLOCK = 4096,
+    DISK_BYTES = 64 << 20,
+    DEPTH_DEFAULT = 32,
+    SLICE_MS = 100
+};
 enum { NO_WATCH = -1 };
 
 struct load {
     struct blkd *d;
     unsigned depth;
     bool stop;
-    int watch;          /* used index whose entry is the first of the new worker; NO_WATCH */
-    uint64_t first_ns;  /* when that entry came */
+    int watch;         /* used index whose entry is the first of the new worker; NO_WATCH */
+    uint64_t first_ns; /* when that entry came */
     uint64_t answered;
 };
 
@@ -42,8 +48,12 @@ static void issue(struct load *load, unsigned slot)
 {
     struct blkd *d = load->d;
     uint64_t sector = (uint64_t)rand() % (DISK_BYTES / BLOCK) * (BLOCK / 512);
-    struct blkd_request r = { rand() % 2 ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, sector,
-                              d->data + slot * (uint64_t)BLOCK, BLOCK, 1, true };
+    struct blkd_request r = { rand() % 2 ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN,
+                              sector,
+                              d->data + slot * (uint64_t)BLOCK,
+                              BLOCK,
+                              1,
+                              true };
 
     blkd_add(d, 0, slot, &r);
 }
@@ -114,7 +124,8 @@ static void add(struct series *s, uint64_t ns)
     s->ns[s->n++] = ns;
 }
 
-static void repair(struct load *load, struct series *total, struct series *death, struct series *ready)
+static void repair(struct load *load, struct series *total, struct series *death,
+                   struct series *ready)
 {
     struct wh *wh = load->d->wh;
     uint64_t begin, dead, started;
@@ -177,9 +188,13 @@ static unsigned number(const char *text, unsigned max)
 int main(int argc, char **argv)
 {
     unsigned rounds = argc > 1 ? number(argv[1], MAX_ROUNDS) : 200;
-    struct load load = { .depth = argc > 2 ? number(argv[2], 256) : DEPTH_DEFAULT, .watch = NO_WATCH };
-    struct series s[] = { { .name = "repair" }, { .name = "repair_death" }, { .name = "repair_ready" },
-                          { .name = "upgrade" }, { .name = "upgrade_start" } };
+    struct load load = { .depth = argc > 2 ? number(argv[2], 256) : DEPTH_DEFAULT,
+                         .watch = NO_WATCH };
+    struct series s[] = { { .name = "repair" },
+                          { .name = "repair_death" },
+                          { .name = "repair_ready" },
+                          { .name = "upgrade" },
+                          { .name = "upgrade_start" } };
     pthread_t thread;
 
     for (unsigned i = 0; i < sizeof s / sizeof s[0]; i++)

@@ -36,13 +36,13 @@ struct mem_table {
 
 static void say(int fd, enum request request, const void *payload, size_t size, int passed_fd)
 {
-    struct header header = {.request = request, .flags = VERSION_1, .size = (uint32_t)size};
-    struct iovec iov[] = {{&header, sizeof header}, {(void *)(uintptr_t)payload, size}};
+    struct header header = { .request = request, .flags = VERSION_1, .size = (uint32_t)size };
+    struct iovec iov[] = { { &header, sizeof header }, { (void *)(uintptr_t)payload, size } };
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+    } control = { 0 };
+    struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 
     if (passed_fd >= 0) {
         struct cmsghdr *c;
@@ -76,13 +76,13 @@ static uint64_t ask_features(int fd)
 static void give_queue(struct wh *wh, int fd, unsigned q)
 {
     const struct wh_queue *queue = &wh->queues[q];
-    struct vhost_vring_state num = {.index = q, .num = queue->size};
-    struct vhost_vring_state base = {.index = q};
+    struct vhost_vring_state num = { .index = q, .num = queue->size };
+    struct vhost_vring_state base = { .index = q };
     uint64_t ram = (uintptr_t)wh->ram, index = q;
-    struct vhost_vring_addr addr = {.index = q,
-                                    .desc_user_addr = ram + queue->desc,
-                                    .avail_user_addr = ram + queue->avail,
-                                    .used_user_addr = ram + queue->used};
+    struct vhost_vring_addr addr = { .index = q,
+                                     .desc_user_addr = ram + queue->desc,
+                                     .avail_user_addr = ram + queue->avail,
+                                     .used_user_addr = ram + queue->used };
 
     say(fd, SET_VRING_NUM, &num, sizeof num, -1);
     say(fd, SET_VRING_BASE, &base, sizeof base, -1);
@@ -93,7 +93,7 @@ static void give_queue(struct wh *wh, int fd, unsigned q)
 
 uint64_t vhost_user_attach(struct wh *wh, int fd, uint64_t wanted)
 {
-    struct mem_table table = {.n = 1, .bytes = wh->ram_bytes, .user_addr = (uintptr_t)wh->ram};
+    struct mem_table table = { .n = 1, .bytes = wh->ram_bytes, .user_addr = (uintptr_t)wh->ram };
     uint64_t features;
 
     say(fd, SET_OWNER, NULL, 0, -1);

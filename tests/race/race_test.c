@@ -24,7 +24,7 @@
 
 enum { KICKS = 4000, DISK_BYTES = 8 << 20 };
 
-static uint8_t mac[6] = {0x52, 0x54, 0x00, 0x11, 0x22, 0x33};
+static uint8_t mac[6] = { 0x52, 0x54, 0x00, 0x11, 0x22, 0x33 };
 static int peer = -1; /* of the device's socket, kept open */
 
 static void configure_blk(Bulkhead__Configure *c, void *arg)
@@ -131,13 +131,13 @@ static const struct device {
     int (*own_fd)(void);
     unsigned n_own_fds;
 } devices[] = {
-    {"bulkhead-dev-blk", 1, configure_blk, NULL, disk_in_memory, 1},
-    {"bulkhead-dev-blk", 1, configure_blk, "without io_uring", disk_in_memory, 1},
-    {"bulkhead-dev-net", 3, configure_net, NULL, socket_with_peer, 1},
-    {"bulkhead-dev-vsock", 3, configure_vsock, NULL, listening_socket, 1},
-    {"bulkhead-dev-rng", 1, NULL, NULL, NULL, 0},
-    {"bulkhead-dev-balloon", 4, configure_balloon, NULL, NULL, 0},
-    {"bulkhead-dev-console", 2, configure_console, NULL, nowhere, 2},
+    { "bulkhead-dev-blk", 1, configure_blk, NULL, disk_in_memory, 1 },
+    { "bulkhead-dev-blk", 1, configure_blk, "without io_uring", disk_in_memory, 1 },
+    { "bulkhead-dev-net", 3, configure_net, NULL, socket_with_peer, 1 },
+    { "bulkhead-dev-vsock", 3, configure_vsock, NULL, listening_socket, 1 },
+    { "bulkhead-dev-rng", 1, NULL, NULL, NULL, 0 },
+    { "bulkhead-dev-balloon", 4, configure_balloon, NULL, NULL, 0 },
+    { "bulkhead-dev-console", 2, configure_console, NULL, nowhere, 2 },
 };
 
 static void drain_peer(void)
@@ -151,7 +151,7 @@ static void drain_peer(void)
 /* The broker's answers to what a worker may say in such a life. */
 static bool answer(struct wh *wh, Bulkhead__Envelope__BodyCase until)
 {
-    struct message msg = {0};
+    struct message msg = { 0 };
     bool needs_reset;
 
     if (wh_try_receive(wh, &msg) < 0) {
@@ -188,12 +188,12 @@ static unsigned live(struct wh *wh, unsigned n_queues)
 
 static void race(const struct device *d)
 {
-    struct wh_config config = {.program = d->program,
-                               .n_queues = d->n_queues,
-                               .queue_size = RACE_QUEUE_SIZE,
-                               .configure = d->configure,
-                               .arg = d->arg,
-                               .insecure = true};
+    struct wh_config config = { .program = d->program,
+                                .n_queues = d->n_queues,
+                                .queue_size = RACE_QUEUE_SIZE,
+                                .configure = d->configure,
+                                .arg = d->arg,
+                                .insecure = true };
     unsigned resets;
     struct wh *wh;
 
@@ -225,10 +225,10 @@ static void a_racing_guest_harms_itself(void **state)
 /* The same rng worker, but with one plain read of a descriptor: or else silence proves nothing. */
 static void a_plain_access_is_reported(void **state)
 {
-    const struct wh_config config = {.program = "bulkhead-dev-rng-plain",
-                                     .n_queues = 1,
-                                     .queue_size = RACE_QUEUE_SIZE,
-                                     .insecure = true};
+    const struct wh_config config = { .program = "bulkhead-dev-rng-plain",
+                                      .n_queues = 1,
+                                      .queue_size = RACE_QUEUE_SIZE,
+                                      .insecure = true };
     struct wh *wh = wh_new(&config);
 
     (void)state;

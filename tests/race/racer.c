@@ -10,8 +10,6 @@
  * "plain" in its name makes such accesses, to see that they are found.
  *
  * Memory is laid out by tests/worker/harness_ring.c. */
-#include "race.h"
-#include "sandbox.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -21,6 +19,8 @@
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include "race.h"
+#include "sandbox.h"
 
 /* The harness's rings. */
 enum {
@@ -101,15 +101,15 @@ static uint32_t odd_number(struct guest *g)
 
 static uint64_t address(struct guest *g)
 {
-    const uint64_t all[] = {RACE_HEADERS,     RACE_HEADERS + 16, RACE_BODIES, RACE_BODIES + 4096,
-                            g->ram_bytes - 1, g->ram_bytes,      0xc0000000,  UINT64_MAX - 4095};
+    const uint64_t all[] = { RACE_HEADERS,     RACE_HEADERS + 16, RACE_BODIES, RACE_BODIES + 4096,
+                             g->ram_bytes - 1, g->ram_bytes,      0xc0000000,  UINT64_MAX - 4095 };
 
     return chance(g, 50) ? RACE_BODIES + rnd(g) % (1u << 20) : all[rnd(g) % 8];
 }
 
 static uint32_t length(struct guest *g)
 {
-    static const uint32_t all[] = {0, 1, 12, 16, 44, 512, 4096, 65536, 0x7fffffff, UINT32_MAX};
+    static const uint32_t all[] = { 0, 1, 12, 16, 44, 512, 4096, 65536, 0x7fffffff, UINT32_MAX };
 
     return all[rnd(g) % 10];
 }
@@ -189,7 +189,7 @@ static void put_request(struct guest *g, unsigned q, unsigned i)
 static void *race(void *arg)
 {
     struct guest *g = arg;
-    uint16_t avail[RACE_QUEUES] = {0};
+    uint16_t avail[RACE_QUEUES] = { 0 };
 
     for (;;) {
         unsigned q = rnd(g) % RACE_QUEUES, i = rnd(g) % (RACE_QUEUE_SIZE / 4) * 4;
@@ -236,7 +236,7 @@ static bool find_ram(struct guest *g)
 
 static void set_kind(struct guest *g)
 {
-    static const char *const names[] = {"blk", "net", "vsock", "rng", "balloon", "console"};
+    static const char *const names[] = { "blk", "net", "vsock", "rng", "balloon", "console" };
 
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strstr(program_invocation_short_name, names[i]))

@@ -78,7 +78,8 @@ static int try_openat2(void)
 
 static int try_connect_inet(void)
 {
-    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(22),
+    struct sockaddr_in addr = { .sin_family = AF_INET,
+                                .sin_port = htons(22),
                                 .sin_addr = { htonl(INADDR_LOOPBACK) } };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 

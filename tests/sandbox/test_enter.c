@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_enter.c - a process in its sandbox, as the kernel shows it to others, and what comes of
  * everything it tries; as root and as an ordinary user. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/securebits.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,12 +289,11 @@ static void test_threads(void **state)
  * is missing and leaves the root alone. */
 static void test_mandatory_layers(void **state)
 {
-    const struct sandbox_spawn plain = {
-        .cgroup_fd = -1,
-        .skip_layers = SANDBOX_LAYER_USERNS | SANDBOX_LAYER_PIDNS | SANDBOX_LAYER_MNTNS |
-                       SANDBOX_LAYER_NETNS | SANDBOX_LAYER_IPCNS | SANDBOX_LAYER_UTSNS |
-                       SANDBOX_LAYER_CGROUPNS
-    };
+    const struct sandbox_spawn plain = { .cgroup_fd = -1,
+                                         .skip_layers = SANDBOX_LAYER_USERNS | SANDBOX_LAYER_PIDNS |
+                                                        SANDBOX_LAYER_MNTNS | SANDBOX_LAYER_NETNS |
+                                                        SANDBOX_LAYER_IPCNS | SANDBOX_LAYER_UTSNS |
+                                                        SANDBOX_LAYER_CGROUPNS };
     struct probe probe = harness_start_with(*state, plain, "filter", NULL);
     char ours[128] = { 0 }, theirs[128] = { 0 }, path[64];
 

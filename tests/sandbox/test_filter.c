@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_filter.c - each profile's real filter in a real process: every call number that it doesn't
  * list ends the process with SIGSYS, and so do listed ones with forbidden arguments. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <cmocka.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -136,7 +136,9 @@ static const struct {
     { ALL_CHILDREN, SYS_sendmsg, { 2, 0, MSG_NOSIGNAL }, "not the control socket" },
     { ALL_CHILDREN, SYS_sendmsg, { 3, 0, MSG_OOB }, "another flag" },
     { ALL_CHILDREN, SYS_poll, { 0, 2, 0 }, "two descriptors" },
-    { ~0u, SYS_mmap, { 0, PAGE_BYTES, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0 },
+    { ~0u,
+      SYS_mmap,
+      { 0, PAGE_BYTES, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0 },
       "executable memory" },
     { ~0u, SYS_mprotect, { 0, 0, PROT_EXEC }, "executable memory" },
     { ~0u, SYS_ioctl, { 0, 0x5412 /* TIOCSTI */, 0 }, "typing into a terminal" },
@@ -211,9 +213,11 @@ static const struct {
     { ONLY(CONSOLE), SYS_setitimer, { 0, 0, 0 } },
     { ONLY(VSOCK), SYS_recvfrom, { -1, 0, 0, MSG_PEEK | MSG_DONTWAIT, 0, 0 } },
     { ONLY(NET), SYS_ioctl, { -1, TUNSETOFFLOAD, 0 } },
-    { ONLY(BLK) | ONLY(BALLOON), SYS_fallocate,
+    { ONLY(BLK) | ONLY(BALLOON),
+      SYS_fallocate,
       { -1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 0 } },
-    { ONLY(BROKER), SYS_mmap,
+    { ONLY(BROKER),
+      SYS_mmap,
       { 0, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0 } },
 };
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_spawn.c - the parent's half: the exact descriptor table, ids, environment, signals, and an
  * exec that fails is heard of here. As root and as an ordinary user. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,14 +27,18 @@
 static struct probe start_with_fds(const struct harness *h, const int *fds, unsigned n, int control)
 {
     char *argv[] = { (char[]){ "sandbox_probe" }, (char[]){ "none" }, NULL };
-    struct sandbox_spawn spawn = { .program_fd = h->program_fd, .argv = argv, .fds = fds,
-                                   .n_fds = n, .uid = h->uid, .gid = h->uid, .cgroup_fd = -1 };
+    struct sandbox_spawn spawn = { .program_fd = h->program_fd,
+                                   .argv = argv,
+                                   .fds = fds,
+                                   .n_fds = n,
+                                   .uid = h->uid,
+                                   .gid = h->uid,
+                                   .cgroup_fd = -1 };
     struct probe probe = { .pidfd = -1, .control = dup(control) };
 
     if (sandbox_spawn(&spawn, &probe.pid, &probe.pidfd, &probe.missing) < 0)
         fail_msg("%s", err_text());
-    assert_int_equal(read(probe.control, &probe.report, sizeof probe.report),
-                     sizeof probe.report);
+    assert_int_equal(read(probe.control, &probe.report, sizeof probe.report), sizeof probe.report);
     return probe;
 }
 
@@ -71,7 +75,10 @@ static void test_fd_table(void **state)
     int mem[6], pair[2];
     const int orders[][6] = {
         /* index into mem for child's 0,1,2 (3 is the socket), 4, 5 */
-        { 0, 1, 2, 3, 4, 5 }, { 5, 4, 3, 2, 1, 0 }, { 1, 0, 3, 2, 5, 4 }, { 2, 2, 2, 2, 2, 2 },
+        { 0, 1, 2, 3, 4, 5 },
+        { 5, 4, 3, 2, 1, 0 },
+        { 1, 0, 3, 2, 5, 4 },
+        { 2, 2, 2, 2, 2, 2 },
     };
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
@@ -215,8 +222,13 @@ static int spawn_program(const struct harness *h, const char *path, int program_
 {
     char *argv[] = { (char[]){ "program" }, NULL };
     int fds[] = { 0, 1, 2 };
-    struct sandbox_spawn spawn = { .program = path, .program_fd = program_fd, .argv = argv,
-                                   .fds = fds, .n_fds = 3, .uid = h->uid, .gid = h->uid,
+    struct sandbox_spawn spawn = { .program = path,
+                                   .program_fd = program_fd,
+                                   .argv = argv,
+                                   .fds = fds,
+                                   .n_fds = 3,
+                                   .uid = h->uid,
+                                   .gid = h->uid,
                                    .cgroup_fd = -1 };
     pid_t pid = -1;
     int pidfd = -1;
@@ -266,8 +278,13 @@ static void test_bad_fds(void **state)
     const struct harness *h = *state;
     char *argv[] = { (char[]){ "program" }, NULL };
     int fds[65] = { 0, 1, 999 };
-    struct sandbox_spawn spawn = { .program_fd = h->program_fd, .argv = argv, .fds = fds,
-                                   .n_fds = 3, .uid = h->uid, .gid = h->uid, .cgroup_fd = -1 };
+    struct sandbox_spawn spawn = { .program_fd = h->program_fd,
+                                   .argv = argv,
+                                   .fds = fds,
+                                   .n_fds = 3,
+                                   .uid = h->uid,
+                                   .gid = h->uid,
+                                   .cgroup_fd = -1 };
     unsigned missing = 0;
     int pidfd = -1;
     pid_t pid = -1;
@@ -338,8 +355,9 @@ static void test_bad_cgroup(void **state)
 static void test_share_netns(void **state)
 {
     const struct harness *h = *state;
-    const struct sandbox_spawn spawn = { .uid = h->uid, .gid = h->uid, .cgroup_fd = -1,
-                                         .share_netns = true };
+    const struct sandbox_spawn spawn = {
+        .uid = h->uid, .gid = h->uid, .cgroup_fd = -1, .share_netns = true
+    };
     struct probe probe = harness_start_with(h, spawn, "none", NULL);
     char path[64], ours[64] = { 0 }, theirs[64] = { 0 };
 
@@ -359,16 +377,11 @@ static void test_share_netns(void **state)
 static int group(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fd_table),
-        cmocka_unit_test(test_fd_table_overlaps),
-        cmocka_unit_test(test_fresh_process),
-        cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_exec_failures),
-        cmocka_unit_test(test_bad_fds),
-        cmocka_unit_test(test_no_leak),
-        cmocka_unit_test(test_cgroup),
-        cmocka_unit_test(test_bad_cgroup),
-        cmocka_unit_test(test_share_netns),
+        cmocka_unit_test(test_fd_table),      cmocka_unit_test(test_fd_table_overlaps),
+        cmocka_unit_test(test_fresh_process), cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_exec_failures), cmocka_unit_test(test_bad_fds),
+        cmocka_unit_test(test_no_leak),       cmocka_unit_test(test_cgroup),
+        cmocka_unit_test(test_bad_cgroup),    cmocka_unit_test(test_share_netns),
     };
 
     return cmocka_run_group_tests(tests, harness_setup, harness_teardown);

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* balloon_test.c - the balloon worker in its sandbox: what it gives back is seen in the RAM file's
  * own count of pages. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
 #include <cmocka.h>
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_config.h>
 #include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include "harness.h"
 
 #define BIT(f) (1ull << (f))
-#define BASE (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_EVENT_IDX) | \
-              BIT(VIRTIO_RING_F_INDIRECT_DESC))
+#define BASE                                                                                       \
+    (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_RING_F_INDIRECT_DESC))
 #define STATS BIT(VIRTIO_BALLOON_F_STATS_VQ)
 #define REPORT BIT(VIRTIO_BALLOON_F_REPORTING)
 
@@ -38,8 +38,11 @@ static void configure(Bulkhead__Configure *c, void *arg)
 static struct dev *new_dev(uint64_t features)
 {
     struct dev *d = calloc(1, sizeof(*d));
-    struct wh_config c = { .program = "bulkhead-dev-balloon", .configure = configure, .n_queues = 4,
-                           .queue_size = 64, .arg = &d->config };
+    struct wh_config c = { .program = "bulkhead-dev-balloon",
+                           .configure = configure,
+                           .n_queues = 4,
+                           .queue_size = 64,
+                           .arg = &d->config };
 
     bulkhead__balloon_worker_config__init(&d->config);
     d->config.size = 8 * MIB;

@@ -7,34 +7,34 @@
 enum { BLKD_MAX_SLOTS = 1024, BLKD_PENDING = 0xff };
 
 struct blkd_options {
-    const char *path;      /* the disk; NULL: a new temporary file of `bytes` in $TMPDIR or /var/tmp */
+    const char *path; /* the disk; NULL: a new temporary file of `bytes` in $TMPDIR or /var/tmp */
     uint64_t bytes;
     bool readonly, direct, no_uring, discard, fail_all, block_device;
-    uint32_t block_size;   /* 0: 512 */
+    uint32_t block_size;           /* 0: 512 */
     unsigned n_queues, queue_size; /* 0: 1, 256 */
     const char *serial;
     Bulkhead__RateLimit *limit;
-    int group_fd;          /* a page that disks share, duplicated; 0: none */
+    int group_fd; /* a page that disks share, duplicated; 0: none */
     const char *failpoint;
 };
 
 /* One request's place in guest memory: header, status and data. */
 struct blkd {
     struct wh *wh;
-    int fd;                /* the disk, opened without O_DIRECT, to look at from outside */
-    uint64_t base;         /* of the slots */
-    uint64_t data;         /* caller's data area in guest memory */
+    int fd;        /* the disk, opened without O_DIRECT, to look at from outside */
+    uint64_t base; /* of the slots */
+    uint64_t data; /* caller's data area in guest memory */
     Bulkhead__BlkConfig config;
-    uint64_t features;     /* used at activation */
+    uint64_t features; /* used at activation */
     int slot_of_head[WH_MAX_QUEUES][BLKD_MAX_SLOTS];
 };
 
 struct blkd_request {
     uint32_t type;
     uint64_t sector;
-    uint64_t addr;         /* guest memory */
+    uint64_t addr; /* guest memory */
     uint32_t len;
-    unsigned pieces;       /* the data in so many descriptors; 0: 1 */
+    unsigned pieces; /* the data in so many descriptors; 0: 1 */
     bool indirect;
 };
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blk_race_test.c - one guest processor rewrites descriptors, requests and indices while the other
  * kicks: the worker refuses, is reset, and works. Under ASan and TSan builds: no report. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
 #include <cmocka.h>
 #include <linux/virtio_blk.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "blk_driver.h"
@@ -19,9 +19,11 @@ enum { KICKS = 4000 };
 static void rewrite_forever(struct blkd *d)
 {
     struct wh_queue *queue = &d->wh->queues[0];
-    const uint64_t addresses[] = { blkd_header(d, 0), blkd_header(d, 1) + 16, d->data, d->data + MIB,
-                                   queue->desc, queue->avail, queue->used, d->wh->ram_bytes - 1,
-                                   0xc0000000, UINT64_MAX };
+    const uint64_t addresses[] = { blkd_header(d, 0), blkd_header(d, 1) + 16,
+                                   d->data,           d->data + MIB,
+                                   queue->desc,       queue->avail,
+                                   queue->used,       d->wh->ram_bytes - 1,
+                                   0xc0000000,        UINT64_MAX };
     struct virtio_blk_outhdr *header = wh_mem(d->wh, blkd_header(d, 0), sizeof *header);
     unsigned x = (unsigned)getpid();
 
@@ -84,7 +86,8 @@ static void a_racing_guest_harms_itself(void **state)
     (void)state;
     race(&(struct blkd_options){ .bytes = 8 * MIB, .discard = true });
     race(&(struct blkd_options){ .bytes = 8 * MIB, .discard = true, .no_uring = true });
-    race(&(struct blkd_options){ .bytes = 8 * MIB, .discard = true, .direct = true, .block_size = 4096 });
+    race(&(struct blkd_options){
+        .bytes = 8 * MIB, .discard = true, .direct = true, .block_size = 4096 });
 }
 
 int main(void)

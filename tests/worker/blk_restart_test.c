@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blk_restart_test.c - the disk worker dies with requests in flight; its replacement finishes them
  * from the journal. Each request is answered once, none is lost, none is done after its answer. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
 #include <cmocka.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "blk_driver.h"
@@ -32,8 +32,12 @@ static void issue(struct load *load, unsigned slot)
     unsigned q = slot % d->wh->config.n_queues;
     uint64_t at = d->data + slot * (uint64_t)BLOCK;
     bool write = rand() % 2;
-    struct blkd_request r = { write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, slot * 8ull, at, BLOCK,
-                              1 + (unsigned)rand() % 3, rand() % 2 };
+    struct blkd_request r = { write ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN,
+                              slot * 8ull,
+                              at,
+                              BLOCK,
+                              1 + (unsigned)rand() % 3,
+                              rand() % 2 };
 
     load->writing[slot] = write;
     if (write)
@@ -51,14 +55,16 @@ static void expect_block(struct load *load, unsigned slot, const void *got)
     if (load->version[slot] > 0)
         blkd_pattern(want, BLOCK, load->version[slot] * DEPTH + slot);
     if (memcmp(got, want, BLOCK) != 0)
-        fail_msg("slot %u: not what version %llu wrote", slot, (unsigned long long)load->version[slot]);
+        fail_msg("slot %u: not what version %llu wrote", slot,
+                 (unsigned long long)load->version[slot]);
 }
 
 static void check(struct load *load, unsigned slot, uint8_t status)
 {
     assert_int_equal(status, VIRTIO_BLK_S_OK);
     if (!load->writing[slot])
-        expect_block(load, slot, wh_mem(load->d->wh, load->d->data + slot * (uint64_t)BLOCK, BLOCK));
+        expect_block(load, slot,
+                     wh_mem(load->d->wh, load->d->data + slot * (uint64_t)BLOCK, BLOCK));
     load->answered++;
 }
 
@@ -148,8 +154,8 @@ static void an_idle_worker_is_replaced(void **state)
 #ifdef BH_FAILPOINTS
 static void dies_at(const char *failpoint)
 {
-    struct load load = { .d = blkd_new(&(struct blkd_options){ .bytes = 8 * MIB,
-                                                               .failpoint = failpoint }) };
+    struct load load = { .d = blkd_new(
+                             &(struct blkd_options){ .bytes = 8 * MIB, .failpoint = failpoint }) };
     struct wh *wh = load.d->wh;
 
     for (unsigned slot = 0; slot < DEPTH; slot++)
@@ -175,7 +181,7 @@ static void dies_at(const char *failpoint)
 static void each_step_may_be_the_last(void **state)
 {
     static const char *const places[] = { "after_fetch", "after_submit", "after_completion",
-                                          "before_used", "after_used", "before_interrupt" };
+                                          "before_used", "after_used",   "before_interrupt" };
 
     (void)state;
     for (unsigned i = 0; i < sizeof places / sizeof places[0]; i++)

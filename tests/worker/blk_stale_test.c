@@ -7,16 +7,16 @@
  * overwrites them: were the first one's still under way, they would come out last. The slow way is
  * slow_disk.h; or BULKHEAD_SLOW_DISK and BULKHEAD_FAST_DISK name block devices (the script
  * slow-disk makes them with device-mapper's delay target). BULKHEAD_ROUNDS of the first test. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
 #include <cmocka.h>
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include "blk_driver.h"
 #include "slow_disk.h"
@@ -34,7 +34,8 @@ static void write_all(struct blkd *d, uint64_t version)
         uint64_t at = d->data + (slot + version % 2 * DEPTH) * BLOCK;
 
         blkd_pattern(wh_mem(d->wh, at, BLOCK), BLOCK, version * DEPTH + slot);
-        blkd_add(d, 0, slot, &(struct blkd_request){ VIRTIO_BLK_T_OUT, slot * 8ull, at, BLOCK, 1, true });
+        blkd_add(d, 0, slot,
+                 &(struct blkd_request){ VIRTIO_BLK_T_OUT, slot * 8ull, at, BLOCK, 1, true });
     }
     wh_kick(d->wh, 0);
 }
@@ -75,8 +76,8 @@ static unsigned begin(struct blkd **ret_d, uint64_t version)
 
     if (gate)
         slow_disk_release(gate, 0); /* it reads a little when it is opened */
-    d = blkd_new(&(struct blkd_options){ .path = slow, .block_device = true, .bytes = 8 << 20,
-                                         .direct = true, .block_size = 4096 });
+    d = blkd_new(&(struct blkd_options){
+        .path = slow, .block_device = true, .bytes = 8 << 20, .direct = true, .block_size = 4096 });
     if (gate)
         slow_disk_hold(gate);
     write_all(d, version);
@@ -123,7 +124,7 @@ static int open_fast(void)
 
 static void no_write_comes_late(void **state)
 {
-    unsigned rounds = number_of("BULKHEAD_ROUNDS", !gate                      ? 5
+    unsigned rounds = number_of("BULKHEAD_ROUNDS", !gate                     ? 5
                                                    : getenv("BULKHEAD_LONG") ? ROUNDS_LONG
                                                                              : ROUNDS);
     int delay_ms = (int)number_of("BULKHEAD_SLOW_MS", 1000);

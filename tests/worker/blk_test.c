@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blk_test.c - the disk worker: every request, every error, each way of doing the I/O. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
 #include <cmocka.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -38,8 +38,8 @@ static bool disk_holds(struct blkd *d, uint64_t offset, const void *want, size_t
 
 static void announces_itself(void **state)
 {
-    struct blkd *d = blkd_new(&(struct blkd_options){ .bytes = 32 * MIB, .discard = true,
-                                                      .n_queues = 4, .block_size = 4096 });
+    struct blkd *d = blkd_new(&(struct blkd_options){
+        .bytes = 32 * MIB, .discard = true, .n_queues = 4, .block_size = 4096 });
     struct virtio_blk_config c;
     uint64_t want = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |
                     1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_BLK_F_FLUSH |
@@ -67,7 +67,8 @@ static void writes_and_reads(const struct blkd_options *o, unsigned pieces, bool
     struct blkd *d = blkd_new(o);
     static uint8_t want[MIB];
     struct blkd_request w = { VIRTIO_BLK_T_OUT, 64, d->data + misalign, MIB, pieces, indirect };
-    struct blkd_request r = { VIRTIO_BLK_T_IN, 64, d->data + 4 * MIB + misalign, MIB, pieces, indirect };
+    struct blkd_request r = { VIRTIO_BLK_T_IN, 64,      d->data + 4 * MIB + misalign, MIB,
+                              pieces,          indirect };
 
     blkd_pattern(want, MIB, 7);
     memcpy(wh_mem(d->wh, w.addr, MIB), want, MIB);
@@ -87,8 +88,8 @@ static void data_goes_both_ways(void **state)
     for (unsigned i = 0; i < N_WAYS; i++) {
         writes_and_reads(&ways[i], 1, false, 0);
         writes_and_reads(&ways[i], 128, true, 0);
-        writes_and_reads(&ways[i], 100, false, 0);  /* pieces that are no multiple of a block */
-        writes_and_reads(&ways[i], 3, true, 1);     /* and odd addresses: bounced under O_DIRECT */
+        writes_and_reads(&ways[i], 100, false, 0); /* pieces that are no multiple of a block */
+        writes_and_reads(&ways[i], 3, true, 1);    /* and odd addresses: bounced under O_DIRECT */
     }
 }
 
@@ -118,21 +119,21 @@ static void bounds_are_kept(void **state)
         uint32_t len;
         uint8_t want;
     } cases[] = {
-        { VIRTIO_BLK_T_IN, 65535, 512, OK },           /* the last sector           */
-        { VIRTIO_BLK_T_IN, 65535, 1024, IOERR },       /* one more                  */
-        { VIRTIO_BLK_T_IN, 65536, 512, IOERR },        /* the first that isn't there */
-        { VIRTIO_BLK_T_IN, UINT64_MAX, 512, IOERR },   /* sector + n wraps          */
+        { VIRTIO_BLK_T_IN, 65535, 512, OK },                   /* the last sector           */
+        { VIRTIO_BLK_T_IN, 65535, 1024, IOERR },               /* one more                  */
+        { VIRTIO_BLK_T_IN, 65536, 512, IOERR },                /* the first that isn't there */
+        { VIRTIO_BLK_T_IN, UINT64_MAX, 512, IOERR },           /* sector + n wraps          */
         { VIRTIO_BLK_T_IN, UINT64_MAX / 512 + 1, 512, IOERR }, /* sector * 512 wraps */
-        { VIRTIO_BLK_T_IN, 0, 511, IOERR },            /* no whole sectors          */
-        { VIRTIO_BLK_T_IN, 0, 0, OK },                 /* nothing                   */
-        { VIRTIO_BLK_T_IN, 65536, 0, OK },             /* nothing, at the very end  */
+        { VIRTIO_BLK_T_IN, 0, 511, IOERR },                    /* no whole sectors          */
+        { VIRTIO_BLK_T_IN, 0, 0, OK },                         /* nothing                   */
+        { VIRTIO_BLK_T_IN, 65536, 0, OK },                     /* nothing, at the very end  */
         { VIRTIO_BLK_T_IN, 65537, 0, IOERR },
         { VIRTIO_BLK_T_OUT, 65535, 512, OK },
         { VIRTIO_BLK_T_OUT, 65535, 1024, IOERR },
         { VIRTIO_BLK_T_OUT, UINT64_MAX, 512, IOERR },
         { VIRTIO_BLK_T_OUT, 0, 513, IOERR },
-        { 2, 0, 0, UNSUPP },                           /* SCSI command              */
-        { 14, 0, 16, UNSUPP },                         /* secure erase              */
+        { 2, 0, 0, UNSUPP },   /* SCSI command              */
+        { 14, 0, 16, UNSUPP }, /* secure erase              */
         { UINT32_MAX, 0, 512, UNSUPP },
     };
 
@@ -141,7 +142,8 @@ static void bounds_are_kept(void **state)
         struct blkd *d = blkd_new(&ways[w]);
 
         for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-            struct blkd_request r = { cases[i].type, cases[i].sector, d->data, cases[i].len, 1, false };
+            struct blkd_request r = { cases[i].type, cases[i].sector, d->data, cases[i].len, 1,
+                                      false };
             uint8_t status = blkd_do(d, &r);
 
             if (status != cases[i].want)
@@ -154,7 +156,8 @@ static void bounds_are_kept(void **state)
 
 static void gives_its_serial(void **state)
 {
-    struct blkd *d = blkd_new(&(struct blkd_options){ .bytes = MIB, .serial = "twenty-bytes-serial!x" });
+    struct blkd *d =
+        blkd_new(&(struct blkd_options){ .bytes = MIB, .serial = "twenty-bytes-serial!x" });
     struct blkd_request r = { VIRTIO_BLK_T_GET_ID, 0, d->data, 20, 1, false };
     uint8_t *p = wh_mem(d->wh, d->data, 32);
 
@@ -171,7 +174,9 @@ static void gives_its_serial(void **state)
 
 static uint8_t range(struct blkd *d, uint32_t type, uint64_t sector, uint32_t n, uint32_t flags)
 {
-    struct virtio_blk_discard_write_zeroes seg = { .sector = sector, .num_sectors = n, .flags = flags };
+    struct virtio_blk_discard_write_zeroes seg = { .sector = sector,
+                                                   .num_sectors = n,
+                                                   .flags = flags };
 
     memcpy(wh_mem(d->wh, d->data, sizeof seg), &seg, sizeof seg);
     return blkd_do(d, &(struct blkd_request){ type, 0, d->data, sizeof seg, 1, false });
@@ -206,7 +211,8 @@ static void ranges_are_discarded_and_zeroed(void **state)
         assert_int_equal(range(d, VIRTIO_BLK_T_DISCARD, 65535, 1, 0), OK);
         assert_int_equal(range(d, VIRTIO_BLK_T_DISCARD, 65535, 2, 0), IOERR);
         assert_int_equal(range(d, VIRTIO_BLK_T_DISCARD, UINT64_MAX, 2, 0), IOERR);
-        assert_int_equal(range(d, VIRTIO_BLK_T_DISCARD, 0, 1, 1), UNSUPP); /* unmap is not for discard */
+        assert_int_equal(range(d, VIRTIO_BLK_T_DISCARD, 0, 1, 1),
+                         UNSUPP); /* unmap is not for discard */
         assert_int_equal(range(d, VIRTIO_BLK_T_WRITE_ZEROES, 0, 1, 2), UNSUPP);
         assert_int_equal(range(d, VIRTIO_BLK_T_DISCARD, 0, UINT32_MAX, 0), IOERR);
         blkd_free(d);
@@ -217,8 +223,8 @@ static void read_only_is_refused(void **state)
 {
     (void)state;
     for (unsigned no_uring = 0; no_uring < 2; no_uring++) {
-        struct blkd *d = blkd_new(&(struct blkd_options){ .bytes = MIB, .readonly = true,
-                                                          .discard = true, .no_uring = no_uring });
+        struct blkd *d = blkd_new(&(struct blkd_options){
+            .bytes = MIB, .readonly = true, .discard = true, .no_uring = no_uring });
 
         assert_true(d->features & 1ull << VIRTIO_BLK_F_RO);
         assert_false(d->features & 1ull << VIRTIO_BLK_F_DISCARD);
@@ -277,8 +283,9 @@ static void keeps_many_in_flight(void **state)
                 uint64_t at = d->data + slot * 4096ull;
 
                 blkd_pattern(wh_mem(d->wh, at, 4096), 4096, slot);
-                blkd_add(d, q, slot, &(struct blkd_request){ VIRTIO_BLK_T_OUT, slot * 8ull, at, 4096,
-                                                             1, slot & 1 });
+                blkd_add(
+                    d, q, slot,
+                    &(struct blkd_request){ VIRTIO_BLK_T_OUT, slot * 8ull, at, 4096, 1, slot & 1 });
                 wh_kick(d->wh, q);
             }
         for (unsigned q = 0; q < 4; q++)
@@ -334,7 +341,8 @@ static void publish_first(struct blkd *d)
     wh_publish(d->wh, 0, 0);
 }
 
-static void chain_of(struct blkd *d, unsigned i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
+static void chain_of(struct blkd *d, unsigned i, uint64_t addr, uint32_t len, uint16_t flags,
+                     uint16_t next)
 {
     d->wh->queues[0].vring.desc[i] = (struct vring_desc){ addr, len, flags, next };
 }
@@ -377,9 +385,12 @@ static void index_far_ahead(struct blkd *d)
 }
 
 static const struct bad_chain bad_chains[] = {
-    { "no status", no_status },         { "short header", short_header },
-    { "loop", loop_of_two },            { "outside RAM", outside_ram },
-    { "head too large", head_too_large }, { "avail index lies", index_far_ahead },
+    { "no status", no_status },
+    { "short header", short_header },
+    { "loop", loop_of_two },
+    { "outside RAM", outside_ram },
+    { "head too large", head_too_large },
+    { "avail index lies", index_far_ahead },
 };
 
 static void broken_rings_need_a_reset(void **state)
@@ -428,8 +439,9 @@ static void reset_waits_for_what_is_in_flight(void **state)
         assert_int_equal(blkd_write(d, 0, d->data, 64 * 32768), OK);
         assert_int_equal(blkd_flush(d), OK);
         for (unsigned i = 0; i < 64; i++)
-            blkd_add(d, 0, i, &(struct blkd_request){ VIRTIO_BLK_T_IN, i * 64, d->data + i * 32768ull,
-                                                      32768, 1, false });
+            blkd_add(d, 0, i,
+                     &(struct blkd_request){ VIRTIO_BLK_T_IN, i * 64, d->data + i * 32768ull, 32768,
+                                             1, false });
         wh_kick(d->wh, 0);
         wh_reset(d->wh);
         used = d->wh->queues[0].vring.used->idx;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* console_test.c - the console worker in its sandbox: serial ring and virtio-console against
  * pipes, files, sockets, with readers that are slow, late or gone. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -21,8 +21,9 @@
 #include "harness.h"
 #include "shm/byte_ring.h"
 
-#define FEATURES (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX | \
-                  1ull << VIRTIO_RING_F_INDIRECT_DESC)
+#define FEATURES                                                                                   \
+    (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |                                \
+     1ull << VIRTIO_RING_F_INDIRECT_DESC)
 
 enum { RXQ, TXQ };
 

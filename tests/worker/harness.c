@@ -64,9 +64,10 @@ struct wh *wh_new(const struct wh_config *config)
     wh->ram_bytes = config->ram_bytes ? config->ram_bytes : 64u << 20;
     wh->ram_fd = make_memfd("ram", wh->ram_bytes, &wh->ram);
     wh->stats_fd = make_memfd("stats", PAGE_BYTES, &wh->stats);
-    wh->journal_fd = make_memfd("journal", align_up(config->n_queues *
-                                    inflight_region_bytes(config->queue_size) + 1, PAGE_BYTES),
-                                &wh->journal);
+    wh->journal_fd = make_memfd(
+        "journal",
+        align_up(config->n_queues * inflight_region_bytes(config->queue_size) + 1, PAGE_BYTES),
+        &wh->journal);
     wh->life_read_fd = life[0];
     wh->life_write_fd = life[1];
     wh->pidfd = wh->ring.fd = wh->old_ring.fd = -1;
@@ -186,8 +187,9 @@ static void spawn(struct wh *wh, int control_fd)
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     int fds[] = { null_fd, null_fd, STDERR_FILENO, control_fd, wh->old_ring.fd };
     unsigned n_fds = wh->old_ring.fd >= 0 ? 5 : 4;
-    struct sandbox_spawn how = { .program = path, .argv = argv, .fds = fds, .n_fds = n_fds,
-                                 .cgroup_fd = -1, .program_fd = -1 };
+    struct sandbox_spawn how = {
+        .program = path, .argv = argv, .fds = fds, .n_fds = n_fds, .cgroup_fd = -1, .program_fd = -1
+    };
 
     snprintf(path, sizeof path, "%s/%s", bin ? bin : "build/release/bin", wh->config.program);
     if (wh->config.failpoint) {
@@ -309,7 +311,8 @@ static void take_ready(struct wh *wh, const Bulkhead__Ready *ready)
         fd_closep(&wh->old_ring.fd);
     if (ready->ring_entries == 0)
         return;
-    wh->ring = (struct wh_ring){ .entries = ready->ring_entries, .sq_head = ready->ring_sq_head,
+    wh->ring = (struct wh_ring){ .entries = ready->ring_entries,
+                                 .sq_head = ready->ring_sq_head,
                                  .cq_tail = ready->ring_cq_tail };
     wh->ring.fd = (int)syscall(SYS_pidfd_getfd, wh->pidfd, (int)ready->ring_fd, 0u);
     if (wh->ring.fd < 0 && wh->config.judge_as == 0) /* else it may be gone already, or have lied */
@@ -355,7 +358,8 @@ const Bulkhead__Envelope *wh_expect(struct wh *wh, Bulkhead__Envelope__BodyCase 
     struct message msg = { 0 };
 
     if (wh_try_receive(wh, &msg) < 0)
-        wh_die("%s is gone; %s was due (%s)", wh->config.program, rules_body_name(body), wh->failure);
+        wh_die("%s is gone; %s was due (%s)", wh->config.program, rules_body_name(body),
+               wh->failure);
     if (msg.envelope->body_case != body)
         wh_die("%s came where %s was due", rules_body_name(msg.envelope->body_case),
                rules_body_name(body));
@@ -440,8 +444,12 @@ void wh_restart(struct wh *wh, uint64_t features)
 
 void wh_start_beside(struct wh *wh, struct wh *ret_old)
 {
-    *ret_old = (struct wh){ .config = wh->config, .channel = wh->channel, .state = wh->state, .pid = wh->pid,
-                            .pidfd = wh->pidfd, .ring = { .fd = -1 },
+    *ret_old = (struct wh){ .config = wh->config,
+                            .channel = wh->channel,
+                            .state = wh->state,
+                            .pid = wh->pid,
+                            .pidfd = wh->pidfd,
+                            .ring = { .fd = -1 },
                             .old_ring = { .fd = -1 } };
     wh->channel = NULL;
     wh->pid = 0;

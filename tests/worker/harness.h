@@ -22,32 +22,33 @@
 enum { WH_MAX_QUEUES = 16, WH_MAX_OWN_FDS = 8, WH_PATIENCE_MS = 30000 };
 
 struct wh_config {
-    const char *program;      /* "bulkhead-dev-blk": looked up in $BULKHEAD_BIN */
+    const char *program; /* "bulkhead-dev-blk": looked up in $BULKHEAD_BIN */
     unsigned n_queues, queue_size;
-    uint64_t ram_bytes;       /* 0: 64 MiB */
+    uint64_t ram_bytes; /* 0: 64 MiB */
     /* Fills in the role's part of Configure; its memory must outlive the harness. */
     void (*configure)(Bulkhead__Configure *configure, void *arg);
     void *arg;
-    int own_fds[WH_MAX_OWN_FDS]; /* the device's own, kept by the harness, duplicated to the child */
+    int own_fds
+        [WH_MAX_OWN_FDS]; /* the device's own, kept by the harness, duplicated to the child */
     unsigned n_own_fds;
-    bool insecure;            /* plain fork and exec, no namespaces */
-    const char *failpoint;    /* "after_used:3", in builds with BH_FAILPOINTS */
+    bool insecure;         /* plain fork and exec, no namespaces */
+    const char *failpoint; /* "after_used:3", in builds with BH_FAILPOINTS */
     /* Not 0: messages are judged as the broker does, by the table of legal messages. A bad one is a
      * failure like Failed, with wh->refused set; the worker is then to be killed. */
     Bulkhead__Role judge_as;
 };
 
 struct wh_ring {
-    int fd;                   /* duplicate; -1: none */
+    int fd; /* duplicate; -1: none */
     uint32_t entries, sq_head, cq_tail;
 };
 
 struct wh_queue {
     unsigned size;
-    struct vring vring;       /* over the memfd: scribble freely */
+    struct vring vring;         /* over the memfd: scribble freely */
     uint64_t desc, avail, used; /* guest-physical */
     uint16_t next_avail, last_used, kicked;
-    uint16_t free_head;       /* list of free descriptors through next */
+    uint16_t free_head; /* list of free descriptors through next */
     unsigned n_free;
     int kick_fd, call_fd;
     bool event_idx;
@@ -66,15 +67,15 @@ struct wh {
     struct channel *channel;
     pid_t pid;
     int pidfd;
-    struct wh_ring ring;      /* the worker's io_uring */
-    struct wh_ring old_ring;  /* a dead worker's, until one has said that it is drained */
-    unsigned missing_layers;  /* that sandbox_spawn() could not make */
-    uint64_t features;        /* announced */
+    struct wh_ring ring;     /* the worker's io_uring */
+    struct wh_ring old_ring; /* a dead worker's, until one has said that it is drained */
+    unsigned missing_layers; /* that sandbox_spawn() could not make */
+    uint64_t features;       /* announced */
     uint32_t virtio_id, n_announced_queues;
     uint8_t device_config[256];
     unsigned device_config_len;
-    char failure[256];        /* what Failed said, or why a message was refused */
-    enum child_state state;   /* only with judge_as */
+    char failure[256];      /* what Failed said, or why a message was refused */
+    enum child_state state; /* only with judge_as */
     bool refused;
     unsigned starts;
 };
@@ -95,13 +96,13 @@ bool wh_has_message(struct wh *wh, int timeout_ms);
 /* 0, or -1 at the end of the connection, after Failed or a message that was refused. */
 int wh_try_receive(struct wh *wh, struct message *ret_msg);
 void wh_send_reset(struct wh *wh);
-void wh_reset(struct wh *wh);     /* Reset and ResetDone */
-void wh_quiesce(struct wh *wh);   /* Quiesce and Quiesced */
+void wh_reset(struct wh *wh);   /* Reset and ResetDone */
+void wh_quiesce(struct wh *wh); /* Quiesce and Quiesced */
 void wh_unquiesce(struct wh *wh);
-void wh_kill(struct wh *wh);      /* SIGKILL, and waits for it */
-int wh_stop(struct wh *wh);       /* Stop; returns the wait status */
-int wh_wait_exit(struct wh *wh);  /* wait status of a worker that ends by itself */
-bool wh_is_dead(struct wh *wh);   /* ended by itself; then wh_wait_exit() */
+void wh_kill(struct wh *wh);     /* SIGKILL, and waits for it */
+int wh_stop(struct wh *wh);      /* Stop; returns the wait status */
+int wh_wait_exit(struct wh *wh); /* wait status of a worker that ends by itself */
+bool wh_is_dead(struct wh *wh);  /* ended by itself; then wh_wait_exit() */
 /* Kill, start, activate with resume: what the broker does when a worker dies. */
 void wh_restart(struct wh *wh, uint64_t features);
 /* An upgrade: a new worker is made Ready beside the one that runs, which is *ret_old from here on,
@@ -123,7 +124,7 @@ uint64_t wh_data_base(const struct wh *wh);
 int wh_add(struct wh *wh, unsigned q, const struct wh_buf *bufs, unsigned n, bool indirect);
 /* Publishes a head as it is: for hostile chains built by hand. */
 void wh_publish(struct wh *wh, unsigned q, uint16_t head);
-void wh_kick(struct wh *wh, unsigned q);       /* if the device wants it */
+void wh_kick(struct wh *wh, unsigned q); /* if the device wants it */
 void wh_kick_always(struct wh *wh, unsigned q);
 /* Takes one used entry if there is one, and frees its chain. */
 bool wh_try_used(struct wh *wh, unsigned q, uint16_t *ret_head, uint32_t *ret_len);

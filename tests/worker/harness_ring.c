@@ -63,7 +63,8 @@ void wh_publish(struct wh *wh, unsigned q, uint16_t head)
 
 static struct vring_desc to_desc(const struct wh_buf *buf)
 {
-    return (struct vring_desc){ .addr = buf->addr, .len = buf->len,
+    return (struct vring_desc){ .addr = buf->addr,
+                                .len = buf->len,
                                 .flags = buf->write ? VRING_DESC_F_WRITE : 0 };
 }
 
@@ -95,8 +96,9 @@ int wh_add(struct wh *wh, unsigned q, const struct wh_buf *bufs, unsigned n, boo
             if (i + 1 < n)
                 table[i].flags |= VRING_DESC_F_NEXT;
         }
-        queue->vring.desc[head] = (struct vring_desc){ .addr = at, .len = n * sizeof *table,
-                                                       .flags = VRING_DESC_F_INDIRECT, .next = next };
+        queue->vring.desc[head] = (struct vring_desc){
+            .addr = at, .len = n * sizeof *table, .flags = VRING_DESC_F_INDIRECT, .next = next
+        };
     } else {
         for (unsigned i = 0; i < n; i++) {
             uint16_t at = take_desc(queue);
@@ -187,7 +189,8 @@ void wh_want_interrupt(struct wh *wh, unsigned q)
     struct wh_queue *queue = &wh->queues[q];
 
     if (queue->event_idx)
-        __atomic_store_n(&queue->vring.avail->ring[queue->size], queue->last_used, __ATOMIC_RELAXED);
+        __atomic_store_n(&queue->vring.avail->ring[queue->size], queue->last_used,
+                         __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_driver.c - see net_driver.h. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
+#include "net_driver.h"
 #include <cmocka.h>
 #include <endian.h>
 #include <errno.h>
 #include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "net_driver.h"
 
 uint8_t netd_mac[6] = { 0x52, 0x54, 0x00, 0x11, 0x22, 0x33 };
-
 
 static void configure(Bulkhead__Configure *c, void *arg)
 {
@@ -25,8 +24,11 @@ static void configure(Bulkhead__Configure *c, void *arg)
 struct nic *netd_new(bool stream, const int *fds, unsigned n_fds, int peer)
 {
     struct nic *n = calloc(1, sizeof(*n));
-    struct wh_config c = { .program = "bulkhead-dev-net", .configure = configure,
-                           .queue_size = 256, .n_queues = 2 * n_fds + 1, .n_own_fds = n_fds };
+    struct wh_config c = { .program = "bulkhead-dev-net",
+                           .configure = configure,
+                           .queue_size = 256,
+                           .n_queues = 2 * n_fds + 1,
+                           .n_own_fds = n_fds };
 
     bulkhead__net_worker_config__init(&n->config);
     n->config.mac.data = netd_mac;
@@ -74,7 +76,7 @@ void netd_fill_frame(uint8_t *frame, size_t len, uint8_t tag)
 }
 
 void netd_send_frame(struct nic *n, unsigned slot, const struct virtio_net_hdr_v1 *hdr, size_t len,
-                       uint8_t tag)
+                     uint8_t tag)
 {
     uint64_t at = netd_tx_at(n, slot);
     struct wh_buf bufs[] = { { at, HDR, false }, { at + HDR, (uint32_t)len, false } };
@@ -139,9 +141,8 @@ void netd_write_stream_frame(int fd, uint32_t len, uint8_t tag)
     assert_int_equal(send(fd, frame, 4 + len, MSG_NOSIGNAL), 4 + len);
 }
 
-
 uint8_t netd_control(struct nic *n, unsigned q, uint8_t class, uint8_t cmd, const void *data,
-                       uint32_t len)
+                     uint32_t len)
 {
     uint64_t at = n->at + 900ull * BUF;
     uint8_t req[] = { class, cmd };

@@ -7,10 +7,10 @@
 #include "harness.h"
 
 #define BIT(f) (1ull << (f))
-#define BASE (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_EVENT_IDX) | \
-              BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_NET_F_MAC) | \
-              BIT(VIRTIO_NET_F_STATUS) | BIT(VIRTIO_NET_F_CTRL_VQ) | \
-              BIT(VIRTIO_NET_F_CTRL_MAC_ADDR))
+#define BASE                                                                                       \
+    (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_RING_F_INDIRECT_DESC) |   \
+     BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) | BIT(VIRTIO_NET_F_CTRL_VQ) |                \
+     BIT(VIRTIO_NET_F_CTRL_MAC_ADDR))
 #define MERGE BIT(VIRTIO_NET_F_MRG_RXBUF)
 
 enum { RX, TX, CTRL, HDR = 12, BUF = 4096 };

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_tap_test.c - the network worker in its sandbox, between a ring and taps in a network
  * namespace of the test's own. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-#include <cmocka.h>
 #include <arpa/inet.h>
+#include <cmocka.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -106,11 +106,14 @@ static void tap_both_ways(void **state)
 /* A large segment goes out with its header; the kernel cuts it or passes it on whole. */
 static void tap_segmentation(void **state)
 {
-    static const uint8_t ip[] = { 0x45, 0, 0x0f, 0xa0, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1,
-                                  10, 0, 0, 2 };
+    static const uint8_t ip[] = { 0x45, 0, 0x0f, 0xa0, 0, 0, 0x40, 0, 64, 6,
+                                  0,    0, 10,   0,    0, 1, 10,   0, 0,  2 };
     struct virtio_net_hdr_v1 hdr = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-                                     .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .hdr_len = 54,
-                                     .gso_size = 1460, .csum_start = 34, .csum_offset = 16 };
+                                     .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+                                     .hdr_len = 54,
+                                     .gso_size = 1460,
+                                     .csum_start = 34,
+                                     .csum_offset = 16 };
     struct nic *n = new_tap(1);
     uint64_t at = netd_tx_at(n, 0);
     struct wh_buf buf = { at, HDR + 4014, false };
@@ -153,12 +156,15 @@ static void tap_queue_pairs(void **state)
     wh_activate(n->wh, n->wh->features, false);
     /* The second queue gets no frames before the driver wants it. */
     assert_int_equal(ioctl(n->wh->config.own_fds[1], TUNSETQUEUE, &req), -1);
-    assert_int_equal(netd_control(n, ctrl, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &three, 2),
-                     VIRTIO_NET_ERR);
-    assert_int_equal(netd_control(n, ctrl, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &zero, 2),
-                     VIRTIO_NET_ERR);
-    assert_int_equal(netd_control(n, ctrl, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &two, 2),
-                     VIRTIO_NET_OK);
+    assert_int_equal(
+        netd_control(n, ctrl, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &three, 2),
+        VIRTIO_NET_ERR);
+    assert_int_equal(
+        netd_control(n, ctrl, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &zero, 2),
+        VIRTIO_NET_ERR);
+    assert_int_equal(
+        netd_control(n, ctrl, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &two, 2),
+        VIRTIO_NET_OK);
     wh_restart(n->wh, n->wh->features);
     /* A replacement finds it attached and leaves it so. */
     assert_int_equal(ioctl(n->wh->config.own_fds[1], TUNSETQUEUE, &req), 0);
@@ -186,7 +192,7 @@ static void give_address(const char *address, int room)
 static void answers_while_sending(void **state)
 {
     static const uint8_t arp[] = { 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x54, 0, 0x11, 0x22,
-                                   0x33, 10, 9, 8, 2, 0, 0, 0, 0, 0, 0, 10, 9, 8, 1 };
+                                   0x33, 10,   9, 8, 2, 0, 0, 0, 0, 0, 0,    10,   9, 8,    1 };
     enum { REQUESTS = 192, ROOM = 100, ARP_FRAME = 60 };
     struct nic *n = new_tap(1);
     uint64_t at = netd_tx_at(n, 0);

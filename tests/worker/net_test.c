@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_test.c - the network worker in its sandbox, between a ring and passt's stream. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
 #include <cmocka.h>
 #include <endian.h>
 #include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include "net_driver.h"
 
@@ -25,7 +25,8 @@ static void stream_both_ways(void **state)
     assert_int_equal(n->wh->features & (BASE | MERGE), BASE | MERGE);
     /* No header travels with the frame, so nothing may be left to the other side. */
     assert_int_equal(n->wh->features & (BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO4) |
-                                        BIT(VIRTIO_NET_F_GUEST_CSUM)), 0);
+                                        BIT(VIRTIO_NET_F_GUEST_CSUM)),
+                     0);
     assert_memory_equal(n->wh->device_config, netd_mac, 6);
     wh_activate(n->wh, BASE, false);
     for (unsigned i = 0; i < 500; i++) {
@@ -137,7 +138,8 @@ static void lies_are_dropped(void **state)
     netd_mac[5] ^= 1;
     netd_send_frame(n, 0, &netd_plain, 1518, 77);
     netd_sent(n);
-    assert_int_equal(netd_read_stream_frame(n->peer, got, sizeof(got)), 1518); /* only this one left */
+    assert_int_equal(netd_read_stream_frame(n->peer, got, sizeof(got)),
+                     1518); /* only this one left */
     assert_int_equal(got[14], 77);
     assert_int_equal(n->wh->stats->dropped, 8);
     assert_false(wh_has_message(n->wh, 0));
@@ -262,13 +264,16 @@ static void control_queue(void **state)
     wh_activate(n->wh, BASE, false);
     assert_int_equal(netd_control(n, CTRL, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, "\1", 1),
                      VIRTIO_NET_OK);
-    assert_int_equal(netd_control(n, CTRL, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &pairs, 2),
-                     VIRTIO_NET_ERR); /* not agreed on */
+    assert_int_equal(
+        netd_control(n, CTRL, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &pairs, 2),
+        VIRTIO_NET_ERR); /* not agreed on */
     assert_int_equal(netd_control(n, CTRL, 77, 1, "x", 1), VIRTIO_NET_ERR);
-    assert_int_equal(netd_control(n, CTRL, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, multicast, 6),
-                     VIRTIO_NET_ERR);
-    assert_int_equal(netd_control(n, CTRL, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, other, 6),
-                     VIRTIO_NET_OK);
+    assert_int_equal(
+        netd_control(n, CTRL, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, multicast, 6),
+        VIRTIO_NET_ERR);
+    assert_int_equal(
+        netd_control(n, CTRL, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, other, 6),
+        VIRTIO_NET_OK);
     wh_expect(n->wh, BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE);
     netd_free(n);
 
@@ -276,8 +281,9 @@ static void control_queue(void **state)
     n->config.mac_filter = true;
     wh_start(n->wh);
     wh_activate(n->wh, BASE, false);
-    assert_int_equal(netd_control(n, CTRL, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, other, 6),
-                     VIRTIO_NET_ERR); /* the filter would be for nothing */
+    assert_int_equal(
+        netd_control(n, CTRL, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, other, 6),
+        VIRTIO_NET_ERR); /* the filter would be for nothing */
     netd_free(n);
 }
 

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rng_test.c - the entropy worker, driven through its ring. */
+#include <cmocka.h>
+#include <linux/virtio_config.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <cmocka.h>
-#include <linux/virtio_config.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "harness.h"
 
-#define FEATURES (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX | \
-                  1ull << VIRTIO_RING_F_INDIRECT_DESC)
+#define FEATURES                                                                                   \
+    (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |                                \
+     1ull << VIRTIO_RING_F_INDIRECT_DESC)
 
-static const struct wh_config config = { .program = "bulkhead-dev-rng", .n_queues = 1,
+static const struct wh_config config = { .program = "bulkhead-dev-rng",
+                                         .n_queues = 1,
                                          .queue_size = 64 };
 
 static unsigned zeroes(const uint8_t *p, unsigned n)
@@ -147,7 +149,8 @@ static void the_heart_beats(void **state)
     wh_start(wh);
     first = __atomic_load_n(&wh->stats->heartbeat, __ATOMIC_RELAXED);
     end = wh_now_ns() + 20ull * 1000000000;
-    while (__atomic_load_n(&wh->stats->heartbeat, __ATOMIC_RELAXED) < first + 2 && wh_now_ns() < end)
+    while (__atomic_load_n(&wh->stats->heartbeat, __ATOMIC_RELAXED) < first + 2 &&
+           wh_now_ns() < end)
         wh_has_message(wh, 10);
     assert_true(__atomic_load_n(&wh->stats->heartbeat, __ATOMIC_RELAXED) >= first + 2);
     wh_free(wh);

@@ -39,7 +39,8 @@ struct slow_disk {
 
 static void answer(struct slow_disk *d, uint64_t unique, int error, const void *data, size_t len)
 {
-    struct fuse_out_header out = { .len = (uint32_t)(sizeof out + len), .error = -error,
+    struct fuse_out_header out = { .len = (uint32_t)(sizeof out + len),
+                                   .error = -error,
                                    .unique = unique };
     struct iovec iov[] = { { &out, sizeof out }, { (void *)(uintptr_t)data, len } };
 
@@ -48,9 +49,12 @@ static void answer(struct slow_disk *d, uint64_t unique, int error, const void *
 
 static void on_init(struct slow_disk *d, const struct fuse_in_header *in)
 {
-    struct fuse_init_out out = { .major = FUSE_KERNEL_VERSION, .minor = FUSE_KERNEL_MINOR_VERSION,
-                                 .max_readahead = 0, .max_write = MAX_WRITE,
-                                 .flags = FUSE_BIG_WRITES, .max_background = 16 };
+    struct fuse_init_out out = { .major = FUSE_KERNEL_VERSION,
+                                 .minor = FUSE_KERNEL_MINOR_VERSION,
+                                 .max_readahead = 0,
+                                 .max_write = MAX_WRITE,
+                                 .flags = FUSE_BIG_WRITES,
+                                 .max_background = 16 };
 
     answer(d, in->unique, 0, &out, sizeof out);
 }
@@ -114,17 +118,32 @@ _Noreturn static void serve(struct slow_disk *d)
         if (n < (ssize_t)sizeof *in)
             _exit(0); /* unmounted */
         switch (in->opcode) {
-        case FUSE_INIT: on_init(d, in); break;
-        case FUSE_GETATTR: on_getattr(d, in); break;
-        case FUSE_OPEN: on_open(d, in); break;
-        case FUSE_READ: on_read(d, in); break;
-        case FUSE_WRITE: on_write(d, in); break;
+        case FUSE_INIT:
+            on_init(d, in);
+            break;
+        case FUSE_GETATTR:
+            on_getattr(d, in);
+            break;
+        case FUSE_OPEN:
+            on_open(d, in);
+            break;
+        case FUSE_READ:
+            on_read(d, in);
+            break;
+        case FUSE_WRITE:
+            on_write(d, in);
+            break;
         case FUSE_FSYNC:
-        case FUSE_RELEASE: answer(d, in->unique, 0, NULL, 0); break;
+        case FUSE_RELEASE:
+            answer(d, in->unique, 0, NULL, 0);
+            break;
         case FUSE_FORGET:
         case FUSE_BATCH_FORGET:
-        case FUSE_INTERRUPT: break; /* no answer is due */
-        default: answer(d, in->unique, ENOSYS, NULL, 0); break;
+        case FUSE_INTERRUPT:
+            break; /* no answer is due */
+        default:
+            answer(d, in->unique, ENOSYS, NULL, 0);
+            break;
         }
     }
 }
@@ -141,8 +160,8 @@ static int mount_and_open(struct slow_disk *d, const char **ret_why)
     if (fd < 0)
         return -1;
     fd_closep(&fd);
-    snprintf(options, sizeof options, "fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other", d->fuse_fd,
-             (unsigned)S_IFREG);
+    snprintf(options, sizeof options, "fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other",
+             d->fuse_fd, (unsigned)S_IFREG);
     *ret_why = "FUSE can't be mounted";
     if (mount("bulkhead-slow", point, "fuse", MS_NODEV | MS_NOSUID, options) == 0) {
         pid_t pid = fork();
@@ -162,8 +181,7 @@ static int mount_and_open(struct slow_disk *d, const char **ret_why)
 static int attach_loop(struct slow_disk *d, int fd)
 {
     int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    struct loop_config config = { .fd = (uint32_t)fd,
-                                  .info.lo_flags = LO_FLAGS_AUTOCLEAR };
+    struct loop_config config = { .fd = (uint32_t)fd, .info.lo_flags = LO_FLAGS_AUTOCLEAR };
 
     for (unsigned i = 0; control >= 0 && i < LOOP_TRIES && d->loop_fd < 0; i++) {
         int n = ioctl(control, LOOP_CTL_GET_FREE);
@@ -195,8 +213,8 @@ static int open_file(uint64_t bytes)
 
 struct slow_disk *slow_disk_new(uint64_t bytes, const char **ret_why)
 {
-    struct slow_disk *d = mmap(NULL, sizeof *d, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                               -1, 0);
+    struct slow_disk *d =
+        mmap(NULL, sizeof *d, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int fd;
 
     if (d == MAP_FAILED)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_driver.c - see vsock_driver.h. */
+#include "vsock_driver.h"
+#include <cmocka.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <string.h>
-#include <cmocka.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
-#include "vsock_driver.h"
 
 static void configure(Bulkhead__Configure *c, void *arg)
 {
@@ -26,8 +26,12 @@ void give_buffer(struct dev *d, unsigned slot)
 struct dev *new_dev(bool buffers)
 {
     struct dev *d = calloc(1, sizeof(*d));
-    struct wh_config c = { .program = "bulkhead-dev-vsock", .configure = configure, .n_queues = 3,
-                           .queue_size = 256, .n_own_fds = 1, .arg = &d->config };
+    struct wh_config c = { .program = "bulkhead-dev-vsock",
+                           .configure = configure,
+                           .n_queues = 3,
+                           .queue_size = 256,
+                           .n_own_fds = 1,
+                           .arg = &d->config };
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sa_family_t family = AF_UNIX;
 
@@ -75,8 +79,13 @@ void guest_send_raw(struct dev *d, const pkt *p, const void *data, uint32_t data
 
 pkt packet(uint32_t guest_port, uint32_t host_port, uint16_t op)
 {
-    return (pkt){ .src_cid = CID, .dst_cid = HOST, .src_port = guest_port, .dst_port = host_port,
-                  .type = VIRTIO_VSOCK_TYPE_STREAM, .op = op, .buf_alloc = 1 << 18 };
+    return (pkt){ .src_cid = CID,
+                  .dst_cid = HOST,
+                  .src_port = guest_port,
+                  .dst_port = host_port,
+                  .type = VIRTIO_VSOCK_TYPE_STREAM,
+                  .op = op,
+                  .buf_alloc = 1 << 18 };
 }
 
 void guest_send(struct dev *d, uint32_t guest_port, uint32_t host_port, uint16_t op)
@@ -87,7 +96,7 @@ void guest_send(struct dev *d, uint32_t guest_port, uint32_t host_port, uint16_t
 }
 
 void guest_data(struct dev *d, uint32_t guest_port, uint32_t host_port, const void *data,
-                       uint32_t len)
+                uint32_t len)
 {
     pkt p = packet(guest_port, host_port, VIRTIO_VSOCK_OP_RW);
 

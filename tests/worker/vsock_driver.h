@@ -8,8 +8,9 @@
 #include <sys/un.h>
 #include "harness.h"
 
-#define FEATURES (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX | \
-                  1ull << VIRTIO_RING_F_INDIRECT_DESC)
+#define FEATURES                                                                                   \
+    (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |                                \
+     1ull << VIRTIO_RING_F_INDIRECT_DESC)
 
 enum { RX, TX, EVENT, HDR = 44, CID = 42, BUF = 4096, RX_BUFS = 64, HOST = 2 };
 

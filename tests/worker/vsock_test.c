@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_test.c - the vsock worker in its sandbox: host programs on one side, a guest's driver that
  * knows the protocol well, or lies, on the other. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
 #include <cmocka.h>
 #include <errno.h>
 #include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -64,8 +64,10 @@ static void the_line_takes_no_byte_too_many(void **state)
 
 static void bad_lines_and_refusals(void **state)
 {
-    static const char *const bad[] = { "GET / HTTP/1.0\r\n\r\n", "CONNECT x\n", "CONNECT 4294967295\n",
-                                       "CONNECT 00000000000000000000000000000000000000000000001\n" };
+    static const char *const bad[] = {
+        "GET / HTTP/1.0\r\n\r\n", "CONNECT x\n", "CONNECT 4294967295\n",
+        "CONNECT 00000000000000000000000000000000000000000000001\n"
+    };
     struct dev *d = new_dev(true);
     char got[8];
     int fd;

@@ -19,8 +19,7 @@ int bus_add(struct bus *bus, uint64_t base, uint64_t len, const struct bus_ops *
     if ((at > 0 && base - bus->ranges[at - 1].base < bus->ranges[at - 1].len) ||
         (at < bus->n_ranges && bus->ranges[at].base - base < len))
         return err_origin(-EEXIST, "bus ranges overlap");
-    memmove(&bus->ranges[at + 1], &bus->ranges[at],
-            (bus->n_ranges - at) * sizeof bus->ranges[0]);
+    memmove(&bus->ranges[at + 1], &bus->ranges[at], (bus->n_ranges - at) * sizeof bus->ranges[0]);
     bus->ranges[at] = (struct bus_range){ .base = base, .len = len, .ops = ops, .dev = dev };
     bus->n_ranges++;
     return 0;

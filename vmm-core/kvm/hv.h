@@ -17,11 +17,11 @@ struct hv;
 struct hv_vcpu;
 
 enum hv_exit_kind {
-    HV_EXIT_NONE,        /* nothing to do, or hv_vcpu_interrupt(): look around and run again */
+    HV_EXIT_NONE, /* nothing to do, or hv_vcpu_interrupt(): look around and run again */
     HV_EXIT_PIO,
     HV_EXIT_MMIO,
     HV_EXIT_TRIPLE_FAULT,
-    HV_EXIT_ERROR,       /* the vCPU can't go on: see what */
+    HV_EXIT_ERROR, /* the vCPU can't go on: see what */
 };
 
 struct hv_exit {
@@ -30,7 +30,7 @@ struct hv_exit {
     unsigned size;  /* bytes of one access: 1, 2, 4 for ports, 1..8 for memory */
     unsigned count; /* accesses of a string instruction to the same port, else 1 */
     uint64_t addr;
-    uint8_t *data;  /* size * count bytes, to be read or filled before the next run */
+    uint8_t *data; /* size * count bytes, to be read or filled before the next run */
     char what[160];
 };
 

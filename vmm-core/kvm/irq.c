@@ -62,7 +62,8 @@ int hv_msi_route(struct hv *hv, unsigned gsi, uint64_t addr, uint32_t data)
     *entry = (struct kvm_irq_routing_entry){
         .gsi = gsi,
         .type = KVM_IRQ_ROUTING_MSI,
-        .u.msi = { .address_lo = (uint32_t)addr, .address_hi = (uint32_t)(addr >> 32),
+        .u.msi = { .address_lo = (uint32_t)addr,
+                   .address_hi = (uint32_t)(addr >> 32),
                    .data = data },
     };
     if (ioctl(hv->vm_fd, KVM_SET_GSI_ROUTING, hv->routes) < 0)
@@ -96,8 +97,9 @@ void hv_irq_detach(struct hv *hv, int event_fd, unsigned gsi)
 static int set_ioeventfd(struct hv *hv, int event_fd, uint64_t addr, unsigned flags)
 {
     /* Any length costs KVM the least: it need not decode the instruction. */
-    struct kvm_ioeventfd notify = { .addr = addr, .len = hv->notify_any_length ? 0 : 2,
-                                    .fd = event_fd, .flags = flags };
+    struct kvm_ioeventfd notify = {
+        .addr = addr, .len = hv->notify_any_length ? 0 : 2, .fd = event_fd, .flags = flags
+    };
 
     return ioctl(hv->vm_fd, KVM_IOEVENTFD, &notify) < 0 ? err_origin(-errno, "KVM_IOEVENTFD") : 0;
 }

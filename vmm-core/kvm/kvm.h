@@ -8,7 +8,7 @@
 #include "shm/layout.h"
 
 enum {
-    KVM_IRQCHIP_PINS = 24,                            /* GSIs of the IOAPIC */
+    KVM_IRQCHIP_PINS = 24, /* GSIs of the IOAPIC */
     KVM_PIC_PINS = 16,
     KVM_MAX_MSI = (LAYOUT_PCI_SLOTS - 1) * LAYOUT_MAX_QUEUES,
     KVM_MAX_ROUTE = KVM_PIC_PINS + KVM_IRQCHIP_PINS + KVM_MAX_MSI,
@@ -28,14 +28,15 @@ struct hv {
     unsigned n_vcpus;
     bool notify_any_length;
     pthread_mutex_t route_lock;
-    struct kvm_irq_routing *routes;  /* room for KVM_MAX_ROUTE entries */
-    uint16_t route_of[KVM_MAX_MSI];  /* index into routes->entries, 0: not there yet */
+    struct kvm_irq_routing *routes; /* room for KVM_MAX_ROUTE entries */
+    uint16_t route_of[KVM_MAX_MSI]; /* index into routes->entries, 0: not there yet */
     struct hv_vcpu vcpus[LAYOUT_MAX_VCPUS];
 };
 
 /* Adjusts what KVM supports to this VM's vCPU: ids, topology, what the host and KVM both have.
  * There must be room for KVM_CPUID_MAX entries. */
-void kvm_cpuid_adjust(struct kvm_cpuid2 *cpuid, unsigned index, unsigned n_vcpus, bool tsc_deadline);
+void kvm_cpuid_adjust(struct kvm_cpuid2 *cpuid, unsigned index, unsigned n_vcpus,
+                      bool tsc_deadline);
 int kvm_vcpu_init(struct hv *hv, int device_fd, unsigned index, const struct kvm_cpuid2 *supported,
                   bool tsc_deadline) must_check;
 void kvm_vcpu_deinit(struct hv_vcpu *vcpu);

@@ -37,8 +37,7 @@ static int set_cpuid(struct hv *hv, struct hv_vcpu *vcpu, const struct kvm_cpuid
                      bool tsc_deadline)
 {
     size_t bytes = sizeof *supported + supported->nent * sizeof supported->entries[0];
-    struct kvm_cpuid2 *cpuid =
-        calloc(1, sizeof *cpuid + KVM_CPUID_MAX * sizeof cpuid->entries[0]);
+    struct kvm_cpuid2 *cpuid = calloc(1, sizeof *cpuid + KVM_CPUID_MAX * sizeof cpuid->entries[0]);
     int r = 0;
 
     if (!cpuid)
@@ -131,8 +130,14 @@ void kvm_vcpu_deinit(struct hv_vcpu *vcpu)
 
 static struct kvm_segment flat_segment(uint16_t selector, uint8_t type, bool code64)
 {
-    return (struct kvm_segment){ .limit = 0xffffffff, .selector = selector, .type = type,
-                                 .present = 1, .db = !code64, .s = 1, .l = code64, .g = 1 };
+    return (struct kvm_segment){ .limit = 0xffffffff,
+                                 .selector = selector,
+                                 .type = type,
+                                 .present = 1,
+                                 .db = !code64,
+                                 .s = 1,
+                                 .l = code64,
+                                 .g = 1 };
 }
 
 static void set_segments(struct kvm_sregs *sregs, bool code64)
@@ -231,8 +236,7 @@ static void translate(struct hv_vcpu *vcpu, struct hv_exit *exit)
     case KVM_EXIT_FAIL_ENTRY:
         exit->kind = HV_EXIT_ERROR;
         snprintf(exit->what, sizeof exit->what, "VM entry failed on vCPU %u, reason 0x%llx",
-                 vcpu->index,
-                 (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+                 vcpu->index, (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
         break;
     default:
         exit->kind = HV_EXIT_ERROR;

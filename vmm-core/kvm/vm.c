@@ -109,8 +109,7 @@ int hv_new(struct hv **ret_hv, int device_fd, unsigned n_vcpus, const struct gme
     for (unsigned i = 0; i < LAYOUT_MAX_VCPUS; i++)
         hv->vcpus[i].fd = -1;
     pthread_mutex_init(&hv->route_lock, NULL);
-    hv->notify_any_length =
-        ioctl(device_fd, KVM_CHECK_EXTENSION, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0;
+    hv->notify_any_length = ioctl(device_fd, KVM_CHECK_EXTENSION, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0;
     r = create_vm(hv, device_fd);
     if (r == 0)
         r = add_memory(hv, mem);

@@ -9,19 +9,40 @@
 #include "shm/layout.h"
 
 enum {
-    HEADER_BYTES = 36, TABLE_MAX = 4096,
-    FADT_BYTES = 276, FADT_REVISION = 6,
-    FADT_DSDT = 40, FADT_PROFILE = 45, FADT_CENTURY = 108, FADT_BOOT_ARCH = 109, FADT_FLAGS = 112, FADT_RESET_REG = 116,
-    FADT_RESET_VALUE = 128, FADT_MINOR = 131, FADT_X_DSDT = 140, FADT_SLEEP_CONTROL = 244,
-    FADT_SLEEP_STATUS = 256, FADT_HYPERVISOR = 268,
+    HEADER_BYTES = 36,
+    TABLE_MAX = 4096,
+    FADT_BYTES = 276,
+    FADT_REVISION = 6,
+    FADT_DSDT = 40,
+    FADT_PROFILE = 45,
+    FADT_CENTURY = 108,
+    FADT_BOOT_ARCH = 109,
+    FADT_FLAGS = 112,
+    FADT_RESET_REG = 116,
+    FADT_RESET_VALUE = 128,
+    FADT_MINOR = 131,
+    FADT_X_DSDT = 140,
+    FADT_SLEEP_CONTROL = 244,
+    FADT_SLEEP_STATUS = 256,
+    FADT_HYPERVISOR = 268,
 };
-enum { PROFILE_ENTERPRISE_SERVER = 4, CMOS_CENTURY = 0x32, BOOT_ARCH_NO_VGA = 1 << 2, BOOT_ARCH_NO_ASPM = 1 << 4 };
+enum {
+    PROFILE_ENTERPRISE_SERVER = 4,
+    CMOS_CENTURY = 0x32,
+    BOOT_ARCH_NO_VGA = 1 << 2,
+    BOOT_ARCH_NO_ASPM = 1 << 4
+};
 /* No i8042 (BOOT_ARCH bit 1 clear), so the guest does not probe for one. */
 enum {
-    FLAG_WBINVD = 1 << 0, FLAG_PROC_C1 = 1 << 2,
+    FLAG_WBINVD = 1 << 0,
+    FLAG_PROC_C1 = 1 << 2,
     /* These three say that there is none in fixed hardware. */
-    FLAG_PWR_BUTTON = 1 << 4, FLAG_SLP_BUTTON = 1 << 5, FLAG_FIX_RTC = 1 << 6,
-    FLAG_RESET_REG = 1 << 10, FLAG_HEADLESS = 1 << 12, FLAG_HW_REDUCED = 1 << 20,
+    FLAG_PWR_BUTTON = 1 << 4,
+    FLAG_SLP_BUTTON = 1 << 5,
+    FLAG_FIX_RTC = 1 << 6,
+    FLAG_RESET_REG = 1 << 10,
+    FLAG_HEADLESS = 1 << 12,
+    FLAG_HW_REDUCED = 1 << 20,
 };
 
 struct tables {

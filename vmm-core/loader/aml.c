@@ -5,9 +5,22 @@
 #include <string.h>
 
 enum {
-    OP_NAME = 0x08, OP_BYTE = 0x0a, OP_WORD = 0x0b, OP_DWORD = 0x0c, OP_STRING = 0x0d, OP_QWORD = 0x0e,
-    OP_SCOPE = 0x10, OP_BUFFER = 0x11, OP_PACKAGE = 0x12, OP_METHOD = 0x14, OP_EXT = 0x5b,
-    OP_EXT_DEVICE = 0x82, OP_IF = 0xa0, OP_ELSE = 0xa1, PREFIX_DUAL = 0x2e, PREFIX_MULTI = 0x2f,
+    OP_NAME = 0x08,
+    OP_BYTE = 0x0a,
+    OP_WORD = 0x0b,
+    OP_DWORD = 0x0c,
+    OP_STRING = 0x0d,
+    OP_QWORD = 0x0e,
+    OP_SCOPE = 0x10,
+    OP_BUFFER = 0x11,
+    OP_PACKAGE = 0x12,
+    OP_METHOD = 0x14,
+    OP_EXT = 0x5b,
+    OP_EXT_DEVICE = 0x82,
+    OP_IF = 0xa0,
+    OP_ELSE = 0xa1,
+    PREFIX_DUAL = 0x2e,
+    PREFIX_MULTI = 0x2f,
 };
 enum { PKG_LENGTH_BYTES = 3, SERIALIZED = 8 };
 
@@ -183,7 +196,8 @@ static unsigned hex(char c)
 /* The first three groups are little-endian (ACPI 6.4, 19.6.142). */
 void aml_uuid(struct aml *a, const char *uuid)
 {
-    static const uint8_t digit_of_byte[] = { 6, 4, 2, 0, 11, 9, 16, 14, 19, 21, 24, 26, 28, 30, 32, 34 };
+    static const uint8_t digit_of_byte[] = { 6,  4,  2,  0,  11, 9,  16, 14,
+                                             19, 21, 24, 26, 28, 30, 32, 34 };
     size_t at;
 
     aml_u8(a, OP_BUFFER);
@@ -197,9 +211,11 @@ void aml_uuid(struct aml *a, const char *uuid)
 /* Three letters of five bits, four hex digits, stored big-endian. */
 void aml_name_eisaid(struct aml *a, const char *name, const char *id)
 {
-    unsigned letters = (unsigned)(id[0] - 0x40) << 10 | (unsigned)(id[1] - 0x40) << 5 | (unsigned)(id[2] - 0x40);
+    unsigned letters =
+        (unsigned)(id[0] - 0x40) << 10 | (unsigned)(id[1] - 0x40) << 5 | (unsigned)(id[2] - 0x40);
     unsigned product = hex(id[3]) << 12 | hex(id[4]) << 8 | hex(id[5]) << 4 | hex(id[6]);
-    uint8_t bytes[4] = { (uint8_t)(letters >> 8), (uint8_t)letters, (uint8_t)(product >> 8), (uint8_t)product };
+    uint8_t bytes[4] = { (uint8_t)(letters >> 8), (uint8_t)letters, (uint8_t)(product >> 8),
+                         (uint8_t)product };
 
     aml_name(a, name);
     aml_u8(a, OP_DWORD);

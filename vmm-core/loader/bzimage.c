@@ -68,7 +68,8 @@ static int check_header(struct loader *l, const uint8_t *h)
     if (get16(h + OFF_BOOT_FLAG) != 0xaa55 || memcmp(h + OFF_HEADER_MAGIC, "HdrS", 4) != 0)
         return loader_bad(l, "the kernel is neither a bzImage nor an ELF vmlinux");
     if (get16(h + OFF_VERSION) < VERSION_MIN)
-        return loader_bad(l, "the kernel's boot protocol %d.%d is too old: 2.12 (Linux 3.8) is needed",
+        return loader_bad(l,
+                          "the kernel's boot protocol %d.%d is too old: 2.12 (Linux 3.8) is needed",
                           h[OFF_VERSION + 1], h[OFF_VERSION]);
     if (!(get16(h + OFF_XLOADFLAGS) & XLF_KERNEL_64))
         return loader_bad(l, "the kernel is a 32-bit bzImage: a 64-bit kernel is needed");
@@ -93,7 +94,8 @@ static int place(struct loader *l, const uint8_t *h, uint64_t need, uint64_t *re
         return loader_bad(l, "the kernel wants %llu MiB at %#llx, where no guest has RAM for it",
                           (unsigned long long)(need >> 20) + 1, (unsigned long long)addr);
     if (addr >= l->low_ram_end || need > l->low_ram_end - addr)
-        return loader_bad(l, "the kernel needs memory up to %llu MiB: give the guest more (--memory)",
+        return loader_bad(l,
+                          "the kernel needs memory up to %llu MiB: give the guest more (--memory)",
                           (unsigned long long)((addr + need) >> 20) + 1);
     *ret_addr = addr;
     return 0;
@@ -143,7 +145,8 @@ int bzimage_load(struct loader *l, struct kernel_image *ret_image)
     ret_image->initrd_limit = (uint64_t)get32(h + OFF_INITRD_ADDR_MAX) + 1;
     ret_image->cmdline_max = get32(h + OFF_CMDLINE_SIZE);
     ret_image->setup_header_len =
-        MIN((size_t)(OFF_HEADER_MAGIC + h[OFF_HEADER_LEN] - OFF_SETUP_SECTS), sizeof ret_image->setup_header);
+        MIN((size_t)(OFF_HEADER_MAGIC + h[OFF_HEADER_LEN] - OFF_SETUP_SECTS),
+            sizeof ret_image->setup_header);
     memcpy(ret_image->setup_header, h + OFF_SETUP_SECTS, ret_image->setup_header_len);
     return 0;
 }

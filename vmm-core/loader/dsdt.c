@@ -3,9 +3,22 @@
 #include "acpi.h"
 #include "shm/layout.h"
 
-enum { OP_STORE = 0x70, OP_AND = 0x7b, OP_OR = 0x7d, OP_NOTIFY = 0x86, OP_DWORD_FIELD = 0x8a, OP_NOT = 0x92,
-       OP_EQUAL = 0x93, OP_RETURN = 0xa4, OP_LOCAL0 = 0x60, OP_ARG0 = 0x68, OP_NULL = 0x00, OP_EXT = 0x5b,
-       OP_REGION = 0x80, OP_FIELD = 0x81 };
+enum {
+    OP_STORE = 0x70,
+    OP_AND = 0x7b,
+    OP_OR = 0x7d,
+    OP_NOTIFY = 0x86,
+    OP_DWORD_FIELD = 0x8a,
+    OP_NOT = 0x92,
+    OP_EQUAL = 0x93,
+    OP_RETURN = 0xa4,
+    OP_LOCAL0 = 0x60,
+    OP_ARG0 = 0x68,
+    OP_NULL = 0x00,
+    OP_EXT = 0x5b,
+    OP_REGION = 0x80,
+    OP_FIELD = 0x81
+};
 /* _OSC: status bits (ACPI 6.4, 6.2.11.1), and what the guest may control by itself: hotplug, SHPC,
  * PME, AER, the PCIe capability. Nobody else has them. */
 enum { OSC_BAD_UUID = 1 << 2, OSC_BAD_REVISION = 1 << 3, OSC_MASKED = 1 << 4, OSC_GRANTED = 0x1f };
@@ -115,8 +128,8 @@ static void motherboard(struct aml *a)
 
 enum { NO_INTERRUPT = 0 };
 
-static void port_device(struct aml *a, const char *name, const char *hid, uint16_t port, uint8_t n_ports,
-                        uint32_t gsi)
+static void port_device(struct aml *a, const char *name, const char *hid, uint16_t port,
+                        uint8_t n_ports, uint32_t gsi)
 {
     uint8_t buf[32];
     struct aml res = scratch(buf, sizeof buf);

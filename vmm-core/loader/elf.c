@@ -27,16 +27,19 @@ static int check_header(struct loader *l, const Elf64_Ehdr *h)
 {
     if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_ident[EI_DATA] != ELFDATA2LSB ||
         h->e_machine != EM_X86_64)
-        return loader_bad(l, "the kernel is an ELF file for another architecture: x86-64 is needed");
+        return loader_bad(l,
+                          "the kernel is an ELF file for another architecture: x86-64 is needed");
     if (h->e_type != ET_EXEC && h->e_type != ET_DYN)
-        return loader_bad(l, "the kernel is an ELF file that can't be executed (an object or core file)");
+        return loader_bad(
+            l, "the kernel is an ELF file that can't be executed (an object or core file)");
     if (h->e_phentsize != sizeof(Elf64_Phdr) || h->e_phnum == 0 || h->e_phnum > MAX_PHDRS)
         return loader_bad(l, "the kernel's ELF program headers are malformed");
     return 0;
 }
 
 /* One note: {namesz, descsz, type, name, desc}, both padded to four bytes. */
-static int read_note(struct loader *l, uint64_t off, uint64_t end, uint64_t *ret_next, uint64_t *ret_entry)
+static int read_note(struct loader *l, uint64_t off, uint64_t end, uint64_t *ret_next,
+                     uint64_t *ret_entry)
 {
     Elf64_Nhdr n;
     char name[4] = { 0 };
@@ -88,12 +91,15 @@ static int load_segment(struct loader *l, const Elf64_Phdr *ph, uint64_t *end, u
     if (ph->p_memsz == 0)
         return 0;
     if (ph->p_filesz > ph->p_memsz || ph->p_paddr < LAYOUT_KERNEL_MIN)
-        return loader_bad(l, "the kernel has a segment for address %#llx: it must lie at 1 MiB or above",
-                          (unsigned long long)ph->p_paddr);
+        return loader_bad(
+            l, "the kernel has a segment for address %#llx: it must lie at 1 MiB or above",
+            (unsigned long long)ph->p_paddr);
     if (ph->p_paddr >= l->low_ram_end || ph->p_memsz > l->low_ram_end - ph->p_paddr)
-        return loader_bad(l, "the kernel needs memory up to %llu MiB: give the guest more (--memory)",
-                          (unsigned long long)((MIN(ph->p_paddr, 1ull << 50) +
-                                                MIN(ph->p_memsz, 1ull << 50)) >> 20) + 1);
+        return loader_bad(
+            l, "the kernel needs memory up to %llu MiB: give the guest more (--memory)",
+            (unsigned long long)((MIN(ph->p_paddr, 1ull << 50) + MIN(ph->p_memsz, 1ull << 50)) >>
+                                 20) +
+                1);
     if (ph->p_memsz > l->low_ram_end - *total)
         return loader_bad(l, "the kernel's segments overlap");
     *total += ph->p_memsz;
@@ -127,8 +133,10 @@ int elf_load(struct loader *l, struct kernel_image *ret_image)
         return loader_bad(l, "the kernel is an ELF file without a PVH entry note: build it with "
                              "CONFIG_PVH, or use its bzImage");
     if (entry < LAYOUT_KERNEL_MIN || entry >= end)
-        return loader_bad(l, "the kernel's PVH entry %#llx lies outside of it", (unsigned long long)entry);
-    ret_image->entry = (struct loader_entry){ .kind = LOADER_ENTRY_PVH, .rip = entry,
+        return loader_bad(l, "the kernel's PVH entry %#llx lies outside of it",
+                          (unsigned long long)entry);
+    ret_image->entry = (struct loader_entry){ .kind = LOADER_ENTRY_PVH,
+                                              .rip = entry,
                                               .boot_data = LAYOUT_HVM_START_INFO };
     ret_image->end = align_up(end, PAGE_BYTES);
     ret_image->initrd_limit = UINT32_MAX;
@@ -143,9 +151,14 @@ int pvh_info_write(struct loader *l, struct initrd initrd)
     struct memmap_entry map[MEMMAP_MAX];
     unsigned n = memmap_build(l, map);
     struct start_info info = {
-        .magic = START_MAGIC, .version = 1, .nr_modules = initrd.size > 0,
-        .modlist_paddr = initrd.size > 0 ? modlist_at : 0, .cmdline_paddr = LAYOUT_CMDLINE,
-        .rsdp_paddr = LAYOUT_RSDP, .memmap_paddr = LAYOUT_PVH_MEMMAP, .memmap_entries = n,
+        .magic = START_MAGIC,
+        .version = 1,
+        .nr_modules = initrd.size > 0,
+        .modlist_paddr = initrd.size > 0 ? modlist_at : 0,
+        .cmdline_paddr = LAYOUT_CMDLINE,
+        .rsdp_paddr = LAYOUT_RSDP,
+        .memmap_paddr = LAYOUT_PVH_MEMMAP,
+        .memmap_entries = n,
     };
     int r = gmem_write(l->mem, GPA(LAYOUT_HVM_START_INFO), &info, sizeof info);
 

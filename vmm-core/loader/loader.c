@@ -17,8 +17,13 @@ void loader_init(struct loader *l, struct gmem *mem, uint64_t ram_size)
     uint64_t low = MIN(ram_size, LAYOUT_LOW_RAM_MAX);
 
     *l = (struct loader){
-        .mem = mem, .low_ram_end = low, .high_ram_bytes = ram_size - low,
-        .kernel_fd = -1, .initramfs_fd = -1, .cmdline = "", .vcpus = 1,
+        .mem = mem,
+        .low_ram_end = low,
+        .high_ram_bytes = ram_size - low,
+        .kernel_fd = -1,
+        .initramfs_fd = -1,
+        .cmdline = "",
+        .vcpus = 1,
     };
 }
 
@@ -72,7 +77,8 @@ int loader_pread_guest(struct loader *l, int fd, uint64_t off, gpa_t addr, uint6
     int r;
 
     if (gmem_slice(l->mem, addr, len, &slice) != 0)
-        return loader_bad(l, "the %s doesn't fit in memory at %#llx: give the guest more (--memory)",
+        return loader_bad(l,
+                          "the %s doesn't fit in memory at %#llx: give the guest more (--memory)",
                           what, (unsigned long long)addr.v);
     iov = gslice_iovec(slice);
     r = loader_pread(l, fd, off, iov.iov_base, iov.iov_len, what);
@@ -85,8 +91,10 @@ unsigned memmap_build(const struct loader *l, struct memmap_entry entries[MEMMAP
     unsigned n = 0;
 
     entries[n++] = (struct memmap_entry){ 0, LAYOUT_EBDA, TYPE_RAM };
-    entries[n++] = (struct memmap_entry){ LAYOUT_EBDA, LAYOUT_KERNEL_MIN - LAYOUT_EBDA, TYPE_RESERVED };
-    entries[n++] = (struct memmap_entry){ LAYOUT_KERNEL_MIN, l->low_ram_end - LAYOUT_KERNEL_MIN, TYPE_RAM };
+    entries[n++] =
+        (struct memmap_entry){ LAYOUT_EBDA, LAYOUT_KERNEL_MIN - LAYOUT_EBDA, TYPE_RESERVED };
+    entries[n++] =
+        (struct memmap_entry){ LAYOUT_KERNEL_MIN, l->low_ram_end - LAYOUT_KERNEL_MIN, TYPE_RAM };
     entries[n++] = (struct memmap_entry){ LAYOUT_ECAM_BASE, LAYOUT_ECAM_BYTES, TYPE_RESERVED };
     if (l->high_ram_bytes > 0)
         entries[n++] = (struct memmap_entry){ LAYOUT_HIGH_RAM_BASE, l->high_ram_bytes, TYPE_RAM };
@@ -99,8 +107,9 @@ static int load_cmdline(struct loader *l, uint32_t kernel_max)
     size_t max = MIN((size_t)kernel_max, (size_t)LAYOUT_CMDLINE_MAX - 1);
 
     if (len > max)
-        return loader_bad(l, "the command line has %zu bytes, at most %zu are possible: shorten --cmdline",
-                          len, max);
+        return loader_bad(
+            l, "the command line has %zu bytes, at most %zu are possible: shorten --cmdline", len,
+            max);
     return gmem_write(l->mem, GPA(LAYOUT_CMDLINE), l->cmdline, len + 1) == 0
                ? 0
                : err_origin(-EFAULT, "writing the command line");
@@ -112,17 +121,20 @@ static int initramfs_too_large(struct loader *l, const struct kernel_image *imag
     const uint64_t room = most > image->end ? (most - image->end) & ~(uint64_t)(PAGE_BYTES - 1) : 0;
 
     if (size > room)
-        return loader_bad(l, "the initramfs (%llu MiB) is too large: this kernel can be given at most "
-                             "%llu MiB",
+        return loader_bad(l,
+                          "the initramfs (%llu MiB) is too large: this kernel can be given at most "
+                          "%llu MiB",
                           (unsigned long long)(size >> 20) + 1, (unsigned long long)(room >> 20));
-    return loader_bad(l, "the initramfs (%llu MiB) doesn't fit in memory beside the kernel: it "
-                         "needs --memory size=%lluM or more",
+    return loader_bad(l,
+                      "the initramfs (%llu MiB) doesn't fit in memory beside the kernel: it "
+                      "needs --memory size=%lluM or more",
                       (unsigned long long)(size >> 20) + 1,
                       (unsigned long long)((image->end + size) >> 20) + 2);
 }
 
 /* As high as the kernel allows, so that it is out of the way of decompression. */
-static int load_initramfs(struct loader *l, const struct kernel_image *image, struct initrd *ret_initrd)
+static int load_initramfs(struct loader *l, const struct kernel_image *image,
+                          struct initrd *ret_initrd)
 {
     uint64_t limit = MIN(image->initrd_limit, l->low_ram_end);
     uint64_t size = 0;
@@ -172,11 +184,15 @@ static int load_kernel(struct loader *l, struct kernel_image *ret_image)
 static int write_reset_stub(struct loader *l)
 {
     static const uint8_t code[] = {
-        0xba, LAYOUT_PIO_RESET & 0xff, LAYOUT_PIO_RESET >> 8, /* mov dx, port */
-        0xb0, LAYOUT_RESET_VALUE,                             /* mov al, value */
-        0xee,                                                 /* out dx, al */
-        0xf4,                                                 /* hlt */
-        0xeb, 0xfd,                                           /* jmp to the hlt */
+        0xba,
+        LAYOUT_PIO_RESET & 0xff,
+        LAYOUT_PIO_RESET >> 8, /* mov dx, port */
+        0xb0,
+        LAYOUT_RESET_VALUE, /* mov al, value */
+        0xee,               /* out dx, al */
+        0xf4,               /* hlt */
+        0xeb,
+        0xfd, /* jmp to the hlt */
     };
 
     return gmem_write(l->mem, GPA(LAYOUT_RESET_VECTOR), code, sizeof code) == 0

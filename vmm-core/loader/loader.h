@@ -42,7 +42,8 @@ int loader_run(struct loader *l, struct loader_entry *ret_entry) must_check;
 int loader_bad(struct loader *l, const char *fmt, ...) printf_like(2, 3);
 
 /* Reads exactly len bytes at off, or LOADER_E_INPUT: "`what` is truncated". */
-int loader_pread(struct loader *l, int fd, uint64_t off, void *dst, size_t len, const char *what) must_check;
+int loader_pread(struct loader *l, int fd, uint64_t off, void *dst, size_t len,
+                 const char *what) must_check;
 /* The same, straight into guest RAM. */
 int loader_pread_guest(struct loader *l, int fd, uint64_t off, gpa_t addr, uint64_t len,
                        const char *what) must_check;
@@ -64,7 +65,8 @@ int elf_load(struct loader *l, struct kernel_image *ret_image) must_check;
 struct initrd {
     uint64_t addr, size; /* size 0: none */
 };
-int boot_params_write(struct loader *l, const struct kernel_image *image, struct initrd initrd) must_check;
+int boot_params_write(struct loader *l, const struct kernel_image *image,
+                      struct initrd initrd) must_check;
 int pvh_info_write(struct loader *l, struct initrd initrd) must_check;
 int page_tables_write(struct loader *l) must_check;
 

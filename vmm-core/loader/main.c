@@ -40,7 +40,8 @@ static int next_message(struct loader_process *p, struct message *ret_msg)
         return -ESHUTDOWN;
     if (r != 0)
         return err_trace(r < 0 ? r : -EIO);
-    r = rules_check(RULE_TO_CHILD, BULKHEAD__ROLE__ROLE_LOADER, p->state, ret_msg->envelope, ret_msg->n_fds);
+    r = rules_check(RULE_TO_CHILD, BULKHEAD__ROLE__ROLE_LOADER, p->state, ret_msg->envelope,
+                    ret_msg->n_fds);
     if (r < 0)
         return err_trace(r);
     p->state = rules_next(RULE_TO_CHILD, BULKHEAD__ROLE__ROLE_LOADER, p->state, ret_msg->envelope);
@@ -81,7 +82,8 @@ static int check_files(struct loader_process *p, struct message *msg, bool has_i
         enum fd_type type = fd_type(msg->fds[i]);
 
         if (type != FD_TYPE_REGULAR && type != FD_TYPE_BLOCK && type != FD_TYPE_MEMFD)
-            return loader_bad(&p->loader, "the %s is not a regular file", i == 1 ? "kernel" : "initramfs");
+            return loader_bad(&p->loader, "the %s is not a regular file",
+                              i == 1 ? "kernel" : "initramfs");
     }
     return fd_expect(msg->fds[0], FD_TYPE_MEMFD, "guest RAM");
 }
@@ -104,8 +106,10 @@ static int configure(struct loader_process *p)
     if (r != 0)
         return r < 0 ? err_trace(r) : r;
     loader_init(&p->loader, &p->mem, cfg->ram_size);
-    if (snprintf(p->cmdline, sizeof p->cmdline, "%s", cfg->loader->cmdline) >= (int)sizeof p->cmdline) {
-        loader_bad(&p->loader, "the command line is longer than %u bytes: shorten --cmdline", LAYOUT_CMDLINE_MAX - 1);
+    if (snprintf(p->cmdline, sizeof p->cmdline, "%s", cfg->loader->cmdline) >=
+        (int)sizeof p->cmdline) {
+        loader_bad(&p->loader, "the command line is longer than %u bytes: shorten --cmdline",
+                   LAYOUT_CMDLINE_MAX - 1);
         return LOADER_E_INPUT;
     }
     p->loader.cmdline = p->cmdline;
@@ -118,7 +122,8 @@ static int configure(struct loader_process *p)
 
 static int enter_sandbox(struct loader_process *p)
 {
-    int keep[] = { FD_STDIN, FD_STDOUT, FD_LOG, FD_CONTROL, p->loader.kernel_fd, p->loader.initramfs_fd };
+    int keep[] = { FD_STDIN,   FD_STDOUT,           FD_LOG,
+                   FD_CONTROL, p->loader.kernel_fd, p->loader.initramfs_fd };
     const struct sandbox_limits limits = { 0 };
     unsigned n = p->loader.initramfs_fd >= 0 ? ARRAY_SIZE(keep) : ARRAY_SIZE(keep) - 1;
     unsigned missing = 0;

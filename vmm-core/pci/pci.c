@@ -11,8 +11,8 @@ enum {
     BRIDGE_VENDOR = 0x1b36, /* as QEMU's generic host bridge, which guests know */
     BRIDGE_DEVICE = 0x0008,
     BRIDGE_CLASS = 0x060000,
-    PORT_RESET = 1,         /* 0xcf9 - 0xcf8 */
-    PORT_DATA = 4,          /* 0xcfc - 0xcf8 */
+    PORT_RESET = 1, /* 0xcf9 - 0xcf8 */
+    PORT_DATA = 4,  /* 0xcfc - 0xcf8 */
     RESET_CPU = 1 << 2,
 };
 #define ADDRESS_ENABLE (UINT32_C(1) << 31)
@@ -68,8 +68,8 @@ void pci_config_store(struct pci_function *fn, unsigned off, unsigned size, uint
     for (unsigned i = 0; i < size; i++) {
         uint8_t mask = fn->writable[off + i];
 
-        fn->config[off + i] = (uint8_t)((fn->config[off + i] & ~mask) |
-                                        ((uint8_t)(value >> (8 * i)) & mask));
+        fn->config[off + i] =
+            (uint8_t)((fn->config[off + i] & ~mask) | ((uint8_t)(value >> (8 * i)) & mask));
     }
 }
 

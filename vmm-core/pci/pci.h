@@ -57,7 +57,7 @@ struct pci_function {
 struct pci_host {
     struct pci_function *slots[LAYOUT_PCI_SLOTS];
     struct pci_function bridge;
-    _Atomic uint32_t address; /* 0xcf8 */
+    _Atomic uint32_t address;    /* 0xcf8 */
     void (*on_reset)(void *arg); /* the guest wrote a reset to 0xcf9 */
     void *reset_arg;
 };
@@ -77,7 +77,8 @@ void pci_writable32(struct pci_function *fn, unsigned off, uint32_t mask);
 uint16_t pci_get16(const struct pci_function *fn, unsigned off);
 uint32_t pci_get32(const struct pci_function *fn, unsigned off);
 /* Header of type 0 with the usual writable bits; class is class, subclass, interface. */
-void pci_header_init(struct pci_function *fn, uint16_t vendor, uint16_t device, uint32_t class_code);
+void pci_header_init(struct pci_function *fn, uint16_t vendor, uint16_t device,
+                     uint32_t class_code);
 /* The writable bits of an access that lies within the image. */
 void pci_config_store(struct pci_function *fn, unsigned off, unsigned size, uint64_t value);
 /* Where command register and BAR0 say that the BAR is: inside the window, or not decoded. */

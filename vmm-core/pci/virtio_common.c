@@ -2,8 +2,8 @@
 /* virtio_common.c - the common configuration registers and the device status state machine.
  * virtio 1.2, sections 4.1.4.3 and 3.1. */
 #include <string.h>
-#include "base/log.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "pci/virtio_pci.h"
 
 enum {

@@ -21,28 +21,28 @@
 #include "pci/pci.h"
 
 enum { /* BAR0 */
-    VIRTIO_BAR_COMMON = 0x0000,
-    VIRTIO_BAR_ISR = 0x1000,
-    VIRTIO_BAR_DEVICE = 0x2000,
-    VIRTIO_BAR_NOTIFY = 0x3000, /* + 4 * queue */
-    VIRTIO_BAR_MSIX_TABLE = 0x4000,
-    VIRTIO_BAR_MSIX_PBA = 0x7000,
-    VIRTIO_BAR_BYTES = 0x8000,
-    VIRTIO_NOTIFY_STRIDE = 4,
+       VIRTIO_BAR_COMMON = 0x0000,
+       VIRTIO_BAR_ISR = 0x1000,
+       VIRTIO_BAR_DEVICE = 0x2000,
+       VIRTIO_BAR_NOTIFY = 0x3000, /* + 4 * queue */
+       VIRTIO_BAR_MSIX_TABLE = 0x4000,
+       VIRTIO_BAR_MSIX_PBA = 0x7000,
+       VIRTIO_BAR_BYTES = 0x8000,
+       VIRTIO_NOTIFY_STRIDE = 4,
 };
 
 enum { /* device status, virtio 1.2 section 2.1 */
-    VIRTIO_STATUS_ACKNOWLEDGE = 1,
-    VIRTIO_STATUS_DRIVER = 2,
-    VIRTIO_STATUS_DRIVER_OK = 4,
-    VIRTIO_STATUS_FEATURES_OK = 8,
-    VIRTIO_STATUS_NEEDS_RESET = 64,
-    VIRTIO_STATUS_FAILED = 128,
+       VIRTIO_STATUS_ACKNOWLEDGE = 1,
+       VIRTIO_STATUS_DRIVER = 2,
+       VIRTIO_STATUS_DRIVER_OK = 4,
+       VIRTIO_STATUS_FEATURES_OK = 8,
+       VIRTIO_STATUS_NEEDS_RESET = 64,
+       VIRTIO_STATUS_FAILED = 128,
 };
 #define VIRTIO_FEATURE_VERSION_1 (UINT64_C(1) << 32)
 /* Features whose PCI side exists here: all device types' own, and of the reserved ones
  * INDIRECT_DESC, EVENT_IDX, VERSION_1, ACCESS_PLATFORM, IN_ORDER, ORDER_PLATFORM. */
-#define VIRTIO_FEATURES_POSSIBLE \
+#define VIRTIO_FEATURES_POSSIBLE                                                                   \
     (UINT64_C(0xffffff) | UINT64_C(0x3) << 28 | UINT64_C(0x1b) << 32 | UINT64_C(0x3fff) << 50)
 
 enum { VIRTIO_CONFIG_MAX = 256 };
@@ -60,13 +60,13 @@ struct virtio_queue {
     uint16_t size, vector;
     bool enabled;
     bool irq_attached;
-    bool pending;        /* the worker called while the vector was masked */
+    bool pending; /* the worker called while the vector was masked */
     bool routed;
     int kick_fd, call_fd;
     unsigned gsi;
     uint32_t route_data;
     uint64_t route_addr;
-    uint64_t notify_at;  /* where KVM watches for the guest's kick, 0: nowhere */
+    uint64_t notify_at; /* where KVM watches for the guest's kick, 0: nowhere */
 };
 
 struct virtio_pci {
@@ -80,7 +80,7 @@ struct virtio_pci {
     uint32_t device_select, driver_select;
     uint16_t config_vector, queue_select;
     uint8_t status, generation, isr;
-    bool config_pending;        /* configuration interrupt while its vector was masked */
+    bool config_pending; /* configuration interrupt while its vector was masked */
     enum virtio_backend backend;
     unsigned n_queues;
     uint16_t queue_max;
@@ -106,8 +106,8 @@ struct virtio_pci_config {
 
 /* Before the guest runs. The descriptors stay open as long as dev lives. -EINVAL on a value out
  * of its range. */
-int virtio_pci_init(struct virtio_pci *dev, struct hv *hv, const struct virtio_pci_config *config)
-    must_check;
+int virtio_pci_init(struct virtio_pci *dev, struct hv *hv,
+                    const struct virtio_pci_config *config) must_check;
 
 /* ---- the control thread's side ---- */
 
@@ -115,7 +115,7 @@ enum virtio_due { VIRTIO_DUE_NOTHING, VIRTIO_DUE_ACTIVATE, VIRTIO_DUE_RESET, VIR
 
 struct virtio_due_item {
     enum virtio_due what;
-    uint64_t features;              /* Activate */
+    uint64_t features; /* Activate */
     unsigned n_queues;
     struct {
         unsigned index, size;
@@ -133,7 +133,8 @@ bool virtio_pci_take(struct virtio_pci *dev, struct virtio_due_item *ret_item);
 void virtio_pci_reset_done(struct virtio_pci *dev);
 void virtio_pci_needs_reset(struct virtio_pci *dev);
 /* The device changed its configuration; false when the range is not in it. */
-bool virtio_pci_config_changed(struct virtio_pci *dev, unsigned off, const void *data, unsigned len);
+bool virtio_pci_config_changed(struct virtio_pci *dev, unsigned off, const void *data,
+                               unsigned len);
 
 /* ---- between the files of the function; dev->lock is held ---- */
 
@@ -147,9 +148,9 @@ void virtio_pci_caps_init(struct virtio_pci *dev);
 uint64_t virtio_pci_caps_read(struct virtio_pci *dev, unsigned off, unsigned size);
 void virtio_pci_caps_write(struct virtio_pci *dev, unsigned off, unsigned size, uint64_t value);
 
-void virtio_irq_sync(struct virtio_pci *dev);       /* after any change of vectors or masks */
+void virtio_irq_sync(struct virtio_pci *dev); /* after any change of vectors or masks */
 void virtio_irq_sync_queue(struct virtio_pci *dev, unsigned q);
-void virtio_irq_config(struct virtio_pci *dev);     /* raise the configuration interrupt */
-void virtio_irq_forget(struct virtio_pci *dev);     /* on reset: nothing is pending */
+void virtio_irq_config(struct virtio_pci *dev);          /* raise the configuration interrupt */
+void virtio_irq_forget(struct virtio_pci *dev);          /* on reset: nothing is pending */
 void virtio_irq_collect_pending(struct virtio_pci *dev); /* before the PBA is read */
-void virtio_notify_sync(struct virtio_pci *dev);    /* after the BAR moved */
+void virtio_notify_sync(struct virtio_pci *dev);         /* after the BAR moved */

@@ -95,8 +95,8 @@ void power_init(struct power *power, struct hv *hv,
 
 int power_add_to(struct power *power, struct bus *pio)
 {
-    int r = bus_add(pio, LAYOUT_PIO_SLEEP_CONTROL,
-                    LAYOUT_PIO_RESET + 1 - LAYOUT_PIO_SLEEP_CONTROL, &sleep_ops, power);
+    int r = bus_add(pio, LAYOUT_PIO_SLEEP_CONTROL, LAYOUT_PIO_RESET + 1 - LAYOUT_PIO_SLEEP_CONTROL,
+                    &sleep_ops, power);
 
     if (r == 0)
         r = bus_add(pio, LAYOUT_PIO_GED, GED_BYTES, &ged_ops, power);

@@ -157,8 +157,8 @@ static uint8_t read_iir(struct serial *s)
 
 static uint8_t read_lsr(struct serial *s)
 {
-    uint8_t lsr = (uint8_t)(LSR_TX_EMPTY | (s->rx_count > 0 ? LSR_DATA : 0) |
-                            (s->overrun ? LSR_OVERRUN : 0));
+    uint8_t lsr =
+        (uint8_t)(LSR_TX_EMPTY | (s->rx_count > 0 ? LSR_DATA : 0) | (s->overrun ? LSR_OVERRUN : 0));
 
     s->overrun = false;
     return lsr;

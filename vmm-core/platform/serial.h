@@ -21,9 +21,9 @@ struct serial {
     int to_worker_fd; /* eventfd that the worker waits on */
     uint8_t ier, lcr, mcr, msr_delta, fcr, scratch;
     uint16_t divisor;
-    bool thr_pending;    /* transmitter-empty interrupt, until the guest reads IIR */
+    bool thr_pending; /* transmitter-empty interrupt, until the guest reads IIR */
     bool overrun;
-    bool level;          /* of the interrupt line */
+    bool level; /* of the interrupt line */
     uint8_t rx[SERIAL_FIFO_BYTES];
     unsigned rx_head, rx_count;
 };

@@ -55,12 +55,12 @@ void cpu_init(bool interrupts)
     struct {
         uint16_t limit;
         uint32_t base;
-    } __attribute__((packed)) pointer = {sizeof idt - 1, (uint32_t)idt};
+    } __attribute__((packed)) pointer = { sizeof idt - 1, (uint32_t)idt };
 
     for (unsigned i = 0; i < 256; i++) {
         uint32_t at = (uint32_t)interrupt_stubs + i * STUB_BYTES;
 
-        idt[i] = (struct gate){(uint16_t)at, 8, 0x8e00, (uint16_t)(at >> 16)};
+        idt[i] = (struct gate){ (uint16_t)at, 8, 0x8e00, (uint16_t)(at >> 16) };
     }
     load_idt(&pointer);
     *(volatile uint8_t *)SMI_ENTRY = 0x0f; /* rsm: an MSI may be an SMI */

@@ -39,7 +39,7 @@ void print(const char *s)
 
 void print_number(const char *name, uint32_t v)
 {
-    char digits[12] = {0};
+    char digits[12] = { 0 };
     unsigned at = sizeof digits - 1;
 
     do {
@@ -173,7 +173,7 @@ static void run_phase(unsigned phase)
     static void (*const phases[])(struct random *) = {
         fuzz_config_space, fuzz_ports, fuzz_bar, fuzz_holes, fuzz_ioapic, fuzz_rings,
     };
-    static const uint8_t weights[] = {0, 0, 1, 1, 2, 2, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5};
+    static const uint8_t weights[] = { 0, 0, 1, 1, 2, 2, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5 };
 
     if (only < sizeof phases / sizeof phases[0])
         phase = only;

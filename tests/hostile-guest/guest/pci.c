@@ -33,9 +33,9 @@ void pci_scan(void)
 
         if ((id & 0xffff) != 0x1af4)
             continue;
-        *d = (struct device){.slot = slot,
-                             .id = (uint16_t)((id >> 16) - 0x1040),
-                             .bar = pci_read32(slot, BAR0) & ~15u};
+        *d = (struct device){ .slot = slot,
+                              .id = (uint16_t)((id >> 16) - 0x1040),
+                              .bar = pci_read32(slot, BAR0) & ~15u };
         pci_restore(d);
         d->n_queues = mem_read16(d->bar + COMMON_NUM_QUEUES);
         n_devices++;

@@ -2,8 +2,14 @@
 /* registers.c - accesses of all widths and alignments to everything that answers outside of RAM. */
 #include "guest.h"
 
-enum { BURST = 32, CONFIG_BYTES = 256, MSIX_TABLE = 0x4000, MSIX_TABLE_BYTES = 0x1000,
-       QUEUE_ADDRESSES = 0x20, QUEUE_ADDRESSES_END = 0x38 };
+enum {
+    BURST = 32,
+    CONFIG_BYTES = 256,
+    MSIX_TABLE = 0x4000,
+    MSIX_TABLE_BYTES = 0x1000,
+    QUEUE_ADDRESSES = 0x20,
+    QUEUE_ADDRESSES_END = 0x38
+};
 
 /* ---- memory-mapped ---- */
 
@@ -100,8 +106,9 @@ void fuzz_bar(struct random *r)
         return;
     pci_restore(d);
     for (unsigned i = 0; i < BURST; i++) {
-        static const uint16_t regions[] = {0,      0,      0,      0,          0x1000,     0x2000,
-                                           0x2000, 0x3000, 0x3000, MSIX_TABLE, MSIX_TABLE, 0x7000};
+        static const uint16_t regions[] = {
+            0, 0, 0, 0, 0x1000, 0x2000, 0x2000, 0x3000, 0x3000, MSIX_TABLE, MSIX_TABLE, 0x7000
+        };
         uint32_t off = regions[below(r, sizeof regions / sizeof regions[0])] +
                        below(r, chance(r, 90) ? 0x80 : 0x1000);
         uint32_t value = odd_number(r);
@@ -155,7 +162,7 @@ void fuzz_holes(struct random *r)
  * lines. Fixed delivery only. */
 void fuzz_ioapic(struct random *r)
 {
-    static const uint8_t lines[] = {4, 5, 8};
+    static const uint8_t lines[] = { 4, 5, 8 };
     uint8_t index = (uint8_t)(0x10 + 2 * lines[below(r, sizeof lines)]);
 
     mem_write32(IOAPIC, index + 1);
@@ -211,7 +218,7 @@ static uint32_t tame_port(uint32_t port, unsigned size, uint32_t v)
 
 static void port_string(struct random *r)
 {
-    static const uint16_t ports[] = {0x3f8, 0x3fa, 0x70, 0x80, 0xcfc, 0x604, 0x1234};
+    static const uint16_t ports[] = { 0x3f8, 0x3fa, 0x70, 0x80, 0xcfc, 0x604, 0x1234 };
     uint16_t port = ports[below(r, sizeof ports / sizeof ports[0])];
     uint32_t n = 1 + below(r, 64), at = DATA + 8192;
 
@@ -258,10 +265,11 @@ static void port_access(struct random *r, uint16_t port)
 /* Left out: 0x20, 0x21, 0xa0, 0xa1 and 0x40 to 0x43, which the host's kernel answers. */
 void fuzz_ports(struct random *r)
 {
-    static const uint16_t ports[] = {0x70,  0x71,  0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe,
-                                     0x3ff, 0x3f7, 0x600, 0x601, 0x602, 0x604, 0x605, 0x607, 0x608,
-                                     0x5fe, 0x60,  0x64,  0x80,  0x92,  0xcf8, 0xcf9, 0xcfa, 0xcfb,
-                                     0xcfc, 0xcfd, 0xcfe, 0xcff, 0xcf6, 0xb2,  0xb3,  0x2f8, 0x510};
+    static const uint16_t ports[] = {
+        0x70,  0x71,  0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff, 0x3f7, 0x600,
+        0x601, 0x602, 0x604, 0x605, 0x607, 0x608, 0x5fe, 0x60,  0x64,  0x80,  0x92,  0xcf8,
+        0xcf9, 0xcfa, 0xcfb, 0xcfc, 0xcfd, 0xcfe, 0xcff, 0xcf6, 0xb2,  0xb3,  0x2f8, 0x510
+    };
 
     for (unsigned i = 0; i < BURST; i++) {
         count_op();

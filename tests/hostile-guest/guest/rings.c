@@ -62,9 +62,10 @@ uint64_t any_address(struct random *r)
 
 uint32_t any_length(struct random *r)
 {
-    static const uint32_t lengths[] = {
-        0,   1,    2,    15,    16,         17,          511,         512,
-        513, 4095, 4096, 65536, 0x7fffffff, 0x80000000u, 0xffffffffu, 0xfffff000u};
+    static const uint32_t lengths[] = { 0,          1,           2,           15,
+                                        16,         17,          511,         512,
+                                        513,        4095,        4096,        65536,
+                                        0x7fffffff, 0x80000000u, 0xffffffffu, 0xfffff000u };
 
     return chance(r, 70) ? lengths[below(r, sizeof lengths / sizeof lengths[0])] : odd_number(r);
 }
@@ -137,7 +138,7 @@ static void set_queue(struct random *r, const struct device *d, unsigned q)
     struct queue *queue = &queues[q];
     bool lie = chance(r, 5);
 
-    *queue = (struct queue){.at = RINGS + q * RING_STRIDE};
+    *queue = (struct queue){ .at = RINGS + q * RING_STRIDE };
     mem_write16(d->bar + QUEUE_SELECT, (uint16_t)q);
     if (chance(r, 40))
         mem_write16(d->bar + QUEUE_SIZE, (uint16_t)(1u << below(r, 9)));
@@ -263,7 +264,7 @@ static void drive(struct random *r, const struct device *d, unsigned n_queues, u
 
 void fuzz_rings(struct random *r)
 {
-    static const uint8_t how_often[] = {0, 0, 1, 5, 20};
+    static const uint8_t how_often[] = { 0, 0, 1, 5, 20 };
     const struct device *d = &devices[below(r, n_devices)];
     unsigned n = d->n_queues < MAX_QUEUES ? d->n_queues : MAX_QUEUES;
     unsigned lies = how_often[below(r, sizeof how_often)], smallest = 1024;

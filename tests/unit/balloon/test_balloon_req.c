@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_balloon_req.c - pages and ranges become few checked holes; others' pages never do. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 #include "balloon/balloon_req.h"
 
 enum { PAGES = 16, PAGE = BALLOON_PAGE_BYTES };
@@ -53,13 +53,13 @@ static void test_gathers(void **state)
         unsigned n, holes;
         uint64_t at0, len0;
     } cases[] = {
-        { { 1, 2, 3 }, 3, 1, PAGE, 3 * PAGE },       /* rising */
-        { { 3, 2, 1 }, 3, 1, PAGE, 3 * PAGE },       /* falling */
+        { { 1, 2, 3 }, 3, 1, PAGE, 3 * PAGE }, /* rising */
+        { { 3, 2, 1 }, 3, 1, PAGE, 3 * PAGE }, /* falling */
         { { 5, 6, 4, 3 }, 4, 1, 3 * PAGE, 4 * PAGE },
         { { 1, 3, 5 }, 3, 3, PAGE, PAGE },
-        { { 7, 7 }, 2, 2, 7 * PAGE, PAGE },          /* named twice: harmless */
+        { { 7, 7 }, 2, 2, 7 * PAGE, PAGE }, /* named twice: harmless */
         { { 0 }, 1, 1, 0, PAGE },
-        { { 15 }, 1, 1, 15 * PAGE, PAGE },           /* the last one of low RAM */
+        { { 15 }, 1, 1, 15 * PAGE, PAGE }, /* the last one of low RAM */
         { { 0 }, 0, 0, 0, 0 },
     };
 
@@ -117,9 +117,9 @@ static void test_ranges_are_shrunk_to_pages(void **state)
         uint64_t gpa, len, at, hole;
     } cases[] = {
         { 0, 4 * PAGE, 0, 4 * PAGE },
-        { 1, 4 * PAGE - 1, PAGE, 3 * PAGE },     /* begins in a page */
-        { PAGE, 2 * PAGE - 1, PAGE, PAGE },      /* ends in one */
-        { PAGE + 1, PAGE, 0, 0 },                /* no whole page in it */
+        { 1, 4 * PAGE - 1, PAGE, 3 * PAGE }, /* begins in a page */
+        { PAGE, 2 * PAGE - 1, PAGE, PAGE },  /* ends in one */
+        { PAGE + 1, PAGE, 0, 0 },            /* no whole page in it */
         { PAGE - 1, PAGE + 2, PAGE, PAGE },
     };
 
@@ -165,10 +165,8 @@ static void test_stats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gathers),
-        cmocka_unit_test(test_pages_of_nobody),
-        cmocka_unit_test(test_high_ram),
-        cmocka_unit_test(test_ranges_are_shrunk_to_pages),
+        cmocka_unit_test(test_gathers),  cmocka_unit_test(test_pages_of_nobody),
+        cmocka_unit_test(test_high_ram), cmocka_unit_test(test_ranges_are_shrunk_to_pages),
         cmocka_unit_test(test_stats),
     };
 

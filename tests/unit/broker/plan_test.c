@@ -5,8 +5,9 @@
 #include "sandbox.h"
 
 static const struct plan_host root_host = { .root = true, .broker_pid = 1234, .cgroup = "/x" };
-static const struct plan_host user_host = { .uid = 1000, .gid = 1001, .broker_pid = 1234,
-                                            .cgroup = "" };
+static const struct plan_host user_host = {
+    .uid = 1000, .gid = 1001, .broker_pid = 1234, .cgroup = ""
+};
 
 static void test_devices(void **state)
 {
@@ -75,9 +76,8 @@ static void test_message(void **state)
     assert_int_equal(m->n_processes, 4 + plan.n_devices + 1);
     for (size_t i = 0; i < m->n_processes; i++) {
         for (size_t j = 0; j < i && i >= 2; j++)
-            assert_int_not_equal(m->processes[i]->uid == m->processes[j]->uid &&
-                                     m->processes[i]->uid != 0,
-                                 1);
+            assert_int_not_equal(
+                m->processes[i]->uid == m->processes[j]->uid && m->processes[i]->uid != 0, 1);
         for (size_t j = 0; j < m->processes[i]->n_fds; j++)
             assert_string_not_equal(m->processes[i]->fds[j]->why, "");
     }

@@ -21,7 +21,7 @@ static void an_excuse_never_reaches_past_now(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(an_excuse_never_reaches_past_now)};
+    const struct CMUnitTest tests[] = { cmocka_unit_test(an_excuse_never_reaches_past_now) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,10 +55,10 @@ static void add_group(Bulkhead__VmConfig *c, const char *id, uint64_t size)
     c->rate_limit_groups[c->n_rate_limit_groups++] = group;
 }
 
-#define BREAK(name, ...)                                                                          \
-    static void name(Bulkhead__VmConfig *c)                                                       \
-    {                                                                                             \
-        __VA_ARGS__;                                                                              \
+#define BREAK(name, ...)                                                                           \
+    static void name(Bulkhead__VmConfig *c)                                                        \
+    {                                                                                              \
+        __VA_ARGS__;                                                                               \
     }
 
 BREAK(name_slash, fixture_text(&c->name, "a/b"))

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // test_audit.c - every seeded fault is named, and a process as planned raises no alarm.
-#include "audit.h"
-#include "base/fd.h"
-#include "process_info.h"
-#include "sandbox.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,6 +14,10 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "audit.h"
+#include "base/fd.h"
+#include "process_info.h"
+#include "sandbox.h"
 
 #include <cmocka.h>
 
@@ -34,42 +34,42 @@ struct fault {
 };
 
 static const struct fault faults[] = {
-    {.victim = "none"},
-    {.victim = "filter-none", .check = "seccomp", .text = "mode"},
-    {.victim = "filter-wrong", .check = "seccomp", .text = "program is net"},
-    {.victim = "filter-second", .check = "seccomp", .text = "number of filters is 2"},
-    {.victim = "thread", .check = "seccomp", .text = "mode is 0"},
-    {.victim = "no-nnp", .check = "no_new_privs", .text = "is 0"},
-    {.victim = "bare", .check = "capabilities", .text = "CapEff"},
-    {.victim = "bare", .check = "root", .text = "mounts"},
-    {.victim = "bare", .check = "limits", .text = "CORE"},
-    {.victim = "dumpable", .check = "dumpable", .text = "yes"},
-    {.victim = "ram-extra", .check = "guest RAM", .text = "1048576 bytes are mapped"},
-    {.victim = "ram-exec", .check = "guest RAM", .text = "1048576 bytes are mapped"},
-    {.victim = "write-exec", .check = "memory", .text = "writable and executable"},
-    {.victim = "fd-socket", .check = "fds", .text = "(socket"},
-    {.victim = "fd-memfd", .check = "fds", .text = "/memfd:spare"},
-    {.victim = "fd-eventfd", .check = "fds", .text = "(eventfd"},
-    {.victim = "fd-epoll", .check = "fds", .text = "(epoll"},
-    {.victim = "none", .check = "fds", .text = "/dev/zero", .extra_file = true},
-    {.victim = "none", .check = "fds", .text = "0 -> socket:", .stdin_socket = true},
-    {.victim = "none", .check = "fds", .text = "is not in the plan", .other_file = true},
-    {.victim = "none", .check = "fds", .text = "is not in the plan", .writable_file = true},
-    {.victim = "none", .check = "uid", .text = "Uid", .wrong_uid = true},
-    {.victim = "none", .check = "gid", .text = "Gid", .wrong_gid = true},
-    {.victim = "none", .check = "namespaces", .text = "net:", .share_netns = true},
-    {.victim = "none", .check = "namespaces", .text = "pid:", .skip_layers = SANDBOX_LAYER_PIDNS},
-    {.victim = "none", .check = "namespaces", .text = "ipc:", .skip_layers = SANDBOX_LAYER_IPCNS},
-    {.victim = "none", .check = "namespaces", .text = "uts:", .skip_layers = SANDBOX_LAYER_UTSNS},
-    {.victim = "none",
-     .check = "limits",
-     .text = "NPROC is 0 (hard: 0), planned 5",
-     .limit_nproc = true},
-    {.victim = "none",
-     .check = "limits",
-     .text = "CORE is 0 (hard: 0), planned 5",
-     .limit_core = true},
-    {.victim = "none", .check = "cgroup", .text = "planned /bulkhead", .cgroup = true},
+    { .victim = "none" },
+    { .victim = "filter-none", .check = "seccomp", .text = "mode" },
+    { .victim = "filter-wrong", .check = "seccomp", .text = "program is net" },
+    { .victim = "filter-second", .check = "seccomp", .text = "number of filters is 2" },
+    { .victim = "thread", .check = "seccomp", .text = "mode is 0" },
+    { .victim = "no-nnp", .check = "no_new_privs", .text = "is 0" },
+    { .victim = "bare", .check = "capabilities", .text = "CapEff" },
+    { .victim = "bare", .check = "root", .text = "mounts" },
+    { .victim = "bare", .check = "limits", .text = "CORE" },
+    { .victim = "dumpable", .check = "dumpable", .text = "yes" },
+    { .victim = "ram-extra", .check = "guest RAM", .text = "1048576 bytes are mapped" },
+    { .victim = "ram-exec", .check = "guest RAM", .text = "1048576 bytes are mapped" },
+    { .victim = "write-exec", .check = "memory", .text = "writable and executable" },
+    { .victim = "fd-socket", .check = "fds", .text = "(socket" },
+    { .victim = "fd-memfd", .check = "fds", .text = "/memfd:spare" },
+    { .victim = "fd-eventfd", .check = "fds", .text = "(eventfd" },
+    { .victim = "fd-epoll", .check = "fds", .text = "(epoll" },
+    { .victim = "none", .check = "fds", .text = "/dev/zero", .extra_file = true },
+    { .victim = "none", .check = "fds", .text = "0 -> socket:", .stdin_socket = true },
+    { .victim = "none", .check = "fds", .text = "is not in the plan", .other_file = true },
+    { .victim = "none", .check = "fds", .text = "is not in the plan", .writable_file = true },
+    { .victim = "none", .check = "uid", .text = "Uid", .wrong_uid = true },
+    { .victim = "none", .check = "gid", .text = "Gid", .wrong_gid = true },
+    { .victim = "none", .check = "namespaces", .text = "net:", .share_netns = true },
+    { .victim = "none", .check = "namespaces", .text = "pid:", .skip_layers = SANDBOX_LAYER_PIDNS },
+    { .victim = "none", .check = "namespaces", .text = "ipc:", .skip_layers = SANDBOX_LAYER_IPCNS },
+    { .victim = "none", .check = "namespaces", .text = "uts:", .skip_layers = SANDBOX_LAYER_UTSNS },
+    { .victim = "none",
+      .check = "limits",
+      .text = "NPROC is 0 (hard: 0), planned 5",
+      .limit_nproc = true },
+    { .victim = "none",
+      .check = "limits",
+      .text = "CORE is 0 (hard: 0), planned 5",
+      .limit_core = true },
+    { .victim = "none", .check = "cgroup", .text = "planned /bulkhead", .cgroup = true },
 };
 
 struct victim {
@@ -94,7 +94,7 @@ static int open_file(struct victim *v, const struct fault *f)
 
 static void start(struct victim *v, const struct fault *f, uint32_t uid)
 {
-    char *argv[] = {(char[]){"audit_victim"}, (char[32]){""}, NULL};
+    char *argv[] = { (char[]){ "audit_victim" }, (char[32]){ "" }, NULL };
     cleanup_(fd_closep) int null_in = open("/dev/null", O_RDWR | O_CLOEXEC);
     cleanup_(fd_closep) int file = open_file(v, f);
     int control[2], log[2];
@@ -106,7 +106,7 @@ static void start(struct victim *v, const struct fault *f, uint32_t uid)
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
     assert_int_equal(pipe2(log, O_CLOEXEC), 0);
     {
-        int fds[] = {f->stdin_socket ? control[1] : null_in, null_in, log[1], control[1], file};
+        int fds[] = { f->stdin_socket ? control[1] : null_in, null_in, log[1], control[1], file };
         struct sandbox_spawn spawn = {
             .program = AUDIT_VICTIM,
             .program_fd = -1,
@@ -125,7 +125,7 @@ static void start(struct victim *v, const struct fault *f, uint32_t uid)
     close(control[1]);
     close(log[1]);
     v->control = control[0];
-    p = (struct pollfd){.fd = log[0], .events = POLLIN};
+    p = (struct pollfd){ .fd = log[0], .events = POLLIN };
     assert_int_equal(poll(&p, 1, START_TIMEOUT_MS), 1);
     if (read(log[0], &byte, 1) != 1)
         fail_msg("the victim '%s' died in its setup", f->victim);
@@ -162,12 +162,13 @@ static char *text(struct plan *plan, const char *value)
 static void make_plan(struct plan *plan, const struct fault *f, const struct victim *v,
                       uint32_t uid)
 {
-    static const char *const names[] = {"user", "pid", "mnt", "net", "ipc", "uts", "cgroup"};
+    static const char *const names[] = { "user", "pid", "mnt", "net", "ipc", "uts", "cgroup" };
     const struct {
         const char *what, *type, *why;
     } fds[] = {
-        {"/dev/null", "char", ""},        {"/dev/null", "char", ""},      {"log pipe", "pipe", ""},
-        {"control socket", "socket", ""}, {v->file, "file", "read-only"},
+        { "/dev/null", "char", "" },      { "/dev/null", "char", "" },
+        { "log pipe", "pipe", "" },       { "control socket", "socket", "" },
+        { v->file, "file", "read-only" },
     };
 
     memset(plan, 0, sizeof(*plan));
@@ -222,19 +223,19 @@ static void look(struct audit *audit, const struct fault *f)
     static unsigned slot;
     uint32_t uid = sandbox_uid(getpid(), slot++ % 64);
     struct audit_target t;
-    struct victim v = {0};
+    struct victim v = { 0 };
     struct plan plan;
 
     start(&v, f, uid);
     make_plan(&plan, f, &v, uid);
-    *audit = (struct audit){.own_filters = own_filters()};
-    t = (struct audit_target){.audit = audit,
-                              .plan = &plan.p,
-                              .pid = v.pid,
-                              .broker = getpid(),
-                              .child = true,
-                              .uid = plan.p.uid,
-                              .gid = plan.p.gid};
+    *audit = (struct audit){ .own_filters = own_filters() };
+    t = (struct audit_target){ .audit = audit,
+                               .plan = &plan.p,
+                               .pid = v.pid,
+                               .broker = getpid(),
+                               .child = true,
+                               .uid = plan.p.uid,
+                               .gid = plan.p.gid };
     audit_threads(&t);
     audit_process(&t);
     audit_fds(&t);
@@ -279,7 +280,7 @@ static void test_faults(void **state)
 
 static void test_no_false_alarm(void **state)
 {
-    static const struct fault none = {.victim = "none"};
+    static const struct fault none = { .victim = "none" };
 
     const unsigned runs = getenv("BULKHEAD_LONG") ? CLEAN_RUNS_LONG : CLEAN_RUNS;
 

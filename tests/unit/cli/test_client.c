@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // test_client.c - the real program against a broker that the test plays on a command socket.
-#include "client.pb-c.h"
-#include "ipc/channel.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -18,6 +16,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "client.pb-c.h"
+#include "ipc/channel.h"
 
 #include <cmocka.h>
 
@@ -34,7 +34,7 @@ struct fixture {
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
     char path[128];
 
     snprintf(f->dir, sizeof(f->dir), "/tmp/bulkhead-cli-XXXXXX");
@@ -71,7 +71,7 @@ static int teardown(void **state)
 static void start(struct fixture *f, const char *line)
 {
     char copy[256];
-    char *argv[16] = {(char[]){"bulkhead"}};
+    char *argv[16] = { (char[]){ "bulkhead" } };
     int argc = 1;
     int fds[2];
 
@@ -108,7 +108,7 @@ static int finish(struct fixture *f)
 
 static struct channel *accept_client(struct fixture *f)
 {
-    struct pollfd p = {.fd = f->listener, .events = POLLIN};
+    struct pollfd p = { .fd = f->listener, .events = POLLIN };
     struct channel *channel = NULL;
 
     assert_int_equal(poll(&p, 1, TIMEOUT_MS), 1);
@@ -161,25 +161,27 @@ static void test_replies(void **state)
         int status;
         const char *text, *output;
     } cases[] = {
-        {"pause alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM, 0, false, 0, "", "alpha: paused"},
-        {"resume alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_RESUME_VM, 0, false, 0, "",
-         "alpha: running"},
-        {"stop alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM, 0, false, 0, "", "alpha: stopped"},
-        {"power-button alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PRESS_POWER_BUTTON, 0, false, 0,
-         "pressed", "alpha: pressed"},
-        {"repair alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_REPAIR, EINVAL, true, 2,
-         "disk0 is healthy", "bulkhead: disk0 is healthy\n"},
-        {"repair alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_REPAIR, EIO, false, 1, "no luck",
-         "bulkhead: no luck\n"},
-        {"upgrade alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_UPGRADE, 0, false, 0, "",
-         "alpha: upgraded"},
-        {"set alpha balloon size=16M", BULKHEAD__CLIENT_ENVELOPE__BODY_RESIZE_BALLOON, 0, false, 0,
-         "", ""},
-        {"set alpha disk0 ops_size=5,ops_refill_time=10",
-         BULKHEAD__CLIENT_ENVELOPE__BODY_SET_DEVICE_RATE_LIMIT, 0, false, 0, "", ""},
+        { "pause alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM, 0, false, 0, "",
+          "alpha: paused" },
+        { "resume alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_RESUME_VM, 0, false, 0, "",
+          "alpha: running" },
+        { "stop alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM, 0, false, 0, "",
+          "alpha: stopped" },
+        { "power-button alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PRESS_POWER_BUTTON, 0, false, 0,
+          "pressed", "alpha: pressed" },
+        { "repair alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_REPAIR, EINVAL, true, 2,
+          "disk0 is healthy", "bulkhead: disk0 is healthy\n" },
+        { "repair alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_REPAIR, EIO, false, 1, "no luck",
+          "bulkhead: no luck\n" },
+        { "upgrade alpha disk0", BULKHEAD__CLIENT_ENVELOPE__BODY_UPGRADE, 0, false, 0, "",
+          "alpha: upgraded" },
+        { "set alpha balloon size=16M", BULKHEAD__CLIENT_ENVELOPE__BODY_RESIZE_BALLOON, 0, false, 0,
+          "", "" },
+        { "set alpha disk0 ops_size=5,ops_refill_time=10",
+          BULKHEAD__CLIENT_ENVELOPE__BODY_SET_DEVICE_RATE_LIMIT, 0, false, 0, "", "" },
         /* control characters of a broker don't reach the terminal */
-        {"pause alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM, EIO, false, 1, "a\033[2Jb\nc",
-         "bulkhead: a?[2Jb?c\n"},
+        { "pause alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM, EIO, false, 1, "a\033[2Jb\nc",
+          "bulkhead: a?[2Jb?c\n" },
     };
     struct fixture *f = *state;
 
@@ -203,7 +205,7 @@ static void answer_list(struct channel *channel)
     Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
     Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
     Bulkhead__ProcessInfo info = BULKHEAD__PROCESS_INFO__INIT;
-    Bulkhead__ProcessInfo *pointers[] = {&info};
+    Bulkhead__ProcessInfo *pointers[] = { &info };
     char vm[] = "alpha", name[] = "disk0", running[] = "running";
 
     info.role = BULKHEAD__ROLE__ROLE_BLK;
@@ -255,7 +257,7 @@ static void test_events(void **state)
     Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
     Bulkhead__Event event = BULKHEAD__EVENT__INIT;
     Bulkhead__KeyValue value = BULKHEAD__KEY_VALUE__INIT;
-    Bulkhead__KeyValue *values[] = {&value};
+    Bulkhead__KeyValue *values[] = { &value };
     char source[] = "device", name[] = "died", key[] = "id", text[] = "disk0";
     struct fixture *f = *state;
     struct channel *channel;
@@ -291,18 +293,18 @@ static void test_refusals(void **state)
         const char *line;
         const char *output;
     } cases[] = {
-        {"pause alhpa", "no VM 'alhpa' (the nearest running one is 'alpha')"},
-        {"pause ../alpha", "no VM '../alpha'"},
-        {"pause", "usage: bulkhead pause VM"},
-        {"pause alpha beta", "usage: bulkhead pause VM"},
-        {"puase alpha", "unknown verb 'puase' (the nearest is 'pause')"},
-        {"ps --jsno", "unknown flag '--jsno' (the nearest is '--json')"},
-        {"set alpha disk0 ops_size=5", "belong together"},
-        {"set alpha balloon size=5", "not a multiple"},
-        {"upgrade alpha disk0 --binary /nonexistent", "not found"},
-        {"upgrade alpha disk0 --binary /etc/passwd", "not executable"},
-        {"audit nobody", "no VM 'nobody'"},
-        {"top one two", "top takes one VM"},
+        { "pause alhpa", "no VM 'alhpa' (the nearest running one is 'alpha')" },
+        { "pause ../alpha", "no VM '../alpha'" },
+        { "pause", "usage: bulkhead pause VM" },
+        { "pause alpha beta", "usage: bulkhead pause VM" },
+        { "puase alpha", "unknown verb 'puase' (the nearest is 'pause')" },
+        { "ps --jsno", "unknown flag '--jsno' (the nearest is '--json')" },
+        { "set alpha disk0 ops_size=5", "belong together" },
+        { "set alpha balloon size=5", "not a multiple" },
+        { "upgrade alpha disk0 --binary /nonexistent", "not found" },
+        { "upgrade alpha disk0 --binary /etc/passwd", "not executable" },
+        { "audit nobody", "no VM 'nobody'" },
+        { "top one two", "top takes one VM" },
     };
     struct fixture *f = *state;
 
@@ -320,9 +322,9 @@ static void test_refusals(void **state)
 
 static void test_help(void **state)
 {
-    static const char *const verbs[] = {"run",   "plan",   "ps",           "top",     "events",
-                                        "audit", "doctor", "repair",       "upgrade", "set",
-                                        "pause", "resume", "power-button", "stop"};
+    static const char *const verbs[] = { "run",   "plan",   "ps",           "top",     "events",
+                                         "audit", "doctor", "repair",       "upgrade", "set",
+                                         "pause", "resume", "power-button", "stop" };
     struct fixture *f = *state;
 
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // test_options.c - the command line's parsers: tables of right and wrong input.
-#include "nearest.h"
-#include "option_table.h"
-#include "vm_options.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include "nearest.h"
+#include "option_table.h"
+#include "vm_options.h"
 
 #include <cmocka.h>
 
@@ -19,23 +19,23 @@ static void test_sizes(void **state)
         int want;
         uint64_t bytes;
     } cases[] = {
-        {"0", 0, 0},
-        {"4096", 0, 4096},
-        {"512M", 0, 512ull << 20},
-        {"1g", 0, 1ull << 30},
-        {"2T", 0, 2ull << 40},
-        {"16777215T", 0, 16777215ull << 40}, /* the largest that fits */
-        {"16777216T", -1, 0},                /* 2^64 */
-        {"18446744073709551616", -1, 0},
-        {"", -1, 0},
-        {"M", -1, 0},
-        {"-1", -1, 0},
-        {"+1", -1, 0},
-        {" 1", -1, 0},
-        {"1 M", -1, 0},
-        {"1MB", -1, 0},
-        {"1.5G", -1, 0},
-        {"0x10", 0, 16},
+        { "0", 0, 0 },
+        { "4096", 0, 4096 },
+        { "512M", 0, 512ull << 20 },
+        { "1g", 0, 1ull << 30 },
+        { "2T", 0, 2ull << 40 },
+        { "16777215T", 0, 16777215ull << 40 }, /* the largest that fits */
+        { "16777216T", -1, 0 },                /* 2^64 */
+        { "18446744073709551616", -1, 0 },
+        { "", -1, 0 },
+        { "M", -1, 0 },
+        { "-1", -1, 0 },
+        { "+1", -1, 0 },
+        { " 1", -1, 0 },
+        { "1 M", -1, 0 },
+        { "1MB", -1, 0 },
+        { "1.5G", -1, 0 },
+        { "0x10", 0, 16 },
     };
 
     (void)state;
@@ -50,13 +50,13 @@ static void test_sizes(void **state)
 
 static void test_mac(void **state)
 {
-    static const char *const bad[] = {"",
-                                      "52:54:00:12:34",
-                                      "52:54:00:12:34:56:",
-                                      "52:54:00:12:34:5g",
-                                      "525400123456",
-                                      "52:54:00:12:34:567"};
-    static const uint8_t want[6] = {0x52, 0x54, 0, 0xAB, 0x34, 0x56};
+    static const char *const bad[] = { "",
+                                       "52:54:00:12:34",
+                                       "52:54:00:12:34:56:",
+                                       "52:54:00:12:34:5g",
+                                       "525400123456",
+                                       "52:54:00:12:34:567" };
+    static const uint8_t want[6] = { 0x52, 0x54, 0, 0xAB, 0x34, 0x56 };
     uint8_t mac[6];
 
     (void)state;
@@ -68,13 +68,13 @@ static void test_mac(void **state)
 
 static void test_nearest(void **state)
 {
-    static const char *const words[] = {"run", "ps", "plan", "pause", "readonly", "memory"};
+    static const char *const words[] = { "run", "ps", "plan", "pause", "readonly", "memory" };
     static const struct {
         const char *word;
         const char *want;
     } cases[] = {
-        {"rnu", "run"},    {"pasue", "pause"}, {"readony", "readonly"},
-        {"mem", "memory"}, {"zzzzzz", NULL},   {"plna", "plan"},
+        { "rnu", "run" },    { "pasue", "pause" }, { "readony", "readonly" },
+        { "mem", "memory" }, { "zzzzzz", NULL },   { "plna", "plan" },
     };
 
     (void)state;
@@ -113,65 +113,65 @@ static void test_bad_lines(void **state)
         const char *line;
         const char *part; /* what the message must say */
     } cases[] = {
-        {"", "--kernel is missing"},
-        {"--kernl k", "the nearest is '--kernel'"},
-        {"--kernel", "--kernel needs a value"},
-        {"--no-reboot=1 --kernel k", "takes no value"},
-        {"--kernel k stray", "unexpected argument 'stray'"},
-        {"--kernel k --cpus boot=0", "out of range"},
-        {"--kernel k --cpus boot=65", "out of range"},
-        {"--kernel k --cpus 4", "unknown option '4'"},
-        {"--kernel k --cpus boot", "boot needs a value"},
-        {"--kernel k --cpus boot=", "boot= is empty"},
-        {"--kernel k --memory size=0", "out of range"},
-        {"--kernel k --memory size=512M,size=1G", "given twice"},
-        {"--kernel k --memory size=536870913", "not a multiple of the page"},
-        {"--kernel k --memory size=17M,hugepages=on", "not a multiple of the page"},
-        {"--kernel k --memory size=lots", "is not a size"},
-        {"--kernel k --memory thp=maybe", "say on or off"},
-        {"--kernel k --disk readonly=on", "path= is missing"},
-        {"--kernel k --disk path=a,readony=on", "the nearest is 'readonly'"},
-        {"--kernel k --disk path=a,,readonly=on", "an empty option"},
-        {"--kernel k --disk path=a,queue_size=100", "not a power of two"},
-        {"--kernel k --disk path=a,num_queues=17", "out of range"},
-        {"--kernel k --disk path=a,serial=123456789012345678901", "21 bytes long"},
-        {"--kernel k --disk path=a,bw_size=1M", "belong together"},
-        {"--kernel k --disk path=a,bw_size=0,bw_refill_time=1", "out of range"},
-        {"--kernel k --disk path=a,bw_size=1,bw_refill_time=0", "out of range"},
-        {"--kernel k --disk path=a,rate_limit_group=g", "no --rate-limit-group id=g"},
-        {"--kernel k --disk path=a,id=x path=b,id=x", "two devices have the id 'x'"},
-        {"--kernel k --disk path=\"a", "left open"},
-        {"--kernel k --net user,tap=t", "user excludes"},
-        {"--kernel k --net tap=interface-name-too-long", "bytes long"},
-        {"--kernel k --net mac=01:00:5e:00:00:01", "multicast"},
-        {"--kernel k --net mac=00:00:00:00:00:00", "multicast or empty"},
-        {"--kernel k --net mtu=67", "out of range"},
-        {"--kernel k --net num_queues=3", "odd"},
-        {"--kernel k --net fd=[3,4]", "don't fit"},
-        {"--kernel k --net fd=[3,]", "empty entry"},
-        {"--kernel k --net ip=1.2.3", "not an IPv4"},
-        {"--kernel k --net tap=t,hostfwd=tcp::1-:2", "needs user"},
-        {"--kernel k --vsock cid=2,socket=s", "out of range"},
-        {"--kernel k --vsock cid=3", "both needed"},
-        {"--kernel k --balloon size=1000", "not a multiple"},
-        {"--kernel k --balloon size=1G", "larger than the guest"},
-        {"--kernel k --rng off,src=/dev/urandom", "off excludes"},
-        {"--kernel k --rng src=/etc/passwd", "kernel only"},
-        {"--kernel k --serial tty,null", "say one of"},
-        {"--kernel k --serial file", "file needs a value"},
-        {"--kernel k --serial ttyy", "the nearest is 'tty'"},
-        {"--kernel k --serial tty --console tty", "can't both be the tty"},
-        {"--kernel k --json --serial tty", "share stdout"},
-        {"--kernel k --name .hidden", "is no name"},
-        {"--kernel k --name a/b", "is no name"},
-        {"--kernel k --crash-limit 0", "not a number from"},
-        {"--kernel k --event-monitor path=a,fd=3", "not both"},
+        { "", "--kernel is missing" },
+        { "--kernl k", "the nearest is '--kernel'" },
+        { "--kernel", "--kernel needs a value" },
+        { "--no-reboot=1 --kernel k", "takes no value" },
+        { "--kernel k stray", "unexpected argument 'stray'" },
+        { "--kernel k --cpus boot=0", "out of range" },
+        { "--kernel k --cpus boot=65", "out of range" },
+        { "--kernel k --cpus 4", "unknown option '4'" },
+        { "--kernel k --cpus boot", "boot needs a value" },
+        { "--kernel k --cpus boot=", "boot= is empty" },
+        { "--kernel k --memory size=0", "out of range" },
+        { "--kernel k --memory size=512M,size=1G", "given twice" },
+        { "--kernel k --memory size=536870913", "not a multiple of the page" },
+        { "--kernel k --memory size=17M,hugepages=on", "not a multiple of the page" },
+        { "--kernel k --memory size=lots", "is not a size" },
+        { "--kernel k --memory thp=maybe", "say on or off" },
+        { "--kernel k --disk readonly=on", "path= is missing" },
+        { "--kernel k --disk path=a,readony=on", "the nearest is 'readonly'" },
+        { "--kernel k --disk path=a,,readonly=on", "an empty option" },
+        { "--kernel k --disk path=a,queue_size=100", "not a power of two" },
+        { "--kernel k --disk path=a,num_queues=17", "out of range" },
+        { "--kernel k --disk path=a,serial=123456789012345678901", "21 bytes long" },
+        { "--kernel k --disk path=a,bw_size=1M", "belong together" },
+        { "--kernel k --disk path=a,bw_size=0,bw_refill_time=1", "out of range" },
+        { "--kernel k --disk path=a,bw_size=1,bw_refill_time=0", "out of range" },
+        { "--kernel k --disk path=a,rate_limit_group=g", "no --rate-limit-group id=g" },
+        { "--kernel k --disk path=a,id=x path=b,id=x", "two devices have the id 'x'" },
+        { "--kernel k --disk path=\"a", "left open" },
+        { "--kernel k --net user,tap=t", "user excludes" },
+        { "--kernel k --net tap=interface-name-too-long", "bytes long" },
+        { "--kernel k --net mac=01:00:5e:00:00:01", "multicast" },
+        { "--kernel k --net mac=00:00:00:00:00:00", "multicast or empty" },
+        { "--kernel k --net mtu=67", "out of range" },
+        { "--kernel k --net num_queues=3", "odd" },
+        { "--kernel k --net fd=[3,4]", "don't fit" },
+        { "--kernel k --net fd=[3,]", "empty entry" },
+        { "--kernel k --net ip=1.2.3", "not an IPv4" },
+        { "--kernel k --net tap=t,hostfwd=tcp::1-:2", "needs user" },
+        { "--kernel k --vsock cid=2,socket=s", "out of range" },
+        { "--kernel k --vsock cid=3", "both needed" },
+        { "--kernel k --balloon size=1000", "not a multiple" },
+        { "--kernel k --balloon size=1G", "larger than the guest" },
+        { "--kernel k --rng off,src=/dev/urandom", "off excludes" },
+        { "--kernel k --rng src=/etc/passwd", "kernel only" },
+        { "--kernel k --serial tty,null", "say one of" },
+        { "--kernel k --serial file", "file needs a value" },
+        { "--kernel k --serial ttyy", "the nearest is 'tty'" },
+        { "--kernel k --serial tty --console tty", "can't both be the tty" },
+        { "--kernel k --json --serial tty", "share stdout" },
+        { "--kernel k --name .hidden", "is no name" },
+        { "--kernel k --name a/b", "is no name" },
+        { "--kernel k --crash-limit 0", "not a number from" },
+        { "--kernel k --event-monitor path=a,fd=3", "not both" },
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct vm_options o;
-        struct option_error err = {""};
+        struct option_error err = { "" };
         int r = parse(&o, cases[i].line, &err);
 
         if (r == 0 || !strstr(err.text, cases[i].part) || strchr(err.text, '\n'))
@@ -206,7 +206,7 @@ static void test_defaults(void **state)
 
 static void test_full_line(void **state)
 {
-    struct option_error err = {""};
+    struct option_error err = { "" };
     struct vm_options o;
 
     (void)state;

@@ -186,7 +186,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const names[] = {"bulkhead", "bulkhead-broker", "events"};
+    static const char *const names[] = { "bulkhead", "bulkhead-broker", "events" };
     struct fixture *f = *state;
     char path[128];
 
@@ -204,13 +204,13 @@ static void start(struct fixture *f, const char *part, const char *flag, const c
 {
     char program[96];
     int seen[2];
-    char *argv[] = {(char[]){"bulkhead"},
-                    (char[]){"run"},
-                    (char[]){"--kernel"},
-                    (char[]){"k"},
-                    (char[32]){""},
-                    (char[128]){""},
-                    NULL};
+    char *argv[] = { (char[]){ "bulkhead" },
+                     (char[]){ "run" },
+                     (char[]){ "--kernel" },
+                     (char[]){ "k" },
+                     (char[32]){ "" },
+                     (char[128]){ "" },
+                     NULL };
 
     if (flag) {
         snprintf(argv[4], 32, "%s", flag);
@@ -289,15 +289,15 @@ static void test_statuses(void **state)
         int status;
         const char *text;
     } cases[] = {
-        {"shutdown", 0, "Ctrl-A x ends the VM"},
-        {"host", 1, "bulkhead: said the test"},
-        {"fail", 1, "bulkhead: not today"},
-        {"die", 1, "ended unexpectedly"},
-        {"refuse", 2, "bulkhead: not today"},
-        {"triple", 3, "the guest crashed: said the test"},
-        {"error", 3, "the guest crashed: said the test"},
-        {"reboot", 4, ""},
-        {"user", 5, ""},
+        { "shutdown", 0, "Ctrl-A x ends the VM" },
+        { "host", 1, "bulkhead: said the test" },
+        { "fail", 1, "bulkhead: not today" },
+        { "die", 1, "ended unexpectedly" },
+        { "refuse", 2, "bulkhead: not today" },
+        { "triple", 3, "the guest crashed: said the test" },
+        { "error", 3, "the guest crashed: said the test" },
+        { "reboot", 4, "" },
+        { "user", 5, "" },
     };
     struct fixture *f = *state;
 
@@ -316,7 +316,7 @@ static void test_statuses(void **state)
 /* A signal asks the broker to stop the VM; a second one doesn't wait for it. */
 static void test_signals(void **state)
 {
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
     struct fixture *f = *state;
 
     for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {

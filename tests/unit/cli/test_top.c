@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // test_top.c - `bulkhead top`: figures, widths, JSON, and the terminal before and afterwards.
-#include "ipc/channel.h"
-#include "top.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,6 +15,8 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
+#include "ipc/channel.h"
+#include "top.h"
 
 #include <cmocka.h>
 
@@ -58,9 +58,9 @@ static void fill_answers(struct answers *a, uint64_t v, bool big)
     static const struct {
         const char *name;
         Bulkhead__Role role;
-    } of[] = {{"disk0", BULKHEAD__ROLE__ROLE_BLK},
-              {"a-device-of-20-bytes", BULKHEAD__ROLE__ROLE_NET},
-              {"balloon", BULKHEAD__ROLE__ROLE_BALLOON}};
+    } of[] = { { "disk0", BULKHEAD__ROLE__ROLE_BLK },
+               { "a-device-of-20-bytes", BULKHEAD__ROLE__ROLE_NET },
+               { "balloon", BULKHEAD__ROLE__ROLE_BALLOON } };
 
     memset(a, 0, sizeof(*a));
     bulkhead__process_list__init(&a->list);
@@ -83,8 +83,8 @@ static void fill_answers(struct answers *a, uint64_t v, bool big)
         a->device_list[i] = d;
     }
     a->counters[2].guest_memory = &a->memory;
-    a->list.vm = (char *)(uintptr_t)"a-name-as-long-as-a-name-of-a-vm-may-ever-be-48-b";
-    a->list.state = (char *)(uintptr_t)"running";
+    a->list.vm = (char *)(uintptr_t) "a-name-as-long-as-a-name-of-a-vm-may-ever-be-48-b";
+    a->list.state = (char *)(uintptr_t) "running";
     a->list.ram_size = 1ull << 40;
     a->list.processes = a->process_list;
     a->list.n_processes = N_PROCESSES;
@@ -123,7 +123,9 @@ static void test_rates(void **state)
 
     (void)state;
     /* 4096 more in two seconds; of the buckets 5 to 31 the middle one, and the last but none */
-    if (!strstr(text, "disk0           2048   2.0K  2048    2.0K  5096 <256ms <2048s  5096  5096     2\n"))
+    if (!strstr(
+            text,
+            "disk0           2048   2.0K  2048    2.0K  5096 <256ms <2048s  5096  5096     2\n"))
         fail_msg("%s", text);
     assert_non_null(strstr(text, "5.0K given back; the guest has 5.0K, free 5.0K, available 5.0K"));
     free(text);
@@ -136,7 +138,7 @@ static void test_rates(void **state)
 
 static void test_fits_80_columns(void **state)
 {
-    static const uint64_t values[] = {0, 999, 99999, 100000, 999499, 123456789, UINT64_MAX};
+    static const uint64_t values[] = { 0, 999, 99999, 100000, 999499, 123456789, UINT64_MAX };
 
     (void)state;
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
@@ -155,7 +157,7 @@ static void test_fits_80_columns(void **state)
 
 static void test_percentiles(void **state)
 {
-    uint64_t now[STATS_LATENCY_BUCKETS] = {0}, before[STATS_LATENCY_BUCKETS] = {0};
+    uint64_t now[STATS_LATENCY_BUCKETS] = { 0 }, before[STATS_LATENCY_BUCKETS] = { 0 };
 
     (void)state;
     assert_int_equal(top_percentile_us(now, NULL, 0.5), 0);
@@ -176,9 +178,10 @@ static void test_json(void **state)
     const json_t *disk = json_array_get(json_object_get(o, "devices"), 0);
     const json_t *balloon = json_array_get(json_object_get(o, "devices"), 2);
     static const char *const keys[] = {
-        "read_ops", "read_bytes", "write_ops",  "write_bytes", "flush_ops",  "discard_ops",
-        "errors",   "dropped",    "inflight",   "oldest_ns",   "interrupts", "throttled",
-        "kicks",    "connections", "guest_faults", "balloon_bytes"};
+        "read_ops", "read_bytes",  "write_ops",    "write_bytes",  "flush_ops",  "discard_ops",
+        "errors",   "dropped",     "inflight",     "oldest_ns",    "interrupts", "throttled",
+        "kicks",    "connections", "guest_faults", "balloon_bytes"
+    };
 
     (void)state;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
@@ -189,8 +192,9 @@ static void test_json(void **state)
     assert_int_equal(json_array_size(json_object_get(disk, "latency_us_log2")),
                      STATS_LATENCY_BUCKETS);
     assert_null(json_object_get(disk, "guest_memory"));
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(balloon, "guest_memory"),
-                                                        "available")), 640);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(balloon, "guest_memory"), "available")),
+        640);
     assert_int_equal(json_array_size(json_object_get(o, "processes")), N_PROCESSES);
     json_decref(o);
     free(s);
@@ -209,7 +213,7 @@ struct fixture {
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
 
     snprintf(f->dir, sizeof(f->dir), "/tmp/bulkhead-top-XXXXXX");
     if (!mkdtemp(f->dir))
@@ -263,8 +267,8 @@ static void answer(struct channel *channel, const Bulkhead__ClientEnvelope *requ
 static void play(struct fixture *f, struct channel *channel, const char *want)
 {
     while (!want || !strstr(f->text, want)) {
-        struct pollfd p[2] = {{.fd = f->master, .events = POLLIN},
-                              {.fd = channel ? channel_fd(channel) : -1, .events = POLLIN}};
+        struct pollfd p[2] = { { .fd = f->master, .events = POLLIN },
+                               { .fd = channel ? channel_fd(channel) : -1, .events = POLLIN } };
         ssize_t n;
 
         assert_true(poll(p, 2, TIMEOUT_MS) > 0);
@@ -293,8 +297,8 @@ static void play(struct fixture *f, struct channel *channel, const char *want)
 
 static void on_terminal(struct fixture *f, unsigned short columns, unsigned short rows, int how)
 {
-    struct winsize size = {.ws_col = columns, .ws_row = rows};
-    struct termios before = {0}, after = {0}; /* tcgetattr() leaves the padding as it is */
+    struct winsize size = { .ws_col = columns, .ws_row = rows };
+    struct termios before = { 0 }, after = { 0 }; /* tcgetattr() leaves the padding as it is */
     struct channel *channel = NULL;
     int slave, status;
 
@@ -311,8 +315,9 @@ static void on_terminal(struct fixture *f, unsigned short columns, unsigned shor
         execl(BULKHEAD_PROGRAM, "bulkhead", "top", "alpha", NULL);
         _exit(127);
     }
-    assert_int_equal(channel_new(&channel, accept4(f->listener, NULL, NULL, SOCK_CLOEXEC),
-                                 CHANNEL_ARENA_BROKER), 0);
+    assert_int_equal(
+        channel_new(&channel, accept4(f->listener, NULL, NULL, SOCK_CLOEXEC), CHANNEL_ARENA_BROKER),
+        0);
     play(f, channel, "\033[J");
     if (how != 0)
         kill(f->pid, how);
@@ -330,7 +335,7 @@ static void on_terminal(struct fixture *f, unsigned short columns, unsigned shor
 
 static void test_terminal(void **state)
 {
-    static const int ways[] = {SIGINT, SIGTERM, SIGHUP, 0};
+    static const int ways[] = { SIGINT, SIGTERM, SIGHUP, 0 };
     static const char *const back = "\033[?25h\033[?1049l";
     struct fixture *f = *state;
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // victim.c - a process in a real sandbox with one thing wrong, named by its first argument.
-#include "sandbox.h"
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -14,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "sandbox.h"
 
 enum { RAM_BYTES = 1 << 20 };
 
@@ -72,7 +72,7 @@ static void fault_after(const char *fault)
 static void add_filter(void)
 {
     struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    struct sock_fprog prog = {.len = 1, .filter = &allow};
+    struct sock_fprog prog = { .len = 1, .filter = &allow };
 
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
         _exit(14);
@@ -84,9 +84,9 @@ static void bare_filter(bool no_new_privs)
     union {
         const struct sock_filter *in;
         struct sock_filter *out;
-    } code = {.in = sandbox_filter_rng.filter};
-    struct sock_fprog prog = {.len = (unsigned short)sandbox_filter_rng.n_instructions,
-                              .filter = code.out};
+    } code = { .in = sandbox_filter_rng.filter };
+    struct sock_fprog prog = { .len = (unsigned short)sandbox_filter_rng.n_instructions,
+                               .filter = code.out };
 
     if (no_new_privs)
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -96,9 +96,9 @@ static void bare_filter(bool no_new_privs)
 
 static void enter(const char *fault)
 {
-    struct sandbox_limits limits = {.max_files = 64};
+    struct sandbox_limits limits = { .max_files = 64 };
     unsigned missing = 0;
-    int keep[] = {4};
+    int keep[] = { 4 };
 
     if (is(fault, "bare") || is(fault, "no-nnp")) {
         bare_filter(is(fault, "bare"));

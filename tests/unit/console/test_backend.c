@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_backend.c - files, pipes, ptys and a socket's clients: nothing blocks, nothing is lost that
  * the caller was told had not gone out. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <string.h>
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pty.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -62,9 +62,13 @@ static void on_writable(void *arg)
 
 static void start(struct bench *t, Bulkhead__ConsoleMode mode, int in_fd, int out_fd)
 {
-    struct backend_config config = { .mode = mode, .in_fd = in_fd, .out_fd = out_fd,
-                                     .stats = &t->stats, .on_input = on_input,
-                                     .on_writable = on_writable, .arg = t };
+    struct backend_config config = { .mode = mode,
+                                     .in_fd = in_fd,
+                                     .out_fd = out_fd,
+                                     .stats = &t->stats,
+                                     .on_input = on_input,
+                                     .on_writable = on_writable,
+                                     .arg = t };
 
     memset(t, 0, sizeof(*t));
     assert_int_equal(loop_new(&t->loop), 0);
@@ -254,8 +258,8 @@ static int listener(struct sockaddr_un *addr)
 static int join(const struct sockaddr_un *addr)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    socklen_t len = (socklen_t)addr->sun_path[sizeof(addr->sun_path) - 1] +
-                    (socklen_t)sizeof(sa_family_t);
+    socklen_t len =
+        (socklen_t)addr->sun_path[sizeof(addr->sun_path) - 1] + (socklen_t)sizeof(sa_family_t);
 
     assert_int_equal(connect(fd, (const struct sockaddr *)addr, len), 0);
     return fd;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_fifo.c - the buffer that drops its oldest bytes. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 #include "common/fifo.h"
 
 static size_t drain(struct fifo *fifo, char *dst)
@@ -43,11 +43,10 @@ static void test_oldest_go_first(void **state)
         const char *first, *second, *want;
         size_t dropped;
     } cases[] = {
-        { "abcdefgh", "", "abcdefgh", 0 },           /* exactly full */
-        { "abcdefgh", "i", "bcdefghi", 1 },          /* one too many */
-        { "abc", "0123456789", "23456789", 5 },      /* a put larger than the buffer */
-        { "", "0123456789abcdef", "89abcdef", 8 },
-        { "abcdefgh", "01234567", "01234567", 8 },
+        { "abcdefgh", "", "abcdefgh", 0 },      /* exactly full */
+        { "abcdefgh", "i", "bcdefghi", 1 },     /* one too many */
+        { "abc", "0123456789", "23456789", 5 }, /* a put larger than the buffer */
+        { "", "0123456789abcdef", "89abcdef", 8 }, { "abcdefgh", "01234567", "01234567", 8 },
     };
 
     (void)state;

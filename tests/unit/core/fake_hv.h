@@ -11,10 +11,10 @@ enum { FAKE_GSIS = 4096, FAKE_NOTIFIES = 256 };
 struct hv {
     bool line[32];
     unsigned rises[32];
-    unsigned msis;             /* sent at once */
+    unsigned msis; /* sent at once */
     uint64_t msi_addr;
     uint32_t msi_data;
-    unsigned routings;         /* times the table was set */
+    unsigned routings; /* times the table was set */
     struct {
         bool attached;
         int event_fd;
@@ -22,11 +22,11 @@ struct hv {
         uint32_t data;
     } gsi[FAKE_GSIS];
     struct {
-        uint64_t addr;         /* 0: free */
+        uint64_t addr; /* 0: free */
         int event_fd;
     } notify[FAKE_NOTIFIES];
-    unsigned mistakes;         /* double attach, detach of what isn't there */
-    bool refuse;               /* every call that can fail does */
+    unsigned mistakes; /* double attach, detach of what isn't there */
+    bool refuse;       /* every call that can fail does */
 };
 
 unsigned fake_notifies(const struct hv *hv);

@@ -5,8 +5,25 @@
 #include <stddef.h>
 
 enum reg {
-    R_DFS, R_DF, R_GFS, R_GF, R_MSIX, R_NQ, R_STATUS, R_GEN, R_QSEL,
-    R_QSIZE, R_QVEC, R_QEN, R_QNOFF, R_DESC, R_DRV, R_DEV, R_QND, R_QRST, R__N
+    R_DFS,
+    R_DF,
+    R_GFS,
+    R_GF,
+    R_MSIX,
+    R_NQ,
+    R_STATUS,
+    R_GEN,
+    R_QSEL,
+    R_QSIZE,
+    R_QVEC,
+    R_QEN,
+    R_QNOFF,
+    R_DESC,
+    R_DRV,
+    R_DEV,
+    R_QND,
+    R_QRST,
+    R__N
 };
 
 static const struct {
@@ -39,24 +56,44 @@ static uint64_t value_of(const struct model *m, enum reg r)
     const struct model_queue *q = m->queue_select < MODEL_QUEUES ? &m->q[m->queue_select] : &none;
 
     switch (r) {
-    case R_DFS: return m->dfs;
-    case R_DF: return m->dfs == 0 ? m->offered & 0xffffffff : m->dfs == 1 ? m->offered >> 32 : 0;
-    case R_GFS: return m->gfs;
-    case R_GF: return m->gfs == 0 ? m->driver_features & 0xffffffff
-                                  : m->gfs == 1 ? m->driver_features >> 32 : 0;
-    case R_MSIX: return m->msix_config;
-    case R_NQ: return MODEL_QUEUES;
-    case R_STATUS: return m->status;
-    case R_GEN: return m->generation;
-    case R_QSEL: return m->queue_select;
-    case R_QSIZE: return q->size;
-    case R_QVEC: return q->vector;
-    case R_QEN: return q->enable;
-    case R_QNOFF: return m->queue_select < MODEL_QUEUES ? m->queue_select : 0;
-    case R_DESC: return q->desc;
-    case R_DRV: return q->driver;
-    case R_DEV: return q->device;
-    case R_QND: case R_QRST: case R__N: return 0;
+    case R_DFS:
+        return m->dfs;
+    case R_DF:
+        return m->dfs == 0 ? m->offered & 0xffffffff : m->dfs == 1 ? m->offered >> 32 : 0;
+    case R_GFS:
+        return m->gfs;
+    case R_GF:
+        return m->gfs == 0   ? m->driver_features & 0xffffffff
+               : m->gfs == 1 ? m->driver_features >> 32
+                             : 0;
+    case R_MSIX:
+        return m->msix_config;
+    case R_NQ:
+        return MODEL_QUEUES;
+    case R_STATUS:
+        return m->status;
+    case R_GEN:
+        return m->generation;
+    case R_QSEL:
+        return m->queue_select;
+    case R_QSIZE:
+        return q->size;
+    case R_QVEC:
+        return q->vector;
+    case R_QEN:
+        return q->enable;
+    case R_QNOFF:
+        return m->queue_select < MODEL_QUEUES ? m->queue_select : 0;
+    case R_DESC:
+        return q->desc;
+    case R_DRV:
+        return q->driver;
+    case R_DEV:
+        return q->device;
+    case R_QND:
+    case R_QRST:
+    case R__N:
+        return 0;
     }
     return 0;
 }
@@ -134,7 +171,8 @@ void model_write(struct model *m, unsigned off, unsigned size, uint64_t v)
     for (int i = 0; i < R__N; i++) {
         enum reg r = (enum reg)i;
         bool exact = off == regs[r].off && size == regs[r].width;
-        bool half = regs[r].width == 8 && size == 4 && (off == regs[r].off || off == regs[r].off + 4u);
+        bool half =
+            regs[r].width == 8 && size == 4 && (off == regs[r].off || off == regs[r].off + 4u);
 
         if (!exact && !half)
             continue;

@@ -20,8 +20,8 @@ struct model {
     uint16_t msix_config, queue_select;
     uint8_t status, generation;
     uint16_t queue_max, vectors;
-    bool live;      /* the worker has, or will get, the queues */
-    bool told;      /* the worker was told: a reset must wait for it */
+    bool live; /* the worker has, or will get, the queues */
+    bool told; /* the worker was told: a reset must wait for it */
     bool resetting;
     struct model_queue q[MODEL_QUEUES];
 };

@@ -34,8 +34,8 @@ static void test_headers(void **state)
     for (unsigned slot = 1; slot < LAYOUT_PCI_SLOTS; slot++)
         for (unsigned fn = 0; fn < 8; fn++)
             if (slot != RIG_SLOT || fn != 0)
-                assert_int_equal(
-                    rig_read(rig, LAYOUT_ECAM_BASE + (slot * 8 + fn) * 4096ull, 4), 0xffffffff);
+                assert_int_equal(rig_read(rig, LAYOUT_ECAM_BASE + (slot * 8 + fn) * 4096ull, 4),
+                                 0xffffffff);
     rig_write(rig, LAYOUT_ECAM_BASE, 4, 0x12345678); /* read-only */
     assert_int_equal(rig_read(rig, LAYOUT_ECAM_BASE, 4), 0x00081b36);
     assert_int_equal(pci_host_plug(&rig->host, RIG_SLOT, &rig->dev.fn) < 0, 1);
@@ -56,7 +56,7 @@ static void test_ports(void **state)
     assert_int_equal(rig_in(rig, 0xcfe, 2), 0x1042);
     assert_int_equal(rig_in(rig, 0xcff, 1), 0x10);
     assert_int_equal(rig_in(rig, 0xcff, 2), 0xff10); /* half of it is outside the ports */
-    rig_out(rig, 0xcf8, 1, 0x10);                     /* not a dword: no address */
+    rig_out(rig, 0xcf8, 1, 0x10);                    /* not a dword: no address */
     rig_out(rig, 0xcfa, 2, 0);
     assert_int_equal(rig_in(rig, 0xcf8, 4), address(RIG_SLOT * 8, 0));
     rig_out(rig, 0xcf8, 4, address(RIG_SLOT * 8, 0) & 0x7fffffff);

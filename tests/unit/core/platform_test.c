@@ -215,7 +215,7 @@ static void test_power(void **state)
     struct board *b = board_new();
 
     (void)state;
-    out(b, LAYOUT_PIO_SLEEP_CONTROL, 1, 3 << 2 | 1 << 5); /* another sleep state */
+    out(b, LAYOUT_PIO_SLEEP_CONTROL, 1, 3 << 2 | 1 << 5);        /* another sleep state */
     out(b, LAYOUT_PIO_SLEEP_CONTROL, 1, LAYOUT_SLP_TYP_S5 << 2); /* not enabled */
     assert_int_equal(b->offs, 0);
     assert_int_equal(in(b, LAYOUT_PIO_SLEEP_STATUS, 1), 0);
@@ -264,7 +264,7 @@ static void test_clock(void **state)
     static const struct {
         uint8_t index, want;
     } cases[] = {
-        { 0, 0x59 }, { 2, 0x59 }, { 4, 0x23 },  { 6, 3 },     { 7, 0x29 },  { 8, 0x02 },
+        { 0, 0x59 }, { 2, 0x59 },    { 4, 0x23 },  { 6, 3 },     { 7, 0x29 },    { 8, 0x02 },
         { 9, 0x00 }, { 0x32, 0x20 }, { 11, 0x02 }, { 13, 0x80 }, { 0x80, 0x59 }, { 0x20, 0 },
     };
     struct board *b = board_new();

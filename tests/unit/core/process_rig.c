@@ -2,10 +2,6 @@
 /* process_rig.c - starts bulkhead-core in its sandbox and speaks the broker's side with it. */
 #include "test.h"
 
-#include "base/err.h"
-#include "base/fd.h"
-#include "process_rig.h"
-#include "sandbox.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -16,6 +12,10 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "process_rig.h"
+#include "sandbox.h"
 
 void emit(struct code *c, const void *bytes, size_t n)
 {
@@ -82,11 +82,12 @@ void emit_count_for_ever(struct code *c)
 
 static void start_process(struct process *p)
 {
-    char *argv[] = {(char[]){"bulkhead-core"}, NULL};
+    char *argv[] = { (char[]){ "bulkhead-core" }, NULL };
     const char *bin = getenv("BULKHEAD_BIN");
     int null = open("/dev/null", O_RDWR | O_CLOEXEC), pair[2], fds[4];
     struct sandbox_spawn spawn = {
-        .program_fd = -1, .argv = argv, .fds = fds, .n_fds = 4, .cgroup_fd = -1};
+        .program_fd = -1, .argv = argv, .fds = fds, .n_fds = 4, .cgroup_fd = -1
+    };
     unsigned missing = 0;
     char path[512];
 
@@ -96,7 +97,7 @@ static void start_process(struct process *p)
     if (geteuid() == 0)
         spawn.uid = spawn.gid = sandbox_uid(getpid(), 1);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-    memcpy(fds, (int[]){null, null, STDERR_FILENO, pair[1]}, sizeof fds);
+    memcpy(fds, (int[]){ null, null, STDERR_FILENO, pair[1] }, sizeof fds);
     if (sandbox_spawn(&spawn, &p->pid, &p->pidfd, &missing) < 0)
         fail_msg("%s", err_text());
     assert_int_equal(channel_new(&p->channel, pair[0], CHANNEL_ARENA_CHILD), 0);
@@ -125,7 +126,7 @@ static int new_event(void)
 
 const Bulkhead__Envelope *expect(struct process *p, Bulkhead__Envelope__BodyCase body)
 {
-    struct pollfd wait = {.fd = channel_fd(p->channel), .events = POLLIN};
+    struct pollfd wait = { .fd = channel_fd(p->channel), .events = POLLIN };
     struct message msg;
     int r;
 
@@ -163,13 +164,13 @@ void send_configure(struct process *p, int kvm_fd, int life_write_fd, unsigned n
 {
     Bulkhead__CoreConfig core = BULKHEAD__CORE_CONFIG__INIT;
     Bulkhead__Configure cfg = BULKHEAD__CONFIGURE__INIT;
-    int fds[] = {p->ram_fd, kvm_fd, life_write_fd, p->serial_fd, p->serial_out, p->serial_in};
+    int fds[] = { p->ram_fd, kvm_fd, life_write_fd, p->serial_fd, p->serial_out, p->serial_in };
 
     ENVELOPE(e, CONFIGURE, configure, &cfg);
     core.vcpus = p->vcpus;
     core.serial = true;
     cfg.protocol = PROTOCOL_MAX;
-    cfg.name = (char[]){"core"};
+    cfg.name = (char[]){ "core" };
     cfg.ram_size = RAM;
     cfg.role_case = BULKHEAD__CONFIGURE__ROLE_CORE;
     cfg.core = &core;
@@ -180,7 +181,7 @@ static void send_attach(struct process *p)
 {
     Bulkhead__Announce announce = BULKHEAD__ANNOUNCE__INIT;
     Bulkhead__AttachDevice attach = BULKHEAD__ATTACH_DEVICE__INIT;
-    int fds[] = {p->kick, p->call};
+    int fds[] = { p->kick, p->call };
 
     ENVELOPE(e, ATTACH_DEVICE, attach_device, &attach);
     announce.virtio_id = 4;
@@ -189,7 +190,7 @@ static void send_attach(struct process *p)
     announce.queue_size = 64;
     attach.slot = SLOT;
     attach.announce = &announce;
-    attach.name = (char[]){"rng"};
+    attach.name = (char[]){ "rng" };
     send_msg(p, &e, fds, 2);
 }
 
@@ -217,7 +218,7 @@ bool kvm_there(void)
 
 void prepare(struct process *p, unsigned vcpus)
 {
-    *p = (struct process){.vcpus = vcpus, .pidfd = -1, .life_fd = -1};
+    *p = (struct process){ .vcpus = vcpus, .pidfd = -1, .life_fd = -1 };
     make_memory(p);
     p->serial_out = new_event();
     p->serial_in = new_event();
@@ -240,12 +241,12 @@ struct code boot(struct process *p, unsigned vcpus)
     close(life[1]);
     expect(p, BULKHEAD__ENVELOPE__BODY_READY);
     send_attach(p);
-    return (struct code){.at = p->ram + CODE};
+    return (struct code){ .at = p->ram + CODE };
 }
 
 bool life_ended(struct process *p, int timeout_ms)
 {
-    struct pollfd wait = {.fd = p->life_fd, .events = POLLIN};
+    struct pollfd wait = { .fd = p->life_fd, .events = POLLIN };
 
     return poll(&wait, 1, timeout_ms) == 1 && (wait.revents & POLLHUP);
 }

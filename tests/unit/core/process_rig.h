@@ -3,13 +3,13 @@
  * instructions written by the test. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 #include "ipc/channel.h"
 #include "ipc/rules.h"
 #include "shm/byte_ring.h"
 #include "shm/layout.h"
-#include <stdbool.h>
-#include <stdint.h>
-#include <sys/types.h>
 
 enum { RAM = 32 << 20, CODE = 0x200000, COUNTER = 0x300000, SLOT = 2, PATIENCE_MS = 30000 };
 #define BAR (uint32_t)(LAYOUT_MMIO32_BASE + SLOT * LAYOUT_BAR_STRIDE)

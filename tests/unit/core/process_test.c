@@ -3,8 +3,6 @@
  * and brings a guest of a few instructions. Skipped where /dev/kvm can't be opened. */
 #include "test.h"
 
-#include "base/fd.h"
-#include "process_rig.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/fd.h"
+#include "process_rig.h"
 
 #define NEEDS_KVM()                                                                                \
     do {                                                                                           \
@@ -168,7 +168,7 @@ static void test_device(void **state)
     assert_int_equal(activate->n_queues, 1);
     assert_int_equal(activate->queues[0]->desc, 0x10000);
     assert_int_equal(activate->queues[0]->size, 64);
-    kick = (struct pollfd){.fd = p.kick, .events = POLLIN};
+    kick = (struct pollfd){ .fd = p.kick, .events = POLLIN };
     assert_int_equal(poll(&kick, 1, PATIENCE_MS), 1);
     p.ram[COUNTER] = 1;
     assert_int_equal(expect(&p, BULKHEAD__ENVELOPE__BODY_RESET)->reset->slot, SLOT);

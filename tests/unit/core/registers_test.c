@@ -16,14 +16,14 @@ enum device_state {
     AT_DRIVER,
     AT_BAD_FEATURES, /* some chosen that were not offered */
     AT_FEATURES_OK,
-    AT_QUEUE_SET,    /* addresses written, not enabled */
-    AT_QUEUE_ODD,    /* the same, misaligned */
+    AT_QUEUE_SET, /* addresses written, not enabled */
+    AT_QUEUE_ODD, /* the same, misaligned */
     AT_QUEUE_ENABLED,
-    AT_NO_QUEUE,     /* queue_select beyond the last */
+    AT_NO_QUEUE, /* queue_select beyond the last */
     AT_DRIVER_OK,
-    AT_ACTIVE,       /* the worker was told */
+    AT_ACTIVE, /* the worker was told */
     AT_NEEDS_RESET,
-    AT_RESET_DUE,    /* status 0 written, the worker not told yet */
+    AT_RESET_DUE, /* status 0 written, the worker not told yet */
     AT_RESETTING,
     AT_RESET_DONE,
     AT_FAILED,
@@ -73,7 +73,8 @@ static void take(struct pair *p, enum virtio_due what)
 static void reach(struct pair *p, enum device_state at)
 {
     p->rig = rig_new(4, RIG_QUEUES);
-    p->m = (struct model){ .offered = RIG_FEATURES, .queue_max = RIG_QUEUE_MAX,
+    p->m = (struct model){ .offered = RIG_FEATURES,
+                           .queue_max = RIG_QUEUE_MAX,
                            .vectors = RIG_QUEUES + 1 };
     model_reset(&p->m);
     if (at >= AT_ACKNOWLEDGE)
@@ -118,8 +119,8 @@ static void compare_image(struct pair *p, const char *when, int at, unsigned off
         uint8_t got = (uint8_t)bar_read(p->rig, i, 1), want = model_byte(&p->m, i);
 
         if (got != want)
-            fail_msg("%s state %d, access 0x%x/%u: byte 0x%x is 0x%02x, the model says 0x%02x", when,
-                     at, off, size, i, got, want);
+            fail_msg("%s state %d, access 0x%x/%u: byte 0x%x is 0x%02x, the model says 0x%02x",
+                     when, at, off, size, i, got, want);
     }
 }
 
@@ -160,9 +161,23 @@ static void test_reads(void **state)
 
 static void test_writes(void **state)
 {
-    static const uint64_t values[] = { 0, 1, 2, 4, 8, 0xf, 0x40, 0x80, 0x100, 0xff,
-                                       RIG_QUEUE_MAX, RIG_QUEUE_MAX * 2, 0xffff,
-                                       0x12345670, 0xffffffff, 0xa5a5a5a5a5a5a5a0, UINT64_MAX };
+    static const uint64_t values[] = { 0,
+                                       1,
+                                       2,
+                                       4,
+                                       8,
+                                       0xf,
+                                       0x40,
+                                       0x80,
+                                       0x100,
+                                       0xff,
+                                       RIG_QUEUE_MAX,
+                                       RIG_QUEUE_MAX * 2,
+                                       0xffff,
+                                       0x12345670,
+                                       0xffffffff,
+                                       0xa5a5a5a5a5a5a5a0,
+                                       UINT64_MAX };
 
     (void)state;
     for (int at = 0; at < AT__MAX; at++)

@@ -19,11 +19,16 @@ struct rig *rig_new(uint32_t virtio_id, unsigned n_queues)
     struct rig *rig = &the_rig;
     static const uint8_t config[RIG_CONFIG] = { 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7,
                                                 0xc8, 0xc9, 0xca, 0xcb, 0xcc, 0xcd, 0xce, 0xcf };
-    struct virtio_pci_config c = { .slot = RIG_SLOT, .virtio_id = virtio_id,
-                                   .features = RIG_FEATURES, .n_queues = n_queues,
-                                   .queue_size = RIG_QUEUE_MAX, .config = config,
-                                   .config_len = RIG_CONFIG, .first_gsi = RIG_GSI,
-                                   .kick_fds = rig->kick, .call_fds = rig->call };
+    struct virtio_pci_config c = { .slot = RIG_SLOT,
+                                   .virtio_id = virtio_id,
+                                   .features = RIG_FEATURES,
+                                   .n_queues = n_queues,
+                                   .queue_size = RIG_QUEUE_MAX,
+                                   .config = config,
+                                   .config_len = RIG_CONFIG,
+                                   .first_gsi = RIG_GSI,
+                                   .kick_fds = rig->kick,
+                                   .call_fds = rig->call };
 
     memset(rig, 0, sizeof *rig);
     rig->n_queues = n_queues;

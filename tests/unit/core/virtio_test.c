@@ -63,7 +63,7 @@ static void test_features(void **state)
         { VIRTIO_FEATURE_VERSION_1, true },
         { RIG_FEATURES & ~VIRTIO_FEATURE_VERSION_1, false }, /* legacy driver */
         { 0, false },
-        { RIG_FEATURES | 1, false },                         /* not offered */
+        { RIG_FEATURES | 1, false }, /* not offered */
         { RIG_FEATURES | UINT64_C(1) << 63, false },
     };
 
@@ -84,8 +84,9 @@ static void test_features(void **state)
 static void test_transport_features(void **state)
 {
     struct rig *rig = rig_new(RNG, RIG_QUEUES);
-    struct virtio_pci_config c = { .slot = 4, .virtio_id = RNG, .features = UINT64_MAX,
-                                   .queue_size = 64 };
+    struct virtio_pci_config c = {
+        .slot = 4, .virtio_id = RNG, .features = UINT64_MAX, .queue_size = 64
+    };
     static struct virtio_pci dev;
 
     (void)state;
@@ -128,7 +129,7 @@ static void test_reset_handshake(void **state)
         assert_false(virtio_pci_take(&rig->dev, &item));
         virtio_pci_needs_reset(&rig->dev); /* too late to matter */
         assert_int_equal(bar_read(rig, STATUS, 1), 15);
-        fd_event_signal(rig->call[0]);     /* the old life's last interrupt */
+        fd_event_signal(rig->call[0]); /* the old life's last interrupt */
         virtio_pci_reset_done(&rig->dev);
         assert_int_equal(bar_read(rig, STATUS, 1), 0);
         assert_int_equal(fd_event_drain(rig->call[0]), 0);
@@ -356,11 +357,16 @@ static void test_table_access(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_activate),         cmocka_unit_test(test_features),
-        cmocka_unit_test(test_transport_features), cmocka_unit_test(test_reset_handshake),
-        cmocka_unit_test(test_device_config),    cmocka_unit_test(test_queue_interrupts),
-        cmocka_unit_test(test_shared_vector),    cmocka_unit_test(test_config_interrupt),
-        cmocka_unit_test(test_kicks),            cmocka_unit_test(test_most_queues),
+        cmocka_unit_test(test_activate),
+        cmocka_unit_test(test_features),
+        cmocka_unit_test(test_transport_features),
+        cmocka_unit_test(test_reset_handshake),
+        cmocka_unit_test(test_device_config),
+        cmocka_unit_test(test_queue_interrupts),
+        cmocka_unit_test(test_shared_vector),
+        cmocka_unit_test(test_config_interrupt),
+        cmocka_unit_test(test_kicks),
+        cmocka_unit_test(test_most_queues),
         cmocka_unit_test(test_table_access),
     };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blk_req_test.c - decoding of disk requests: a table of what is answered how. */
+#include <cmocka.h>
+#include <linux/virtio_blk.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <linux/virtio_blk.h>
 #include <string.h>
 #include "blk_req.h"
 
@@ -52,7 +52,8 @@ static void requests(void **state)
         { VIRTIO_BLK_T_IN, 0, 0, 4096, BLK_OP_READ, 0 },
         { VIRTIO_BLK_T_IN, SECTORS - 8, 0, 4096, BLK_OP_READ, 0 },
         { VIRTIO_BLK_T_IN, SECTORS - 7, 0, 4096, BLK_OP_NONE, BLK_STATUS_IOERR },
-        { VIRTIO_BLK_T_IN, 0, 512, 4096, BLK_OP_READ, 0 },  /* what it reads beside is nothing to us */
+        { VIRTIO_BLK_T_IN, 0, 512, 4096, BLK_OP_READ,
+          0 }, /* what it reads beside is nothing to us */
         { VIRTIO_BLK_T_IN, 0, 0, 100, BLK_OP_NONE, BLK_STATUS_IOERR },
         { VIRTIO_BLK_T_OUT, 0, 4096, 0, BLK_OP_WRITE, 0 },
         { VIRTIO_BLK_T_OUT, 1, 512, 512, BLK_OP_WRITE, 0 },
@@ -76,7 +77,8 @@ static void requests(void **state)
         put_header(&g, cases[i].type, cases[i].sector);
         build(&g, BLK_HEADER_BYTES + cases[i].n_read, cases[i].n_write + 1);
         assert_int_equal(blk_req_parse(&g.chain, &limits, &order), 0);
-        if (order.op != cases[i].want || (order.op == BLK_OP_NONE && order.status != cases[i].status))
+        if (order.op != cases[i].want ||
+            (order.op == BLK_OP_NONE && order.status != cases[i].status))
             fail_msg("case %u: op %d status %u", i, (int)order.op, order.status);
     }
 }
@@ -112,7 +114,10 @@ static void ranges(void **state)
         { VIRTIO_BLK_T_DISCARD, { UINT64_MAX, 1, 0 }, BLK_OP_NONE, BLK_STATUS_IOERR },
         { VIRTIO_BLK_T_DISCARD, { 0, 0, 0 }, BLK_OP_NONE, BLK_STATUS_OK },
         { VIRTIO_BLK_T_DISCARD, { 0, BLK_MAX_RANGE_SECTORS, 0 }, BLK_OP_DISCARD, 0 },
-        { VIRTIO_BLK_T_DISCARD, { 0, BLK_MAX_RANGE_SECTORS + 1, 0 }, BLK_OP_NONE, BLK_STATUS_IOERR },
+        { VIRTIO_BLK_T_DISCARD,
+          { 0, BLK_MAX_RANGE_SECTORS + 1, 0 },
+          BLK_OP_NONE,
+          BLK_STATUS_IOERR },
         { VIRTIO_BLK_T_WRITE_ZEROES, { 8, 8, 0 }, BLK_OP_ZEROES, 0 },
         { VIRTIO_BLK_T_WRITE_ZEROES, { 8, 8, 1 }, BLK_OP_ZEROES, 0 },
         { VIRTIO_BLK_T_WRITE_ZEROES, { 8, 8, 2 }, BLK_OP_NONE, BLK_STATUS_UNSUPP },
@@ -128,7 +133,8 @@ static void ranges(void **state)
         memcpy(g.readable + BLK_HEADER_BYTES, &cases[i].seg, sizeof cases[i].seg);
         build(&g, BLK_HEADER_BYTES + 16, 1);
         assert_int_equal(blk_req_parse(&g.chain, &limits, &order), 0);
-        if (order.op != cases[i].want || (order.op == BLK_OP_NONE && order.status != cases[i].status))
+        if (order.op != cases[i].want ||
+            (order.op == BLK_OP_NONE && order.status != cases[i].status))
             fail_msg("case %u: op %d status %u", i, (int)order.op, order.status);
         if (order.op == BLK_OP_ZEROES)
             assert_int_equal(order.unmap, cases[i].seg.flags & 1);

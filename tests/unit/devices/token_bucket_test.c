@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* token_bucket_test.c - rate limits on a clock of the test's own. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include "token_bucket.h"
 
 #define MS 1000000ull
@@ -46,13 +46,13 @@ static void the_rate_holds(void **state)
     static const struct {
         uint64_t size, burst, refill_ms, request, for_ms, want;
     } cases[] = {
-        { 100, 0, 1000, 1, 10000, 1100 },          /* full at first, then 100 a second  */
-        { 100, 50, 1000, 1, 10000, 1150 },         /* the burst once                    */
+        { 100, 0, 1000, 1, 10000, 1100 },  /* full at first, then 100 a second  */
+        { 100, 50, 1000, 1, 10000, 1150 }, /* the burst once                    */
         { 1 << 20, 0, 1000, 4096, 10000, 11 << 20 },
         { 1, 0, 1000, 1, 10000, 11 },
         { 1, 0, 1, 1, 1000, 1001 },
         { 1000000007, 0, 3, 4096, 300, 101000000707 },
-        { 3, 0, 1000, 1, 100000, 303 },            /* no whole nanoseconds per token    */
+        { 3, 0, 1000, 1, 100000, 303 }, /* no whole nanoseconds per token    */
     };
 
     (void)state;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* uring_test.c - the fence around the io_uring, and the drain of a dead process's ring. The test
  * talks to the kernel by itself, as a worker that was taken over would. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
 #include <poll.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -44,8 +44,8 @@ static void raw_open(struct raw *raw, int ring_fd)
     raw->fd = ring_fd;
     raw->p = p;
     raw->rings = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ring_fd, IORING_OFF_SQ_RING);
-    raw->sqes = mmap(NULL, ENTRIES * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE, MAP_SHARED,
-                     ring_fd, IORING_OFF_SQES);
+    raw->sqes = mmap(NULL, ENTRIES * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE,
+                     MAP_SHARED, ring_fd, IORING_OFF_SQES);
     assert_true(raw->rings != MAP_FAILED && (void *)raw->sqes != MAP_FAILED);
 }
 
@@ -71,8 +71,10 @@ static int raw_submit(struct raw *raw, const struct io_uring_sqe *sqe)
     head = *cell(raw, raw->p.cq_off.head);
     if (head == __atomic_load_n(cell(raw, raw->p.cq_off.tail), __ATOMIC_ACQUIRE))
         return -ENODATA;
-    memcpy(&cqe, raw->rings + raw->p.cq_off.cqes +
-                     (head & *cell(raw, raw->p.cq_off.ring_mask)) * sizeof cqe, sizeof cqe);
+    memcpy(&cqe,
+           raw->rings + raw->p.cq_off.cqes +
+               (head & *cell(raw, raw->p.cq_off.ring_mask)) * sizeof cqe,
+           sizeof cqe);
     __atomic_store_n(cell(raw, raw->p.cq_off.head), head + 1, __ATOMIC_RELEASE);
     return cqe.res;
 }
@@ -131,11 +133,11 @@ static void only_the_registered_file_and_no_flags(void **state)
         int fd;
         uint8_t flags;
     } cases[] = {
-        { 0, 0 },                                        /* a descriptor of the process */
+        { 0, 0 }, /* a descriptor of the process */
         { 0, IOSQE_FIXED_FILE | IOSQE_IO_LINK },
         { 0, IOSQE_FIXED_FILE | IOSQE_ASYNC },
         { 0, IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT },
-        { 1, IOSQE_FIXED_FILE },                         /* not registered              */
+        { 1, IOSQE_FIXED_FILE }, /* not registered              */
     };
     struct raw raw;
     int file;
@@ -144,7 +146,8 @@ static void only_the_registered_file_and_no_flags(void **state)
     (void)state;
     raw_open(&raw, uring_fd(u));
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct io_uring_sqe sqe = { .opcode = IORING_OP_FSYNC, .fd = cases[i].fd,
+        struct io_uring_sqe sqe = { .opcode = IORING_OP_FSYNC,
+                                    .fd = cases[i].fd,
                                     .flags = cases[i].flags };
         int r = raw_submit(&raw, &sqe);
 
@@ -204,7 +207,8 @@ static void does_its_work(void **state)
     assert_true(uring_rw(u, false, &r, 1, 4096, 0, in));
     wait_for(u, in, sizeof out);
     assert_string_equal(in, out);
-    assert_true(uring_fallocate(u, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 4096, w.iov_base));
+    assert_true(
+        uring_fallocate(u, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 4096, w.iov_base));
     wait_for(u, out, 0);
     for (unsigned i = 0; i < ENTRIES; i++)
         assert_true(uring_fdatasync(u, NULL));

@@ -34,8 +34,11 @@ void activate(struct fixture *f, unsigned size, uint64_t features, bool resume)
 
 struct vq *new_vq(struct fixture *f)
 {
-    struct vq_config config = { .mem = &f->mem, .max_size = 256, .kick_fd = -1,
-                                .call_fd = f->call_fd, .inflight_region = f->journal,
+    struct vq_config config = { .mem = &f->mem,
+                                .max_size = 256,
+                                .kick_fd = -1,
+                                .call_fd = f->call_fd,
+                                .inflight_region = f->journal,
                                 .interrupts = &f->interrupts };
     struct vq *vq = NULL;
 
@@ -74,7 +77,7 @@ int vq_teardown(void **state)
 /* ---- the guest ---- */
 
 void put_desc(struct fixture *f, uint64_t table, unsigned i, uint64_t addr, uint32_t len,
-                     uint16_t flags, uint16_t next)
+              uint16_t flags, uint16_t next)
 {
     struct vring_desc d = { .addr = addr, .len = len, .flags = flags, .next = next };
 

@@ -259,7 +259,9 @@ static void a_journal_of_rubbish_does_no_harm(void **state)
 
 static void rewrite_forever(struct fixture *f)
 {
-    static const uint64_t addresses[] = { DATA, LOW_BYTES - 1, HIGH_BASE, MMIO, UINT64_MAX, 0x6000 };
+    static const uint64_t addresses[] = {
+        DATA, LOW_BYTES - 1, HIGH_BASE, MMIO, UINT64_MAX, 0x6000
+    };
     unsigned x = 1;
 
     for (;;) {
@@ -267,8 +269,8 @@ static void rewrite_forever(struct fixture *f)
 
         x = x * 1103515245 + 12345;
         i = x >> 16;
-        put_desc(f, i & 1 ? DESC : 0x6000, i / 2 % SIZE, addresses[i % 6], i % 7 ? i % 64 : UINT32_MAX,
-                 (uint16_t)(i % 8), (uint16_t)(i % 20));
+        put_desc(f, i & 1 ? DESC : 0x6000, i / 2 % SIZE, addresses[i % 6],
+                 i % 7 ? i % 64 : UINT32_MAX, (uint16_t)(i % 8), (uint16_t)(i % 20));
         put16(f, AVAIL + 2, (uint16_t)(get16(f, AVAIL + 2) + i % 3));
         put16(f, AVAIL + 4 + 2 * (i % SIZE), (uint16_t)(i % 18));
     }

@@ -15,21 +15,21 @@ static void single_descriptors(void **state)
         int want;
     } cases[] = {
         { DATA, 1, 0 },
-        { 0, (uint32_t)LOW_BYTES, 0 },                   /* the whole region             */
-        { LOW_BYTES - 1, 1, 0 },                         /* its last byte                */
-        { LOW_BYTES - 1, 2, VQ_E_GUEST },                /* one past it                  */
-        { LOW_BYTES, 1, VQ_E_GUEST },                    /* the first that isn't there   */
+        { 0, (uint32_t)LOW_BYTES, 0 },    /* the whole region             */
+        { LOW_BYTES - 1, 1, 0 },          /* its last byte                */
+        { LOW_BYTES - 1, 2, VQ_E_GUEST }, /* one past it                  */
+        { LOW_BYTES, 1, VQ_E_GUEST },     /* the first that isn't there   */
         { LOW_BYTES, 0, VQ_E_GUEST },
-        { DATA, 0, VQ_E_GUEST },                         /* no length                    */
-        { DATA, UINT32_MAX, VQ_E_GUEST },                /* 2^32-1                       */
+        { DATA, 0, VQ_E_GUEST },          /* no length                    */
+        { DATA, UINT32_MAX, VQ_E_GUEST }, /* 2^32-1                       */
         { HIGH_BASE, (uint32_t)HIGH_BYTES, 0 },
         { HIGH_BASE + HIGH_BYTES - 1, 1, 0 },
         { HIGH_BASE + HIGH_BYTES - 1, 2, VQ_E_GUEST },
-        { HIGH_BASE - 1, 2, VQ_E_GUEST },                /* begins before the region     */
-        { MMIO, 4096, VQ_E_GUEST },                      /* a device's registers         */
-        { 0xfee00000, 4, VQ_E_GUEST },                   /* the local APIC               */
-        { UINT64_MAX, 1, VQ_E_GUEST },                   /* the last address             */
-        { UINT64_MAX, 2, VQ_E_GUEST },                   /* address + length wraps       */
+        { HIGH_BASE - 1, 2, VQ_E_GUEST }, /* begins before the region     */
+        { MMIO, 4096, VQ_E_GUEST },       /* a device's registers         */
+        { 0xfee00000, 4, VQ_E_GUEST },    /* the local APIC               */
+        { UINT64_MAX, 1, VQ_E_GUEST },    /* the last address             */
+        { UINT64_MAX, 2, VQ_E_GUEST },    /* address + length wraps       */
         { UINT64_MAX - 511, 512, VQ_E_GUEST },
     };
     struct fixture *f = *state;
@@ -62,7 +62,10 @@ static void chains(void **state)
         { "backwards in the table", { { DATA, 8, W, 0 }, { DATA, 8, N, 0 } }, 1, 0 },
         { "write then read", { { DATA, 8, W | N, 1 }, { DATA, 8, 0, 0 } }, 0, VQ_E_GUEST },
         { "loop of one", { { DATA, 8, N, 0 } }, 0, VQ_E_GUEST },
-        { "loop of three", { { DATA, 8, N, 1 }, { DATA, 8, N, 2 }, { DATA, 8, N, 0 } }, 0, VQ_E_GUEST },
+        { "loop of three",
+          { { DATA, 8, N, 1 }, { DATA, 8, N, 2 }, { DATA, 8, N, 0 } },
+          0,
+          VQ_E_GUEST },
         { "next is out of the table", { { DATA, 8, N, SIZE } }, 0, VQ_E_GUEST },
         { "next is 65535", { { DATA, 8, N, 65535 } }, 0, VQ_E_GUEST },
         { "next of the last is not looked at", { { DATA, 8, 0, 65535 } }, 0, 0 },
@@ -141,7 +144,8 @@ static void indirect_tables(void **state)
     assert_int_equal(pop_indirect(f, table, 64, 0, &chain), VQ_E_GUEST);
     put_desc(f, table, 3, DATA, 1, N, 0); /* a loop */
     assert_int_equal(pop_indirect(f, table, 64, 0, &chain), VQ_E_GUEST);
-    put_desc(f, table, 3, DATA, 1, N, 4); /* longer than the queue, though the table is longer yet */
+    put_desc(f, table, 3, DATA, 1, N,
+             4); /* longer than the queue, though the table is longer yet */
     put_desc(f, table, SIZE - 1, DATA, 1, 0, 0);
     assert_int_equal(pop_indirect(f, table, 64 * 16, 0, &chain), 0);
     put_desc(f, table, SIZE - 1, DATA, 1, N, SIZE);
@@ -198,13 +202,13 @@ static void ring_addresses(void **state)
         { { 16, DESC, AVAIL, USED }, 0 },
         { { 0, DESC, AVAIL, USED }, VQ_E_GUEST },
         { { 15, DESC, AVAIL, USED }, VQ_E_GUEST },
-        { { 512, DESC, AVAIL, USED }, VQ_E_GUEST },                /* more than was offered */
+        { { 512, DESC, AVAIL, USED }, VQ_E_GUEST }, /* more than was offered */
         { { 256, DESC, AVAIL, USED }, 0 },
         { { 1, DESC, AVAIL, USED }, 0 },
-        { { 16, DESC + 8, AVAIL, USED }, VQ_E_GUEST },             /* alignment             */
+        { { 16, DESC + 8, AVAIL, USED }, VQ_E_GUEST }, /* alignment             */
         { { 16, DESC, AVAIL + 1, USED }, VQ_E_GUEST },
         { { 16, DESC, AVAIL, USED + 2 }, VQ_E_GUEST },
-        { { 16, LOW_BYTES - 256, AVAIL, USED }, 0 },               /* fits to the byte      */
+        { { 16, LOW_BYTES - 256, AVAIL, USED }, 0 }, /* fits to the byte      */
         { { 16, LOW_BYTES - 240, AVAIL, USED }, VQ_E_GUEST },
         { { 16, DESC, LOW_BYTES - 38, USED }, 0 },
         { { 16, DESC, LOW_BYTES - 36, USED }, VQ_E_GUEST },

@@ -122,14 +122,19 @@ static void iasl_understands_the_tables(void **state)
     write_table(dir, "facp", table("FACP"));
     write_table(dir, "apic", table("APIC"));
     write_table(dir, "mcfg", table("MCFG"));
-    snprintf(command, sizeof command,
-             "cd %s && for t in dsdt facp apic mcfg; do iasl -d $t.aml && iasl -p again_$t $t.dsl || exit; done "
-             ">out 2>&1 && ! grep -iE 'invalid|incorrect|unknown' out && "
-             "[ $(grep -c ' 0 Errors, 0 Warnings' out) = 4 ] && "
-             "for t in facp apic mcfg; do [ $(stat -c %%s $t.aml) = $(stat -c %%s again_$t.aml) ] || exit; done && "
-             "grep -q PNP0A08 dsdt.dsl && grep -q 'Method (_OSC' dsdt.dsl && ! grep -q 'External (' dsdt.dsl && "
-             "[ $(grep -c 'Interrupt (Res' dsdt.dsl) = 2 ] && " /* serial port and GED; the clock has none */
-             "grep -q '33db4d5b-1ff7-401c-9657-7441c03dd766' dsdt.dsl", dir);
+    snprintf(
+        command, sizeof command,
+        "cd %s && for t in dsdt facp apic mcfg; do iasl -d $t.aml && iasl -p again_$t $t.dsl || "
+        "exit; done "
+        ">out 2>&1 && ! grep -iE 'invalid|incorrect|unknown' out && "
+        "[ $(grep -c ' 0 Errors, 0 Warnings' out) = 4 ] && "
+        "for t in facp apic mcfg; do [ $(stat -c %%s $t.aml) = $(stat -c %%s again_$t.aml) ] || "
+        "exit; done && "
+        "grep -q PNP0A08 dsdt.dsl && grep -q 'Method (_OSC' dsdt.dsl && ! grep -q 'External (' "
+        "dsdt.dsl && "
+        "[ $(grep -c 'Interrupt (Res' dsdt.dsl) = 2 ] && " /* serial port and GED; the clock has none */
+        "grep -q '33db4d5b-1ff7-401c-9657-7441c03dd766' dsdt.dsl",
+        dir);
     status = system(command);
     snprintf(command, sizeof command, "[ %d = 0 ] || cat %s/out; rm -rf %s", status, dir, dir);
     assert_int_equal(system(command), 0);

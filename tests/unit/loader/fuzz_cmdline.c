@@ -34,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r = loader_run(&l, &entry);
     if (r < 0)
         abort();
-    if (r == 0 && (gmem_read(&mem, GPA(LAYOUT_CMDLINE), back, strlen(text) + 1) != 0 || strcmp(back, text) != 0))
+    if (r == 0 && (gmem_read(&mem, GPA(LAYOUT_CMDLINE), back, strlen(text) + 1) != 0 ||
+                   strcmp(back, text) != 0))
         abort();
     close(l.kernel_fd);
     return 0;

@@ -17,28 +17,37 @@ void image_bzimage(uint8_t buf[BZIMAGE_BYTES])
 {
     memset(buf, 0x90, BZIMAGE_BYTES);
     memset(buf, 0, 0x300);
-    buf[0x1f1] = 4;                                   /* setup sectors after the first */
+    buf[0x1f1] = 4; /* setup sectors after the first */
     put(buf + 0x1f4, (BZIMAGE_BYTES - 5 * 512) / 16, 4);
     put(buf + 0x1fe, 0xaa55, 2);
-    buf[0x201] = 0x6a;                                /* header ends at 0x26c */
+    buf[0x201] = 0x6a; /* header ends at 0x26c */
     memcpy(buf + 0x202, "HdrS", 4);
     put(buf + 0x206, 0x20f, 2);
-    put(buf + 0x22c, 0x7fffffff, 4);                  /* initrd_addr_max */
-    put(buf + 0x230, 0x200000, 4);                    /* alignment */
-    buf[0x234] = 1;                                   /* relocatable */
-    put(buf + 0x236, 1, 2);                           /* 64-bit entry */
-    put(buf + 0x238, 2047, 4);                        /* cmdline_size */
-    put(buf + 0x258, 0x1000000, 8);                   /* preferred address: 16 MiB */
-    put(buf + 0x260, 0x100000, 4);                    /* init_size */
+    put(buf + 0x22c, 0x7fffffff, 4); /* initrd_addr_max */
+    put(buf + 0x230, 0x200000, 4);   /* alignment */
+    buf[0x234] = 1;                  /* relocatable */
+    put(buf + 0x236, 1, 2);          /* 64-bit entry */
+    put(buf + 0x238, 2047, 4);       /* cmdline_size */
+    put(buf + 0x258, 0x1000000, 8);  /* preferred address: 16 MiB */
+    put(buf + 0x260, 0x100000, 4);   /* init_size */
 }
 
 void image_elf(uint8_t buf[ELF_BYTES])
 {
     Elf64_Ehdr h = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
-                     .e_type = ET_EXEC, .e_machine = EM_X86_64, .e_version = EV_CURRENT,
-                     .e_phoff = sizeof h, .e_ehsize = sizeof h, .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 2 };
+                     .e_type = ET_EXEC,
+                     .e_machine = EM_X86_64,
+                     .e_version = EV_CURRENT,
+                     .e_phoff = sizeof h,
+                     .e_ehsize = sizeof h,
+                     .e_phentsize = sizeof(Elf64_Phdr),
+                     .e_phnum = 2 };
     Elf64_Phdr ph[2] = {
-        { .p_type = PT_LOAD, .p_offset = 4096, .p_paddr = 0x1000000, .p_filesz = 4096, .p_memsz = 8192 },
+        { .p_type = PT_LOAD,
+          .p_offset = 4096,
+          .p_paddr = 0x1000000,
+          .p_filesz = 4096,
+          .p_memsz = 8192 },
         { .p_type = PT_NOTE, .p_offset = 1024, .p_filesz = 20 },
     };
     struct {

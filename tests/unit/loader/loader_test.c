@@ -91,11 +91,11 @@ static const struct {
     const char *message;
 } places[] = {
     { 16 << 20, 2 << 20, true, 64, 0x1000200, NULL },
-    { 16 << 20, 2 << 20, true, 17, 0x1000200, NULL },             /* to the last byte */
+    { 16 << 20, 2 << 20, true, 17, 0x1000200, NULL },                        /* to the last byte */
     { 16 << 20, 2 << 20, true, 16, 0, "up to 18 MiB: give the guest more" }, /* it would move up */
     { 16 << 20, 2 << 20, false, 64, 0x1000200, NULL },
-    { 17 << 20, 2 << 20, true, 64, 0x1200200, NULL },             /* up to the alignment */
-    { 0, 4 << 20, true, 64, 0x400200, NULL },                     /* no preference */
+    { 17 << 20, 2 << 20, true, 64, 0x1200200, NULL }, /* up to the alignment */
+    { 0, 4 << 20, true, 64, 0x400200, NULL },         /* no preference */
     { 0, 4 << 20, false, 64, 0, "where no guest has RAM" },
     { 0, 3 << 20, true, 64, 0, "alignment is malformed" },
     { 0, 0, true, 64, 0, "alignment is malformed" },

@@ -35,7 +35,9 @@ static void start(struct process *p)
     char *argv[] = { (char[]){ "bulkhead-loader" }, NULL };
     const char *bin = getenv("BULKHEAD_BIN");
     int null = open("/dev/null", O_RDWR | O_CLOEXEC), pair[2], fds[4];
-    struct sandbox_spawn spawn = { .program_fd = -1, .argv = argv, .fds = fds, .n_fds = 4, .cgroup_fd = -1 };
+    struct sandbox_spawn spawn = {
+        .program_fd = -1, .argv = argv, .fds = fds, .n_fds = 4, .cgroup_fd = -1
+    };
     unsigned missing = 0;
     char path[512];
 
@@ -46,7 +48,9 @@ static void start(struct process *p)
         spawn.uid = spawn.gid = sandbox_uid(getpid(), 1);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     memcpy(fds, (int[]){ null, null, null, pair[1] }, sizeof fds);
-    *p = (struct process){ .pidfd = -1, .kernel_fd = -1, .initramfs_fd = -1, .cmdline = "console=ttyS0" };
+    *p = (struct process){
+        .pidfd = -1, .kernel_fd = -1, .initramfs_fd = -1, .cmdline = "console=ttyS0"
+    };
     if (sandbox_spawn(&spawn, &p->pid, &p->pidfd, &missing) < 0)
         fail_msg("%s", err_text());
     assert_int_equal(channel_new(&p->channel, pair[0], CHANNEL_ARENA_CHILD), 0);
@@ -78,9 +82,12 @@ static const Bulkhead__Envelope *expect(struct process *p, Bulkhead__Envelope__B
     if (r != 0)
         fail_msg("waiting for %s: %d", rules_body_name(body), r);
     if (msg.envelope->body_case != body)
-        fail_msg("%s in place of %s%s%s", rules_body_name(msg.envelope->body_case), rules_body_name(body),
+        fail_msg("%s in place of %s%s%s", rules_body_name(msg.envelope->body_case),
+                 rules_body_name(body),
                  msg.envelope->body_case == BULKHEAD__ENVELOPE__BODY_FAILED ? ": " : "",
-                 msg.envelope->body_case == BULKHEAD__ENVELOPE__BODY_FAILED ? msg.envelope->failed->what : "");
+                 msg.envelope->body_case == BULKHEAD__ENVELOPE__BODY_FAILED
+                     ? msg.envelope->failed->what
+                     : "");
     assert_int_equal(msg.n_fds, 0);
     return msg.envelope;
 }
@@ -341,12 +348,9 @@ static void leaves_with_its_broker(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loads_only_after_start),
-        cmocka_unit_test(elf_enters_by_pvh),
-        cmocka_unit_test(bad_files_are_told),
-        cmocka_unit_test(file_that_shrinks_is_told),
-        cmocka_unit_test(bad_configuration_is_told),
-        cmocka_unit_test(illegal_messages_end_it),
+        cmocka_unit_test(loads_only_after_start),    cmocka_unit_test(elf_enters_by_pvh),
+        cmocka_unit_test(bad_files_are_told),        cmocka_unit_test(file_that_shrinks_is_told),
+        cmocka_unit_test(bad_configuration_is_told), cmocka_unit_test(illegal_messages_end_it),
         cmocka_unit_test(leaves_with_its_broker),
     };
 

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_net_hdr.c - headers that lie about the frame behind them. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 #include "net/net_hdr.h"
 
 #define BIT(f) (1ull << (f))
 
-enum { CSUM = VIRTIO_NET_HDR_F_NEEDS_CSUM, TCP4 = VIRTIO_NET_HDR_GSO_TCPV4,
-       TCP6 = VIRTIO_NET_HDR_GSO_TCPV6, UDP = VIRTIO_NET_HDR_GSO_UDP,
-       USO = VIRTIO_NET_HDR_GSO_UDP_L4, ECN = VIRTIO_NET_HDR_GSO_ECN };
+enum {
+    CSUM = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+    TCP4 = VIRTIO_NET_HDR_GSO_TCPV4,
+    TCP6 = VIRTIO_NET_HDR_GSO_TCPV6,
+    UDP = VIRTIO_NET_HDR_GSO_UDP,
+    USO = VIRTIO_NET_HDR_GSO_UDP_L4,
+    ECN = VIRTIO_NET_HDR_GSO_ECN
+};
 
 static const uint64_t all = BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO4) |
                             BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_HOST_UFO) |
@@ -29,28 +34,28 @@ static const struct {
 } cases[] = {
     { 0, 0, 0, 0, 0, 0, 60, &all, 0 },
     { 0, 0, 0, 0, 0, 0, NET_ETH_BYTES, &all, 0 },
-    { 0, 0, 0, 0, 0, 0, NET_ETH_BYTES - 1, &all, NET_E_LIES },       /* no Ethernet header */
+    { 0, 0, 0, 0, 0, 0, NET_ETH_BYTES - 1, &all, NET_E_LIES }, /* no Ethernet header */
     { 0, 0, 0, 0, 0, 0, NET_MAX_FRAME_BYTES, &all, 0 },
     { 0, 0, 0, 0, 0, 0, NET_MAX_FRAME_BYTES + 1, &all, NET_E_LIES },
     { CSUM, 0, 0, 0, 34, 16, 60, &all, 0 },
     { CSUM, 0, 0, 0, 34, 16, 60, &csum_only, 0 },
-    { CSUM, 0, 0, 0, 34, 16, 52, &all, 0 },                          /* ends with the field */
-    { CSUM, 0, 0, 0, 34, 16, 51, &all, NET_E_LIES },                 /* one byte short */
-    { CSUM, 0, 0, 0, 65535, 65535, 60, &all, NET_E_LIES },           /* the sum must not wrap */
-    { CSUM, 0, 0, 0, 13, 2, 60, &all, NET_E_LIES },                  /* in the Ethernet header */
+    { CSUM, 0, 0, 0, 34, 16, 52, &all, 0 },                /* ends with the field */
+    { CSUM, 0, 0, 0, 34, 16, 51, &all, NET_E_LIES },       /* one byte short */
+    { CSUM, 0, 0, 0, 65535, 65535, 60, &all, NET_E_LIES }, /* the sum must not wrap */
+    { CSUM, 0, 0, 0, 13, 2, 60, &all, NET_E_LIES },        /* in the Ethernet header */
     { CSUM, TCP4, 54, 1460, 34, 16, 4000, &all, 0 },
     { CSUM, TCP4 | ECN, 54, 1460, 34, 16, 4000, &all, 0 },
     { CSUM, TCP4 | ECN, 54, 1460, 34, 16, 4000, &no_ecn, NET_E_LIES },
-    { CSUM, TCP4, 54, 0, 34, 16, 4000, &all, NET_E_LIES },           /* segments of no size */
-    { 0, TCP4, 54, 1460, 34, 16, 4000, &all, NET_E_LIES },           /* without a checksum */
-    { CSUM, TCP4, 4001, 1460, 34, 16, 4000, &all, NET_E_LIES },      /* header beyond the frame */
-    { CSUM, TCP4, 54, 1460, 34, 16, 4000, &csum_only, NET_E_LIES },  /* not agreed on */
+    { CSUM, TCP4, 54, 0, 34, 16, 4000, &all, NET_E_LIES },          /* segments of no size */
+    { 0, TCP4, 54, 1460, 34, 16, 4000, &all, NET_E_LIES },          /* without a checksum */
+    { CSUM, TCP4, 4001, 1460, 34, 16, 4000, &all, NET_E_LIES },     /* header beyond the frame */
+    { CSUM, TCP4, 54, 1460, 34, 16, 4000, &csum_only, NET_E_LIES }, /* not agreed on */
     { CSUM, TCP6, 74, 1440, 54, 16, 4000, &all, 0 },
     { CSUM, UDP, 42, 1480, 34, 6, 4000, &all, 0 },
-    { CSUM, UDP | ECN, 42, 1480, 34, 6, 4000, &all, NET_E_LIES },    /* no such thing */
+    { CSUM, UDP | ECN, 42, 1480, 34, 6, 4000, &all, NET_E_LIES }, /* no such thing */
     { CSUM, USO, 42, 1472, 34, 6, 4000, &all, 0 },
     { CSUM, USO, 42, 1472, 34, 6, 4000, &no_ecn, NET_E_LIES },
-    { CSUM, 7, 42, 1472, 34, 6, 4000, &all, NET_E_LIES },            /* unknown type */
+    { CSUM, 7, 42, 1472, 34, 6, 4000, &all, NET_E_LIES }, /* unknown type */
     { 0, ECN, 0, 0, 0, 0, 60, &all, NET_E_LIES },
 };
 
@@ -58,10 +63,13 @@ static void test_tx(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct virtio_net_hdr_v1 h = { .flags = cases[i].flags, .gso_type = cases[i].gso,
-                                       .hdr_len = cases[i].hdr_len, .gso_size = cases[i].gso_size,
+        struct virtio_net_hdr_v1 h = { .flags = cases[i].flags,
+                                       .gso_type = cases[i].gso,
+                                       .hdr_len = cases[i].hdr_len,
+                                       .gso_size = cases[i].gso_size,
                                        .csum_start = cases[i].start,
-                                       .csum_offset = cases[i].offset, .num_buffers = 77 };
+                                       .csum_offset = cases[i].offset,
+                                       .num_buffers = 77 };
         int r = net_hdr_check_tx(&h, *cases[i].features, cases[i].bytes);
 
         if (r != cases[i].want)
@@ -74,8 +82,11 @@ static void test_tx(void **state)
 /* Without features every offload is a lie, and a plain frame's leftovers are cleared. */
 static void test_tx_no_features(void **state)
 {
-    struct virtio_net_hdr_v1 h = { .flags = VIRTIO_NET_HDR_F_DATA_VALID, .hdr_len = 9,
-                                   .gso_size = 9, .csum_start = 9, .csum_offset = 9 };
+    struct virtio_net_hdr_v1 h = { .flags = VIRTIO_NET_HDR_F_DATA_VALID,
+                                   .hdr_len = 9,
+                                   .gso_size = 9,
+                                   .csum_start = 9,
+                                   .csum_offset = 9 };
     static const struct virtio_net_hdr_v1 zero;
 
     (void)state;

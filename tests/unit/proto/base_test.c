@@ -62,7 +62,7 @@ static void types_are_told_apart(void **state)
             int fd;
             enum fd_type want;
         } cases[] = {
-            { sv[0], FD_TYPE_SEQPACKET }, { st[0], FD_TYPE_STREAM }, { pp[0], FD_TYPE_PIPE },
+            { sv[0], FD_TYPE_SEQPACKET }, { st[0], FD_TYPE_STREAM },  { pp[0], FD_TYPE_PIPE },
             { memfd, FD_TYPE_MEMFD },     { event, FD_TYPE_EVENTFD }, { null, FD_TYPE_CHAR },
             { dir, FD_TYPE_DIRECTORY },   { file, FD_TYPE_REGULAR },  { 1000, FD_TYPE_OTHER },
         };
@@ -194,8 +194,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_carry_text_and_frames), cmocka_unit_test(long_error_text_is_cut),
         cmocka_unit_test(types_are_told_apart),         cmocka_unit_test(eventfd_never_blocks),
-        cmocka_unit_test(loop_runs_events_and_timers),
-        cmocka_unit_test(edges_are_told_once_each),
+        cmocka_unit_test(loop_runs_events_and_timers),  cmocka_unit_test(edges_are_told_once_each),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,7 +53,8 @@ static void message_and_fds_arrive(void **state)
 {
     struct pair *p = *state;
     Bulkhead__Reset reset = BULKHEAD__RESET__INIT;
-    int fds[2] = { open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/zero", O_RDONLY | O_CLOEXEC) };
+    int fds[2] = { open("/dev/null", O_RDONLY | O_CLOEXEC),
+                   open("/dev/zero", O_RDONLY | O_CLOEXEC) };
     int before = count_fds();
     struct message msg;
 
@@ -122,8 +123,9 @@ static void too_many_fds_leak_nothing(void **state)
     struct pair *p = *state;
     char control[CMSG_SPACE(sizeof(int) * N)] __attribute__((aligned(8)));
     struct iovec iov = { .iov_base = (char[]){ 8, 1 }, .iov_len = 2 };
-    struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-                          .msg_controllen = sizeof control };
+    struct msghdr hdr = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+    };
     struct cmsghdr *c = CMSG_FIRSTHDR(&hdr);
     int before = count_fds();
     struct message msg;

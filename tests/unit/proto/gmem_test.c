@@ -127,10 +127,8 @@ static void bad_sizes_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(edges_are_refused),
-        cmocka_unit_test(slice_offsets_are_checked),
-        cmocka_unit_test(what_is_written_is_read),
-        cmocka_unit_test(ram_is_split_around_the_hole),
+        cmocka_unit_test(edges_are_refused),       cmocka_unit_test(slice_offsets_are_checked),
+        cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(ram_is_split_around_the_hole),
         cmocka_unit_test(bad_sizes_are_refused),
     };
 

@@ -121,7 +121,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(heads_come_back_oldest_first, setup, teardown),
         cmocka_unit_test_setup_teardown(death_before_the_used_index_replays, setup, teardown),
-        cmocka_unit_test_setup_teardown(death_after_the_used_index_does_not_replay, setup, teardown),
+        cmocka_unit_test_setup_teardown(death_after_the_used_index_does_not_replay, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(completed_heads_stay_away, setup, teardown),
         cmocka_unit_test_setup_teardown(garbage_in_the_journal_is_harmless, setup, teardown),
         cmocka_unit_test(no_journal_is_legal),

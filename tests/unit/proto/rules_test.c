@@ -35,7 +35,8 @@ static unsigned allowed(enum rule_dir dir, Bulkhead__Envelope__BodyCase body, si
 
     for (int role = BULKHEAD__ROLE__ROLE_BROKER; role <= BULKHEAD__ROLE__ROLE_PASST; role++)
         for (int state = 0; state < CHILD_STATE__MAX; state++)
-            n += rules_check(dir, (Bulkhead__Role)role, (enum child_state)state, &e, n_fds) != -EPROTO;
+            n += rules_check(dir, (Bulkhead__Role)role, (enum child_state)state, &e, n_fds) !=
+                 -EPROTO;
     return n;
 }
 
@@ -56,9 +57,9 @@ static void every_message_has_few_legal_places(void **state)
 static void a_child_can_not_speak_for_the_broker(void **state)
 {
     static const Bulkhead__Envelope__BodyCase brokers[] = {
-        B(CONFIGURE), B(ATTACH_DEVICE), B(START), B(QUIESCE), B(UNQUIESCE), B(PAUSE_VCPUS),
-        B(RESUME_VCPUS), B(POWER_BUTTON), B(STOP), B(VSOCK_CONNECTED), B(SET_RATE_LIMIT),
-        B(BALLOON_TARGET), B(LINK_STATE),
+        B(CONFIGURE),      B(ATTACH_DEVICE),  B(START),        B(QUIESCE), B(UNQUIESCE),
+        B(PAUSE_VCPUS),    B(RESUME_VCPUS),   B(POWER_BUTTON), B(STOP),    B(VSOCK_CONNECTED),
+        B(SET_RATE_LIMIT), B(BALLOON_TARGET), B(LINK_STATE),
     };
 
     (void)state;
@@ -88,7 +89,8 @@ static void wrong_contents_are_bad_messages(void **state)
     activate.n_queues = 1;
     activate.queues = queues;
     queue.size = 256;
-    assert_int_equal(rules_check(RULE_FROM_CHILD, BULKHEAD__ROLE__ROLE_CORE, CHILD_RUNNING, &e, 0), 0);
+    assert_int_equal(rules_check(RULE_FROM_CHILD, BULKHEAD__ROLE__ROLE_CORE, CHILD_RUNNING, &e, 0),
+                     0);
     queue.size = 255;
     assert_int_equal(rules_check(RULE_FROM_CHILD, BULKHEAD__ROLE__ROLE_CORE, CHILD_RUNNING, &e, 0),
                      -EBADMSG);

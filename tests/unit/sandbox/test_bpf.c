@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_bpf.c - the interpreter, against small programs whose verdict is plain. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <cmocka.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include "base/compiler.h"
 #include "bpf.h"
 
@@ -42,7 +42,8 @@ static void test_argument_filter(void **state)
 
     (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct seccomp_data data = { .nr = cases[i].nr, .arch = cases[i].arch,
+        struct seccomp_data data = { .nr = cases[i].nr,
+                                     .arch = cases[i].arch,
                                      .args = { [2] = cases[i].prot } };
 
         assert_int_equal(bpf_run(code, ARRAY_SIZE(code), &data), cases[i].want);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_profiles.c - every right has a reason, the limits hold, what no child may ever do is in no
  * table, and the compiled BPF says the same as the table it comes from. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <cmocka.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -64,9 +64,9 @@ static void test_ids_and_names(void **state)
 static void test_counts_within_limits(void **state)
 {
     static const unsigned limits[SANDBOX_PROFILE__MAX] = {
-        [SANDBOX_BROKER] = 60, [SANDBOX_LOADER] = 16,  [SANDBOX_CORE_CONTROL] = 32,
-        [SANDBOX_CORE_VCPU] = 20, [SANDBOX_BLK] = 22,  [SANDBOX_RNG] = 16,
-        [SANDBOX_CONSOLE] = 16, [SANDBOX_NET] = 20,    [SANDBOX_VSOCK] = 24,
+        [SANDBOX_BROKER] = 60,    [SANDBOX_LOADER] = 16, [SANDBOX_CORE_CONTROL] = 32,
+        [SANDBOX_CORE_VCPU] = 20, [SANDBOX_BLK] = 22,    [SANDBOX_RNG] = 16,
+        [SANDBOX_CONSOLE] = 16,   [SANDBOX_NET] = 20,    [SANDBOX_VSOCK] = 24,
         [SANDBOX_BALLOON] = 16,
     };
 
@@ -86,18 +86,58 @@ static void test_counts_within_limits(void **state)
 
 /* What no process of a VM may do, whoever thinks it needs it. */
 static const int never[] = {
-    SYS_execve, SYS_execveat, SYS_fork, SYS_vfork, SYS_clone, SYS_clone3, SYS_ptrace, SYS_mount,
-    SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_unshare, SYS_setns, SYS_bpf, SYS_perf_event_open,
-    SYS_userfaultfd, SYS_keyctl, SYS_add_key, SYS_request_key, SYS_process_vm_readv,
-    SYS_process_vm_writev, SYS_kexec_load, SYS_init_module, SYS_finit_module, SYS_setuid,
-    SYS_setresuid, SYS_setgid, SYS_setgroups, SYS_capset, SYS_io_uring_setup, SYS_io_uring_register,
-    SYS_open_by_handle_at, SYS_seccomp, SYS_personality, SYS_modify_ldt, SYS_kill, SYS_tkill,
-    SYS_pidfd_getfd, SYS_move_mount, SYS_fsopen, SYS_iopl, SYS_ioperm, SYS_memfd_secret,
+    SYS_execve,
+    SYS_execveat,
+    SYS_fork,
+    SYS_vfork,
+    SYS_clone,
+    SYS_clone3,
+    SYS_ptrace,
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_chroot,
+    SYS_unshare,
+    SYS_setns,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    SYS_keyctl,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_kexec_load,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_setuid,
+    SYS_setresuid,
+    SYS_setgid,
+    SYS_setgroups,
+    SYS_capset,
+    SYS_io_uring_setup,
+    SYS_io_uring_register,
+    SYS_open_by_handle_at,
+    SYS_seccomp,
+    SYS_personality,
+    SYS_modify_ldt,
+    SYS_kill,
+    SYS_tkill,
+    SYS_pidfd_getfd,
+    SYS_move_mount,
+    SYS_fsopen,
+    SYS_iopl,
+    SYS_ioperm,
+    SYS_memfd_secret,
 };
 static const int never_in_a_child[] = {
-    SYS_open, SYS_openat, SYS_openat2, SYS_creat, SYS_socket, SYS_socketpair, SYS_connect, SYS_bind,
-    SYS_listen, SYS_memfd_create, SYS_mkdir, SYS_unlink, SYS_rename, SYS_link, SYS_symlink,
-    SYS_readlink, SYS_getdents64, SYS_pidfd_send_signal, SYS_setsockopt, SYS_prctl,
+    SYS_open,         SYS_openat,     SYS_openat2,
+    SYS_creat,        SYS_socket,     SYS_socketpair,
+    SYS_connect,      SYS_bind,       SYS_listen,
+    SYS_memfd_create, SYS_mkdir,      SYS_unlink,
+    SYS_rename,       SYS_link,       SYS_symlink,
+    SYS_readlink,     SYS_getdents64, SYS_pidfd_send_signal,
+    SYS_setsockopt,   SYS_prctl,
 };
 
 static void check_never(const struct profile *profile, const struct profile_rule *rule)
@@ -295,9 +335,12 @@ static void test_hash(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_row_has_a_reason), cmocka_unit_test(test_ids_and_names),
-        cmocka_unit_test(test_counts_within_limits),   cmocka_unit_test(test_what_nobody_may_do),
-        cmocka_unit_test(test_filter_equals_table),    cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_every_row_has_a_reason),
+        cmocka_unit_test(test_ids_and_names),
+        cmocka_unit_test(test_counts_within_limits),
+        cmocka_unit_test(test_what_nobody_may_do),
+        cmocka_unit_test(test_filter_equals_table),
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_hash),
     };
 

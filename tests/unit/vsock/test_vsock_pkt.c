@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_vsock_pkt.c - packet headers, credit at the wrap of its counters, the CONNECT line. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 #include "vsock/vsock_pkt.h"
 
 enum { CID = 3, STREAM = VIRTIO_VSOCK_TYPE_STREAM, RW = VIRTIO_VSOCK_OP_RW };
@@ -18,13 +18,13 @@ static const struct {
     int want;
 } packets[] = {
     { CID, 2, 10, STREAM, RW, 10, 0 },
-    { CID, 2, 10, STREAM, RW, 4096, 0 },             /* a larger buffer is fine */
-    { CID, 2, 11, STREAM, RW, 10, VSOCK_REFUSE },    /* bytes that aren't there */
+    { CID, 2, 10, STREAM, RW, 4096, 0 },          /* a larger buffer is fine */
+    { CID, 2, 11, STREAM, RW, 10, VSOCK_REFUSE }, /* bytes that aren't there */
     { CID, 2, UINT32_MAX, STREAM, RW, 10, VSOCK_REFUSE },
-    { CID + 1, 2, 0, STREAM, RW, 0, VSOCK_DROP },    /* somebody else's name */
-    { CID, 1, 0, STREAM, RW, 0, VSOCK_DROP },        /* to nobody that we are */
+    { CID + 1, 2, 0, STREAM, RW, 0, VSOCK_DROP }, /* somebody else's name */
+    { CID, 1, 0, STREAM, RW, 0, VSOCK_DROP },     /* to nobody that we are */
     { CID, 4, 0, STREAM, RW, 0, VSOCK_DROP },
-    { CID, 2, 0, 2, RW, 0, VSOCK_REFUSE },           /* SEQPACKET was not offered */
+    { CID, 2, 0, 2, RW, 0, VSOCK_REFUSE }, /* SEQPACKET was not offered */
     { CID, 2, 0, STREAM, 0, 0, VSOCK_REFUSE },
     { CID, 2, 0, STREAM, 8, 0, VSOCK_REFUSE },
     { CID, 2, 0, STREAM, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 0, 0 },
@@ -34,8 +34,10 @@ static void test_packets(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(packets); i++) {
-        struct virtio_vsock_hdr h = { .src_cid = packets[i].src, .dst_cid = packets[i].dst,
-                                      .len = packets[i].len, .type = packets[i].type,
+        struct virtio_vsock_hdr h = { .src_cid = packets[i].src,
+                                      .dst_cid = packets[i].dst,
+                                      .len = packets[i].len,
+                                      .type = packets[i].type,
                                       .op = packets[i].op };
 
         if (vsock_pkt_check(&h, CID, packets[i].payload) != packets[i].want)
@@ -48,18 +50,17 @@ static void test_credit_out(void **state)
     static const struct {
         uint32_t sent, forwarded, alloc, want;
     } cases[] = {
-        { 0, 0, 1000, 1000 },
-        { 1000, 0, 1000, 0 },
-        { 1000, 400, 1000, 400 },
-        { 10, 4294967290u, 1000, 984 }, /* over the wrap */
-        { 100, 200, 1000, 0 },          /* the guest forwarded what we never sent */
-        { 500, 0, 100, 0 },             /* it shrank its buffer */
+        { 0, 0, 1000, 1000 },     { 1000, 0, 1000, 0 },
+        { 1000, 400, 1000, 400 }, { 10, 4294967290u, 1000, 984 }, /* over the wrap */
+        { 100, 200, 1000, 0 }, /* the guest forwarded what we never sent */
+        { 500, 0, 100, 0 },    /* it shrank its buffer */
         { 0, 0, 0, 0 },
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct vsock_credit c = { .out_sent = cases[i].sent, .peer_forwarded = cases[i].forwarded,
+        struct vsock_credit c = { .out_sent = cases[i].sent,
+                                  .peer_forwarded = cases[i].forwarded,
                                   .peer_alloc = cases[i].alloc };
 
         assert_int_equal(vsock_credit_out(&c), cases[i].want);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_vsock_table.c - the connection table full, emptied, and its line of those who wait. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <cmocka.h>
 #include "vsock/vsock_table.h"
 
 static struct vsock_table *make(void)

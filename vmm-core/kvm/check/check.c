@@ -4,9 +4,6 @@
 // Opening /dev/kvm proves little: some machines have a KVM that emulates instructions and lacks
 // those that every distribution kernel uses. So a VM is made the way the core makes one, and a
 // few dozen instructions run in it, under a watchdog.
-#include "base/compiler.h"
-#include "base/fd.h"
-#include "guest.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -21,6 +18,9 @@
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "guest.h"
 
 enum {
     WATCHDOG_S = 4,
@@ -92,8 +92,8 @@ static void on_alarm(int sig)
 
 static void start_watchdog(void)
 {
-    struct sigaction act = {.sa_handler = on_alarm};
-    struct itimerval timer = {.it_value.tv_sec = WATCHDOG_S, .it_interval.tv_sec = WATCHDOG_S};
+    struct sigaction act = { .sa_handler = on_alarm };
+    struct itimerval timer = { .it_value.tv_sec = WATCHDOG_S, .it_interval.tv_sec = WATCHDOG_S };
 
     sigaction(SIGALRM, &act, NULL);
     setitimer(ITIMER_REAL, &timer, NULL);
@@ -106,15 +106,15 @@ static int check_capabilities(int kvm)
         int cap;
         const char *name;
     } needed[] = {
-        {KVM_CAP_IRQCHIP, "IRQCHIP"},
-        {KVM_CAP_USER_MEMORY, "USER_MEMORY"},
-        {KVM_CAP_SET_TSS_ADDR, "SET_TSS_ADDR"},
-        {KVM_CAP_EXT_CPUID, "EXT_CPUID"},
-        {KVM_CAP_IRQ_ROUTING, "IRQ_ROUTING"},
-        {KVM_CAP_IOEVENTFD, "IOEVENTFD"},
-        {KVM_CAP_IRQFD, "IRQFD"},
-        {KVM_CAP_SIGNAL_MSI, "SIGNAL_MSI"},
-        {KVM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT"},
+        { KVM_CAP_IRQCHIP, "IRQCHIP" },
+        { KVM_CAP_USER_MEMORY, "USER_MEMORY" },
+        { KVM_CAP_SET_TSS_ADDR, "SET_TSS_ADDR" },
+        { KVM_CAP_EXT_CPUID, "EXT_CPUID" },
+        { KVM_CAP_IRQ_ROUTING, "IRQ_ROUTING" },
+        { KVM_CAP_IOEVENTFD, "IOEVENTFD" },
+        { KVM_CAP_IRQFD, "IRQFD" },
+        { KVM_CAP_SIGNAL_MSI, "SIGNAL_MSI" },
+        { KVM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT" },
     };
 
     if (ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
@@ -128,7 +128,7 @@ static int check_capabilities(int kvm)
 
 static int make_vm(struct vm *vm)
 {
-    struct kvm_userspace_memory_region region = {.memory_size = RAM_BYTES};
+    struct kvm_userspace_memory_region region = { .memory_size = RAM_BYTES };
     int bytes;
 
     vm->vm = ioctl(vm->kvm, KVM_CREATE_VM, 0);
@@ -180,10 +180,12 @@ static void put64(struct vm *vm, size_t at, uint64_t v)
 static int set_registers(struct vm *vm)
 {
     struct kvm_segment code = {
-        .limit = ~0u, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1};
+        .limit = ~0u, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1
+    };
     struct kvm_segment data = {
-        .limit = ~0u, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1};
-    struct kvm_regs regs = {.rip = CODE, .rsp = STACK, .rdi = SCRATCH, .rflags = 2};
+        .limit = ~0u, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1
+    };
+    struct kvm_regs regs = { .rip = CODE, .rsp = STACK, .rdi = SCRATCH, .rflags = 2 };
     struct kvm_sregs sregs;
 
     put64(vm, PML4, PDPT | 3);
@@ -263,7 +265,7 @@ static int run_guest(struct vm *vm)
 
 int main(void)
 {
-    struct vm vm = {.kvm = -1, .vm = -1, .vcpu = -1};
+    struct vm vm = { .kvm = -1, .vm = -1, .vcpu = -1 };
     int r;
 
     start_watchdog();

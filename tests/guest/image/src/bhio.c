@@ -105,7 +105,8 @@ static void request_end(struct worker *w)
 static void report(struct worker *w, const char *what, uint64_t block, ssize_t r)
 {
     if (w->io_errors++ < 5)
-        printf("bhio: %s of block %" PRIu64 ": %s\n", what, block, r < 0 ? strerror(errno) : "short");
+        printf("bhio: %s of block %" PRIu64 ": %s\n", what, block,
+               r < 0 ? strerror(errno) : "short");
 }
 
 static void write_blocks(struct worker *w, uint64_t at, size_t n)
