@@ -28,6 +28,7 @@ struct spawned {
     int pidfd;
     int log_reader; /* keeps the log pipe writable when the broker is gone */
     bool is_core;
+    bool next_boot; /* started after the core's end: a reboot's, which that end is not for */
     char group[SPAWNER_GROUP_BYTES];
 };
 
@@ -211,6 +212,7 @@ static int start_child(struct state *s, struct spawner_request *request, int *fd
     slot->id = request->id;
     memcpy(slot->group, request->group, sizeof slot->group);
     slot->is_core = request->is_core != 0;
+    slot->next_boot = s->core_ended;
     slot->log_reader = fd_take(&fds[0]);
     return 0;
 }
@@ -236,6 +238,8 @@ static void on_start(struct state *s, struct spawner_request *request, int *fds,
     if (slot->is_core) {
         s->core_ended = false;
         s->killed_rest = false;
+        for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
+            s->children[i].next_boot = false;
     }
     report(s, &r, slot->pidfd);
 }
@@ -245,10 +249,10 @@ static void kill_child(const struct spawned *child)
     syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
 }
 
-static void kill_all(struct state *s)
+static void kill_all(struct state *s, bool next_boot_too)
 {
     for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
-        if (s->children[i].pid != 0)
+        if (s->children[i].pid != 0 && (next_boot_too || !s->children[i].next_boot))
             kill_child(&s->children[i]);
 }
 
@@ -339,7 +343,7 @@ static int enforce(struct state *s)
     uint64_t age_ms;
 
     if (orphaned) {
-        kill_all(s);
+        kill_all(s, true);
         return any_left(s) ? 20 : 0;
     }
     if (!s->core_ended || s->killed_rest)
@@ -347,7 +351,7 @@ static int enforce(struct state *s)
     age_ms = (now_ns() - s->core_ended_ns) / 1000000;
     if (age_ms < SPAWNER_CORE_GRACE_MS)
         return (int)(SPAWNER_CORE_GRACE_MS - age_ms);
-    kill_all(s);
+    kill_all(s, false);
     s->killed_rest = true;
     return -1;
 }

@@ -200,7 +200,6 @@ int sandbox_enter_thread(const struct sandbox_filter *filter)
         r = limits_no_new_threads();
         if (r < 0)
             return err_trace(r);
-        trim_start_code();
     }
     return seccomp_enter(filter);
 }

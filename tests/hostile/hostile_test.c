@@ -2,7 +2,6 @@
 /* hostile_test.c - each worker's program, taken over, in its real sandbox: it tries everything in
  * the tables of hostile.h, one action a life. None may succeed. The same program without its
  * sandbox shows that the actions are real: there most of them succeed. */
-#include <cmocka.h>
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
@@ -16,6 +15,7 @@
 #include <sys/wait.h>
 #include "hostile.h"
 #include "roles.h"
+#include <cmocka.h>
 
 #define FEATURES                                                                                   \
     (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |                                \

@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-#include <cmocka.h>
 #include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <cmocka.h>
 
 #include "harness.h"
 #include "race.h"

@@ -2,7 +2,6 @@
 /* harness.c - see harness.h. */
 #include "harness.h"
 
-#include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include <cmocka.h>
 
 enum { PATIENCE_MS = 60000, OTHER_UID = 12345 };
 

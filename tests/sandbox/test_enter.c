@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_enter.c - a process in its sandbox, as the kernel shows it to others, and what comes of
  * everything it tries; as root and as an ordinary user. */
-#include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +20,7 @@
 #include "base/compiler.h"
 #include "harness.h"
 #include "readback.h"
+#include <cmocka.h>
 
 static void expect_status(pid_t pid, const char *key, const char *want)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_filter.c - each profile's real filter in a real process: every call number that it doesn't
  * list ends the process with SIGSYS, and so do listed ones with forbidden arguments. */
-#include <cmocka.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 #include "base/compiler.h"
 #include "layers.h"
+#include <cmocka.h>
 
 enum { SURVIVED = 77, MAX_CALL = 1024 };
 

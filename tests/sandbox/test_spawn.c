@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_spawn.c - the parent's half: the exact descriptor table, ids, environment, signals, and an
  * exec that fails is heard of here. As root and as an ordinary user. */
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -22,6 +21,7 @@
 #include "base/err.h"
 #include "cgroup.h"
 #include "harness.h"
+#include <cmocka.h>
 
 /* Starts the probe in mode "none" with these descriptors at 0..n-1; 3 must be `theirs`. */
 static struct probe start_with_fds(const struct harness *h, const int *fds, unsigned n, int control)

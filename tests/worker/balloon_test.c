@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* balloon_test.c - the balloon worker in its sandbox: what it gives back is seen in the RAM file's
  * own count of pages. */
-#include <cmocka.h>
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_config.h>
 #include <poll.h>
@@ -13,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include "harness.h"
+#include <cmocka.h>
 
 #define BIT(f) (1ull << (f))
 #define BASE                                                                                       \

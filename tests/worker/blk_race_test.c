@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blk_race_test.c - one guest processor rewrites descriptors, requests and indices while the other
  * kicks: the worker refuses, is reset, and works. Under ASan and TSan builds: no report. */
-#include <cmocka.h>
 #include <linux/virtio_blk.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -12,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "blk_driver.h"
+#include <cmocka.h>
 
 #define MIB (1ull << 20)
 enum { KICKS = 4000 };

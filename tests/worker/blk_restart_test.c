@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blk_restart_test.c - the disk worker dies with requests in flight; its replacement finishes them
  * from the journal. Each request is answered once, none is lost, none is done after its answer. */
-#include <cmocka.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <setjmp.h>
@@ -14,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "blk_driver.h"
+#include <cmocka.h>
 
 #define MIB (1ull << 20)
 enum { DEPTH = 64, BLOCK = 4096, ROUNDS = 60 };

@@ -7,7 +7,6 @@
  * overwrites them: were the first one's still under way, they would come out last. The slow way is
  * slow_disk.h; or BULKHEAD_SLOW_DISK and BULKHEAD_FAST_DISK name block devices (the script
  * slow-disk makes them with device-mapper's delay target). BULKHEAD_ROUNDS of the first test. */
-#include <cmocka.h>
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <poll.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 #include "blk_driver.h"
 #include "slow_disk.h"
+#include <cmocka.h>
 
 enum { DEPTH = 256, BLOCK = 4096, TOTAL = DEPTH * BLOCK, SKIPPED = 77 };
 enum { ROUNDS = 40, ROUNDS_LONG = 10000, LATE_MS = 8 };

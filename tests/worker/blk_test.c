@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blk_test.c - the disk worker: every request, every error, each way of doing the I/O. */
-#include <cmocka.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <setjmp.h>
@@ -14,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "blk_driver.h"
+#include <cmocka.h>
 
 #define MIB (1ull << 20)
 enum { OK = VIRTIO_BLK_S_OK, IOERR = VIRTIO_BLK_S_IOERR, UNSUPP = VIRTIO_BLK_S_UNSUPP };

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* console_test.c - the console worker in its sandbox: serial ring and virtio-console against
  * pipes, files, sockets, with readers that are slow, late or gone. */
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_config.h>
@@ -20,6 +19,7 @@
 #include "base/fd.h"
 #include "harness.h"
 #include "shm/byte_ring.h"
+#include <cmocka.h>
 
 #define FEATURES                                                                                   \
     (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |                                \

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_driver.c - see net_driver.h. */
 #include "net_driver.h"
-#include <cmocka.h>
 #include <endian.h>
 #include <errno.h>
 #include <poll.h>
@@ -12,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <cmocka.h>
 
 uint8_t netd_mac[6] = { 0x52, 0x54, 0x00, 0x11, 0x22, 0x33 };
 

@@ -2,7 +2,6 @@
 /* net_tap_test.c - the network worker in its sandbox, between a ring and taps in a network
  * namespace of the test's own. */
 #include <arpa/inet.h>
-#include <cmocka.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
@@ -20,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "net_driver.h"
+#include <cmocka.h>
 
 static unsigned n_taps;
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_test.c - the network worker in its sandbox, between a ring and passt's stream. */
-#include <cmocka.h>
 #include <endian.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -10,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "net_driver.h"
+#include <cmocka.h>
 
 static void stream_both_ways(void **state)
 {

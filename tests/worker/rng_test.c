@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rng_test.c - the entropy worker, driven through its ring. */
-#include <cmocka.h>
 #include <linux/virtio_config.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "harness.h"
+#include <cmocka.h>
 
 #define FEATURES                                                                                   \
     (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |                                \

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_test.c - the vsock worker in its sandbox: host programs on one side, a guest's driver that
  * knows the protocol well, or lies, on the other. */
-#include <cmocka.h>
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -13,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "vsock_driver.h"
+#include <cmocka.h>
 
 static void host_to_guest_and_back(void **state)
 {

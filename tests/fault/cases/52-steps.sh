@@ -24,7 +24,7 @@ dmesg | grep -E 'I/O error|needs reset|timed out' | sed 's/^/KERNEL /'
 GUEST
     )
     export BULKHEAD_FAILPOINTS=$spec
-    BIN=$T/bin GUEST_TIMEOUT=600 guest "$T/log" "bh.cmd=$cmd" --cpus boot=2 --memory size=256M \
+    BIN=$T/bin GUEST_TIMEOUT=600 guest "$T/log" "bh.cmd=$cmd" --cpus boot=1 --memory size=256M \
         --disk "${disks[@]}" --crash-limit 1000 --crash-window 5 --json
     expect_status 0 $? "$T/log"
     [ "$(grep -c 'IOSTRESS verify_errors=0 io_errors=0' "$T/log")" = 6 ] || { SHOW=40 show "$T/log"; die "not six clean disks"; }

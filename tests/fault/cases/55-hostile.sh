@@ -5,7 +5,7 @@
 
 # shellcheck source=tests/hostile/table.sh
 . "$ROOT/tests/hostile/table.sh"
-HOSTILE=$BIN/../tests/hostile-bin
+HOSTILE_PROGRAMS=$BIN/../tests/hostile-bin
 declare -A PROGRAM=([rng]=rng [disk1]=blk [console]=console [net0]=net [vsock0]=vsock [balloon]=balloon)
 
 # hostile_vm DEVICE...: the VM, with those devices' workers hostile from here on.
@@ -13,7 +13,7 @@ hostile_vm()
 {
     local device at i=0 of=$#
     [ -z "${BULKHEAD_LONG:-}" ] || of=1
-    [ -x "$HOSTILE/bulkhead-dev-rng" ] || { echo "an instrumented build has no hostile workers"; exit 77; }
+    [ -x "$HOSTILE_PROGRAMS/bulkhead-dev-rng" ] || { echo "an instrumented build has no hostile workers"; exit 77; }
     truncate -s 64M "$T/disk"
     truncate -s 16M "$T/disk1"
     truncate -s 1M "$T/end"
@@ -29,7 +29,7 @@ GUEST
     for device in "$@"; do
         at=$T/new-$device/share-$((i % of))-of-$of
         mkdir -p "$at"
-        cp "$HOSTILE/bulkhead-dev-${PROGRAM[$device]}" "$at/hostile"
+        cp "$HOSTILE_PROGRAMS/bulkhead-dev-${PROGRAM[$device]}" "$at/hostile"
         "$BIN/bulkhead" upgrade vm "$device" --binary "$at/hostile" ||
             die "$device did not take its hostile build"
         i=$((i + 1))
@@ -48,7 +48,7 @@ case_hostile_workers_achieve_nothing()
         "$BIN/bulkhead" upgrade vm "$device" || die "$device can't be brought back"
     done
     for lie in role no-role newer older garbage ready fds leave silence; do
-        cp "$HOSTILE/bulkhead-dev-rng" "$T/hello-$lie"
+        cp "$HOSTILE_PROGRAMS/bulkhead-dev-rng" "$T/hello-$lie"
         if "$BIN/bulkhead" upgrade vm rng --binary "$T/hello-$lie" 2>"$T/why"; then
             die "hello-$lie was taken"
         fi

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_balloon_req.c - pages and ranges become few checked holes; others' pages never do. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "balloon/balloon_req.h"
+#include <cmocka.h>
 
 enum { PAGES = 16, PAGE = BALLOON_PAGE_BYTES };
 #define HIGH 0x100000000ull

@@ -2,7 +2,6 @@
 /* fixture.h - a valid configuration that a test then breaks in one place. */
 #pragma once
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "config.h"
+#include <cmocka.h>
 
 static inline void fixture_text(char **field, const char *text)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_backend.c - files, pipes, ptys and a socket's clients: nothing blocks, nothing is lost that
  * the caller was told had not gone out. */
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pty.h>
@@ -17,6 +16,7 @@
 #include <termios.h>
 #include <unistd.h>
 #include "console/backend.h"
+#include <cmocka.h>
 
 enum { HANG_MS = 20000 };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_escape.c - which keys are ours, whole and split over two reads. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include "console/escape.h"
+#include <cmocka.h>
 
 static const struct {
     const char *in, *want;

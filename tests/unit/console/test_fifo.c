@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_fifo.c - the buffer that drops its oldest bytes. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include "common/fifo.h"
+#include <cmocka.h>
 
 static size_t drain(struct fifo *fifo, char *dst)
 {

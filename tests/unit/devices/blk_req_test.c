@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blk_req_test.c - decoding of disk requests: a table of what is answered how. */
-#include <cmocka.h>
 #include <linux/virtio_blk.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 #include "blk_req.h"
+#include <cmocka.h>
 
 enum { SECTORS = 1000000 };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* token_bucket_test.c - rate limits on a clock of the test's own. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "token_bucket.h"
+#include <cmocka.h>
 
 #define MS 1000000ull
 

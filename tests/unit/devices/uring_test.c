@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* uring_test.c - the fence around the io_uring, and the drain of a dead process's ring. The test
  * talks to the kernel by itself, as a worker that was taken over would. */
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -18,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "uring.h"
+#include <cmocka.h>
 
 enum { ENTRIES = 8 };
 

@@ -2,13 +2,13 @@
 /* vq_fixture.h - RAM between guard pages, a queue over it, and a guest to fill the rings. */
 #pragma once
 
-#include <cmocka.h>
 #include <linux/virtio_ring.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "vq.h"
+#include <cmocka.h>
 
 /* Two regions of RAM, each between guard pages: LOW at 0 and HIGH at 4 GiB, as on a real guest. */
 #define LOW_BYTES 0x20000ull

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_net_hdr.c - headers that lie about the frame behind them. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include "net/net_hdr.h"
+#include <cmocka.h>
 
 #define BIT(f) (1ull << (f))
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_net_stream.c - frames cut anywhere by the stream, and lengths no frame can have. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "net/net_stream.h"
+#include <cmocka.h>
 
 enum { SIZE = NET_STREAM_PREFIX_BYTES + NET_MAX_FRAME_BYTES };
 

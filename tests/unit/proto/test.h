@@ -2,8 +2,8 @@
 /* test.h - cmocka with the headers it wants before it. */
 #pragma once
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_bpf.c - the interpreter, against small programs whose verdict is plain. */
-#include <cmocka.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -10,6 +9,7 @@
 #include <stdint.h>
 #include "base/compiler.h"
 #include "bpf.h"
+#include <cmocka.h>
 
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define RET(v) BPF_STMT(BPF_RET | BPF_K, (v))

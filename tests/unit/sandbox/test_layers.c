@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_layers.c - names, the pool of uids, and control groups. */
-#include <cmocka.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 #include "cgroup.h"
 #include "sandbox.h"
+#include <cmocka.h>
 
 static void test_names(void **state)
 {

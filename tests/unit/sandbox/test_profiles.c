@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_profiles.c - every right has a reason, the limits hold, what no child may ever do is in no
  * table, and the compiled BPF says the same as the table it comes from. */
-#include <cmocka.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -16,6 +15,7 @@
 #include "base/compiler.h"
 #include "bpf.h"
 #include "profiles/profile.h"
+#include <cmocka.h>
 
 typedef void (*rule_fn)(const struct profile *profile, const struct profile_rule *rule);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_vsock_pkt.c - packet headers, credit at the wrap of its counters, the CONNECT line. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include "vsock/vsock_pkt.h"
+#include <cmocka.h>
 
 enum { CID = 3, STREAM = VIRTIO_VSOCK_TYPE_STREAM, RW = VIRTIO_VSOCK_OP_RW };
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_vsock_table.c - the connection table full, emptied, and its line of those who wait. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include "vsock/vsock_table.h"
+#include <cmocka.h>
 
 static struct vsock_table *make(void)
 {
