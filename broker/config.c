@@ -122,6 +122,8 @@ int config_fill(Bulkhead__VmConfig *c, const char *fallback_name)
     c->crash_limit = c->crash_limit ? c->crash_limit : CONFIG_CRASH_LIMIT;
     c->crash_window_s = c->crash_window_s ? c->crash_window_s : CONFIG_CRASH_WINDOW_S;
     c->hang_timeout_ms = c->hang_timeout_ms ? c->hang_timeout_ms : CONFIG_HANG_TIMEOUT_MS;
+    if (c->stall_timeout_ms == 0)
+        c->stall_timeout_ms = MAX((uint32_t)CONFIG_STALL_TIMEOUT_MS, c->hang_timeout_ms);
     return 0;
 }
 

@@ -205,35 +205,50 @@ int repair_by_hand(struct device *d, uint64_t asker, uint32_t request, struct fa
     return 0;
 }
 
-enum { STARVED_PATIENCE = 10 }; /* times the limit, then it is replaced all the same */
-
-/* A worker whose loop turns writes its heartbeat; one that is stopped or spins doesn't. */
-static void check_heartbeat(struct device *d, uint64_t now)
+static void on_beat(struct device *d, uint64_t beat, uint64_t now)
 {
     struct child *w = d->worker;
-    uint64_t beat, limit_ns = (uint64_t)d->vm->config->hang_timeout_ms * 1000000ull;
+
+    if (w->stalled)
+        session_event(d->vm, "device", "answers", "id", d->plan->name, NULL);
+    w->stalled = false;
+    w->heartbeat = beat;
+    w->heartbeat_ns = now;
+    w->starved = (struct starved){ 0 };
+}
+
+/* A worker whose loop turns writes its heartbeat; one that is stopped or spins doesn't. Nor does
+ * one that the host's disk keeps waiting, but a new one would be in the same place soon. */
+static void check_heartbeat(struct device *d, uint64_t now)
+{
+    const Bulkhead__VmConfig *config = d->vm->config;
+    const struct starved_limits limits = {
+        .hang_ns = config->hang_timeout_ms * UINT64_C(1000000),
+        .stall_ns = config->stall_timeout_ms * UINT64_C(1000000),
+    };
+    struct child *w = d->worker;
+    enum starved_of of;
+    bool too_long;
+    uint64_t beat;
     char ms[24];
 
     if (!w || w->killing || w->state < CHILD_READY || w->state > CHILD_QUIESCED)
         return;
     beat = __atomic_load_n(&d->stats->heartbeat, __ATOMIC_RELAXED);
     if (beat != w->heartbeat) {
-        w->heartbeat = beat;
-        w->heartbeat_ns = now;
-        w->starved = (struct starved){ 0 };
+        on_beat(d, beat, now);
         return;
     }
-    if (now - w->heartbeat_ns > limit_ns / 2)
-        starved_begin(&w->starved, w->pid, now);
-    if (now - w->heartbeat_ns < limit_ns)
-        return;
-    /* On an overloaded host a replacement would starve as well. */
-    if (now - w->heartbeat_ns < STARVED_PATIENCE * limit_ns &&
-        starved_check(&w->starved, w->pid, now))
-        return;
+    too_long = starved_too_long(&w->starved, w->pid, now - w->heartbeat_ns, now, &limits, &of);
     snprintf(ms, sizeof ms, "%llu", (unsigned long long)((now - w->heartbeat_ns) / 1000000));
-    session_event(d->vm, "device", "hung", "id", d->plan->name, "silent_ms", ms, NULL);
-    child_kill(w, "hung: no heartbeat for %s ms", ms);
+    if (too_long) {
+        session_event(d->vm, "device", "hung", "id", d->plan->name, "silent_ms", ms, NULL);
+        child_kill(w, "hung: no heartbeat for %s ms", ms);
+    } else if (of == STARVED_OF_DISK && !w->stalled) {
+        w->stalled = true;
+        session_event(d->vm, "device", "stalled", "id", d->plan->name, "silent_ms", ms, NULL);
+        log_warn("%s: the host's disk keeps it waiting, for %s ms now", d->plan->name, ms);
+    }
 }
 
 static void check_deadlines(struct vm *vm, uint64_t now)

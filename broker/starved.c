@@ -8,7 +8,10 @@
 #include <unistd.h>
 #include "base/fd.h"
 
-enum { TICKS_PER_SECOND = 100 }; /* USER_HZ, part of the kernel's ABI */
+enum {
+    TICKS_PER_SECOND = 100, /* USER_HZ, part of the kernel's ABI */
+    STARVED_PATIENCE = 10,  /* times the limit, then it is replaced all the same */
+};
 
 /* State letter and CPU time from /proc/PID/stat (proc(5), fields 3, 14 and 15). */
 static bool read_stat(pid_t pid, char *ret_state, uint64_t *ret_cpu_ns)
@@ -41,16 +44,37 @@ void starved_begin(struct starved *s, pid_t pid, uint64_t now_ns)
         s->since_ns = now_ns;
 }
 
-bool starved_check(struct starved *s, pid_t pid, uint64_t now_ns)
+enum starved_of starved_check(const struct starved *s, pid_t pid, uint64_t now_ns)
 {
     uint64_t cpu_ns = 0, ran_ns, wall_ns;
     char state = '?';
 
     if (s->since_ns == 0 || !read_stat(pid, &state, &cpu_ns))
-        return false;
+        return STARVED_OF_NOTHING;
     if (state == 'D')
-        return true;
+        return STARVED_OF_DISK;
     ran_ns = cpu_ns - s->cpu_ns;
     wall_ns = now_ns - s->since_ns;
-    return state == 'R' && ran_ns < wall_ns / 2;
+    return state == 'R' && ran_ns < wall_ns / 2 ? STARVED_OF_CPU : STARVED_OF_NOTHING;
+}
+
+bool starved_too_long(struct starved *s, pid_t pid, uint64_t silent_ns, uint64_t now_ns,
+                      const struct starved_limits *limits, enum starved_of *ret_of)
+{
+    *ret_of = STARVED_OF_NOTHING;
+    if (silent_ns > limits->hang_ns / 2)
+        starved_begin(s, pid, now_ns);
+    if (silent_ns < limits->hang_ns)
+        return false;
+    *ret_of = starved_check(s, pid, now_ns);
+    switch (*ret_of) {
+    case STARVED_OF_CPU:
+        /* On an overloaded host a replacement would starve as well. */
+        return silent_ns >= STARVED_PATIENCE * limits->hang_ns;
+    case STARVED_OF_DISK:
+        return silent_ns >= limits->stall_ns;
+    case STARVED_OF_NOTHING:
+        break;
+    }
+    return true;
 }

@@ -13,9 +13,23 @@ struct starved {       /* zero-initialised; zero it again at each sign of life *
 
 /* First look at a process that is late: remembers how much it has run. */
 void starved_begin(struct starved *s, pid_t pid, uint64_t now_ns);
-/* True when since then it wanted to run and mostly could not, or waits for the disk in the kernel,
- * where no signal would end it sooner. A stopped, sleeping or spinning process is not starved. */
-bool starved_check(struct starved *s, pid_t pid, uint64_t now_ns);
+
+enum starved_of {
+    STARVED_OF_NOTHING, /* it hangs: is stopped, sleeps or spins */
+    STARVED_OF_CPU,     /* since the first look it wanted to run and mostly could not */
+    STARVED_OF_DISK,    /* it waits in the kernel, where no signal would end it sooner */
+};
+/* What a silent process waits for. Believed is the host's kernel alone, nothing that it says. */
+enum starved_of starved_check(const struct starved *s, pid_t pid, uint64_t now_ns);
+
+struct starved_limits {
+    uint64_t hang_ns;  /* silence for no reason */
+    uint64_t stall_ns; /* silence while the host's disk doesn't answer */
+};
+/* To be asked at each tick of a process silent for silent_ns: whether it is to be replaced now.
+ * *ret_of says what it waits for, STARVED_OF_NOTHING within the first limit. */
+bool starved_too_long(struct starved *s, pid_t pid, uint64_t silent_ns, uint64_t now_ns,
+                      const struct starved_limits *limits, enum starved_of *ret_of);
 /* The time of a last sign of life, later by lost_ns in which we did not run ourselves; one that came
  * within them is not moved past now. */
 static inline uint64_t starved_excuse(uint64_t seen_ns, uint64_t lost_ns, uint64_t now_ns)

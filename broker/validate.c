@@ -129,6 +129,11 @@ static int check_machine(const Bulkhead__VmConfig *c, const struct validate_host
                            "hang timeout %u ms is under %d ms: a healthy worker's heartbeat "
                            "can take 250 ms",
                            c->hang_timeout_ms, MIN_HANG_MS);
+    if (c->stall_timeout_ms < c->hang_timeout_ms)
+        return fault_input(f,
+                           "stall timeout %u ms is under the hang timeout, %u ms: a disk may be "
+                           "slow for longer than a worker may be silent for no reason",
+                           c->stall_timeout_ms, c->hang_timeout_ms);
     return 0;
 }
 

@@ -84,6 +84,7 @@ struct child {
     /* liveness */
     uint64_t heartbeat, heartbeat_ns;
     struct starved starved;
+    bool stalled; /* the event was given: it waits for the host's disk */
 };
 
 /* Which replacement of a worker is under way. */

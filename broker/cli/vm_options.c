@@ -29,6 +29,7 @@ enum flag_id {
     CRASH_LIMIT,
     CRASH_WINDOW,
     HANG_TIMEOUT,
+    STALL_TIMEOUT,
     TRACE_START,
     VERBOSE,
 };
@@ -58,6 +59,8 @@ static const struct flag flags[] = {
     { "crash-limit", 0, false, "N", "deaths that fail a device (default 5) ...", CRASH_LIMIT },
     { "crash-window", 0, false, "SECONDS", "... within this time (default 60)", CRASH_WINDOW },
     { "hang-timeout", 0, false, "MS", "silence that counts as death (default 900)", HANG_TIMEOUT },
+    { "stall-timeout", 0, false, "MS", "the same while the host's disk is slow (default 30000)",
+      STALL_TIMEOUT },
     { "trace-start", 0, false, NULL, "say where the milliseconds of the start go", TRACE_START },
     { "verbose", 'v', false, NULL, "print events on stderr", VERBOSE },
     { "json", 0, false, NULL, "run: events as JSON lines on stdout\nplan: print JSON", FLAG_JSON },
@@ -203,6 +206,8 @@ static int on_flag(void *arg, int id, const char *value, struct option_error *er
         return set_u32("--crash-window", value, 1, 86400, &c->crash_window_s, err);
     case HANG_TIMEOUT:
         return set_u32("--hang-timeout", value, 300, 600000, &c->hang_timeout_ms, err);
+    case STALL_TIMEOUT:
+        return set_u32("--stall-timeout", value, 300, 86400000, &c->stall_timeout_ms, err);
     case TRACE_START:
         c->trace_start_ns = monotonic_ns();
         return 0;

@@ -122,6 +122,7 @@ BREAK(vsock_path, c->vsock->enabled = true; fixture_text(&c->vsock->id, "vs"); c
 BREAK(balloon_all, c->balloon->enabled = true; c->balloon->size = c->memory->size)
 BREAK(balloon_odd, c->balloon->enabled = true; c->balloon->size = 5)
 BREAK(hang_short, c->hang_timeout_ms = 100)
+BREAK(stall_short, c->stall_timeout_ms = c->hang_timeout_ms - 1)
 BREAK(crash_many, c->crash_limit = 1025)
 
 static const struct {
@@ -186,6 +187,7 @@ static const struct {
     { "balloon of all memory", balloon_all, "all of the guest's memory" },
     { "balloon of 5", balloon_odd, "multiple of 4096" },
     { "hang timeout", hang_short, "hang timeout" },
+    { "stall timeout", stall_short, "stall timeout" },
     { "crash limit", crash_many, "crash limit" },
 };
 
