@@ -369,8 +369,8 @@ case_disk_rate_limit()
     local cmd stage
     cmd=$(script <<GUEST
 measure() {
-    fio --rw=read --bs=16k --direct=1 --ioengine=libaio --iodepth=4 --time_based --ramp_time=6 \\
-        --runtime=10 --output-format=terse --terse-version=3 --name=bw --filename=/dev/vda \\
+    fio --rw=read --bs=16k --direct=1 --ioengine=libaio --iodepth=4 --time_based --ramp_time=3 \\
+        --runtime=8 --output-format=terse --terse-version=3 --name=bw --filename=/dev/vda \\
         --name=ops --bs=4k --filename=/dev/vdb --name=g1 --filename=/dev/vdc \\
         --name=g2 --filename=/dev/vdd | cut -d ';' -f 3,7,8
 }
