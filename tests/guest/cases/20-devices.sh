@@ -97,7 +97,7 @@ case_virtio_console()
 case_console_without_reader_blocks_nothing()
 {
     local cmd
-    cmd=$(echo 'seq 1 30000' | base64 -w0)
+    cmd=$(echo 'seq 1 20000' | base64 -w0)
     guest "$T/log" "bh.cmd=$cmd" --memory size=256M --serial "socket=$T/sock"
     expect_status 0 $? "$T/log"
 }
