@@ -38,6 +38,8 @@ struct vq {
     uint16_t used_idx;   /* free running: entries published */
     uint16_t notified;   /* used_idx when the guest was last considered for an interrupt */
     unsigned n_inflight;
+    uint16_t staged[INFLIGHT_MAX_BATCH]; /* heads with a used entry that isn't published yet */
+    unsigned n_staged;
     struct gslice desc, avail, used;
     struct inflight journal;
     /* Slices of the requests in flight: one block per request, taken from a stack, so that the
@@ -100,9 +102,7 @@ static void take_up_journal(struct vq *vq)
     bool usable = region && region->version == 1 && region->desc_num == vq->size;
     uint16_t guest_used = gslice_load16(vq->used, RING_IDX);
 
-    /* The worker published at most one entry that the journal doesn't know of; a used.idx that is
-     * anything else was written by the guest and is not believed. */
-    if (usable && (uint16_t)(guest_used - region->used_idx) > 1)
+    if (usable && !inflight_used_is_ours(region, guest_used))
         guest_used = region->used_idx;
     inflight_attach(&vq->journal, vq->config.inflight_region, vq->size, 1);
     vq->n_replay = inflight_recover(&vq->journal, guest_used, vq->replay, vq->size);
@@ -125,6 +125,7 @@ int vq_activate(struct vq *vq, const struct vq_addresses *addresses, uint64_t fe
     vq->found_empty = false;
     vq->waiting = false;
     vq->n_inflight = 0;
+    vq->n_staged = 0;
     vq->n_replay = 0;
     vq->replay_at = 0;
     vq->n_free_slots = vq->size;
@@ -152,6 +153,7 @@ void vq_deactivate(struct vq *vq)
     vq->active = false;
     vq->dead = false;
     vq->n_inflight = 0;
+    vq->n_staged = 0;
     vq->n_replay = 0;
     vq->replay_at = 0;
 }
@@ -321,23 +323,45 @@ void vq_unpop(struct vq *vq, const struct vq_chain *chain)
     }
 }
 
-void vq_push(struct vq *vq, uint16_t head, uint32_t written)
+void vq_stage(struct vq *vq, uint16_t head, uint32_t written)
 {
     struct vring_used_elem elem = { .id = head, .len = written };
-    size_t off = RING_ENTRIES + sizeof elem * (size_t)(vq->used_idx & (vq->size - 1));
+    size_t off =
+        RING_ENTRIES + sizeof elem * (size_t)((vq->used_idx + vq->n_staged) & (vq->size - 1u));
 
     if (!vq->active)
         return;
     assert(head < vq->size && vq->slot_of_head[head] != NO_SLOT);
-    inflight_complete_begin(&vq->journal, head);
+    assert(vq->n_staged < INFLIGHT_MAX_BATCH);
+    inflight_complete_begin(&vq->journal, head, vq->n_staged);
     if (gslice_write(vq->used, off, &elem, sizeof elem) != 0)
         abort(); /* map_rings() checked the whole ring */
+    vq->staged[vq->n_staged++] = head;
+}
+
+void vq_publish(struct vq *vq)
+{
+    uint16_t old = vq->used_idx;
+
+    if (vq->n_staged == 0)
+        return;
     failpoint("before_used");
-    vq->used_idx++;
+    vq->used_idx = (uint16_t)(old + vq->n_staged);
     gslice_store16_release(vq->used, RING_IDX, vq->used_idx);
     failpoint("after_used");
-    inflight_complete_end(&vq->journal, head, vq->used_idx);
-    release_head(vq, head);
+    for (unsigned i = 0; i < vq->n_staged; i++) {
+        bool last = i + 1 == vq->n_staged;
+
+        inflight_complete_end(&vq->journal, vq->staged[i], last ? vq->used_idx : old);
+        release_head(vq, vq->staged[i]);
+    }
+    vq->n_staged = 0;
+}
+
+void vq_push(struct vq *vq, uint16_t head, uint32_t written)
+{
+    vq_stage(vq, head, written);
+    vq_publish(vq);
 }
 
 static bool guest_wants_interrupt(struct vq *vq)

@@ -65,6 +65,11 @@ int vq_pop(struct vq *vq, struct vq_chain *ret_chain) must_check;
 void vq_unpop(struct vq *vq, const struct vq_chain *chain);
 /* Completes a request: written = bytes put in the writable part. */
 void vq_push(struct vq *vq, uint16_t head, uint32_t written);
+/* Several chains that the guest has to see at once, as the buffers of one frame (virtio 1.2, 5.1.6.4.1):
+ * each is staged, INFLIGHT_MAX_BATCH at most and without a vq_push() between, then one store
+ * publishes them all. A worker that dies has completed all of them or none. */
+void vq_stage(struct vq *vq, uint16_t head, uint32_t written);
+void vq_publish(struct vq *vq);
 /* After a batch of vq_push(): interrupts the guest if it asked for it (event index). */
 void vq_notify(struct vq *vq);
 /* Before sleeping: asks for kicks; true when buffers came meanwhile, so look again. What was popped

@@ -67,9 +67,10 @@ static void fill_buffers(struct net_pair *pair, const struct vq_chain *chains, u
         size_t len = MIN(pair->frame_bytes - done, chains[i].write_bytes);
 
         (void)vq_chain_write(&chains[i], 0, pair->frame + done, len);
-        vq_push(vq, chains[i].head, (uint32_t)len);
+        vq_stage(vq, chains[i].head, (uint32_t)len);
         done += len;
     }
+    vq_publish(vq); /* a driver that sees some of a frame's buffers only throws them away */
     pair->net->stats->read_ops++;
     pair->net->stats->read_bytes += pair->frame_bytes - NET_HDR_BYTES;
     pair->frame_bytes = 0;

@@ -31,12 +31,13 @@ void inflight_begin(struct inflight *j, uint16_t head)
     __atomic_store_n(&r->desc[head].inflight, 1, __ATOMIC_RELEASE);
 }
 
-void inflight_complete_begin(struct inflight *j, uint16_t head)
+void inflight_complete_begin(struct inflight *j, uint16_t head, unsigned place)
 {
     struct inflight_region *r = j->region;
 
     if (!r || head >= r->desc_num)
         return;
+    r->desc[head].batch = (uint8_t)(place + 1);
     r->desc[head].next = r->last_batch_head;
     __atomic_store_n(&r->last_batch_head, head, __ATOMIC_RELEASE);
 }
@@ -49,6 +50,14 @@ void inflight_complete_end(struct inflight *j, uint16_t head, uint16_t used_idx)
         return;
     __atomic_store_n(&r->desc[head].inflight, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&r->used_idx, used_idx, __ATOMIC_RELEASE);
+}
+
+bool inflight_used_is_ours(const struct inflight_region *r, uint16_t guest_used_idx)
+{
+    uint16_t ahead = (uint16_t)(guest_used_idx - r->used_idx);
+
+    return ahead == 0 ||
+           (r->last_batch_head < r->desc_num && ahead == r->desc[r->last_batch_head].batch);
 }
 
 /* Insertion sort by order of arrival: no heap, which a sandboxed worker need not have. */
@@ -74,11 +83,15 @@ unsigned inflight_recover(struct inflight *j, uint16_t guest_used_idx, uint16_t 
 
     if (!r)
         return 0;
-    /* Died after used.idx was stored and before the journal said so: that head is done. We
-     * complete one head per used.idx store, so one step back is all there can be. */
+    /* Died after used.idx was stored and before the journal said so: the heads of that batch are
+     * done, as many as used.idx went ahead. */
     if (r->used_idx != guest_used_idx) {
-        if (r->last_batch_head < r->desc_num)
-            r->desc[r->last_batch_head].inflight = 0;
+        uint16_t ahead = (uint16_t)(guest_used_idx - r->used_idx), head = r->last_batch_head;
+
+        for (; ahead > 0 && head < r->desc_num; ahead--) {
+            r->desc[head].inflight = 0;
+            head = r->desc[head].next;
+        }
         r->used_idx = guest_used_idx;
     }
     for (uint16_t head = 0; head < r->desc_num && n < max_heads; head++) {

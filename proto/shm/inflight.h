@@ -9,13 +9,15 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/compiler.h"
 
 struct inflight_desc {
     uint8_t inflight;
-    uint8_t padding[5];
+    uint8_t batch; /* ours, padding to vhost-user: its place in its batch of completions, from 1 */
+    uint8_t padding[4];
     uint16_t next;
     uint64_t counter;
 };
@@ -44,10 +46,15 @@ struct inflight {
 void inflight_attach(struct inflight *j, void *region, unsigned queue_size, int resume);
 /* Before the request is submitted. */
 void inflight_begin(struct inflight *j, uint16_t head);
-/* Around the publication of a used entry, in this order: note the head that is being completed,
- * store used.idx, then inflight_end(). */
-void inflight_complete_begin(struct inflight *j, uint16_t head);
+/* Around the publication of used entries, in this order: note the heads that are being completed,
+ * each with its place in the batch (0 to INFLIGHT_MAX_BATCH - 1), store used.idx once for all, then
+ * end each head: used_idx is the old one but for the last. */
+enum { INFLIGHT_MAX_BATCH = 255 };
+void inflight_complete_begin(struct inflight *j, uint16_t head, unsigned place);
 void inflight_complete_end(struct inflight *j, uint16_t head, uint16_t used_idx);
+/* After a restart: whether used.idx in guest memory is one that the dead worker can have stored:
+ * the journal's, or with the last batch added. Anything else was written by the guest. */
+bool inflight_used_is_ours(const struct inflight_region *region, uint16_t guest_used_idx);
 /* After a restart: repairs the step between used.idx and the journal (vhost-user's rule for
  * last_batch_head), then gives the heads still in flight, oldest first. Returns their number. */
 unsigned inflight_recover(struct inflight *j, uint16_t guest_used_idx, uint16_t *ret_heads,

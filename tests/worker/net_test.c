@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include "net_driver.h"
 #include <cmocka.h>
 
@@ -82,6 +83,44 @@ static void a_large_frame_is_merged(void **state)
     memcpy(&num_buffers, wh_mem(n->wh, n->at + 10, 2), 2);
     assert_int_equal(num_buffers, 3);
     assert_int_equal(*(uint8_t *)wh_mem(n->wh, n->at + 2ull * BUF, 1), 7);
+    netd_free(n);
+}
+
+/* A driver that finds fewer buffers than a frame's header says takes the frame for broken. */
+static void a_merged_frame_comes_at_once(void **state)
+{
+    enum { FRAMES = 1000, BYTES = 65000, BUFFERS = 16 };
+    struct nic *n = netd_new_stream();
+    struct wh_queue *q = &n->wh->queues[RX];
+    unsigned used = BUFFERS;
+    pid_t writer;
+
+    (void)state;
+    wh_start(n->wh);
+    wh_activate(n->wh, BASE | MERGE, false);
+    writer = fork();
+    assert_true(writer >= 0);
+    for (unsigned frame = 0; writer == 0 && frame < FRAMES; frame++)
+        netd_write_stream_frame(n->peer, BYTES, (uint8_t)frame);
+    if (writer == 0)
+        _exit(0);
+    for (unsigned frame = 0; frame < FRAMES && used == BUFFERS; frame++) {
+        uint64_t end = wh_now_ns() + WH_PATIENCE_MS * 1000000ull;
+        uint16_t head, idx;
+        uint32_t len;
+
+        for (unsigned i = 0; i < BUFFERS; i++)
+            netd_give_buffer(n, i, BUF);
+        do
+            idx = __atomic_load_n(&q->vring.used->idx, __ATOMIC_ACQUIRE);
+        while (idx == q->last_used && wh_now_ns() < end);
+        used = (uint16_t)(idx - q->last_used);
+        while (wh_try_used(n->wh, RX, &head, &len))
+            ;
+    }
+    kill(writer, SIGKILL); /* it may wait for a reader */
+    assert_int_equal(waitpid(writer, NULL, 0), writer);
+    assert_int_equal(used, BUFFERS);
     netd_free(n);
 }
 
@@ -391,6 +430,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stream_both_ways),
         cmocka_unit_test(a_large_frame_is_merged),
+        cmocka_unit_test(a_merged_frame_comes_at_once),
         cmocka_unit_test(a_frame_that_never_fits_is_dropped),
         cmocka_unit_test(lies_are_dropped),
         cmocka_unit_test(a_slow_stream_holds_the_guest_back),

@@ -218,6 +218,45 @@ static void the_step_between_index_and_journal(void **state)
     assert_int_equal(vq_pop(f->vq, &chain), VQ_EMPTY);
 }
 
+/* What is staged the guest sees at once or, when the worker dies before, not at all. */
+static void a_batch_is_seen_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct inflight_region *region = f->journal;
+    struct vq_chain chain;
+
+    activate(f, SIZE, 0, false);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 3; i++)
+            publish_pair(f, 2 * i);
+        for (unsigned i = 0; i < 3; i++) {
+            assert_int_equal(vq_pop(f->vq, &chain), 0);
+            assert_int_equal(chain.replayed, round == 1);
+            vq_stage(f->vq, chain.head, i + 1);
+            assert_int_equal(get16(f, USED + 2), 0);
+        }
+        if (round == 1)
+            break;
+        f->avail_idx = 0;
+        vq_free(f->vq);
+        f->vq = new_vq(f);
+        activate(f, SIZE, 0, true);
+    }
+    vq_publish(f->vq);
+    assert_int_equal(get16(f, USED + 2), 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(get16(f, USED + 4 + 8 * i), 2 * i);
+        assert_int_equal(get16(f, USED + 8 + 8 * i), i + 1);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        region->desc[2 * i].inflight = 1; /* as it was just after used.idx was stored */
+    region->used_idx = 0;
+    vq_free(f->vq);
+    f->vq = new_vq(f);
+    activate(f, SIZE, 0, true);
+    assert_int_equal(vq_pop(f->vq, &chain), VQ_EMPTY);
+}
+
 static void a_used_index_of_the_guests_is_not_believed(void **state)
 {
     struct fixture *f = *state;
@@ -329,6 +368,7 @@ int main(void)
         T(kicks_by_event_index),
         T(a_new_worker_takes_up_the_journal),
         T(the_step_between_index_and_journal),
+        T(a_batch_is_seen_at_once),
         T(a_used_index_of_the_guests_is_not_believed),
         T(a_journal_of_rubbish_does_no_harm),
         T(concurrent_rewrites_stay_inside),
