@@ -22,7 +22,7 @@
 #include "token_bucket.h"
 #include "worker.h"
 
-enum { MAX_REQUESTS = 256, BATCH_MIN = 4, BATCH_MAX = 128, BATCH_PLAIN = 8 };
+enum { MAX_REQUESTS = 256, BATCH_MIN = 4, BATCH_MAX = 128, BATCH_DISK = 8, BATCH_PLAIN = 8 };
 enum { OLD_RING_POLL_MS = 1, OLD_RING_PATIENCE_MS = 50 };
 
 struct blk_request {
@@ -261,14 +261,14 @@ static int on_queue(void *device, unsigned q)
 }
 
 /* From the page cache the first answers are there at once, and the guest works on them while the
- * rest is done: a burst starts with a few requests. A disk, and a thread that writes to the page
- * cache, want to be told of as much as there is in one go. */
+ * rest is done: a burst starts with a few requests. A disk works on the first while the rest is
+ * handed in; a few more for each call are worth it there. */
 static void choose_batch(struct blk *blk, unsigned n_before)
 {
     if (blk->n_inflight < n_before)
         blk->batch_min = BATCH_MIN;
     else if (n_before > 1)
-        blk->batch_min = BATCH_MAX;
+        blk->batch_min = BATCH_DISK;
 }
 
 static void turn(struct blk *blk)
@@ -326,7 +326,9 @@ static int activate(void *device, uint64_t features, bool resume)
 {
     struct blk *blk = device;
 
-    (void)resume; /* the heads in the journal come out of vq_pop() like any other */
+    /* The heads in the journal come out of vq_pop() like any other. */
+    if (resume)
+        blk_io_be_careful(blk->io);
     blk->limits.discard =
         features & (1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES);
     blk_io_set_writethrough(blk->io, !(features & 1ull << VIRTIO_BLK_F_FLUSH));

@@ -16,9 +16,20 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "base/err.h"
+#include "base/loop.h"
 #include "failpoint.h"
 
 enum { BOUNCE_BYTES = 128 * 1024, BOUNCE_BUFFERS = 4, ZERO_BYTES = 64 * 1024 };
+/* Writes to the page cache that are done here instead of by a thread of the ring: which, how long
+ * one may take, all of a turn, and for how long there are none after one that took longer. */
+enum {
+    INLINE_ALIGN = 4096, /* of a whole page nothing is read before it is written */
+    INLINE_MAX_BYTES = 256 * 1024,
+    INLINE_SLOW_NS = 4 * 1000 * 1000,
+    INLINE_TURN_NS = 8 * 1000 * 1000,
+    INLINE_PAUSE_MIN_MS = 20,
+    INLINE_PAUSE_MAX_MS = 10 * 1000,
+};
 
 struct blk_bounce {
     uint8_t *bytes; /* BOUNCE_BYTES, page aligned */
@@ -35,6 +46,9 @@ struct blk_io {
     struct blk_bounce *free_bounces;
     struct blk_io_req *waiting, **waiting_tail; /* for a bounce buffer or for room in the ring */
     uint8_t *zeroes;
+    uint64_t inline_turn_ns;  /* spent on inline writes since the last turn */
+    uint64_t inline_after_ns; /* none before that */
+    unsigned inline_pause_ms; /* the next pause */
 };
 
 static void step(struct blk_io *io, struct blk_io_req *req);
@@ -66,6 +80,7 @@ int blk_io_new(struct blk_io **ret_io, const struct blk_io_config *config, blk_i
     io->on_done = on_done;
     io->arg = arg;
     io->waiting_tail = &io->waiting;
+    io->inline_pause_ms = INLINE_PAUSE_MIN_MS;
     if (config->direct)
         r = make_bounces(io);
     io->zeroes = mmap(NULL, ZERO_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -89,6 +104,12 @@ struct uring *blk_io_uring(struct blk_io *io)
 void blk_io_set_writethrough(struct blk_io *io, bool writethrough)
 {
     io->writethrough = writethrough;
+}
+
+void blk_io_be_careful(struct blk_io *io)
+{
+    io->inline_pause_ms = INLINE_PAUSE_MAX_MS;
+    io->inline_after_ns = now_ns() + INLINE_PAUSE_MAX_MS * 1000000ull;
 }
 
 /* ---- one step ---- */
@@ -236,6 +257,40 @@ static int64_t step_plain(const struct blk_io *io, struct blk_io_req *req)
     return n < 0 ? -errno : n;
 }
 
+/* A write to the page cache is a copy into memory, but a file system that may have to wait for
+ * memory or a transaction leaves each to a thread of the ring: two switches and another CPU's
+ * cache for every few of them. So it is done here while that doesn't wait. When it did, the loop
+ * must turn (heartbeat, the broker's messages), and the ring has them for a while. */
+static bool may_inline(const struct blk_io *io, const struct blk_io_req *req)
+{
+    return req->order.op == BLK_OP_WRITE && !io->config.direct && !io->writethrough &&
+           req->order.len_bytes <= INLINE_MAX_BYTES &&
+           (req->order.offset | req->order.len_bytes) % INLINE_ALIGN == 0 &&
+           io->inline_turn_ns < INLINE_TURN_NS;
+}
+
+/* False: not now. */
+static bool step_inline(struct blk_io *io, struct blk_io_req *req, int64_t *ret_n)
+{
+    uint64_t start = now_ns(), now, took;
+
+    if (start < io->inline_after_ns)
+        return false;
+    *ret_n = step_plain(io, req);
+    now = now_ns();
+    took = now - start;
+    failpoint("after_submit");
+    failpoint("after_completion");
+    io->inline_turn_ns += took;
+    if (took < INLINE_SLOW_NS) {
+        io->inline_pause_ms = INLINE_PAUSE_MIN_MS;
+    } else {
+        io->inline_after_ns = now + io->inline_pause_ms * 1000000ull;
+        io->inline_pause_ms = MIN(2 * io->inline_pause_ms, (unsigned)INLINE_PAUSE_MAX_MS);
+    }
+    return true;
+}
+
 /* False: the ring has no room now. */
 static bool step_uring(struct blk_io *io, struct blk_io_req *req)
 {
@@ -306,12 +361,12 @@ static void step(struct blk_io *io, struct blk_io_req *req)
             return;
         if (range_by_ioctl(io, req)) {
             n = range_ioctl(io, req);
-        } else if (io->uring) {
+        } else if (!io->uring) {
+            n = step_plain(io, req);
+        } else if (!may_inline(io, req) || !step_inline(io, req, &n)) {
             if (!step_uring(io, req))
                 wait_for_room(io, req);
             return;
-        } else {
-            n = step_plain(io, req);
         }
         if (over(io, req, n, &res)) {
             finish(io, req, res);
@@ -376,6 +431,7 @@ int blk_io_turn(struct blk_io *io)
         run_waiting(io);
         return 0;
     }
+    io->inline_turn_ns = 0;
     do {
         int r = uring_to_submit(io->uring) ? uring_submit(io->uring) : 0;
 

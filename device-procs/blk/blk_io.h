@@ -47,6 +47,9 @@ int blk_io_new(struct blk_io **ret_io, const struct blk_io_config *config, blk_i
 struct uring *blk_io_uring(struct blk_io *io); /* NULL: plain system calls */
 /* Without a flush feature each write is on the disk before it is answered. */
 void blk_io_set_writethrough(struct blk_io *io, bool writethrough);
+/* The one before died, perhaps of a write to the page cache that hung: all of them go to the ring
+ * for the first 10 s. */
+void blk_io_be_careful(struct blk_io *io);
 /* chain and order are filled in; op is not BLK_OP_NONE or BLK_OP_GET_ID. */
 void blk_io_start(struct blk_io *io, struct blk_io_req *req);
 /* Submits what was started and takes what is complete. 0, or -errno: the host's failure. */
