@@ -17,7 +17,8 @@ static const struct profile_rule rules[] = {
           ARG_ONLY(3, IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP | IORING_ENTER_EXT_ARG |
                           IORING_ENTER_REGISTERED_RING)),
     ALLOW(preadv2, "reads, where the host forbids io_uring", ARG_ONLY(5, 0)),
-    ALLOW(pwritev2, "writes to the page cache; all, where the host forbids io_uring", ARG_ONLY(5, RWF_DSYNC)),
+    ALLOW(pwritev2, "writes to the page cache; all, where the host forbids io_uring",
+          ARG_ONLY(5, RWF_DSYNC)),
     ALLOW(fdatasync, "flush, where the host forbids io_uring"),
     ALLOW(fallocate, "discard: punch a hole, size kept",
           ARG_IS(1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)),
