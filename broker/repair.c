@@ -150,7 +150,7 @@ static void check_left(struct device *d, uint64_t now)
 void repair_on_ready(struct device *d)
 {
     struct fault ok = { 0 };
-    char ms[24];
+    char ms[24], pid[12];
 
     if (d->step != STEP_REPAIR)
         return;
@@ -175,7 +175,9 @@ void repair_on_ready(struct device *d)
     snprintf(ms, sizeof ms, "%.1f", (double)(now_ns() - d->died_ns) / 1e6);
     if (d->failed)
         return;
-    session_event(d->vm, "device", "restarted", "id", d->plan->name, "after_ms", ms, NULL);
+    snprintf(pid, sizeof pid, "%d", d->worker->pid);
+    session_event(d->vm, "device", "restarted", "id", d->plan->name, "after_ms", ms, "pid", pid,
+                  NULL);
     if (d->upgraded_ns == 0) {
         snprintf(ok.text, sizeof ok.text, "%s runs again", d->plan->name);
         upgrade_answer(d, &ok);
