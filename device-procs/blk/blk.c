@@ -5,6 +5,7 @@
  * the ring, submitted before the loop sleeps -> on_done() -> blk_req_finish() -> vq_push().
  */
 #include <errno.h>
+#include <linux/magic.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -468,6 +470,15 @@ static uint64_t fill_announce(struct blk *blk, const Bulkhead__Configure *cfg)
     return features;
 }
 
+/* A file system in user space may keep a write for as long as it likes, and the wait for it looks
+ * like a hang to the broker. */
+static bool served_by_kernel(int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && fs.f_type != FUSE_SUPER_MAGIC;
+}
+
 static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
 {
     struct blk_io_config config = { .fd = blk->fd,
@@ -476,6 +487,7 @@ static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
                                     .direct = cfg->direct,
                                     .block_size = cfg->block_size,
                                     .use_io_uring = cfg->use_io_uring,
+                                    .writes_here = !cfg->direct && served_by_kernel(blk->fd),
                                     .entries = MAX_REQUESTS };
     struct uring *ring;
     int r = blk_io_new(&blk->io, &config, on_done, blk);

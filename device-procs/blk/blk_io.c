@@ -263,7 +263,7 @@ static int64_t step_plain(const struct blk_io *io, struct blk_io_req *req)
  * must turn (heartbeat, the broker's messages), and the ring has them for a while. */
 static bool may_inline(const struct blk_io *io, const struct blk_io_req *req)
 {
-    return req->order.op == BLK_OP_WRITE && !io->config.direct && !io->writethrough &&
+    return io->config.writes_here && req->order.op == BLK_OP_WRITE && !io->writethrough &&
            req->order.len_bytes <= INLINE_MAX_BYTES &&
            (req->order.offset | req->order.len_bytes) % INLINE_ALIGN == 0 &&
            io->inline_turn_ns < INLINE_TURN_NS;

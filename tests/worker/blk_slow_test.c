@@ -127,6 +127,29 @@ static void but_not_for_ever(void **state)
     finish(d);
 }
 
+/* Who waits for a file system in user space could be interrupted, so the kernel doesn't call it a
+ * wait for a disk: the worker leaves all of that to its ring. */
+static void a_slow_server_of_files_holds_up_nothing(void **state)
+{
+    struct blkd *d =
+        blkd_new(&(struct blkd_options){ .path = slow_disk_fuse_path(gate), .bytes = 8 << 20 });
+    struct watch w = watch_of(d->wh->pid, &d->wh->stats->heartbeat);
+    uint8_t status = 0;
+    uint32_t len = 0;
+
+    (void)state;
+    slow_disk_hold(gate);
+    blkd_add(d, 0, 0, &(struct blkd_request){ VIRTIO_BLK_T_OUT, 0, d->data, BLOCK, 1, true });
+    wh_kick(d->wh, 0);
+    for (unsigned i = 0; i < 2 * limits.hang_ns / MS / TICK_MS; i++)
+        assert_false(tick(&w, &limits));
+    assert_true(w.silent_ns < limits.hang_ns);
+    slow_disk_release(gate, 0);
+    blkd_wait(d, 0, &status, &len);
+    assert_int_equal(status, VIRTIO_BLK_S_OK);
+    blkd_free(d);
+}
+
 /* A worker that waits for nothing is given the first limit alone. */
 static void a_stopped_worker_hangs(void **state)
 {
@@ -168,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slow_disk_is_waited_for),
         cmocka_unit_test(but_not_for_ever),
+        cmocka_unit_test(a_slow_server_of_files_holds_up_nothing),
         cmocka_unit_test(a_stopped_worker_hangs),
         cmocka_unit_test(one_that_spins_hangs),
     };

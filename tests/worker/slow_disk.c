@@ -26,8 +26,8 @@ enum { MAX_WRITE = 128 << 10, REQUEST_BYTES = MAX_WRITE + 4096, LOOP_TRIES = 20 
 /* In memory that test and server share. */
 struct slow_disk {
     uint64_t bytes;
-    int fuse_fd, file_fd, loop_fd;
-    char loop_path[32], file_path[64];
+    int fuse_fd, file_fd, slow_fd, loop_fd;
+    char loop_path[32], slow_path[64], file_path[64];
     pid_t server;
     uint64_t release_ns; /* when held writes go on */
     uint64_t arrived;
@@ -133,6 +133,10 @@ _Noreturn static void serve(struct slow_disk *d)
         case FUSE_WRITE:
             on_write(d, in);
             break;
+        case FUSE_STATFS:
+            answer(d, in->unique, 0, &(struct fuse_statfs_out){ 0 },
+                   sizeof(struct fuse_statfs_out));
+            break;
         case FUSE_FSYNC:
         case FUSE_RELEASE:
             answer(d, in->unique, 0, NULL, 0);
@@ -215,12 +219,11 @@ struct slow_disk *slow_disk_new(uint64_t bytes, const char **ret_why)
 {
     struct slow_disk *d =
         mmap(NULL, sizeof *d, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int fd;
 
     if (d == MAP_FAILED)
         wh_die("no memory");
     d->bytes = bytes;
-    d->loop_fd = -1;
+    d->loop_fd = d->slow_fd = -1;
     d->fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     *ret_why = "no /dev/fuse";
     if (d->fuse_fd < 0) {
@@ -229,10 +232,10 @@ struct slow_disk *slow_disk_new(uint64_t bytes, const char **ret_why)
     }
     d->file_fd = open_file(bytes);
     snprintf(d->file_path, sizeof d->file_path, "/proc/%d/fd/%d", (int)getpid(), d->file_fd);
-    fd = mount_and_open(d, ret_why);
-    if (fd >= 0 && attach_loop(d, fd) < 0)
+    d->slow_fd = mount_and_open(d, ret_why);
+    snprintf(d->slow_path, sizeof d->slow_path, "/proc/%d/fd/%d", (int)getpid(), d->slow_fd);
+    if (d->slow_fd >= 0 && attach_loop(d, d->slow_fd) < 0)
         *ret_why = "no loop device";
-    fd_closep(&fd); /* the loop device has it */
     if (d->loop_fd >= 0)
         return d;
     slow_disk_free(d);
@@ -244,8 +247,9 @@ void slow_disk_free(struct slow_disk *d)
     slow_disk_release(d, 0);
     if (d->loop_fd >= 0)
         (void)fsync(d->loop_fd);
-    /* Its last close detaches it, closes the FUSE file, and so ends the file system. */
+    /* Its last close detaches it; that of the FUSE file ends the file system. */
     fd_closep(&d->loop_fd);
+    fd_closep(&d->slow_fd);
     fd_closep(&d->fuse_fd);
     fd_closep(&d->file_fd);
     if (d->server > 0)
@@ -256,6 +260,11 @@ void slow_disk_free(struct slow_disk *d)
 const char *slow_disk_path(const struct slow_disk *d)
 {
     return d->loop_path;
+}
+
+const char *slow_disk_fuse_path(const struct slow_disk *d)
+{
+    return d->slow_path;
 }
 
 const char *slow_disk_fast_path(const struct slow_disk *d)

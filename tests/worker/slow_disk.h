@@ -16,6 +16,8 @@ struct slow_disk *slow_disk_new(uint64_t bytes, const char **ret_why);
 void slow_disk_free(struct slow_disk *disk);
 /* The block device with the delay. */
 const char *slow_disk_path(const struct slow_disk *disk);
+/* The file that the loop device stands on: the same delay, of a file system in user space. */
+const char *slow_disk_fuse_path(const struct slow_disk *disk);
 /* The file behind it, where a write arrives at once. */
 const char *slow_disk_fast_path(const struct slow_disk *disk);
 /* Writes are held from now on, for WH_PATIENCE_MS at most / those that are held and all later ones arrive, after delay_ms. */

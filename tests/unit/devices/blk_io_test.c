@@ -59,7 +59,9 @@ static void on_done(void *arg, struct blk_io_req *req, int res)
 static int setup(void **state)
 {
     struct fixture *f = &fixtures[n_fixtures++];
-    struct blk_io_config config = { .use_io_uring = true, .entries = 8, .block_size = BLOCK };
+    struct blk_io_config config = {
+        .use_io_uring = true, .writes_here = true, .entries = 8, .block_size = BLOCK
+    };
 
     assert_true(n_fixtures <= sizeof fixtures / sizeof fixtures[0]);
     f->fd = memfd_create("disk", MFD_CLOEXEC);
