@@ -49,3 +49,59 @@ case_no_stale_write_on_a_slow_device()
     expect "$T/log" "^$rounds rounds, .* 0 stale blocks"
     note "$(grep rounds, "$T/log")"
 }
+
+# with_slow_disk MS: $slow_disk, whose writes take that long, until end_slow_disk.
+with_slow_disk()
+{
+    local i
+    # shellcheck disable=SC2016 # that shell's
+    BULKHEAD_SLOW_MS=$1 TMPDIR=$T "$ROOT/tests/worker/slow-disk" \
+        sh -c 'echo "$BULKHEAD_SLOW_DISK" >"$0.new"; mv "$0.new" "$0"; exec sleep 1000' "$T/where" &
+    slow_pid=$!
+    for ((i = 0; i < 100; i++)); do [ -s "$T/where" ] && break; sleep 0.1; done
+    [ -s "$T/where" ] || die "no slow disk"
+    slow_disk=$(cat "$T/where")
+}
+
+end_slow_disk()
+{
+    pkill -P "$slow_pid" sleep
+    wait "$slow_pid"
+}
+
+# The replacement is killed as well, while it waits for what the first one had submitted to a disk
+# whose writes take seconds: the third one still waits for that.
+case_second_death_in_the_drain()
+{
+    local slow_disk slow_pid
+    with_slow_disk 4000
+    NAME=vm GUEST_TIMEOUT=300 guest_start "$T/log" "bh.test=iostress,/dev/vda,20,4" --memory size=256M \
+        --disk "path=$slow_disk,direct=on" --json
+    await "$T/log" 'IOSTRESS t=2'
+    signal_worker KILL disk0
+    await "$T/log.out" '"restarted"'
+    signal_worker KILL disk0
+    await "$T/log.err" "dead worker's ring is drained"
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+    end_slow_disk
+    expect "$T/log" 'IOSTRESS verify_errors=0 io_errors=0'
+    expect_not "$T/log" 'I/O error|needs reset|timed out'
+    [ "$(grep -c "dead worker's ring is drained" "$T/log.err")" = 1 ] || { show "$T/log.err"; die "the second one had drained it"; }
+}
+
+# A worker that the kernel keeps waiting for a slow disk is told of, not killed: that would help nobody.
+case_slow_disk_is_no_hang()
+{
+    local slow_disk slow_pid cmd
+    with_slow_disk 3000
+    cmd=$(echo 'dd if=/dev/zero of=/dev/vda bs=4k count=2 oflag=direct && echo WRITTEN' | base64 -w0)
+    NAME=vm guest "$T/log" "bh.cmd=$cmd" --memory size=256M \
+        --disk "path=$slow_disk,direct=on,disable_io_uring=on" --json
+    expect_status 0 $? "$T/log"
+    end_slow_disk
+    expect "$T/log" '^WRITTEN'
+    expect "$T/log.out" '"stalled","properties":{"id":"disk0"'
+    expect "$T/log.out" '"answers","properties":{"id":"disk0"'
+    expect_not "$T/log.out" '"died"'
+}

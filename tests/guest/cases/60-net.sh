@@ -121,7 +121,7 @@ GUEST
     truncate -s 4k "$T/flag"
     passt_world
     NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M --disk "path=$T/flag,readonly=on" \
-        --net user --crash-limit 4 --crash-window 600 --event-monitor "path=$T/events"
+        --net user --crash-limit 5 --crash-window 600 --event-monitor "path=$T/events"
     await "$T/log" '^LOADED'
     for i in 1 2; do
         pid=$(pid_of vm net0-passt)
@@ -129,6 +129,10 @@ GUEST
         kill -KILL "$pid" && other_pid vm net0-passt "$pid"
         await "$T/events" "restarted"
     done
+    pid=$(pid_of vm net0-passt)
+    "$BIN/../tests/garble" "$pid" 3 || die "nothing was written into passt's stream"
+    other_pid vm net0-passt "$pid"
+    await "$T/events" '"passt_died".*its frames made no sense'
     printf go1 | dd of="$T/flag" conv=notrunc 2>/dev/null
     await "$T/log" '^PAGE-AGAIN'
     expect "$T/log" '^DOWNS 0'
@@ -140,10 +144,10 @@ GUEST
     expect_not "$T/log" '^CARRIER-UP'
     "$BIN/bulkhead" set vm net0 link=up || die "the link can't be set"
     await "$T/log" '^PAGE-AFTER-LINK'
-    for i in 3 4; do
+    for i in 4 5; do
         pid=$(pid_of vm net0-passt)
         kill -KILL "$pid"
-        [ $i = 4 ] || other_pid vm net0-passt "$pid"
+        [ $i = 5 ] || other_pid vm net0-passt "$pid"
     done
     await "$T/log" '^CARRIER-LOST'
     expect "$T/events" passt_failed
