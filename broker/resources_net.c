@@ -167,6 +167,19 @@ static int configure_tap(const Bulkhead__NetConfig *n, struct fault *f)
     return 0;
 }
 
+/* Whoever opens it gets a share of its frames, so the kernel refuses nobody: VMs tell each other.
+ * The lock goes with the descriptor to the worker and lasts as long as any process holds it. */
+static int lock_macvtap(const Bulkhead__NetConfig *n, int fd, struct fault *f)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+        return 0;
+    if (errno != EAGAIN && errno != EACCES)
+        return fault_host(f, errno, "%s: locking %s: %s", n->id, n->tap, strerror(errno));
+    return fault_input(f, "%s: %s is in use by another VM: make a macvtap for each", n->id, n->tap);
+}
+
 static int open_macvtap(const Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
 {
     unsigned index = if_nametoindex(n->tap);
@@ -191,6 +204,8 @@ static int open_macvtap(const Bulkhead__NetConfig *n, struct backend *b, struct 
             return fault_input(f, "%s: can't open %s: %s: run as root or change its mode", n->id,
                                path, strerror(errno));
         b->own[b->n_own++] = fd;
+        if (i == 0 && lock_macvtap(n, fd, f) < 0)
+            return -EINVAL;
         if (ioctl(fd, TUNSETIFF, &req) < 0)
             return tap_fault(n, n->tap, errno, f);
         if (prepare_tap(n, fd, f) < 0)

@@ -167,6 +167,7 @@ case_net_macvtap()
 /tests/net eth0 192.168.245.2/24 - 192.168.245.1 || exit 1
 ip link set eth0 down
 /tests/net eth1 192.168.245.3/24 - 192.168.245.1 || exit 2
+echo HOLDING; sleep 5
 GUEST
     )
     ip link add bhcable type veth peer name bhfar && ip addr add 192.168.245.1/24 dev bhfar && ip link set bhfar up &&
@@ -176,10 +177,15 @@ GUEST
             ip link set "bhmv$i" up || { ip link del bhcable; die "no macvtap"; }
     done
     exec 7<>"/dev/tap$(cat /sys/class/net/bhmv2/ifindex)" || die "no macvtap device"
-    guest "$T/log" "bh.cmd=$cmd" --memory size=256M --net macvtap,tap=bhmv1,mac=52:54:00:00:00:01,num_queues=4 \
+    guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M --net macvtap,tap=bhmv1,mac=52:54:00:00:00:01,num_queues=4 \
         --net fd=7,mac=52:54:00:00:00:02
-    status=$?
     exec 7>&-
+    await "$T/log" '^HOLDING'
+    NAME=second guest "$T/second" - --memory size=64M --net macvtap,tap=bhmv1,mac=52:54:00:00:00:01
+    expect_status 2 $? "$T/second"
+    expect "$T/second.err" 'net0: bhmv1 is in use by another VM'
+    wait "$GUEST_PID"
+    status=$?
     ip link show bhmv1 >/dev/null || die "the macvtap is gone: it was not ours"
     ip link del bhcable
     expect_status 0 $status "$T/log"
