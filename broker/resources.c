@@ -106,7 +106,8 @@ int resources_open(const char *what, const char *path, int flags, unsigned kinds
                            kind_name(st.st_mode),
                            kinds & RESOURCES_KIND(S_IFBLK) ? " or a block device" : "");
     snprintf(link, sizeof link, "/proc/self/fd/%d", handle);
-    fd = open(link, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    /* Not O_NONBLOCK: io_uring would answer EAGAIN where the disk below has no NOWAIT (dm-crypt). */
+    fd = open(link, flags | O_CLOEXEC | O_NOCTTY);
     if (fd < 0 && errno == EINVAL && (flags & O_DIRECT))
         return fault_input(f, "%s: the file system of %s has no direct I/O: remove direct=on", what,
                            path);
