@@ -190,14 +190,12 @@ static bool too_often(struct device *d)
     return ++d->passt_deaths >= c->crash_limit;
 }
 
-void netdev_on_passt_gone(struct device *d, const char *how, const char *last_words)
+void netdev_on_passt_gone(struct device *d, const char *why)
 {
     struct vm *vm = d->vm;
-    char why[200];
     struct fault f;
 
     d->passt = NULL;
-    snprintf(why, sizeof why, "%.190s", last_words[0] ? last_words : how);
     if (vm->phase == VM_STARTING) {
         fault_input(&f, "%s: passt does not start: %s: correct hostfwd=, or use another network",
                     d->plan->name, why);

@@ -409,7 +409,7 @@ static void on_worker_gone(struct vm *vm, struct child *child, bool clean, const
     struct fault f;
 
     if (child == d->passt) {
-        netdev_on_passt_gone(d, how, child->log ? log_relay_last(child->log) : "");
+        netdev_on_passt_gone(d, how);
         return;
     }
     if (child == d->next) {
@@ -449,22 +449,35 @@ static void on_worker_gone(struct vm *vm, struct child *child, bool clean, const
     }
 }
 
+/* What ended it, as far as we know: the reason we had, its own last words, or how the kernel puts it. */
+static void describe_end(const struct child *child, int wait_code, int wait_status, char *dst,
+                         size_t size)
+{
+    bool talks = child->role == BULKHEAD__ROLE__ROLE_PASST && wait_code == CLD_EXITED && child->log;
+    const char *last_words = talks ? log_relay_last(child->log) : "";
+    char exit_text[64];
+
+    child_describe_exit(wait_code, wait_status, exit_text, sizeof exit_text);
+    if (wait_code == 0)
+        snprintf(dst, size, "%s", child->reason);
+    else if (child->reason[0] != '\0')
+        snprintf(dst, size, "%s (%s)", child->reason, exit_text);
+    else if (last_words[0] != '\0')
+        snprintf(dst, size, "%s", last_words);
+    else
+        snprintf(dst, size, "pid %d %s", (int)child->pid, exit_text);
+}
+
 void supervise_on_exit(struct child *child, int wait_code, int wait_status)
 {
     struct vm *vm = child->vm;
     bool clean = wait_code == CLD_EXITED && wait_status == 0;
-    char exit_text[64], how[256];
+    char how[256];
 
     receive_all(child); /* what it said last counts */
     if (child->log)
         log_relay_drain(child->log);
-    child_describe_exit(wait_code, wait_status, exit_text, sizeof exit_text);
-    if (wait_code == 0)
-        snprintf(how, sizeof how, "%s", child->reason);
-    else if (child->reason[0] != '\0')
-        snprintf(how, sizeof how, "%s (%s)", child->reason, exit_text);
-    else
-        snprintf(how, sizeof how, "pid %d %s", (int)child->pid, exit_text);
+    describe_end(child, wait_code, wait_status, how, sizeof how);
     child_close(child);
     if (child->role == BULKHEAD__ROLE__ROLE_LOADER)
         on_loader_gone(vm, child, clean, how);

@@ -316,7 +316,7 @@ int netdev_start_passt(struct device *device, struct fault *ret_fault) must_chec
 /* passt has opened its ports and shut itself in, or there is none. If not, vm_progress() is called
  * again soon. */
 bool netdev_passt_settled(struct device *device);
-void netdev_on_passt_gone(struct device *device, const char *how, const char *last_words);
+void netdev_on_passt_gone(struct device *device, const char *why);
 int netdev_repair_passt(struct device *device, struct fault *ret_fault) must_check;
 
 /* ---- repair.c ---- */
