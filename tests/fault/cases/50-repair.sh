@@ -58,10 +58,12 @@ kill_worker()
 
 case_disk_worker_killed_under_load()
 {
-    local kills=${KILLS:-50} i
-    stress_guest $((kills * 2))
+    local kills=${KILLS:-20} i
+    local -A pid
+    stress_guest $((kills * 2)) --json
+    pid[disk0]=$(pid_of vm disk0)
     for ((i = 0; i < kills; i++)); do
-        signal_worker KILL disk0
+        kill_worker disk0
         sleep "0.$((RANDOM % 5))"
         kill -0 "$GUEST_PID" 2>/dev/null || break
     done

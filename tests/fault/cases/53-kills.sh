@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# SIGKILL for the workers of a busy VM, one after the other, at random moments: KILLS of them (40;
+# SIGKILL for the workers of a busy VM, one after the other, at random moments: KILLS of them (50;
 # 1000 in the long form), the disk's most often.
 
 # What the guest does all the while, each round judged by the tool that does it: fio verifies every
@@ -50,7 +50,7 @@ GUEST
 
 case_every_worker_killed_while_busy()
 {
-    local kills=${KILLS:-40} i server stream device
+    local kills=${KILLS:-50} i server stream device
     local -A pid
     # Too long for a kernel's command line: it comes on a disk.
     local start='. /tests/lib; wait_for /dev/vdd; tr -d "\0" </dev/vdd >/run/busy; sh /run/busy'
