@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/memfd.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -18,6 +19,8 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+
+enum { LOCK_RETRY_MS = 10, LOCK_PATIENCE_MS = 500 };
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -115,6 +118,21 @@ int resources_open(const char *what, const char *path, int flags, unsigned kinds
         return open_fault(what, path, errno, writing, f);
     *ret_fd = fd;
     return 0;
+}
+
+int resources_lock(int fd, short type)
+{
+    struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+    struct pollfd none = { .fd = -1 };
+
+    for (int waited_ms = 0; waited_ms <= LOCK_PATIENCE_MS; waited_ms += LOCK_RETRY_MS) {
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+            return 0;
+        if (errno != EAGAIN && errno != EACCES)
+            return -errno;
+        (void)poll(&none, 1, LOCK_RETRY_MS);
+    }
+    return -EAGAIN;
 }
 
 int resources_kernel(const char *what, const char *path, int *ret_fd, struct fault *f)

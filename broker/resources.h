@@ -41,6 +41,13 @@ void backend_deinit(struct backend *backend);
 int resources_open(const char *what, const char *path, int flags, unsigned kinds, int *ret_fd,
                    struct fault *ret_fault) must_check;
 
+/* A lock on the open file description, F_WRLCK or F_RDLCK: it goes with the descriptor to the worker
+ * and lasts as long as any process holds it. 0, or -EAGAIN when somebody else has it and keeps it.
+ *
+ * It outlives the last process a little: the kernel takes an io_uring down, and lets go of its files,
+ * after the process has been waited for. So this waits for a moment. */
+int resources_lock(int fd, short type) must_check;
+
 int resources_kernel(const char *what, const char *path, int *ret_fd,
                      struct fault *ret_fault) must_check;
 int resources_kvm(int *ret_fd, struct fault *ret_fault) must_check;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -14,33 +13,21 @@
 #include "base/fd.h"
 #include "resources.h"
 
-enum { SECTOR_BYTES = 512, MAX_BLOCK_BYTES = 4096, LOCK_RETRY_MS = 10, LOCK_PATIENCE_MS = 500 };
+enum { SECTOR_BYTES = 512, MAX_BLOCK_BYTES = 4096 };
 
-/* One writer or many readers, per open file description, so that the lock goes with the
- * descriptor to the worker and lasts as long as any process holds it.
- *
- * It outlives the last process a little: the kernel takes an io_uring down, and lets go of its
- * files, after the process has been waited for. So a VM that is started again at once has to wait
- * for its own disk. */
+/* One writer or many readers. */
 static int lock_disk(const Bulkhead__DiskConfig *disk, int fd, struct fault *f)
 {
-    struct flock lock = { .l_type = disk->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
-    struct pollfd none = { .fd = -1 };
+    int r = resources_lock(fd, disk->readonly ? F_RDLCK : F_WRLCK);
 
-    for (int waited_ms = 0; waited_ms <= LOCK_PATIENCE_MS; waited_ms += LOCK_RETRY_MS) {
-        if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-            return 0;
-        if (errno != EAGAIN && errno != EACCES)
-            break;
-        (void)poll(&none, 1, LOCK_RETRY_MS);
-        errno = EAGAIN;
-    }
-    if (errno == EAGAIN)
+    if (r == 0)
+        return 0;
+    if (r == -EAGAIN)
         return fault_input(f,
                            "%s: %s is in use by another VM or process: stop it, or open it with "
                            "readonly=on on all sides",
                            disk->id, disk->path);
-    return fault_host(f, errno, "%s: locking %s: %s", disk->id, disk->path, strerror(errno));
+    return fault_host(f, -r, "%s: locking %s: %s", disk->id, disk->path, strerror(-r));
 }
 
 static uint64_t read_queue_limit(dev_t dev, const char *name)

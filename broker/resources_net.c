@@ -167,16 +167,15 @@ static int configure_tap(const Bulkhead__NetConfig *n, struct fault *f)
     return 0;
 }
 
-/* Whoever opens it gets a share of its frames, so the kernel refuses nobody: VMs tell each other.
- * The lock goes with the descriptor to the worker and lasts as long as any process holds it. */
+/* Whoever opens it gets a share of its frames, so the kernel refuses nobody: VMs tell each other. */
 static int lock_macvtap(const Bulkhead__NetConfig *n, int fd, struct fault *f)
 {
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int r = resources_lock(fd, F_WRLCK);
 
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+    if (r == 0)
         return 0;
-    if (errno != EAGAIN && errno != EACCES)
-        return fault_host(f, errno, "%s: locking %s: %s", n->id, n->tap, strerror(errno));
+    if (r != -EAGAIN)
+        return fault_host(f, -r, "%s: locking %s: %s", n->id, n->tap, strerror(-r));
     return fault_input(f, "%s: %s is in use by another VM: make a macvtap for each", n->id, n->tap);
 }
 
