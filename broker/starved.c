@@ -36,7 +36,8 @@ static bool read_stat(pid_t pid, char *ret_state, uint64_t *ret_cpu_ns)
     return true;
 }
 
-void starved_begin(struct starved *s, pid_t pid, uint64_t now_ns)
+/* First look at a process that is late: remembers how much it has run. */
+static void first_look(struct starved *s, pid_t pid, uint64_t now_ns)
 {
     char state;
 
@@ -44,7 +45,7 @@ void starved_begin(struct starved *s, pid_t pid, uint64_t now_ns)
         s->since_ns = now_ns;
 }
 
-enum starved_of starved_check(const struct starved *s, pid_t pid, uint64_t now_ns)
+static enum starved_of second_look(const struct starved *s, pid_t pid, uint64_t now_ns)
 {
     uint64_t cpu_ns = 0, ran_ns, wall_ns;
     char state = '?';
@@ -63,10 +64,10 @@ bool starved_too_long(struct starved *s, pid_t pid, uint64_t silent_ns, uint64_t
 {
     *ret_of = STARVED_OF_NOTHING;
     if (silent_ns > limits->hang_ns / 2)
-        starved_begin(s, pid, now_ns);
+        first_look(s, pid, now_ns);
     if (silent_ns < limits->hang_ns)
         return false;
-    *ret_of = starved_check(s, pid, now_ns);
+    *ret_of = second_look(s, pid, now_ns);
     switch (*ret_of) {
     case STARVED_OF_CPU:
         /* On an overloaded host a replacement would starve as well. */

@@ -11,16 +11,11 @@ struct starved {       /* zero-initialised; zero it again at each sign of life *
     uint64_t cpu_ns;
 };
 
-/* First look at a process that is late: remembers how much it has run. */
-void starved_begin(struct starved *s, pid_t pid, uint64_t now_ns);
-
-enum starved_of {
-    STARVED_OF_NOTHING, /* it hangs: is stopped, sleeps or spins */
-    STARVED_OF_CPU,     /* since the first look it wanted to run and mostly could not */
-    STARVED_OF_DISK,    /* it waits in the kernel, where no signal would end it sooner */
+enum starved_of { /* what a silent process waits for, as the host's kernel puts it */
+                  STARVED_OF_NOTHING, /* it hangs: is stopped, sleeps or spins */
+                  STARVED_OF_CPU,  /* since the first look it wanted to run and mostly could not */
+                  STARVED_OF_DISK, /* it waits in the kernel, where no signal would end it sooner */
 };
-/* What a silent process waits for. Believed is the host's kernel alone, nothing that it says. */
-enum starved_of starved_check(const struct starved *s, pid_t pid, uint64_t now_ns);
 
 struct starved_limits {
     uint64_t hang_ns;  /* silence for no reason */
