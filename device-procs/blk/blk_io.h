@@ -22,8 +22,7 @@ struct blk_io_config {
     bool direct;         /* the file is open with O_DIRECT */
     uint32_t block_size; /* alignment that O_DIRECT needs */
     bool use_io_uring;
-    bool
-        writes_here; /* not all by the ring: the file has a page cache, and its system is the kernel's */
+    bool writes_here; /* not all by the ring: the page cache of a file system of the kernel's own */
     unsigned entries; /* most requests at once */
 };
 

@@ -10,8 +10,9 @@ enum { STATS_MAGIC = 0x42485354, STATS_VERSION = 1, STATS_LATENCY_BUCKETS = 32, 
 struct stats_page {
     uint32_t magic;
     uint32_t version;
-    uint64_t heartbeat; /* grows at least every 250 ms while the loop turns; a disk's also with each
-                                 answer, as the host may hold up the loop at each request */
+    /* Grows at least every 250 ms while the loop turns; a disk's also with each answer, as the host
+     * may hold up the loop at each request. */
+    uint64_t heartbeat;
     uint64_t oldest_start_ns; /* CLOCK_MONOTONIC of the oldest request in flight, 0: none */
     uint64_t inflight;
     uint64_t read_ops, read_bytes, write_ops, write_bytes; /* blk; net, vsock: rx, tx */

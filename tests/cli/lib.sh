@@ -172,6 +172,9 @@ pid_in()
     "$BIN/bulkhead" ps "$1" --json 2>/dev/null | tr '{' '\n' | sed -n "s/.*\"name\": *\"$2\".*\"pid\": *\([0-9]*\).*/\1/p" | head -1
 }
 
+# nonblocking PID FD: is it open with O_NONBLOCK?
+nonblocking() { (($(sed -n 's/^flags:[[:space:]]*//p' "/proc/$1/fdinfo/$2") & 04000)); }
+
 program_of()
 {
     case $1 in

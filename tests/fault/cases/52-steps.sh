@@ -53,13 +53,11 @@ case_no_stale_write_on_a_slow_device()
 # with_slow_disk MS: $slow_disk, whose writes take that long, until end_slow_disk.
 with_slow_disk()
 {
-    local i
     # shellcheck disable=SC2016 # that shell's
     BULKHEAD_SLOW_MS=$1 TMPDIR=$T "$ROOT/tests/worker/slow-disk" \
-        sh -c 'echo "$BULKHEAD_SLOW_DISK" >"$0.new"; mv "$0.new" "$0"; while [ -e "$0" ]; do sleep 0.2; done' "$T/where" &
+        sh -c 'echo "$BULKHEAD_SLOW_DISK" >"$0"; while [ -e "$0" ]; do sleep 0.2; done' "$T/where" &
     slow_pid=$!
-    for ((i = 0; i < 100; i++)); do [ -s "$T/where" ] && break; sleep 0.1; done
-    [ -s "$T/where" ] || die "no slow disk"
+    await "$T/where" '^/dev/' 10
     slow_disk=$(cat "$T/where")
 }
 
