@@ -226,6 +226,111 @@ static void answers_while_sending(void **state)
     netd_free(n);
 }
 
+/* The tap's last name takes frames of this many bytes behind their Ethernet header. */
+static void set_mtu(int mtu)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq req = { .ifr_mtu = mtu };
+
+    snprintf(req.ifr_name, sizeof(req.ifr_name), "bhtest%u", n_taps - 1);
+    assert_int_equal(ioctl(fd, SIOCSIFMTU, &req), 0);
+    close(fd);
+}
+
+static void send_to_guest(struct nic *n, size_t len)
+{
+    uint8_t frame[9100];
+
+    netd_fill_frame(frame, len, 0);
+    for (size_t i = 14; i < len; i++)
+        frame[i] = (uint8_t)(i * 7 + (i >> 8) + len);
+    assert_int_equal(send(n->peer, frame, len, 0), len);
+}
+
+/* The next frame out of the ring, its buffers of so many bytes given back: its length. */
+static size_t gather(struct nic *n, uint8_t *dst, size_t size, uint32_t buf_bytes)
+{
+    size_t done = 0;
+    unsigned left = 1;
+
+    for (bool first = true; left > 0; left--, first = false) {
+        struct virtio_net_hdr_v1 hdr;
+        uint64_t addr;
+        uint16_t head;
+        uint32_t len;
+
+        wh_wait_used(n->wh, RX, &head, &len);
+        addr = n->wh->queues[RX].vring.desc[head].addr;
+        if (first) {
+            memcpy(&hdr, wh_mem(n->wh, addr, HDR), HDR);
+            left = hdr.num_buffers;
+        }
+        assert_true(len > 0 && len <= buf_bytes && done + len <= size);
+        if (left > 1)
+            assert_int_equal(len, buf_bytes); /* only the last is not full */
+        memcpy(dst + done, wh_mem(n->wh, addr, len), len);
+        done += len;
+        netd_give_buffer(n, (unsigned)((addr - n->at) / BUF), buf_bytes);
+    }
+    return done - HDR;
+}
+
+static void expect_frame(struct nic *n, size_t len, uint32_t buf_bytes)
+{
+    uint8_t got[HDR + 9100];
+    size_t n_got;
+
+    do /* the kernel sends some of its own (IPv6) */
+        n_got = gather(n, got, sizeof(got), buf_bytes);
+    while (got[HDR + 12] != 0x88 || got[HDR + 13] != 0xb5);
+    assert_int_equal(n_got, len);
+    for (size_t i = 14; i < len; i++)
+        assert_int_equal(got[HDR + i], (uint8_t)(i * 7 + (i >> 8) + len));
+}
+
+/* Frames that need more buffers than the one before, fewer, as many, and more than are left. */
+static void any_size_in_small_buffers(void **state)
+{
+    static const size_t sizes[] = { 60, 1514, 9014, 9014, 60, 61, 9014, 187, 188, 189, 1000, 388 };
+    enum { SMALL = 200, BUFFERS = 250, ROUNDS = 40 };
+    struct nic *n = new_tap(1);
+
+    (void)state;
+    set_mtu(9000);
+    wh_start(n->wh);
+    wh_activate(n->wh, n->wh->features, false);
+    for (unsigned i = 0; i < BUFFERS; i++)
+        netd_give_buffer(n, i, SMALL);
+    for (unsigned r = 0; r < ROUNDS; r++) {
+        for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++)
+            send_to_guest(n, sizes[(i * (r + 1)) % ARRAY_SIZE(sizes)]);
+        for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++)
+            expect_frame(n, sizes[(i * (r + 1)) % ARRAY_SIZE(sizes)], SMALL);
+    }
+    assert_int_equal(n->wh->stats->dropped, 0);
+    netd_free(n);
+}
+
+/* One buffer for each frame: who doesn't fit is dropped, and takes no buffer with it. */
+static void too_long_for_one_buffer(void **state)
+{
+    enum { BUFFERS = 100, ROUNDS = 150, ONE = 1000 };
+    struct nic *n = new_tap(1);
+
+    (void)state;
+    wh_start(n->wh);
+    wh_activate(n->wh, BASE, false);
+    for (unsigned i = 0; i < BUFFERS; i++)
+        netd_give_buffer(n, i, ONE);
+    for (unsigned r = 0; r < ROUNDS; r++) {
+        send_to_guest(n, 1514);
+        send_to_guest(n, 60 + r);
+        expect_frame(n, 60 + r, ONE);
+    }
+    assert_int_equal(n->wh->stats->dropped, ROUNDS);
+    netd_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +338,8 @@ int main(void)
         cmocka_unit_test(tap_segmentation),
         cmocka_unit_test(tap_queue_pairs),
         cmocka_unit_test(answers_while_sending),
+        cmocka_unit_test(any_size_in_small_buffers),
+        cmocka_unit_test(too_long_for_one_buffer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
