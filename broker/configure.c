@@ -52,6 +52,7 @@ static void configure_core(struct child *child, Bulkhead__Configure *c, Bulkhead
     core->vcpus = vm->config->cpus->boot_vcpus;
     core->serial = serial != NULL;
     core->thp = vm->config->memory->thp;
+    core->nested = vm->config->cpus->nested;
     c->role_case = BULKHEAD__CONFIGURE__ROLE_CORE;
     c->core = core;
     c->ram_size = vm->config->memory->size;

@@ -119,7 +119,7 @@ int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds, 
     if (r == 0) {
         /* Here alone: it is the guest that touches nearly every page first, through this mapping. */
         gmem_advise_huge(&core->mem, cfg->core->thp);
-        r = hv_new(&core->hv, fds[FD_DEVICE], core->n_vcpus, &core->mem);
+        r = hv_new(&core->hv, fds[FD_DEVICE], core->n_vcpus, cfg->core->nested, &core->mem);
     }
     if (r == 0)
         r = setup_serial(core, cfg->core->serial, fds);

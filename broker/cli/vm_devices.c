@@ -72,6 +72,8 @@ static int limit_make(struct bag *bag, const char *what, const struct limit_args
 static const struct option_spec cpus_specs[] = {
     { "boot", OPTION_U32, offsetof(Bulkhead__CpusConfig, boot_vcpus), 1, 64,
       "number of vCPUs, 1 to 64" },
+    { "nested", OPTION_SWITCH, offsetof(Bulkhead__CpusConfig, nested), 0, 1,
+      "let the guest use KVM itself" },
 };
 
 int vm_cpus_parse(struct vm_options *o, const char *arg, struct option_error *err)

@@ -39,7 +39,7 @@ static const struct flag flags[] = {
     { "initramfs", 0, false, "PATH", "initial RAM file system", INITRAMFS },
     { "cmdline", 0, false, "TEXT",
       "kernel command line\n(default: the console that fits --serial, --console)", CMDLINE },
-    { "cpus", 0, false, "boot=N", "default boot=1", CPUS },
+    { "cpus", 0, false, "boot=N[,nested=on]", "default boot=1", CPUS },
     { "memory", 0, false, "size=S,...", "default size=512M", MEMORY },
     { "disk", 0, true, "path=P,...", "a disk; repeat for more", DISK },
     { "net", 0, true, "tap=T,... | user", "a network interface; repeat for more", NET },

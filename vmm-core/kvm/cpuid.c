@@ -5,10 +5,12 @@
 #include "kvm/kvm.h"
 
 enum {
+    CPUID_1_ECX_VMX = 1 << 5,
     CPUID_1_ECX_TSC_DEADLINE = 1 << 24,
     CPUID_1_ECX_HYPERVISOR = 1u << 31,
     CPUID_1_EDX_HTT = 1 << 28,
     CPUID_EXT1_ECX_CMP_LEGACY = 1 << 1,
+    CPUID_EXT1_ECX_SVM = 1 << 2,
 };
 
 static unsigned bits_for(unsigned n)
@@ -21,16 +23,18 @@ static unsigned bits_for(unsigned n)
 }
 
 /* Leaf 1: feature flags and this vCPU's initial APIC id. */
-static void adjust_features(struct kvm_cpuid_entry2 *e, unsigned index, unsigned n_vcpus,
-                            bool tsc_deadline)
+static void adjust_features(struct kvm_cpuid_entry2 *e, unsigned index,
+                            const struct kvm_cpuid_wishes *wishes)
 {
-    e->ebx = (e->ebx & 0x0000ffff) | n_vcpus << 16 | index << 24;
+    e->ebx = (e->ebx & 0x0000ffff) | wishes->n_vcpus << 16 | index << 24;
     e->ecx |= CPUID_1_ECX_HYPERVISOR;
     e->ecx &= ~(uint32_t)CPUID_1_ECX_TSC_DEADLINE;
-    if (tsc_deadline)
+    if (wishes->tsc_deadline)
         e->ecx |= CPUID_1_ECX_TSC_DEADLINE;
+    if (!wishes->nested)
+        e->ecx &= ~(uint32_t)CPUID_1_ECX_VMX;
     e->edx &= ~(uint32_t)CPUID_1_EDX_HTT;
-    if (n_vcpus > 1)
+    if (wishes->n_vcpus > 1)
         e->edx |= CPUID_1_EDX_HTT;
 }
 
@@ -66,12 +70,14 @@ static void adjust_topology(struct kvm_cpuid_entry2 *e, unsigned index, unsigned
     }
 }
 
-static void adjust_entry(struct kvm_cpuid_entry2 *e, unsigned index, unsigned n_vcpus,
-                         bool tsc_deadline)
+static void adjust_entry(struct kvm_cpuid_entry2 *e, unsigned index,
+                         const struct kvm_cpuid_wishes *wishes)
 {
+    unsigned n_vcpus = wishes->n_vcpus;
+
     switch (e->function) {
     case 0x1:
-        adjust_features(e, index, n_vcpus, tsc_deadline);
+        adjust_features(e, index, wishes);
         break;
     case 0x4:
         adjust_cache(e, n_vcpus, true);
@@ -84,9 +90,15 @@ static void adjust_entry(struct kvm_cpuid_entry2 *e, unsigned index, unsigned n_
         e->ecx &= ~(uint32_t)CPUID_EXT1_ECX_CMP_LEGACY;
         if (n_vcpus > 1)
             e->ecx |= CPUID_EXT1_ECX_CMP_LEGACY;
+        if (!wishes->nested)
+            e->ecx &= ~(uint32_t)CPUID_EXT1_ECX_SVM;
         break;
     case 0x80000008:
         e->ecx = (e->ecx & 0xffff0000) | bits_for(n_vcpus) << 12 | (n_vcpus - 1);
+        break;
+    case 0x8000000a: /* of SVM alone */
+        if (!wishes->nested)
+            e->eax = e->ebx = e->ecx = e->edx = 0;
         break;
     case 0x8000001d:
         adjust_cache(e, n_vcpus, false);
@@ -130,7 +142,8 @@ static bool is_intel(const struct kvm_cpuid2 *cpuid)
     return false;
 }
 
-void kvm_cpuid_adjust(struct kvm_cpuid2 *cpuid, unsigned index, unsigned n_vcpus, bool tsc_deadline)
+void kvm_cpuid_adjust(struct kvm_cpuid2 *cpuid, unsigned index,
+                      const struct kvm_cpuid_wishes *wishes)
 {
     bool intel = is_intel(cpuid);
 
@@ -141,6 +154,6 @@ void kvm_cpuid_adjust(struct kvm_cpuid2 *cpuid, unsigned index, unsigned n_vcpus
 
         if (intel && e->function >= 0x80000000)
             continue;
-        adjust_entry(e, index, n_vcpus, tsc_deadline);
+        adjust_entry(e, index, wishes);
     }
 }

@@ -42,9 +42,11 @@ struct hv_entry {
     uint16_t gdt_limit;
 };
 
-/* Creates the VM with RAM where `mem` has it. device_fd is /dev/kvm and stays the caller's; it is
+/* Creates the VM with RAM where `mem` has it. nested: the guest may run guests of its own, for which
+ * the host's kernel runs far more of its code on the guest's behalf. device_fd is /dev/kvm and stays the caller's; it is
  * not needed afterwards. -EOPNOTSUPP with an origin names what the host lacks. */
-int hv_new(struct hv **ret_hv, int device_fd, unsigned n_vcpus, const struct gmem *mem) must_check;
+int hv_new(struct hv **ret_hv, int device_fd, unsigned n_vcpus, bool nested,
+           const struct gmem *mem) must_check;
 void hv_free(struct hv *hv);
 /* Descriptors that must survive the sandbox; returns how many there are, fills at most max. */
 unsigned hv_fds(const struct hv *hv, int *fds, unsigned max);

@@ -26,6 +26,7 @@ struct hv_vcpu {
 struct hv {
     int vm_fd;
     unsigned n_vcpus;
+    bool nested;
     bool notify_any_length;
     pthread_mutex_t route_lock;
     struct kvm_irq_routing *routes; /* room for KVM_MAX_ROUTE entries */
@@ -35,8 +36,13 @@ struct hv {
 
 /* Adjusts what KVM supports to this VM's vCPU: ids, topology, what the host and KVM both have.
  * There must be room for KVM_CPUID_MAX entries. */
-void kvm_cpuid_adjust(struct kvm_cpuid2 *cpuid, unsigned index, unsigned n_vcpus,
-                      bool tsc_deadline);
+struct kvm_cpuid_wishes {
+    unsigned n_vcpus;
+    bool tsc_deadline;
+    bool nested; /* VMX or SVM, if the host has it */
+};
+void kvm_cpuid_adjust(struct kvm_cpuid2 *cpuid, unsigned index,
+                      const struct kvm_cpuid_wishes *wishes);
 int kvm_vcpu_init(struct hv *hv, int device_fd, unsigned index, const struct kvm_cpuid2 *supported,
                   bool tsc_deadline) must_check;
 void kvm_vcpu_deinit(struct hv_vcpu *vcpu);

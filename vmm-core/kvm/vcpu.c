@@ -38,12 +38,15 @@ static int set_cpuid(struct hv *hv, struct hv_vcpu *vcpu, const struct kvm_cpuid
 {
     size_t bytes = sizeof *supported + supported->nent * sizeof supported->entries[0];
     struct kvm_cpuid2 *cpuid = calloc(1, sizeof *cpuid + KVM_CPUID_MAX * sizeof cpuid->entries[0]);
+    struct kvm_cpuid_wishes wishes = { .n_vcpus = hv->n_vcpus,
+                                       .tsc_deadline = tsc_deadline,
+                                       .nested = hv->nested };
     int r = 0;
 
     if (!cpuid)
         return err_origin(-ENOMEM, "CPUID table");
     memcpy(cpuid, supported, bytes);
-    kvm_cpuid_adjust(cpuid, vcpu->index, hv->n_vcpus, tsc_deadline);
+    kvm_cpuid_adjust(cpuid, vcpu->index, &wishes);
     if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
         r = err_origin(-errno, "KVM_SET_CPUID2");
     free(cpuid);

@@ -94,7 +94,7 @@ static int create_vcpus(struct hv *hv, int device_fd)
     return r < 0 ? err_trace(r) : 0;
 }
 
-int hv_new(struct hv **ret_hv, int device_fd, unsigned n_vcpus, const struct gmem *mem)
+int hv_new(struct hv **ret_hv, int device_fd, unsigned n_vcpus, bool nested, const struct gmem *mem)
 {
     struct hv *hv;
     int r = check_host(device_fd, n_vcpus);
@@ -106,6 +106,7 @@ int hv_new(struct hv **ret_hv, int device_fd, unsigned n_vcpus, const struct gme
         return err_origin(-ENOMEM, "VM");
     hv->vm_fd = -1;
     hv->n_vcpus = n_vcpus;
+    hv->nested = nested;
     for (unsigned i = 0; i < LAYOUT_MAX_VCPUS; i++)
         hv->vcpus[i].fd = -1;
     pthread_mutex_init(&hv->route_lock, NULL);

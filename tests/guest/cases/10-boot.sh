@@ -30,6 +30,21 @@ case_smp_4()
     expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
 }
 
+# A guest is no host of others unless that is asked for.
+case_nested_only_if_asked()
+{
+    local cmd nested
+    cmd=$(echo "grep -cwE '^flags.*(svm|vmx)' /proc/cpuinfo; true" | base64 -w0)
+    for nested in off on; do
+        guest "$T/$nested" "bh.cmd=$cmd" --cpus "boot=1,nested=$nested" --memory size=256M
+        expect_status 0 $? "$T/$nested"
+    done
+    expect "$T/off" '^0'
+    grep -qwE '^flags.*(svm|vmx)' /proc/cpuinfo && [ "$(cat /sys/module/kvm_{amd,intel}/parameters/nested 2>/dev/null)" != 0 ] ||
+        { note "this host can't nest: only that it is hidden"; return 0; }
+    expect "$T/on" '^1'
+}
+
 # RAM on both sides of the 32-bit hole.
 case_memory_above_4g()
 {
