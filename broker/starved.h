@@ -11,10 +11,11 @@ struct starved {       /* zero-initialised; zero it again at each sign of life *
     uint64_t cpu_ns;
 };
 
-enum starved_of { /* what a silent process waits for, as the host's kernel puts it */
-                  STARVED_OF_NOTHING, /* it hangs: is stopped, sleeps or spins */
-                  STARVED_OF_CPU,  /* since the first look it wanted to run and mostly could not */
-                  STARVED_OF_DISK, /* it waits in the kernel, where no signal would end it sooner */
+/* What a silent process waits for, as the host's kernel puts it. */
+enum starved_of {
+    STARVED_OF_NOTHING, /* it hangs: is stopped, sleeps or spins */
+    STARVED_OF_CPU,     /* since the first look it wanted to run and mostly could not */
+    STARVED_OF_DISK,    /* it waits in the kernel, where no signal would end it sooner */
 };
 
 struct starved_limits {

@@ -43,8 +43,8 @@ struct hv_entry {
 };
 
 /* Creates the VM with RAM where `mem` has it. nested: the guest may run guests of its own, for which
- * the host's kernel runs far more of its code on the guest's behalf. device_fd is /dev/kvm and stays the caller's; it is
- * not needed afterwards. -EOPNOTSUPP with an origin names what the host lacks. */
+ * the host's kernel runs far more of its code on the guest's behalf. device_fd is /dev/kvm and stays
+ * the caller's; it is not needed afterwards. -EOPNOTSUPP with an origin names what the host lacks. */
 int hv_new(struct hv **ret_hv, int device_fd, unsigned n_vcpus, bool nested,
            const struct gmem *mem) must_check;
 void hv_free(struct hv *hv);

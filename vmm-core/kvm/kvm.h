@@ -34,13 +34,13 @@ struct hv {
     struct hv_vcpu vcpus[LAYOUT_MAX_VCPUS];
 };
 
-/* Adjusts what KVM supports to this VM's vCPU: ids, topology, what the host and KVM both have.
- * There must be room for KVM_CPUID_MAX entries. */
 struct kvm_cpuid_wishes {
     unsigned n_vcpus;
     bool tsc_deadline;
     bool nested; /* VMX or SVM, if the host has it */
 };
+/* Adjusts what KVM supports to this VM's vCPU: ids, topology, what the host and KVM both have.
+ * There must be room for KVM_CPUID_MAX entries. */
 void kvm_cpuid_adjust(struct kvm_cpuid2 *cpuid, unsigned index,
                       const struct kvm_cpuid_wishes *wishes);
 int kvm_vcpu_init(struct hv *hv, int device_fd, unsigned index, const struct kvm_cpuid2 *supported,
