@@ -171,20 +171,26 @@ static void tap_queue_pairs(void **state)
     netd_free(n);
 }
 
-/* The tap's last name gets an address, and room for so many frames on the way to the guest. */
-static void give_address(const char *address, int room)
+/* Of the tap made last. */
+static void set_interface(unsigned long what, struct ifreq req)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    snprintf(req.ifr_name, sizeof(req.ifr_name), "bhtest%u", n_taps - 1);
+    assert_int_equal(ioctl(fd, what, &req), 0);
+    close(fd);
+}
+
+/* An address, and room for so many frames on the way to the guest. */
+static void give_address(const char *address, int room)
+{
     struct sockaddr_in in = { .sin_family = AF_INET };
     struct ifreq req = { 0 };
 
-    snprintf(req.ifr_name, sizeof(req.ifr_name), "bhtest%u", n_taps - 1);
     assert_int_equal(inet_pton(AF_INET, address, &in.sin_addr), 1);
     memcpy(&req.ifr_addr, &in, sizeof(in));
-    assert_int_equal(ioctl(fd, SIOCSIFADDR, &req), 0);
-    req.ifr_qlen = room;
-    assert_int_equal(ioctl(fd, SIOCSIFTXQLEN, &req), 0);
-    close(fd);
+    set_interface(SIOCSIFADDR, req);
+    set_interface(SIOCSIFTXQLEN, (struct ifreq){ .ifr_qlen = room });
 }
 
 /* The host answers within the write. Of a guest with more to send than the tap has room for answers,
@@ -226,15 +232,10 @@ static void answers_while_sending(void **state)
     netd_free(n);
 }
 
-/* The tap's last name takes frames of this many bytes behind their Ethernet header. */
-static void set_mtu(int mtu)
+/* What a frame of that length has there. */
+static uint8_t byte_at(size_t i, size_t len)
 {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq req = { .ifr_mtu = mtu };
-
-    snprintf(req.ifr_name, sizeof(req.ifr_name), "bhtest%u", n_taps - 1);
-    assert_int_equal(ioctl(fd, SIOCSIFMTU, &req), 0);
-    close(fd);
+    return (uint8_t)(i * 7 + (i >> 8) + len);
 }
 
 static void send_to_guest(struct nic *n, size_t len)
@@ -243,7 +244,7 @@ static void send_to_guest(struct nic *n, size_t len)
 
     netd_fill_frame(frame, len, 0);
     for (size_t i = 14; i < len; i++)
-        frame[i] = (uint8_t)(i * 7 + (i >> 8) + len);
+        frame[i] = byte_at(i, len);
     assert_int_equal(send(n->peer, frame, len, 0), len);
 }
 
@@ -285,7 +286,7 @@ static void expect_frame(struct nic *n, size_t len, uint32_t buf_bytes)
     while (got[HDR + 12] != 0x88 || got[HDR + 13] != 0xb5);
     assert_int_equal(n_got, len);
     for (size_t i = 14; i < len; i++)
-        assert_int_equal(got[HDR + i], (uint8_t)(i * 7 + (i >> 8) + len));
+        assert_int_equal(got[HDR + i], byte_at(i, len));
 }
 
 /* Frames that need more buffers than the one before, fewer, as many, and more than are left. */
@@ -296,7 +297,7 @@ static void any_size_in_small_buffers(void **state)
     struct nic *n = new_tap(1);
 
     (void)state;
-    set_mtu(9000);
+    set_interface(SIOCSIFMTU, (struct ifreq){ .ifr_mtu = 9000 });
     wh_start(n->wh);
     wh_activate(n->wh, n->wh->features, false);
     for (unsigned i = 0; i < BUFFERS; i++)
