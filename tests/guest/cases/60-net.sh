@@ -357,27 +357,23 @@ GUEST
     expect_status 5 $? "$T/log"
 }
 
-# rate_of LOG STAGE KIND DISK...: operations/s (ops) or KiB/s (kib) of those disks together, between the
-# two lines "AT SECONDS DISK READS SECTORS" of each.
-rate_of()
+# limit_kept WHAT WANT LOG STAGE KIND NAME...: within 5 %; operations/s (ops) or KiB/s (kib) of those disks
+# or interfaces together, between the two lines "AT SECONDS NAME OPERATIONS SECTORS" of each.
+limit_kept()
 {
-    local log=$1 stage=$2 kind=$3
-    shift 3
-    tr -d '\r' <"$log" | awk -v stage="$stage" -v kind="$kind" -v disks=" $* " '
+    local what=$1 want=$2 log=$3 stage=$4 kind=$5 got
+    shift 5
+    got=$(tr -d '\r' <"$log" | awk -v stage="$stage" -v kind="$kind" -v names=" $* " '
         $1 == "STAGE" { at = $2 }
-        $1 == "AT" && at == stage && index(disks, " " $3 " ") {
+        $1 == "AT" && at == stage && index(names, " " $3 " ") {
             count = kind == "ops" ? $4 : $5 / 2
             if ($3 in first) rate += (count - first[$3]) / ($2 - since[$3])
             first[$3] = count; since[$3] = $2
         }
-        END { if (rate) printf "%.0f", rate }'
-}
-
-# near WHAT WANT GOT: within 5 %.
-near()
-{
-    note "$1: $2 asked for, ${3:-nothing} measured"
-    [ "${3:-0}" -ge $(($2 * 95 / 100)) ] && [ "$3" -le $(($2 * 105 / 100)) ] || die "the limit is not kept: $1"
+        END { printf "%.1f", rate }')
+    note "$what: $want asked for, $got measured"
+    awk -v want="$want" -v got="$got" 'BEGIN { exit !(got >= want * 0.95 && got <= want * 1.05) }' ||
+        die "the limit is not kept: $what"
 }
 
 # What the guest measures is what was asked for: bytes, operations, two disks that share; then other
@@ -421,12 +417,12 @@ GUEST
     say_go "$T/flag"
     wait "$GUEST_PID"
     expect_status 0 $? "$T/log"
-    near "bandwidth, KiB/s" 1024 "$(rate_of "$T/log" 1 kib vda)"
-    near "operations/s" 60 "$(rate_of "$T/log" 1 ops vdb)"
-    near "bandwidth of a group, KiB/s" 1024 "$(rate_of "$T/log" 1 kib vdc vdd)"
-    near "bandwidth set at run time, KiB/s" 512 "$(rate_of "$T/log" 2 kib vda)"
-    near "operations/s set at run time" 40 "$(rate_of "$T/log" 2 ops vdb)"
-    near "bandwidth of a group set at run time, KiB/s" 2048 "$(rate_of "$T/log" 2 kib vdc vdd)"
+    limit_kept "bandwidth, KiB/s" 1024 "$T/log" 1 kib vda
+    limit_kept "operations/s" 60 "$T/log" 1 ops vdb
+    limit_kept "bandwidth of a group, KiB/s" 1024 "$T/log" 1 kib vdc vdd
+    limit_kept "bandwidth set at run time, KiB/s" 512 "$T/log" 2 kib vda
+    limit_kept "operations/s set at run time" 40 "$T/log" 2 ops vdb
+    limit_kept "bandwidth of a group set at run time, KiB/s" 2048 "$T/log" 2 kib vdc vdd
 }
 
 # Each direction has the limit to itself: bytes on one device, frames on the other; then other limits at
@@ -484,12 +480,12 @@ GUEST
     status=$?
     kill "${servers[@]}"; wait "${servers[@]}" 2>/dev/null
     expect_status 0 $status "$T/log"
-    near "to the host, KiB/s" 64 "$(rate_of "$T/taps" 1 kib bh3)"
-    near "to the guest, KiB/s" 64 "$(rate_of "$T/log" 1 kib eth0)"
-    near "to the host, frames/s" 40 "$(rate_of "$T/taps" 1 ops bh4)"
-    near "to the guest, frames/s" 40 "$(rate_of "$T/log" 1 ops eth1)"
-    near "to the host, set at run time, KiB/s" 32 "$(rate_of "$T/taps" 2 kib bh3)"
-    near "to the guest, set at run time, KiB/s" 32 "$(rate_of "$T/log" 2 kib eth0)"
-    near "to the host, set at run time, frames/s" 20 "$(rate_of "$T/taps" 2 ops bh4)"
-    near "to the guest, set at run time, frames/s" 20 "$(rate_of "$T/log" 2 ops eth1)"
+    limit_kept "to the host, KiB/s" 64 "$T/taps" 1 kib bh3
+    limit_kept "to the guest, KiB/s" 64 "$T/log" 1 kib eth0
+    limit_kept "to the host, frames/s" 40 "$T/taps" 1 ops bh4
+    limit_kept "to the guest, frames/s" 40 "$T/log" 1 ops eth1
+    limit_kept "to the host, set at run time, KiB/s" 32 "$T/taps" 2 kib bh3
+    limit_kept "to the guest, set at run time, KiB/s" 32 "$T/log" 2 kib eth0
+    limit_kept "to the host, set at run time, frames/s" 20 "$T/taps" 2 ops bh4
+    limit_kept "to the guest, set at run time, frames/s" 20 "$T/log" 2 ops eth1
 }
