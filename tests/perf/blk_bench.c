@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blk_bench.c - the disk worker in its sandbox and qemu-storage-daemon's vhost-user export of the
- * same file, driven by the same ring driver in turns. One line for each measurement: side, point,
+ * same file, driven by the same ring driver in turns with a plain loop on the file. One line for each measurement: side, point,
  * requests per second, and per request the device process's CPU time, kicks and interrupts. The
  * script `blk` makes the file and the table.
  */
@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "blk_driver.h"
+#include "blk_plain.h"
 #include "pin.h"
 #include "vhost_user.h"
 
@@ -47,6 +48,7 @@ struct side {
     const char *name;
     struct blkd *d;
     pid_t pid;
+    struct blk_plain *plain; /* in place of the other two */
 };
 
 struct result {
@@ -212,6 +214,21 @@ static void run_for(struct side *side, const struct point *p, uint64_t ms, struc
     ret->interrupts = queue->interrupts - interrupts;
 }
 
+static void run_plain(struct side *side, const struct point *p, uint64_t ms, struct result *ret)
+{
+    const struct blk_plain_work work = { .write = p->write,
+                                         .sequential = p->sequential,
+                                         .bytes = p->bytes,
+                                         .depth = p->depth,
+                                         .ms = ms,
+                                         .random = next_random };
+
+    *ret = (struct result){ 0 };
+    pin(0, opt.device_cpu);
+    ret->requests = blk_plain_run(side->plain, &work, &ret->ns, &ret->cpu_ns);
+    pin(0, opt.driver_cpu);
+}
+
 static void print_result(const struct side *side, const struct point *p, unsigned round,
                          const struct result *r)
 {
@@ -223,28 +240,49 @@ static void print_result(const struct side *side, const struct point *p, unsigne
     fflush(stdout);
 }
 
-static void measure(struct side *sides, unsigned n_sides)
+/* Round 0 warms up: caches, the kernel's worker threads. */
+static void measure_point(struct side *side, const struct point *p, unsigned round)
 {
+    uint64_t ms = round == 0 ? 50 : opt.ms;
     struct result r;
 
+    if (side->plain)
+        run_plain(side, p, ms, &r);
+    else
+        run_for(side, p, ms, &r);
+    if (round > 0)
+        print_result(side, p, round, &r);
+    else if (!side->plain)
+        pin_threads(side->pid, opt.device_cpu);
+}
+
+static void measure(struct side *sides, unsigned n_sides)
+{
     for (unsigned round = 0; round <= opt.rounds; round++)
         for (size_t i = 0; i < sizeof points / sizeof points[0]; i++)
-            for (unsigned s = 0; s < n_sides; s++) {
-                if (opt.only && strcmp(points[i].name, opt.only) != 0)
-                    continue;
-                /* Round 0 warms up: caches, the kernel's worker threads. */
-                run_for(&sides[s], &points[i], round == 0 ? 50 : opt.ms, &r);
-                if (round > 0)
-                    print_result(&sides[s], &points[i], round, &r);
-                else
-                    pin_threads(sides[s].pid, opt.device_cpu);
-            }
+            for (unsigned s = 0; s < n_sides; s++)
+                if (!opt.only || strcmp(points[i].name, opt.only) == 0)
+                    measure_point(&sides[s], &points[i], round);
+}
+
+static void end_side(const struct side *side)
+{
+    if (side->plain) {
+        blk_plain_free(side->plain);
+        return;
+    }
+    if (strcmp(side->name, "qemu") == 0) {
+        kill(side->pid, SIGTERM);
+        waitpid(side->pid, NULL, 0);
+    }
+    blkd_free(side->d);
 }
 
 static void usage(void)
 {
     fputs("usage: blk_bench --path FILE --bytes N [--direct] [--rounds N] [--ms N] [--aio HOW]\n"
-          "                 [--iothread] [--only POINT] [--side bulkhead|qemu] [--same-cpu]\n",
+          "                 [--iothread] [--only POINT] [--side bulkhead|qemu|plain]\n"
+          "                 [--same-cpu]\n",
           stderr);
     exit(2);
 }
@@ -274,7 +312,7 @@ int main(int argc, char **argv)
         { 0 },
     };
     const char *only_side = NULL;
-    struct side sides[2];
+    struct side sides[3];
     unsigned n = 0;
     int c;
 
@@ -320,13 +358,11 @@ int main(int argc, char **argv)
         sides[n++] = our_side();
     if (!only_side || strcmp(only_side, "qemu") == 0)
         sides[n++] = their_side();
+    if (!only_side || strcmp(only_side, "plain") == 0)
+        sides[n++] = (struct side){ .name = "plain",
+                                    .plain = blk_plain_new(opt.path, opt.bytes, opt.direct) };
     measure(sides, n);
-    for (unsigned s = 0; s < n; s++) {
-        if (strcmp(sides[s].name, "qemu") == 0) {
-            kill(sides[s].pid, SIGTERM);
-            waitpid(sides[s].pid, NULL, 0);
-        }
-        blkd_free(sides[s].d);
-    }
+    for (unsigned s = 0; s < n; s++)
+        end_side(&sides[s]);
     return 0;
 }

@@ -64,23 +64,30 @@ ring_column()
     stats $(awk -v s="$2" -v p="$3" -v f="$4" '$1 == s && $2 == p { print $f }' "$1")
 }
 
-# ring_table NAME FILE OTHER: a table of Bulkhead against the side OTHER, and rows for the JSON.
+# ring_table NAME FILE OTHER [MOST]: a table of Bulkhead against the side OTHER, and rows for the JSON.
+# MOST: a side that shows what there is to get; how much of that both get.
 ring_table()
 {
-    local name=$1 file=$2 other=$3 points point m lo hi om olo ohi cpu ocpu side
-    printf '\n%-22s %-30s %-30s %6s  %-13s %6s\n' "$name" "Bulkhead, 1/s" "$other, 1/s" ratio \
-        "CPU us/each" ratio
+    local name=$1 file=$2 other=$3 most=${4:-} points point m lo hi om olo ohi cpu ocpu side share
+    printf '\n%-22s %-30s %-30s %6s  %-13s %6s  %s\n' "$name" "Bulkhead, 1/s" "$other, 1/s" ratio \
+        "CPU us/each" ratio "${most:+of $most}"
     mapfile -t points < <(awk '!seen[$2]++ { print $2 }' "$file")
     for point in "${points[@]}"; do
         read -r m lo hi <<<"$(ring_column "$file" bulkhead "$point" 4)"
         read -r om olo ohi <<<"$(ring_column "$file" "$other" "$point" 4)"
         read -r cpu _ <<<"$(ring_column "$file" bulkhead "$point" 6)"
         read -r ocpu _ <<<"$(ring_column "$file" "$other" "$point" 6)"
-        printf '  %-20s %-30s %-30s %6s  %5.1f / %5.1f %6s\n' "$point" "$m ($lo - $hi)" \
-            "$om ($olo - $ohi)" "$(ratio "$m" "$om")" "$cpu" "$ocpu" "$(ratio "$cpu" "$ocpu")"
+        share=
+        if [[ -n $most ]]; then
+            read -r side _ <<<"$(ring_column "$file" "$most" "$point" 4)"
+            share="$(ratio "$m" "$side") / $(ratio "$om" "$side")"
+        fi
+        printf '  %-20s %-30s %-30s %6s  %5.1f / %5.1f %6s  %s\n' "$point" "$m ($lo - $hi)" \
+            "$om ($olo - $ohi)" "$(ratio "$m" "$om")" "$cpu" "$ocpu" "$(ratio "$cpu" "$ocpu")" "$share"
         local row=(rate "$m" rate_min "$lo" rate_max "$hi" "${other}_rate" "$om" "${other}_rate_min" "$olo"
             "${other}_rate_max" "$ohi" ratio "$(ratio "$m" "$om")" cpu_us "$cpu" "${other}_cpu_us" "$ocpu"
             cpu_ratio "$(ratio "$cpu" "$ocpu")")
+        [[ -z $most ]] || row+=("${most}_rate" "$side")
         for side in bulkhead "$other"; do
             read -r m _ <<<"$(ring_column "$file" "$side" "$point" 7)"
             read -r om _ <<<"$(ring_column "$file" "$side" "$point" 8)"
