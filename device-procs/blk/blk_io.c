@@ -90,7 +90,8 @@ int blk_io_new(struct blk_io **ret_io, const struct blk_io_config *config, blk_i
         free(io);
         return err_trace(r);
     }
-    if (config->use_io_uring && uring_new(&io->uring, config->entries, config->fd) < 0)
+    if (config->use_io_uring &&
+        uring_new(&io->uring, URING_DISK, config->entries, &config->fd, 1) < 0)
         io->uring = NULL; /* the host forbids it; the plain way does the same, slower */
     *ret_io = io;
     return 0;

@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 
-enum { FILE_INDEX = 0 };
+enum { FILE_INDEX = 0 }; /* a disk has one file */
 
 struct uring {
     struct io_uring ring;
@@ -49,28 +49,40 @@ static int register_op(const struct uring *u, unsigned op, const void *arg, unsi
     return syscall(SYS_io_uring_register, u->ring.ring_fd, op, arg, n) < 0 ? -errno : 0;
 }
 
-static int fence(struct uring *u, int file_fd)
+enum { MAX_OPS = 4 };
+
+static const struct {
+    unsigned n;
+    uint8_t ops[MAX_OPS];
+} purposes[] = {
+    [URING_DISK] = { 4,
+                     { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE } },
+    [URING_FRAMES] = { 1, { IORING_OP_WRITEV } },
+};
+
+static int fence(struct uring *u, enum uring_purpose purpose, const int *files, unsigned n_files)
 {
-    struct io_uring_restriction allowed[] = {
-        { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READV },
-        { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITEV },
-        { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC },
-        { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FALLOCATE },
+    struct io_uring_restriction allowed[MAX_OPS + 2] = {
         { .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_FIXED_FILE },
         { .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
     };
-    int r = io_uring_register_files(&u->ring, &file_fd, 1);
+    unsigned n = 2;
+    int r = io_uring_register_files(&u->ring, files, n_files);
 
     if (r < 0)
-        return err_origin(r, "registering the disk with io_uring");
-    r = register_op(u, IORING_REGISTER_RESTRICTIONS, allowed, ARRAY_SIZE(allowed));
+        return err_origin(r, "registering files with io_uring");
+    for (unsigned i = 0; i < purposes[purpose].n; i++)
+        allowed[n++] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_SQE_OP,
+                                                      .sqe_op = purposes[purpose].ops[i] };
+    r = register_op(u, IORING_REGISTER_RESTRICTIONS, allowed, n);
     if (r < 0)
         return err_origin(r, "restricting the io_uring");
     r = register_op(u, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     return r < 0 ? err_origin(r, "enabling the io_uring") : 0;
 }
 
-int uring_new(struct uring **ret_uring, unsigned entries, int file_fd)
+int uring_new(struct uring **ret_uring, enum uring_purpose purpose, unsigned entries,
+              const int *files, unsigned n_files)
 {
     struct uring *u = calloc(1, sizeof *u);
     int r;
@@ -83,7 +95,7 @@ int uring_new(struct uring **ret_uring, unsigned entries, int file_fd)
         return err_trace(r);
     }
     u->entries = u->params.sq_entries;
-    r = fence(u, file_fd);
+    r = fence(u, purpose, files, n_files);
     if (r < 0) {
         uring_free(u);
         return err_trace(r);
@@ -126,6 +138,19 @@ bool uring_rw(struct uring *u, bool write, const struct iovec *iov, unsigned n_i
     return true;
 }
 
+bool uring_writev(struct uring *u, unsigned file, const struct iovec *iov, unsigned n_iov,
+                  void *user)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+    if (!sqe)
+        return false;
+    io_uring_prep_writev(sqe, (int)file, iov, n_iov, 0);
+    sqe->flags = IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data(sqe, user);
+    return true;
+}
+
 bool uring_fdatasync(struct uring *u, void *user)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
@@ -153,6 +178,15 @@ bool uring_fallocate(struct uring *u, int mode, uint64_t offset, uint64_t len_by
 int uring_submit(struct uring *u)
 {
     int r = io_uring_submit(&u->ring);
+
+    if (r == -EBUSY || r == -EINTR || r == -EAGAIN)
+        return -EAGAIN;
+    return r < 0 ? err_origin(r, "submitting to the io_uring") : 0;
+}
+
+int uring_submit_and_wait(struct uring *u, unsigned n)
+{
+    int r = io_uring_submit_and_wait(&u->ring, n);
 
     if (r == -EBUSY || r == -EINTR || r == -EAGAIN)
         return -EAGAIN;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* uring.h - one io_uring behind a fence; the only file pair that knows liburing.
  *
- * seccomp can't see what is queued in a ring. So the ring is created disabled, one file is
- * registered, the opcodes are restricted to READV, WRITEV, FSYNC and FALLOCATE on registered files
- * with no other flag and no later registration, and only then it is enabled; all of that in
- * uring_new(), before the sandbox. Afterwards io_uring_enter() is the only syscall.
+ * seccomp can't see what is queued in a ring. So the ring is created disabled, its files are
+ * registered, the opcodes are restricted to what its purpose needs, on registered files with no
+ * other flag and no later registration, and only then it is enabled; all of that in uring_new(),
+ * before the sandbox. Afterwards io_uring_enter() is the only syscall.
  */
 #pragma once
 
@@ -15,9 +15,15 @@
 
 struct uring;
 
-/* -errno where the host has no io_uring for us: then use plain system calls. file_fd may be closed
- * later; the ring holds the file. */
-int uring_new(struct uring **ret_uring, unsigned entries, int file_fd) must_check;
+enum uring_purpose {
+    URING_DISK,   /* READV, WRITEV, FSYNC and FALLOCATE */
+    URING_FRAMES, /* WRITEV */
+};
+
+/* -errno where the host has no io_uring for us: then use plain system calls. The descriptors may be
+ * closed later; the ring holds the files. Entries below name them by their place in `files`. */
+int uring_new(struct uring **ret_uring, enum uring_purpose purpose, unsigned entries,
+              const int *files, unsigned n_files) must_check;
 void uring_free(struct uring *u);
 int uring_fd(const struct uring *u);
 unsigned uring_entries(const struct uring *u);
@@ -32,11 +38,15 @@ struct uring_counters uring_counters(const struct uring *u);
 /* Queue one operation; user comes back with its result. False: no room before uring_submit(). The
  * iovecs must stay until then. rw_flags: RWF_*. */
 bool uring_rw(struct uring *u, bool write, const struct iovec *iov, unsigned n_iov, uint64_t offset,
-              int rw_flags, void *user);
+              int rw_flags, void *user); /* on file 0 */
+bool uring_writev(struct uring *u, unsigned file, const struct iovec *iov, unsigned n_iov,
+                  void *user);
 bool uring_fdatasync(struct uring *u, void *user);
 bool uring_fallocate(struct uring *u, int mode, uint64_t offset, uint64_t len_bytes, void *user);
 /* 0, -EAGAIN (try again later; nothing is lost) or another negative errno. */
 int uring_submit(struct uring *u);
+/* The same, and back when n completions are there. */
+int uring_submit_and_wait(struct uring *u, unsigned n);
 bool uring_to_submit(const struct uring *u);
 /* Whether uring_reap() may find something; no system call. */
 bool uring_ready(const struct uring *u);

@@ -79,13 +79,13 @@ static int raw_submit(struct raw *raw, const struct io_uring_sqe *sqe)
     return cqe.res;
 }
 
-static struct uring *make(int *ret_file)
+static struct uring *make_for(enum uring_purpose purpose, int *ret_file)
 {
     struct uring *u = NULL;
     int file = memfd_create("disk", MFD_CLOEXEC);
 
     assert_int_equal(ftruncate(file, 1 << 20), 0);
-    if (uring_new(&u, ENTRIES, file) < 0) {
+    if (uring_new(&u, purpose, ENTRIES, &file, 1) < 0) {
         print_message("no io_uring here\n");
         skip();
     }
@@ -93,20 +93,30 @@ static struct uring *make(int *ret_file)
     return u;
 }
 
-static void only_listed_operations_pass(void **state)
+static struct uring *make(int *ret_file)
+{
+    return make_for(URING_DISK, ret_file);
+}
+
+static bool listed(enum uring_purpose purpose, unsigned op)
+{
+    if (purpose == URING_FRAMES)
+        return op == IORING_OP_WRITEV;
+    return op == IORING_OP_READV || op == IORING_OP_WRITEV || op == IORING_OP_FSYNC ||
+           op == IORING_OP_FALLOCATE;
+}
+
+static void only_listed_pass(enum uring_purpose purpose)
 {
     uint8_t byte = 0;
     struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
     struct io_uring_sqe sqe;
     struct raw raw;
     int file;
-    struct uring *u = make(&file);
+    struct uring *u = make_for(purpose, &file);
 
-    (void)state;
     raw_open(&raw, uring_fd(u));
     for (unsigned op = 0; op < 64; op++) {
-        bool listed = op == IORING_OP_READV || op == IORING_OP_WRITEV || op == IORING_OP_FSYNC ||
-                      op == IORING_OP_FALLOCATE;
         int r;
 
         memset(&sqe, 0, sizeof sqe);
@@ -119,12 +129,19 @@ static void only_listed_operations_pass(void **state)
         if (op == IORING_OP_FALLOCATE)
             sqe.addr = 4096;
         r = raw_submit(&raw, &sqe);
-        if (listed ? r < 0 : r != -EACCES && r != -EINVAL)
+        if (listed(purpose, op) ? r < 0 : r != -EACCES && r != -EINVAL)
             fail_msg("operation %u: %d", op, r);
     }
     raw_close(&raw);
     uring_free(u);
     close(file);
+}
+
+static void only_listed_operations_pass(void **state)
+{
+    (void)state;
+    only_listed_pass(URING_DISK);
+    only_listed_pass(URING_FRAMES);
 }
 
 static void only_the_registered_file_and_no_flags(void **state)
@@ -192,6 +209,33 @@ static void wait_for(struct uring *u, void *want_user, int want_res)
     assert_int_equal(res, want_res);
 }
 
+static void writes_to_each_of_its_files(void **state)
+{
+    struct uring *u = NULL;
+    int files[2] = { memfd_create("0", MFD_CLOEXEC), memfd_create("1", MFD_CLOEXEC) };
+    char text[2][2] = { "a", "b" }, got = 0;
+    struct iovec iov[2] = { { text[0], 1 }, { text[1], 1 } };
+    void *user = NULL;
+    int res = 0;
+
+    (void)state;
+    if (uring_new(&u, URING_FRAMES, ENTRIES, files, 2) < 0)
+        skip();
+    for (unsigned i = 0; i < 2; i++)
+        assert_true(uring_writev(u, i, &iov[i], 1, &iov[i]));
+    assert_int_equal(uring_submit_and_wait(u, 2), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(uring_reap(u, &user, &res));
+        assert_int_equal(res, 1);
+        assert_int_equal(pread(files[i], &got, 1, 0), 1);
+        assert_int_equal(got, text[i][0]);
+    }
+    assert_false(uring_reap(u, &user, &res));
+    uring_free(u);
+    close(files[0]);
+    close(files[1]);
+}
+
 static void does_its_work(void **state)
 {
     char out[] = "bulkhead", in[sizeof out] = { 0 };
@@ -241,7 +285,7 @@ static void an_old_ring_drains(void **state)
         struct uring *u = NULL;
         int fd;
 
-        if (uring_new(&u, ENTRIES, file) < 0)
+        if (uring_new(&u, URING_DISK, ENTRIES, &file, 1) < 0)
             _exit(1);
         fd = uring_fd(u);
         if (write(ring_of_child[1], &fd, sizeof fd) != sizeof fd)
@@ -282,6 +326,7 @@ int main(void)
         cmocka_unit_test(only_listed_operations_pass),
         cmocka_unit_test(only_the_registered_file_and_no_flags),
         cmocka_unit_test(nothing_more_can_be_registered),
+        cmocka_unit_test(writes_to_each_of_its_files),
         cmocka_unit_test(does_its_work),
         cmocka_unit_test(an_old_ring_drains),
     };
