@@ -20,8 +20,6 @@
 #include "base/err.h"
 #include "base/fd.h"
 
-enum { LOCK_RETRY_MS = 10, LOCK_PATIENCE_MS = 500 };
-
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
@@ -43,6 +41,9 @@ void backend_deinit(struct backend *b)
     if (b->unlink_path[0] != '\0')
         unlink(b->unlink_path);
     b->unlink_path[0] = '\0';
+    if (b->made_tap[0] != '\0')
+        resources_net_await_gone(b->made_tap);
+    b->made_tap[0] = '\0';
 }
 
 static const char *kind_name(mode_t mode)
@@ -125,12 +126,12 @@ int resources_lock(int fd, short type)
     struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
     struct pollfd none = { .fd = -1 };
 
-    for (int waited_ms = 0; waited_ms <= LOCK_PATIENCE_MS; waited_ms += LOCK_RETRY_MS) {
+    for (int waited_ms = 0; waited_ms <= RESOURCES_PATIENCE_MS; waited_ms += RESOURCES_RETRY_MS) {
         if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
             return 0;
         if (errno != EAGAIN && errno != EACCES)
             return -errno;
-        (void)poll(&none, 1, LOCK_RETRY_MS);
+        (void)poll(&none, 1, RESOURCES_RETRY_MS);
     }
     return -EAGAIN;
 }

@@ -16,6 +16,9 @@
 enum {
     RESOURCES_MAX_TAPS = 16,
     RESOURCES_MAX_OWN = RESOURCES_MAX_TAPS + 2, /* a device's own descriptors */
+    /* The kernel takes an io_uring down, and lets go of its files, after its process was waited for. */
+    RESOURCES_PATIENCE_MS = 500,
+    RESOURCES_RETRY_MS = 10,
 };
 
 /* A device's back end: what its worker gets beside queues, and keeps over restarts. */
@@ -31,6 +34,8 @@ struct backend {
     bool block_device, discard;
     /* console */
     char pty_path[64];
+    /* net */
+    char made_tap[16]; /* an interface that goes with its last descriptor */
 };
 void backend_init(struct backend *backend);
 void backend_deinit(struct backend *backend);
@@ -44,8 +49,7 @@ int resources_open(const char *what, const char *path, int flags, unsigned kinds
 /* A lock on the open file description, F_WRLCK or F_RDLCK: it goes with the descriptor to the worker
  * and lasts as long as any process holds it. 0, or -EAGAIN when somebody else has it and keeps it.
  *
- * It outlives the last process a little: the kernel takes an io_uring down, and lets go of its files,
- * after the process has been waited for. So this waits for a moment. */
+ * An io_uring keeps it a little longer than the last process, so this waits for a moment. */
 int resources_lock(int fd, short type) must_check;
 
 int resources_kernel(const char *what, const char *path, int *ret_fd,
@@ -59,6 +63,9 @@ int resources_console(const char *what, const Bulkhead__ConsoleConfig *console, 
 /* fds: the client's tap descriptors (mode "fd"), taken over. */
 int resources_net(Bulkhead__NetConfig *net, int *fds, unsigned n_fds, struct backend *backend,
                   struct fault *ret_fault) must_check;
+/* After the descriptors of a tap that was made here are closed: waits until the interface is gone. A
+ * dead worker's io_uring has it for some 30 ms more. */
+void resources_net_await_gone(const char *tap);
 /* A socket pair: the worker's end in own, passt's in held[0]. */
 int resources_stream(const char *what, struct backend *backend, struct fault *ret_fault) must_check;
 int resources_vsock(const Bulkhead__VsockConfig *vsock, struct backend *backend,

@@ -9,6 +9,7 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,13 @@ static bool is_tap(int sock, const char *name)
            strcmp(driver.bus_info, "tap") == 0;
 }
 
+static void wait_a_little(void)
+{
+    struct pollfd none = { .fd = -1 };
+
+    (void)poll(&none, 1, RESOURCES_RETRY_MS);
+}
+
 /* A tap has a carrier while somebody has it open; without this check a tap of many queues would be
  * shared with whom it belongs to. One that isn't there yet is nobody's. */
 static int check_free(const Bulkhead__NetConfig *n, struct fault *f)
@@ -90,18 +98,34 @@ static int check_free(const Bulkhead__NetConfig *n, struct fault *f)
     snprintf(req.ifr_name, sizeof req.ifr_name, "%s", n->tap);
     if (sock < 0)
         return fault_host(f, errno, "%s: socket: %s", n->id, strerror(errno));
-    if (ioctl(sock, SIOCETHTOOL, &req) == 0 && link.data != 0 && is_tap(sock, n->tap))
-        return tap_fault(n, n->tap, EBUSY, f);
-    return 0;
+    for (int ms = 0; ms <= RESOURCES_PATIENCE_MS; ms += RESOURCES_RETRY_MS) {
+        if (ioctl(sock, SIOCETHTOOL, &req) < 0 || link.data == 0 || !is_tap(sock, n->tap))
+            return 0;
+        wait_a_little();
+    }
+    return tap_fault(n, n->tap, EBUSY, f);
+}
+
+void resources_net_await_gone(const char *tap)
+{
+    cleanup_(fd_closep) int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq req = { 0 };
+
+    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", tap);
+    for (int ms = 0; ms < RESOURCES_PATIENCE_MS && ioctl(sock, SIOCGIFFLAGS, &req) == 0;
+         ms += RESOURCES_RETRY_MS)
+        wait_a_little();
 }
 
 static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
 {
     unsigned pairs = n->num_queues / 2;
     struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+    bool made;
 
     if (n->tap[0] && check_free(n, f) < 0)
         return -EINVAL;
+    made = n->tap[0] == '\0' || if_nametoindex(n->tap) == 0;
     if (pairs > 1)
         req.ifr_flags |= IFF_MULTI_QUEUE;
     snprintf(req.ifr_name, sizeof req.ifr_name, "%s", n->tap[0] ? n->tap : "bhtap%d");
@@ -114,6 +138,8 @@ static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
         b->own[b->n_own++] = fd;
         if (ioctl(fd, TUNSETIFF, &req) < 0)
             return tap_fault(n, req.ifr_name, errno, f);
+        if (made)
+            snprintf(b->made_tap, sizeof b->made_tap, "%s", req.ifr_name);
         if (prepare_tap(n, fd, f) < 0)
             return -EINVAL;
     }
