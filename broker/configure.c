@@ -117,6 +117,7 @@ static void configure_net(struct device *d, Bulkhead__Configure *c, Bulkhead__Ne
     net->offload_csum = from->offload_csum && !net->stream;
     net->rate_limit = d->rate_limit ? d->rate_limit : from->rate_limit;
     net->link_down = d->link_down || d->passt_failed;
+    net->use_io_uring = !from->disable_io_uring;
     c->role_case = BULKHEAD__CONFIGURE__ROLE_NET;
     c->net = net;
 }

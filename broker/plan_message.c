@@ -198,6 +198,16 @@ static bool plan_backend_console(Bulkhead__ProcessPlan *p, const Bulkhead__Conso
     }
 }
 
+static bool plan_backend_net(Bulkhead__ProcessPlan *p, const Bulkhead__NetConfig *n)
+{
+    if (strcmp(n->mode, "user") == 0)
+        return add_fd(p, (struct fd_row){ -1, "stream to passt", "socket", "frames", true, 1 });
+    return add_fd(p, (struct fd_row){ -1, "tap", "char", "frames", true, n->num_queues / 2 }) &&
+           add_fd(p, (struct fd_row){ -1, "io_uring", "io_uring",
+                                      "fenced to writing frames to the tap", true,
+                                      n->disable_io_uring ? 0 : 1 });
+}
+
 static bool plan_backend(Bulkhead__ProcessPlan *p, const struct plan_device *d,
                          const Bulkhead__VmConfig *c)
 {
@@ -221,10 +231,7 @@ static bool plan_backend(Bulkhead__ProcessPlan *p, const struct plan_device *d,
                                           "one for each direction", true, 2 }) &&
                plan_backend_console(p, c->serial);
     case BULKHEAD__ROLE__ROLE_NET:
-        if (strcmp(c->nets[d->index]->mode, "user") == 0)
-            return add_fd(p, (struct fd_row){ -1, "stream to passt", "socket", "frames", true, 1 });
-        return add_fd(p, (struct fd_row){ -1, "tap", "char", "frames", true,
-                                          c->nets[d->index]->num_queues / 2 });
+        return plan_backend_net(p, c->nets[d->index]);
     case BULKHEAD__ROLE__ROLE_VSOCK:
         return add_fd(p, (struct fd_row){ -1, c->vsock->socket, "socket",
                                           "takes connections to the guest", true, 1 });

@@ -37,11 +37,13 @@ void doctor_io_uring(struct doctor_result *result)
 
     if (r == -EPERM || r == -EACCES)
         doctor_missing(
-            result, true, "forbidden here (disks fall back to preadv2 and pwritev2)",
+            result, true,
+            "forbidden here (disks and taps fall back to a system call for each request)",
             "sysctl kernel.io_uring_disabled=0, or leave the container's seccomp profile");
     else if (r < 0)
-        doctor_missing(
-            result, true,
-            "not in this kernel, or without restrictions (disks fall back to preadv2 and pwritev2)",
-            "Linux 5.10 or later with CONFIG_IO_URING");
+        doctor_missing(result, true,
+                       "not in this kernel, or without restrictions (disks and taps fall back to a "
+                       "system call "
+                       "for each request)",
+                       "Linux 5.10 or later with CONFIG_IO_URING");
 }

@@ -177,6 +177,8 @@ static const struct option_spec net_specs[] = {
     { "offload_ufo", OPTION_SWITCH, NET(offload_ufo), 0, 1, "offer UDP segmentation" },
     { "offload_csum", OPTION_SWITCH, NET(offload_csum), 0, 1, "offer checksums" },
     { "mac_filter", OPTION_SWITCH, NET(mac_filter), 0, 1, "drop frames with a forged source" },
+    { "disable_io_uring", OPTION_SWITCH, NET(disable_io_uring), 0, 1,
+      "a system call for each frame to the host" },
     { "hostfwd", OPTION_LIST, NET_ARG(hostfwd), 0, 0, "with user: tcp:127.0.0.1:2222-:22" },
     { "id", OPTION_TEXT, NET(id), 1, 32, "name of the device (net0, net1, ...)" },
     LIMIT_SPECS(struct net_args, limit),

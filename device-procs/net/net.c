@@ -149,6 +149,8 @@ static int net_setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds,
         r = net_port_setup(net, p, fd_take(&fds[p]));
     if (r == 0)
         r = net_limit_new(net, config->rate_limit);
+    if (r == 0 && !net->stream && config->use_io_uring)
+        r = net_burst_new(net);
     if (r < 0)
         return err_trace(r);
     fill_announce(net, config, announce);

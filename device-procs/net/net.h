@@ -37,6 +37,8 @@ struct net_pair {
     size_t frame_bytes; /* with its header, 0: none */
 };
 
+struct net_burst;
+
 struct net {
     struct worker *worker;
     struct stats_page *stats;
@@ -53,6 +55,7 @@ struct net {
     struct loop_event *retry; /* broken ports, empty buckets */
     uint64_t retry_due_ns;    /* 0: not armed */
     struct net_limit *limit;
+    struct net_burst *burst; /* NULL: a system call for each frame */
     unsigned n_looks;
     bool draining; /* the rest of a frame keeps it from being drained */
     struct net_stream_in stream_in;
@@ -96,6 +99,26 @@ void net_rx_watch(struct net_pair *pair, bool on);
 void net_tx_watch(struct net_pair *pair, bool on);
 void net_on_rx_ready(int fd, unsigned what, void *arg);
 void net_on_tx_ready(int fd, unsigned what, void *arg);
+
+/* What is copied of a frame before it is checked. */
+struct net_tx_head {
+    struct virtio_net_hdr_v1 hdr;
+    uint8_t eth[NET_ETH_BYTES];
+};
+enum { NET_TX_HEAD_BYTES = NET_HDR_BYTES + NET_ETH_BYTES };
+_Static_assert(sizeof(struct net_tx_head) == NET_TX_HEAD_BYTES, "goes out as it lies");
+
+/* ---- net_burst.c: many frames to a tap at once ---- */
+
+/* Before the sandbox; net->burst stays NULL where frames go one by one. */
+int net_burst_new(struct net *net) must_check;
+/* Whether any frame still fits; always true after net_burst_send(). */
+bool net_burst_has_room(const struct net_burst *burst);
+/* Takes a chain that was popped. head: the frame was checked; NULL: it is dropped. */
+void net_burst_add(struct net_burst *burst, const struct vq_chain *chain,
+                   const struct net_tx_head *head);
+/* Sends all to the pair's tap and completes their chains at once. */
+void net_burst_send(struct net_pair *pair);
 
 /* ---- net_ctrl.c ---- */
 

@@ -7,14 +7,8 @@
 #include <string.h>
 #include "net.h"
 
-struct tx_head {
-    struct virtio_net_hdr_v1 hdr;
-    uint8_t eth[NET_ETH_BYTES];
-};
-
 enum {
     TX_IOVECS = VQ_MAX_SEGMENTS + 2,
-    TX_HEAD_BYTES = NET_HDR_BYTES + NET_ETH_BYTES,
     ANSWERS_MISSING_MAX = 8,
 };
 
@@ -29,11 +23,11 @@ void net_tx_watch(struct net_pair *pair, bool on)
         (void)loop_event_pause(pair->tx_event);
 }
 
-static int check(const struct net *net, const struct vq_chain *chain, struct tx_head *head)
+static int check(const struct net *net, const struct vq_chain *chain, struct net_tx_head *head)
 {
     uint64_t frame_bytes;
 
-    if (chain->read_bytes < TX_HEAD_BYTES)
+    if (chain->read_bytes < NET_TX_HEAD_BYTES)
         return NET_E_LIES;
     frame_bytes = chain->read_bytes - NET_HDR_BYTES;
     (void)vq_chain_read(chain, 0, &head->hdr, NET_HDR_BYTES);
@@ -51,7 +45,7 @@ static int check(const struct net *net, const struct vq_chain *chain, struct tx_
 static int send_frame(struct net_pair *pair, const struct vq_chain *chain)
 {
     struct net *net = pair->net;
-    struct tx_head head;
+    struct net_tx_head head;
     struct iovec iov[TX_IOVECS];
     size_t frame_bytes;
     int n, r;
@@ -63,7 +57,7 @@ static int send_frame(struct net_pair *pair, const struct vq_chain *chain)
     frame_bytes = (size_t)chain->read_bytes - NET_HDR_BYTES;
     iov[0] = (struct iovec){ .iov_base = &head.hdr, .iov_len = NET_HDR_BYTES };
     iov[1] = (struct iovec){ .iov_base = head.eth, .iov_len = NET_ETH_BYTES };
-    n = vq_chain_iovec(chain, false, TX_HEAD_BYTES, frame_bytes - NET_ETH_BYTES, iov + 2,
+    n = vq_chain_iovec(chain, false, NET_TX_HEAD_BYTES, frame_bytes - NET_ETH_BYTES, iov + 2,
                        TX_IOVECS - 2);
     r = n < 0 ? PORT_BROKEN : net_port_write(pair, iov, n + 2, frame_bytes);
     if (r == PORT_FULL)
@@ -100,18 +94,15 @@ static void take_answers(struct net_pair *pair, uint64_t sent_before)
         pair->answers_missing++;
 }
 
-int net_tx(struct net_pair *pair)
+/* Frames one by one: 0 after NET_BATCH of them, PORT_FULL, VQ_EMPTY or VQ_E_GUEST. */
+static int send_singly(struct net_pair *pair)
 {
-    struct net *net = pair->net;
     struct vq *vq = net_txq(pair);
-    uint64_t sent_before = net->stats->write_ops;
     struct vq_chain chain;
     int r = 0;
 
-    if (!worker_running(net->worker))
-        return 0;
     for (unsigned i = 0; i < NET_BATCH && r == 0; i++) {
-        if (!net_limit_ready(net, false))
+        if (!net_limit_ready(pair->net, false))
             break;
         r = vq_pop(vq, &chain);
         if (r != 0)
@@ -122,10 +113,45 @@ int net_tx(struct net_pair *pair)
         else
             vq_unpop(vq, &chain);
     }
+    return r;
+}
+
+/* The same with one system call for all: 0 when there may be more, VQ_EMPTY or VQ_E_GUEST. */
+static int send_burst(struct net_pair *pair)
+{
+    struct net *net = pair->net;
+    struct net_tx_head head;
+    struct vq_chain chain;
+    int r = 0;
+
+    while (net_burst_has_room(net->burst) && net_limit_ready(net, false)) {
+        bool good;
+
+        r = vq_pop(net_txq(pair), &chain);
+        if (r != 0)
+            break;
+        good = net->link_up && check(net, &chain, &head) == 0;
+        if (good)
+            net_limit_charge(net, false, (size_t)chain.read_bytes - NET_HDR_BYTES);
+        net_burst_add(net->burst, &chain, good ? &head : NULL);
+    }
+    net_burst_send(pair);
+    return r;
+}
+
+int net_tx(struct net_pair *pair)
+{
+    struct net *net = pair->net;
+    uint64_t sent_before = net->stats->write_ops;
+    int r;
+
+    if (!worker_running(net->worker))
+        return 0;
+    r = net->burst ? send_burst(pair) : send_singly(pair);
     net_tx_watch(pair, r == PORT_FULL || net_port_has_rest(net));
     if (r == 0 && net_limit_ready(net, false))
         worker_rerun(net->worker, 2 * pair->index + 1);
-    vq_notify(vq);
+    vq_notify(net_txq(pair));
     take_answers(pair, sent_before);
     return r == VQ_E_GUEST ? r : 0;
 }

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net.c - the network device. */
 #include <linux/if_tun.h>
+#include <linux/io_uring.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include "profile.h"
 
+#ifndef IORING_ENTER_REGISTERED_RING
+#define IORING_ENTER_REGISTERED_RING (1u << 4)
+#endif
+
 static const struct profile_rule rules[] = {
+    ALLOW(io_uring_enter,
+          "many frames to the tap at once; the ring itself only takes writes to the taps "
+          "(IORING_REGISTER_RESTRICTIONS)",
+          ARG_ONLY(3, IORING_ENTER_GETEVENTS | IORING_ENTER_REGISTERED_RING)),
     ALLOW(writev, "a frame from the guest's buffers to the tap or passt"),
     ALLOW(recvfrom, "look at passt's frames before they are taken", ARG_NULL(4),
           ARG_ONLY(3, MSG_PEEK | MSG_DONTWAIT)),

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_driver.c - see net_driver.h. */
 #include "net_driver.h"
+#include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -35,6 +42,7 @@ struct nic *netd_new(bool stream, const int *fds, unsigned n_fds, int peer)
     n->config.mac.len = sizeof(netd_mac);
     n->config.queue_pairs = n_fds;
     n->config.stream = stream;
+    n->config.use_io_uring = true;
     n->config.offload_csum = n->config.offload_tso = n->config.offload_ufo = !stream;
     memcpy(c.own_fds, fds, n_fds * sizeof(fds[0]));
     c.arg = &n->config;
@@ -50,6 +58,58 @@ struct nic *netd_new_stream(void)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     return netd_new(true, pair, 1, pair[1]);
+}
+
+static unsigned n_taps;
+
+static int open_tap(const char *name, bool multi)
+{
+    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), size = HDR;
+
+    if (multi)
+        req.ifr_flags |= IFF_MULTI_QUEUE;
+    strcpy(req.ifr_name, name);
+    if (fd < 0 || ioctl(fd, TUNSETIFF, &req) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
+        skip();
+    return fd;
+}
+
+static int packet_socket(const char *name)
+{
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    struct sockaddr_ll addr = { .sll_family = AF_PACKET, .sll_protocol = htons(0x88b5) };
+    struct ifreq req = { 0 };
+
+    strcpy(req.ifr_name, name);
+    assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &req), 0);
+    req.ifr_flags |= IFF_UP;
+    assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &req), 0);
+    addr.sll_ifindex = (int)if_nametoindex(name);
+    assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    return fd;
+}
+
+struct nic *netd_new_tap(unsigned pairs)
+{
+    char name[IFNAMSIZ];
+    int fds[8];
+
+    if (n_taps == 0 && unshare(CLONE_NEWNET) < 0)
+        skip(); /* the same paths are covered with the stream */
+    snprintf(name, sizeof(name), "bhtest%u", n_taps++);
+    for (unsigned i = 0; i < pairs; i++)
+        fds[i] = open_tap(name, pairs > 1);
+    return netd_new(false, fds, pairs, packet_socket(name));
+}
+
+void netd_set_interface(unsigned long what, struct ifreq req)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    snprintf(req.ifr_name, sizeof(req.ifr_name), "bhtest%u", n_taps - 1);
+    assert_int_equal(ioctl(fd, what, &req), 0);
+    close(fd);
 }
 
 void netd_free(struct nic *n)

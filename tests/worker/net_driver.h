@@ -4,6 +4,7 @@
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <net/if.h>
 #include "harness.h"
 
 #define BIT(f) (1ull << (f))
@@ -27,6 +28,11 @@ static const struct virtio_net_hdr_v1 netd_plain; /* no offload */
 
 struct nic *netd_new(bool stream, const int *fds, unsigned n_fds, int peer);
 struct nic *netd_new_stream(void);
+/* A tap of its own in a network namespace of the test's, which needs root: else the test is skipped.
+ * Frames of the type 0x88b5 come out at peer. */
+struct nic *netd_new_tap(unsigned pairs);
+/* An ioctl of interfaces, on the tap made last. */
+void netd_set_interface(unsigned long what, struct ifreq req);
 void netd_free(struct nic *n);
 void netd_send_frame(struct nic *n, unsigned slot, const struct virtio_net_hdr_v1 *hdr, size_t len,
                      uint8_t tag);

@@ -2,18 +2,13 @@
 /* net_tap_test.c - the network worker in its sandbox, between a ring and taps in a network
  * namespace of the test's own. */
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -21,52 +16,9 @@
 #include "net_driver.h"
 #include <cmocka.h>
 
-static unsigned n_taps;
-
-static int open_tap(const char *name, bool multi)
-{
-    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), size = HDR;
-
-    if (multi)
-        req.ifr_flags |= IFF_MULTI_QUEUE;
-    strcpy(req.ifr_name, name);
-    if (fd < 0 || ioctl(fd, TUNSETIFF, &req) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
-        skip();
-    return fd;
-}
-
-static int packet_socket(const char *name)
-{
-    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-    struct sockaddr_ll addr = { .sll_family = AF_PACKET, .sll_protocol = htons(0x88b5) };
-    struct ifreq req = { 0 };
-
-    strcpy(req.ifr_name, name);
-    assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &req), 0);
-    req.ifr_flags |= IFF_UP;
-    assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &req), 0);
-    addr.sll_ifindex = (int)if_nametoindex(name);
-    assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-    return fd;
-}
-
-static struct nic *new_tap(unsigned pairs)
-{
-    char name[IFNAMSIZ];
-    int fds[8];
-
-    if (n_taps == 0 && unshare(CLONE_NEWNET) < 0)
-        skip(); /* needs root; the same paths are covered with the stream */
-    snprintf(name, sizeof(name), "bhtest%u", n_taps++);
-    for (unsigned i = 0; i < pairs; i++)
-        fds[i] = open_tap(name, pairs > 1);
-    return netd_new(false, fds, pairs, packet_socket(name));
-}
-
 static void tap_both_ways(void **state)
 {
-    struct nic *n = new_tap(1);
+    struct nic *n = netd_new_tap(1);
     uint8_t frame[1514], got[2000];
     uint16_t head;
     uint32_t len;
@@ -114,7 +66,7 @@ static void tap_segmentation(void **state)
                                      .gso_size = 1460,
                                      .csum_start = 34,
                                      .csum_offset = 16 };
-    struct nic *n = new_tap(1);
+    struct nic *n = netd_new_tap(1);
     uint64_t at = netd_tx_at(n, 0);
     struct wh_buf buf = { at, HDR + 4014, false };
     uint8_t *frame;
@@ -146,7 +98,7 @@ static void tap_segmentation(void **state)
 static void tap_queue_pairs(void **state)
 {
     static const uint16_t two = 2, three = 3, zero;
-    struct nic *n = new_tap(2);
+    struct nic *n = netd_new_tap(2);
     struct ifreq req = { .ifr_flags = IFF_DETACH_QUEUE };
     unsigned ctrl = 4;
 
@@ -171,16 +123,6 @@ static void tap_queue_pairs(void **state)
     netd_free(n);
 }
 
-/* Of the tap made last. */
-static void set_interface(unsigned long what, struct ifreq req)
-{
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    snprintf(req.ifr_name, sizeof(req.ifr_name), "bhtest%u", n_taps - 1);
-    assert_int_equal(ioctl(fd, what, &req), 0);
-    close(fd);
-}
-
 /* An address, and room for so many frames on the way to the guest. */
 static void give_address(const char *address, int room)
 {
@@ -189,8 +131,8 @@ static void give_address(const char *address, int room)
 
     assert_int_equal(inet_pton(AF_INET, address, &in.sin_addr), 1);
     memcpy(&req.ifr_addr, &in, sizeof(in));
-    set_interface(SIOCSIFADDR, req);
-    set_interface(SIOCSIFTXQLEN, (struct ifreq){ .ifr_qlen = room });
+    netd_set_interface(SIOCSIFADDR, req);
+    netd_set_interface(SIOCSIFTXQLEN, (struct ifreq){ .ifr_qlen = room });
 }
 
 /* The host answers within the write. Of a guest with more to send than the tap has room for answers,
@@ -200,7 +142,7 @@ static void answers_while_sending(void **state)
     static const uint8_t arp[] = { 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1, 0x52, 0x54, 0, 0x11, 0x22,
                                    0x33, 10,   9, 8, 2, 0, 0, 0, 0, 0, 0,    10,   9, 8,    1 };
     enum { REQUESTS = 192, ROOM = 100, ARP_FRAME = 60 };
-    struct nic *n = new_tap(1);
+    struct nic *n = netd_new_tap(1);
     uint64_t at = netd_tx_at(n, 0);
     struct wh_buf request = { at, HDR + ARP_FRAME, false };
     uint16_t head;
@@ -294,10 +236,10 @@ static void any_size_in_small_buffers(void **state)
 {
     static const size_t sizes[] = { 60, 1514, 9014, 9014, 60, 61, 9014, 187, 188, 189, 1000, 388 };
     enum { SMALL = 200, BUFFERS = 250, ROUNDS = 40 };
-    struct nic *n = new_tap(1);
+    struct nic *n = netd_new_tap(1);
 
     (void)state;
-    set_interface(SIOCSIFMTU, (struct ifreq){ .ifr_mtu = 9000 });
+    netd_set_interface(SIOCSIFMTU, (struct ifreq){ .ifr_mtu = 9000 });
     wh_start(n->wh);
     wh_activate(n->wh, n->wh->features, false);
     for (unsigned i = 0; i < BUFFERS; i++)
@@ -316,7 +258,7 @@ static void any_size_in_small_buffers(void **state)
 static void too_long_for_one_buffer(void **state)
 {
     enum { BUFFERS = 100, ROUNDS = 150, ONE = 1000 };
-    struct nic *n = new_tap(1);
+    struct nic *n = netd_new_tap(1);
 
     (void)state;
     wh_start(n->wh);
