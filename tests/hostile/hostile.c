@@ -83,7 +83,7 @@ static bool applies(unsigned index, const struct worker *w)
         return false;
     if (a->roles != 0 && !(a->roles & hostile_role(w->ops->role)))
         return false;
-    return strncmp(a->name, "ring-", 5) != 0 || w->ring_entries != 0;
+    return strncmp(a->name, "ring-", 5) != 0 || hostile_has_fence();
 }
 
 /* Sets action, and the box's place behind it. */
@@ -241,7 +241,7 @@ int __wrap_worker_watch(struct worker *w)
         box->magic = HOSTILE_MAGIC;
     }
     serve_until_ns = now_ns() + (box->lives++ == 0 ? SERVE_FIRST_MS : SERVE_MS) * 1000000ull;
-    if (r == 0 && w->ring_entries != 0)
+    if (r == 0)
         r = hostile_fence_map();
     choose(w);
     if (!action)

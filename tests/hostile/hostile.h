@@ -17,6 +17,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "control.pb-c.h"
 
@@ -107,7 +108,8 @@ long hostile_call(long nr, const uint64_t *args); /* -errno or the result */
 /* Waits for the broker to end this process; beats the heart meanwhile. >= 0: it did not. */
 long hostile_await_end(struct worker *w);
 long hostile_send_raw(const void *bytes, uint64_t len, unsigned n_fds); /* -errno, >= 0 */
-int hostile_fence_map(void); /* before the sandbox, only where there is a ring */
+int hostile_fence_map(void);                                            /* before the sandbox */
+bool hostile_has_fence(void);
 struct vq_config;
 struct vq_addresses;
 void hostile_see_queue(const struct vq_config *config);

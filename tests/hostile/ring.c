@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ring.c - the disk's io_uring, of which seccomp sees nothing but io_uring_enter(): operations
- * outside of the list, files that are not registered, flags. The ring's memory is mapped a second
+/* ring.c - the io_uring of a disk or a tap, of which seccomp sees nothing but io_uring_enter():
+ * operations outside of the list, files that are not registered, flags. The ring's memory is mapped a second
  * time, before the sandbox, and written by hand, as a program that was taken over would. */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include "device-procs/common/worker_state.h"
 #include "hostile.h"
 
-enum { TURNS = 20, ENTER_FLAGS = IORING_ENTER_GETEVENTS };
+enum { TURNS = 20, ENTER_FLAGS = IORING_ENTER_GETEVENTS, NET_RING_ENTRIES = 64 };
 #define MARK 0x484f5354494c45ull
 
 static struct {
@@ -45,27 +45,43 @@ static int learn_offsets(unsigned entries)
     return (int)p.sq_entries;
 }
 
+/* A disk's worker names its ring, a network's keeps it to itself. */
+static int find_ring(const struct worker *w, unsigned *ret_entries)
+{
+    *ret_entries = w->ring_entries ? w->ring_entries : NET_RING_ENTRIES;
+    for (unsigned i = 0; i < w->n_keep; i++)
+        if (fd_type(w->keep[i]) == FD_TYPE_IO_URING)
+            return w->keep[i];
+    return -1;
+}
+
 int hostile_fence_map(void)
 {
-    struct worker *w = hostile_worker;
     size_t bytes_of_rings = 0;
-    int entries;
+    unsigned wanted = 0;
+    int fd = find_ring(hostile_worker, &wanted), entries;
+    uint8_t *rings;
 
-    if (w->ring_entries == 0)
+    if (fd < 0)
         return 0;
-    entries = learn_offsets(w->ring_entries);
+    entries = learn_offsets(wanted);
     if (entries < 0)
         return entries;
     bytes_of_rings = MAX(ring.sq.array + (size_t)entries * sizeof(uint32_t),
                          ring.cq.cqes + 2 * (size_t)entries * sizeof(struct io_uring_cqe));
-    ring.rings = mmap(NULL, bytes_of_rings, PROT_READ | PROT_WRITE, MAP_SHARED, w->ring_fd,
-                      IORING_OFF_SQ_RING);
+    rings = mmap(NULL, bytes_of_rings, PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQ_RING);
     ring.sqes = mmap(NULL, (size_t)entries * sizeof *ring.sqes, PROT_READ | PROT_WRITE, MAP_SHARED,
-                     w->ring_fd, IORING_OFF_SQES);
-    if (ring.rings == MAP_FAILED || ring.sqes == MAP_FAILED)
+                     fd, IORING_OFF_SQES);
+    if (rings == MAP_FAILED || ring.sqes == MAP_FAILED)
         return -errno;
-    ring.fd = w->ring_fd;
+    ring.fd = fd;
+    ring.rings = rings;
     return 0;
+}
+
+bool hostile_has_fence(void)
+{
+    return ring.rings != NULL;
 }
 
 static uint32_t *cell(uint32_t offset)
@@ -121,7 +137,13 @@ static long submit(struct io_uring_sqe *sqe)
     return -ETIME;
 }
 
-/* Any operation with arguments that make sense for it; fixed file 0 is the disk. */
+/* What the fence lets through on file 0, the disk or the tap. */
+static uint8_t permitted(const struct worker *w)
+{
+    return w->ops->role == BULKHEAD__ROLE__ROLE_NET ? IORING_OP_WRITEV : IORING_OP_READV;
+}
+
+/* Any operation with arguments that make sense for it. */
 static long try_op(struct worker *w, unsigned op)
 {
     struct io_uring_sqe sqe = { .opcode = (uint8_t)op, .flags = IOSQE_FIXED_FILE };
@@ -145,6 +167,10 @@ static long try_op(struct worker *w, unsigned op)
         sqe.fd = AF_INET;
         sqe.off = SOCK_STREAM;
         break;
+    case IORING_OP_READV:
+        sqe.addr = ADDRESS(&iov);
+        sqe.len = 1;
+        break;
     case IORING_OP_READ:
         sqe.addr = ADDRESS(bytes);
         sqe.len = sizeof bytes;
@@ -159,41 +185,37 @@ static long try_op(struct worker *w, unsigned op)
 static long try_plain_file(struct worker *w, unsigned fd)
 {
     struct io_uring_sqe sqe = {
-        .opcode = IORING_OP_READV, .fd = (int)fd, .addr = ADDRESS(&iov), .len = 1
+        .opcode = permitted(w), .fd = (int)fd, .addr = ADDRESS(&iov), .len = 1
     };
 
-    (void)w;
     return submit(&sqe);
 }
 
 static long try_flags(struct worker *w, unsigned flags)
 {
-    struct io_uring_sqe sqe = { .opcode = IORING_OP_READV, .addr = ADDRESS(&iov), .len = 1 };
+    struct io_uring_sqe sqe = { .opcode = permitted(w), .addr = ADDRESS(&iov), .len = 1 };
 
-    (void)w;
     sqe.flags = (uint8_t)(flags | IOSQE_FIXED_FILE);
     return submit(&sqe);
 }
 
 static long try_index(struct worker *w, unsigned index)
 {
-    struct io_uring_sqe sqe = { .opcode = IORING_OP_READV,
+    struct io_uring_sqe sqe = { .opcode = permitted(w),
                                 .fd = (int)index,
                                 .addr = ADDRESS(&iov),
                                 .len = 1,
                                 .flags = IOSQE_FIXED_FILE };
 
-    (void)w;
     return submit(&sqe);
 }
 
 static long try_personality(struct worker *w, unsigned personality)
 {
     struct io_uring_sqe sqe = {
-        .opcode = IORING_OP_READV, .addr = ADDRESS(&iov), .len = 1, .flags = IOSQE_FIXED_FILE
+        .opcode = permitted(w), .addr = ADDRESS(&iov), .len = 1, .flags = IOSQE_FIXED_FILE
     };
 
-    (void)w;
     sqe.personality = (uint16_t)personality;
     return submit(&sqe);
 }
@@ -201,34 +223,44 @@ static long try_personality(struct worker *w, unsigned personality)
 /* Registering is a system call: a kind of its own, the filter kills. */
 static long try_register(struct worker *w, unsigned what)
 {
-    long r = syscall(SYS_io_uring_register, w->ring_fd, what, NULL, 0);
+    long r = syscall(SYS_io_uring_register, ring.fd, what, NULL, 0);
 
+    (void)w;
     return r < 0 ? -errno : r;
 }
 
 static long try_enter(struct worker *w, unsigned flags)
 {
-    long r = syscall(SYS_io_uring_enter, w->ring_fd, 0, 0, flags, NULL, 0);
+    long r = syscall(SYS_io_uring_enter, ring.fd, 0, 0, flags, NULL, 0);
 
+    (void)w;
     return r < 0 ? -errno : r;
 }
 
-#define BLK .roles = HOSTILE_ONLY(BLK)
+#define FENCED .roles = HOSTILE_ONLY(BLK) | HOSTILE_ONLY(NET)
+#define NET .roles = HOSTILE_ONLY(NET)
 #define OP(what, op)                                                                               \
     {                                                                                              \
-        .name = "ring-" what, .kind = HOSTILE_RING, BLK, .run = try_op, .arg = op                  \
+        .name = "ring-" what, .kind = HOSTILE_RING, FENCED, .run = try_op, .arg = op               \
     }
 #define RUN(what, function, value)                                                                 \
     {                                                                                              \
-        .name = "ring-" what, .kind = HOSTILE_RING, BLK, .run = function, .arg = value             \
+        .name = "ring-" what, .kind = HOSTILE_RING, FENCED, .run = function, .arg = value          \
     }
 #define CALL(what, function, value)                                                                \
     {                                                                                              \
-        .name = "ring-" what, .kind = HOSTILE_SYSCALL, BLK, .run = function, .arg = value          \
+        .name = "ring-" what, .kind = HOSTILE_SYSCALL, FENCED, .run = function, .arg = value       \
     }
 
 static const struct hostile_action actions[] = {
-    { .name = "ring-permitted-read", .kind = HOSTILE_CONTROL, BLK, .run = try_index, .arg = 0 },
+    { .name = "ring-permitted", .kind = HOSTILE_CONTROL, FENCED, .run = try_index, .arg = 0 },
+    { .name = "ring-readv", .kind = HOSTILE_RING, NET, .run = try_op, .arg = IORING_OP_READV },
+    { .name = "ring-fsync", .kind = HOSTILE_RING, NET, .run = try_op, .arg = IORING_OP_FSYNC },
+    { .name = "ring-fallocate",
+      .kind = HOSTILE_RING,
+      NET,
+      .run = try_op,
+      .arg = IORING_OP_FALLOCATE },
     OP("nop", IORING_OP_NOP),
     OP("openat", IORING_OP_OPENAT),
     OP("openat2", IORING_OP_OPENAT2),

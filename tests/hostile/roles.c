@@ -4,9 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -64,6 +68,23 @@ static int stream(struct role *role)
     return pair[0];
 }
 
+/* A tap that is up, in a network namespace of the test's. */
+static int tap(void)
+{
+    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), size = 12;
+    int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || sock < 0 || ioctl(fd, TUNSETIFF, &req) < 0 ||
+        ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
+        wh_die("a tap: %s", strerror(errno));
+    req.ifr_flags = IFF_UP;
+    if (ioctl(sock, SIOCSIFFLAGS, &req) < 0)
+        wh_die("%s: %s", req.ifr_name, strerror(errno));
+    close(sock);
+    return fd;
+}
+
 static int listener(void)
 {
     const sa_family_t autobind = AF_UNIX;
@@ -96,8 +117,9 @@ static void fill(struct role *role, struct wh_config *c)
         bulkhead__net_worker_config__init(&role->config.net);
         role->config.net.mac = (ProtobufCBinaryData){ .len = sizeof mac, .data = mac };
         role->config.net.queue_pairs = 1;
-        role->config.net.stream = true;
-        c->own_fds[c->n_own_fds++] = stream(role);
+        role->config.net.stream = !role->tap;
+        role->config.net.use_io_uring = true;
+        c->own_fds[c->n_own_fds++] = role->tap ? tap() : stream(role);
         break;
     case BULKHEAD__ROLE__ROLE_VSOCK:
         bulkhead__vsock_worker_config__init(&role->config.vsock);
@@ -113,6 +135,16 @@ static void fill(struct role *role, struct wh_config *c)
     }
 }
 
+bool role_possible(unsigned which)
+{
+    static bool own_namespace;
+
+    if (which != ROLE_AT_A_TAP)
+        return true;
+    own_namespace = own_namespace || unshare(CLONE_NEWNET) == 0;
+    return own_namespace && access("/dev/net/tun", R_OK | W_OK) == 0;
+}
+
 void role_new(struct role *ret_role, unsigned which, const char *failpoint)
 {
     static const struct {
@@ -126,6 +158,7 @@ void role_new(struct role *ret_role, unsigned which, const char *failpoint)
         { "net", BULKHEAD__ROLE__ROLE_NET, 3 },
         { "vsock", BULKHEAD__ROLE__ROLE_VSOCK, 3 },
         { "balloon", BULKHEAD__ROLE__ROLE_BALLOON, 4 },
+        [ROLE_AT_A_TAP] = { "net", BULKHEAD__ROLE__ROLE_NET, 3 },
     };
     static char programs[ROLES_N][32];
     struct wh_config c = { .program = programs[which],
@@ -138,7 +171,10 @@ void role_new(struct role *ret_role, unsigned which, const char *failpoint)
                            .failpoint = failpoint };
 
     snprintf(programs[which], sizeof programs[which], "bulkhead-dev-%s", roles[which].name);
-    *ret_role = (struct role){ .name = roles[which].name, .role = roles[which].role, .peer = -1 };
+    *ret_role = (struct role){ .name = roles[which].name,
+                               .role = roles[which].role,
+                               .peer = -1,
+                               .tap = which == ROLE_AT_A_TAP };
     fill(ret_role, &c);
     ret_role->wh = wh_new(&c);
 }

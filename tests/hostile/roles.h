@@ -5,11 +5,12 @@
 
 #include "harness.h"
 
-enum { ROLES_N = 6 };
+enum { ROLE_AT_A_TAP = 6, ROLES_N };
 
 struct role {
     const char *name;
     Bulkhead__Role role;
+    bool tap;
     int peer; /* the other end of what it serves; -1: none */
     union {
         Bulkhead__BlkConfig blk;
@@ -21,6 +22,8 @@ struct role {
     struct wh *wh;
 };
 
+/* A tap needs root. */
+bool role_possible(unsigned which);
 /* which: 0..ROLES_N-1. failpoint: an argument for the worker, or NULL. */
 void role_new(struct role *ret_role, unsigned which, const char *failpoint);
 void role_free(struct role *role);
