@@ -110,7 +110,7 @@ static unsigned reap(struct net_burst *burst)
     return n;
 }
 
-static bool write_many(struct net_burst *burst, const struct net_pair *pair, unsigned n)
+static int write_many(struct net_burst *burst, const struct net_pair *pair, unsigned n)
 {
     unsigned idle = 0;
 
@@ -119,18 +119,18 @@ static bool write_many(struct net_burst *burst, const struct net_pair *pair, uns
 
         if (frame->n_iov > 0 &&
             !uring_writev(burst->ring, pair->index, frame->iov, frame->n_iov, frame))
-            return false;
+            return err_origin(-ENOSPC, "the io_uring is full");
     }
     while (n > 0 && idle < PATIENCE) {
         int r = uring_submit_and_wait(burst->ring, n);
         unsigned done = reap(burst);
 
         if (r < 0 && r != -EAGAIN)
-            return false;
+            return err_trace(r);
         idle = done == 0 ? idle + 1 : 0;
         n -= done;
     }
-    return n == 0;
+    return n == 0 ? 0 : err_origin(-EAGAIN, "the io_uring takes nothing");
 }
 
 static void write_all(struct net_burst *burst, const struct net_pair *pair)
@@ -140,7 +140,7 @@ static void write_all(struct net_burst *burst, const struct net_pair *pair)
     for (unsigned i = 0; i < burst->n_frames; i++)
         n += burst->frames[i].n_iov > 0;
     /* What a broken ring still holds is never submitted. */
-    if (n > 1 && !burst->broken && !write_many(burst, pair, n)) {
+    if (n > 1 && !burst->broken && write_many(burst, pair, n) < 0) {
         burst->broken = true;
         log_warn("%s: a system call for each frame from now on", err_text());
     }
