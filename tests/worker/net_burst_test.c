@@ -2,8 +2,8 @@
 /* net_burst_test.c - frames of the guest that go to a tap by the dozen, and the taps and hosts
  * where they can't. */
 #include <dirent.h>
-#include <limits.h>
 #include <linux/if_tun.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -13,12 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "net_driver.h"
 #include <cmocka.h>
 
-enum { FRAMES = 150, MIN_FRAME = 60, QUIET_MS = 100 };
+enum { FRAMES = 150, BURST = 64, MIN_FRAME = 60, QUIET_MS = 100 };
 
 static size_t frame_bytes(unsigned number)
 {
@@ -113,34 +115,42 @@ static void wake_worker(struct nic *n, unsigned q)
     assert_int_equal(kill(n->wh->pid, SIGCONT), 0);
 }
 
-/* How many operations the worker has put into its io_uring; -1: it has none. */
-static long ring_operations(struct nic *n)
+/* The number of the worker's descriptor of its io_uring; -1: it has none. */
+static int ring_fd(struct nic *n)
 {
-    char path[64], target[64], line[128];
+    char path[64], target[64];
     struct dirent *entry;
-    long operations = -1;
-    ssize_t len;
+    int number = -1;
     DIR *dir;
 
     snprintf(path, sizeof(path), "/proc/%d/fd", n->wh->pid);
     dir = opendir(path);
     assert_non_null(dir);
-    while (operations < 0 && (entry = readdir(dir)) != NULL) {
-        FILE *info;
+    while (number < 0 && (entry = readdir(dir)) != NULL) {
+        ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
 
-        len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
         target[len < 0 ? 0 : len] = '\0';
-        if (strcmp(target, "anon_inode:[io_uring]") != 0)
-            continue;
-        snprintf(path, sizeof(path), "/proc/%d/fdinfo/%.16s", n->wh->pid, entry->d_name);
-        info = fopen(path, "re");
-        assert_non_null(info);
-        while (operations < 0 && fgets(line, sizeof(line), info))
-            if (strncmp(line, "SqTail:", 7) == 0)
-                operations = strtol(line + 7, NULL, 10);
-        fclose(info);
+        if (strcmp(target, "anon_inode:[io_uring]") == 0)
+            number = (int)strtol(entry->d_name, NULL, 10);
     }
     closedir(dir);
+    return number;
+}
+
+/* How many operations the worker has put into its io_uring. */
+static long ring_operations(struct nic *n)
+{
+    char path[64], line[128];
+    long operations = -1;
+    FILE *info;
+
+    snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", n->wh->pid, ring_fd(n));
+    info = fopen(path, "re");
+    assert_non_null(info);
+    while (operations < 0 && fgets(line, sizeof(line), info))
+        if (strncmp(line, "SqTail:", 7) == 0)
+            operations = strtol(line + 7, NULL, 10);
+    fclose(info);
     return operations;
 }
 
@@ -192,7 +202,7 @@ static void disabled(void **state)
     n->config.use_io_uring = false;
     activate(n);
     send_all(n);
-    assert_int_equal(ring_operations(n), -1);
+    assert_int_equal(ring_fd(n), -1);
     netd_free(n);
 }
 
@@ -206,7 +216,35 @@ static void tap_with_a_limit(void **state)
     assert_int_equal(ioctl(n->wh->config.own_fds[0], TUNSETSNDBUF, &limit), 0);
     activate(n);
     send_all(n);
-    assert_int_equal(ring_operations(n), -1);
+    assert_int_equal(ring_fd(n), -1);
+    netd_free(n);
+}
+
+/* Makes the worker's ring look full, for ever. */
+static void spoil_ring(struct nic *n)
+{
+    struct io_uring_params params = { 0 };
+    int like_it = (int)syscall(SYS_io_uring_setup, BURST, &params);
+    int fd = (int)syscall(SYS_pidfd_getfd, n->wh->pidfd, ring_fd(n), 0u);
+    uint8_t *rings = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQ_RING);
+
+    assert_true(like_it >= 0 && fd >= 0 && rings != MAP_FAILED);
+    *(uint32_t *)(void *)(rings + params.sq_off.head) -= BURST;
+    munmap(rings, 4096);
+    close(fd);
+    close(like_it);
+}
+
+/* A ring that takes nothing costs no frame. */
+static void ring_that_fails(void **state)
+{
+    struct nic *n = started(1);
+
+    (void)state;
+    activate(n);
+    spoil_ring(n);
+    send_all(n);
+    assert_int_equal(ring_operations(n), 0);
     netd_free(n);
 }
 
@@ -306,7 +344,7 @@ static void each_pair_its_own(void **state)
  * again, as many as a burst has at most. */
 static void killed_among_them(void **state)
 {
-    enum { ROUNDS = 60, BURST = 64 };
+    enum { ROUNDS = 60 };
     struct nic *n = started(1);
     unsigned next = 0, got = 0, queued = 0, again = 0;
 
@@ -339,9 +377,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_order),          cmocka_unit_test(disabled),
-        cmocka_unit_test(tap_with_a_limit),  cmocka_unit_test(liars_among_them),
-        cmocka_unit_test(many_pieces),       cmocka_unit_test(each_pair_its_own),
-        cmocka_unit_test(killed_among_them),
+        cmocka_unit_test(tap_with_a_limit),  cmocka_unit_test(ring_that_fails),
+        cmocka_unit_test(liars_among_them),  cmocka_unit_test(many_pieces),
+        cmocka_unit_test(each_pair_its_own), cmocka_unit_test(killed_among_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
