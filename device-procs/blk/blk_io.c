@@ -302,7 +302,7 @@ static bool step_uring(struct blk_io *io, struct blk_io_req *req)
         return uring_fdatasync(io->uring, req);
     if (is_range(req))
         return uring_fallocate(io->uring, range_mode(req), at, req->order.len_bytes, req);
-    return uring_rw(io->uring, write, req->iov, req->n_iov, at,
+    return uring_rw(io->uring, 0, write, req->iov, req->n_iov, at,
                     write && io->writethrough ? RWF_DSYNC : 0, req);
 }
 

@@ -122,30 +122,17 @@ unsigned uring_entries(const struct uring *u)
     return u->entries;
 }
 
-bool uring_rw(struct uring *u, bool write, const struct iovec *iov, unsigned n_iov, uint64_t offset,
-              int rw_flags, void *user)
+bool uring_rw(struct uring *u, unsigned file, bool write, const struct iovec *iov, unsigned n_iov,
+              uint64_t offset, int rw_flags, void *user)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
 
     if (!sqe)
         return false;
     if (write)
-        io_uring_prep_writev2(sqe, FILE_INDEX, iov, n_iov, offset, rw_flags);
+        io_uring_prep_writev2(sqe, (int)file, iov, n_iov, offset, rw_flags);
     else
-        io_uring_prep_readv2(sqe, FILE_INDEX, iov, n_iov, offset, rw_flags);
-    sqe->flags = IOSQE_FIXED_FILE;
-    io_uring_sqe_set_data(sqe, user);
-    return true;
-}
-
-bool uring_writev(struct uring *u, unsigned file, const struct iovec *iov, unsigned n_iov,
-                  void *user)
-{
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
-
-    if (!sqe)
-        return false;
-    io_uring_prep_writev(sqe, (int)file, iov, n_iov, 0);
+        io_uring_prep_readv2(sqe, (int)file, iov, n_iov, offset, rw_flags);
     sqe->flags = IOSQE_FIXED_FILE;
     io_uring_sqe_set_data(sqe, user);
     return true;
@@ -177,11 +164,7 @@ bool uring_fallocate(struct uring *u, int mode, uint64_t offset, uint64_t len_by
 
 int uring_submit(struct uring *u)
 {
-    int r = io_uring_submit(&u->ring);
-
-    if (r == -EBUSY || r == -EINTR || r == -EAGAIN)
-        return -EAGAIN;
-    return r < 0 ? err_origin(r, "submitting to the io_uring") : 0;
+    return uring_submit_and_wait(u, 0);
 }
 
 int uring_submit_and_wait(struct uring *u, unsigned n)

@@ -37,11 +37,9 @@ struct uring_counters uring_counters(const struct uring *u);
 
 /* Queue one operation; user comes back with its result. False: no room before uring_submit(). The
  * iovecs must stay until then. rw_flags: RWF_*. */
-bool uring_rw(struct uring *u, bool write, const struct iovec *iov, unsigned n_iov, uint64_t offset,
-              int rw_flags, void *user); /* on file 0 */
-bool uring_writev(struct uring *u, unsigned file, const struct iovec *iov, unsigned n_iov,
-                  void *user);
-bool uring_fdatasync(struct uring *u, void *user);
+bool uring_rw(struct uring *u, unsigned file, bool write, const struct iovec *iov, unsigned n_iov,
+              uint64_t offset, int rw_flags, void *user);
+bool uring_fdatasync(struct uring *u, void *user); /* this and the next: of file 0 */
 bool uring_fallocate(struct uring *u, int mode, uint64_t offset, uint64_t len_bytes, void *user);
 /* 0, -EAGAIN (try again later; nothing is lost) or another negative errno. */
 int uring_submit(struct uring *u);

@@ -97,6 +97,7 @@ int net_rx(struct net_pair *pair);
 int net_tx(struct net_pair *pair);
 void net_rx_watch(struct net_pair *pair, bool on);
 void net_tx_watch(struct net_pair *pair, bool on);
+void net_tx_count(struct net *net, bool sent, size_t frame_bytes); /* not sent: an error, dropped */
 void net_on_rx_ready(int fd, unsigned what, void *arg);
 void net_on_tx_ready(int fd, unsigned what, void *arg);
 
@@ -114,7 +115,8 @@ _Static_assert(sizeof(struct net_tx_head) == NET_TX_HEAD_BYTES, "goes out as it 
 int net_burst_new(struct net *net) must_check;
 /* Whether any frame still fits; always true after net_burst_send(). */
 bool net_burst_has_room(const struct net_burst *burst);
-/* Takes a chain that was popped. head: the frame was checked; NULL: it is dropped. */
+/* Takes a chain that was popped. head: the frame was checked; NULL: it was dropped, and is only to
+ * be completed in its place. */
 void net_burst_add(struct net_burst *burst, const struct vq_chain *chain,
                    const struct net_tx_head *head);
 /* Sends all to the pair's tap and completes their chains at once. */

@@ -26,9 +26,9 @@ struct frame {
     struct net_tx_head head;
     uint16_t chain;
     bool sent, done;
-    size_t bytes;
+    size_t bytes; /* 0: a lie, counted already */
     struct iovec *iov;
-    unsigned n_iov; /* 0: to be dropped */
+    unsigned n_iov; /* 0: nothing to write */
 };
 
 struct net_burst {
@@ -118,7 +118,7 @@ static int write_many(struct net_burst *burst, const struct net_pair *pair, unsi
         struct frame *frame = &burst->frames[i];
 
         if (frame->n_iov > 0 &&
-            !uring_writev(burst->ring, pair->index, frame->iov, frame->n_iov, frame))
+            !uring_rw(burst->ring, pair->index, true, frame->iov, frame->n_iov, 0, 0, frame))
             return err_origin(-ENOSPC, "the io_uring is full");
     }
     while (n > 0 && idle < PATIENCE) {
@@ -154,20 +154,14 @@ static void write_all(struct net_burst *burst, const struct net_pair *pair)
 
 void net_burst_send(struct net_pair *pair)
 {
-    struct stats_page *stats = pair->net->stats;
     struct net_burst *burst = pair->net->burst;
 
     write_all(burst, pair);
     for (unsigned i = 0; i < burst->n_frames; i++) {
         const struct frame *frame = &burst->frames[i];
 
-        if (frame->sent) {
-            stats->write_ops++;
-            stats->write_bytes += frame->bytes;
-        } else {
-            stats->dropped++;
-            stats->errors += frame->n_iov > 0;
-        }
+        if (frame->bytes > 0)
+            net_tx_count(pair->net, frame->sent, frame->bytes);
         vq_stage(net_txq(pair), frame->chain, 0);
     }
     vq_publish(net_txq(pair));

@@ -41,6 +41,17 @@ static int check(const struct net *net, const struct vq_chain *chain, struct net
     return 0;
 }
 
+void net_tx_count(struct net *net, bool sent, size_t frame_bytes)
+{
+    if (sent) {
+        net->stats->write_ops++;
+        net->stats->write_bytes += frame_bytes;
+    } else {
+        net->stats->dropped++;
+        net->stats->errors++;
+    }
+}
+
 /* 0: done with it (sent or dropped); PORT_FULL: later. */
 static int send_frame(struct net_pair *pair, const struct vq_chain *chain)
 {
@@ -62,13 +73,7 @@ static int send_frame(struct net_pair *pair, const struct vq_chain *chain)
     r = n < 0 ? PORT_BROKEN : net_port_write(pair, iov, n + 2, frame_bytes);
     if (r == PORT_FULL)
         return r;
-    if (r != 0) {
-        net->stats->dropped++;
-        net->stats->errors++;
-    } else {
-        net->stats->write_ops++;
-        net->stats->write_bytes += frame_bytes;
-    }
+    net_tx_count(net, r == 0, frame_bytes);
     net_limit_charge(net, false, frame_bytes);
     return 0;
 }
@@ -133,6 +138,8 @@ static int send_burst(struct net_pair *pair)
         good = net->link_up && check(net, &chain, &head) == 0;
         if (good)
             net_limit_charge(net, false, (size_t)chain.read_bytes - NET_HDR_BYTES);
+        else
+            net->stats->dropped++;
         net_burst_add(net->burst, &chain, good ? &head : NULL);
     }
     net_burst_send(pair);

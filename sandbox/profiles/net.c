@@ -6,15 +6,11 @@
 #include <sys/socket.h>
 #include "profile.h"
 
-#ifndef IORING_ENTER_REGISTERED_RING
-#define IORING_ENTER_REGISTERED_RING (1u << 4)
-#endif
-
 static const struct profile_rule rules[] = {
     ALLOW(io_uring_enter,
           "many frames to the tap at once; the ring itself only takes writes to the taps "
           "(IORING_REGISTER_RESTRICTIONS)",
-          ARG_ONLY(3, IORING_ENTER_GETEVENTS | IORING_ENTER_REGISTERED_RING)),
+          ARG_ONLY(3, IORING_ENTER_GETEVENTS)),
     ALLOW(writev, "a frame from the guest's buffers to the tap or passt"),
     ALLOW(recvfrom, "look at passt's frames before they are taken", ARG_NULL(4),
           ARG_ONLY(3, MSG_PEEK | MSG_DONTWAIT)),

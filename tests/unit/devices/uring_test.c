@@ -222,7 +222,7 @@ static void writes_to_each_of_its_files(void **state)
     if (uring_new(&u, URING_FRAMES, ENTRIES, files, 2) < 0)
         skip();
     for (unsigned i = 0; i < 2; i++)
-        assert_true(uring_writev(u, i, &iov[i], 1, &iov[i]));
+        assert_true(uring_rw(u, i, true, &iov[i], 1, 0, 0, &iov[i]));
     assert_int_equal(uring_submit_and_wait(u, 2), 0);
     for (unsigned i = 0; i < 2; i++) {
         assert_true(uring_reap(u, &user, &res));
@@ -244,11 +244,11 @@ static void does_its_work(void **state)
     struct uring *u = make(&file);
 
     (void)state;
-    assert_true(uring_rw(u, true, &w, 1, 4096, 0, &tag));
+    assert_true(uring_rw(u, 0, true, &w, 1, 4096, 0, &tag));
     wait_for(u, &tag, sizeof out);
     assert_true(uring_fdatasync(u, out));
     wait_for(u, out, 0);
-    assert_true(uring_rw(u, false, &r, 1, 4096, 0, in));
+    assert_true(uring_rw(u, 0, false, &r, 1, 4096, 0, in));
     wait_for(u, in, sizeof out);
     assert_string_equal(in, out);
     assert_true(
@@ -295,7 +295,7 @@ static void an_old_ring_drains(void **state)
             void *user;
             int res;
 
-            while (inflight < ENTRIES && uring_rw(u, true, &iov, 1, 0, 0, NULL))
+            while (inflight < ENTRIES && uring_rw(u, 0, true, &iov, 1, 0, 0, NULL))
                 inflight++;
             (void)!uring_submit(u);
             while (uring_reap(u, &user, &res))
