@@ -121,17 +121,23 @@ int resources_open(const char *what, const char *path, int flags, unsigned kinds
     return 0;
 }
 
+void resources_wait_a_little(void)
+{
+    struct pollfd none = { .fd = -1 };
+
+    (void)poll(&none, 1, RESOURCES_RETRY_MS);
+}
+
 int resources_lock(int fd, short type)
 {
     struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
-    struct pollfd none = { .fd = -1 };
 
     for (int waited_ms = 0; waited_ms <= RESOURCES_PATIENCE_MS; waited_ms += RESOURCES_RETRY_MS) {
         if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
             return 0;
         if (errno != EAGAIN && errno != EACCES)
             return -errno;
-        (void)poll(&none, 1, RESOURCES_RETRY_MS);
+        resources_wait_a_little();
     }
     return -EAGAIN;
 }

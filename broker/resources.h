@@ -46,6 +46,7 @@ void backend_deinit(struct backend *backend);
 int resources_open(const char *what, const char *path, int flags, unsigned kinds, int *ret_fd,
                    struct fault *ret_fault) must_check;
 
+void resources_wait_a_little(void); /* RESOURCES_RETRY_MS */
 /* A lock on the open file description, F_WRLCK or F_RDLCK: it goes with the descriptor to the worker
  * and lasts as long as any process holds it. 0, or -EAGAIN when somebody else has it and keeps it.
  *

@@ -9,7 +9,6 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,13 +79,6 @@ static bool is_tap(int sock, const char *name)
            strcmp(driver.bus_info, "tap") == 0;
 }
 
-static void wait_a_little(void)
-{
-    struct pollfd none = { .fd = -1 };
-
-    (void)poll(&none, 1, RESOURCES_RETRY_MS);
-}
-
 /* A tap has a carrier while somebody has it open; without this check a tap of many queues would be
  * shared with whom it belongs to. One that isn't there yet is nobody's. */
 static int check_free(const Bulkhead__NetConfig *n, struct fault *f)
@@ -101,7 +93,7 @@ static int check_free(const Bulkhead__NetConfig *n, struct fault *f)
     for (int ms = 0; ms <= RESOURCES_PATIENCE_MS; ms += RESOURCES_RETRY_MS) {
         if (ioctl(sock, SIOCETHTOOL, &req) < 0 || link.data == 0 || !is_tap(sock, n->tap))
             return 0;
-        wait_a_little();
+        resources_wait_a_little();
     }
     return tap_fault(n, n->tap, EBUSY, f);
 }
@@ -114,7 +106,7 @@ void resources_net_await_gone(const char *tap)
     snprintf(req.ifr_name, sizeof req.ifr_name, "%s", tap);
     for (int ms = 0; ms < RESOURCES_PATIENCE_MS && ioctl(sock, SIOCGIFFLAGS, &req) == 0;
          ms += RESOURCES_RETRY_MS)
-        wait_a_little();
+        resources_wait_a_little();
 }
 
 static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)

@@ -31,19 +31,17 @@ static int set_up(struct doctor_result *result)
     return 0;
 }
 
+#define FALL_BACK " (disks and taps fall back to a system call for each request)"
+
 void doctor_io_uring(struct doctor_result *result)
 {
     int r = set_up(result);
 
     if (r == -EPERM || r == -EACCES)
         doctor_missing(
-            result, true,
-            "forbidden here (disks and taps fall back to a system call for each request)",
+            result, true, "forbidden here" FALL_BACK,
             "sysctl kernel.io_uring_disabled=0, or leave the container's seccomp profile");
     else if (r < 0)
-        doctor_missing(result, true,
-                       "not in this kernel, or without restrictions (disks and taps fall back to a "
-                       "system call "
-                       "for each request)",
+        doctor_missing(result, true, "not in this kernel, or without restrictions" FALL_BACK,
                        "Linux 5.10 or later with CONFIG_IO_URING");
 }
