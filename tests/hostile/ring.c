@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ring.c - the io_uring of a disk or a tap, of which seccomp sees nothing but io_uring_enter():
- * operations outside of the list, files that are not registered, flags. The ring's memory is mapped a second
- * time, before the sandbox, and written by hand, as a program that was taken over would. */
+ * operations outside of the list, files that are not registered, flags. The ring's memory is mapped a
+ * second time, before the sandbox, and written by hand, as a program that was taken over would. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>

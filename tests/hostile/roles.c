@@ -71,12 +71,10 @@ static int stream(struct role *role)
 /* A tap that is up, in a network namespace of the test's. */
 static int tap(void)
 {
-    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), size = 12;
-    int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = wh_try_tap("", false), sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq req = { 0 };
 
-    if (fd < 0 || sock < 0 || ioctl(fd, TUNSETIFF, &req) < 0 ||
-        ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
+    if (fd < 0 || sock < 0 || ioctl(fd, TUNGETIFF, &req) < 0)
         wh_die("a tap: %s", strerror(errno));
     req.ifr_flags = IFF_UP;
     if (ioctl(sock, SIOCSIFFLAGS, &req) < 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blk_bench.c - the disk worker in its sandbox and qemu-storage-daemon's vhost-user export of the
- * same file, driven by the same ring driver in turns with a plain loop on the file. One line for each measurement: side, point,
- * requests per second, and per request the device process's CPU time, kicks and interrupts. The
- * script `blk` makes the file and the table.
+ * same file, driven by the same ring driver, in turns with a plain loop on the file. One line for
+ * each measurement: side, point, requests per second, and per request the device process's CPU
+ * time, kicks and interrupts. The script `blk` makes the file and the table.
  */
 #include <errno.h>
 #include <getopt.h>

@@ -8,7 +8,6 @@
  * a packet socket, in bursts that are waited for, so that none is dropped.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
@@ -84,12 +83,9 @@ static uint64_t cpu_ns(pid_t pid)
 
 static int open_tap(const char *name)
 {
-    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), size = HDR;
+    int fd = wh_try_tap(name, false);
 
-    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);
-    if (fd < 0 || ioctl(fd, TUNSETIFF, &req) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &size) < 0 ||
-        ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) < 0)
+    if (fd < 0 || ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) < 0)
         wh_die("tap: %s", strerror(errno));
     return fd;
 }

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -11,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -461,4 +464,17 @@ void wh_start_beside(struct wh *wh, struct wh *ret_old)
 void wh_drop_control(struct wh *wh)
 {
     channel_freep(&wh->channel);
+}
+
+int wh_try_tap(const char *name, bool multi_queue)
+{
+    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), size = 12;
+
+    if (multi_queue)
+        req.ifr_flags |= IFF_MULTI_QUEUE;
+    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);
+    if (fd < 0 || ioctl(fd, TUNSETIFF, &req) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
+        return -1;
+    return fd;
 }

@@ -137,5 +137,8 @@ bool wh_wait_interrupt(struct wh *wh, unsigned q, int timeout_ms);
 /* Rings as a driver finds them after a reset. */
 void wh_fresh_rings(struct wh *wh);
 
+/* A tap of one or many queues with a virtio header of 12 bytes, its name given or the kernel's. -1:
+ * errno says why. */
+int wh_try_tap(const char *name, bool multi_queue);
 _Noreturn void wh_die(const char *fmt, ...) printf_like(1, 2);
 uint64_t wh_now_ns(void);

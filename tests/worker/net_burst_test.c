@@ -94,15 +94,6 @@ static void expect_nothing(struct nic *n)
     assert_false(read_frame(n, QUIET_MS, &got));
 }
 
-static void sent(struct nic *n, unsigned q)
-{
-    uint16_t head;
-    uint32_t len;
-
-    wh_wait_used(n->wh, q, &head, &len);
-    assert_int_equal(len, 0);
-}
-
 /* What was queued while it slept is all there when it looks. */
 static void sleep_worker(struct nic *n)
 {
@@ -178,7 +169,7 @@ static void send_all(struct nic *n)
     for (unsigned i = 0; i < FRAMES; i++)
         expect(n, i);
     for (unsigned i = 0; i < FRAMES; i++)
-        sent(n, TX);
+        netd_sent(n);
     assert_int_equal(n->wh->stats->write_ops, FRAMES);
     assert_int_equal(n->wh->stats->dropped, 0);
 }
@@ -268,7 +259,7 @@ static void liars_among_them(void **state)
             expect(n, i);
     expect_nothing(n);
     for (unsigned i = 0; i < FRAMES; i++)
-        sent(n, TX);
+        netd_sent(n);
     assert_int_equal(n->wh->stats->dropped, FRAMES / 3);
     assert_int_equal(n->wh->stats->write_ops, FRAMES - FRAMES / 3);
     netd_free(n);
@@ -308,7 +299,7 @@ static void many_pieces(void **state)
     for (unsigned i = 0; i < MANY; i++)
         expect(n, i);
     for (unsigned i = 0; i < MANY; i++)
-        sent(n, TX);
+        netd_sent(n);
     netd_free(n);
 }
 
@@ -333,7 +324,7 @@ static void each_pair_its_own(void **state)
         for (unsigned i = 0; i < SOME; i++)
             expect(q == TX ? n : other, i);
         for (unsigned i = 0; i < SOME; i++)
-            sent(n, q);
+            netd_sent_by(n, q);
         expect_nothing(q == TX ? other : n);
     }
     netd_free(n);
@@ -360,7 +351,7 @@ static void killed_among_them(void **state)
         usleep(round * 7);
         wh_restart(n->wh, n->wh->features);
         for (unsigned i = 0; i < FRAMES; i++)
-            sent(n, TX);
+            netd_sent(n);
         while (next < last) {
             assert_true(read_frame(n, WH_PATIENCE_MS, &got));
             assert_true(got <= next && got + BURST >= next);

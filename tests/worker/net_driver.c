@@ -4,9 +4,7 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_packet.h>
-#include <linux/if_tun.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -62,19 +60,6 @@ struct nic *netd_new_stream(void)
 
 static unsigned n_taps;
 
-static int open_tap(const char *name, bool multi)
-{
-    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), size = HDR;
-
-    if (multi)
-        req.ifr_flags |= IFF_MULTI_QUEUE;
-    strcpy(req.ifr_name, name);
-    if (fd < 0 || ioctl(fd, TUNSETIFF, &req) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
-        skip();
-    return fd;
-}
-
 static int packet_socket(const char *name)
 {
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -98,8 +83,11 @@ struct nic *netd_new_tap(unsigned pairs)
     if (n_taps == 0 && unshare(CLONE_NEWNET) < 0)
         skip(); /* the same paths are covered with the stream */
     snprintf(name, sizeof(name), "bhtest%u", n_taps++);
-    for (unsigned i = 0; i < pairs; i++)
-        fds[i] = open_tap(name, pairs > 1);
+    for (unsigned i = 0; i < pairs; i++) {
+        fds[i] = wh_try_tap(name, pairs > 1);
+        if (fds[i] < 0)
+            skip();
+    }
     return netd_new(false, fds, pairs, packet_socket(name));
 }
 
@@ -148,13 +136,18 @@ void netd_send_frame(struct nic *n, unsigned slot, const struct virtio_net_hdr_v
     wh_kick(n->wh, TX);
 }
 
-void netd_sent(struct nic *n)
+void netd_sent_by(struct nic *n, unsigned q)
 {
     uint16_t head;
     uint32_t len;
 
-    wh_wait_used(n->wh, TX, &head, &len);
+    wh_wait_used(n->wh, q, &head, &len);
     assert_int_equal(len, 0);
+}
+
+void netd_sent(struct nic *n)
+{
+    netd_sent_by(n, TX);
 }
 
 void netd_give_buffer(struct nic *n, unsigned slot, uint32_t len)

@@ -36,7 +36,8 @@ void netd_set_interface(unsigned long what, struct ifreq req);
 void netd_free(struct nic *n);
 void netd_send_frame(struct nic *n, unsigned slot, const struct virtio_net_hdr_v1 *hdr, size_t len,
                      uint8_t tag);
-void netd_sent(struct nic *n);
+void netd_sent(struct nic *n); /* waits for one completion of the first pair */
+void netd_sent_by(struct nic *n, unsigned q);
 void netd_give_buffer(struct nic *n, unsigned slot, uint32_t len);
 size_t netd_read_stream_frame(int fd, uint8_t *dst, size_t size);
 void netd_write_stream_frame(int fd, uint32_t len, uint8_t tag);
