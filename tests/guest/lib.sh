@@ -54,6 +54,20 @@ await()
     die "waited for '$2' in ${1##*/}"
 }
 
+# await_count FILE REGEX N [SECONDS]: until it has that many of such lines.
+await_count()
+{
+    local i limit=${4:-120} n
+    for ((i = 0; i < limit * 5; i++)); do
+        n=$(grep -cE -- "$2" "$1" 2>/dev/null)
+        [ "${n:-0}" -lt "$3" ] || return 0
+        [ -z "${GUEST_PID:-}" ] || kill -0 "$GUEST_PID" 2>/dev/null || break
+        sleep 0.2
+    done
+    show "$1" "$1.err"
+    die "waited for $3 times '$2' in ${1##*/}, there are ${n:-0}"
+}
+
 # say_go FILE: the guest sees it on the disk that this file is.
 say_go() { printf go | dd of="$1" conv=notrunc 2>/dev/null; }
 

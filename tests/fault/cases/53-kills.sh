@@ -10,7 +10,7 @@ busy_guest()
     cat <<'GUEST'
 modprobe vmw_vsock_virtio_transport
 /tests/net eth0 192.168.246.2/24 - 192.168.246.1 || exit 1
-over() { blockdev --flushbufs /dev/vdc; dd if=/dev/vdc bs=512 count=1 2>/dev/null | grep -q go; }
+over() { said go /dev/vdc; }
 disk() {
     until over; do
         fio --name=v --filename=/dev/vdb --direct=1 --rw=randrw --bs=4k-32k --ioengine=libaio --iodepth=16 \
@@ -53,7 +53,7 @@ case_every_worker_killed_while_busy()
     local kills=${KILLS:-50} i server stream device
     local -A pid
     # Too long for a kernel's command line: it comes on a disk.
-    local start='. /tests/lib; wait_for /dev/vdd; tr -d "\0" </dev/vdd >/run/busy; sh /run/busy'
+    local start='wait_for /dev/vdd; tr -d "\0" </dev/vdd >/run/busy; . /run/busy'
     local devices=(disk1 net0 disk1 vsock0 disk1 rng disk1 console disk1 serial disk1 balloon disk1 disk2)
     [ -z "${BULKHEAD_LONG:-}" ] || kills=${KILLS:-1000}
     truncate -s 16M "$T/disk"

@@ -65,10 +65,12 @@ case_serial_socket_both_ways()
     for _ in $(seq 300); do [ -S "$T/sock" ] && break; sleep 0.1; done
     mkfifo "$T/in"
     socat -u "UNIX-CONNECT:$T/sock" "CREATE:$T/seen" &
-    local reader=$!
+    local reader=$! in
     await "$T/seen" 'BULKHEAD-CONSOLE ready'
     kill "$reader"; wait "$reader" 2>/dev/null
-    (echo hello-from-the-host; sleep 20) | timeout 60 socat - "UNIX-CONNECT:$T/sock" >"$T/seen2"
+    exec {in}<>"$T/in"
+    echo hello-from-the-host >&"$in"
+    timeout 200 socat - "UNIX-CONNECT:$T/sock" <&"$in" >"$T/seen2"
     wait "$GUEST_PID"
     expect_status 0 $? "$T/log"
     expect "$T/seen2" 'got=hello-from-the-host'

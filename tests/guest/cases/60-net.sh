@@ -100,16 +100,16 @@ case_net_passt_killed()
     cmd=$(script <<'GUEST'
 /tests/net eth0 dhcp || exit 1
 gw=$(ip route | sed -n 's/^default via \([^ ]*\).*/\1/p')
-said() { until { blockdev --flushbufs /dev/vda; dd if=/dev/vda bs=512 count=1 2>/dev/null; } | grep -q "$1"; do sleep 0.2; done; }
+told() { until said "$1" /dev/vda; do sleep 0.2; done; }
 carrier() { until [ "$(cat /sys/class/net/eth0/carrier)" = "$1" ]; do sleep 0.1; done; }
 page() { for i in $(seq 60); do timeout 10 wget -q -O - "http://$gw:8099/page" && return 0; sleep 1; done; return 1; }
 page || exit 1
 (while :; do timeout 10 wget -q -O /dev/null "http://$gw:8099/big"; done) &
 downs=$(cat /sys/class/net/eth0/carrier_down_count) # the driver counts its own start
-echo LOADED; said go1
+echo LOADED; told go1
 kill $!
 echo "DOWNS $(($(cat /sys/class/net/eth0/carrier_down_count) - downs))"
-page && echo PAGE-AGAIN; said go2
+page && echo PAGE-AGAIN; told go2
 page && echo PAGE-AFTER-NONSENSE
 carrier 0; echo CARRIER-DOWN
 carrier 1; echo CARRIER-UP
@@ -170,7 +170,7 @@ case_net_macvtap()
 /tests/net eth0 192.168.245.2/24 - 192.168.245.1 || exit 1
 ip link set eth0 down
 /tests/net eth1 192.168.245.3/24 - 192.168.245.1 || exit 2
-echo HOLDING; sleep 5
+echo HOLDING; await_go /dev/vda
 GUEST
     )
     ip link add bhcable type veth peer name bhfar && ip addr add 192.168.245.1/24 dev bhfar && ip link set bhfar up &&
@@ -179,14 +179,16 @@ GUEST
         ip link add link bhcable name "bhmv$i" address "52:54:00:00:00:0$i" type macvtap mode bridge &&
             ip link set "bhmv$i" up || { ip link del bhcable; die "no macvtap"; }
     done
+    truncate -s 4k "$T/flag"
     exec 7<>"/dev/tap$(cat /sys/class/net/bhmv2/ifindex)" || die "no macvtap device"
     guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M --net macvtap,tap=bhmv1,mac=52:54:00:00:00:01,num_queues=4 \
-        --net fd=7,mac=52:54:00:00:00:02
+        --net fd=7,mac=52:54:00:00:00:02 --disk "path=$T/flag,readonly=on"
     exec 7>&-
     await "$T/log" '^HOLDING'
     NAME=second guest "$T/second" - --memory size=64M --net macvtap,tap=bhmv1,mac=52:54:00:00:00:01
     expect_status 2 $? "$T/second"
     expect "$T/second.err" 'net0: bhmv1 is in use by another VM'
+    say_go "$T/flag"
     wait "$GUEST_PID"
     status=$?
     ip link show bhmv1 >/dev/null || die "the macvtap is gone: it was not ours"
@@ -198,25 +200,24 @@ GUEST
 # Killed under traffic: the link goes on.
 case_net_worker_killed()
 {
-    local cmd i pid
+    local cmd pid
     cmd=$(script <<'GUEST'
 /tests/net eth0 192.168.247.2/24 - 192.168.247.1 || exit 1
-echo READY
-for i in $(seq 20); do ping -c 1 -W 1 192.168.247.1 >/dev/null && echo "answer $i"; sleep 0.5; done
+until said go /dev/vda; do ping -c 1 -W 1 192.168.247.1 >/dev/null && echo "answer"; sleep 0.2; done
 GUEST
     )
-    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M --net tap=bh2,ip=192.168.247.1,mask=255.255.255.0
-    await "$T/log" '^READY'
-    for i in 1 2 3; do
+    truncate -s 4k "$T/flag"
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M --net tap=bh2,ip=192.168.247.1,mask=255.255.255.0 \
+        --disk "path=$T/flag,readonly=on"
+    await "$T/log" '^answer'
+    for _ in 1 2 3; do
         pid=$(pid_of vm net0)
-        [ -n "$pid" ] || die "no network process"
-        kill -KILL "$pid"
-        sleep 1
+        kill -KILL "$pid" && other_pid vm net0 "$pid"
+        await_count "$T/log" '^answer' $(($(grep -c '^answer' "$T/log") + 4))
     done
+    say_go "$T/flag"
     wait "$GUEST_PID"
     expect_status 0 $? "$T/log"
-    [ "$(grep -c '^answer' "$T/log")" -ge 12 ] || { show "$T/log"; die "too few answers after kills"; }
-    expect "$T/log" '^answer 20'
 }
 
 case_vsock_both_ways()
@@ -233,8 +234,11 @@ GUEST
     NAME=vm guest_start "$T/log" "bh.cmd=$cmd bh.tools=/dev/vda" --memory size=256M \
         --disk "path=$GUEST/disk.ext4,readonly=on" --vsock "cid=42,socket=$T/vs"
     await "$T/log" '^LISTENING'
-    sleep 1
-    (printf 'CONNECT 77\n'; sleep 1; echo hello-guest; sleep 3) | timeout 60 socat - "UNIX-CONNECT:$T/vs" >"$T/answer"
+    for _ in $(seq 30); do # until it does listen
+        (echo 'CONNECT 77'; sleep 1; echo hello-guest; for _ in $(seq 300); do grep -q 'guest got' "$T/answer" && break; sleep 0.2; done) |
+            timeout 200 socat - "UNIX-CONNECT:$T/vs" >"$T/answer"
+        ! grep -q '^OK' "$T/answer" || break
+    done
     wait "$GUEST_PID"
     expect_status 0 $? "$T/log"
     expect "$T/from-guest" 'hello from the guest'
@@ -285,9 +289,6 @@ await_ram()
 # figure VM DEVICE KEY: a number of that device from `bulkhead top --json`.
 figure() { "$BIN/bulkhead" top "$1" --json | tr '{' '\n' | grep -A 1 "\"name\": *\"$2\".*latency" | sed -n "s/.*\"$3\": *\([0-9]*\).*/\1/p" | head -1; }
 
-# The host says go: the guest sees it on a disk of its own.
-await_flag='until { blockdev --flushbufs $1; dd if=$1 bs=512 count=1 2>/dev/null; } | grep -q go; do sleep 0.2; done'
-
 # What the balloon takes from the guest the host gets back; a guest that needs more than is left
 # takes it out of the balloon, and nobody is killed for it.
 case_balloon_gives_memory_back()
@@ -296,7 +297,7 @@ case_balloon_gives_memory_back()
     cmd=$(script <<GUEST
 mount -t tmpfs -o size=90% tmpfs /mnt
 dd if=/dev/zero of=/mnt/fill bs=1M count=220 2>/dev/null; rm /mnt/fill
-echo FILLED; set -- /dev/vda; $await_flag
+echo FILLED; await_go /dev/vda
 free=\$(awk '/^MemFree/ { print int(\$2 / 1024) }' /proc/meminfo)
 echo "free: \$free MiB"
 dd if=/dev/zero of=/mnt/more bs=1M count=\$((free + 40)) 2>/dev/null && echo TAKEN
@@ -336,7 +337,7 @@ case_balloon_free_page_reporting()
     cmd=$(script <<GUEST
 mount -t tmpfs -o size=90% tmpfs /mnt
 dd if=/dev/zero of=/mnt/fill bs=1M count=220 2>/dev/null
-echo FILLED; set -- /dev/vda; $await_flag
+echo FILLED; await_go /dev/vda
 rm /mnt/fill
 while :; do sleep 1; done
 GUEST
@@ -357,6 +358,20 @@ GUEST
     expect_status 5 $? "$T/log"
 }
 
+# in_three_attempts FUNCTION: a host that is busy with something else gives a guest no time to use up its
+# limit. Only that is tried again: the figure, status 3.
+in_three_attempts()
+{
+    local attempt status
+    for attempt in 1 2 3; do
+        ("$1")
+        status=$?
+        [ $status = 3 ] || return $status
+        note "attempt $attempt gave another figure"
+    done
+    return 1
+}
+
 # limit_kept WHAT WANT LOG STAGE KIND NAME...: within 5 %; operations/s (ops) or KiB/s (kib) of those disks
 # or interfaces together, between the two lines "AT SECONDS NAME OPERATIONS SECTORS" of each.
 limit_kept()
@@ -373,13 +388,14 @@ limit_kept()
         END { printf "%.1f", rate }')
     note "$what: $want asked for, $got measured"
     awk -v want="$want" -v got="$got" 'BEGIN { exit !(got >= want * 0.95 && got <= want * 1.05) }' ||
-        die "the limit is not kept: $what"
+        { note "the limit is not kept: $what"; exit 3; }
 }
 
 # What the guest measures is what was asked for: bytes, operations, two disks that share; then other
 # limits at run time. The buckets are used up before the guest's kernel is asked for its counts; not
 # fio, which on a busy processor counts for longer than it says. So few that an emulated one keeps up.
-case_disk_rate_limit()
+case_disk_rate_limit() { in_three_attempts disk_rate_limit; }
+disk_rate_limit()
 {
     local cmd stage
     cmd=$(script <<GUEST
@@ -398,11 +414,11 @@ measure() {
     sleep 4; sample; sleep 12; sample; kill \$!; wait
 }
 echo STAGE 1; measure; echo STAGE 2
-set -- /dev/vdf; $await_flag
+await_go /dev/vdf
 measure; echo STAGE 3
 GUEST
     )
-    truncate -s 64M "$T"/disk{1,2,3,4}; truncate -s 4k "$T/flag"
+    truncate -s 64M "$T"/disk{1,2,3,4}; truncate -s 0 "$T/flag"; truncate -s 4k "$T/flag"
     NAME=vm guest_start "$T/log" "bh.cmd=$cmd bh.tools=/dev/vde" --memory size=256M --cpus boot=2 \
         --rate-limit-group id=shared,bw_size=1M,bw_refill_time=1000 \
         --disk "path=$T/disk1,bw_size=1M,bw_refill_time=1000" "path=$T/disk2,ops_size=60,ops_refill_time=1000" \
@@ -429,7 +445,8 @@ GUEST
 # run time. More is offered than may pass, yet so little that an emulated processor keeps up. What came,
 # the guest's kernel says; what it sent the host's, for the guest learns that late and many at once. A
 # server is busy for a while after its client was killed, so each flood has its own.
-case_net_rate_limit()
+case_net_rate_limit() { in_three_attempts net_rate_limit; }
+net_rate_limit()
 {
     local cmd port servers=() stage status
     sample() { # TAP|NIC...
@@ -453,10 +470,11 @@ flood() { # PORT SECONDS [-R]
 }
 for stage in 1 2; do
     flood 52\${stage}0 16; echo STAGE \$stage; flood 53\${stage}0 15 -R; echo STAGE \$stage-DONE
-    [ \$stage = 2 ] || { set -- /dev/vdb; $await_flag; }
+    [ \$stage = 2 ] || await_go /dev/vdb
 done
 GUEST
     )
+    truncate -s 0 "$T/flag" "$T/taps"
     truncate -s 4k "$T/flag"
     for port in 5{2,3}{1,2}{0,1}; do
         iperf3 -s -p $port >/dev/null 2>&1 &

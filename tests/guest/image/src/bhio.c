@@ -6,13 +6,15 @@
  *
  * Each block that stress writes is filled from its number and generation, so that a block that is
  * stale, misplaced or torn is recognised. A line a second says how far it is and what the slowest
- * request took; the last line is "IOSTRESS verify_errors=N io_errors=N ops=N max_ms=N". */
+ * request took; the last line is "IOSTRESS verify_errors=N io_errors=N ops=N max_ms=N". SIGTERM ends
+ * it before its time. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/falloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -52,6 +54,14 @@ struct worker {
     _Atomic uint64_t started_ns; /* of the request in flight, or 0 */
     _Atomic uint64_t slowest_ns; /* since somebody looked */
 };
+
+static volatile sig_atomic_t told_to_end;
+
+static void on_term(int signal)
+{
+    (void)signal;
+    told_to_end = 1;
+}
 
 static uint64_t now_ns(void)
 {
@@ -168,7 +178,7 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     uint64_t n_blocks = w->stress->n_blocks;
 
-    for (unsigned i = 1; now_ns() < w->stress->deadline_ns; i++) {
+    for (unsigned i = 1; !told_to_end && now_ns() < w->stress->deadline_ns; i++) {
         uint64_t at, n;
 
         w->random = mix(w->random);
@@ -283,6 +293,7 @@ static int stress_main(const char *path, unsigned seconds, size_t n_threads, uin
         printf("bhio: %s: %s\n", path, strerror(-r));
         return 1;
     }
+    signal(SIGTERM, on_term);
     s.deadline_ns = now_ns() + seconds * 1000000000ull;
     for (size_t i = 0; i < n_threads; i++) {
         r = worker_start(&workers[i], &s, i);
@@ -291,7 +302,7 @@ static int stress_main(const char *path, unsigned seconds, size_t n_threads, uin
             return 1;
         }
     }
-    for (unsigned t = 1; t <= seconds; t++) {
+    for (unsigned t = 1; t <= seconds && !told_to_end; t++) {
         char when[32];
 
         sleep(1);
