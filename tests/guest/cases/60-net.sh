@@ -407,10 +407,10 @@ sample() {
 }
 measure() {
     read -r before _ </sys/block/vdd/stat
-    fio --rw=read --bs=32k --direct=1 --ioengine=libaio --iodepth=4 --time_based --runtime=120 \\
+    fio --rw=read --bs=64k --direct=1 --ioengine=libaio --iodepth=4 --time_based --runtime=120 \\
         --name=bw --filename=/dev/vda --name=ops --bs=4k --filename=/dev/vdb \\
         --name=g1 --filename=/dev/vdc --name=g2 --filename=/dev/vdd >/dev/null &
-    until read -r now _ </sys/block/vdd/stat; [ \$now -gt \$((before + 50)) ]; do sleep 0.2; done
+    until read -r now _ </sys/block/vdd/stat; [ \$now -gt \$((before + 25)) ]; do sleep 0.2; done
     sleep 4; sample; sleep 12; sample; kill \$!; wait
 }
 echo STAGE 1; measure; echo STAGE 2
@@ -421,23 +421,23 @@ GUEST
     truncate -s 64M "$T"/disk{1,2,3,4}; truncate -s 0 "$T/flag"; truncate -s 4k "$T/flag"
     NAME=vm guest_start "$T/log" "bh.cmd=$cmd bh.tools=/dev/vde" --memory size=256M --cpus boot=2 \
         --rate-limit-group id=shared,bw_size=1M,bw_refill_time=1000 \
-        --disk "path=$T/disk1,bw_size=1M,bw_refill_time=1000" "path=$T/disk2,ops_size=60,ops_refill_time=1000" \
+        --disk "path=$T/disk1,bw_size=1M,bw_refill_time=1000" "path=$T/disk2,ops_size=30,ops_refill_time=1000" \
         "path=$T/disk3,rate_limit_group=shared" "path=$T/disk4,rate_limit_group=shared" \
         "path=$GUEST/disk.ext4,readonly=on" "path=$T/flag,readonly=on"
     await "$T/log" '^STAGE 2' 240
     ! "$BIN/bulkhead" set vm disk2 unlimited 2>"$T/refused" || die "a disk leaves its group"
     expect "$T/refused" 'shares the limit of group shared'
     "$BIN/bulkhead" set vm disk0 bw_size=256K,bw_refill_time=500 || die "disk0 can't be set"
-    "$BIN/bulkhead" set vm disk1 ops_size=20,ops_refill_time=500 || die "disk1 can't be set"
+    "$BIN/bulkhead" set vm disk1 ops_size=10,ops_refill_time=500 || die "disk1 can't be set"
     "$BIN/bulkhead" set vm shared bw_size=2M,bw_refill_time=1000 || die "the group can't be set"
     say_go "$T/flag"
     wait "$GUEST_PID"
     expect_status 0 $? "$T/log"
     limit_kept "bandwidth, KiB/s" 1024 "$T/log" 1 kib vda
-    limit_kept "operations/s" 60 "$T/log" 1 ops vdb
+    limit_kept "operations/s" 30 "$T/log" 1 ops vdb
     limit_kept "bandwidth of a group, KiB/s" 1024 "$T/log" 1 kib vdc vdd
     limit_kept "bandwidth set at run time, KiB/s" 512 "$T/log" 2 kib vda
-    limit_kept "operations/s set at run time" 40 "$T/log" 2 ops vdb
+    limit_kept "operations/s set at run time" 20 "$T/log" 2 ops vdb
     limit_kept "bandwidth of a group set at run time, KiB/s" 2048 "$T/log" 2 kib vdc vdd
 }
 
