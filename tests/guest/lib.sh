@@ -32,6 +32,17 @@ guest_start()
     : >"$log" 2>/dev/null || true
 }
 
+# as_user COMMAND...: an ordinary user with access to /dev/kvm; a_users_files FILE...: what it may write.
+as_user()
+{
+    timeout --kill-after=10 240 setpriv --reuid 65534 --regid 65534 --clear-groups \
+        env BULKHEAD_RUNDIR="$T/run" HOME=/ "$@"
+}
+a_users_files()
+{
+    mkdir -m 700 "$T/run" && chmod 755 "$T" && touch "$@" && chown 65534:65534 "$T/run" "$@"
+}
+
 show() { local f; for f in "$@"; do [ -s "$f" ] && { echo "  --- ${f##*/}"; tail -n "${SHOW:-15}" "$f" | tr -d '\r' | sed 's/^/  | /'; } >&2; done; return 0; }
 
 # expect_status WANT GOT LOG

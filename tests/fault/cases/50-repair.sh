@@ -41,13 +41,13 @@ signal_worker()
     die "$2 was not replaced after $1"
 }
 
-# kill_worker DEVICE: ${pid[DEVICE]}, and waits for the event that says who is there in its place. For a
+# kill_worker DEVICE [SIGNAL]: ${pid[DEVICE]}, and waits for the event that says who is there in its place. For a
 # guest started with --json; much quicker than to ask.
 kill_worker()
 {
     local event="\"event\":\"restarted\",\"properties\":{\"id\":\"$1\"" n i
     n=$(grep -c "$event" "$T/log.out")
-    kill -KILL "${pid[$1]}" || die "no $1 to kill"
+    kill "-${2:-KILL}" "${pid[$1]}" || die "no $1 to kill"
     for ((i = 0; i < 3000; i++)); do
         [ "$(grep -c "$event" "$T/log.out")" = "$n" ] || break
         sleep 0.02

@@ -48,14 +48,11 @@ echo "ALL-DONE"
 GUEST
 }
 
-case_every_worker_killed_while_busy()
+# busy_vm SECONDS: the VM of that guest; $server and $stream are what it talks to.
+busy_vm()
 {
-    local kills=${KILLS:-50} i server stream device
-    local -A pid
     # Too long for a kernel's command line: it comes on a disk.
-    local start='wait_for /dev/vdd; tr -d "\0" </dev/vdd >/run/busy; . /run/busy'
-    local devices=(disk1 net0 disk1 vsock0 disk1 rng disk1 console disk1 serial disk1 balloon disk1 disk2)
-    [ -z "${BULKHEAD_LONG:-}" ] || kills=${KILLS:-1000}
+    local start='wait_for /dev/vdd; tr -d "\0" </dev/vdd >/run/busy; . /run/busy' device
     truncate -s 16M "$T/disk"
     truncate -s 4k "$T/flag"
     busy_guest >"$T/script"
@@ -65,22 +62,21 @@ case_every_worker_killed_while_busy()
     server=$!
     socat -U "UNIX-LISTEN:$T/vs_1234,fork" "OPEN:$T/file" 2>/dev/null &
     stream=$!
-    NAME=vm GUEST_TIMEOUT=$((300 + kills * 3)) guest_start "$T/log" "bh.cmd=$(base64 -w0 <<<"$start") bh.tools=/dev/vda" --cpus boot=1 \
+    NAME=vm GUEST_TIMEOUT=$1 guest_start "$T/log" "bh.cmd=$(base64 -w0 <<<"$start") bh.tools=/dev/vda" --cpus boot=1 \
         --memory size=512M --disk "path=$GUEST/disk.ext4,readonly=on" "path=$T/disk" "path=$T/flag,readonly=on" "path=$T/script,readonly=on" \
         --net tap=bh6,ip=192.168.246.1,mask=255.255.255.0 --vsock "cid=46,socket=$T/vs" --balloon size=0 \
         --console "file=$T/console" --crash-limit 1000 --crash-window 5 --json
     await "$T/log" '^BUSY' 240
-    for device in "${devices[@]}"; do pid[$device]=$(pid_of vm "$device"); done
-    for ((i = 0; i < kills; i++)); do
-        device=${devices[i % ${#devices[@]}]}
-        kill_worker "$device"
-        [ "$device" != balloon ] || "$BIN/bulkhead" set vm balloon size=$((i % 2 * 64))M || die "the balloon can't be set"
-        sleep "0.0$((RANDOM % 10))"
-    done
-    note "$i kills"
+    for device in disk1 disk2 net0 vsock0 rng console serial balloon; do pid[$device]=$(pid_of vm "$device"); done
+}
+
+# The guest's own verdict, when the host has done what it wanted.
+busy_vm_unharmed()
+{
+    local status i
     say_go "$T/flag"
     wait "$GUEST_PID"
-    local status=$?
+    status=$?
     kill "$server" "$stream" 2>/dev/null; wait "$server" "$stream" 2>/dev/null
     expect_status 0 $status "$T/log"
     tr -d '\r' <"$T/log" >"$T/text"
@@ -89,4 +85,35 @@ case_every_worker_killed_while_busy()
     expect "$T/console" '^last line'
     expect "$T/text" '^ROUNDS.* fio .* rng .* vsock'
     note "$(grep ^ROUNDS "$T/text")"
+}
+
+case_every_worker_killed_while_busy()
+{
+    local kills=${KILLS:-50} i server stream device
+    local -A pid
+    local devices=(disk1 net0 disk1 vsock0 disk1 rng disk1 console disk1 serial disk1 balloon disk1 disk2)
+    [ -z "${BULKHEAD_LONG:-}" ] || kills=${KILLS:-1000}
+    busy_vm $((300 + kills * 3))
+    for ((i = 0; i < kills; i++)); do
+        device=${devices[i % ${#devices[@]}]}
+        kill_worker "$device"
+        [ "$device" != balloon ] || "$BIN/bulkhead" set vm balloon size=$((i % 2 * 64))M || die "the balloon can't be set"
+        sleep "0.0$((RANDOM % 10))"
+    done
+    note "$i kills"
+    busy_vm_unharmed
+}
+
+# Each hangs, as a process that was stopped does, and is replaced; then each is upgraded, twice.
+case_every_worker_hangs_and_is_upgraded_while_busy()
+{
+    local server stream device
+    local -A pid
+    busy_vm 600
+    for device in net0 vsock0 balloon disk1 rng console serial; do kill_worker "$device" STOP; done
+    for device in net0 vsock0 balloon disk1 rng console serial; do
+        "$BIN/bulkhead" upgrade vm "$device" || die "upgrade of $device failed"
+    done
+    "$BIN/bulkhead" upgrade vm || die "upgrade of all devices failed"
+    busy_vm_unharmed
 }

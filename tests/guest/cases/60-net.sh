@@ -3,34 +3,64 @@
 
 script() { base64 -w0; }
 
-# A tap that the broker makes; both ways, with segmentation offload and without.
+# far_world SUBNET: another host, a namespace with 10.77.0.2; on the way there nftables translates the
+# guest's addresses, and counts.
+far_world()
+{
+    trap 'ip netns del bhfar; nft delete table ip bhtest' EXIT # of this case
+    ip netns add bhfar && ip link add bhnear type veth peer name bhfar netns bhfar &&
+        ip addr add 10.77.0.1/24 dev bhnear && ip link set bhnear up &&
+        ip -n bhfar addr add 10.77.0.2/24 dev bhfar && ip -n bhfar link set bhfar up || die "no namespace"
+    echo 1 >/proc/sys/net/ipv4/ip_forward
+    nft -f - <<RULES || die "no nftables"
+table ip bhtest {
+    chain post {
+        type nat hook postrouting priority srcnat
+        ip saddr $1 oifname bhnear counter masquerade
+    }
+    chain forward {
+        type filter hook forward priority filter
+        tcp dport 5300 counter reject with tcp reset
+    }
+}
+RULES
+}
+
+# A tap that the broker makes, and a server beyond the host: both ways, with segmentation offload and without.
 case_net_tap()
 {
     local cmd server
     cmd=$(script <<'GUEST'
-/tests/net eth0 192.168.249.2/24 - 192.168.249.1 || exit 1
+/tests/net eth0 192.168.249.2/24 192.168.249.1 192.168.249.1 10.77.0.2 || exit 1
 head -c 1000000 /dev/urandom >/tmp/random
 md5sum </tmp/random | sed 's/^/SENT /'
-socat -u OPEN:/tmp/random TCP:192.168.249.1:5298 || exit 1
-iperf3 -c 192.168.249.1 -p 5299 -t 3 | grep -E 'sender|receiver' || exit 1
-iperf3 -c 192.168.249.1 -p 5299 -t 3 -R | grep -E 'sender|receiver' || exit 1
-ethtool -K eth0 tso off gso off gro off || exit 1
-iperf3 -c 192.168.249.1 -p 5299 -t 3 | grep receiver || exit 1
+socat -u OPEN:/tmp/random TCP:10.77.0.2:5298 || exit 1
+socat -u OPEN:/tmp/random TCP:10.77.0.2:5300 2>/dev/null && exit 1
+for tso in on off; do
+    ethtool -K eth0 tso $tso gso $tso gro $tso || exit 1
+    for way in '' -R; do
+        iperf3 -c 10.77.0.2 -p 5299 -t 3 $way | sed -n "/receiver/s/^/TSO-$tso$way /p" | grep . || exit 1
+    done
+done
 GUEST
     )
-    iperf3 -s -p 5299 >/dev/null 2>&1 &
+    far_world 192.168.249.0/24
+    ip netns exec bhfar iperf3 -s -p 5299 >"$T/server" 2>&1 &
     server=$!
-    (timeout 200 socat -u TCP-LISTEN:5298,reuseaddr "CREATE:$T/received") &
-    guest "$T/log" "bh.cmd=$cmd bh.tools=/dev/vda" --memory size=512M --cpus boot=2 \
-        --disk "path=$GUEST/disk.ext4,readonly=on" --net tap=bh0,ip=192.168.249.1,mask=255.255.255.0,mac=52:54:00:12:34:56
+    (timeout 200 ip netns exec bhfar socat -u TCP-LISTEN:5298,reuseaddr "CREATE:$T/received") &
+    guest "$T/log" "bh.cmd=$cmd bh.tools=/dev/vda" --memory size=512M --cpus boot=2 --disk "path=$GUEST/disk.ext4,readonly=on" \
+        --net tap=bh0,ip=192.168.249.1,mask=255.255.255.0,mac=52:54:00:12:34:56,host_mac=52:54:00:12:34:57
     local status=$?
     kill "$server"; wait "$server" 2>/dev/null
     expect_status 0 $status "$T/log"
-    expect "$T/log" 'ok: 192.168.249.1 answers'
+    for host in 192.168.249.1 10.77.0.2; do expect "$T/log" "ok: $host answers"; done
     expect "$T/log" 'net: eth0 52:54:00:12:34:56'
     expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
-    note "$(grep -E 'sender|receiver' "$T/log" | tr -s ' ' | cut -d' ' -f6-9 | tr '\n' ' ')"
+    note "$(sed -n 's/^\(TSO[^ ]*\).*Bytes *\([0-9.]* [^ ]*\).*/\1 \2/p' "$T/log" | tr '\n' ' ')"
+    [ "$(grep -c '^TSO' "$T/log")" = 4 ] || { show "$T/log"; die "not four rates"; }
     expect "$T/log" "SENT $(md5sum <"$T/received" | cut -d' ' -f1)"
+    expect "$T/server" 'Accepted connection from 10.77.0.1'
+    [ "$(nft list table ip bhtest | grep -c 'counter packets [1-9]')" = 2 ] || { nft list table ip bhtest >&2; die "nftables saw nothing"; }
     ! ip link show bh0 2>/dev/null || die "the tap is still there"
 }
 
@@ -50,22 +80,34 @@ GUEST
     expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
 }
 
-# Rootless: passt's DHCP, and a page from a server on the host. passt wants a route to speak of.
+# Rootless: an ordinary user's guest has DHCP from passt, a page from a server on the host, and a port of the
+# host that leads to it. passt wants a route to speak of.
 case_net_user()
 {
     local cmd
     cmd=$(script <<'GUEST'
 /tests/net eth0 dhcp || exit 1
 gw=$(ip route | sed -n 's/^default via \([^ ]*\).*/\1/p')
-wget -q -O - "http://$gw:8099/page"
+wget -q -O - "http://$gw:8099/page" || exit 1
+socat -T 100 TCP-LISTEN:22 SYSTEM:'read line; echo "guest got $line"'
 GUEST
     )
     passt_world
-    guest "$T/log" "bh.cmd=$cmd" --memory size=256M --net user
+    a_users_files "$T/log" "$T/log.out" "$T/log.err"
+    as_user "$BIN/bulkhead" run --name vm --kernel "$KERNEL" --initramfs "$INITRAMFS" --cmdline "$QUIET bh.tools=/dev/vda bh.cmd=$cmd" \
+        --memory size=256M --disk "path=$GUEST/disk.ext4,readonly=on" --net hostfwd=tcp:127.0.0.1:8022-:22 --serial "file=$T/log" \
+        </dev/null >"$T/log.out" 2>"$T/log.err" &
+    GUEST_PID=$!
+    await "$T/log" 'PAGE-FROM-THE-HOST'
+    for _ in $(seq 60); do # until it listens
+        (echo hello-guest; sleep 1) | timeout 100 socat -T 60 - TCP:127.0.0.1:8022 >"$T/answer" 2>/dev/null
+        ! grep -q 'guest got' "$T/answer" || break
+    done
+    wait "$GUEST_PID"
     local status=$?
     expect_status 0 $status "$T/log"
     expect "$T/log" 'ok: DHCP answers'
-    expect "$T/log" 'PAGE-FROM-THE-HOST'
+    expect "$T/answer" 'guest got hello-guest'
 }
 
 # A route for passt to speak of, and a web server.
