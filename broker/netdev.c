@@ -161,7 +161,6 @@ static void replace_worker(struct device *d)
     }
     d->step = STEP_REPLACE;
     d->died_ns = now_ns();
-    d->unquiesce_wanted = false;
     child_stop(w);
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pause.c - pause and resume: vCPUs first, then every worker finishes what is in flight; back in
- * the opposite order. */
+ * the opposite order.
+ *
+ * Where a worker is wanted is never remembered: pause_steer() works it out of the VM's and the
+ * device's state, and is called whenever one of them has changed. */
 #include "base/log.h"
 #include "vm.h"
 
@@ -46,7 +49,7 @@ void pause_on_progress(struct vm *vm)
     for (unsigned i = 0; i < vm->n_devices; i++) {
         const struct device *d = &vm->devices[i];
 
-        if (is_active(d) && (!d->worker || d->worker->state != CHILD_QUIESCED))
+        if (is_active(d) && (!d->worker || d->worker->state != CHILD_QUIESCED || d->reset_pending))
             return;
     }
     vm->pausing = false;
@@ -54,26 +57,42 @@ void pause_on_progress(struct vm *vm)
     answer(vm, "paused");
 }
 
-static void quiesce_workers(struct vm *vm)
+static bool quiesce_wanted(const struct device *d)
+{
+    const struct vm *vm = d->vm;
+    bool vcpus_stand = (vm->pausing || vm->paused) && vm->core && vm->core->state == CHILD_QUIESCED;
+
+    return d->step == STEP_DRAIN || (vcpus_stand && !vm->resuming);
+}
+
+void pause_steer(struct device *d)
 {
     Bulkhead__Quiesce quiesce = BULKHEAD__QUIESCE__INIT;
-    ENVELOPE(e, QUIESCE, quiesce, &quiesce);
+    Bulkhead__Unquiesce unquiesce = BULKHEAD__UNQUIESCE__INIT;
+    ENVELOPE(stop, QUIESCE, quiesce, &quiesce);
+    ENVELOPE(go_on, UNQUIESCE, unquiesce, &unquiesce);
+    struct child *w = d->worker;
 
-    for (unsigned i = 0; i < vm->n_devices; i++) {
-        struct device *d = &vm->devices[i];
+    /* What it was asked for last must be answered first: a worker that has done a reset, and whose
+     * word of that is still on its way, takes neither of the two. */
+    if (!w || d->reset_pending || (w->owed & 1u << BULKHEAD__ENVELOPE__BODY_QUIESCED))
+        return;
+    if (w->state == CHILD_RUNNING && quiesce_wanted(d))
+        child_send(w, &stop, NULL, 0);
+    else if (w->state == CHILD_QUIESCED && !quiesce_wanted(d))
+        child_send(w, &go_on, NULL, 0);
+}
 
-        if (!is_active(d))
-            continue;
-        d->quiesce_wanted = true;
-        if (d->worker && d->worker->state == CHILD_RUNNING)
-            child_send(d->worker, &e, NULL, 0);
-    }
+static void steer_all(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->n_devices; i++)
+        pause_steer(&vm->devices[i]);
 }
 
 void pause_on_core_state(struct vm *vm, Bulkhead__GuestStateKind state)
 {
     if (state == BULKHEAD__GUEST_STATE_KIND__GUEST_PAUSED && vm->pausing) {
-        quiesce_workers(vm);
+        steer_all(vm);
         pause_on_progress(vm);
     } else if (state == BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING && vm->resuming) {
         vm->resuming = false;
@@ -86,23 +105,17 @@ void pause_on_core_state(struct vm *vm, Bulkhead__GuestStateKind state)
 
 int pause_end(struct vm *vm, uint64_t asker, uint32_t request, struct fault *f)
 {
-    Bulkhead__Unquiesce unquiesce = BULKHEAD__UNQUIESCE__INIT;
     Bulkhead__ResumeVcpus resume = BULKHEAD__RESUME_VCPUS__INIT;
-    ENVELOPE(go_on, UNQUIESCE, unquiesce, &unquiesce);
     ENVELOPE(e, RESUME_VCPUS, resume_vcpus, &resume);
 
     if (vm->phase != VM_RUNNING || !vm->paused || vm->resuming)
         return fault_input(f, "the VM is not paused: there is nothing to resume");
-    for (unsigned i = 0; i < vm->n_devices; i++) {
-        struct device *d = &vm->devices[i];
-
-        d->quiesce_wanted = false;
-        if (d->worker && d->worker->state == CHILD_QUIESCED)
-            child_send(d->worker, &go_on, NULL, 0);
-    }
-    if (!vm->core || child_send(vm->core, &e, NULL, 0) < 0)
-        return fault_host(f, EIO, "the core does not answer");
     vm->resuming = true;
+    steer_all(vm);
+    if (!vm->core || child_send(vm->core, &e, NULL, 0) < 0) {
+        vm->resuming = false;
+        return fault_host(f, EIO, "the core does not answer");
+    }
     vm->pause_asker = asker;
     vm->pause_request = request;
     return 0;

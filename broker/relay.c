@@ -73,6 +73,7 @@ int relay_send_activate(struct device *d, struct child *worker, bool resume)
     Bulkhead__QueueState queues[LAYOUT_MAX_QUEUES], *pointers[LAYOUT_MAX_QUEUES];
     Bulkhead__Activate a = BULKHEAD__ACTIVATE__INIT;
     ENVELOPE(e, ACTIVATE, activate, &a);
+    int r;
 
     for (unsigned i = 0; i < d->n_queues; i++) {
         bulkhead__queue_state__init(&queues[i]);
@@ -87,7 +88,9 @@ int relay_send_activate(struct device *d, struct child *worker, bool resume)
     a.queues = pointers;
     a.n_queues = d->n_queues;
     a.resume = resume;
-    return child_send(worker, &e, NULL, 0);
+    r = child_send(worker, &e, NULL, 0);
+    pause_steer(d);
+    return r;
 }
 
 void relay_activate(struct vm *vm, const Bulkhead__Activate *a)
@@ -150,6 +153,7 @@ void relay_reset_done(struct device *d)
     done.slot = d->plan->pci_slot;
     if (d->vm->core)
         child_send(d->vm->core, &e, NULL, 0);
+    pause_on_progress(d->vm); /* nothing of it is to be quiesced any more */
 }
 
 void relay_needs_reset(struct device *d, const char *why)

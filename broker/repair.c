@@ -15,26 +15,6 @@
 
 enum { NET_STATUS_OFFSET = 6, TICK_LATE_MS = 2 * VM_TICK_MS, LEFT_GRACE_MS = 50 };
 
-void repair_start_worker(struct device *d)
-{
-    struct vm *vm = d->vm;
-    /* The two slots alternate, so that no two processes alive ever share a uid. */
-    unsigned spare = d->plan->uid_slot - PLAN_UID_FIRST_DEVICE + PLAN_UID_SPARE;
-    struct fault f;
-
-    d->step = STEP_REPAIR;
-    d->step_deadline_ns = now_ns() + VM_READY_TIMEOUT_MS * 1000000ull;
-    d->worker = child_start(vm, d->plan->role, d, d->restarts % 2 ? spare : d->plan->uid_slot,
-                            d->program_fd, &f);
-    if (!d->worker) {
-        log_error("%s: %s", d->plan->name, f.text);
-        d->step = STEP_NONE;
-        d->dead = true;
-        session_event(vm, "device", "failed", "id", d->plan->name, "why", f.text, NULL);
-        upgrade_answer(d, &f);
-    }
-}
-
 /* The device can't be helped: what waits for it must not wait for ever. */
 static void give_up(struct device *d)
 {
@@ -53,6 +33,25 @@ static void give_up(struct device *d)
     if (d->reset_pending)
         relay_reset_done(d);
     pause_on_progress(d->vm);
+}
+
+void repair_start_worker(struct device *d)
+{
+    struct vm *vm = d->vm;
+    /* The two slots alternate, so that no two processes alive ever share a uid. */
+    unsigned spare = d->plan->uid_slot - PLAN_UID_FIRST_DEVICE + PLAN_UID_SPARE;
+    struct fault f;
+
+    d->step = STEP_REPAIR;
+    d->step_deadline_ns = now_ns() + VM_READY_TIMEOUT_MS * 1000000ull;
+    d->worker = child_start(vm, d->plan->role, d, d->restarts % 2 ? spare : d->plan->uid_slot,
+                            d->program_fd, &f);
+    if (!d->worker) {
+        log_error("%s: %s", d->plan->name, f.text);
+        session_event(vm, "device", "failed", "id", d->plan->name, "why", f.text, NULL);
+        give_up(d);
+        upgrade_answer(d, &f);
+    }
 }
 
 static bool crash_limit_reached(struct device *d)
@@ -107,7 +106,6 @@ void repair_on_death(struct device *d, const char *how)
         upgrade_on_old_gone(d, how);
         return;
     }
-    d->unquiesce_wanted = false;
     d->died_ns = now_ns();
     snprintf(d->last_reason, sizeof d->last_reason, "%.150s", how);
     if (d->failed && !by_hand) {
@@ -161,11 +159,6 @@ void repair_on_ready(struct device *d)
         if (d->reset_pending) {
             Bulkhead__Reset reset = BULKHEAD__RESET__INIT;
             ENVELOPE(e, RESET, reset, &reset);
-
-            child_send(d->worker, &e, NULL, 0);
-        } else if (d->quiesce_wanted) {
-            Bulkhead__Quiesce quiesce = BULKHEAD__QUIESCE__INIT;
-            ENVELOPE(e, QUIESCE, quiesce, &quiesce);
 
             child_send(d->worker, &e, NULL, 0);
         }

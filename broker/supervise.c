@@ -296,6 +296,7 @@ static void on_worker_message(struct child *child, const Bulkhead__Envelope *e)
         break;
     case BULKHEAD__ENVELOPE__BODY_QUIESCED:
         upgrade_on_quiesced(d);
+        pause_steer(d); /* what it was asked for may not be wanted any more */
         pause_on_progress(child->vm);
         break;
     case BULKHEAD__ENVELOPE__BODY_VSOCK_CONNECT:

@@ -89,6 +89,8 @@ int upgrade_begin(struct device *d, const char *path, uint64_t asker, uint32_t r
                            d->plan->name);
     if (d->step != STEP_NONE || d->asker != 0 || d->failed || d->dead || !d->worker)
         return fault_input(f, "%s is being replaced or has failed: repair it first", d->plan->name);
+    if (d->reset_pending)
+        return fault_input(f, "the guest is resetting %s: try again", d->plan->name);
     fd_closep(&d->candidate_fd);
     r = path[0] != '\0' ? programs_open_path(path, &d->candidate_fd, f)
                         : programs_reopen(&vm->programs, d->plan->role, &d->candidate_fd, f);
@@ -103,20 +105,6 @@ int upgrade_begin(struct device *d, const char *path, uint64_t asker, uint32_t r
     d->asker = asker;
     d->asker_request = request;
     return 0;
-}
-
-/* The old worker was asked to finish its work for nothing. */
-static void let_go_on(struct device *d)
-{
-    Bulkhead__Unquiesce unquiesce = BULKHEAD__UNQUIESCE__INIT;
-    ENVELOPE(e, UNQUIESCE, unquiesce, &unquiesce);
-
-    if (d->step != STEP_DRAIN || !d->worker)
-        return;
-    if (d->worker->state == CHILD_QUIESCED)
-        child_send(d->worker, &e, NULL, 0);
-    else
-        d->unquiesce_wanted = true; /* when its Quiesced comes */
 }
 
 /* The candidate becomes the worker. */
@@ -170,15 +158,12 @@ void upgrade_on_left(struct device *d)
 
 void upgrade_on_ready(struct device *d)
 {
-    Bulkhead__Quiesce quiesce = BULKHEAD__QUIESCE__INIT;
-    ENVELOPE(e, QUIESCE, quiesce, &quiesce);
-
     if (d->step != STEP_NEW_READY)
         return;
     if (d->worker && d->active && d->worker->state == CHILD_RUNNING) {
         d->step = STEP_DRAIN;
         d->step_deadline_ns = now_ns() + VM_READY_TIMEOUT_MS * 1000000ull;
-        child_send(d->worker, &e, NULL, 0);
+        pause_steer(d);
         return;
     }
     take_over(d);
@@ -186,17 +171,8 @@ void upgrade_on_ready(struct device *d)
 
 void upgrade_on_quiesced(struct device *d)
 {
-    if (d->step == STEP_DRAIN && d->next) {
+    if (d->step == STEP_DRAIN && d->next)
         take_over(d);
-    } else if (d->unquiesce_wanted) {
-        d->unquiesce_wanted = false;
-        /* After a reset there is nothing to go on with. */
-        if (!d->reset_pending) {
-            d->step = STEP_DRAIN;
-            let_go_on(d);
-            d->step = STEP_NONE;
-        }
-    }
 }
 
 void upgrade_on_activated(struct device *d)
@@ -222,16 +198,16 @@ void upgrade_abort(struct device *d, const char *why)
     d->next = NULL;
     fd_closep(&d->candidate_fd);
     child_kill(next, "upgrade given up");
-    let_go_on(d);
     d->step = STEP_NONE;
+    pause_steer(d); /* the old one may have finished its work for nothing */
     failed(d, why);
 }
 
 void upgrade_on_next_gone(struct device *d, const char *how)
 {
     fd_closep(&d->candidate_fd);
-    let_go_on(d);
     d->step = STEP_NONE;
+    pause_steer(d); /* the old one may have finished its work for nothing */
     failed(d, how);
 }
 

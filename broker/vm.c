@@ -43,7 +43,7 @@ static void device_unboot(struct device *d)
     for (unsigned i = 0; i < ARRAY_SIZE(d->shared_own); i++)
         fd_closep(&d->shared_own[i]);
     d->announced = d->attached = d->active = d->worker_activated = d->reset_pending = false;
-    d->failed = d->dead = d->quiesce_wanted = false;
+    d->failed = d->dead = false;
     d->updates = 0;
     d->dirty_from = d->dirty_to = 0;
     d->step = STEP_NONE;
@@ -191,6 +191,21 @@ static int open_device(struct device *d, const int *tty, int **net_fds, unsigned
     return 0;
 }
 
+int vm_open_devices(struct vm *vm, const int *tty, int *net_fds, unsigned n_net_fds,
+                    struct fault *f)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < vm->plan.n_devices; i++) {
+        device_init(vm, &vm->devices[i], &vm->plan.devices[i]);
+        vm->n_devices++;
+        if (programs_fd(&vm->programs, vm->plan.devices[i].role, f) < 0)
+            return -ENOENT;
+        r = open_device(&vm->devices[i], tty, &net_fds, &n_net_fds, f);
+    }
+    return r;
+}
+
 int vm_open(struct vm *vm, const int *tty, int *net_fds, unsigned n_net_fds, struct fault *f)
 {
     struct spawner_request request = { .kind = SPAWNER_VM };
@@ -201,13 +216,8 @@ int vm_open(struct vm *vm, const int *tty, int *net_fds, unsigned n_net_fds, str
         r = resources_kernel("the initramfs", vm->config->initramfs, &vm->initramfs_fd, f);
     if (r == 0)
         r = resources_kvm(&vm->kvm_fd, f);
-    for (unsigned i = 0; r == 0 && i < vm->plan.n_devices; i++) {
-        device_init(vm, &vm->devices[i], &vm->plan.devices[i]);
-        vm->n_devices++;
-        if (programs_fd(&vm->programs, vm->plan.devices[i].role, f) < 0)
-            return -ENOENT;
-        r = open_device(&vm->devices[i], tty, &net_fds, &n_net_fds, f);
-    }
+    if (r == 0)
+        r = vm_open_devices(vm, tty, net_fds, n_net_fds, f);
     if (r == 0)
         r = rundir_open(&vm->rundir, vm->config->name, f);
     if (r < 0)

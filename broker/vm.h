@@ -147,11 +147,9 @@ struct device {
     uint64_t deaths_ns[VM_MAX_DEATHS];
     unsigned n_deaths;
     uint64_t died_ns;
-    bool left;             /* it left by itself: is it the core that has died? */
-    bool failed;           /* the crash limit was reached */
-    bool dead;             /* not even a failing worker runs: requests are not answered */
-    bool quiesce_wanted;   /* pause */
-    bool unquiesce_wanted; /* a given-up upgrade's Quiesced is still on its way */
+    bool left;   /* it left by itself: is it the core that has died? */
+    bool failed; /* the crash limit was reached */
+    bool dead;   /* not even a failing worker runs: requests are not answered */
     char last_reason[160];
     /* Whom to tell how the repair or upgrade went. */
     uint64_t asker;
@@ -240,6 +238,9 @@ void vm_deinit(struct vm *vm);
 /* Opens all that the plan names. tty, net_fds: from the client. */
 int vm_open(struct vm *vm, const int *tty, int *net_fds, unsigned n_net_fds,
             struct fault *ret_fault) must_check;
+/* Its part for the devices. */
+int vm_open_devices(struct vm *vm, const int *tty, int *net_fds, unsigned n_net_fds,
+                    struct fault *ret_fault) must_check;
 /* Makes what one boot needs and asks for its processes. */
 int vm_boot(struct vm *vm, struct fault *ret_fault) must_check;
 /* Called after every step of the start: does what has become possible. */
@@ -356,7 +357,11 @@ int pause_begin(struct vm *vm, uint64_t asker, uint32_t request,
                 struct fault *ret_fault) must_check;
 int pause_end(struct vm *vm, uint64_t asker, uint32_t request, struct fault *ret_fault) must_check;
 void pause_on_core_state(struct vm *vm, Bulkhead__GuestStateKind state);
+/* The last thing that a pause waits for may have come. */
 void pause_on_progress(struct vm *vm);
+/* Has the worker finish what is in flight, or go on, as VM and device are now. While it owes an
+ * answer nothing is said: call again when that has come. */
+void pause_steer(struct device *device);
 
 /* ---- session.c ---- */
 int session_listen(struct vm *vm) must_check;

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rig.h - a whole broker in the test's own process, in which nothing happens by itself: the test is
+ * the spawner and every child, and says when each message and each exit is seen. */
+#pragma once
+
+#include "fixture.h"
+#include "vm.h"
+
+/* A child as the spawner knows it; the test holds its end of the control socket. */
+struct rig_child {
+    uint32_t id;
+    struct channel *channel;
+    unsigned n_kills;
+};
+
+struct rig {
+    struct vm vm;
+    struct loop *loop;
+    struct spawner spawner;
+    int requests; /* the spawner's end */
+    struct rig_child children[64];
+};
+
+/* A VM with entropy and balloon that runs; every device has been announced, none is active. */
+void rig_run(struct rig *rig, uint32_t crash_limit);
+void rig_end(struct rig *rig);
+/* Takes the spawner's requests. */
+void rig_spawn(struct rig *rig);
+struct device *rig_device(struct rig *rig, Bulkhead__Role role);
+/* The next message for that child; BODY__NOT_SET when there is none. ret_msg may be NULL. */
+Bulkhead__Envelope__BodyCase rig_heard(struct rig *rig, struct child *child,
+                                       struct message *ret_msg);
+/* Says it, and the broker acts on it. */
+void rig_say(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope);
+void rig_say_bare(struct rig *rig, struct child *child, Bulkhead__Envelope__BodyCase body);
+void rig_say_state(struct rig *rig, Bulkhead__GuestStateKind state);
+/* From its start to Ready; takes what it is told until then. */
+void rig_make_ready(struct rig *rig, struct child *child);
+/* It is gone, killed by SIGKILL. */
+void rig_exit(struct rig *rig, struct child *child);
