@@ -172,27 +172,53 @@ void relay_needs_reset(struct device *d, const char *why)
     child_send(d->vm->core, &e, NULL, 0);
 }
 
-static void tell_core(struct device *d, size_t from, size_t to)
+static void add_dirty(struct dirty *dirty, size_t from, size_t to)
+{
+    if (dirty->from != dirty->to) {
+        from = MIN(from, dirty->from);
+        to = MAX(to, dirty->to);
+    }
+    *dirty = (struct dirty){ .from = from, .to = to };
+}
+
+static void send_dirty(const struct device *d, struct child *child, uint32_t slot,
+                       struct dirty *dirty)
 {
     Bulkhead__ConfigUpdate update = BULKHEAD__CONFIG_UPDATE__INIT;
     ENVELOPE(e, CONFIG_UPDATE, config_update, &update);
 
-    if (d->plan->pci_slot == 0 || !d->attached || !d->vm->core)
-        return;
-    update.slot = d->plan->pci_slot;
-    for (; from < to; from += update.data.len) {
+    update.slot = slot;
+    for (size_t from = dirty->from; from < dirty->to; from += update.data.len) {
         update.offset = (uint32_t)from;
-        update.data.data = d->config + from;
-        update.data.len = MIN(to - from, (size_t)RULE_MAX_UPDATE_BYTES);
-        child_send(d->vm->core, &e, NULL, 0);
+        update.data.data = (uint8_t *)(uintptr_t)d->config + from;
+        update.data.len = MIN(dirty->to - from, (size_t)RULE_MAX_UPDATE_BYTES);
+        child_send(child, &e, NULL, 0);
     }
+    *dirty = (struct dirty){ 0 };
+}
+
+static void tell_core(struct device *d)
+{
+    if (d->plan->pci_slot != 0 && d->attached && d->vm->core)
+        send_dirty(d, d->vm->core, d->plan->pci_slot, &d->for_core);
+}
+
+/* Three quarters of the socket stay free for what must not fail. */
+static void tell_worker(struct device *d)
+{
+    struct child *w = d->worker;
+
+    if (d->for_worker.from == d->for_worker.to || !w || !w->channel || w->state < CHILD_READY ||
+        w->state > CHILD_QUIESCED || !channel_has_room(w->channel))
+        return;
+    send_dirty(d, w, 0, &d->for_worker);
 }
 
 void relay_on_tick(struct device *d)
 {
     d->updates = 0;
-    tell_core(d, d->dirty_from, d->dirty_to);
-    d->dirty_from = d->dirty_to = 0;
+    tell_core(d);
+    tell_worker(d);
 }
 
 void relay_config_from_worker(struct device *d, const Bulkhead__ConfigUpdate *update)
@@ -204,33 +230,24 @@ void relay_config_from_worker(struct device *d, const Bulkhead__ConfigUpdate *up
         return;
     }
     memcpy(d->config + from, update->data.data, update->data.len);
+    add_dirty(&d->for_core, from, to);
     if (d->updates < VM_UPDATES_PER_TICK) {
         d->updates++;
-        tell_core(d, from, to);
-        return;
+        tell_core(d);
     }
-    if (d->dirty_from != d->dirty_to) {
-        from = MIN(from, d->dirty_from);
-        to = MAX(to, d->dirty_to);
-    }
-    d->dirty_from = from;
-    d->dirty_to = to;
 }
 
 void relay_config_from_core(struct vm *vm, const Bulkhead__ConfigUpdate *update)
 {
     struct device *d = relay_find_slot(vm, update->slot);
-    Bulkhead__ConfigUpdate copy = *update;
-    ENVELOPE(e, CONFIG_UPDATE, config_update, &copy);
 
     if (!d || update->offset > d->config_len || update->data.len > d->config_len - update->offset) {
         core_violation(vm, "a write beyond a configuration space");
         return;
     }
     memcpy(d->config + update->offset, update->data.data, update->data.len);
-    copy.slot = 0;
-    if (d->worker && d->worker->state >= CHILD_READY && d->worker->state <= CHILD_QUIESCED)
-        child_send(d->worker, &e, NULL, 0);
+    add_dirty(&d->for_worker, update->offset, update->offset + update->data.len);
+    tell_worker(d);
 }
 
 /* The worker names a port, never a path; a symbolic link in place of the socket is not followed. */

@@ -45,7 +45,7 @@ static void device_unboot(struct device *d)
     d->announced = d->attached = d->active = d->worker_activated = d->reset_pending = false;
     d->failed = d->dead = false;
     d->updates = 0;
-    d->dirty_from = d->dirty_to = 0;
+    d->for_core = d->for_worker = (struct dirty){ 0 };
     d->step = STEP_NONE;
     d->n_deaths = 0;
     d->left = false;

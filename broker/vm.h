@@ -99,6 +99,11 @@ enum device_step {
     STEP_LEAVE,     /* upgrade of a console or vsock: the old one leaves, the new one waits */
 };
 
+/* A part of a configuration space; equal: nothing. */
+struct dirty {
+    size_t from, to;
+};
+
 struct device {
     struct vm *vm;
     const struct plan_device *plan;
@@ -117,8 +122,9 @@ struct device {
     uint64_t features;
     uint8_t config[RULE_MAX_CONFIG_BYTES];
     size_t config_len;
-    unsigned updates;            /* since the last tick */
-    size_t dirty_from, dirty_to; /* changed, but the core was not told yet; equal: nothing */
+    unsigned updates; /* since the last tick */
+    /* Changed by one side, but the other was not told yet. */
+    struct dirty for_core, for_worker;
     /* What the guest set up, as the core last said. */
     bool active;
     bool worker_activated; /* some worker of this activation has touched the rings */
@@ -295,6 +301,8 @@ void supervise_on_ring(struct child *child, int error, const char *why);
 struct device *relay_find_slot(struct vm *vm, uint32_t slot);
 void relay_activate(struct vm *vm, const Bulkhead__Activate *activate);
 void relay_reset(struct vm *vm, uint32_t slot);
+/* A driver may write as often as it likes: a worker that is behind with reading is told of the
+ * last state in one piece, with a later tick. */
 void relay_config_from_core(struct vm *vm, const Bulkhead__ConfigUpdate *update);
 void relay_reset_done(struct device *device);
 void relay_needs_reset(struct device *device, const char *why);

@@ -173,6 +173,14 @@ static int wait_writable(int fd)
     return poll(&p, 1, -1) < 0 && errno != EINTR ? -errno : 0;
 }
 
+/* The kernel calls such a socket writable while at most a quarter of its buffer is taken. */
+bool channel_has_room(const struct channel *channel)
+{
+    struct pollfd p = { .fd = channel->fd, .events = POLLOUT };
+
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0;
+}
+
 static int send_bytes(struct channel *channel, size_t len, const int *fds, size_t n_fds, bool block)
 {
     union control control;

@@ -38,6 +38,8 @@ int channel_receive(struct channel *channel, bool block, struct message *ret_msg
  * -EAGAIN when the socket is full and !block, -EMSGSIZE, -EPIPE. */
 int channel_send(struct channel *channel, const Bulkhead__Envelope *envelope, const int *fds,
                  size_t n_fds, bool block) must_check;
+/* Is most of the socket's room free? Not when the other end is behind with reading. */
+bool channel_has_room(const struct channel *channel);
 /* The same framing for the command socket; used by the broker and its clients only. */
 int channel_receive_raw(struct channel *channel, bool block, const ProtobufCMessageDescriptor *type,
                         ProtobufCMessage **ret_msg, int **ret_fds, size_t *ret_n_fds) must_check;

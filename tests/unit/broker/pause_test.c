@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pause_test.c - pause, resume, repair and upgrade when one comes while another's answer is still
- * on its way; the order of all messages is the test's. */
+ * on its way, and a worker that is behind with reading; the order of all messages is the test's. */
 #include "rig.h"
 
 #include "base/fd.h"
@@ -9,6 +9,7 @@
 #define PAUSED BULKHEAD__GUEST_STATE_KIND__GUEST_PAUSED
 #define RUNNING BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING
 
+enum { ACTUAL_OFFSET = 4, MANY_WRITES = 5000 };
 enum { ENOUGH_DEATHS = 5, NOBODY = 99 /* a client that has gone */ };
 
 static struct rig rig;
@@ -289,6 +290,50 @@ static void test_repair_while_paused(void **state)
     rig_end(&rig);
 }
 
+/* A driver that writes `actual` in a loop while the worker looks at no message. */
+static void test_writes_are_gathered(void **state)
+{
+    Bulkhead__ConfigUpdate update = BULKHEAD__CONFIG_UPDATE__INIT;
+    struct message msg;
+    struct device *d;
+    uint32_t value = 0, last = 0;
+    unsigned told = 0;
+    ENVELOPE(e, CONFIG_UPDATE, config_update, &update);
+
+    (void)state;
+    rig_run(&rig, ENOUGH_DEATHS);
+    d = rig_device(&rig, BULKHEAD__ROLE__ROLE_BALLOON);
+    activate(d);
+    update.slot = d->plan->pci_slot;
+    update.offset = ACTUAL_OFFSET;
+    update.data = (ProtobufCBinaryData){ .len = sizeof value, .data = (uint8_t *)&value };
+    for (value = 1; value < MANY_WRITES; value++)
+        rig_say(&rig, rig.vm.core, &e);
+    rig_say(&rig, rig.vm.core, &e);
+    assert_false(d->worker->killing);
+    pause_vcpus(); /* there is room for what counts */
+    assert_false(d->worker->killing);
+    while (rig_heard(&rig, d->worker, &msg) == B(CONFIG_UPDATE))
+        told++;
+    assert_in_range(told, 1, MANY_WRITES / 2);
+    assert_int_equal(rig.vm.paused, false);
+    rig_say_bare(&rig, d->worker, B(QUIESCED));
+    assert_true(rig.vm.paused);
+    relay_on_tick(d);
+    assert_int_equal(rig_heard(&rig, d->worker, &msg), B(CONFIG_UPDATE));
+    assert_int_equal(msg.envelope->config_update->offset, ACTUAL_OFFSET);
+    assert_int_equal(msg.envelope->config_update->data.len, sizeof last);
+    memcpy(&last, msg.envelope->config_update->data.data, sizeof last);
+    assert_int_equal(last, MANY_WRITES);
+    relay_on_tick(d);
+    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(_NOT_SET));
+    /* With room again each write is told of at once. */
+    value = 7;
+    rig_say(&rig, rig.vm.core, &e);
+    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(CONFIG_UPDATE));
+    rig_end(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_upgrade_takes_over),
         cmocka_unit_test(test_upgrade_while_reset),
         cmocka_unit_test(test_repair_while_paused),
+        cmocka_unit_test(test_writes_are_gathered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
