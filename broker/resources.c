@@ -256,10 +256,19 @@ static int clear_path(const char *what, const char *path, const struct sockaddr_
     probe = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (probe < 0)
         return fault_host(f, errno, "%s: socket: %s", what, strerror(errno));
-    r = connect(probe, (const struct sockaddr *)address, sizeof *address);
+    r = connect(probe, (const struct sockaddr *)address, sizeof *address) < 0 ? errno : 0;
     close(probe);
-    if (r == 0 || errno == EAGAIN)
+    switch (r) {
+    case ECONNREFUSED:
+        break;
+    case 0:
+    case EAGAIN:
+    case EPROTOTYPE: /* a socket of another type: a connection could not tell more */
         return fault_input(f, "%s: %s is in use by another process: give another path", what, path);
+    default:
+        return fault_input(f, "%s: can't tell whether %s is in use: %s: give another path", what,
+                           path, strerror(r));
+    }
     unlink(path);
     return 0;
 }
