@@ -233,5 +233,5 @@ int netdev_repair_passt(struct device *d, struct fault *f)
 void netdev_on_link_lost(struct device *d)
 {
     if (d->passt)
-        child_kill(d->passt, "its frames made no sense");
+        child_kill(d->passt, "its stream is of no more use");
 }

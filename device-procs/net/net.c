@@ -22,6 +22,18 @@
 
 enum { DRAIN_MS = 300, LOOKS_PER_READ = 16 };
 
+/* What is left of a frame goes out first, or its time runs out: stats->cut_stream tells whoever comes
+ * after this worker. The timer may also have been armed for something else. */
+static void drain_later(struct net *net)
+{
+    uint64_t now = now_ns();
+
+    if (!net_port_has_rest(net) || now >= net->drain_until_ns)
+        net_drained(net);
+    else
+        net_retry_after(net, (net->drain_until_ns - now) / 1000000 + 1);
+}
+
 static void on_retry(int fd, unsigned what, void *arg)
 {
     struct net *net = arg;
@@ -29,7 +41,8 @@ static void on_retry(int fd, unsigned what, void *arg)
     (void)fd;
     (void)what;
     net->retry_due_ns = 0;
-    net_drained(net); /* the stream took too long */
+    if (net->draining)
+        drain_later(net);
     for (unsigned p = 0; p < net->n_enabled; p++) {
         net->pairs[p].rx_broken = false;
         worker_rerun(net->worker, 2 * p);
@@ -204,10 +217,8 @@ static void net_drain(void *device)
         net_tx_watch(&net->pairs[p], net_port_has_rest(net));
     }
     net->draining = true;
-    if (net_port_has_rest(net))
-        net_retry_after(net, DRAIN_MS); /* a frame begun is finished, or the stream is stuck */
-    else
-        net_drained(net);
+    net->drain_until_ns = now_ns() + DRAIN_MS * 1000000ull;
+    drain_later(net);
 }
 
 void net_drained(struct net *net)

@@ -62,6 +62,9 @@ struct net {
     size_t stream_peeked; /* bytes at its end that the socket still has */
     uint8_t *stream_out;  /* rest of a frame that the socket took only in part */
     size_t stream_out_at, stream_out_end;
+    uint64_t stream_id;      /* its inode */
+    bool stream_takes_whole; /* frames are not cut once it is writable */
+    uint64_t drain_until_ns; /* what is left of a frame by then stays */
     struct net_pair pairs[NET_MAX_PAIRS];
 };
 

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -22,8 +24,28 @@
 #endif
 
 enum { STREAM_IN_BYTES = 4 * (NET_STREAM_PREFIX_BYTES + NET_MAX_FRAME_BYTES), RETRY_MS = 1000 };
+enum {
+    /* Up to here the kernel makes one buffer of a frame, which is taken as a whole or not at all. */
+    STREAM_ONE_BUFFER_BYTES = 32768,
+    /* A socket is writable when at most a quarter of its room is used. In the rest of this much, the
+     * largest frame fits with all the kernel adds to it. */
+    STREAM_ROOM_BYTES = 2 * NET_MAX_FRAME_BYTES,
+};
 
-static int setup_stream(struct net *net)
+static int look_at_stream(struct net *net, int fd)
+{
+    struct stat st;
+    int room;
+    socklen_t len = sizeof(room);
+
+    if (fstat(fd, &st) < 0 || getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &len) < 0)
+        return err_origin(-errno, "stream");
+    net->stream_id = st.st_ino;
+    net->stream_takes_whole = room >= STREAM_ROOM_BYTES;
+    return 0;
+}
+
+static int setup_stream(struct net *net, int fd)
 {
     uint8_t *in = malloc(STREAM_IN_BYTES);
 
@@ -35,7 +57,7 @@ static int setup_stream(struct net *net)
     net_stream_in_init(&net->stream_in, in, STREAM_IN_BYTES);
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return err_origin(-errno, "signal");
-    return 0;
+    return look_at_stream(net, fd);
 }
 
 int net_port_setup(struct net *net, unsigned p, int fd)
@@ -50,7 +72,7 @@ int net_port_setup(struct net *net, unsigned p, int fd)
     if (r == 0)
         r = fd_set_nonblock(fd); /* made for this device, shared with nobody */
     if (r == 0 && net->stream)
-        r = setup_stream(net);
+        r = setup_stream(net, fd);
     if (r < 0)
         return err_trace(r);
     pair->frame = malloc(NET_HDR_BYTES + NET_MAX_FRAME_BYTES);
@@ -295,6 +317,29 @@ static int write_tap(struct net_pair *pair, const struct iovec *iov, int n_iov)
     return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? PORT_FULL : PORT_BROKEN;
 }
 
+/* The rest of a frame that the socket took in part is in this process alone, and dies with it. The
+ * counters' page outlives it: a replacement doesn't write where a frame was cut, but has the stream
+ * replaced. */
+static void mark_cut(struct net *net, bool cut)
+{
+    __atomic_store_n(&net->stats->cut_stream, cut ? net->stream_id : 0, __ATOMIC_SEQ_CST);
+}
+
+static bool cut_by_predecessor(const struct net *net)
+{
+    return !net_port_has_rest(net) &&
+           __atomic_load_n(&net->stats->cut_stream, __ATOMIC_SEQ_CST) == net->stream_id;
+}
+
+/* Whether a frame of this size will be taken as a whole, or not now. Connections of the guest live in
+ * the far end of the stream: so it is not put at risk where that can be helped. */
+static bool is_room_for(const struct net *net, size_t frame_bytes)
+{
+    struct pollfd p = { .fd = net->pairs[0].fd, .events = POLLOUT };
+
+    return frame_bytes + NET_STREAM_PREFIX_BYTES <= STREAM_ONE_BUFFER_BYTES || poll(&p, 1, 0) != 0;
+}
+
 int net_port_flush(struct net *net)
 {
     while (net->stream_out_at < net->stream_out_end) {
@@ -306,6 +351,7 @@ int net_port_flush(struct net *net)
         if (n <= 0)
             return stream_broken(net, n < 0 ? strerror(errno) : "no progress");
         net->stream_out_at += (size_t)n;
+        mark_cut(net, net_port_has_rest(net));
     }
     return 0;
 }
@@ -334,12 +380,19 @@ static int write_stream(struct net *net, struct iovec *iov, int n_iov, size_t fr
 
     if (net->stream_dead)
         return PORT_BROKEN;
+    if (cut_by_predecessor(net))
+        return stream_broken(net, "a frame was cut when this device's last worker left");
     r = net_port_flush(net);
     if (r != 0)
         return r;
+    if (!is_room_for(net, frame_bytes))
+        return PORT_FULL;
+    if (!net->stream_takes_whole)
+        mark_cut(net, true); /* in time, should this be the last that this process does */
     net_stream_prefix(prefix, (uint32_t)frame_bytes);
     iov[0] = (struct iovec){ .iov_base = prefix, .iov_len = sizeof(prefix) }; /* not the header */
     n = writev(net->pairs[0].fd, iov, n_iov);
+    mark_cut(net, n >= 0 && (size_t)n < total);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return PORT_FULL;
     if (n < 0)

@@ -25,4 +25,7 @@ struct stats_page {
     uint64_t balloon_bytes;                     /* balloon: given back at present */
     uint64_t latency_ns[STATS_LATENCY_BUCKETS]; /* bucket i: < 2^i us */
     uint64_t guest_stats[16];                   /* balloon: the driver's own figures */
+    /* net: the socket (its inode) that may have a part of a frame whose rest is in its writer's
+     * memory alone; 0: none. For the replacement: nothing can follow on that stream. */
+    uint64_t cut_stream;
 };

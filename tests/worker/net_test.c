@@ -425,6 +425,122 @@ static void the_stream_survives_restarts(void **state)
     netd_free(n);
 }
 
+/* Waits until the worker takes no more: it has looked twice. */
+static void let_it_fill(struct nic *n)
+{
+    uint64_t beat = __atomic_load_n(&n->wh->stats->heartbeat, __ATOMIC_RELAXED);
+
+    while (__atomic_load_n(&n->wh->stats->heartbeat, __ATOMIC_RELAXED) < beat + 2)
+        poll(NULL, 0, 10);
+}
+
+/* The stream is full at each death: no frame was begun that can't be finished, so its far end sees
+ * whole ones, in order, some of them twice. */
+static void large_frames_survive_restarts(void **state)
+{
+    enum { ROUNDS = 8, LEN = 60000, AT_ONCE = 6 };
+    static uint8_t got[70000];
+    struct nic *n = netd_new_stream();
+    unsigned sent = 0, seen = 0;
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    wh_start(n->wh);
+    wh_activate(n->wh, BASE, false);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (; sent < seen + AT_ONCE; sent++)
+            netd_send_frame(n, sent % 30, &netd_plain, LEN, (uint8_t)sent);
+        let_it_fill(n);
+        if (round % 2 == 0) {
+            wh_kill(n->wh);
+            wh_restart(n->wh, BASE);
+        } else {
+            wh_quiesce(n->wh);
+            wh_restart(n->wh, BASE);
+        }
+        while (seen < sent) {
+            assert_int_equal(netd_read_stream_frame(n->peer, got, sizeof(got)), LEN);
+            assert_true(got[14] == (uint8_t)seen || got[14] == (uint8_t)(seen - 1));
+            assert_int_equal(got[14], got[LEN - 1]);
+            seen += got[14] == (uint8_t)seen;
+        }
+        while (wh_try_used(n->wh, TX, &head, &len))
+            ;
+    }
+    assert_false(wh_has_message(n->wh, 0)); /* the link never went down */
+    netd_free(n);
+}
+
+enum leaving { BY_KILL, BY_STOP, BY_UPGRADE };
+
+static void leave(struct nic *n, enum leaving how)
+{
+    struct wh old;
+
+    if (how == BY_UPGRADE) {
+        wh_start_beside(n->wh, &old);
+        wh_quiesce(&old);
+        wh_activate(n->wh, BASE, true);
+        assert_true(wh_stop(&old) == 0);
+        return;
+    }
+    if (how == BY_KILL)
+        wh_kill(n->wh);
+    else
+        assert_true(wh_stop(n->wh) == 0);
+    wh_start(n->wh);
+    wh_activate(n->wh, BASE, true);
+}
+
+/* A socket of little room cuts frames after all. Nothing follows a cut one but the stream's end. */
+static void cut_stream(enum leaving how)
+{
+    enum { LEN = 60000 };
+    static uint8_t got[2 * LEN];
+    int pair[2], room = 8192;
+    size_t n_got = 0;
+    struct nic *n;
+    ssize_t r;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+    n = netd_new(true, pair, 1, pair[1]);
+    wh_start(n->wh);
+    wh_activate(n->wh, BASE, false);
+    netd_send_frame(n, 0, &netd_plain, LEN, 1);
+    netd_sent(n); /* the rest is the worker's */
+    leave(n, how);
+    netd_send_frame(n, 1, &netd_plain, LEN, 2);
+    assert_int_equal(link_status(n), 0);
+    wh_expect(n->wh, BULKHEAD__ENVELOPE__BODY_LINK_LOST);
+    netd_sent(n);
+    while ((r = recv(n->peer, got + n_got, sizeof(got) - n_got, MSG_DONTWAIT)) > 0)
+        n_got += (size_t)r;
+    assert_true(n_got > 4 + 14 && n_got < 4 + LEN);
+    for (size_t i = 4 + 14; i < n_got; i++)
+        assert_int_equal(got[i], 1);
+    netd_free(n);
+}
+
+static void a_cut_frame_is_the_last_after_a_kill(void **state)
+{
+    (void)state;
+    cut_stream(BY_KILL);
+}
+
+static void a_cut_frame_is_the_last_after_a_stop(void **state)
+{
+    (void)state;
+    cut_stream(BY_STOP);
+}
+
+static void a_cut_frame_is_the_last_after_an_upgrade(void **state)
+{
+    (void)state;
+    cut_stream(BY_UPGRADE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +556,10 @@ int main(void)
         cmocka_unit_test(rate_limit),
         cmocka_unit_test(restart),
         cmocka_unit_test(the_stream_survives_restarts),
+        cmocka_unit_test(large_frames_survive_restarts),
+        cmocka_unit_test(a_cut_frame_is_the_last_after_a_kill),
+        cmocka_unit_test(a_cut_frame_is_the_last_after_a_stop),
+        cmocka_unit_test(a_cut_frame_is_the_last_after_an_upgrade),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,7 +178,7 @@ GUEST
     pid=$(pid_of vm net0-passt)
     "$BIN/../tests/garble" "$pid" 3 || die "nothing was written into passt's stream"
     other_pid vm net0-passt "$pid"
-    await "$T/events" '"passt_died".*its frames made no sense'
+    await "$T/events" '"passt_died".*its stream is of no more use'
     printf go2 | dd of="$T/flag" conv=notrunc 2>/dev/null
     await "$T/log" '^PAGE-AFTER-NONSENSE'
     "$BIN/bulkhead" set vm net0 link=down || die "the link can't be set"
