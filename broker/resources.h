@@ -67,6 +67,13 @@ int resources_net(Bulkhead__NetConfig *net, int *fds, unsigned n_fds, struct bac
 /* After the descriptors of a tap that was made here are closed: waits until the interface is gone. A
  * dead worker's io_uring has it for some 30 ms more. */
 void resources_net_await_gone(const char *tap);
+/* Whether two devices, not passt's, were given one interface. */
+bool resources_net_same(const struct backend *a, const struct backend *b);
+bool resources_tap_has_carrier(const char *name);
+bool resources_tap_has_pi(const char *name); /* frames begin with 4 bytes of their own */
+/* Address, MTU and "up" of a tap that was opened; nothing for other modes. It comes last, when nothing
+ * can be refused any more: somebody else's tap stays as it was. */
+int resources_tap_configure(const Bulkhead__NetConfig *net, struct fault *ret_fault) must_check;
 /* A socket pair: the worker's end in own, passt's in held[0]. */
 int resources_stream(const char *what, struct backend *backend, struct fault *ret_fault) must_check;
 int resources_vsock(const Bulkhead__VsockConfig *vsock, struct backend *backend,

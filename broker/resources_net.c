@@ -84,14 +84,11 @@ static bool is_tap(int sock, const char *name)
 static int check_free(const Bulkhead__NetConfig *n, struct fault *f)
 {
     cleanup_(fd_closep) int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ethtool_value link = { .cmd = ETHTOOL_GLINK };
-    struct ifreq req = { .ifr_data = (char *)&link };
 
-    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", n->tap);
     if (sock < 0)
         return fault_host(f, errno, "%s: socket: %s", n->id, strerror(errno));
     for (int ms = 0; ms <= RESOURCES_PATIENCE_MS; ms += RESOURCES_RETRY_MS) {
-        if (ioctl(sock, SIOCETHTOOL, &req) < 0 || link.data == 0 || !is_tap(sock, n->tap))
+        if (!is_tap(sock, n->tap) || !resources_tap_has_carrier(n->tap))
             return 0;
         resources_wait_a_little();
     }
@@ -136,53 +133,6 @@ static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
             return -EINVAL;
     }
     return set_name(&n->tap, req.ifr_name) < 0 ? fault_host(f, ENOMEM, "%s: no memory", n->id) : 0;
-}
-
-/* Address, MTU and "up", as far as the user asked: an interface that was set up by somebody else
- * needs none of them, and then no privilege. */
-static int set_address(int sock, struct ifreq *req, unsigned long what, uint32_t value)
-{
-    struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(value) };
-
-    memcpy(&req->ifr_addr, &sin, sizeof sin);
-    return ioctl(sock, what, req);
-}
-
-static int configure_tap(const Bulkhead__NetConfig *n, struct fault *f)
-{
-    cleanup_(fd_closep) int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq req = { 0 };
-
-    if (sock < 0)
-        return fault_host(f, errno, "%s: socket: %s", n->id, strerror(errno));
-    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", n->tap);
-    if (n->mtu != 0) {
-        req.ifr_mtu = (int)n->mtu;
-        if (ioctl(sock, SIOCSIFMTU, &req) < 0)
-            return fault_input(f, "%s: %s does not take MTU %u: %s", n->id, n->tap, n->mtu,
-                               strerror(errno));
-    }
-    if (n->host_mac.len == 6) {
-        memset(&req.ifr_ifru, 0, sizeof req.ifr_ifru);
-        req.ifr_hwaddr.sa_family = ARPHRD_ETHER;
-        memcpy(req.ifr_hwaddr.sa_data, n->host_mac.data, 6);
-        if (ioctl(sock, SIOCSIFHWADDR, &req) < 0)
-            return fault_input(f, "%s: %s does not take this host_mac: %s", n->id, n->tap,
-                               strerror(errno));
-    }
-    if (n->ip != 0 && (set_address(sock, &req, SIOCSIFADDR, n->ip) < 0 ||
-                       (n->mask != 0 && set_address(sock, &req, SIOCSIFNETMASK, n->mask) < 0)))
-        return fault_input(f, "%s: %s does not take this ip or mask: %s", n->id, n->tap,
-                           strerror(errno));
-    if (ioctl(sock, SIOCGIFFLAGS, &req) < 0)
-        return fault_host(f, errno, "%s: flags of %s: %s", n->id, n->tap, strerror(errno));
-    if (!(req.ifr_flags & IFF_UP)) {
-        req.ifr_flags |= IFF_UP;
-        if (ioctl(sock, SIOCSIFFLAGS, &req) < 0)
-            return fault_input(f, "%s: can't bring %s up: %s: run as root or bring it up before",
-                               n->id, n->tap, strerror(errno));
-    }
-    return 0;
 }
 
 /* Whoever opens it gets a share of its frames, so the kernel refuses nobody: VMs tell each other. */
@@ -231,30 +181,90 @@ static int open_macvtap(const Bulkhead__NetConfig *n, struct backend *b, struct 
     return 0;
 }
 
+/* What the user calls it; the number here is another. */
+static unsigned number_of(const Bulkhead__NetConfig *n, unsigned i)
+{
+    return n->n_fd_numbers == n->num_fds ? n->fd_numbers[i] : i;
+}
+
+static int check_fd(const Bulkhead__NetConfig *n, unsigned i, int fd, struct ifreq *ret_req,
+                    struct fault *f)
+{
+    const unsigned needed =
+        IFF_TAP | IFF_VNET_HDR | IFF_NO_PI | (n->num_fds > 1 ? IFF_MULTI_QUEUE : 0);
+
+    memset(ret_req, 0, sizeof *ret_req);
+    if (ioctl(fd, TUNGETIFF, ret_req) < 0)
+        return fault_input(f,
+                           "%s: descriptor %u is not a tap: open /dev/net/tun and set it up first",
+                           n->id, number_of(n, i));
+    if (((unsigned)ret_req->ifr_flags & needed) != needed ||
+        resources_tap_has_pi(ret_req->ifr_name))
+        return fault_input(f,
+                           "%s: descriptor %u (%s) is a tap of the wrong kind: it needs IFF_TAP, "
+                           "IFF_VNET_HDR and IFF_NO_PI%s",
+                           n->id, number_of(n, i), ret_req->ifr_name,
+                           n->num_fds > 1 ? ", and as one of several IFF_MULTI_QUEUE" : "");
+    return 0;
+}
+
+/* One queue under two numbers: O_NONBLOCK belongs to what is open, not to the number. All have it. */
+static bool is_same_queue(int a, int b)
+{
+    int flags = fcntl(a, F_GETFL);
+    bool same;
+
+    if (flags < 0 || fcntl(a, F_SETFL, flags & ~O_NONBLOCK) < 0)
+        return false;
+    same = !(fcntl(b, F_GETFL) & O_NONBLOCK);
+    (void)fcntl(a, F_SETFL, flags);
+    return same;
+}
+
+static int take_fd(const Bulkhead__NetConfig *n, unsigned i, int fd, struct backend *b,
+                   struct fault *f)
+{
+    struct ifreq req, first;
+
+    b->own[b->n_own++] = fd;
+    if (check_fd(n, i, fd, &req, f) < 0 || check_fd(n, 0, b->own[0], &first, f) < 0)
+        return -EINVAL;
+    if (strcmp(req.ifr_name, first.ifr_name) != 0)
+        return fault_input(f,
+                           "%s: descriptors %u (%s) and %u (%s) are different interfaces: give "
+                           "queues of one",
+                           n->id, number_of(n, 0), first.ifr_name, number_of(n, i), req.ifr_name);
+    if (prepare_tap(n, fd, f) < 0)
+        return -EINVAL;
+    for (unsigned j = 0; j < i; j++)
+        if (is_same_queue(b->own[j], fd))
+            return fault_input(f,
+                               "%s: descriptors %u and %u are the same queue of %s: open one for "
+                               "each pair",
+                               n->id, number_of(n, j), number_of(n, i), req.ifr_name);
+    return 0;
+}
+
 static int take_fds(const Bulkhead__NetConfig *n, int *fds, unsigned n_fds, struct backend *b,
                     struct fault *f)
 {
     if (n_fds < n->num_fds || n->num_fds > RESOURCES_MAX_TAPS)
         return fault_input(f, "%s: %u descriptors came, %u are needed", n->id, n_fds, n->num_fds);
-    for (unsigned i = 0; i < n->num_fds; i++) {
-        struct ifreq req = { 0 };
-        int fd = fd_take(&fds[i]);
-
-        b->own[b->n_own++] = fd;
-        if (ioctl(fd, TUNGETIFF, &req) < 0)
-            return fault_input(f,
-                               "%s: descriptor %u is not a tap: open /dev/net/tun and set it up "
-                               "first",
-                               n->id, i);
-        if (!(req.ifr_flags & IFF_TAP) || !(req.ifr_flags & IFF_VNET_HDR))
-            return fault_input(f,
-                               "%s: descriptor %u (%s) is a tap of the wrong kind: it needs "
-                               "IFF_TAP and IFF_VNET_HDR",
-                               n->id, i, req.ifr_name);
-        if (prepare_tap(n, fd, f) < 0)
+    for (unsigned i = 0; i < n->num_fds; i++)
+        if (take_fd(n, i, fd_take(&fds[i]), b, f) < 0)
             return -EINVAL;
-    }
     return 0;
+}
+
+/* Names alone may be of two network namespaces, for a descriptor can come from another. */
+bool resources_net_same(const struct backend *a, const struct backend *b)
+{
+    struct ifreq x = { 0 }, y = { 0 };
+
+    return ioctl(a->own[0], TUNGETIFF, &x) == 0 && ioctl(b->own[0], TUNGETIFF, &y) == 0 &&
+           strcmp(x.ifr_name, y.ifr_name) == 0 && ioctl(a->own[0], SIOCGIFHWADDR, &x) == 0 &&
+           ioctl(b->own[0], SIOCGIFHWADDR, &y) == 0 &&
+           memcmp(x.ifr_hwaddr.sa_data, y.ifr_hwaddr.sa_data, 6) == 0;
 }
 
 int resources_stream(const char *what, struct backend *b, struct fault *f)
@@ -273,14 +283,11 @@ int resources_stream(const char *what, struct backend *b, struct fault *f)
 int resources_net(Bulkhead__NetConfig *n, int *fds, unsigned n_fds, struct backend *b,
                   struct fault *f)
 {
-    int r;
-
     if (strcmp(n->mode, "user") == 0)
         return resources_stream(n->id, b, f);
     if (strcmp(n->mode, "fd") == 0)
         return take_fds(n, fds, n_fds, b, f);
     if (strcmp(n->mode, "macvtap") == 0)
         return open_macvtap(n, b, f);
-    r = open_tap(n, b, f);
-    return r < 0 ? r : configure_tap(n, f);
+    return open_tap(n, b, f);
 }

@@ -16,6 +16,7 @@ enum {
     MAX_ID = 20,
     MAX_DISK_QUEUES = 16,
     MAX_QUEUE_SIZE = 1024,
+    MAX_TAP_MTU = 65535 - 14, /* the kernel's limit leaves room for the Ethernet header */
     MAX_DISK_SERIAL = 20,
     MAX_DEVICES = LAYOUT_PCI_SLOTS - 1, /* slot 0 is the host bridge */
     MAX_CRASH_LIMIT = 1024,
@@ -326,6 +327,52 @@ static int check_net_mode(const Bulkhead__NetConfig *n, struct fault *f)
     return 0;
 }
 
+/* What would set up an interface that is not ours to set up would be ignored. */
+static int check_tap_options(const Bulkhead__NetConfig *n, struct fault *f)
+{
+    const char *option = n->host_mac.len != 0 ? "host_mac="
+                         : n->ip != 0         ? "ip="
+                         : n->mask != 0       ? "mask="
+                                              : NULL;
+
+    if (strcmp(n->mode, "tap") != 0)
+        return option ? fault_input(f,
+                                    "%s: %s is for taps that Bulkhead sets up: leave it out "
+                                    "with %s",
+                                    n->id, option, n->mode)
+                      : 0;
+    if (n->mtu > MAX_TAP_MTU)
+        return fault_input(f, "%s: MTU %u is more than a tap takes: use at most %d", n->id, n->mtu,
+                           MAX_TAP_MTU);
+    if (n->ip != 0 && (n->ip >> 24 == 0 || n->ip >> 28 >= 0xe))
+        return fault_input(f, "%s: ip= is no address of a host: give one like 192.0.2.1", n->id);
+    if ((~n->mask & (~n->mask + 1)) != 0 && n->mask != 0)
+        return fault_input(f, "%s: mask= has holes: give one like 255.255.255.0", n->id);
+    return 0;
+}
+
+static bool same_mac(const ProtobufCBinaryData *a, const ProtobufCBinaryData *b)
+{
+    return a->len == 6 && b->len == 6 && memcmp(a->data, b->data, 6) == 0;
+}
+
+/* Both ends of a wire are stations too. */
+static int check_macs(const Bulkhead__VmConfig *c, const Bulkhead__NetConfig *n, struct fault *f)
+{
+    if (same_mac(&n->mac, &n->host_mac))
+        return fault_input(f, "%s: mac= and host_mac= are the same MAC address: give each its own",
+                           n->id);
+    for (size_t i = 0; i < c->n_nets && c->nets[i] != n; i++) {
+        const Bulkhead__NetConfig *o = c->nets[i];
+
+        if (same_mac(&o->mac, &n->mac) || same_mac(&o->mac, &n->host_mac) ||
+            same_mac(&o->host_mac, &n->mac) || same_mac(&o->host_mac, &n->host_mac))
+            return fault_input(f, "%s and %s have the same MAC address: give each its own", o->id,
+                               n->id);
+    }
+    return 0;
+}
+
 static int check_passt(const Bulkhead__VmConfig *c, struct fault *f)
 {
     unsigned n = 0;
@@ -354,14 +401,12 @@ static int check_net(const Bulkhead__VmConfig *c, const Bulkhead__NetConfig *n, 
                            n->id, n->num_fds, n->num_queues / 2);
     if (n->mtu != 0 && (n->mtu < 68 || n->mtu > 65535))
         return fault_input(f, "%s: MTU %u is out of range: use 68 to 65535", n->id, n->mtu);
-    for (size_t i = 0; i < c->n_nets && c->nets[i] != n; i++) {
-        if (memcmp(c->nets[i]->mac.data, n->mac.data, 6) == 0)
-            return fault_input(f, "%s and %s have the same MAC address: give each its own",
-                               c->nets[i]->id, n->id);
+    if (check_tap_options(n, f) < 0 || check_macs(c, n, f) < 0)
+        return -EINVAL;
+    for (size_t i = 0; i < c->n_nets && c->nets[i] != n; i++)
         if (n->tap[0] != '\0' && strcmp(c->nets[i]->tap, n->tap) == 0)
             return fault_input(f, "%s and %s use the same interface %s: give each its own",
                                c->nets[i]->id, n->id, n->tap);
-    }
     return 0;
 }
 

@@ -137,6 +137,18 @@ static int open_group(struct device *d, const Bulkhead__DiskConfig *disk, struct
     return 0;
 }
 
+static int check_interface(const struct device *d, struct fault *f)
+{
+    const struct vm *vm = d->vm;
+
+    for (const struct device *e = vm->devices; e != d; e++)
+        if (e->plan->role == BULKHEAD__ROLE__ROLE_NET &&
+            resources_net_same(&e->backend, &d->backend))
+            return fault_input(f, "%s and %s use the same interface: give each its own",
+                               e->plan->name, d->plan->name);
+    return 0;
+}
+
 static int open_backend(struct device *d, const int *tty, int **net_fds, unsigned *n_net_fds,
                         struct fault *f)
 {
@@ -162,7 +174,7 @@ static int open_backend(struct device *d, const int *tty, int **net_fds, unsigne
             *net_fds += c->nets[d->plan->index]->num_fds;
             *n_net_fds -= c->nets[d->plan->index]->num_fds;
         }
-        return r;
+        return r < 0 ? r : check_interface(d, f);
     case BULKHEAD__ROLE__ROLE_VSOCK:
         return resources_vsock(c->vsock, &d->backend, f);
     case BULKHEAD__ROLE__ROLE_BALLOON:
@@ -206,6 +218,15 @@ int vm_open_devices(struct vm *vm, const int *tty, int *net_fds, unsigned n_net_
     return r;
 }
 
+static int configure_taps(struct vm *vm, struct fault *f)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < vm->config->n_nets; i++)
+        r = resources_tap_configure(vm->config->nets[i], f);
+    return r;
+}
+
 int vm_open(struct vm *vm, const int *tty, int *net_fds, unsigned n_net_fds, struct fault *f)
 {
     struct spawner_request request = { .kind = SPAWNER_VM };
@@ -220,6 +241,8 @@ int vm_open(struct vm *vm, const int *tty, int *net_fds, unsigned n_net_fds, str
         r = vm_open_devices(vm, tty, net_fds, n_net_fds, f);
     if (r == 0)
         r = rundir_open(&vm->rundir, vm->config->name, f);
+    if (r == 0)
+        r = configure_taps(vm, f);
     if (r < 0)
         return r;
     snprintf(request.path, sizeof request.path, "%s", vm->rundir.path);

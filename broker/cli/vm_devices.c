@@ -200,8 +200,22 @@ static int net_mac(struct bag *bag, const char *key, const struct option_mac *ma
     return 0;
 }
 
+static int net_addresses(const struct net_args *a, uint64_t seen, struct option_error *err)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(net_specs); i++) {
+        if (!(seen & (1ull << i)) || net_specs[i].kind != OPTION_IPV4)
+            continue;
+        if (*(const uint32_t *)(const void *)((const char *)a + net_specs[i].offset) == 0)
+            return option_fail(err, "--net: %s=0.0.0.0 is none: leave it out or give another",
+                               net_specs[i].key);
+    }
+    return 0;
+}
+
 static int net_fds(struct vm_options *o, struct net_args *a, struct option_error *err)
 {
+    uint32_t *numbers = bag_alloc(&o->bag, (a->fds.n_items + 1) * sizeof(*numbers));
+
     for (size_t i = 0; i < a->fds.n_items; i++) {
         uint64_t fd;
 
@@ -210,7 +224,10 @@ static int net_fds(struct vm_options *o, struct net_args *a, struct option_error
         if (o->n_net_fds == VM_OPTIONS_MAX_FDS)
             return option_fail(err, "--net: more than %d descriptors", VM_OPTIONS_MAX_FDS);
         o->net_fds[o->n_net_fds++] = (int)fd;
+        numbers[i] = (uint32_t)fd;
     }
+    a->config.fd_numbers = numbers;
+    a->config.n_fd_numbers = a->fds.n_items;
     a->config.num_fds = (uint32_t)a->fds.n_items;
     return 0;
 }
@@ -240,13 +257,14 @@ int vm_net_parse(struct vm_options *o, const char *arg, struct option_error *err
     struct net_args *a = bag_alloc(&o->bag, sizeof(*a));
     void **nets = (void **)o->config.nets;
     const char *mode;
+    uint64_t seen = 0;
 
     bulkhead__net_config__init(&a->config);
     a->config.num_queues = 2;
     a->config.queue_size = 256;
     a->config.offload_tso = a->config.offload_ufo = a->config.offload_csum = 1;
-    if (option_parse("--net", arg, net_specs, ARRAY_SIZE(net_specs), a, &o->bag, NULL, err) < 0 ||
-        net_mode(a, err) < 0 || net_fds(o, a, err) < 0 ||
+    if (option_parse("--net", arg, net_specs, ARRAY_SIZE(net_specs), a, &o->bag, &seen, err) < 0 ||
+        net_addresses(a, seen, err) < 0 || net_mode(a, err) < 0 || net_fds(o, a, err) < 0 ||
         net_mac(&o->bag, "mac", &a->mac, &a->config.mac, err) < 0 ||
         net_mac(&o->bag, "host_mac", &a->host_mac, &a->config.host_mac, err) < 0 ||
         limit_make(&o->bag, "--net", &a->limit, &a->config.rate_limit, err) < 0)

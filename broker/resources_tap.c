@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* resources_tap.c - a tap's interface: whether somebody has it, and its address, MTU and "up". */
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "resources.h"
+
+struct link {
+    _Alignas(struct nlmsghdr) uint8_t answer[16384];
+    const struct rtattr *attrs;
+    int attrs_bytes;
+};
+
+/* What rtnetlink knows of an interface in this network namespace; false where there is none. */
+static bool ask_link(const char *name, struct link *ret)
+{
+    cleanup_(fd_closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    struct {
+        struct nlmsghdr head;
+        struct ifinfomsg info;
+    } ask = { .head = { .nlmsg_len = sizeof ask,
+                        .nlmsg_type = RTM_GETLINK,
+                        .nlmsg_flags = NLM_F_REQUEST },
+              .info.ifi_index = (int)if_nametoindex(name) };
+    const struct nlmsghdr *head = (const struct nlmsghdr *)(const void *)ret->answer;
+    const struct ifinfomsg *info = NLMSG_DATA(head);
+    ssize_t n;
+
+    if (fd < 0 || ask.info.ifi_index == 0 || send(fd, &ask, sizeof ask, 0) < 0)
+        return false;
+    n = recv(fd, ret->answer, sizeof ret->answer, 0);
+    if (n < 0 || !NLMSG_OK(head, (size_t)n) || head->nlmsg_type != RTM_NEWLINK)
+        return false;
+    ret->attrs = IFLA_RTA(info);
+    ret->attrs_bytes = (int)IFLA_PAYLOAD(head);
+    return true;
+}
+
+static const struct rtattr *find(const struct rtattr *attr, int left, unsigned type)
+{
+    for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left))
+        if ((attr->rta_type & NLA_TYPE_MASK) == type && RTA_PAYLOAD(attr) >= 1)
+            return attr;
+    return NULL;
+}
+
+static const struct rtattr *find_below(const struct rtattr *attr, unsigned type)
+{
+    return attr ? find(RTA_DATA(attr), (int)RTA_PAYLOAD(attr), type) : NULL;
+}
+
+static bool is_set(const struct rtattr *attr)
+{
+    return attr && *(const uint8_t *)RTA_DATA(attr) != 0;
+}
+
+/* Ethtool and sysfs tell of no carrier where the interface is down; this does. */
+bool resources_tap_has_carrier(const char *name)
+{
+    struct link link;
+
+    return ask_link(name, &link) && is_set(find(link.attrs, link.attrs_bytes, IFLA_CARRIER));
+}
+
+/* TUNGETIFF can't tell: its bit for "no packet information" also means "no filter". */
+bool resources_tap_has_pi(const char *name)
+{
+    const struct rtattr *info, *kind;
+    struct link link;
+
+    if (!ask_link(name, &link))
+        return false;
+    info = find(link.attrs, link.attrs_bytes, IFLA_LINKINFO);
+    kind = find_below(info, IFLA_INFO_KIND);
+    return kind && RTA_PAYLOAD(kind) == sizeof "tun" &&
+           memcmp(RTA_DATA(kind), "tun", sizeof "tun") == 0 &&
+           is_set(find_below(find_below(info, IFLA_INFO_DATA), IFLA_TUN_PI));
+}
+
+static int set_address(int sock, struct ifreq *req, unsigned long what, uint32_t value)
+{
+    struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(value) };
+
+    memcpy(&req->ifr_addr, &sin, sizeof sin);
+    return ioctl(sock, what, req);
+}
+
+static int configure(int sock, struct ifreq *req, const Bulkhead__NetConfig *n, struct fault *f)
+{
+    if (n->mtu != 0) {
+        req->ifr_mtu = (int)n->mtu;
+        if (ioctl(sock, SIOCSIFMTU, req) < 0)
+            return fault_input(f, "%s: %s does not take MTU %u: %s: give another mtu=", n->id,
+                               n->tap, n->mtu, strerror(errno));
+    }
+    if (n->host_mac.len == 6) {
+        memset(&req->ifr_ifru, 0, sizeof req->ifr_ifru);
+        req->ifr_hwaddr.sa_family = ARPHRD_ETHER;
+        memcpy(req->ifr_hwaddr.sa_data, n->host_mac.data, 6);
+        if (ioctl(sock, SIOCSIFHWADDR, req) < 0)
+            return fault_input(f, "%s: %s does not take this host_mac: %s", n->id, n->tap,
+                               strerror(errno));
+    }
+    if (n->ip != 0 && (set_address(sock, req, SIOCSIFADDR, n->ip) < 0 ||
+                       (n->mask != 0 && set_address(sock, req, SIOCSIFNETMASK, n->mask) < 0)))
+        return fault_input(f, "%s: %s does not take this ip or mask: %s", n->id, n->tap,
+                           strerror(errno));
+    if (ioctl(sock, SIOCGIFFLAGS, req) < 0)
+        return fault_host(f, errno, "%s: flags of %s: %s", n->id, n->tap, strerror(errno));
+    if (!(req->ifr_flags & IFF_UP)) {
+        req->ifr_flags |= IFF_UP;
+        if (ioctl(sock, SIOCSIFFLAGS, req) < 0)
+            return fault_input(f, "%s: can't bring %s up: %s: run as root or bring it up before",
+                               n->id, n->tap, strerror(errno));
+    }
+    return 0;
+}
+
+/* As far as the user asked: an interface that was set up by somebody else needs none of it, and then
+ * no privilege. */
+int resources_tap_configure(const Bulkhead__NetConfig *n, struct fault *f)
+{
+    cleanup_(fd_closep) int sock = -1;
+    struct ifreq req = { 0 };
+
+    if (strcmp(n->mode, "tap") != 0)
+        return 0;
+    sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (sock < 0)
+        return fault_host(f, errno, "%s: socket: %s", n->id, strerror(errno));
+    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", n->tap);
+    return configure(sock, &req, n, f);
+}
