@@ -115,26 +115,35 @@ static int on_requests(struct balloon *b, unsigned q,
     return r == VQ_EMPTY ? 0 : r;
 }
 
+static void take_report(struct balloon *b, const struct vq_chain *chain)
+{
+    uint8_t data[16 * BALLOON_STAT_BYTES];
+    size_t len = vq_chain_read(chain, 0, data, sizeof(data));
+
+    balloon_stats_parse(data, len, b->stats->guest_stats, ARRAY_SIZE(b->stats->guest_stats));
+}
+
+/* One is held, 5.5.6.3: the last that was popped, for none else can be given back unread. */
 static int on_stats(struct balloon *b)
 {
     struct vq *vq = worker_vq(b->worker, b->stats_queue);
-    uint8_t data[16 * BALLOON_STAT_BYTES];
     struct vq_chain chain;
-    size_t len;
-    int r = vq_pop(vq, &chain);
+    int r = 0;
 
-    if (r != 0)
-        return r == VQ_EMPTY ? 0 : r;
-    if (b->have_stats_chain) { /* one at a time, 5.5.6.3 */
-        vq_push(vq, chain.head, 0);
-        vq_notify(vq);
-        return 0;
+    for (unsigned i = 0; i < BATCH; i++) {
+        r = vq_pop(vq, &chain);
+        if (r != 0)
+            break;
+        if (b->have_stats_chain)
+            vq_push(vq, b->stats_chain.head, 0);
+        take_report(b, &chain);
+        b->stats_chain = chain;
+        b->have_stats_chain = true;
     }
-    len = vq_chain_read(&chain, 0, data, sizeof(data));
-    balloon_stats_parse(data, len, b->stats->guest_stats, ARRAY_SIZE(b->stats->guest_stats));
-    b->stats_chain = chain;
-    b->have_stats_chain = true;
-    return 0;
+    if (r == 0)
+        worker_rerun(b->worker, b->stats_queue);
+    vq_notify(vq);
+    return r == VQ_EMPTY ? 0 : r;
 }
 
 static void on_stats_timer(int fd, unsigned what, void *arg)

@@ -203,27 +203,78 @@ static void put_stat(uint8_t *at, uint16_t tag, uint64_t value)
     memcpy(at + 2, &value, sizeof(value));
 }
 
-static void statistics(void **state)
+static void send_report(struct dev *d, uint64_t value)
 {
-    struct dev *d = new_dev(BASE | STATS);
-    struct wh_buf buf = { d->at, 20, false };
+    put_stat(wh_mem(d->wh, d->at, 10), VIRTIO_BALLOON_S_MEMFREE, 1000 * value);
+    put_stat(wh_mem(d->wh, d->at + 10, 10), VIRTIO_BALLOON_S_MEMTOT, 2000 * value);
+    assert_true(wh_add(d->wh, STATSQ, &(struct wh_buf){ d->at, 20, false }, 1, false) >= 0);
+    wh_kick(d->wh, STATSQ);
+}
+
+/* The buffer comes back: new figures, please. */
+static void expect_report(struct dev *d, uint64_t value)
+{
     uint16_t head;
     uint32_t len;
 
+    wh_wait_used(d->wh, STATSQ, &head, &len);
+    assert_int_equal(d->wh->stats->guest_stats[VIRTIO_BALLOON_S_MEMFREE], 1000 * value);
+    assert_int_equal(d->wh->stats->guest_stats[VIRTIO_BALLOON_S_MEMTOT], 2000 * value);
+}
+
+/* Nothing but kicks, if the worker wants them, brings the next report. */
+static void statistics(void **state)
+{
+    struct dev *d[] = { new_dev(BASE | STATS),
+                        new_dev((BASE | STATS) & ~BIT(VIRTIO_RING_F_EVENT_IDX)) };
+
     (void)state;
-    for (uint64_t round = 1; round <= 3; round++) {
-        put_stat(wh_mem(d->wh, d->at, 10), VIRTIO_BALLOON_S_MEMFREE, 1000 * round);
-        put_stat(wh_mem(d->wh, d->at + 10, 10), VIRTIO_BALLOON_S_MEMTOT, 2000 * round);
-        assert_true(wh_add(d->wh, STATSQ, &buf, 1, false) >= 0);
-        wh_kick(d->wh, STATSQ);
-        if (round == 2) /* the held buffer survives a pause and the worker's death */
-            wh_quiesce(d->wh), wh_unquiesce(d->wh);
-        if (round == 3)
-            wh_restart(d->wh, BASE | STATS);
-        wh_wait_used(d->wh, STATSQ, &head, &len); /* given back: new figures, please */
-        assert_int_equal(d->wh->stats->guest_stats[VIRTIO_BALLOON_S_MEMFREE], 1000 * round);
-        assert_int_equal(d->wh->stats->guest_stats[VIRTIO_BALLOON_S_MEMTOT], 2000 * round);
+    for (uint64_t round = 1; round <= 4; round++) {
+        for (size_t i = 0; i < ARRAY_SIZE(d); i++)
+            send_report(d[i], round);
+        for (size_t i = 0; i < ARRAY_SIZE(d); i++)
+            expect_report(d[i], round);
     }
+    for (size_t i = 0; i < ARRAY_SIZE(d); i++)
+        free_dev(d[i]);
+}
+
+/* The held buffer survives a pause and the worker's death. */
+static void statistics_and_restarts(void **state)
+{
+    struct dev *d = new_dev(BASE | STATS);
+
+    (void)state;
+    send_report(d, 1);
+    wh_quiesce(d->wh);
+    wh_unquiesce(d->wh);
+    expect_report(d, 1);
+    send_report(d, 2);
+    wh_restart(d->wh, BASE | STATS);
+    expect_report(d, 2);
+    free_dev(d);
+}
+
+/* A driver that sends more than one: each comes back once, the last when the time has come. */
+static void two_reports_at_once(void **state)
+{
+    struct dev *d = new_dev(BASE | STATS);
+    uint16_t first, second;
+    uint32_t len;
+
+    (void)state;
+    send_report(d, 1);
+    send_report(d, 2);
+    wh_wait_used(d->wh, STATSQ, &first, &len);
+    wh_quiesce(d->wh);
+    wh_unquiesce(d->wh);
+    wh_restart(d->wh, BASE | STATS);
+    wh_quiesce(d->wh);
+    wh_unquiesce(d->wh);
+    wh_wait_used(d->wh, STATSQ, &second, &len);
+    assert_int_not_equal(first, second);
+    send_report(d, 3);
+    expect_report(d, 3);
     free_dev(d);
 }
 
@@ -255,6 +306,8 @@ int main(void)
         cmocka_unit_test(free_pages_are_reported),
         cmocka_unit_test(target_and_actual),
         cmocka_unit_test(statistics),
+        cmocka_unit_test(statistics_and_restarts),
+        cmocka_unit_test(two_reports_at_once),
         cmocka_unit_test(restart),
     };
 
