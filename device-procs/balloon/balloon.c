@@ -17,6 +17,17 @@
 
 enum { INFLATEQ, DEFLATEQ, FIRST_OPTIONAL_QUEUE, NO_QUEUE = 0xffff };
 enum { BATCH = 16, STATS_EVERY_MS = 2000 };
+enum { TURN_NS = 10 * 1000 * 1000 }; /* then all others get theirs, the heartbeat among them */
+
+/* The request of one queue that is worked on: of any length, so in pieces. */
+struct job {
+    struct vq_chain chain; /* the one popped last */
+    bool busy;
+    unsigned slice; /* a report's: where to go on, */
+    uint64_t at;    /* in it, or in all page numbers */
+    uint64_t bad;
+    struct balloon_run run;
+};
 
 struct balloon {
     struct worker *worker;
@@ -28,7 +39,7 @@ struct balloon {
     struct vq_chain stats_chain; /* the driver's buffer; given back to ask for new figures */
     bool have_stats_chain;
     bool punch_failed;
-    uint32_t pfns[BALLOON_MAX_PFNS];
+    struct job jobs[FIRST_OPTIONAL_QUEUE + 2]; /* of each queue, if it has requests */
 };
 
 static void punch(void *arg, uint64_t file_offset, uint64_t len_bytes)
@@ -46,69 +57,87 @@ static void punch(void *arg, uint64_t file_offset, uint64_t len_bytes)
 
 /* ---- the queues ---- */
 
-static void name_pages(struct balloon *b, const struct vq_chain *chain, struct balloon_run *run)
+/* Does one piece of the job; whether that was the last. */
+typedef bool (*piece_fn)(struct balloon *b, struct job *job);
+
+static bool inflate(struct balloon *b, struct job *job)
 {
-    uint64_t off = 0;
-    unsigned bad = 0;
-    size_t len;
+    uint32_t pfns[BALLOON_PIECE_PFNS];
+    size_t len = vq_chain_read(&job->chain, job->at, pfns, sizeof(pfns));
+    size_t n = len / sizeof(pfns[0]), bad = 0;
 
-    while ((len = vq_chain_read(chain, off, b->pfns, sizeof(b->pfns))) >= sizeof(b->pfns[0])) {
-        size_t n = len / sizeof(b->pfns[0]);
-
-        for (size_t i = 0; i < n; i++)
-            bad += balloon_run_page(run, b->pfns[i]) != 0;
-        off += n * sizeof(b->pfns[0]);
-    }
-    balloon_run_end(run);
-    if (bad == 0)
-        return;
+    for (size_t i = 0; i < n; i++)
+        bad += balloon_run_page(&job->run, pfns[i]) != 0;
     b->stats->errors += bad;
-    log_guest("balloon: %u pages that the guest does not have", bad);
-}
-
-static void inflate(struct balloon *b, const struct vq_chain *chain)
-{
-    struct balloon_run run;
-
-    balloon_run_init(&run, worker_mem(b->worker), punch, b);
-    name_pages(b, chain, &run);
+    job->bad += bad;
+    job->at += len;
+    if (len == sizeof(pfns))
+        return false;
+    balloon_run_end(&job->run);
+    if (job->bad > 0)
+        log_guest("balloon: %llu pages that the guest does not have", (unsigned long long)job->bad);
     b->stats->write_ops++;
-    b->stats->write_bytes += run.bytes;
+    b->stats->write_bytes += job->run.bytes;
+    return true;
 }
 
 /* Pages come back by being touched; there is nothing to do but to count. */
-static void deflate(struct balloon *b, const struct vq_chain *chain)
+static bool deflate(struct balloon *b, struct job *job)
 {
     b->stats->read_ops++;
-    b->stats->read_bytes += chain->read_bytes / sizeof(b->pfns[0]) * BALLOON_PAGE_BYTES;
+    b->stats->read_bytes += job->chain.read_bytes / sizeof(uint32_t) * BALLOON_PAGE_BYTES;
+    return true;
 }
 
-static void report(struct balloon *b, const struct vq_chain *chain)
+static bool report(struct balloon *b, struct job *job)
 {
-    struct balloon_run run;
+    const struct vq_chain *chain = &job->chain;
 
-    balloon_run_init(&run, worker_mem(b->worker), punch, b);
-    for (unsigned i = 0; i < chain->n_write; i++)
-        balloon_run_slice(&run, chain->slices[chain->n_read + i]);
-    balloon_run_end(&run);
+    if (job->slice < chain->n_write) {
+        struct gslice slice = chain->slices[chain->n_read + job->slice];
+
+        job->at = balloon_run_slice(&job->run, slice, job->at);
+        if (job->at == slice.len_) {
+            job->slice++;
+            job->at = 0;
+        }
+        return false;
+    }
+    balloon_run_end(&job->run);
     b->stats->discard_ops++;
-    b->stats->write_bytes += run.bytes;
+    b->stats->write_bytes += job->run.bytes;
+    return true;
 }
 
-static int on_requests(struct balloon *b, unsigned q,
-                       void (*handle)(struct balloon *b, const struct vq_chain *chain))
+static int next_job(struct balloon *b, unsigned q)
+{
+    struct job *job = &b->jobs[q];
+    struct vq_chain chain;
+    int r = vq_pop(worker_vq(b->worker, q), &chain);
+
+    if (r != 0)
+        return r;
+    *job = (struct job){ .chain = chain, .busy = true };
+    balloon_run_init(&job->run, worker_mem(b->worker), punch, b);
+    return 0;
+}
+
+/* For the time of a turn, which a long request may take many of. */
+static int on_requests(struct balloon *b, unsigned q, piece_fn piece)
 {
     struct vq *vq = worker_vq(b->worker, q);
-    struct vq_chain chain;
+    struct job *job = &b->jobs[q];
+    uint64_t end = now_ns() + TURN_NS;
     int r = 0;
 
-    for (unsigned i = 0; i < BATCH; i++) {
-        r = vq_pop(vq, &chain);
-        if (r != 0)
-            break;
-        handle(b, &chain);
-        vq_push(vq, chain.head, 0);
-    }
+    do {
+        if (!job->busy)
+            r = next_job(b, q);
+        if (r == 0 && piece(b, job)) {
+            job->busy = false;
+            vq_push(vq, job->chain.head, 0);
+        }
+    } while (r == 0 && now_ns() < end);
     if (r == 0)
         worker_rerun(b->worker, q);
     vq_notify(vq);
@@ -258,7 +287,6 @@ static int balloon_activate(void *device, uint64_t features, bool resume)
     (void)resume;
     b->stats_queue = features & (1ull << VIRTIO_BALLOON_F_STATS_VQ) ? next++ : NO_QUEUE;
     b->report_queue = features & (1ull << VIRTIO_BALLOON_F_REPORTING) ? next++ : NO_QUEUE;
-    b->have_stats_chain = false;
     return loop_timer_arm(b->stats_timer, STATS_EVERY_MS, true);
 }
 
@@ -266,7 +294,13 @@ static void balloon_drain(void *device)
 {
     struct balloon *b = device;
 
-    if (b->have_stats_chain) /* comes again when the queues run again */
+    /* These come again when the queues run again; a page that is named twice was free all along. */
+    for (unsigned q = 0; q < ARRAY_SIZE(b->jobs); q++) {
+        if (b->jobs[q].busy)
+            vq_unpop(worker_vq(b->worker, q), &b->jobs[q].chain);
+        b->jobs[q].busy = false;
+    }
+    if (b->have_stats_chain)
         vq_unpop(worker_vq(b->worker, b->stats_queue), &b->stats_chain);
     b->have_stats_chain = false;
     worker_drained(b->worker);

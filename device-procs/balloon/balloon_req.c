@@ -22,6 +22,8 @@ static void add(struct balloon_run *run, uint64_t start, uint64_t end)
     if (start >= end)
         return;
     run->bytes += end - start;
+    if (run->end - run->start + (end - start) > BALLOON_PIECE_BYTES)
+        balloon_run_end(run);
     if (run->start != run->end && start == run->end) {
         run->end = end;
     } else if (run->start != run->end && end == run->start) {
@@ -47,12 +49,16 @@ int balloon_run_page(struct balloon_run *run, uint32_t pfn)
     return 0;
 }
 
-void balloon_run_slice(struct balloon_run *run, struct gslice slice)
+size_t balloon_run_slice(struct balloon_run *run, struct gslice slice, size_t at)
 {
-    uint64_t start = gslice_file_offset(run->mem, slice);
-    uint64_t end = start + slice.len_;
+    const uint64_t page = BALLOON_PAGE_BYTES, piece = BALLOON_PIECE_BYTES;
+    uint64_t base = gslice_file_offset(run->mem, slice);
+    uint64_t start = align_up(base + at, page);
+    uint64_t end = (base + slice.len_) & ~(page - 1);
+    uint64_t cut = (start + piece) & ~(piece - 1); /* never within a huge page */
 
-    add(run, align_up(start, BALLOON_PAGE_BYTES), end & ~(uint64_t)(BALLOON_PAGE_BYTES - 1));
+    add(run, start, MIN(end, cut));
+    return cut < end ? (size_t)(cut - base) : slice.len_;
 }
 
 void balloon_stats_parse(const uint8_t *data, size_t len, uint64_t *ret_stats, size_t n)

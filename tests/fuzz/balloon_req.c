@@ -14,8 +14,8 @@ static void on_hole(void *arg, uint64_t at, uint64_t len)
     uint64_t total = (uint64_t)(LOW_PAGES + HIGH_PAGES) * BALLOON_PAGE_BYTES;
 
     (void)arg;
-    if (len == 0 || at > total || len > total - at || at % BALLOON_PAGE_BYTES ||
-        len % BALLOON_PAGE_BYTES)
+    if (len == 0 || len > BALLOON_PIECE_BYTES || at > total || len > total - at ||
+        at % BALLOON_PAGE_BYTES || len % BALLOON_PAGE_BYTES)
         abort();
 }
 
@@ -45,7 +45,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(&gpa, data + at, sizeof(gpa));
         memcpy(&len, data + at + 4, sizeof(len));
         if (gmem_slice(&mem, GPA(gpa), len, &slice) == 0)
-            balloon_run_slice(&run, slice);
+            for (size_t from = 0; from < slice.len_;) {
+                size_t next = balloon_run_slice(&run, slice, from);
+
+                if (next <= from || next > slice.len_)
+                    abort();
+                from = next;
+            }
     }
     balloon_run_end(&run);
     balloon_stats_parse(data, size, stats, ARRAY_SIZE(stats));

@@ -114,6 +114,68 @@ static void inflates_and_deflates(void **state)
     free_dev(d);
 }
 
+/* n buffers that name the same pages: each second one, so that none lies beside the one before. */
+static void name_many_pages(struct dev *d, unsigned n, uint32_t bytes)
+{
+    uint32_t *pfns = wh_mem(d->wh, d->at, bytes), first = (uint32_t)(d->pages_at / PAGE);
+    struct wh_buf bufs[60];
+
+    for (uint32_t i = 0; i < bytes / sizeof(*pfns); i++)
+        pfns[i] = first + 2 * (i % 4096);
+    for (unsigned i = 0; i < n; i++)
+        bufs[i] = (struct wh_buf){ d->at, bytes, false };
+    assert_true(wh_add(d->wh, INFLATE, bufs, n, true) >= 0);
+    wh_kick(d->wh, INFLATE);
+}
+
+/* Much more than any turn's work: the heart beats on, the other queues are served, it can be left. */
+static void a_request_without_end(void **state)
+{
+    struct dev *d = new_dev(BASE);
+    uint64_t before = held(d), beats = d->wh->stats->heartbeat;
+    uint64_t end = wh_now_ns() + WH_PATIENCE_MS * 1000000ull;
+    uint32_t pfn = (uint32_t)(d->pages_at / PAGE), len;
+    uint16_t head;
+
+    (void)state;
+    name_many_pages(d, 60, MIB);
+    while (__atomic_load_n(&d->wh->stats->heartbeat, __ATOMIC_RELAXED) < beats + 5 &&
+           wh_now_ns() < end)
+        poll(NULL, 0, 1);
+    assert_true(d->wh->stats->heartbeat >= beats + 5);
+    assert_true(held(d) < before); /* it is at it */
+    name_pages(d, DEFLATE, &pfn, 1);
+    wh_quiesce(d->wh);
+    wh_unquiesce(d->wh);
+    assert_false(wh_try_used(d->wh, INFLATE, &head, &len));
+    wh_reset(d->wh);
+    wh_activate(d->wh, BASE, false);
+    name_pages(d, INFLATE, &pfn, 1);
+    free_dev(d);
+}
+
+/* One that takes many turns, with a pause and a death among them, comes to its end, once. */
+static void a_long_request(void **state)
+{
+    struct dev *d = new_dev(BASE);
+    uint64_t before = held(d);
+    uint32_t len;
+    uint16_t head;
+
+    (void)state;
+    name_many_pages(d, 4, MIB / 8 + 4); /* a number more than pieces */
+    wh_quiesce(d->wh);
+    wh_unquiesce(d->wh);
+    wh_restart(d->wh, BASE);
+    wh_wait_used(d->wh, INFLATE, &head, &len);
+    assert_int_equal(held(d), before - 4096 * PAGE);
+    assert_int_equal(d->wh->stats->write_ops, 1);
+    assert_int_equal(d->wh->stats->errors, 0);
+    assert_int_equal(d->wh->stats->write_bytes, 4 * (MIB / 32 + 1) * PAGE);
+    assert_false(wh_try_used(d->wh, INFLATE, &head, &len));
+    free_dev(d);
+}
+
 static void pages_of_nobody(void **state)
 {
     struct dev *d = new_dev(BASE);
@@ -155,8 +217,20 @@ static void free_pages_are_reported(void **state)
     assert_int_equal(*(uint8_t *)wh_mem(d->wh, d->pages_at + 3 * MIB, 1), 0x5a);
     free_dev(d);
 
+    d = new_dev(BASE | STATS | REPORT); /* more than a piece, and no whole pages at its ends */
+    before = held(d);
+    ranges[0] = (struct wh_buf){ d->pages_at + 1, 40 * MIB, true };
+    assert_true(wh_add(d->wh, REPORTQ, ranges, 1, true) >= 0);
+    wh_kick(d->wh, REPORTQ);
+    wh_wait_used(d->wh, REPORTQ, &head, &len);
+    assert_int_equal(held(d), before - 40 * MIB + PAGE);
+    assert_int_equal(*(uint8_t *)wh_mem(d->wh, d->pages_at, 1), 0x5a);
+    assert_int_equal(*(uint8_t *)wh_mem(d->wh, d->pages_at + 40 * MIB, 1), 0x5a);
+    free_dev(d);
+
     d = new_dev(BASE | REPORT); /* without statistics the queue has the number before */
     before = held(d);
+    ranges[0] = (struct wh_buf){ d->pages_at, 2 * MIB, true };
     assert_true(wh_add(d->wh, STATSQ, ranges, 1, true) >= 0);
     wh_kick(d->wh, STATSQ);
     wh_wait_used(d->wh, STATSQ, &head, &len);
@@ -302,6 +376,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inflates_and_deflates),
+        cmocka_unit_test(a_request_without_end),
+        cmocka_unit_test(a_long_request),
         cmocka_unit_test(pages_of_nobody),
         cmocka_unit_test(free_pages_are_reported),
         cmocka_unit_test(target_and_actual),

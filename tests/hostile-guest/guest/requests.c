@@ -5,6 +5,7 @@
 enum { NET = 1, BLK = 2, CONSOLE = 3, RNG = 4, BALLOON = 5, VSOCK = 19 };
 /* The second processor rewrites the first page of DATA: all headers are there. */
 enum { HEADERS = 64, HEADER_BYTES = 64, STATUS = DATA + 4096, BODIES = DATA + 65536 };
+enum { PAGE_LIST = DATA_END, PAGE_LIST_BYTES = 1 << 20 };
 
 static uint32_t header_at(struct random *r)
 {
@@ -113,11 +114,23 @@ static unsigned vsock_request(struct random *r, unsigned queue, struct piece *p)
     return len ? 2 : 1;
 }
 
+/* Millions of pages in one request, no two side by side: more than a turn's work for any worker. */
+static unsigned endless_balloon_request(struct piece *p)
+{
+    for (uint32_t i = 0; i < PAGE_LIST_BYTES / 4; i++)
+        mem_write32(PAGE_LIST + 4 * i, (BODIES >> 12) + 2 * (i % 1024));
+    for (unsigned i = 0; i < MAX_PIECES; i++)
+        p[i] = (struct piece){ PAGE_LIST, PAGE_LIST_BYTES, false };
+    return MAX_PIECES;
+}
+
 /* Pages from the buffers on; the lies are pages that aren't there. */
 static unsigned balloon_request(struct random *r, struct piece *p)
 {
     uint32_t at = body_at(r, 4096), n = 1 + below(r, 256);
 
+    if (chance(r, 2))
+        return endless_balloon_request(p);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t page = (BODIES >> 12) + below(r, (DATA_END - BODIES) >> 12);
 

@@ -131,7 +131,7 @@ static void test_ranges_are_shrunk_to_pages(void **state)
 
         assert_int_equal(gmem_slice(&mem, GPA(cases[i].gpa), cases[i].len, &slice), 0);
         balloon_run_init(&run, &mem, on_hole, &h);
-        balloon_run_slice(&run, slice);
+        assert_int_equal(balloon_run_slice(&run, slice, 0), slice.len_);
         balloon_run_end(&run);
         assert_int_equal(h.n, cases[i].hole != 0);
         if (h.n) {
@@ -139,6 +139,42 @@ static void test_ranges_are_shrunk_to_pages(void **state)
             assert_int_equal(h.len[0], cases[i].hole);
         }
     }
+}
+
+/* However long it is, a hole is never more than a piece, and the pieces make up the whole. */
+static void test_pieces(void **state)
+{
+    const size_t len = 3 * (size_t)BALLOON_PIECE_BYTES;
+    const uint64_t n_pages = len / PAGE;
+    struct balloon_run run;
+    struct holes h = { 0 };
+    struct gslice slice;
+    struct gmem large;
+    uint8_t *ram = aligned_alloc(PAGE, len); /* none of it is touched */
+    size_t at = 0, steps = 0;
+
+    (void)state;
+    assert_non_null(ram);
+    gmem_init_for_test(&large, 0, ram, len);
+    assert_int_equal(gmem_slice(&large, GPA(1), len - 2, &slice), 0);
+    balloon_run_init(&run, &large, on_hole, &h);
+    for (; at < slice.len_; steps++)
+        at = balloon_run_slice(&run, slice, at);
+    balloon_run_end(&run);
+    assert_int_equal(steps, 3);
+    assert_int_equal(run.bytes, len - 2 * PAGE);
+    assert_int_equal(h.n, 3);
+    assert_int_equal(h.at[1], BALLOON_PIECE_BYTES);
+
+    h.n = 0;
+    balloon_run_init(&run, &large, on_hole, &h);
+    for (uint32_t pfn = 0; pfn < n_pages; pfn++)
+        assert_int_equal(balloon_run_page(&run, pfn), 0);
+    balloon_run_end(&run);
+    assert_int_equal(h.n, 3);
+    for (unsigned i = 0; i < h.n; i++)
+        assert_int_equal(h.len[i], BALLOON_PIECE_BYTES);
+    free(ram);
 }
 
 static void test_stats(void **state)
@@ -167,7 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gathers),  cmocka_unit_test(test_pages_of_nobody),
         cmocka_unit_test(test_high_ram), cmocka_unit_test(test_ranges_are_shrunk_to_pages),
-        cmocka_unit_test(test_stats),
+        cmocka_unit_test(test_pieces),   cmocka_unit_test(test_stats),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
