@@ -112,9 +112,9 @@ static void on_connected(struct vsock *v, const Bulkhead__VsockConnected *m, int
 {
     struct vsock_conn *conn = vsock_table_by_token(&v->table, m->token);
 
+    v->n_asked -= v->n_asked > 0; /* an answer is an answer, also to one that is gone */
     if (!conn || conn->state != VSOCK_OPENING)
         return; /* the guest gave up; the skeleton closes the descriptor */
-    vsock_conn_stop_opening(conn);
     if (m->error != 0 || n_fds != 1 || fd_set_nonblock(fds[0]) < 0) {
         vsock_conn_reset(conn);
     } else if (vsock_conn_attach(conn, fd_take(&fds[0])) < 0) {

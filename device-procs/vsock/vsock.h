@@ -11,7 +11,7 @@ enum { VSOCK_RXQ, VSOCK_TXQ, VSOCK_EVENTQ, VSOCK_QUEUES };
 enum {
     VSOCK_BATCH = 64,
     VSOCK_MAX_RESETS = 128, /* answers to packets of no connection, waiting for buffers */
-    VSOCK_MAX_OPENING = 64, /* questions to the broker without an answer */
+    VSOCK_MAX_ASKED = 64,   /* questions to the broker without an answer */
     VSOCK_HANDSHAKE_MS = 10000,
     VSOCK_SWEEP_MS = 500,
 };
@@ -28,9 +28,9 @@ struct vsock {
     int listen_fd;
     struct loop_event *listen_event, *sweep;
     bool listen_paused, sweep_armed;
-    bool tx_stalled; /* no room for another reset: waits for the guest's buffers */
-    bool tell_reset; /* the guest must hear that its connections are gone */
-    unsigned n_opening;
+    bool tx_stalled;  /* no room for another reset: waits for the guest's buffers */
+    bool tell_reset;  /* the guest must hear that its connections are gone */
+    unsigned n_asked; /* without an answer yet, whether or not the connection is still there */
     struct vsock_reset resets[VSOCK_MAX_RESETS];
     unsigned resets_at, n_resets;
     struct vsock_table table;
@@ -51,7 +51,6 @@ void vsock_conn_read_watch(struct vsock_conn *conn, bool on);
 /* End of file from the host's side. */
 void vsock_conn_host_ended(struct vsock_conn *conn);
 void vsock_conn_opened(struct vsock_conn *conn); /* the guest accepted */
-void vsock_conn_stop_opening(struct vsock_conn *conn);
 
 /* ---- vsock_rx.c, vsock_tx.c ---- */
 

@@ -44,15 +44,6 @@ static void drop_socket(struct vsock_conn *conn)
         loop_event_free(conn->write_event);
     conn->read_event = conn->write_event = NULL;
     fd_closep(&conn->fd);
-    vsock_conn_stop_opening(conn);
-}
-
-void vsock_conn_stop_opening(struct vsock_conn *conn)
-{
-    if (!conn->counted_opening)
-        return;
-    conn->counted_opening = false;
-    conn->vsock->n_opening--;
 }
 
 void vsock_conn_close(struct vsock_conn *conn)

@@ -41,9 +41,8 @@ struct vsock_conn {
     int fd;
     struct loop_event *read_event, *write_event;
     bool read_paused, write_paused;
-    bool host_ended;   /* end of file from the socket */
-    bool asked_credit; /* and no answer came yet */
-    bool counted_opening;
+    bool host_ended;         /* end of file from the socket */
+    bool asked_credit;       /* and no answer came yet */
     uint32_t guest_shutdown; /* VIRTIO_VSOCK_SHUTDOWN_* as the guest said */
     uint32_t host_shutdown;  /* as we said, or will */
     unsigned wants;          /* VSOCK_SEND_* */

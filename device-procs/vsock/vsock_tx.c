@@ -31,7 +31,7 @@ static void on_request(struct vsock *v, const struct virtio_vsock_hdr *hdr)
 {
     struct vsock_conn *conn;
 
-    if (v->n_opening >= VSOCK_MAX_OPENING || !(conn = vsock_table_new(&v->table))) {
+    if (v->n_asked >= VSOCK_MAX_ASKED || !(conn = vsock_table_new(&v->table))) {
         v->stats->dropped++;
         refuse(v, hdr);
         return;
@@ -39,14 +39,14 @@ static void on_request(struct vsock *v, const struct virtio_vsock_hdr *hdr)
     conn->vsock = v;
     conn->state = VSOCK_OPENING;
     vsock_table_enter(&v->table, conn, hdr->dst_port, hdr->src_port);
-    conn->counted_opening = true;
-    v->n_opening++;
     take_credit(conn, hdr);
     vsock_deadline(conn, VSOCK_HANDSHAKE_MS);
     if (vsock_ask_broker(conn) < 0) {
         log_warn("%s", err_text());
         vsock_conn_reset(conn);
+        return;
     }
+    v->n_asked++;
 }
 
 static void on_data(struct vsock_conn *conn, const struct virtio_vsock_hdr *hdr,
