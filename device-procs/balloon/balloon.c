@@ -26,6 +26,7 @@ struct job {
     unsigned slice; /* a report's: where to go on, */
     uint64_t at;    /* in it, or in all page numbers */
     uint64_t bad;
+    uint64_t start_ns;
     struct balloon_run run;
 };
 
@@ -109,7 +110,7 @@ static bool report(struct balloon *b, struct job *job)
     return true;
 }
 
-static int next_job(struct balloon *b, unsigned q)
+static int next_job(struct balloon *b, unsigned q, uint64_t now)
 {
     struct job *job = &b->jobs[q];
     struct vq_chain chain;
@@ -117,7 +118,7 @@ static int next_job(struct balloon *b, unsigned q)
 
     if (r != 0)
         return r;
-    *job = (struct job){ .chain = chain, .busy = true };
+    *job = (struct job){ .chain = chain, .busy = true, .start_ns = now };
     balloon_run_init(&job->run, worker_mem(b->worker), punch, b);
     return 0;
 }
@@ -127,17 +128,22 @@ static int on_requests(struct balloon *b, unsigned q, piece_fn piece)
 {
     struct vq *vq = worker_vq(b->worker, q);
     struct job *job = &b->jobs[q];
-    uint64_t end = now_ns() + TURN_NS;
+    uint64_t now = now_ns(), end = now + TURN_NS;
     int r = 0;
 
     do {
+        bool done;
+
         if (!job->busy)
-            r = next_job(b, q);
-        if (r == 0 && piece(b, job)) {
+            r = next_job(b, q, now);
+        done = r == 0 && piece(b, job);
+        now = now_ns();
+        if (done) {
+            stats_count_latency(b->stats, now - job->start_ns, 1);
             job->busy = false;
             vq_push(vq, job->chain.head, 0);
         }
-    } while (r == 0 && now_ns() < end);
+    } while (r == 0 && now < end);
     if (r == 0)
         worker_rerun(b->worker, q);
     vq_notify(vq);

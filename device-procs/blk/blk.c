@@ -110,12 +110,8 @@ static void count(struct blk *blk, const struct blk_request *req, bool ok)
 {
     const struct blk_order *order = &req->io.order;
     struct stats_page *stats = blk->stats;
-    uint64_t us = (now_ns() - req->start_ns) / 1000;
-    unsigned bucket = 0;
 
-    while (bucket < STATS_LATENCY_BUCKETS - 1 && us >= 1ull << bucket)
-        bucket++;
-    stats->latency_ns[bucket]++;
+    stats_count_latency(stats, now_ns() - req->start_ns, 1);
     if (!ok)
         stats->errors++;
     if (order->op == BLK_OP_READ) {

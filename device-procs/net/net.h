@@ -101,6 +101,8 @@ int net_tx(struct net_pair *pair);
 void net_rx_watch(struct net_pair *pair, bool on);
 void net_tx_watch(struct net_pair *pair, bool on);
 void net_tx_count(struct net *net, bool sent, size_t frame_bytes); /* not sent: an error, dropped */
+/* Counts their latency; when the next ones' begins. */
+uint64_t net_tx_took(struct net *net, uint64_t sent_before, uint64_t since_ns);
 void net_on_rx_ready(int fd, unsigned what, void *arg);
 void net_on_tx_ready(int fd, unsigned what, void *arg);
 

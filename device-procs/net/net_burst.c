@@ -35,6 +35,7 @@ struct net_burst {
     struct uring *ring;
     bool broken; /* the ring: from then on a system call for each frame */
     unsigned n_frames, n_iov;
+    uint64_t start_ns; /* of the first frame; the others follow at once */
     struct frame frames[NET_BATCH];
     struct iovec iov[BURST_IOVECS];
 };
@@ -77,10 +78,12 @@ bool net_burst_has_room(const struct net_burst *burst)
 void net_burst_add(struct net_burst *burst, const struct vq_chain *chain,
                    const struct net_tx_head *head)
 {
-    struct frame *frame = &burst->frames[burst->n_frames++];
+    struct frame *frame = &burst->frames[burst->n_frames];
     struct iovec *iov = burst->iov + burst->n_iov;
     int n;
 
+    if (burst->n_frames++ == 0)
+        burst->start_ns = now_ns();
     *frame = (struct frame){ .chain = chain->head, .iov = iov };
     if (!head)
         return;
@@ -155,6 +158,7 @@ static void write_all(struct net_burst *burst, const struct net_pair *pair)
 void net_burst_send(struct net_pair *pair)
 {
     struct net_burst *burst = pair->net->burst;
+    uint64_t sent_before = pair->net->stats->write_ops;
 
     write_all(burst, pair);
     for (unsigned i = 0; i < burst->n_frames; i++) {
@@ -164,6 +168,7 @@ void net_burst_send(struct net_pair *pair)
             net_tx_count(pair->net, frame->sent, frame->bytes);
         vq_stage(net_txq(pair), frame->chain, 0);
     }
+    (void)net_tx_took(pair->net, sent_before, burst->start_ns);
     vq_publish(net_txq(pair));
     burst->n_frames = burst->n_iov = 0;
 }

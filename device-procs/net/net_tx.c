@@ -78,6 +78,18 @@ static int send_frame(struct net_pair *pair, const struct vq_chain *chain)
     return 0;
 }
 
+/* Before frames are given back to the guest: those that were sent since there were `sent_before`. */
+uint64_t net_tx_took(struct net *net, uint64_t sent_before, uint64_t since_ns)
+{
+    uint64_t now, n = net->stats->write_ops - sent_before;
+
+    if (n == 0)
+        return since_ns;
+    now = now_ns();
+    stats_count_latency(net->stats, now - since_ns, n);
+    return now;
+}
+
 /* The host's stack takes a frame and queues its answer (TCP: an acknowledgement) within our write().
  * So the tap is asked at once: a guest that sends and sends must not wait for its answers until it
  * has nothing left to send, and no sleep is needed for what is there already. Who gets no answers is
@@ -102,17 +114,24 @@ static void take_answers(struct net_pair *pair, uint64_t sent_before)
 /* Frames one by one: 0 after NET_BATCH of them, PORT_FULL, VQ_EMPTY or VQ_E_GUEST. */
 static int send_singly(struct net_pair *pair)
 {
+    struct net *net = pair->net;
     struct vq *vq = net_txq(pair);
     struct vq_chain chain;
+    uint64_t since = 0;
     int r = 0;
 
     for (unsigned i = 0; i < NET_BATCH && r == 0; i++) {
-        if (!net_limit_ready(pair->net, false))
+        uint64_t sent_before = net->stats->write_ops;
+
+        if (!net_limit_ready(net, false))
             break;
         r = vq_pop(vq, &chain);
         if (r != 0)
             break;
+        if (since == 0)
+            since = now_ns();
         r = send_frame(pair, &chain);
+        since = net_tx_took(net, sent_before, since);
         if (r == 0)
             vq_push(vq, chain.head, 0);
         else

@@ -43,11 +43,13 @@ static int on_queue(void *device, unsigned q)
 {
     struct rng *rng = device;
     struct vq *vq = worker_vq(rng->worker, q);
+    uint64_t since = now_ns();
     int r = 0;
 
     for (unsigned n = 0; r == 0; n++) {
         struct vq_chain chain;
         int64_t written;
+        uint64_t now;
 
         if (n == BATCH) {
             worker_rerun(rng->worker, q);
@@ -61,9 +63,12 @@ static int on_queue(void *device, unsigned q)
         written = fill(&chain);
         if (written < 0)
             return (int)written;
-        vq_push(vq, chain.head, (uint32_t)written);
+        now = now_ns();
+        stats_count_latency(rng->stats, now - since, 1);
+        since = now;
         rng->stats->read_ops++;
         rng->stats->read_bytes += (uint64_t)written;
+        vq_push(vq, chain.head, (uint32_t)written);
     }
     vq_notify(vq);
     return r == VQ_EMPTY ? 0 : r;

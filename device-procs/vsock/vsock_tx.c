@@ -151,9 +151,12 @@ int vsock_tx(struct vsock *v)
 {
     struct vq *vq = worker_vq(v->worker, VSOCK_TXQ);
     struct vq_chain chain;
+    uint64_t since = now_ns();
     int r = 0;
 
     for (unsigned i = 0; i < VSOCK_BATCH; i++) {
+        uint64_t now;
+
         /* A guest that doesn't take its resets sends no more until it does. */
         if (v->n_resets == VSOCK_MAX_RESETS)
             break;
@@ -161,6 +164,9 @@ int vsock_tx(struct vsock *v)
         if (r != 0)
             break;
         one_chain(v, &chain);
+        now = now_ns();
+        stats_count_latency(v->stats, now - since, 1);
+        since = now;
         vq_push(vq, chain.head, 0);
     }
     vq_notify(vq);

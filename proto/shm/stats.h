@@ -29,3 +29,12 @@ struct stats_page {
      * memory alone; 0: none. For the replacement: nothing can follow on that stream. */
     uint64_t cut_stream;
 };
+
+/* n requests that took so long, each from when it was taken off the ring until it was given back. */
+static inline void stats_count_latency(struct stats_page *stats, uint64_t took_ns, uint64_t n)
+{
+    uint64_t us = took_ns / 1000;
+    unsigned bucket = us == 0 ? 0 : 64 - (unsigned)__builtin_clzll(us);
+
+    stats->latency_ns[bucket < STATS_LATENCY_BUCKETS ? bucket : STATS_LATENCY_BUCKETS - 1] += n;
+}

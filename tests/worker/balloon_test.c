@@ -110,6 +110,7 @@ static void inflates_and_deflates(void **state)
     *(uint8_t *)wh_mem(d->wh, d->pages_at, 1) = 1; /* back by being touched */
     assert_int_equal(d->wh->stats->write_bytes, 2 * MIB);
     assert_int_equal(d->wh->stats->read_bytes, MIB);
+    assert_int_equal(wh_latencies(d->wh), 3);
     assert_int_equal(WEXITSTATUS(wh_stop(d->wh)), 0);
     free_dev(d);
 }
@@ -214,6 +215,7 @@ static void free_pages_are_reported(void **state)
     wh_kick(d->wh, REPORTQ);
     wh_wait_used(d->wh, REPORTQ, &head, &len);
     assert_int_equal(held(d), before - 6 * MIB);
+    assert_int_equal(wh_latencies(d->wh), 1);
     assert_int_equal(*(uint8_t *)wh_mem(d->wh, d->pages_at + 3 * MIB, 1), 0x5a);
     free_dev(d);
 

@@ -461,6 +461,15 @@ void wh_start_beside(struct wh *wh, struct wh *ret_old)
     wh_start(wh);
 }
 
+uint64_t wh_latencies(const struct wh *wh)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < STATS_LATENCY_BUCKETS; i++)
+        n += wh->stats->latency_ns[i];
+    return n;
+}
+
 void wh_drop_control(struct wh *wh)
 {
     channel_freep(&wh->channel);

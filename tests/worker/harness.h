@@ -142,3 +142,5 @@ void wh_fresh_rings(struct wh *wh);
 int wh_try_tap(const char *name, bool multi_queue);
 _Noreturn void wh_die(const char *fmt, ...) printf_like(1, 2);
 uint64_t wh_now_ns(void);
+/* How many requests the worker's latencies are of. */
+uint64_t wh_latencies(const struct wh *wh);

@@ -171,6 +171,7 @@ static void send_all(struct nic *n)
     for (unsigned i = 0; i < FRAMES; i++)
         netd_sent(n);
     assert_int_equal(n->wh->stats->write_ops, FRAMES);
+    assert_int_equal(wh_latencies(n->wh), FRAMES);
     assert_int_equal(n->wh->stats->dropped, 0);
 }
 

@@ -49,6 +49,7 @@ static void stream_both_ways(void **state)
     }
     assert_int_equal(n->wh->stats->read_ops, 500);
     assert_int_equal(n->wh->stats->write_ops, 500);
+    assert_int_equal(wh_latencies(n->wh), 500);
     assert_int_equal(n->wh->stats->dropped, 0);
     netd_free(n);
 }

@@ -53,6 +53,7 @@ static void fills_buffers(void **state)
         assert_int_equal(*(uint8_t *)wh_mem(wh, at + 8192 + 1000, 1), 0);
     }
     assert_int_equal(wh->stats->read_bytes, 200 * 1100);
+    assert_int_equal(wh_latencies(wh), 200);
     assert_int_equal(WEXITSTATUS(wh_stop(wh)), 0);
     wh_free(wh);
 }

@@ -37,6 +37,7 @@ static void host_to_guest_and_back(void **state)
     guest_data(d, 52, host, "x", 1); /* nobody is there any more */
     guest_expect(d, VIRTIO_VSOCK_OP_RST);
     assert_int_equal(d->wh->stats->connections, 1);
+    assert_int_equal(wh_latencies(d->wh), 4); /* response, data, reset, data */
     assert_int_equal(WEXITSTATUS(wh_stop(d->wh)), 0);
     free_dev(d);
 }

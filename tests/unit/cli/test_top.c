@@ -171,6 +171,56 @@ static void test_percentiles(void **state)
     assert_int_equal(top_percentile_us(now, before, 0.5), 0);
 }
 
+/* What a worker counts falls under the edge that is shown, and not under the one before. */
+static void test_buckets(void **state)
+{
+    static const struct {
+        uint64_t took_us, shown_us;
+    } cases[] = { { 0, 1 },
+                  { 1, 2 },
+                  { 2, 4 },
+                  { 3, 4 },
+                  { 4, 8 },
+                  { 63, 64 },
+                  { 64, 128 },
+                  { 1023, 1024 },
+                  { 1024, 2048 },
+                  { 1ull << 30, 1ull << 31 },
+                  { UINT64_MAX / 1000, 1ull << 31 } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct stats_page page = { 0 };
+
+        stats_count_latency(&page, cases[i].took_us * 1000, 3);
+        assert_int_equal(top_percentile_us(page.latency_ns, NULL, 0.5), cases[i].shown_us);
+    }
+}
+
+/* Whatever device it is. */
+static void test_latency_of_all(void **state)
+{
+    struct top_sample *before = sample(1000000000, 1000, false);
+    struct top_sample *now = sample(3000000000, 5096, false);
+    char *text = print(now, before);
+    json_t *o = top_json(now);
+    unsigned lines = 0;
+
+    (void)state;
+    for (size_t i = 0; i < now->n_devices; i++) {
+        const json_t *d = json_array_get(json_object_get(o, "devices"), i);
+
+        assert_int_equal(json_integer_value(json_object_get(d, "latency_p50_us")), 1 << 18);
+    }
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        lines += strstr(line, " <256ms <2048s ") != NULL;
+    assert_int_equal(lines, now->n_devices);
+    json_decref(o);
+    free(text);
+    free(before);
+    free(now);
+}
+
 static void test_json(void **state)
 {
     struct top_sample *s = sample(1, 640, false);
@@ -379,6 +429,8 @@ int main(void)
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_fits_80_columns),
         cmocka_unit_test(test_percentiles),
+        cmocka_unit_test(test_buckets),
+        cmocka_unit_test(test_latency_of_all),
         cmocka_unit_test(test_json),
         cmocka_unit_test_setup_teardown(test_terminal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_small_window, setup, teardown),
