@@ -129,7 +129,7 @@ static unsigned balloon_request(struct random *r, struct piece *p)
 {
     uint32_t at = body_at(r, 4096), n = 1 + below(r, 256);
 
-    if (chance(r, 2))
+    if (chance(r, 5))
         return endless_balloon_request(p);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t page = (BODIES >> 12) + below(r, (DATA_END - BODIES) >> 12);
