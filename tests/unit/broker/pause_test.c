@@ -14,11 +14,6 @@ enum { ENOUGH_DEATHS = 5, NOBODY = 99 /* a client that has gone */ };
 
 static struct rig rig;
 
-static struct device *rng(void)
-{
-    return rig_device(&rig, BULKHEAD__ROLE__ROLE_RNG);
-}
-
 /* The guest's driver sets up one queue, and the worker goes to work on it. */
 static void activate(struct device *d)
 {
@@ -42,6 +37,17 @@ static void reset(const struct device *d)
 
     r.slot = d->plan->pci_slot;
     rig_say(&rig, rig.vm.core, &e);
+}
+
+/* A VM, of which this device is in use. */
+static struct device *running_rng(uint32_t crash_limit)
+{
+    struct device *d;
+
+    rig_run(&rig, crash_limit);
+    d = rig_device(&rig, BULKHEAD__ROLE__ROLE_RNG);
+    activate(d);
+    return d;
 }
 
 /* Sooner or later. */
@@ -79,9 +85,7 @@ static void test_pause_and_resume(void **state)
     struct device *d;
 
     (void)state;
-    rig_run(&rig, ENOUGH_DEATHS);
-    d = rng();
-    activate(d);
+    d = running_rng(ENOUGH_DEATHS);
     pause_vcpus();
     assert_int_equal(rig_heard(&rig, d->worker, NULL), B(QUIESCE));
     assert_false(rig.vm.paused);
@@ -100,9 +104,7 @@ static void test_pause_while_reset(void **state)
     struct device *d;
 
     (void)state;
-    rig_run(&rig, ENOUGH_DEATHS);
-    d = rng();
-    activate(d);
+    d = running_rng(ENOUGH_DEATHS);
     reset(d);
     assert_int_equal(rig_heard(&rig, d->worker, NULL), B(RESET));
     pause_vcpus();
@@ -121,9 +123,7 @@ static void test_pause_while_reset_and_death(void **state)
     struct device *d;
 
     (void)state;
-    rig_run(&rig, ENOUGH_DEATHS);
-    d = rng();
-    activate(d);
+    d = running_rng(ENOUGH_DEATHS);
     reset(d);
     pause_vcpus();
     rig_exit(&rig, d->worker);
@@ -143,9 +143,7 @@ static void test_pause_while_it_fails(void **state)
     struct device *d;
 
     (void)state;
-    rig_run(&rig, ENOUGH_DEATHS);
-    d = rng();
-    activate(d);
+    d = running_rng(ENOUGH_DEATHS);
     pause_vcpus();
     fd_closep(&rig.vm.programs.fds[BULKHEAD__ROLE__ROLE_RNG]);
     rig_exit(&rig, d->worker);
@@ -160,9 +158,7 @@ static void test_resume_before_quiesced(void **state)
     struct device *d;
 
     (void)state;
-    rig_run(&rig, ENOUGH_DEATHS);
-    d = rng();
-    activate(d);
+    d = running_rng(ENOUGH_DEATHS);
     pause_vcpus();
     rig_say_bare(&rig, d->worker, B(QUIESCED));
     assert_true(rig.vm.paused);
@@ -186,20 +182,24 @@ static void begin_upgrade(struct device *d)
     rig_spawn(&rig);
 }
 
+/* The old worker was asked to finish its work, and has not answered. */
+static void begin_and_give_up_upgrade(struct device *d)
+{
+    begin_upgrade(d);
+    rig_make_ready(&rig, d->next);
+    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(QUIESCE));
+    rig_exit(&rig, d->next);
+    assert_int_equal(d->step, STEP_NONE);
+}
+
 /* The Quiesced of an upgrade that was given up comes when a pause wants it as well. */
 static void test_upgrade_given_up_then_pause(void **state)
 {
     struct device *d;
 
     (void)state;
-    rig_run(&rig, ENOUGH_DEATHS);
-    d = rng();
-    activate(d);
-    begin_upgrade(d);
-    rig_make_ready(&rig, d->next);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(QUIESCE));
-    rig_exit(&rig, d->next);
-    assert_int_equal(d->step, STEP_NONE);
+    d = running_rng(ENOUGH_DEATHS);
+    begin_and_give_up_upgrade(d);
     pause_vcpus();
     rig_say_bare(&rig, d->worker, B(QUIESCED));
     assert_true(rig.vm.paused);
@@ -214,13 +214,8 @@ static void test_upgrade_given_up(void **state)
     struct device *d;
 
     (void)state;
-    rig_run(&rig, ENOUGH_DEATHS);
-    d = rng();
-    activate(d);
-    begin_upgrade(d);
-    rig_make_ready(&rig, d->next);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(QUIESCE));
-    rig_exit(&rig, d->next);
+    d = running_rng(ENOUGH_DEATHS);
+    begin_and_give_up_upgrade(d);
     assert_int_equal(rig_heard(&rig, d->worker, NULL), B(_NOT_SET));
     rig_say_bare(&rig, d->worker, B(QUIESCED));
     assert_int_equal(rig_heard(&rig, d->worker, NULL), B(UNQUIESCE));
@@ -233,9 +228,7 @@ static void test_upgrade_takes_over(void **state)
     struct device *d;
 
     (void)state;
-    rig_run(&rig, ENOUGH_DEATHS);
-    d = rng();
-    activate(d);
+    d = running_rng(ENOUGH_DEATHS);
     begin_upgrade(d);
     next = d->next;
     rig_make_ready(&rig, next);
@@ -254,9 +247,7 @@ static void test_upgrade_while_reset(void **state)
     struct fault f;
 
     (void)state;
-    rig_run(&rig, ENOUGH_DEATHS);
-    d = rng();
-    activate(d);
+    d = running_rng(ENOUGH_DEATHS);
     reset(d);
     assert_true(upgrade_begin(d, "/bin/true", NOBODY, 0, &f) < 0);
     assert_non_null(strstr(f.text, "try again"));
@@ -272,9 +263,7 @@ static void test_repair_while_paused(void **state)
     struct fault f;
 
     (void)state;
-    rig_run(&rig, 1);
-    d = rng();
-    activate(d);
+    d = running_rng(1);
     rig_exit(&rig, d->worker);
     assert_true(d->dead);
     pause_vcpus();
