@@ -12,6 +12,13 @@
 #define NEW(ptr, type) ((ptr) = malloc(sizeof *(ptr))) && (type##__init(ptr), true)
 
 enum { MAX_FDS = 48, MAX_PROCESSES = PLAN_MAX_DEVICES * 2 + 4 };
+/* What the private memory of a child is at most, for the audit: the child sets its limit itself, close
+ * above what it has. */
+enum {
+    DATA_BYTES = 16 << 20,
+    VCPU_STACK_BYTES = 128 << 10,
+    QUEUE_ENTRY_BYTES = 2304, /* slices of a chain, for each entry of a virtqueue */
+};
 
 /* Appends to a repeated field that has room for `max`; false without memory. */
 static bool append(void ***array, size_t *n, size_t max, void *element)
@@ -66,6 +73,30 @@ static bool add_limit(Bulkhead__ProcessPlan *p, const char *key, const char *val
     kv->key = text(key);
     kv->value = text(value);
     return APPEND(p->rlimits, p->n_rlimits, 8, kv);
+}
+
+static bool add_limit_at_most(Bulkhead__ProcessPlan *p, const char *key, uint64_t most)
+{
+    char value[32];
+
+    snprintf(value, sizeof value, "<=%llu", (unsigned long long)most);
+    return add_limit(p, key, value);
+}
+
+/* The heap and the stack of each are limited close above what it has when it enters its sandbox: a
+ * little, and its virtqueues' tables. Only a disk and a console write regular files. */
+static bool add_memory_limits(Bulkhead__ProcessPlan *p, uint64_t tables_bytes)
+{
+    bool writes = p->role == BULKHEAD__ROLE__ROLE_BLK || p->role == BULKHEAD__ROLE__ROLE_CONSOLE;
+
+#ifdef BH_SANITIZED /* shadow memory is terabytes of it */
+    (void)tables_bytes;
+    return writes || add_limit(p, "FSIZE", "0");
+#else
+    return (writes || add_limit(p, "FSIZE", "0")) &&
+           add_limit_at_most(p, "DATA", DATA_BYTES + tables_bytes) &&
+           add_limit_at_most(p, "STACK", SANDBOX_STACK_BYTES);
+#endif
 }
 
 static bool add_namespaces(Bulkhead__ProcessPlan *p, bool share_netns)
@@ -135,7 +166,8 @@ static bool plan_core(Bulkhead__VmPlan *plan, const struct plan *from, const Bul
 
     for (unsigned i = 0; i < from->n_devices; i++)
         queues += from->devices[i].num_queues;
-    if (!p || !fill_child(p, host, PLAN_UID_CORE))
+    if (!p || !fill_child(p, host, PLAN_UID_CORE) ||
+        !add_memory_limits(p, (uint64_t)c->cpus->boot_vcpus * VCPU_STACK_BYTES))
         return false;
     p->ram_mapped = c->memory->size;
     p->ram_writable = true;
@@ -166,7 +198,7 @@ static bool plan_loader(Bulkhead__VmPlan *plan, const Bulkhead__VmConfig *c,
 {
     Bulkhead__ProcessPlan *p = add_process(plan, BULKHEAD__ROLE__ROLE_LOADER, "loader");
 
-    if (!p || !fill_child(p, host, PLAN_UID_LOADER))
+    if (!p || !fill_child(p, host, PLAN_UID_LOADER) || !add_memory_limits(p, 0))
         return false;
     p->survives_boot = false;
     p->ram_mapped = c->memory->size;
@@ -255,7 +287,8 @@ static bool plan_worker(Bulkhead__VmPlan *plan, const struct plan_device *d,
     Bulkhead__ProcessPlan *p = add_process(plan, d->role, d->name);
     bool balloon = d->role == BULKHEAD__ROLE__ROLE_BALLOON;
 
-    if (!p || !fill_child(p, host, d->uid_slot))
+    if (!p || !fill_child(p, host, d->uid_slot) ||
+        !add_memory_limits(p, (uint64_t)d->num_queues * d->queue_size * QUEUE_ENTRY_BYTES))
         return false;
     p->ram_mapped = d->needs_ram ? c->memory->size : 0;
     p->ram_writable = d->needs_ram;

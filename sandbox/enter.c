@@ -131,9 +131,13 @@ static int enter_all(struct enter *e, const int *keep, unsigned n_keep,
     if (r < 0)
         return err_trace(r);
     plan.max_files = limits && limits->max_files ? limits->max_files : highest + 1ull;
-    plan.data_bytes = limits ? limits->data_bytes : 0;
-
-    r = check_namespaces(e);
+    plan.file_bytes = limits ? limits->file_bytes : 0;
+    r = limits_data_now(&plan.data_bytes);
+    if (r == 0)
+        plan.data_bytes += SANDBOX_DATA_SPARE_BYTES + (limits ? limits->stack_bytes : 0);
+    r = layer_result(e, SANDBOX_LAYER_RLIMITS, r);
+    if (r == 0)
+        r = check_namespaces(e);
     if (r == 0)
         r = layer_result(e, SANDBOX_LAYER_ROOT, enter_root(e));
     if (r == 0)
@@ -151,21 +155,13 @@ static int enter_all(struct enter *e, const int *keep, unsigned n_keep,
     return r < 0 ? err_trace(r) : 0;
 }
 
-/* Which programs write regular files: the disk and a console's log file. The balloon only punches
- * holes, and RAM is written through its mapping. */
-static bool writes_files(enum sandbox_profile_id id)
-{
-    return id == SANDBOX_BLK || id == SANDBOX_CONSOLE || id == SANDBOX_BROKER;
-}
-
 int sandbox_enter(const struct sandbox_filter *filter, const int *keep, unsigned n_keep,
                   const struct sandbox_limits *limits, bool insecure, unsigned *ret_missing)
 {
     struct enter e = { .insecure = insecure };
     /* The disk's io_uring has the kernel start threads for what would block (fsync); they count
      * as processes, and without them such requests are cancelled. seccomp bars clone all the same. */
-    struct limits_plan plan = { .no_file_writes = !writes_files(filter->id),
-                                .no_new_threads = filter->id != SANDBOX_BLK };
+    struct limits_plan plan = { .no_new_threads = filter->id != SANDBOX_BLK };
     int r = enter_all(&e, keep, n_keep, limits, plan);
 
     trim_start_code();
@@ -181,7 +177,7 @@ int sandbox_enter_process(const int *keep, unsigned n_keep, const struct sandbox
                           bool insecure, unsigned *ret_missing)
 {
     struct enter e = { .insecure = insecure };
-    int r = enter_all(&e, keep, n_keep, limits, (struct limits_plan){ .no_file_writes = true });
+    int r = enter_all(&e, keep, n_keep, limits, (struct limits_plan){ 0 });
 
     if (r < 0)
         return err_trace(r);

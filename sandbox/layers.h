@@ -22,10 +22,13 @@ bool caps_none(void); /* of this thread */
 /* limits.c */
 struct limits_plan {
     uint64_t max_files;
-    uint64_t data_bytes; /* 0: not set */
-    bool no_file_writes; /* RLIMIT_FSIZE 0 */
+    uint64_t data_bytes;
+    uint64_t file_bytes; /* SANDBOX_FILE_UNLIMITED: as it is */
     bool no_new_threads; /* RLIMIT_NPROC 0 */
 };
+/* Private writable memory of this process, its stack included, in bytes; read from /proc, so before
+ * the root is gone. */
+int limits_data_now(uint64_t *ret_bytes) must_check;
 int limits_enter(const struct limits_plan *plan) must_check;
 int limits_no_core(void) must_check;
 int limits_no_new_threads(void) must_check;

@@ -105,9 +105,16 @@ uint32_t sandbox_uid(pid_t broker_pid, unsigned slot);
 
 /* ---- the child's half ---- */
 
+/* How far the private memory of a process may grow beyond what it has when it enters; for the
+ * allocator's steps and the loop's events. A thread's stack comes on top. */
+enum { SANDBOX_DATA_SPARE_BYTES = 1 << 20, SANDBOX_STACK_BYTES = 1 << 20 };
+#define SANDBOX_FILE_UNLIMITED UINT64_MAX
+
 struct sandbox_limits {
-    uint64_t max_files;  /* RLIMIT_NOFILE: one above the highest descriptor ever open; 0: of keep */
-    uint64_t data_bytes; /* RLIMIT_DATA, 0: not set */
+    uint64_t max_files; /* RLIMIT_NOFILE: one above the highest descriptor ever open; 0: of keep */
+    uint64_t stack_bytes; /* of the threads that are made later, in all: added to RLIMIT_DATA */
+    uint64_t file_bytes; /* RLIMIT_FSIZE: up to where a regular file may be written; 0: none may be,
+                             SANDBOX_FILE_UNLIMITED: no limit */
 };
 
 /* keep: descriptors that stay, all others are closed. For a process with one thread.

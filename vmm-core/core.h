@@ -104,6 +104,8 @@ int core_attach(struct core *core, const Bulkhead__AttachDevice *attach, int *fd
 void core_guest_ended(struct core *core, Bulkhead__GuestStateKind how, const char *detail);
 
 /* vcpu.c */
+/* What the threads' stacks will take in all. */
+uint64_t core_stack_bytes(const struct core *core);
 /* Makes the threads; returns when each is in its sandbox and waits. */
 int core_start_threads(struct core *core) must_check;
 void core_resume(struct core *core);

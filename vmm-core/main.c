@@ -78,6 +78,7 @@ static int enter_sandbox(struct core *core, unsigned *ret_missing)
         highest = MAX(highest, keep[i]);
     limits.max_files =
         (uint64_t)highest + 1 + 2 * LAYOUT_MAX_QUEUES * (uint64_t)(LAYOUT_PCI_SLOTS - 1);
+    limits.stack_bytes = core_stack_bytes(core);
     return sandbox_enter_process(keep, n, &limits, core->insecure, ret_missing);
 }
 

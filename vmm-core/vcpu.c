@@ -127,6 +127,11 @@ static void *vcpu_main(void *arg)
     return NULL;
 }
 
+uint64_t core_stack_bytes(const struct core *core)
+{
+    return (uint64_t)core->n_vcpus * STACK_BYTES;
+}
+
 int core_start_threads(struct core *core)
 {
     struct sigaction action = { .sa_handler = on_kick };

@@ -59,13 +59,25 @@ static const char *limit_title(const char *key)
         { "NOFILE", "Max open files" },        { "FSIZE", "Max file size" },
         { "MEMLOCK", "Max locked memory" },    { "DATA", "Max data size" },
         { "MSGQUEUE", "Max msgqueue size" },   { "NICE", "Max nice priority" },
-        { "RTPRIO", "Max realtime priority" },
+        { "RTPRIO", "Max realtime priority" }, { "STACK", "Max stack size" },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(titles); i++)
         if (strcmp(titles[i][0], key) == 0)
             return titles[i][1];
     return NULL;
+}
+
+/* A planned value is a number, or "<=" and the most that it may be. */
+static bool limit_holds(const char *want, const char *is)
+{
+    unsigned long long value;
+    char *end;
+
+    if (strncmp(want, "<=", 2) != 0)
+        return strcmp(is, want) == 0;
+    value = strtoull(is, &end, 10);
+    return end != is && *end == '\0' && value <= strtoull(want + 2, NULL, 10);
 }
 
 static void check_limits(const struct audit_target *t)
@@ -90,7 +102,7 @@ static void check_limits(const struct audit_target *t)
 
         if (line)
             sscanf(line + strlen(title), "%31s %31s", soft, hard);
-        if (strcmp(soft, want->value) != 0 || strcmp(hard, want->value) != 0) {
+        if (!limit_holds(want->value, soft) || !limit_holds(want->value, hard)) {
             drift = true;
             audit_add(t, AUDIT_DRIFT, "limits", "%s is %s (hard: %s), planned %s", want->key, soft,
                       hard, want->value);

@@ -548,6 +548,8 @@ static int setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, uns
         return err_trace(r);
     rate_limit_set(&blk->limit, b->rate_limit, now_ns());
     worker_keep_fd(w, blk->fd);
+    if (!b->readonly)
+        worker_limit_files(w, b->size);
     blk->requests = calloc(MAX_REQUESTS, sizeof *blk->requests);
     r = blk->requests ? make_io(blk, b) : err_origin(-ENOMEM, "requests");
     if (r == 0)

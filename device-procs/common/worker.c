@@ -212,6 +212,7 @@ static int enter_sandbox(struct worker *w, bool insecure, unsigned *ret_missing)
     for (unsigned i = 0; i < w->n_keep; i++)
         highest = MAX(highest, w->keep[i]);
     limits.max_files = (uint64_t)highest + 1 + w->n_reserved;
+    limits.file_bytes = w->file_bytes;
     r = sandbox_enter(w->ops->filter, w->keep, w->n_keep, &limits, insecure, ret_missing);
     return r < 0 ? err_trace(r) : 0;
 }
@@ -298,6 +299,7 @@ int worker_main(const struct worker_ops *ops, int argc, char **argv)
 
     log_init("", LOG_LEVEL_INFO);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* the write's EFBIG is enough */
     if (!w)
         return 1;
     w->ops = ops;
@@ -369,6 +371,11 @@ void worker_keep_fd(struct worker *w, int fd)
 void worker_reserve_fds(struct worker *w, unsigned n)
 {
     w->n_reserved += n;
+}
+
+void worker_limit_files(struct worker *w, uint64_t max_bytes)
+{
+    w->file_bytes = max_bytes;
 }
 
 void worker_set_ring(struct worker *w, int ring_fd, unsigned entries, unsigned sq_head,

@@ -72,6 +72,9 @@ int worker_ram_fd(const struct worker *w);     /* only with needs_ram_fd, else -
 void worker_keep_fd(struct worker *w, int fd); /* stays open in the sandbox */
 /* In setup: how many descriptors may come later (accept, VsockConnected): RLIMIT_NOFILE's room. */
 void worker_reserve_fds(struct worker *w, unsigned n);
+/* In setup: a regular file may be written up to there (SANDBOX_FILE_UNLIMITED: to any length). Without
+ * this call none may be. */
+void worker_limit_files(struct worker *w, uint64_t max_bytes);
 /* Named in Ready, so that a successor can drain it. The offsets: uring_counters(). */
 void worker_set_ring(struct worker *w, int ring_fd, unsigned entries, unsigned sq_head,
                      unsigned cq_tail);

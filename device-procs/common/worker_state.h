@@ -40,6 +40,7 @@ struct worker {
     int ram_fd, life_fd;
     int keep[WORKER_MAX_KEEP];
     unsigned n_keep, n_reserved;
+    uint64_t file_bytes;
     int ring_fd;
     unsigned ring_entries, ring_sq_head, ring_cq_tail;
     bool old_ring_drained;

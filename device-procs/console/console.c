@@ -108,6 +108,7 @@ static int new_backend(struct console *c, Bulkhead__ConsoleMode mode, int *fds, 
         if (!to_socket) {
             config.out_fd = fd_take(&fds[1]);
             worker_keep_fd(c->worker, config.out_fd);
+            worker_limit_files(c->worker, SANDBOX_FILE_UNLIMITED); /* where it may be a log file */
         }
     }
     return backend_new(&c->backend, &config);

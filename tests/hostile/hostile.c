@@ -21,8 +21,8 @@
 enum { TICK_MS = 10, SERVE_FIRST_MS = 6500, SERVE_MS = 20, PATIENCE_MS = 10000, BEAT_MS = 100 };
 
 static const struct hostile_table *const tables[] = {
-    &hostile_files, &hostile_processes, &hostile_kernel,
-    &hostile_ring,  &hostile_messages,  &hostile_nuisances,
+    &hostile_files,    &hostile_processes, &hostile_kernel,  &hostile_ring,
+    &hostile_messages, &hostile_nuisances, &hostile_exhaust,
 };
 
 int __real_worker_main(const struct worker_ops *ops, int argc, char **argv);

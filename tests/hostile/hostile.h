@@ -88,7 +88,7 @@ struct hostile_table {
 };
 
 extern const struct hostile_table hostile_files, hostile_processes, hostile_kernel, hostile_ring,
-    hostile_messages, hostile_nuisances;
+    hostile_messages, hostile_nuisances, hostile_exhaust;
 
 #define HOSTILE_TABLE(table_name, array)                                                           \
     const struct hostile_table table_name = { (array), sizeof(array) / sizeof(array[0]) }
@@ -110,6 +110,8 @@ long hostile_await_end(struct worker *w);
 long hostile_send_raw(const void *bytes, uint64_t len, unsigned n_fds); /* -errno, >= 0 */
 int hostile_fence_map(void);                                            /* before the sandbox */
 bool hostile_has_fence(void);
+struct iovec;
+long hostile_ring_write(const struct iovec *iov, uint64_t offset); /* at the ring's file 0 */
 struct vq_config;
 struct vq_addresses;
 void hostile_see_queue(const struct vq_config *config);

@@ -181,6 +181,17 @@ static long try_op(struct worker *w, unsigned op)
     return submit(&sqe);
 }
 
+long hostile_ring_write(const struct iovec *from, uint64_t offset)
+{
+    struct io_uring_sqe sqe = { .opcode = IORING_OP_WRITEV,
+                                .addr = ADDRESS(from),
+                                .len = 1,
+                                .off = offset,
+                                .flags = IOSQE_FIXED_FILE };
+
+    return submit(&sqe);
+}
+
 /* A permitted operation, on a descriptor that is not registered. */
 static long try_plain_file(struct worker *w, unsigned fd)
 {

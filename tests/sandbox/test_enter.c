@@ -153,6 +153,19 @@ static void expect_limit(const char *text, const char *name, const char *want)
     assert_string_equal(hard, want);
 }
 
+#ifndef BH_SANITIZED
+/* Soft and hard value of a line of /proc/PID/limits. */
+static void expect_limited(const char *limits, const char *title, unsigned long most)
+{
+    unsigned long soft = 0, hard = 0;
+    const char *line = strstr(limits, title);
+
+    assert_non_null(line);
+    if (sscanf(line + strlen(title), "%lu %lu", &soft, &hard) != 2 || soft != hard || soft > most)
+        fail_msg("%s: %.60s", title, line + strlen(title));
+}
+#endif
+
 static void test_limits(void **state)
 {
     struct probe probe = harness_start(*state, "filter", NULL);
@@ -166,6 +179,10 @@ static void test_limits(void **state)
     expect_limit(text, "Max file size", "0");
     expect_limit(text, "Max locked memory", "0");
     expect_limit(text, "Max realtime priority", "0");
+    #ifndef BH_SANITIZED
+    expect_limited(text, "Max data size", 4 << 20);
+    expect_limited(text, "Max stack size", SANDBOX_STACK_BYTES);
+#endif
     harness_end(&probe);
 }
 

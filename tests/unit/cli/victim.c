@@ -96,7 +96,7 @@ static void bare_filter(bool no_new_privs)
 
 static void enter(const char *fault)
 {
-    struct sandbox_limits limits = { .max_files = 64 };
+    struct sandbox_limits limits = { .max_files = 64, .stack_bytes = 16 << 20 };
     unsigned missing = 0;
     int keep[] = { 4 };
 

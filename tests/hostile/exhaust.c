@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exhaust.c - what the host has only so much of: memory, and room in the file system that the disk's
+ * image is in. */
+#include <errno.h>
+#include <linux/io_uring.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "device-procs/common/worker_state.h"
+#include "hostile.h"
+
+enum { FAR_MIB = 3 << 10 }; /* 3 GiB behind the beginning of an image of 1 MiB */
+
+static char bytes[512];
+
+/* Memory without end, in steps that each are touched, up to mib. */
+static long grow_heap(struct worker *w, unsigned mib)
+{
+    const unsigned long step = 1ul << 20;
+    unsigned long end = (unsigned long)syscall(SYS_brk, 0);
+
+    (void)w;
+    for (unsigned i = 0; i < mib; i++) {
+        unsigned long now = (unsigned long)syscall(SYS_brk, end + step);
+
+        if (now < end + step)
+            return -ENOMEM;
+        for (unsigned long at = end; at < now; at += PAGE_BYTES)
+            *(volatile char *)at = 1; /* NOLINT(performance-no-int-to-ptr) */
+        end = now;
+    }
+    return 0;
+}
+
+/* Any file that is held, far behind its end. */
+static long write_far(struct worker *w, unsigned mib)
+{
+    struct iovec iov = { bytes, sizeof bytes };
+    long r = -EBADF;
+
+    for (unsigned i = 0; i < w->n_keep && r < 0; i++) {
+        r = syscall(SYS_pwritev2, w->keep[i], &iov, 1, (long)mib << 20, 0, 0);
+        if (r < 0)
+            r = -errno;
+    }
+    return r;
+}
+
+static long write_far_by_ring(struct worker *w, unsigned mib)
+{
+    struct iovec iov = { bytes, sizeof bytes };
+
+    (void)w;
+    return hostile_ring_write(&iov, (uint64_t)mib << 20);
+}
+
+static const struct hostile_action actions[] = {
+    { .name = "heap-without-end", .kind = HOSTILE_SYSCALL, .run = grow_heap, .arg = 64 },
+    { .name = "write-behind-the-end", .kind = HOSTILE_SYSCALL, .run = write_far, .arg = FAR_MIB },
+    { .name = "ring-write-behind-the-end",
+      .kind = HOSTILE_RING,
+      .roles = HOSTILE_ONLY(BLK),
+      .run = write_far_by_ring,
+      .arg = FAR_MIB },
+};
+HOSTILE_TABLE(hostile_exhaust, actions);
