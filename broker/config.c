@@ -92,13 +92,15 @@ static int fill_messages(Bulkhead__VmConfig *c)
 
 int config_fill(Bulkhead__VmConfig *c, const char *fallback_name)
 {
-    bool no_cpus = !c->cpus, no_memory = !c->memory;
+    bool no_memory = !c->memory, no_rng = !c->rng;
 
     if (fill_messages(c) < 0 || (c->name[0] == '\0' && set_text(&c->name, fallback_name) < 0))
         return err_origin(-ENOMEM, "configuration");
-    if (no_cpus)
+    c->memory->thp |= no_memory;
+    c->rng->enabled |= no_rng;
+    if (c->cpus->boot_vcpus == 0)
         c->cpus->boot_vcpus = 1;
-    if (no_memory)
+    if (c->memory->size == 0)
         c->memory->size = CONFIG_MEMORY_BYTES;
     for (size_t i = 0; i < c->n_disks; i++) {
         Bulkhead__DiskConfig *disk = c->disks[i];
@@ -106,7 +108,7 @@ int config_fill(Bulkhead__VmConfig *c, const char *fallback_name)
         if (fill_id(&disk->id, "disk", i) < 0)
             return err_origin(-ENOMEM, "configuration");
         disk->num_queues = disk->num_queues ? disk->num_queues : 1;
-        disk->queue_size = disk->queue_size ? disk->queue_size : CONFIG_QUEUE_SIZE;
+        disk->queue_size = disk->queue_size ? disk->queue_size : CONFIG_DISK_QUEUE_SIZE;
     }
     for (size_t i = 0; i < c->n_nets; i++) {
         Bulkhead__NetConfig *net = c->nets[i];
@@ -114,10 +116,11 @@ int config_fill(Bulkhead__VmConfig *c, const char *fallback_name)
         if (fill_id(&net->id, "net", i) < 0 || fill_mac(&net->mac) < 0 ||
             (net->mode[0] == '\0' && set_text(&net->mode, "tap") < 0))
             return err_origin(-ENOMEM, "configuration");
-        net->num_queues = net->num_queues ? net->num_queues : 2;
-        net->queue_size = net->queue_size ? net->queue_size : CONFIG_QUEUE_SIZE;
+        if (net->num_queues == 0)
+            net->num_queues = net->num_fds > 1 ? 2 * net->num_fds : 2;
+        net->queue_size = net->queue_size ? net->queue_size : CONFIG_NET_QUEUE_SIZE;
     }
-    if (c->vsock->enabled && c->vsock->id[0] == '\0' && set_text(&c->vsock->id, "vsock") < 0)
+    if (c->vsock->enabled && c->vsock->id[0] == '\0' && set_text(&c->vsock->id, "vsock0") < 0)
         return err_origin(-ENOMEM, "configuration");
     c->crash_limit = c->crash_limit ? c->crash_limit : CONFIG_CRASH_LIMIT;
     c->crash_window_s = c->crash_window_s ? c->crash_window_s : CONFIG_CRASH_WINDOW_S;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config.h - the broker's own copy of a VmConfig, with what the user left out filled in. */
+/* config.h - the broker's own copy of a VmConfig, with what the user left out filled in. Defaults are
+ * here alone: clients send what they were given. */
 #pragma once
 
 #include "base/compiler.h"
@@ -10,7 +11,8 @@ enum {
     CONFIG_CRASH_WINDOW_S = 60,
     CONFIG_HANG_TIMEOUT_MS = 900,
     CONFIG_STALL_TIMEOUT_MS = 30000,
-    CONFIG_QUEUE_SIZE = 256,
+    CONFIG_DISK_QUEUE_SIZE = 128,
+    CONFIG_NET_QUEUE_SIZE = 256,
     CONFIG_MEMORY_BYTES = 512 << 20,
 };
 

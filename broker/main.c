@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -85,6 +86,29 @@ static void start_trace(struct vm *vm)
         (struct trace_point){ .ns = broker - from, .what = "broker started" };
 }
 
+/* The soft limit is there for programs that use select(): none of ours does. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int check_file_limit(unsigned needed, struct fault *f)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)
+        return 0;
+    return fault_input(f,
+                       "this VM needs up to %u open files, and the limit is %llu: raise the hard "
+                       "limit (ulimit -Hn, LimitNOFILE=), or give it fewer devices or queues",
+                       needed, (unsigned long long)limit.rlim_cur);
+}
+
 static int prepare(struct vm *vm, struct request *req, struct fault *f)
 {
     struct validate_host host = { .memory_bytes = resources_host_memory() };
@@ -104,7 +128,7 @@ static int prepare(struct vm *vm, struct request *req, struct fault *f)
                                    .broker_pid = getpid(),
                                    .cgroup = vm->host.cgroup };
     plan_make(vm->config, &vm->plan);
-    return 0;
+    return check_file_limit(plan_files(&vm->plan), f);
 }
 
 static int send_plan(struct vm *vm, struct channel *client, uint32_t id)
@@ -215,6 +239,7 @@ int main(int argc, char **argv)
     }
     fcntl(FD_CLIENT, F_SETFD, FD_CLOEXEC);
     signal(SIGPIPE, SIG_IGN);
+    raise_file_limit(); /* before the spawner is forked: what it starts lowers its own */
     /* A session of its own: Ctrl-C in the user's terminal is the client's affair. */
     setsid();
     groups_make(&groups, getpid());

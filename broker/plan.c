@@ -64,6 +64,19 @@ void plan_make(const Bulkhead__VmConfig *c, struct plan *plan)
     }
 }
 
+/* Of each device: both ends of what starts its worker, that worker's successor, its backend, journal,
+ * stats page, ring. */
+enum { FILES_OF_VM = 80, FILES_OF_DEVICE = 16 };
+
+unsigned plan_files(const struct plan *plan)
+{
+    unsigned n = FILES_OF_VM;
+
+    for (unsigned i = 0; i < plan->n_devices; i++)
+        n += FILES_OF_DEVICE + 2 * plan->devices[i].num_queues;
+    return n;
+}
+
 const char *plan_program(Bulkhead__Role role)
 {
     switch (role) {

@@ -11,7 +11,7 @@
 
 enum {
     PLAN_MAX_DEVICES = 32, /* 31 PCI functions and the serial port */
-    PLAN_NAME_BYTES = 24,
+    PLAN_NAME_BYTES = 36,
     PLAN_CGROUP_BYTES = 600,
     PLAN_UID_CORE = 0, /* uid slots, see sandbox_uid() */
     PLAN_UID_LOADER = 1,
@@ -50,6 +50,8 @@ struct plan_host {
 
 /* The configuration is filled and valid. */
 void plan_make(const Bulkhead__VmConfig *config, struct plan *ret_plan);
+/* How many descriptors the broker holds at most while it serves such a VM, its clients included. */
+unsigned plan_files(const struct plan *plan);
 /* The name of the program that plays a role: "bulkhead-dev-blk". */
 const char *plan_program(Bulkhead__Role role);
 

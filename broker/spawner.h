@@ -17,7 +17,7 @@ enum {
     SPAWNER_MAX_CHILDREN = 64,
     SPAWNER_ARGS_BYTES = 1024,
     SPAWNER_PATH_BYTES = 256,
-    SPAWNER_GROUP_BYTES = 40,
+    SPAWNER_GROUP_BYTES = 48,
     SPAWNER_CORE_GRACE_MS = 80, /* from the core's death until the rest is killed */
 };
 

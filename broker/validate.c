@@ -13,7 +13,7 @@
 
 enum {
     MAX_NAME = 48,
-    MAX_ID = 20,
+    MAX_ID = 32,
     MAX_DISK_QUEUES = 16,
     MAX_QUEUE_SIZE = 1024,
     MAX_TAP_MTU = 65535 - 14, /* the kernel's limit leaves room for the Ethernet header */

@@ -43,7 +43,7 @@ int client_find_program(const char *name, char *dst, size_t size)
 }
 
 /* In the child: descriptor 3 is the socket, nothing else but the standard three is passed on. */
-static _Noreturn void exec_broker(const char *program, int sock)
+static _Noreturn void exec_broker(const char *program, int sock, int log_fd)
 {
     char *argv[] = { (char[]){ "bulkhead-broker" }, NULL };
     sigset_t none;
@@ -53,7 +53,7 @@ static _Noreturn void exec_broker(const char *program, int sock)
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
     /* What it may have of our terminal is sent with the request; its log goes to our stderr. */
-    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || (log_fd >= 0 && dup2(log_fd, 2) < 0))
         _exit(127);
     if (sock == 3 ? fcntl(3, F_SETFD, 0) < 0 : dup2(sock, 3) < 0)
         _exit(127);
@@ -62,7 +62,7 @@ static _Noreturn void exec_broker(const char *program, int sock)
     _exit(127);
 }
 
-int client_start_broker(struct client *ret_client)
+int client_start_broker(struct client *ret_client, int log_fd)
 {
     char program[1100];
     int pair[2] = { -1, -1 };
@@ -75,7 +75,7 @@ int client_start_broker(struct client *ret_client)
         return err_origin(-errno, "making the broker's socket");
     pid = fork();
     if (pid == 0)
-        exec_broker(program, pair[1]);
+        exec_broker(program, pair[1], log_fd);
     r = pid < 0 ? err_origin(-errno, "starting the broker") : 0;
     fd_closep(&pair[1]);
     *ret_client = (struct client){ .broker = pid };

@@ -24,8 +24,9 @@ struct client_answer {
 };
 
 /* Forks and executes bulkhead-broker with the other end as descriptor 3 and in a session of its
- * own, so that the terminal's signals reach only the command line. */
-int client_start_broker(struct client *ret_client) must_check;
+ * own, so that the terminal's signals reach only the command line. Its log lines go to log_fd (-1: to
+ * the caller's stderr), which stays the caller's. */
+int client_start_broker(struct client *ret_client, int log_fd) must_check;
 /* -ENOENT: no VM of that name; the text then names those that run. */
 int client_connect(struct client *ret_client, const char *vm) must_check;
 void client_close(struct client *client);

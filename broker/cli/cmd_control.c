@@ -166,7 +166,7 @@ static int upgrade_all(const char *vm, bool json)
 int verb_upgrade(int argc, char **argv)
 {
     static const struct flag flags[] = {
-        { "binary", 0, false, "PATH", "the new program (default: the installed one)", 1 },
+        { "binary", 0, FLAG_ONE, "PATH", "the new program (default: the installed one)", 1 },
         FLAGS_COMMON_JSON,
     };
     struct upgrade_args args = { 0 };

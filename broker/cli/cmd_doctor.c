@@ -60,7 +60,7 @@ static json_t *result_json(const struct doctor_check *check, const struct doctor
 }
 
 static const struct flag flags[] = {
-    { "kvm-only", 0, false, NULL, "only: is there a working KVM?", JUST_KVM },
+    { "kvm-only", 0, FLAG_ONE, NULL, "only: is there a working KVM?", JUST_KVM },
     FLAGS_COMMON_JSON,
 };
 

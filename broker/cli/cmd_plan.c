@@ -94,7 +94,7 @@ static int plan_vm(const struct vm_options *options)
     Bulkhead__VmConfig config = options->config;
     struct client client = { 0 };
     struct client_answer answer;
-    int r = client_start_broker(&client);
+    int r = client_start_broker(&client, -1);
 
     if (r < 0)
         return client_failed(r);

@@ -315,6 +315,21 @@ static int follow(struct run *run)
     return run->status;
 }
 
+static int start_broker(struct run *run)
+{
+    const char *path = run->options.log_path;
+    cleanup_(fd_closep) int log_fd = -1;
+    int r;
+
+    if (path) {
+        log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+        if (log_fd < 0)
+            return say_error(EXIT_BAD_INPUT, "--log-file %s: %s", path, strerror(errno));
+    }
+    r = client_start_broker(&run->client, log_fd);
+    return r < 0 ? client_failed(r) : EXIT_OK;
+}
+
 static int run_vm(struct run *run)
 {
     int r = check_descriptors(run);
@@ -329,9 +344,9 @@ static int run_vm(struct run *run)
     run->tty = vm_options_uses_tty(&run->options);
     run->in_flags = fcntl(0, F_GETFL);
     run->out_flags = fcntl(1, F_GETFL);
-    r = client_start_broker(&run->client);
-    if (r < 0)
-        return client_failed(r);
+    r = start_broker(run);
+    if (r != EXIT_OK)
+        return r;
     r = send_run(run);
     if (r == EXIT_OK && run->tty && isatty(0) && isatty(2))
         fprintf(stderr, "bulkhead: %s: Ctrl-A x ends the VM\n", run->options.config.name);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include "nearest.h"
 
-enum { FLAGS_MAX = 60, FLAG_INDEX_BASE = 256 };
+enum { FLAGS_MAX = 90, FLAG_INDEX_BASE = 256 };
 
 static int fail_unknown(const struct flag *flags, size_t n_flags, const char *given,
                         struct option_error *err)
@@ -40,6 +40,13 @@ static int fail_getopt(const struct flag *flags, size_t n_flags, int c, char **a
     return fail_unknown(flags, n_flags, given, err);
 }
 
+static int has_value(const struct flag *flag)
+{
+    if (flag->values == FLAG_MAYBE)
+        return optional_argument;
+    return flag->value ? required_argument : no_argument;
+}
+
 int flags_parse(const struct flag *flags, size_t n_flags, int argc, char **argv, flag_fn on_flag,
                 void *arg, struct option_error *err)
 {
@@ -52,8 +59,8 @@ int flags_parse(const struct flag *flags, size_t n_flags, int argc, char **argv,
     for (size_t i = 0; i < n_flags; i++) {
         size_t n = strlen(letters);
 
-        longs[i] = (struct option){ flags[i].name, flags[i].value ? required_argument : no_argument,
-                                    NULL, FLAG_INDEX_BASE + (int)i };
+        longs[i] =
+            (struct option){ flags[i].name, has_value(&flags[i]), NULL, FLAG_INDEX_BASE + (int)i };
         if (flags[i].letter) {
             letters[n++] = flags[i].letter;
             letters[n++] = flags[i].value ? ':' : '\0';
@@ -80,9 +87,11 @@ int flags_parse(const struct flag *flags, size_t n_flags, int argc, char **argv,
                 flag = &flags[i];
         if (!flag)
             return option_fail(err, "unknown flag");
+        if (flag->values == FLAG_MAYBE && !optarg && optind < argc && argv[optind][0] != '-')
+            optarg = argv[optind++];
         if (on_flag(arg, flag->id, optarg, err) < 0)
             return -1;
-        while (flag->many && optind < argc && argv[optind][0] != '-')
+        while (flag->values == FLAG_MANY && optind < argc && argv[optind][0] != '-')
             if (on_flag(arg, flag->id, argv[optind++], err) < 0)
                 return -1;
     }
@@ -93,6 +102,8 @@ void flags_print(const struct flag *flags, size_t n_flags, FILE *out)
     for (size_t i = 0; i < n_flags; i++) {
         char left[64];
 
+        if (!flags[i].help)
+            continue;
         snprintf(left, sizeof(left), "%s%c%s--%s%s%s", flags[i].letter ? "-" : " ",
                  flags[i].letter ? flags[i].letter : ' ', flags[i].letter ? ", " : "  ",
                  flags[i].name, flags[i].value ? " " : "", flags[i].value ? flags[i].value : "");

@@ -7,21 +7,27 @@
 #include <stdio.h>
 #include "option_table.h"
 
+enum flag_values {
+    FLAG_ONE,   /* as many as `value` says: one or none */
+    FLAG_MANY,  /* several in a row: --disk path=a path=b */
+    FLAG_MAYBE, /* one or none: --rng, --rng src=/dev/urandom */
+};
+
 struct flag {
-    const char *name;  /* long name */
-    char letter;       /* or '\0' */
-    bool many;         /* takes several values in a row: --disk path=a path=b */
+    const char *name; /* long name */
+    char letter;      /* or '\0' */
+    enum flag_values values;
     const char *value; /* what the value is called in the help, NULL: the flag takes none */
-    const char *help;
-    int id; /* what on_flag is given; FLAG_HELP and FLAG_JSON are the same everywhere */
+    const char *help;  /* NULL: not listed */
+    int id;            /* what on_flag is given; FLAG_HELP and FLAG_JSON are the same everywhere */
 };
 
 enum { FLAG_OPERAND = -1, FLAG_HELP = 1000, FLAG_JSON = 1001 };
 #define FLAGS_COMMON                                                                               \
     {                                                                                              \
-        "help", 'h', false, NULL, "show this help and exit", FLAG_HELP                             \
+        "help", 'h', FLAG_ONE, NULL, "show this help and exit", FLAG_HELP                          \
     }
-#define FLAGS_COMMON_JSON { "json", 0, false, NULL, "print JSON", FLAG_JSON }, FLAGS_COMMON
+#define FLAGS_COMMON_JSON { "json", 0, FLAG_ONE, NULL, "print JSON", FLAG_JSON }, FLAGS_COMMON
 
 /* id FLAG_OPERAND: value is an argument that is no flag. 0, or -1 with *err. */
 typedef int (*flag_fn)(void *arg, int id, const char *value, struct option_error *err);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "nearest.h"
 
 struct parse {
@@ -178,6 +179,28 @@ static int store_switch(struct parse *p, const struct option_spec *spec, const c
     return 0;
 }
 
+/* Is the word one of "a|b|c"? */
+static bool is_one_of(const char *words, const char *word)
+{
+    size_t len = strlen(word);
+
+    for (const char *p = words; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+        if (strncasecmp(p, word, len) == 0 && (p[len] == '|' || p[len] == '\0'))
+            return true;
+    return false;
+}
+
+static int store_only(struct parse *p, const struct option_spec *spec, const char *text)
+{
+    if (is_one_of(spec->help, text))
+        return 0;
+    if (!spec->help)
+        return option_fail(p->err, "%s: %s= is not supported yet: leave it out", p->what,
+                           spec->key);
+    return option_fail(p->err, "%s: %s=%s is not supported yet: %s is", p->what, spec->key, text,
+                       spec->help);
+}
+
 static int store(struct parse *p, const struct option_spec *spec, const char *text, void *field)
 {
     struct option_mac *mac = field;
@@ -213,6 +236,8 @@ static int store(struct parse *p, const struct option_spec *spec, const char *te
                                text);
         *(uint32_t *)field = ntohl(addr.s_addr);
         return 0;
+    case OPTION_ONLY:
+        return store_only(p, spec, text);
     }
     return option_fail(p->err, "%s: %s: unknown kind", p->what, spec->key);
 }
@@ -258,6 +283,10 @@ static int parse_item(struct parse *p, const char *item, size_t len,
     len -= (size_t)(eq + 1 - item);
     value =
         spec->kind == OPTION_LIST ? bag_strndup(p->bag, eq + 1, len) : unquote(p->bag, eq + 1, len);
+    if (*value == '\0' && (spec->kind == OPTION_MAC || spec->kind == OPTION_IPV4) && spec->min) {
+        *seen &= ~(1ull << (spec - specs));
+        return 0;
+    }
     if (*value == '\0' && !(spec->kind == OPTION_TEXT && spec->min == 0))
         return option_fail(p->err, "%s: %s= is empty", p->what, key);
     return store(p, spec, value, field);

@@ -6,6 +6,16 @@
 
 #define MIB (1ull << 20)
 #define TEXT_PATH 1, 4095
+/* Longer ids and the like are the broker's to refuse: only there is it said how long they may be. */
+#define TEXT_ID 1, 255
+/* What a command line for Cloud Hypervisor may say: words that are the same here, or change nothing. */
+#define ONLY(name, words)                                                                          \
+    {                                                                                              \
+        (name), OPTION_ONLY, 0, 0, 0, (words)                                                      \
+    }
+#define NOT_YET(name) ONLY(name, NULL)
+#define ONLY_OFF "off|false"
+#define ONLY_PCI ONLY("iommu", ONLY_OFF), ONLY("pci_segment", "0"), NOT_YET("pci_device_id")
 
 struct limit_args {
     uint64_t bw_size, bw_burst, bw_refill, ops_size, ops_burst, ops_refill;
@@ -69,17 +79,41 @@ static int limit_make(struct bag *bag, const char *what, const struct limit_args
     return 0;
 }
 
+struct cpus_args {
+    Bulkhead__CpusConfig config;
+    uint32_t max;
+};
+#define CPUS(field) offsetof(struct cpus_args, field)
 static const struct option_spec cpus_specs[] = {
-    { "boot", OPTION_U32, offsetof(Bulkhead__CpusConfig, boot_vcpus), 1, 64,
-      "number of vCPUs, 1 to 64" },
-    { "nested", OPTION_SWITCH, offsetof(Bulkhead__CpusConfig, nested), 0, 1,
-      "let the guest use KVM itself" },
+    { "boot", OPTION_U32, CPUS(config.boot_vcpus), 1, 64, "number of vCPUs, 1 to 64 (1)" },
+    { "nested", OPTION_SWITCH, CPUS(config.nested), 0, 1, "let the guest use KVM itself" },
+    { "max", OPTION_U32, CPUS(max), 1, 1024, "the same as boot: vCPUs can't be added later yet" },
+    ONLY("kvm_hyperv", ONLY_OFF),
+    ONLY("core_scheduling", "off"),
+    NOT_YET("max_phys_bits"),
+    NOT_YET("topology"),
+    NOT_YET("affinity"),
+    NOT_YET("features"),
+    NOT_YET("profile"),
 };
 
 int vm_cpus_parse(struct vm_options *o, const char *arg, struct option_error *err)
 {
-    return option_parse("--cpus", arg, cpus_specs, ARRAY_SIZE(cpus_specs), o->config.cpus, &o->bag,
-                        NULL, err);
+    struct cpus_args a = { .config = *o->config.cpus };
+    unsigned boot;
+
+    if (option_parse("--cpus", arg, cpus_specs, ARRAY_SIZE(cpus_specs), &a, &o->bag, NULL, err) < 0)
+        return -1;
+    boot = a.config.boot_vcpus ? a.config.boot_vcpus : 1;
+    if (a.max != 0 && a.max < boot)
+        return option_fail(err, "--cpus: max=%u is less than boot=%u", a.max, boot);
+    if (a.max > boot)
+        return option_fail(err,
+                           "--cpus: max=%u with boot=%u is not supported yet: vCPUs can't be added "
+                           "to a guest that runs; give boot=%u",
+                           a.max, boot, a.max);
+    *o->config.cpus = a.config;
+    return 0;
 }
 
 #define MEMORY(field) offsetof(Bulkhead__MemoryConfig, field)
@@ -87,7 +121,14 @@ static const struct option_spec memory_specs[] = {
     { "size", OPTION_SIZE, MEMORY(size), 16 * MIB, 1ull << 40, "guest memory, 16M to 1T" },
     { "hugepages", OPTION_SWITCH, MEMORY(hugepages), 0, 1, "back it with 2 MiB pages" },
     { "prefault", OPTION_SWITCH, MEMORY(prefault), 0, 1, "touch all of it at start" },
-    { "thp", OPTION_SWITCH, MEMORY(thp), 0, 1, "ask for transparent huge pages" },
+    { "thp", OPTION_SWITCH, MEMORY(thp), 0, 1, "ask for transparent huge pages (on)" },
+    ONLY("shared", "on|off|true|false"), /* it always is, with the processes of this VM alone */
+    ONLY("mergeable", ONLY_OFF),
+    ONLY("reserve", ONLY_OFF),
+    ONLY("hugepage_size", "2M|2048K|2097152"),
+    ONLY("hotplug_method", "acpi|virtio-mem"),
+    ONLY("hotplug_size", "0"),
+    ONLY("hotplugged_size", "0"),
 };
 
 int vm_memory_parse(struct vm_options *o, const char *arg, struct option_error *err)
@@ -115,14 +156,26 @@ static const struct option_spec disk_specs[] = {
     { "readonly", OPTION_SWITCH, DISK(readonly), 0, 1, "the guest can't write" },
     { "direct", OPTION_SWITCH, DISK(direct), 0, 1, "bypass the host's page cache" },
     { "num_queues", OPTION_U32, DISK(num_queues), 1, 16, "queues, 1 to 16" },
-    { "queue_size", OPTION_U32, DISK(queue_size), 2, 1024, "entries per queue, a power of two" },
+    { "queue_size", OPTION_U32, DISK(queue_size), 1, 32768,
+      "entries per queue, a power of two (128)" },
     { "serial", OPTION_TEXT, DISK(serial), 1, 20, "serial number the guest sees" },
-    { "id", OPTION_TEXT, DISK(id), 1, 32, "name of the device (disk0, disk1, ...)" },
+    { "id", OPTION_TEXT, DISK(id), TEXT_ID, "name of the device (disk0, disk1, ...)" },
     { "disable_io_uring", OPTION_SWITCH, DISK(disable_io_uring), 0, 1,
       "use plain reads and writes" },
     LIMIT_SPECS(struct disk_args, limit),
-    { "rate_limit_group", OPTION_TEXT, DISK(rate_limit_group), 1, 32,
+    { "rate_limit_group", OPTION_TEXT, DISK(rate_limit_group), TEXT_ID,
       "share a --rate-limit-group" },
+    { "_disable_io_uring", OPTION_SWITCH, DISK(disable_io_uring), 0, 1, "the same" },
+    ONLY("_disable_aio", "on|off|true|false"),
+    ONLY("image_type", "raw"),
+    ONLY("sparse",
+         "on|off|true|false"), /* discard and write zeroes make holes, which it may have */
+    ONLY("backing_files", ONLY_OFF),
+    ONLY("vhost_user", ONLY_OFF),
+    NOT_YET("socket"),
+    ONLY("lock_granularity", "full"),
+    NOT_YET("queue_affinity"),
+    ONLY_PCI,
 };
 
 int vm_disk_parse(struct vm_options *o, const char *arg, struct option_error *err)
@@ -131,22 +184,15 @@ int vm_disk_parse(struct vm_options *o, const char *arg, struct option_error *er
     void **disks = (void **)o->config.disks;
 
     bulkhead__disk_config__init(&a->config);
-    a->config.num_queues = 1;
-    a->config.queue_size = 128;
     if (option_parse("--disk", arg, disk_specs, ARRAY_SIZE(disk_specs), a, &o->bag, NULL, err) < 0)
         return -1;
     if (a->config.path[0] == '\0')
         return option_fail(err, "--disk: path= is missing");
-    if (!is_power_of_two(a->config.queue_size))
-        return option_fail(err, "--disk: queue_size=%u is not a power of two",
-                           a->config.queue_size);
     if (limit_make(&o->bag, "--disk", &a->limit, &a->config.rate_limit, err) < 0)
         return -1;
     if (a->config.rate_limit && a->config.rate_limit_group[0])
         return option_fail(err,
                            "--disk: give a rate limit of its own or rate_limit_group=, not both");
-    if (a->config.id[0] == '\0')
-        a->config.id = bag_printf(&o->bag, "disk%zu", o->config.n_disks);
     bag_append(&o->bag, &disks, &o->config.n_disks, &a->config);
     o->config.disks = (Bulkhead__DiskConfig **)disks;
     return 0;
@@ -164,15 +210,16 @@ struct net_args {
 static const struct option_spec net_specs[] = {
     { "user", OPTION_FLAG, NET_ARG(user), 1, 1, "rootless networking through passt" },
     { "macvtap", OPTION_FLAG, NET_ARG(macvtap), 1, 1, "tap= names a macvtap interface" },
-    { "tap", OPTION_TEXT, NET(tap), 1, 15, "tap interface; made when it doesn't exist" },
+    { "tap", OPTION_TEXT, NET(tap), 0, 15, "tap interface; made when it doesn't exist" },
     { "fd", OPTION_LIST, NET_ARG(fds), 0, 0, "open tap descriptors: fd=3 or fd=[3,4]" },
-    { "mac", OPTION_MAC, NET_ARG(mac), 0, 0, "the guest's MAC address" },
-    { "host_mac", OPTION_MAC, NET_ARG(host_mac), 0, 0, "the tap's MAC address" },
-    { "ip", OPTION_IPV4, NET(ip), 0, 0, "address of the tap on the host" },
-    { "mask", OPTION_IPV4, NET(mask), 0, 0, "its netmask" },
+    { "mac", OPTION_MAC, NET_ARG(mac), 1, 0, "the guest's MAC address" },
+    { "host_mac", OPTION_MAC, NET_ARG(host_mac), 1, 0, "the tap's MAC address" },
+    { "ip", OPTION_IPV4, NET(ip), 1, 0, "address of the tap on the host" },
+    { "mask", OPTION_IPV4, NET(mask), 1, 0, "its netmask" },
     { "mtu", OPTION_U32, NET(mtu), 68, 65535, "MTU offered to the guest" },
     { "num_queues", OPTION_U32, NET(num_queues), 2, 32, "receive and transmit queues, even" },
-    { "queue_size", OPTION_U32, NET(queue_size), 2, 1024, "entries per queue, a power of two" },
+    { "queue_size", OPTION_U32, NET(queue_size), 1, 32768,
+      "entries per queue, a power of two (256)" },
     { "offload_tso", OPTION_SWITCH, NET(offload_tso), 0, 1, "offer TCP segmentation" },
     { "offload_ufo", OPTION_SWITCH, NET(offload_ufo), 0, 1, "offer UDP segmentation" },
     { "offload_csum", OPTION_SWITCH, NET(offload_csum), 0, 1, "offer checksums" },
@@ -180,8 +227,12 @@ static const struct option_spec net_specs[] = {
     { "disable_io_uring", OPTION_SWITCH, NET(disable_io_uring), 0, 1,
       "a system call for each frame to the host" },
     { "hostfwd", OPTION_LIST, NET_ARG(hostfwd), 0, 0, "with user: tcp:127.0.0.1:2222-:22" },
-    { "id", OPTION_TEXT, NET(id), 1, 32, "name of the device (net0, net1, ...)" },
+    { "id", OPTION_TEXT, NET(id), TEXT_ID, "name of the device (net0, net1, ...)" },
     LIMIT_SPECS(struct net_args, limit),
+    ONLY("vhost_user", ONLY_OFF),
+    NOT_YET("socket"),
+    ONLY("vhost_mode", "client"),
+    ONLY_PCI,
 };
 
 static int net_mac(struct bag *bag, const char *key, const struct option_mac *mac,
@@ -260,8 +311,6 @@ int vm_net_parse(struct vm_options *o, const char *arg, struct option_error *err
     uint64_t seen = 0;
 
     bulkhead__net_config__init(&a->config);
-    a->config.num_queues = 2;
-    a->config.queue_size = 256;
     a->config.offload_tso = a->config.offload_ufo = a->config.offload_csum = 1;
     if (option_parse("--net", arg, net_specs, ARRAY_SIZE(net_specs), a, &o->bag, &seen, err) < 0 ||
         net_addresses(a, seen, err) < 0 || net_mode(a, err) < 0 || net_fds(o, a, err) < 0 ||
@@ -272,17 +321,13 @@ int vm_net_parse(struct vm_options *o, const char *arg, struct option_error *err
     if (a->config.num_queues % 2 != 0)
         return option_fail(err, "--net: num_queues=%u is odd; queues come in pairs",
                            a->config.num_queues);
-    if (!is_power_of_two(a->config.queue_size))
-        return option_fail(err, "--net: queue_size=%u is not a power of two", a->config.queue_size);
-    if (a->fds.n_items && a->fds.n_items * 2 != a->config.num_queues)
+    if (a->fds.n_items && a->config.num_queues && a->fds.n_items * 2 != a->config.num_queues)
         return option_fail(err, "--net: %zu descriptors don't fit num_queues=%u (two queues each)",
                            a->fds.n_items, a->config.num_queues);
     mode = a->user ? "user" : a->fds.n_items ? "fd" : a->macvtap ? "macvtap" : "tap";
     a->config.mode = bag_strndup(&o->bag, mode, strlen(mode));
     a->config.hostfwd = a->hostfwd.items;
     a->config.n_hostfwd = a->hostfwd.n_items;
-    if (a->config.id[0] == '\0')
-        a->config.id = bag_printf(&o->bag, "net%zu", o->config.n_nets);
     bag_append(&o->bag, &nets, &o->config.n_nets, &a->config);
     o->config.nets = (Bulkhead__NetConfig **)nets;
     return 0;
@@ -292,7 +337,8 @@ int vm_net_parse(struct vm_options *o, const char *arg, struct option_error *err
 static const struct option_spec vsock_specs[] = {
     { "cid", OPTION_U32, VSOCK(cid), 3, 0xfffffffe, "context id, 3 or more" },
     { "socket", OPTION_TEXT, VSOCK(socket), 1, 95, "unix socket on the host" },
-    { "id", OPTION_TEXT, VSOCK(id), 1, 32, "name of the device (vsock0)" },
+    { "id", OPTION_TEXT, VSOCK(id), TEXT_ID, "name of the device (vsock0)" },
+    ONLY_PCI,
 };
 
 int vm_vsock_parse(struct vm_options *o, const char *arg, struct option_error *err)
@@ -307,8 +353,6 @@ int vm_vsock_parse(struct vm_options *o, const char *arg, struct option_error *e
         return -1;
     if (v->cid == 0 || v->socket[0] == '\0')
         return option_fail(err, "--vsock: cid= and socket= are both needed");
-    if (v->id[0] == '\0')
-        v->id = bag_strndup(&o->bag, "vsock0", 6);
     v->enabled = 1;
     o->config.vsock = v;
     return 0;
@@ -350,13 +394,15 @@ static const struct option_spec rng_specs[] = {
     { "on", OPTION_FLAG, offsetof(struct rng_args, on), 1, 1, "entropy from the host's kernel" },
     { "src", OPTION_TEXT, offsetof(struct rng_args, src), TEXT_PATH,
       "/dev/urandom, the only source" },
+    ONLY_PCI,
 };
 
 int vm_rng_parse(struct vm_options *o, const char *arg, struct option_error *err)
 {
     struct rng_args a = { 0 };
 
-    if (option_parse("--rng", arg, rng_specs, ARRAY_SIZE(rng_specs), &a, &o->bag, NULL, err) < 0)
+    if (arg &&
+        option_parse("--rng", arg, rng_specs, ARRAY_SIZE(rng_specs), &a, &o->bag, NULL, err) < 0)
         return -1;
     if (a.off && (a.on || a.src))
         return option_fail(err, "--rng: off excludes everything else");
@@ -378,6 +424,7 @@ struct console_args {
         name, OPTION_FLAG, offsetof(struct console_args, mode),                                    \
             BULKHEAD__CONSOLE_MODE__CONSOLE_##value, 0, text                                       \
     }
+enum { CONSOLE_WORDS = 6 }; /* of these one is said */
 static const struct option_spec console_specs[] = {
     CONSOLE_FLAG("off", OFF, "no such device"),
     CONSOLE_FLAG("null", NULL, "a device whose output is thrown away"),
@@ -387,6 +434,7 @@ static const struct option_spec console_specs[] = {
       "output goes to a file" },
     { "socket", OPTION_TEXT, offsetof(struct console_args, socket), 1, 107,
       "listen on a unix socket" },
+    ONLY("iommu", ONLY_OFF),
 };
 
 int vm_console_parse(struct vm_options *o, const char *flag, const char *arg,
@@ -398,6 +446,7 @@ int vm_console_parse(struct vm_options *o, const char *flag, const char *arg,
     if (option_parse(flag, arg, console_specs, ARRAY_SIZE(console_specs), &a, &o->bag, &seen, err) <
         0)
         return -1;
+    seen &= (1ull << CONSOLE_WORDS) - 1;
     if (!is_power_of_two(seen))
         return option_fail(err, "%s: say one of off, null, tty, pty, file=F, socket=S", flag);
     if (a.file) {
@@ -417,7 +466,7 @@ struct group_args {
     struct limit_args limit;
 };
 static const struct option_spec group_specs[] = {
-    { "id", OPTION_TEXT, offsetof(struct group_args, config.id), 1, 32, "the group's name" },
+    { "id", OPTION_TEXT, offsetof(struct group_args, config.id), TEXT_ID, "the group's name" },
     LIMIT_SPECS(struct group_args, limit),
 };
 
@@ -454,46 +503,29 @@ int vm_limit_parse(const char *what, const char *arg, struct bag *bag,
     return limit_make(bag, what, &a.limit, ret_limit, err);
 }
 
-static int check_ids(const char *const *ids, size_t n, struct option_error *err)
-{
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(ids[i], ids[j]) == 0)
-                return option_fail(err, "two devices have the id '%s'", ids[i]);
-    return 0;
-}
-
 int vm_devices_check(const struct vm_options *o, struct option_error *err)
 {
     const Bulkhead__VmConfig *c = &o->config;
-    const char *ids[64];
-    size_t n = 0;
 
-    if (c->n_disks + c->n_nets > 28)
-        return option_fail(err, "more than 28 disks and networks: the PCI bus has no more slots");
     for (size_t i = 0; i < c->n_disks; i++) {
         const char *group = c->disks[i]->rate_limit_group;
         bool found = group[0] == '\0';
 
-        ids[n++] = c->disks[i]->id;
         for (size_t g = 0; g < c->n_rate_limit_groups && !found; g++)
             found = strcmp(c->rate_limit_groups[g]->id, group) == 0;
         if (!found)
             return option_fail(err, "--disk: there is no --rate-limit-group id=%s", group);
     }
-    for (size_t i = 0; i < c->n_nets; i++)
-        ids[n++] = c->nets[i]->id;
-    if (c->vsock)
-        ids[n++] = c->vsock->id;
-    return check_ids(ids, n, err);
+    return 0;
 }
 
 static void print_specs(FILE *out, const char *flag, const struct option_spec *specs, size_t n)
 {
     fprintf(out, "\n  %s\n", flag);
     for (size_t i = 0; i < n; i++)
-        fprintf(out, "    %s%-*s %s\n", specs[i].key, 22 - (int)strlen(specs[i].key),
-                specs[i].kind == OPTION_FLAG ? "" : "=", specs[i].help);
+        if (specs[i].kind != OPTION_ONLY && specs[i].key[0] != '_')
+            fprintf(out, "    %s%-*s %s\n", specs[i].key, 22 - (int)strlen(specs[i].key),
+                    specs[i].kind == OPTION_FLAG ? "" : "=", specs[i].help);
 }
 
 void vm_devices_print_help(FILE *out)

@@ -32,38 +32,84 @@ enum flag_id {
     STALL_TIMEOUT,
     TRACE_START,
     VERBOSE,
+    SECCOMP,
+    LANDLOCK,
+    DEBUG_CONSOLE,
+    LOG_FILE,
+    NOT_YET, /* + index in not_yet[] */
+};
+
+/* Cloud Hypervisor's, and not here yet: refused by name. */
+static const char *const not_yet[] = {
+    "api-socket",
+    "dbus-object-path",
+    "dbus-service-name",
+    "dbus-system-bus",
+    "device",
+    "firmware",
+    "fs",
+    "fw-cfg-config",
+    "gdb",
+    "generic-vhost-user",
+    "host-data",
+    "igvm",
+    "ivshmem",
+    "landlock-rules",
+    "log-format",
+    "memory-zone",
+    "no-shutdown",
+    "numa",
+    "pci-segment",
+    "platform",
+    "pmem",
+    "pvmemcontrol",
+    "pvpanic",
+    "restore",
+    "rtc",
+    "tpm",
+    "user-device",
+    "vdpa",
+    "watchdog",
 };
 
 static const struct flag flags[] = {
-    { "kernel", 0, false, "PATH", "bzImage or vmlinux with a PVH note", KERNEL },
-    { "initramfs", 0, false, "PATH", "initial RAM file system", INITRAMFS },
-    { "cmdline", 0, false, "TEXT",
+    { "kernel", 0, FLAG_ONE, "PATH", "bzImage or vmlinux with a PVH note", KERNEL },
+    { "initramfs", 0, FLAG_ONE, "PATH", "initial RAM file system", INITRAMFS },
+    { "cmdline", 0, FLAG_ONE, "TEXT",
       "kernel command line\n(default: the console that fits --serial, --console)", CMDLINE },
-    { "cpus", 0, false, "boot=N[,nested=on]", "default boot=1", CPUS },
-    { "memory", 0, false, "size=S,...", "default size=512M", MEMORY },
-    { "disk", 0, true, "path=P,...", "a disk; repeat for more", DISK },
-    { "net", 0, true, "tap=T,... | user", "a network interface; repeat for more", NET },
-    { "vsock", 0, false, "cid=N,socket=S", "sockets between host and guest", VSOCK },
-    { "balloon", 0, false, "size=S,...", "memory that can be taken back", BALLOON },
-    { "rng", 0, false, "src=/dev/urandom | off", "entropy device (default on)", RNG },
-    { "serial", 0, false, "MODE",
+    { "cpus", 0, FLAG_ONE, "boot=N[,nested=on]", "default boot=1", CPUS },
+    { "memory", 0, FLAG_ONE, "size=S,...", "default size=512M", MEMORY },
+    { "disk", 0, FLAG_MANY, "path=P,...", "a disk; repeat for more", DISK },
+    { "net", 0, FLAG_MANY, "tap=T,... | user", "a network interface; repeat for more", NET },
+    { "vsock", 0, FLAG_ONE, "cid=N,socket=S", "sockets between host and guest", VSOCK },
+    { "balloon", 0, FLAG_ONE, "size=S,...", "memory that can be taken back", BALLOON },
+    { "rng", 0, FLAG_MAYBE, "src=/dev/urandom | off", "entropy device (default on)", RNG },
+    { "serial", 0, FLAG_ONE, "MODE",
       "off|null|tty|pty|file=F|socket=S\n(default tty; null when the console is the tty)", SERIAL },
-    { "console", 0, false, "MODE", "the same for virtio-console (default off)", CONSOLE },
-    { "rate-limit-group", 0, true, "id=G,...", "a rate limit that disks share", RATE_LIMIT_GROUP },
-    { "name", 0, false, "NAME", "the VM's name for the other verbs", NAME },
-    { "event-monitor", 0, false, "path=P | fd=N", "write events as JSON lines there",
+    { "console", 0, FLAG_ONE, "MODE", "the same for virtio-console (default off)", CONSOLE },
+    { "rate-limit-group", 0, FLAG_MANY, "id=G,...", "a rate limit that disks share",
+      RATE_LIMIT_GROUP },
+    { "name", 0, FLAG_ONE, "NAME", "the VM's name for the other verbs", NAME },
+    { "event-monitor", 0, FLAG_ONE, "path=P | fd=N", "write events as JSON lines there",
       EVENT_MONITOR },
-    { "no-reboot", 0, false, NULL, "a guest reboot ends the run (exit status 4)", NO_REBOOT },
-    { "insecure", 0, false, NULL, "start although the host lacks a sandbox layer", INSECURE },
-    { "audit", 0, false, NULL, "audit after each start and restart", AUDIT },
-    { "crash-limit", 0, false, "N", "deaths that fail a device (default 5) ...", CRASH_LIMIT },
-    { "crash-window", 0, false, "SECONDS", "... within this time (default 60)", CRASH_WINDOW },
-    { "hang-timeout", 0, false, "MS", "silence that counts as death (default 900)", HANG_TIMEOUT },
-    { "stall-timeout", 0, false, "MS", "the same while the host's disk is slow (default 30000)",
+    { "no-reboot", 0, FLAG_ONE, NULL, "a guest reboot ends the run (exit status 4)", NO_REBOOT },
+    { "insecure", 0, FLAG_ONE, NULL, "start although the host lacks a sandbox layer", INSECURE },
+    { "audit", 0, FLAG_ONE, NULL, "audit after each start and restart", AUDIT },
+    { "crash-limit", 0, FLAG_ONE, "N", "deaths that fail a device (default 5) ...", CRASH_LIMIT },
+    { "crash-window", 0, FLAG_ONE, "SECONDS", "... within this time (default 60)", CRASH_WINDOW },
+    { "hang-timeout", 0, FLAG_ONE, "MS", "silence that counts as death (default 900)",
+      HANG_TIMEOUT },
+    { "stall-timeout", 0, FLAG_ONE, "MS", "the same while the host's disk is slow (default 30000)",
       STALL_TIMEOUT },
-    { "trace-start", 0, false, NULL, "say where the milliseconds of the start go", TRACE_START },
-    { "verbose", 'v', false, NULL, "print events on stderr", VERBOSE },
-    { "json", 0, false, NULL, "run: events as JSON lines on stdout\nplan: print JSON", FLAG_JSON },
+    { "trace-start", 0, FLAG_ONE, NULL, "say where the milliseconds of the start go", TRACE_START },
+    { "verbose", 'v', FLAG_ONE, NULL, "print events on stderr", VERBOSE },
+    { "log-file", 0, FLAG_ONE, "PATH", "log lines of the VM's processes go there, not to stderr",
+      LOG_FILE },
+    { "seccomp", 0, FLAG_ONE, "true", "the filters are always on", SECCOMP },
+    { "landlock", 0, FLAG_ONE, NULL, NULL, LANDLOCK }, /* always on where the kernel has it */
+    { "debug-console", 0, FLAG_ONE, "off", NULL, DEBUG_CONSOLE },
+    { "json", 0, FLAG_ONE, NULL, "run: events as JSON lines on stdout\nplan: print JSON",
+      FLAG_JSON },
     FLAGS_COMMON,
 };
 
@@ -167,6 +213,12 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static int on_only(const char *flag, const char *value, const char *want, const char *else_what,
+                   struct option_error *err)
+{
+    return strcmp(value, want) == 0 ? 0 : option_fail(err, "%s %s: %s", flag, value, else_what);
+}
+
 static int on_flag(void *arg, int id, const char *value, struct option_error *err)
 {
     struct vm_options *o = arg;
@@ -214,7 +266,18 @@ static int on_flag(void *arg, int id, const char *value, struct option_error *er
     case VERBOSE:
         o->verbose = true;
         return 0;
+    case LOG_FILE:
+        return set_text(o, "--log-file", value, 4095, &o->log_path, err);
+    case SECCOMP:
+        return on_only("--seccomp", value, "true",
+                       "the filters can't be turned off or weakened: leave it out", err);
+    case DEBUG_CONSOLE:
+        return on_only("--debug-console", value, "off", "not supported yet: off is", err);
+    case LANDLOCK:
+        return 0;
     default:
+        if (id >= NOT_YET)
+            return option_fail(err, "--%s is not supported yet", not_yet[id - NOT_YET]);
         return on_device_flag(o, id, value, err);
     }
 }
@@ -226,10 +289,8 @@ static void set_defaults(struct vm_options *o)
     bulkhead__vm_config__init(c);
     c->cpus = bag_alloc(&o->bag, sizeof(*c->cpus));
     bulkhead__cpus_config__init(c->cpus);
-    c->cpus->boot_vcpus = 1;
     c->memory = bag_alloc(&o->bag, sizeof(*c->memory));
     bulkhead__memory_config__init(c->memory);
-    c->memory->size = 512ull << 20;
     c->memory->thp = 1;
     c->serial = bag_alloc(&o->bag, sizeof(*c->serial));
     bulkhead__console_config__init(c->serial);
@@ -257,8 +318,6 @@ static int finish(struct vm_options *o, bool plan, struct option_error *err)
     if (o->json && !plan && !o->event_path && o->event_fd < 0 && vm_options_uses_tty(o))
         return option_fail(err, "--json and the guest's tty would share stdout: give "
                                 "--event-monitor path= or another --serial/--console");
-    if (c->balloon && c->balloon->size > c->memory->size)
-        return option_fail(err, "--balloon: size= is larger than the guest's memory");
     if (c->name[0] == '\0')
         c->name = bag_printf(&o->bag, "vm%d", (int)getpid());
     if (c->cmdline[0] == '\0') {
@@ -273,11 +332,25 @@ static int finish(struct vm_options *o, bool plan, struct option_error *err)
     return vm_devices_check(o, err);
 }
 
+/* The table, and behind it what is only known by name. */
+static size_t all_flags(struct flag *ret_flags)
+{
+    memcpy(ret_flags, flags, sizeof flags);
+    for (size_t i = 0; i < ARRAY_SIZE(not_yet); i++)
+        ret_flags[ARRAY_SIZE(flags) + i] = (struct flag){
+            .name = not_yet[i], .values = FLAG_MAYBE, .value = "", .id = NOT_YET + (int)i
+        };
+    return ARRAY_SIZE(flags) + ARRAY_SIZE(not_yet);
+}
+
 int vm_options_parse(struct vm_options *o, int argc, char **argv, struct option_error *err)
 {
+    struct flag all[ARRAY_SIZE(flags) + ARRAY_SIZE(not_yet)];
+    size_t n = all_flags(all);
+
     *o = (struct vm_options){ .event_fd = -1 };
     set_defaults(o);
-    if (flags_parse(flags, ARRAY_SIZE(flags), argc, argv, on_flag, o, err) < 0)
+    if (flags_parse(all, n, argc, argv, on_flag, o, err) < 0)
         return -1;
     return o->help ? 0 : finish(o, strcmp(argv[0], "plan") == 0, err);
 }

@@ -20,6 +20,7 @@ struct vm_options {
     bool serial_given;
     const char *event_path; /* --event-monitor path=, or NULL */
     int event_fd;           /* --event-monitor fd=, or -1 */
+    char *log_path;         /* --log-file, or NULL */
     int net_fds[VM_OPTIONS_MAX_FDS];
     size_t n_net_fds;
 };
@@ -48,5 +49,5 @@ int vm_limit_parse(const char *what, const char *arg, struct bag *bag,
                    Bulkhead__RateLimit **ret_limit, struct option_error *err) must_check;
 /* Every option of every device flag, for the help. */
 void vm_devices_print_help(FILE *out);
-/* What needs the whole command line: groups that exist, ids that are given once. */
+/* What needs the whole command line: groups that exist. */
 int vm_devices_check(const struct vm_options *o, struct option_error *err) must_check;

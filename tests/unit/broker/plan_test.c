@@ -135,13 +135,28 @@ static void test_largest(void **state)
     config_free(c);
 }
 
+/* A limit on open files is told before anything is started. */
+static void test_files(void **state)
+{
+    Bulkhead__VmConfig *c = fixture_config();
+    struct plan small, large;
+
+    (void)state;
+    plan_make(c, &small);
+    fixture_add_disk(c, "/more.raw");
+    c->disks[c->n_disks - 1]->num_queues = 16;
+    plan_make(c, &large);
+    assert_in_range(plan_files(&small), 100, 500);
+    assert_true(plan_files(&large) >= plan_files(&small) + 2 * 16);
+    config_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_message),
-        cmocka_unit_test(test_ordinary_user),
-        cmocka_unit_test(test_largest),
+        cmocka_unit_test(test_devices),       cmocka_unit_test(test_message),
+        cmocka_unit_test(test_ordinary_user), cmocka_unit_test(test_largest),
+        cmocka_unit_test(test_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

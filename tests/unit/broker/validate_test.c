@@ -95,7 +95,7 @@ BREAK(id_twice, fixture_text(&c->disks[1]->id, "disk0"))
 BREAK(id_other_kind, fixture_text(&c->disks[1]->id, "net0"))
 BREAK(id_serial, fixture_text(&c->disks[1]->id, "serial"))
 BREAK(id_reserved, fixture_text(&c->disks[1]->id, "core"))
-BREAK(id_long, long_text(&c->disks[1]->id, 21, 'i'))
+BREAK(id_long, long_text(&c->disks[1]->id, 33, 'i'))
 BREAK(too_many, add_disks(c))
 BREAK(two_ttys, c->console->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_TTY)
 BREAK(file_no_path, c->serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_FILE)
@@ -256,12 +256,44 @@ static void test_hostfwd(void **state)
     assert_false(forward.udp);
 }
 
+/* What a client leaves out; Cloud Hypervisor's defaults where it has any. */
+static void test_defaults(void **state)
+{
+    Bulkhead__VmConfig config = BULKHEAD__VM_CONFIG__INIT, *c;
+    Bulkhead__DiskConfig disk = BULKHEAD__DISK_CONFIG__INIT, *disks[] = { &disk };
+    Bulkhead__NetConfig one = BULKHEAD__NET_CONFIG__INIT, three = BULKHEAD__NET_CONFIG__INIT;
+    Bulkhead__NetConfig *nets[] = { &one, &three };
+
+    (void)state;
+    three.num_fds = 3;
+    config.disks = disks;
+    config.n_disks = 1;
+    config.nets = nets;
+    config.n_nets = 2;
+    c = config_copy(&config);
+    assert_non_null(c);
+    assert_int_equal(config_fill(c, "name"), 0);
+    assert_string_equal(c->name, "name");
+    assert_int_equal(c->cpus->boot_vcpus, 1);
+    assert_int_equal(c->memory->size, 512ull << 20);
+    assert_true(c->memory->thp && c->rng->enabled);
+    assert_string_equal(c->disks[0]->id, "disk0");
+    assert_int_equal(c->disks[0]->num_queues, 1);
+    assert_int_equal(c->disks[0]->queue_size, 128);
+    assert_int_equal(c->nets[0]->num_queues, 2);
+    assert_int_equal(c->nets[0]->queue_size, 256);
+    assert_int_equal(c->nets[1]->num_queues, 6); /* as many pairs as descriptors */
+    assert_string_equal(c->nets[1]->id, "net1");
+    config_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_hostfwd),
+        cmocka_unit_test(test_defaults),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
