@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vq.h - split virtqueue, device side (virtio 1.2, section 2.7). Trusts nothing in the ring; safe
  * against a guest that rewrites it concurrently: each descriptor is copied once, the copy is
- * checked, used and never read again. One thread per queue. No allocation after vq_init().
+ * checked, used and never read again. One thread per queue. No allocation after vq_new().
  * All memory barriers of the data path are in vq.c.
  */
 #pragma once
