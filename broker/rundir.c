@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,39 +11,62 @@
 #include "base/fd.h"
 #include "resources.h"
 
+/* Each further try needs another VM of this name that ended just now. */
+enum { MAX_TRIES = 1000 };
+#define LOCK_FILE "lock"
+
+void rundir_place_init(struct rundir_place *place)
+{
+    *place = (struct rundir_place){ .base_fd = -1, .dir_fd = -1, .lock_fd = -1 };
+}
+
 void rundir_init(struct rundir *rundir)
 {
-    *rundir = (struct rundir){ .lock_fd = -1, .listen_fd = -1 };
+    rundir_place_init(&rundir->place);
+    rundir->listen_fd = -1;
 }
 
-static int base_path(char *ret_base, size_t size, struct fault *f)
+/* Whether dir/name is what `fd` has open. */
+static bool is_there(int dir_fd, const char *name, int fd)
 {
-    const char *own = getenv("BULKHEAD_RUNDIR"), *xdg = getenv("XDG_RUNTIME_DIR");
-    int n;
+    struct stat named, opened;
 
-    if (own && own[0] != '\0')
-        n = snprintf(ret_base, size, "%s", own);
-    else if (geteuid() == 0)
-        n = snprintf(ret_base, size, "/run/bulkhead");
-    else if (xdg && xdg[0] == '/')
-        n = snprintf(ret_base, size, "%s/bulkhead", xdg);
-    else
-        n = snprintf(ret_base, size, "/run/user/%u/bulkhead", (unsigned)geteuid());
-    if (n < 0 || (size_t)n >= size)
-        return fault_input(f, "the run directory's path is too long: set BULKHEAD_RUNDIR to a "
-                              "shorter one");
-    return 0;
+    return fstatat(dir_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &opened) == 0 &&
+           named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
-/* Ours alone: somebody else's directory of that name could lead the socket anywhere. */
-static int make_private(const char *path, struct fault *f)
+void rundir_place_remove(struct rundir_place *place)
+{
+    if (place->lock_fd >= 0 && is_there(place->dir_fd, LOCK_FILE, place->lock_fd)) {
+        unlinkat(place->dir_fd, RUNDIR_SOCKET, 0);
+        unlinkat(place->dir_fd, LOCK_FILE, 0);
+    }
+    /* Between the look and the removal it may have become the next VM's: if that has its lock, the
+     * directory isn't empty and stays; if not, that VM makes another. */
+    if (place->lock_fd >= 0 && is_there(place->base_fd, place->name, place->dir_fd))
+        unlinkat(place->base_fd, place->name, AT_REMOVEDIR);
+    fd_closep(&place->lock_fd);
+    fd_closep(&place->dir_fd);
+    fd_closep(&place->base_fd);
+}
+
+/* Ours alone: somebody else's directory of that name could lead the socket anywhere. -EAGAIN: it was
+ * removed meanwhile. */
+static int open_private(int at_fd, const char *name, const char *path, int *ret_fd, bool *ret_made,
+                        struct fault *f)
 {
     struct stat st;
 
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+    *ret_made = mkdirat(at_fd, name, 0700) == 0;
+    if (!*ret_made && errno != EEXIST)
         return fault_input(f, "can't make the run directory %s: %s: set BULKHEAD_RUNDIR", path,
                            strerror(errno));
-    if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+    *ret_fd = openat(at_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*ret_fd < 0 && errno == ENOENT)
+        return -EAGAIN;
+    if (*ret_fd < 0 && errno != ELOOP && errno != ENOTDIR && errno != EACCES)
+        return fault_host(f, errno, "the run directory %s: %s", path, strerror(errno));
+    if (*ret_fd < 0 || fstat(*ret_fd, &st) < 0 || st.st_uid != geteuid() ||
         (st.st_mode & 0022) != 0)
         return fault_input(f,
                            "the run directory %s is not this user's own: remove it or set "
@@ -53,69 +75,82 @@ static int make_private(const char *path, struct fault *f)
     return 0;
 }
 
-static int take_lock(struct rundir *rundir, const char *vm_name, struct fault *f)
+/* -EAGAIN: the directory was removed meanwhile. */
+static int take_lock(struct rundir_place *place, const char *path, struct fault *f)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    char path[RUNDIR_PATH_MAX + 8];
+    int fd = openat(place->dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int r = 0;
 
-    snprintf(path, sizeof path, "%s/lock", rundir->path);
-    rundir->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (rundir->lock_fd < 0)
-        return fault_host(f, errno, "%s: %s", path, strerror(errno));
-    if (fcntl(rundir->lock_fd, F_OFD_SETLK, &lock) < 0) {
-        fd_closep(&rundir->lock_fd);
-        rundir->path[0] = '\0'; /* not ours to remove */
-        return fault_input(f, "a VM named %s is running: give --name another value, or stop it",
-                           vm_name);
-    }
-    return 0;
+    if (fd < 0 && errno == ENOENT)
+        return -EAGAIN;
+    if (fd < 0)
+        return fault_host(f, errno, "%s/" LOCK_FILE ": %s", path, strerror(errno));
+    if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+        r = errno == EAGAIN || errno == EACCES
+                ? fault_input(f, "a VM named %s is running: give --name another value, or stop it",
+                              place->name)
+                : fault_host(f, errno, "locking %s/" LOCK_FILE ": %s", path, strerror(errno));
+    else if (!is_there(place->dir_fd, LOCK_FILE, fd) ||
+             !is_there(place->base_fd, place->name, place->dir_fd))
+        r = -EAGAIN;
+    if (r == 0)
+        place->lock_fd = fd;
+    else
+        close(fd);
+    return r;
+}
+
+static int claim(struct rundir_place *place, const char *base, const char *path, struct fault *f)
+{
+    bool made = false;
+    int r = open_private(AT_FDCWD, base, base, &place->base_fd, &made, f);
+
+    made = false;
+    if (r == 0)
+        r = open_private(place->base_fd, place->name, path, &place->dir_fd, &made, f);
+    if (r == 0)
+        r = take_lock(place, path, f);
+    if (r == 0)
+        return 0;
+    if (made) /* and still empty: else the rmdir fails */
+        unlinkat(place->base_fd, place->name, AT_REMOVEDIR);
+    fd_closep(&place->dir_fd);
+    fd_closep(&place->base_fd);
+    return r;
 }
 
 int rundir_open(struct rundir *rundir, const char *vm_name, struct fault *f)
 {
-    char base[RUNDIR_PATH_MAX], socket_path[RUNDIR_PATH_MAX + 16];
-    int n, r;
+    struct rundir_place *place = &rundir->place;
+    char base[RUNDIR_PATH_BYTES], path[RUNDIR_PATH_BYTES];
+    char socket_path[RUNDIR_PATH_BYTES + sizeof RUNDIR_SOCKET];
+    int r;
 
-    r = base_path(base, sizeof base, f);
-    if (r == 0)
-        r = make_private(base, f);
-    if (r < 0)
-        return r;
-    n = snprintf(rundir->path, sizeof rundir->path, "%s/%s", base, vm_name);
-    if (n < 0 || (size_t)n >= sizeof rundir->path) {
-        rundir->path[0] = '\0';
+    if (rundir_base(base, sizeof base) < 0 || rundir_path(path, sizeof path, vm_name) < 0 ||
+        snprintf(place->name, sizeof place->name, "%s", vm_name) >= (int)sizeof place->name)
         return fault_input(f,
                            "the run directory's path is too long for VM %s: use a shorter name "
-                           "or set BULKHEAD_RUNDIR",
+                           "or set BULKHEAD_RUNDIR to a shorter one",
                            vm_name);
+    for (int i = 0; i < MAX_TRIES; i++) {
+        f->error = 0;
+        r = claim(place, base, path, f);
+        if (r != -EAGAIN || f->error != 0)
+            break;
     }
-    r = make_private(rundir->path, f);
-    if (r < 0) {
-        rundir->path[0] = '\0';
-        return r;
-    }
-    r = take_lock(rundir, vm_name, f);
+    if (r == -EAGAIN && f->error == 0)
+        return fault_host(f, EAGAIN, "the run directory %s is removed again and again", path);
     if (r < 0)
         return r;
-    snprintf(socket_path, sizeof socket_path, "%s/control.sock", rundir->path);
-    unlink(socket_path); /* we hold the lock: whoever made it is gone */
+    unlinkat(place->dir_fd, RUNDIR_SOCKET, 0); /* we hold the lock: whoever made it is gone */
+    snprintf(socket_path, sizeof socket_path, "%s/" RUNDIR_SOCKET, path);
     return resources_listen("the command socket", socket_path, SOCK_SEQPACKET, &rundir->listen_fd,
                             f);
 }
 
 void rundir_close(struct rundir *rundir)
 {
-    static const char *const names[] = { "control.sock", "lock" };
-    char path[RUNDIR_PATH_MAX + 16];
-
     fd_closep(&rundir->listen_fd);
-    if (rundir->path[0] != '\0') {
-        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-            snprintf(path, sizeof path, "%s/%s", rundir->path, names[i]);
-            unlink(path);
-        }
-        rmdir(rundir->path);
-    }
-    fd_closep(&rundir->lock_fd);
-    rundir->path[0] = '\0';
+    rundir_place_remove(&rundir->place);
 }

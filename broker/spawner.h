@@ -24,7 +24,8 @@ enum {
 enum spawner_kind {
     SPAWNER_START = 1,  /* broker: fds [log read end][fd 3 of the child][log write end][program] */
     SPAWNER_KILL,       /* broker: SIGKILL to child `id` */
-    SPAWNER_VM,         /* broker: fd [lock of the VM's directory]; path = its path */
+    SPAWNER_VM,         /* broker, once: the VM's directory to remove at the end, as in struct
+                           rundir_place: fds [lock][base][directory]; path = its name in base */
     SPAWNER_TAKE_RING,  /* broker: duplicate child `id`'s descriptor ring_fd, its io_uring, and hold
                           it beyond the child's death (no socket carries an io_uring) */
     SPAWNER_DROP_RING,  /* broker: close what was taken from child `id` */
@@ -48,7 +49,7 @@ struct spawner_request {
     uint64_t memory_max;             /* of its cgroup, bytes; 0: no limit */
     char group[SPAWNER_GROUP_BYTES]; /* the name of its cgroup below the VM's */
     char args[SPAWNER_ARGS_BYTES];   /* argv, each string ends with a NUL */
-    char path[SPAWNER_PATH_BYTES];   /* SPAWNER_VM: the directory */
+    char path[SPAWNER_PATH_BYTES];   /* SPAWNER_VM: the directory's name */
 };
 
 struct spawner_report {

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "groups.h"
+#include "rundir.h"
 #include "sandbox.h"
 #include "spawner.h"
 #include "trim.h"
@@ -47,8 +48,7 @@ struct state {
     bool core_ended;
     uint64_t core_ended_ns;
     bool killed_rest;
-    int lock_fd;
-    char dir[SPAWNER_PATH_BYTES];
+    struct rundir_place place;
 };
 
 static void report(struct state *s, const struct spawner_report *r, int fd)
@@ -256,6 +256,21 @@ static void kill_all(struct state *s, bool next_boot_too)
             kill_child(&s->children[i]);
 }
 
+static void on_vm(struct state *s, const struct spawner_request *request, int *fds)
+{
+    struct rundir_place *place = &s->place;
+
+    /* The name is one of a directory in base: neither a path nor a way up. */
+    if (place->lock_fd >= 0 || request->path[0] == '.' ||
+        strnlen(request->path, sizeof request->path) >= sizeof place->name ||
+        strchr(request->path, '/'))
+        return;
+    memcpy(place->name, request->path, sizeof place->name);
+    place->lock_fd = fd_take(&fds[0]);
+    place->base_fd = fd_take(&fds[1]);
+    place->dir_fd = fd_take(&fds[2]);
+}
+
 static void on_request(struct state *s)
 {
     struct spawner_request request;
@@ -302,10 +317,7 @@ static void on_request(struct state *s)
         drop_ring(s, request.id);
         break;
     case SPAWNER_VM:
-        fd_closep(&s->lock_fd);
-        s->lock_fd = fd_take(&fds[0]);
-        request.path[sizeof request.path - 1] = '\0';
-        memcpy(s->dir, request.path, sizeof s->dir);
+        on_vm(s, &request, fds);
         break;
     default:
         break;
@@ -356,20 +368,6 @@ static int enforce(struct state *s)
     return -1;
 }
 
-static void remove_dir(const struct state *s)
-{
-    static const char *const names[] = { "control.sock", "lock" };
-    char path[SPAWNER_PATH_BYTES + 16];
-
-    if (s->dir[0] == '\0')
-        return;
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        snprintf(path, sizeof path, "%s/%s", s->dir, names[i]);
-        unlink(path);
-    }
-    rmdir(s->dir);
-}
-
 /* Nothing of the broker's or its client's stays open here. */
 static void close_all_but(int fd, const struct groups *groups)
 {
@@ -391,7 +389,7 @@ _Noreturn void spawner_main(int fd, struct groups *groups)
     log_init("spawner", LOG_LEVEL_INFO);
     close_all_but(fd, groups);
     s->fd = fd;
-    s->lock_fd = -1;
+    rundir_place_init(&s->place);
     s->groups = groups;
     s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     while (s->fd >= 0 || any_left(s)) {
@@ -430,6 +428,6 @@ _Noreturn void spawner_main(int fd, struct groups *groups)
     }
     groups_end(groups);
     /* With a broker that left in order the directory is gone already. */
-    remove_dir(s);
+    rundir_place_remove(&s->place);
     _exit(0);
 }

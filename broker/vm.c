@@ -227,9 +227,21 @@ static int configure_taps(struct vm *vm, struct fault *f)
     return r;
 }
 
+/* From now on the spawner removes the directory if this process can't. */
+static int share_rundir(struct vm *vm, struct fault *f)
+{
+    const struct rundir_place *place = &vm->rundir.place;
+    const int fds[] = { place->lock_fd, place->base_fd, place->dir_fd };
+    struct spawner_request request = { .kind = SPAWNER_VM };
+
+    snprintf(request.path, sizeof request.path, "%s", place->name);
+    if (spawner_send(vm->spawner, &request, fds, ARRAY_SIZE(fds)) < 0)
+        return fault_host(f, EPIPE, "the spawner died: start again");
+    return 0;
+}
+
 int vm_open(struct vm *vm, const int *tty, int *net_fds, unsigned n_net_fds, struct fault *f)
 {
-    struct spawner_request request = { .kind = SPAWNER_VM };
     int r;
 
     r = resources_kernel("the kernel", vm->config->kernel, &vm->kernel_fd, f);
@@ -242,13 +254,10 @@ int vm_open(struct vm *vm, const int *tty, int *net_fds, unsigned n_net_fds, str
     if (r == 0)
         r = rundir_open(&vm->rundir, vm->config->name, f);
     if (r == 0)
+        r = share_rundir(vm, f);
+    if (r == 0)
         r = configure_taps(vm, f);
-    if (r < 0)
-        return r;
-    snprintf(request.path, sizeof request.path, "%s", vm->rundir.path);
-    if (spawner_send(vm->spawner, &request, &vm->rundir.lock_fd, 1) < 0)
-        return fault_host(f, EPIPE, "the spawner died: start again");
-    return 0;
+    return r;
 }
 
 static int boot_device(struct device *d)

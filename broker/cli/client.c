@@ -16,8 +16,8 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "client/rundir.h"
 #include "nearest.h"
-#include "rundir.h"
 #include "say.h"
 
 int client_find_program(const char *name, char *dst, size_t size)
@@ -105,17 +105,16 @@ static int no_such_vm(const char *vm)
 int client_connect(struct client *ret_client, const char *vm)
 {
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    char dir[512];
+    char dir[RUNDIR_PATH_BYTES];
     cleanup_(fd_closep) int fd = -1;
-    int r = rundir_path(dir, sizeof(dir));
+    int r;
 
-    if (r < 0)
-        return err_origin(r, "the run directory's path");
     if (*vm == '\0' || *vm == '.' || strchr(vm, '/'))
         return no_such_vm(vm);
-    if (snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s/control.sock", dir, vm) >=
-        (int)sizeof(addr.sun_path))
-        return err_origin(-ENAMETOOLONG, "the path of %s's command socket", vm);
+    r = rundir_path(dir, sizeof(dir), vm);
+    if (r < 0)
+        return err_origin(r, "the path of %s's run directory", vm);
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" RUNDIR_SOCKET, dir);
     fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_origin(-errno, "making a socket");

@@ -3,10 +3,10 @@
 #include <string.h>
 #include "base/err.h"
 #include "client.h"
+#include "client/rundir.h"
 #include "flags.h"
 #include "ipc/rules.h"
 #include "process_info.h"
-#include "rundir.h"
 #include "sandbox.h"
 #include "say.h"
 #include "verbs.h"

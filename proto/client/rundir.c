@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: Apache-2.0
-// rundir.c - running VMs by name.
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rundir.c - see rundir.h. */
 #include "rundir.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -8,21 +9,33 @@
 #include <string.h>
 #include <unistd.h>
 
-int rundir_path(char *dst, size_t size)
+int rundir_base(char *dst, size_t size)
 {
     const char *given = getenv("BULKHEAD_RUNDIR");
     const char *xdg = getenv("XDG_RUNTIME_DIR");
     int n;
 
-    if (given && *given)
+    if (given && given[0] != '\0')
         n = snprintf(dst, size, "%s", given);
     else if (geteuid() == 0)
         n = snprintf(dst, size, "/run/bulkhead");
-    else if (xdg && *xdg)
+    else if (xdg && xdg[0] == '/') /* the standard says: else it is to be ignored */
         n = snprintf(dst, size, "%s/bulkhead", xdg);
     else
         n = snprintf(dst, size, "/run/user/%u/bulkhead", (unsigned)geteuid());
     return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+int rundir_path(char *dst, size_t size, const char *vm_name)
+{
+    size_t len;
+    int n, r = rundir_base(dst, size);
+
+    if (r < 0)
+        return r;
+    len = strlen(dst);
+    n = snprintf(dst + len, size - len, "/%s", vm_name);
+    return n < 0 || (size_t)n >= size - len ? -ENAMETOOLONG : 0;
 }
 
 static int compare(const void *a, const void *b)
@@ -32,23 +45,23 @@ static int compare(const void *a, const void *b)
 
 size_t rundir_list(char (*names)[RUNDIR_NAME_BYTES], size_t max)
 {
-    char path[512];
+    char path[RUNDIR_PATH_BYTES];
     struct dirent *entry;
     size_t n = 0;
     DIR *dir;
 
-    if (rundir_path(path, sizeof(path)) < 0)
+    if (rundir_base(path, sizeof(path)) < 0)
         return 0;
     dir = opendir(path);
     if (!dir)
         return 0;
     while (n < max && (entry = readdir(dir)) != NULL) {
-        char sock[1024];
+        char sock[RUNDIR_PATH_BYTES + RUNDIR_NAME_BYTES + sizeof RUNDIR_SOCKET + 2];
         size_t len = strlen(entry->d_name);
 
         if (entry->d_name[0] == '.' || len >= RUNDIR_NAME_BYTES)
             continue;
-        snprintf(sock, sizeof(sock), "%s/%s/control.sock", path, entry->d_name);
+        snprintf(sock, sizeof(sock), "%s/%s/" RUNDIR_SOCKET, path, entry->d_name);
         if (access(sock, F_OK) == 0)
             memcpy(names[n++], entry->d_name, len + 1);
     }

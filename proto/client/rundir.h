@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rundir.h - where a running VM is found: BASE/NAME/control.sock. BASE is $BULKHEAD_RUNDIR, else
+ * /run/bulkhead for root, else $XDG_RUNTIME_DIR/bulkhead, else /run/user/UID/bulkhead. The broker
+ * makes these directories, its clients look into them: both by this rule. */
+#pragma once
+
+#include <stddef.h>
+#include "base/compiler.h"
+
+enum {
+    RUNDIR_MAX_VMS = 256,
+    RUNDIR_NAME_BYTES = 64, /* a VM's name with its NUL */
+    RUNDIR_PATH_BYTES = 92, /* of BASE/NAME: with the socket's name it fits into a sockaddr_un */
+};
+#define RUNDIR_SOCKET "control.sock"
+
+/* BASE; 0, or -ENAMETOOLONG. */
+int rundir_base(char *dst, size_t size) must_check;
+/* BASE/NAME; 0, or -ENAMETOOLONG. */
+int rundir_path(char *dst, size_t size, const char *vm_name) must_check;
+/* The names of the VMs that have a socket there, sorted; their number (0 when there is no BASE), at
+ * most max. */
+size_t rundir_list(char (*names)[RUNDIR_NAME_BYTES], size_t max);

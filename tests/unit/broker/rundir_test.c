@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rundir_test.c - the directory of a VM belongs to one VM at a time, whoever of its broker and its
+ * spawner ends last, and whenever the next VM of that name comes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "fixture.h"
+#include "groups.h"
+#include "rundir.h"
+#include "spawner.h"
+
+enum { ROUNDS = 200, RACERS = 3 };
+
+static char dir[64];
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/bulkhead-rundir.XXXXXX");
+    return mkdtemp(dir) && setenv("BULKHEAD_RUNDIR", dir, 1) == 0 ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    /* Fails when anything is left. */
+    return rmdir(dir);
+}
+
+static void open_vm(struct rundir *rundir)
+{
+    struct fault f = { 0 };
+
+    rundir_init(rundir);
+    if (rundir_open(rundir, "vm", &f) < 0)
+        fail_msg("%s", f.text);
+}
+
+/* A client finds the VM, and finds a listener there. */
+static bool answers(void)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    snprintf(addr.sun_path, sizeof addr.sun_path, "%s/vm/" RUNDIR_SOCKET, dir);
+    return fd >= 0 && connect(fd, (const struct sockaddr *)&addr, sizeof addr) == 0;
+}
+
+static bool is_refused(const char *why)
+{
+    struct rundir other;
+    struct fault f = { 0 };
+    int r;
+
+    rundir_init(&other);
+    r = rundir_open(&other, "vm", &f);
+    rundir_close(&other);
+    return r < 0 && strstr(f.text, why) != NULL;
+}
+
+static void start_spawner(struct spawner *spawner, const struct rundir *rundir)
+{
+    static struct groups none = { .base_fd = -1, .vm_fd = -1 };
+    const struct rundir_place *place = &rundir->place;
+    const int fds[] = { place->lock_fd, place->base_fd, place->dir_fd };
+    struct spawner_request request = { .kind = SPAWNER_VM };
+
+    assert_int_equal(spawner_start(spawner, -1, &none), 0);
+    snprintf(request.path, sizeof request.path, "%s", place->name);
+    assert_int_equal(spawner_send(spawner, &request, fds, ARRAY_SIZE(fds)), 0);
+}
+
+/* The broker has left, its spawner has not: the next VM of that name is not touched by it. */
+static void test_spawner_ends_after_the_next_start(void **state)
+{
+    struct rundir first, next;
+    struct spawner spawner;
+
+    (void)state;
+    open_vm(&first);
+    start_spawner(&spawner, &first);
+    rundir_close(&first);
+    open_vm(&next);
+    spawner_stop(&spawner);
+    assert_true(answers());
+    assert_true(is_refused("a VM named vm is running"));
+    assert_true(answers());
+    rundir_close(&next);
+}
+
+/* Without its broker the spawner removes all of it. */
+static void test_spawner_ends_alone(void **state)
+{
+    struct rundir rundir;
+    struct spawner spawner;
+
+    (void)state;
+    open_vm(&rundir);
+    start_spawner(&spawner, &rundir);
+    fd_closep(&rundir.place.lock_fd);
+    fd_closep(&rundir.place.dir_fd);
+    fd_closep(&rundir.place.base_fd);
+    fd_closep(&rundir.listen_fd);
+    assert_true(is_refused("a VM named vm is running"));
+    spawner_stop(&spawner);
+    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(mkdir(dir, 0700), 0);
+}
+
+/* A start that fails to open the lock leaves the running VM's socket and lock alone. */
+static void test_failed_open_of_the_lock(void **state)
+{
+    struct rlimit limit, low;
+    struct rundir rundir;
+    int top;
+
+    (void)state;
+    open_vm(&rundir);
+    top = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = limit;
+    low.rlim_cur = (rlim_t)top + 2; /* two directories, not the lock */
+    close(top);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    assert_true(is_refused("lock: Too many open files"));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_true(answers());
+    assert_true(is_refused("a VM named vm is running"));
+    rundir_close(&rundir);
+}
+
+/* What a crash left is used again, and nothing that is somebody else's. */
+static void test_leftovers_and_strangers(void **state)
+{
+    char path[128], target[128];
+    struct rundir rundir;
+    int fd;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/vm", dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof path, "%s/vm/" RUNDIR_SOCKET, dir);
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    open_vm(&rundir);
+    assert_true(answers());
+    rundir_close(&rundir);
+    snprintf(target, sizeof target, "%s/elsewhere", dir);
+    snprintf(path, sizeof path, "%s/vm", dir);
+    assert_int_equal(mkdir(target, 0700), 0);
+    assert_int_equal(symlink(target, path), 0);
+    assert_true(is_refused("is not this user's own"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(chmod(path, 0777), 0);
+    assert_true(is_refused("is not this user's own"));
+    assert_int_equal(chmod(path, 0700), 0);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rmdir(target), 0);
+}
+
+/* One VM after the other, as fast as they come: 0, or the number of what went wrong. */
+static int race(void)
+{
+    char mark[128];
+
+    snprintf(mark, sizeof mark, "%s/mark", dir);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct spawner spawner;
+        struct rundir rundir;
+        struct fault f = { 0 };
+        int fd, r;
+
+        do {
+            rundir_init(&rundir);
+            r = rundir_open(&rundir, "vm", &f);
+        } while (r < 0 && strstr(f.text, "a VM named vm is running"));
+        if (r < 0)
+            return print_error("%s\n", f.text), 1;
+        fd = open(mark, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+        if (fd < 0)
+            return 2;
+        close(fd);
+        start_spawner(&spawner, &rundir);
+        if (!answers())
+            return 3;
+        unlink(mark);
+        rundir_close(&rundir);
+        spawner_stop(&spawner);
+    }
+    return 0;
+}
+
+static void test_race(void **state)
+{
+    pid_t racers[RACERS];
+    int status;
+
+    (void)state;
+    for (unsigned i = 0; i < RACERS; i++) {
+        racers[i] = fork();
+        assert_true(racers[i] >= 0);
+        if (racers[i] == 0)
+            _exit(race());
+    }
+    for (unsigned i = 0; i < RACERS; i++) {
+        assert_int_equal(waitpid(racers[i], &status, 0), racers[i]);
+        assert_int_equal(status, 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_spawner_ends_after_the_next_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_spawner_ends_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failed_open_of_the_lock, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_leftovers_and_strangers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_race, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
