@@ -70,6 +70,12 @@ void resources_net_await_gone(const char *tap);
 /* Whether two devices, not passt's, were given one interface. */
 bool resources_net_same(const struct backend *a, const struct backend *b);
 bool resources_tap_has_carrier(const char *name);
+/* A descriptor, owned by the caller, that keeps other VMs from looking at and opening this interface
+ * until it is closed; -1 if there is no /dev/net/tun. Any user may take such a lock, so after a while
+ * this goes on without: the lock only says which of two that start at once gets the interface. */
+int resources_tap_take_turn(const char *name) must_check;
+/* The queues that somebody has open, of an interface with multi_queue; else 0. */
+unsigned resources_tap_queues(const char *name);
 bool resources_tap_has_pi(const char *name); /* frames begin with 4 bytes of their own */
 /* Address, MTU and "up" of a tap that was opened; nothing for other modes. It comes last, when nothing
  * can be refused any more: somebody else's tap stays as it was. */

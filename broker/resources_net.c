@@ -108,6 +108,7 @@ void resources_net_await_gone(const char *tap)
 
 static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
 {
+    cleanup_(fd_closep) int turn = n->tap[0] ? resources_tap_take_turn(n->tap) : -1;
     unsigned pairs = n->num_queues / 2;
     struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
     bool made;
@@ -132,6 +133,9 @@ static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
         if (prepare_tap(n, fd, f) < 0)
             return -EINVAL;
     }
+    /* Somebody may have opened it since it was free; of two that did, the later one sees it here. */
+    if (resources_tap_queues(req.ifr_name) > pairs)
+        return tap_fault(n, req.ifr_name, EBUSY, f);
     return set_name(&n->tap, req.ifr_name) < 0 ? fault_host(f, ENOMEM, "%s: no memory", n->id) : 0;
 }
 

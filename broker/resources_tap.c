@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* resources_tap.c - a tap's interface: whether somebody has it, and its address, MTU and "up". */
+/* resources_tap.c - a tap's interface: who may look at it, whether somebody has it, and its address,
+ * MTU and "up". */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -9,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "resources.h"
@@ -83,6 +86,57 @@ bool resources_tap_has_pi(const char *name)
     return kind && RTA_PAYLOAD(kind) == sizeof "tun" &&
            memcmp(RTA_DATA(kind), "tun", sizeof "tun") == 0 &&
            is_set(find_below(find_below(info, IFLA_INFO_DATA), IFLA_TUN_PI));
+}
+
+static uint32_t number(const struct rtattr *attr)
+{
+    uint32_t value = 0;
+
+    if (attr && RTA_PAYLOAD(attr) == sizeof value)
+        memcpy(&value, RTA_DATA(attr), sizeof value);
+    return value;
+}
+
+unsigned resources_tap_queues(const char *name)
+{
+    const struct rtattr *data;
+    struct link link;
+
+    if (!ask_link(name, &link))
+        return 0;
+    data = find_below(find(link.attrs, link.attrs_bytes, IFLA_LINKINFO), IFLA_INFO_DATA);
+    return number(find_below(data, IFLA_TUN_NUM_QUEUES)) +
+           number(find_below(data, IFLA_TUN_NUM_DISABLED_QUEUES));
+}
+
+/* One byte of /dev/net/tun stands for the interface of this name in this network namespace (FNV-1a,
+ * 62 bits). Two that share a byte only wait for each other. */
+static off_t turn_byte(const char *name)
+{
+    uint64_t hash = 0xcbf29ce484222325ull;
+    struct stat netns = { 0 };
+
+    (void)stat("/proc/self/ns/net", &netns);
+    for (unsigned i = 0; i < sizeof netns.st_ino; i++)
+        hash = (hash ^ ((netns.st_ino >> (8 * i)) & 0xff)) * 0x100000001b3ull;
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (uint8_t)*name) * 0x100000001b3ull;
+    return (off_t)(hash >> 2);
+}
+
+int resources_tap_take_turn(const char *name)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = turn_byte(name), .l_len = 1
+    };
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+    for (int ms = 0; fd >= 0 && ms <= RESOURCES_PATIENCE_MS; ms += RESOURCES_RETRY_MS) {
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0 || (errno != EAGAIN && errno != EACCES))
+            break;
+        resources_wait_a_little();
+    }
+    return fd;
 }
 
 static int set_address(int sock, struct ifreq *req, unsigned long what, uint32_t value)
