@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "config.h"
 #include "groups.h"
 #include "sandbox.h"
+#include "signals.h"
 #include "validate.h"
 #include "vm.h"
 
@@ -205,8 +205,9 @@ static int run(struct vm *vm, struct request *req, struct channel *client)
     if (open_all(vm, req, &f) < 0)
         goto refuse;
     vm_trace(vm, "everything opened");
-    if (session_listen(vm) < 0 || loop_add_fd(vm->loop, vm->spawner->fd, LOOP_READ,
-                                              child_on_spawner, vm, &vm->spawner_event) < 0) {
+    if (session_listen(vm) < 0 || signals_watch(vm) < 0 ||
+        loop_add_fd(vm->loop, vm->spawner->fd, LOOP_READ, child_on_spawner, vm,
+                    &vm->spawner_event) < 0) {
         fault_host(&f, ENOMEM, "%s", err_text());
         goto refuse;
     }
@@ -238,7 +239,7 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     fcntl(FD_CLIENT, F_SETFD, FD_CLOEXEC);
-    signal(SIGPIPE, SIG_IGN);
+    signals_init();
     raise_file_limit(); /* before the spawner is forked: what it starts lowers its own */
     /* A session of its own: Ctrl-C in the user's terminal is the client's affair. */
     setsid();

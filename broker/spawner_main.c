@@ -18,6 +18,7 @@
 #include "groups.h"
 #include "rundir.h"
 #include "sandbox.h"
+#include "signals.h"
 #include "spawner.h"
 #include "trim.h"
 
@@ -48,6 +49,8 @@ struct state {
     bool core_ended;
     uint64_t core_ended_ns;
     bool killed_rest;
+    bool told_to_end; /* by a signal: the broker's affair while there is one */
+    int signal_fd;
     struct rundir_place place;
 };
 
@@ -348,10 +351,11 @@ static void reap(struct state *s, struct spawned *child)
     report(s, &r, -1);
 }
 
-/* The rest of a VM does not outlive its core, and without a broker nothing outlives its start. */
+/* The rest of a VM does not outlive its core, and without a broker nothing outlives its start, nor a
+ * signal that ends VMs. */
 static int enforce(struct state *s)
 {
-    bool orphaned = s->fd < 0 && (!s->core_started || s->core_ended);
+    bool orphaned = s->fd < 0 && (!s->core_started || s->core_ended || s->told_to_end);
     uint64_t age_ms;
 
     if (orphaned) {
@@ -388,13 +392,16 @@ _Noreturn void spawner_main(int fd, struct groups *groups)
     prctl(PR_SET_NAME, "bulkhead-spawn");
     log_init("spawner", LOG_LEVEL_INFO);
     close_all_but(fd, groups);
+    signals_init();
+    if (signals_open(&s->signal_fd) < 0)
+        _exit(1);
     s->fd = fd;
     rundir_place_init(&s->place);
     s->groups = groups;
     s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     while (s->fd >= 0 || any_left(s)) {
-        struct pollfd polled[SPAWNER_MAX_CHILDREN + 1];
-        struct spawned *who[SPAWNER_MAX_CHILDREN + 1];
+        struct pollfd polled[SPAWNER_MAX_CHILDREN + 2];
+        struct spawned *who[SPAWNER_MAX_CHILDREN + 2];
         int timeout = enforce(s), ready;
         nfds_t n = 0;
 
@@ -409,6 +416,8 @@ _Noreturn void spawner_main(int fd, struct groups *groups)
             who[n] = NULL;
             polled[n++] = (struct pollfd){ .fd = s->fd, .events = POLLIN };
         }
+        who[n] = NULL;
+        polled[n++] = (struct pollfd){ .fd = s->signal_fd, .events = POLLIN };
         if (timeout < 0 && !idle)
             timeout = IDLE_MS;
         ready = poll(polled, n, timeout);
@@ -422,6 +431,8 @@ _Noreturn void spawner_main(int fd, struct groups *groups)
                 continue;
             if (who[i])
                 reap(s, who[i]);
+            else if (polled[i].fd == s->signal_fd)
+                s->told_to_end |= signals_take(s->signal_fd) != NULL;
             else if (s->fd >= 0)
                 on_request(s);
         }

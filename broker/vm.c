@@ -72,7 +72,7 @@ void vm_init(struct vm *vm, struct loop *loop, struct spawner *spawner)
     vm->loop = loop;
     vm->spawner = spawner;
     vm->ram_fd = vm->kvm_fd = vm->kernel_fd = vm->initramfs_fd = -1;
-    vm->life_read = vm->life_write = vm->tty_fd = -1;
+    vm->life_read = vm->life_write = vm->tty_fd = vm->signal_fd = -1;
     vm->started_ns = now_ns();
     bulkhead__entry_state__init(&vm->entry);
     rundir_init(&vm->rundir);
@@ -92,6 +92,10 @@ static void vm_unboot(struct vm *vm)
 void vm_deinit(struct vm *vm)
 {
     session_close_all(vm);
+    if (vm->signal_event)
+        loop_event_free(vm->signal_event);
+    vm->signal_event = NULL;
+    fd_closep(&vm->signal_fd);
     vm_unboot(vm);
     for (unsigned i = 0; i < vm->n_devices; i++)
         device_deinit(&vm->devices[i]);

@@ -180,6 +180,8 @@ struct vm {
     struct loop *loop;
     struct spawner *spawner;
     struct loop_event *spawner_event;
+    int signal_fd;
+    struct loop_event *signal_event;
     struct programs programs;
     Bulkhead__VmConfig *config;
     struct plan plan;

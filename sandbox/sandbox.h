@@ -96,7 +96,8 @@ struct sandbox_spawn {
 
 /* 0 with *ret_pid and *ret_pidfd (owned by the caller), or a negative errno with an origin.
  * exec failure in the child is reported here, not by an exit status. *ret_missing: layers that
- * could not be had. The child starts as uid 0 of its own user namespace. */
+ * could not be had. The child starts as uid 0 of its own user namespace, without the caller's signal
+ * mask and dispositions, and with SIGTERM, SIGINT and SIGHUP ignored. */
 int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
                   unsigned *ret_missing) must_check;
 /* The pool of host uids: 0x70000000 | pid of the broker << 6 | slot; slot 0..63. */

@@ -51,12 +51,14 @@ static int take_ids(const struct sandbox_spawn *spawn, bool in_userns)
     return (int)syscall(SYS_setresuid, uid, uid, uid);
 }
 
+/* Nothing of the parent's, but what ends whole services at once is ignored: who is to leave, and
+ * when, is said on the control socket. */
 static void reset_signals(void)
 {
     sigset_t none;
 
     for (int sig = 1; sig < NSIG; sig++)
-        signal(sig, SIG_DFL);
+        signal(sig, sig == SIGTERM || sig == SIGINT || sig == SIGHUP ? SIG_IGN : SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -35,14 +35,25 @@ struct run {
     int status;              /* exit status, -1: the VM still runs */
 };
 
+static bool is_ignored(int number)
+{
+    struct sigaction now;
+
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 static int open_signals(void)
 {
     static const int watched[] = { SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT, SIGCHLD };
     sigset_t set;
 
     sigemptyset(&set);
+    /* Where it is ignored nothing is heard of children; but nohup, and a script's background job,
+     * mean what they say. */
+    signal(SIGCHLD, SIG_DFL);
     for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
-        sigaddset(&set, watched[i]);
+        if (!is_ignored(watched[i]))
+            sigaddset(&set, watched[i]);
     signal(SIGPIPE, SIG_IGN);
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return -errno;
@@ -234,9 +245,8 @@ static void on_message(struct run *run)
 
     if (r < 0) {
         terminal_restore();
-        run->status = run->stopping ? EXIT_BY_USER
-                                    : say_error(EXIT_HOST, "the broker of '%s' ended unexpectedly",
-                                                run->options.config.name);
+        run->status =
+            say_error(EXIT_HOST, "the broker of '%s' ended unexpectedly", run->options.config.name);
         return;
     }
     body = answer.envelope->body_case;
@@ -245,7 +255,10 @@ static void on_message(struct run *run)
     } else if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY &&
                answer.envelope->reply->error != 0) {
         terminal_restore();
-        run->status = client_reply(answer.envelope->reply);
+        /* ECANCELED: ended from the host before the guest ran. */
+        run->status = answer.envelope->reply->error == ECANCELED
+                          ? EXIT_BY_USER
+                          : client_reply(answer.envelope->reply);
     } else if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED) {
         terminal_restore();
         run->status = end_status(answer.envelope->vm_ended);

@@ -171,7 +171,7 @@ static void test_fresh_process(void **state)
     harness_status(probe.pid, "SigBlk", value, sizeof value);
     assert_string_equal(value, "0000000000000000");
     harness_status(probe.pid, "SigIgn", value, sizeof value);
-    assert_string_equal(value, "0000000000000000");
+    assert_string_equal(value, "0000000000004003"); /* SIGHUP, SIGINT, SIGTERM */
     harness_status(probe.pid, "Umask", value, sizeof value);
     assert_string_equal(value, "0077");
     harness_status(probe.pid, "PPid", value, sizeof value);

@@ -60,14 +60,14 @@ static void send_ended(struct channel *channel, Bulkhead__GuestStateKind state, 
         _exit(21);
 }
 
-static void send_refusal(struct channel *channel, uint32_t id, bool bad_input)
+static void send_refusal(struct channel *channel, uint32_t id, int error, bool bad_input)
 {
     Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
     Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
     char text[] = "not today";
 
     e.id = id;
-    reply.error = EINVAL;
+    reply.error = error;
     reply.bad_input = bad_input;
     reply.text = text;
     e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY;
@@ -129,10 +129,14 @@ static int play_broker(void)
     else if (strcmp(part, "host") == 0)
         send_ended(channel, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE, false, true);
     else if (strcmp(part, "refuse") == 0 || strcmp(part, "fail") == 0)
-        send_refusal(channel, id, strcmp(part, "refuse") == 0);
+        send_refusal(channel, id, EINVAL, strcmp(part, "refuse") == 0);
+    else if (strcmp(part, "cancel") == 0)
+        send_refusal(channel, id, ECANCELED, false);
     else if (strcmp(part, "stop") == 0 &&
              receive(channel, &tty)->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM)
         send_ended(channel, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING, true, false);
+    else if (strcmp(part, "stop-die") == 0)
+        receive(channel, &tty);
     else if (strcmp(part, "die") == 0)
         raise(SIGKILL);
     channel_free(channel);
@@ -298,6 +302,7 @@ static void test_statuses(void **state)
         { "error", 3, "the guest crashed: said the test" },
         { "reboot", 4, "" },
         { "user", 5, "" },
+        { "cancel", 5, "" }, /* during the start */
     };
     struct fixture *f = *state;
 
@@ -325,6 +330,36 @@ static void test_signals(void **state)
         go(f);
         kill(f->pid, signals[i]);
         assert_int_equal(finish(f), 5);
+    }
+}
+
+/* A broker that leaves without a word has not ended its VM in order. */
+static void test_broker_dies_of_a_signal(void **state)
+{
+    struct fixture *f = *state;
+
+    start(f, "stop-die", NULL, NULL);
+    await_raw(f, true);
+    go(f);
+    kill(f->pid, SIGTERM);
+    assert_int_equal(finish(f), 1);
+    assert_non_null(strstr(f->text, "ended unexpectedly"));
+}
+
+/* As under nohup: the VM isn't ended by a signal that was ignored when it started. */
+static void test_ignored_signals(void **state)
+{
+    static const int signals[] = { SIGINT, SIGHUP };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+        signal(signals[i], SIG_IGN);
+        start(f, "shutdown", NULL, NULL);
+        signal(signals[i], SIG_DFL);
+        await_raw(f, true);
+        kill(f->pid, signals[i]);
+        go(f);
+        assert_int_equal(finish(f), 0);
     }
 }
 
@@ -383,6 +418,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_statuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_broker_dies_of_a_signal, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ignored_signals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_and_continue, setup, teardown),
         cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
         cmocka_unit_test_setup_teardown(test_event_monitor, setup, teardown),

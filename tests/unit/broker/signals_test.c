@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* signals_test.c - what ends a VM from outside: the broker ends it in order, its spawner outlives that
+ * and does it alone where there is no broker, and nobody depends on what the caller ignored. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "groups.h"
+#include "rig.h"
+#include "sandbox.h"
+#include "signals.h"
+
+enum { HANG_MS = 60000, LOOK_MS = 1 };
+
+static const int ending[] = { SIGTERM, SIGINT, SIGHUP };
+
+/* ---- the broker ---- */
+
+static void look(int fd, unsigned what, void *arg)
+{
+    struct rig *rig = arg;
+
+    (void)fd;
+    (void)what;
+    if (rig->vm.phase == VM_ENDING)
+        loop_quit(rig->loop, 0);
+}
+
+static void test_broker_ends_its_vm(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(ending); i++) {
+        static struct rig rig;
+        struct loop_event *timer;
+        sigset_t none, pending;
+
+        signals_init();
+        rig_run(&rig, 5);
+        assert_int_equal(signals_watch(&rig.vm), 0);
+        assert_int_equal(loop_add_timer(rig.loop, look, &rig, &timer), 0);
+        assert_int_equal(loop_timer_arm(timer, LOOK_MS, true), 0);
+        assert_int_equal(raise(ending[i]), 0);
+        assert_int_equal(loop_run(rig.loop), 0);
+        assert_true(rig.vm.end_by_user);
+        assert_false(rig.vm.end_host_failure);
+        for (unsigned d = 0; d < rig.vm.n_devices; d++)
+            assert_int_equal(rig_heard(&rig, rig.vm.devices[d].worker, NULL),
+                             BULKHEAD__ENVELOPE__BODY_STOP);
+        /* The core leaves last. */
+        assert_int_equal(rig_heard(&rig, rig.vm.core, NULL), BULKHEAD__ENVELOPE__BODY__NOT_SET);
+        loop_event_free(timer);
+        rig_end(&rig);
+        assert_int_equal(sigpending(&pending), 0);
+        assert_int_equal(sigismember(&pending, ending[i]), 0);
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+    }
+}
+
+/* ---- the spawner ---- */
+
+static void start_spawner(struct spawner *spawner)
+{
+    static struct groups none = { .base_fd = -1, .vm_fd = -1 };
+
+    assert_int_equal(spawner_start(spawner, -1, &none), 0);
+}
+
+static void await(int fd, const char *what)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+
+    if (poll(&p, 1, HANG_MS) != 1)
+        fail_msg("%s: nothing for %d s", what, HANG_MS / 1000);
+}
+
+static void hear(struct spawner *spawner, uint32_t kind, struct spawner_report *ret, int *ret_fd)
+{
+    await(spawner->fd, "the spawner");
+    assert_int_equal(spawner_receive(spawner, ret, ret_fd), 0);
+    assert_int_equal(ret->kind, kind);
+}
+
+/* Waits for ever, but not longer than this test lives: its descriptor 3 is the end of a pipe. */
+#define WAIT "read x <&3"
+
+/* In the caller's process id namespace, where a signal reaches it; its pidfd. */
+static int start_child(struct spawner *spawner, uint32_t id, const char *command, pid_t *ret_pid)
+{
+    struct spawner_request request = {
+        .kind = SPAWNER_START, .id = id, .is_core = id == 1, .skip_layers = SANDBOX_LAYER_PIDNS
+    };
+    const char *const args[] = { "sh", "-c", command };
+    struct spawner_report report;
+    int log[2], life[2], fds[4], pidfd = -1;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(args); i++) {
+        memcpy(request.args + request.args_bytes, args[i], strlen(args[i]) + 1);
+        request.args_bytes += (uint32_t)strlen(args[i]) + 1;
+    }
+    assert_int_equal(pipe2(log, O_CLOEXEC), 0);
+    fds[0] = log[0];
+    assert_int_equal(pipe2(life, O_CLOEXEC), 0); /* the write end stays open until we end */
+    fds[1] = life[0];
+    fds[2] = log[1];
+    fds[3] = open("/bin/sh", O_PATH | O_CLOEXEC);
+    assert_int_equal(spawner_send(spawner, &request, fds, ARRAY_SIZE(fds)), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
+        close(fds[i]);
+    hear(spawner, SPAWNER_STARTED, &report, &pidfd);
+    if (report.error != 0)
+        fail_msg("%s", report.text);
+    if (ret_pid)
+        *ret_pid = report.pid;
+    return pidfd;
+}
+
+/* The signals go to all at once; the end is the broker's. */
+static void test_nobody_but_the_broker_ends(void **state)
+{
+    struct spawner_request kill_it = { .kind = SPAWNER_KILL, .id = 1 };
+    struct spawner_report report;
+    struct spawner spawner;
+    int child, fd = -1;
+    pid_t pid;
+
+    (void)state;
+    start_spawner(&spawner);
+    child = start_child(&spawner, 1, WAIT, &pid);
+    for (unsigned i = 0; i < ARRAY_SIZE(ending); i++) {
+        assert_int_equal(kill(pid, ending[i]), 0);
+        assert_int_equal(kill(spawner.pid, ending[i]), 0);
+    }
+    /* A spawner that was ended would not get this far. */
+    close(start_child(&spawner, 2, "exit 0", NULL));
+    hear(&spawner, SPAWNER_EXITED, &report, &fd);
+    assert_int_equal(report.id, 2);
+    assert_int_equal(spawner_send(&spawner, &kill_it, NULL, 0), 0);
+    hear(&spawner, SPAWNER_EXITED, &report, &fd);
+    assert_int_equal(report.id, 1);
+    assert_int_equal(report.wait_code, CLD_KILLED);
+    assert_int_equal(report.wait_status, SIGKILL);
+    close(child);
+    spawner_stop(&spawner);
+}
+
+/* The guest outlives its broker, until the same signals come. */
+static void test_spawner_without_broker(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(ending); i++)
+        for (int first = 0; first < 2; first++) {
+            struct spawner spawner;
+            int child, status = -1;
+
+            start_spawner(&spawner);
+            child = start_child(&spawner, 1, WAIT, NULL);
+            if (first)
+                assert_int_equal(kill(spawner.pid, ending[i]), 0);
+            fd_closep(&spawner.fd);
+            if (!first)
+                assert_int_equal(kill(spawner.pid, ending[i]), 0);
+            await(child, "the end of the child");
+            assert_int_equal(waitpid(spawner.pid, &status, 0), spawner.pid);
+            assert_int_equal(status, 0);
+            close(child);
+        }
+}
+
+/* Started by somebody who doesn't wait for his children. */
+static void test_exit_status_is_heard(void **state)
+{
+    struct spawner_report report;
+    struct spawner spawner;
+    int fd = -1;
+
+    (void)state;
+    signal(SIGCHLD, SIG_IGN);
+    start_spawner(&spawner);
+    signal(SIGCHLD, SIG_DFL);
+    close(start_child(&spawner, 1, "exit 3", NULL));
+    hear(&spawner, SPAWNER_EXITED, &report, &fd);
+    assert_int_equal(report.wait_code, CLD_EXITED);
+    assert_int_equal(report.wait_status, 3);
+    spawner_stop(&spawner);
+}
+
+/* Nothing of the caller's signals is left in the broker. */
+static void test_fresh_signals(void **state)
+{
+    struct sigaction now;
+    sigset_t set;
+
+    (void)state;
+    signal(SIGCHLD, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    sigfillset(&set);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    signals_init();
+    assert_int_equal(sigaction(SIGCHLD, NULL, &now), 0);
+    assert_true(now.sa_handler == SIG_DFL);
+    assert_int_equal(sigaction(SIGUSR1, NULL, &now), 0);
+    assert_true(now.sa_handler == SIG_DFL);
+    assert_int_equal(sigprocmask(SIG_BLOCK, NULL, &set), 0);
+    for (int number = 1; number < SIGRTMIN; number++)
+        assert_int_equal(sigismember(&set, number),
+                         number == SIGTERM || number == SIGINT || number == SIGHUP);
+    sigemptyset(&set);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_broker_ends_its_vm),
+        cmocka_unit_test(test_nobody_but_the_broker_ends),
+        cmocka_unit_test(test_spawner_without_broker),
+        cmocka_unit_test(test_exit_status_is_heard),
+        cmocka_unit_test(test_fresh_signals),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
