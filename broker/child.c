@@ -178,7 +178,7 @@ static void set_uid(struct child *child, unsigned uid_slot, struct spawner_reque
     const struct plan_host *host = &child->vm->host;
 
     child->uid_slot = uid_slot;
-    child->uid = host->root ? sandbox_uid(host->broker_pid, uid_slot) : host->uid;
+    child->uid = host->root ? sandbox_uid(host->uid_range, uid_slot) : host->uid;
     request->uid = request->gid = host->root ? child->uid : 0;
 }
 

@@ -18,6 +18,7 @@
 #include "groups.h"
 #include "sandbox.h"
 #include "signals.h"
+#include "uids.h"
 #include "validate.h"
 #include "vm.h"
 
@@ -126,6 +127,7 @@ static int prepare(struct vm *vm, struct request *req, struct fault *f)
                                    .uid = geteuid(),
                                    .gid = getegid(),
                                    .broker_pid = getpid(),
+                                   .uid_range = vm->host.uid_range,
                                    .cgroup = vm->host.cgroup };
     plan_make(vm->config, &vm->plan);
     return check_file_limit(plan_files(&vm->plan), f);
@@ -186,7 +188,7 @@ static int enter_sandbox(struct vm *vm, struct fault *f)
     return 0;
 }
 
-static int run(struct vm *vm, struct request *req, struct channel *client)
+static int run(struct vm *vm, struct request *req, struct channel *client, const struct uids *uids)
 {
     struct fault f = { 0 };
     int fd;
@@ -195,6 +197,10 @@ static int run(struct vm *vm, struct request *req, struct channel *client)
         goto refuse;
     if (req->plan_only)
         return send_plan(vm, client, req->id);
+    if (vm->host.root && !uids->claimed) {
+        fault_host(&f, EAGAIN, "no uids for the VM's processes: %s", uids->why_not);
+        goto refuse;
+    }
     start_trace(vm);
     vm_trace(vm, "request checked");
     fd = fcntl(channel_fd(client), F_DUPFD_CLOEXEC, 4);
@@ -227,6 +233,7 @@ int main(int argc, char **argv)
     static struct vm vm; /* large; one per process */
     static struct request req;
     static struct groups groups;
+    static struct uids uids;
     struct spawner spawner = { .fd = -1, .pid = -1 };
     struct channel *client = NULL;
     struct loop *loop = NULL;
@@ -244,18 +251,24 @@ int main(int argc, char **argv)
     /* A session of its own: Ctrl-C in the user's terminal is the client's affair. */
     setsid();
     groups_make(&groups, getpid());
-    if (spawner_start(&spawner, FD_CLIENT, &groups) < 0 || loop_new(&loop) < 0 ||
+    uids_init(&uids);
+    if (geteuid() == 0)
+        uids_claim(&uids, UIDS_FILE, uids_random());
+    if (spawner_start(&spawner, FD_CLIENT, &groups, &uids) < 0 || loop_new(&loop) < 0 ||
         channel_new(&client, FD_CLIENT, CHANNEL_ARENA_BROKER) < 0) {
         log_error("%s", err_text());
         return EXIT_FAILURE;
     }
-    groups_close(&groups);
     vm_init(&vm, loop, &spawner);
     vm.host.cgroup = groups.path;
-    status = run(&vm, &req, client);
+    vm.host.uid_range = uids.range;
+    status = run(&vm, &req, client, &uids);
     vm_deinit(&vm);
     channel_free(client);
     spawner_stop(&spawner);
+    /* The spawner has done both, unless it was killed. */
+    groups_end(&groups);
+    uids_release(&uids);
     loop_free(loop);
     return status;
 }

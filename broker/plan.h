@@ -45,6 +45,7 @@ struct plan_host {
     bool root;         /* own uid per child; else the caller's */
     uint32_t uid, gid; /* the broker's own */
     pid_t broker_pid;
+    uint32_t uid_range; /* root: claimed by uids_claim() */
     const char *cgroup; /* of the VM, from the root of the hierarchy; "": none is delegated */
 };
 

@@ -142,8 +142,8 @@ static char *cgroup_path(const struct plan_host *host, const char *name)
 /* What every sandboxed child of ours has. */
 static bool fill_child(Bulkhead__ProcessPlan *p, const struct plan_host *host, unsigned uid_slot)
 {
-    p->uid = host->root ? sandbox_uid(host->broker_pid, uid_slot) : host->uid;
-    p->gid = host->root ? sandbox_uid(host->broker_pid, uid_slot) : host->gid;
+    p->uid = host->root ? sandbox_uid(host->uid_range, uid_slot) : host->uid;
+    p->gid = host->root ? sandbox_uid(host->uid_range, uid_slot) : host->gid;
     p->root = text("empty, read-only");
     p->cgroup = cgroup_path(host, p->name);
     /* The disk's io_uring makes threads in the kernel, which count; seccomp refuses clone(). */
@@ -323,7 +323,7 @@ static bool plan_passt(Bulkhead__VmPlan *plan, const struct plan_device *d,
     p = add_process(plan, BULKHEAD__ROLE__ROLE_PASST, name);
     if (!p)
         return false;
-    p->uid = host->root ? sandbox_uid(host->broker_pid, d->passt_uid_slot) : host->uid;
+    p->uid = host->root ? sandbox_uid(host->uid_range, d->passt_uid_slot) : host->uid;
     p->gid = host->root ? p->uid : host->gid;
     p->root = text("its own, empty");
     p->cgroup = cgroup_path(host, p->name);

@@ -17,7 +17,8 @@ union control {
     char bytes[CMSG_SPACE(sizeof(int) * MAX_REQUEST_FDS)];
 };
 
-int spawner_start(struct spawner *ret_spawner, int close_fd, struct groups *groups)
+int spawner_start(struct spawner *ret_spawner, int close_fd, struct groups *groups,
+                  struct uids *uids)
 {
     int pair[2];
     pid_t pid;
@@ -36,7 +37,7 @@ int spawner_start(struct spawner *ret_spawner, int close_fd, struct groups *grou
         close(pair[0]);
         if (close_fd >= 0)
             close(close_fd);
-        spawner_main(pair[1], groups);
+        spawner_main(pair[1], groups, uids);
     }
     close(pair[1]);
     *ret_spawner = (struct spawner){ .fd = pair[0], .pid = pid };

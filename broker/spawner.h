@@ -64,6 +64,7 @@ struct spawner_report {
 };
 
 struct groups;
+struct uids;
 
 struct spawner {
     int fd; /* the broker's end */
@@ -71,9 +72,10 @@ struct spawner {
 };
 
 /* Forks the spawner; the caller is single-threaded and has opened nothing the spawner must not
- * have, but for close_fd (-1: none), which the spawner closes. The groups are the spawner's from
- * now on: it ends them, the caller closes them. */
-int spawner_start(struct spawner *ret_spawner, int close_fd, struct groups *groups) must_check;
+ * have, but for close_fd (-1: none), which the spawner closes. Groups and uids are then both
+ * processes': each ends the groups and releases the uids when it ends, and the later one's counts. */
+int spawner_start(struct spawner *ret_spawner, int close_fd, struct groups *groups,
+                  struct uids *uids) must_check;
 /* Never blocks for long: the socket has room for more requests than there are children. */
 int spawner_send(struct spawner *spawner, const struct spawner_request *request, const int *fds,
                  unsigned n_fds) must_check;
@@ -85,4 +87,4 @@ int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,
 void spawner_stop(struct spawner *spawner);
 
 /* The spawner's own side; does not return. */
-_Noreturn void spawner_main(int fd, struct groups *groups);
+_Noreturn void spawner_main(int fd, struct groups *groups, struct uids *uids);

@@ -21,6 +21,7 @@
 #include "signals.h"
 #include "spawner.h"
 #include "trim.h"
+#include "uids.h"
 
 enum { MAX_ARGS = 32, MAX_FDS = 4, IDLE_MS = 500 };
 
@@ -373,25 +374,33 @@ static int enforce(struct state *s)
 }
 
 /* Nothing of the broker's or its client's stays open here. */
-static void close_all_but(int fd, const struct groups *groups)
+static void close_all_but(const int *keep, unsigned n_keep)
 {
-    unsigned top = (unsigned)MAX(fd, MAX(groups->base_fd, groups->vm_fd));
+    unsigned top = 2;
 
-    for (unsigned i = 3; i < top; i++)
-        if ((int)i != fd && (int)i != groups->base_fd && (int)i != groups->vm_fd)
-            close((int)i);
+    for (unsigned i = 0; i < n_keep; i++)
+        top = keep[i] > (int)top ? (unsigned)keep[i] : top;
+    for (unsigned fd = 3; fd < top; fd++) {
+        bool kept = false;
+
+        for (unsigned i = 0; i < n_keep; i++)
+            kept |= keep[i] == (int)fd;
+        if (!kept)
+            close((int)fd);
+    }
     syscall(SYS_close_range, top + 1, ~0u, 0u);
 }
 
-_Noreturn void spawner_main(int fd, struct groups *groups)
+_Noreturn void spawner_main(int fd, struct groups *groups, struct uids *uids)
 {
+    const int keep[] = { fd, groups->base_fd, groups->vm_fd, uids->file_fd, uids->ns_fd };
     static struct state state; /* one spawner per process; too large for the stack */
     struct state *s = &state;
     bool idle = false; /* nothing to do for a while: what a start needs is given back */
 
     prctl(PR_SET_NAME, "bulkhead-spawn");
     log_init("spawner", LOG_LEVEL_INFO);
-    close_all_but(fd, groups);
+    close_all_but(keep, ARRAY_SIZE(keep));
     signals_init();
     if (signals_open(&s->signal_fd) < 0)
         _exit(1);
@@ -440,5 +449,6 @@ _Noreturn void spawner_main(int fd, struct groups *groups)
     groups_end(groups);
     /* With a broker that left in order the directory is gone already. */
     rundir_place_remove(&s->place);
+    uids_release(uids);
     _exit(0);
 }

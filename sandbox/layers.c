@@ -23,9 +23,10 @@ const char *sandbox_layer_name(unsigned layer)
     return NULL;
 }
 
-uint32_t sandbox_uid(pid_t broker_pid, unsigned slot)
+uint32_t sandbox_uid(uint32_t range, unsigned slot)
 {
-    return 0x70000000u | (((uint32_t)broker_pid << 6) & 0x0fffffffu) | (slot & 63u);
+    return (uint32_t)SANDBOX_UID_FIRST + range % SANDBOX_UID_RANGES * SANDBOX_UIDS_PER_VM +
+           slot % SANDBOX_UIDS_PER_VM;
 }
 
 /* True when the map gives this user namespace one single id: the initial one has all of them. */

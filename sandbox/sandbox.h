@@ -100,9 +100,14 @@ struct sandbox_spawn {
  * mask and dispositions, and with SIGTERM, SIGINT and SIGHUP ignored. */
 int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
                   unsigned *ret_missing) must_check;
-/* The pool of host uids: 0x70000000 | pid of the broker << 6 | slot; slot 0..63. */
-enum { SANDBOX_UID_FIRST = 0x70000000, SANDBOX_UIDS_PER_VM = 64 };
-uint32_t sandbox_uid(pid_t broker_pid, unsigned slot);
+/* The pool of host uids: 0x70000000 | range << 6 | slot. A range is one VM's, which has claimed it;
+ * 0..SANDBOX_UID_RANGES - 1, taken modulo that; slot 0..63. */
+enum {
+    SANDBOX_UID_FIRST = 0x70000000,
+    SANDBOX_UIDS_PER_VM = 64,
+    SANDBOX_UID_RANGES = 0x10000000 / SANDBOX_UIDS_PER_VM,
+};
+uint32_t sandbox_uid(uint32_t range, unsigned slot);
 
 /* ---- the child's half ---- */
 

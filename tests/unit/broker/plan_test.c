@@ -4,9 +4,9 @@
 #include "plan.h"
 #include "sandbox.h"
 
-static const struct plan_host root_host = { .root = true, .broker_pid = 1234, .cgroup = "/x" };
+static const struct plan_host root_host = { .root = true, .uid_range = 1234, .cgroup = "/x" };
 static const struct plan_host user_host = {
-    .uid = 1000, .gid = 1001, .broker_pid = 1234, .cgroup = ""
+    .uid = 1000, .gid = 1001, .uid_range = 1234, .cgroup = ""
 };
 
 static void test_devices(void **state)

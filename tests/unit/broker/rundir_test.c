@@ -14,6 +14,7 @@
 #include "groups.h"
 #include "rundir.h"
 #include "spawner.h"
+#include "uids.h"
 
 enum { ROUNDS = 200, RACERS = 3 };
 
@@ -67,11 +68,12 @@ static bool is_refused(const char *why)
 static void start_spawner(struct spawner *spawner, const struct rundir *rundir)
 {
     static struct groups none = { .base_fd = -1, .vm_fd = -1 };
+    static struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
     const struct rundir_place *place = &rundir->place;
     const int fds[] = { place->lock_fd, place->base_fd, place->dir_fd };
     struct spawner_request request = { .kind = SPAWNER_VM };
 
-    assert_int_equal(spawner_start(spawner, -1, &none), 0);
+    assert_int_equal(spawner_start(spawner, -1, &none, &no_uids), 0);
     snprintf(request.path, sizeof request.path, "%s", place->name);
     assert_int_equal(spawner_send(spawner, &request, fds, ARRAY_SIZE(fds)), 0);
 }

@@ -12,6 +12,7 @@
 #include "rig.h"
 #include "sandbox.h"
 #include "signals.h"
+#include "uids.h"
 
 enum { HANG_MS = 60000, LOOK_MS = 1 };
 
@@ -65,8 +66,9 @@ static void test_broker_ends_its_vm(void **state)
 static void start_spawner(struct spawner *spawner)
 {
     static struct groups none = { .base_fd = -1, .vm_fd = -1 };
+    static struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
 
-    assert_int_equal(spawner_start(spawner, -1, &none), 0);
+    assert_int_equal(spawner_start(spawner, -1, &none, &no_uids), 0);
 }
 
 static void await(int fd, const char *what)

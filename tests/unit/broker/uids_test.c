@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* uids_test.c - no two VMs have the same uids, whatever they can see of each other. In a user namespace
+ * of its own, so that no VM, nor this test started twice, gets in the way. */
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "fixture.h"
+#include "sandbox.h"
+#include "uids.h"
+
+enum { RACERS = 8, ROUNDS = 100, FIRST = 77 };
+
+static char dir[64], one[96], other[96];
+
+static void write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+static int group_setup(void **state)
+{
+    uid_t uid = geteuid();
+    char map[32];
+
+    (void)state;
+    if (unshare(CLONE_NEWUSER) < 0)
+        return -1;
+    snprintf(map, sizeof map, "0 %u 1", (unsigned)uid);
+    write_file("/proc/self/uid_map", map);
+    return 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/bulkhead-uids.XXXXXX");
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(one, sizeof one, "%s/one", dir);
+    snprintf(other, sizeof other, "%s/other", dir);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    /* Fails when anything is left. */
+    return rmdir(dir);
+}
+
+static void test_neighbours(void **state)
+{
+    struct uids a, b, c;
+
+    (void)state;
+    uids_claim(&a, one, FIRST);
+    uids_claim(&b, one, FIRST);
+    assert_true(a.claimed && b.claimed);
+    assert_int_equal(a.range, FIRST);
+    assert_int_equal(b.range, FIRST + 1);
+    uids_release(&a);
+    assert_int_equal(access(one, F_OK), 0); /* b has it still */
+    uids_claim(&c, one, FIRST);
+    assert_int_equal(c.range, FIRST);
+    uids_release(&b);
+    uids_release(&c);
+    assert_int_not_equal(access(one, F_OK), 0);
+    uids_claim(&a, one, SANDBOX_UID_RANGES - 1);
+    uids_claim(&b, one, SANDBOX_UID_RANGES - 1);
+    assert_int_equal(a.range, SANDBOX_UID_RANGES - 1);
+    assert_int_equal(b.range, 0);
+    uids_release(&a);
+    uids_release(&b);
+}
+
+/* The spawner has it as long as it lives: the claim goes with the last of the two. */
+static void test_two_processes(void **state)
+{
+    struct uids a, b;
+    int go[2];
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+    uids_claim(&a, one, FIRST);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        char byte;
+
+        close(go[1]);
+        (void)!read(go[0], &byte, 1);
+        uids_release(&a);
+        _exit(0);
+    }
+    close(go[0]);
+    close(a.file_fd); /* as when the broker is killed */
+    close(a.ns_fd);
+    uids_claim(&b, one, FIRST);
+    assert_int_equal(b.range, FIRST + 1);
+    uids_release(&b);
+    close(go[1]);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    uids_claim(&b, one, FIRST);
+    assert_int_equal(b.range, FIRST);
+    uids_release(&b);
+}
+
+/* Two containers: each has a /run and process ids of its own, and sees nothing of the other. */
+static void test_other_run_other_pids(void **state)
+{
+    struct uids a;
+    int status = -1;
+    pid_t pid;
+
+    (void)state;
+    uids_claim(&a, one, FIRST);
+    assert_int_equal(a.range, FIRST);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct uids b;
+
+        if (unshare(CLONE_NEWPID | CLONE_NEWNS) < 0)
+            _exit(1);
+        pid = fork();
+        if (pid > 0)
+            _exit(waitpid(pid, &status, 0) == pid && status == 0 ? 0 : 2);
+        uids_claim(&b, other, FIRST);
+        status = b.claimed && b.range == FIRST + 1 ? 0 : 3;
+        uids_release(&b);
+        _exit(status);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    uids_release(&a);
+}
+
+/* A user who locks all of the namespace's file keeps root from nothing. */
+static void test_mischief(void **state)
+{
+    struct flock all = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+    int fd = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
+    struct uids a, b;
+
+    (void)state;
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &all), 0);
+    uids_claim(&a, one, FIRST);
+    uids_claim(&b, one, FIRST);
+    assert_true(a.claimed && b.claimed && a.range != b.range);
+    uids_release(&a);
+    uids_release(&b);
+    /* But with nothing left to go by there is no VM. */
+    uids_claim(&a, "/proc/none/none", FIRST);
+    assert_false(a.claimed);
+    uids_release(&a);
+    close(fd);
+    uids_claim(&a, "/proc/none/none", FIRST);
+    assert_true(a.claimed);
+    uids_claim(&b, "/proc/none/none", FIRST);
+    assert_true(b.claimed && a.range != b.range);
+    uids_release(&a);
+    uids_release(&b);
+}
+
+/* A list that others can lock is none. */
+static void test_file_of_others(void **state)
+{
+    struct uids a;
+    int fd = open(one, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+
+    (void)state;
+    assert_int_equal(fchmod(fd, 0666), 0);
+    uids_claim(&a, one, FIRST);
+    assert_int_equal(a.file_fd, -1);
+    assert_true(a.claimed);
+    uids_release(&a);
+    assert_int_equal(unlink(one), 0);
+    close(fd);
+    assert_int_equal(symlink("/etc/passwd", one), 0);
+    uids_claim(&a, one, FIRST);
+    assert_int_equal(a.file_fd, -1);
+    uids_release(&a);
+    assert_int_equal(unlink(one), 0);
+}
+
+/* All begin at the same place, and end and begin anew at once. Whoever has a range marks it, and finds
+ * no mark of another's. */
+static int race(const char *path)
+{
+    char mark[128];
+
+    for (int i = 0; i < ROUNDS; i++) {
+        struct uids uids;
+        int fd;
+
+        uids_claim(&uids, path, FIRST);
+        if (!uids.claimed)
+            return 1;
+        snprintf(mark, sizeof mark, "%s/range-%u", dir, uids.range);
+        fd = open(mark, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+        if (fd < 0)
+            return 2;
+        close(fd);
+        unlink(mark);
+        uids_release(&uids);
+    }
+    return 0;
+}
+
+static void race_with(const char *even, const char *odd)
+{
+    pid_t racers[RACERS];
+    int status;
+
+    for (unsigned i = 0; i < RACERS; i++) {
+        racers[i] = fork();
+        assert_true(racers[i] >= 0);
+        if (racers[i] == 0)
+            _exit(race(i % 2 ? odd : even));
+    }
+    for (unsigned i = 0; i < RACERS; i++) {
+        assert_int_equal(waitpid(racers[i], &status, 0), racers[i]);
+        assert_int_equal(status, 0);
+    }
+}
+
+static void test_race(void **state)
+{
+    struct flock all = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+    int fd = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    race_with(one, one);
+    race_with(one, other); /* the namespace alone tells */
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &all), 0);
+    race_with(one, one); /* the file alone tells */
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_neighbours, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_processes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_other_run_other_pids, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mischief, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_file_of_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_race, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, group_setup, NULL);
+}
