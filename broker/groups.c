@@ -2,26 +2,54 @@
 /* groups.c - see groups.h. */
 #include "groups.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "cgroup.h"
+#include "cgroup_life.h"
+
+enum { MAX_NAMES = 1000 };
+
+#define PREFIX "bulkhead-"
+
+static bool is_ours(const char *name)
+{
+    size_t len = strlen(PREFIX);
+
+    return strncmp(name, PREFIX, len) == 0 && name[len] != '\0' &&
+           name[len + strspn(name + len, "0123456789-")] == '\0';
+}
+
+/* A pid is one of many namespaces, so another VM may have the name. */
+static int claim(struct groups *groups, pid_t broker_pid)
+{
+    int r = -EEXIST;
+
+    for (unsigned i = 1; i <= MAX_NAMES && r == -EEXIST; i++) {
+        char number[16] = "";
+
+        if (i > 1)
+            snprintf(number, sizeof number, "-%u", i);
+        snprintf(groups->name, sizeof groups->name, PREFIX "%d%s", (int)broker_pid, number);
+        r = sandbox_cgroup_claim(groups->base_fd, groups->name, &groups->vm_fd);
+    }
+    return r;
+}
 
 void groups_make(struct groups *groups, pid_t broker_pid)
 {
-    const struct sandbox_cgroup_limits none = { 0 };
     char base[GROUPS_PATH_BYTES - GROUPS_NAME_BYTES];
-    unsigned in_force;
 
     *groups = (struct groups){ .base_fd = -1, .vm_fd = -1 };
     if (sandbox_cgroup_find(&groups->base_fd, base, sizeof base) != 0)
         return;
+    sandbox_cgroup_sweep(groups->base_fd, is_ours);
     sandbox_cgroup_delegate(groups->base_fd, "supervisor");
-    snprintf(groups->name, sizeof groups->name, "bulkhead-%d", (int)broker_pid);
-    if (sandbox_cgroup_create(groups->base_fd, groups->name, &none, &groups->vm_fd, &in_force) <
-        0) {
+    if (claim(groups, broker_pid) < 0) {
         log_debug("no cgroups: %s", err_text());
         groups_close(groups);
         return;
@@ -61,8 +89,7 @@ void groups_end(struct groups *groups)
 {
     if (groups->base_fd < 0)
         return;
-    if (sandbox_cgroup_kill(groups->vm_fd) < 0 ||
-        sandbox_cgroup_remove(groups->base_fd, groups->name) < 0)
-        log_debug("%s", err_text());
+    if (sandbox_cgroup_end(groups->base_fd, groups->name, groups->vm_fd) < 0)
+        log_warn("%s stays behind: %s", groups->path, err_text());
     groups_close(groups);
 }

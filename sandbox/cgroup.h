@@ -24,8 +24,8 @@ struct sandbox_cgroup_limits {
     uint64_t memory_max_bytes; /* 0: not set */
 };
 
-/* Makes the group `name` below base, or takes one of that name that is empty. *ret_fd: its
- * directory, for sandbox_spawn.cgroup_fd; *ret_in_force: SANDBOX_CGROUP_* bits. */
+/* Makes the group `name` below a group of the caller's, or takes one of that name that is there.
+ * *ret_fd: its directory, for sandbox_spawn.cgroup_fd; *ret_in_force: SANDBOX_CGROUP_* bits. */
 int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cgroup_limits *limits,
                           int *ret_fd, unsigned *ret_in_force) must_check;
 /* Kills all in it (Linux 5.14). */

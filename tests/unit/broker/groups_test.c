@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* groups_test.c - a VM's control groups are its own, and all of them go with it, whoever is killed.
+ * Where this test's own group can't be divided, there are none. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "cgroup.h"
+#include "fixture.h"
+#include "groups.h"
+
+static int base_fd = -1;
+
+static int group_setup(void **state)
+{
+    char path[GROUPS_PATH_BYTES];
+
+    (void)state;
+    if (sandbox_cgroup_find(&base_fd, path, sizeof path) != 0)
+        base_fd = -1;
+    return 0;
+}
+
+static int group_teardown(void **state)
+{
+    (void)state;
+    fd_closep(&base_fd);
+    return 0;
+}
+
+static bool exists(const char *name)
+{
+    return faccessat(base_fd, name, F_OK, 0) == 0;
+}
+
+static bool have_groups(void)
+{
+    struct groups none;
+
+    if (base_fd >= 0)
+        return true;
+    groups_make(&none, getpid());
+    assert_string_equal(none.path, "");
+    groups_end(&none);
+    return false;
+}
+
+/* A process in that group, which waits until it is killed, or this test ends. */
+static pid_t occupy(struct groups *groups, const char *leaf)
+{
+    int fd = groups_add(groups, leaf, 0, 0), procs, life[2];
+    char text[16];
+    pid_t pid;
+
+    assert_true(fd >= 0);
+    assert_int_equal(pipe2(life, O_CLOEXEC), 0); /* its write end goes with this test */
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        close(life[1]);
+        _exit((int)read(life[0], text, 1));
+    }
+    close(life[0]);
+    procs = openat(fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    snprintf(text, sizeof text, "%d", (int)pid);
+    assert_int_equal(write(procs, text, strlen(text)), strlen(text));
+    close(procs);
+    close(fd);
+    return pid;
+}
+
+static void assert_killed(pid_t pid)
+{
+    int status = 0;
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* Two brokers with one pid, in two namespaces: each has a group, and ends its own alone. */
+static void test_one_name(void **state)
+{
+    struct groups a, b;
+    pid_t neighbour;
+
+    (void)state;
+    if (!have_groups())
+        return;
+    groups_make(&a, getpid());
+    groups_make(&b, getpid());
+    assert_string_not_equal(a.path, "");
+    assert_string_not_equal(b.path, "");
+    assert_string_not_equal(a.name, b.name);
+    neighbour = occupy(&b, "core");
+    groups_end(&a);
+    assert_false(exists(a.name));
+    assert_true(exists(b.name));
+    assert_int_equal(waitpid(neighbour, NULL, WNOHANG), 0);
+    groups_end(&b);
+    assert_killed(neighbour);
+    assert_false(exists(b.name));
+}
+
+/* Leaves whose processes live, and leaves that were kept because somebody was in them once. */
+static void test_leaves(void **state)
+{
+    struct groups groups;
+    pid_t core, disk;
+
+    (void)state;
+    if (!have_groups())
+        return;
+    groups_make(&groups, getpid());
+    core = occupy(&groups, "core");
+    disk = occupy(&groups, "disk0");
+    fd_closep(&(int){ groups_add(&groups, "empty", 0, 0) });
+    groups_remove(&groups, "disk0"); /* too early */
+    groups_end(&groups);
+    assert_false(exists(groups.name));
+    assert_killed(core);
+    assert_killed(disk);
+}
+
+/* Broker and spawner both have the groups. Whoever ends last removes what there is, and nothing that
+ * took the name since. */
+static void test_both_end(void **state)
+{
+    struct groups broker, spawner, other;
+
+    (void)state;
+    if (!have_groups())
+        return;
+    groups_make(&broker, getpid());
+    spawner = broker;
+    spawner.base_fd = fcntl(broker.base_fd, F_DUPFD_CLOEXEC, 3);
+    spawner.vm_fd = fcntl(broker.vm_fd, F_DUPFD_CLOEXEC, 3);
+    fd_closep(&(int){ groups_add(&spawner, "core", 0, 0) });
+    groups_close(&spawner); /* killed */
+    groups_end(&broker);
+    assert_false(exists(broker.name));
+
+    groups_make(&broker, getpid());
+    spawner = broker;
+    spawner.base_fd = fcntl(broker.base_fd, F_DUPFD_CLOEXEC, 3);
+    spawner.vm_fd = fcntl(broker.vm_fd, F_DUPFD_CLOEXEC, 3);
+    groups_end(&spawner);
+    groups_make(&other, getpid());
+    assert_string_equal(other.name, broker.name);
+    groups_end(&broker);
+    assert_true(exists(other.name));
+    groups_end(&other);
+    assert_false(exists(other.name));
+}
+
+/* Both were killed: the next VM removes their groups, if they are empty, and nobody else's. */
+static void test_sweep(void **state)
+{
+    struct groups killed, alive, next;
+    char stranger[48];
+    pid_t orphan;
+
+    (void)state;
+    if (!have_groups())
+        return;
+    snprintf(stranger, sizeof stranger, "bulkhead-test%d", (int)getpid());
+    assert_int_equal(mkdirat(base_fd, stranger, 0755), 0);
+    groups_make(&alive, getpid());
+    groups_make(&killed, getpid());
+    orphan = occupy(&killed, "core");
+    fd_closep(&(int){ groups_add(&killed, "disk0", 0, 0) });
+    groups_close(&killed);
+
+    groups_make(&next, getpid());
+    assert_true(exists(killed.name)); /* a guest runs there */
+    assert_int_equal(waitpid(orphan, NULL, WNOHANG), 0);
+    groups_end(&next);
+    kill(orphan, SIGKILL);
+    assert_killed(orphan);
+    groups_make(&next, getpid());
+    assert_string_equal(killed.name, next.name); /* its name was free again */
+    assert_int_equal(faccessat(next.vm_fd, "disk0", F_OK, 0), -1);
+    assert_true(exists(alive.name));
+    assert_true(exists(stranger));
+    groups_end(&next);
+    groups_end(&alive);
+    assert_int_equal(unlinkat(base_fd, stranger, AT_REMOVEDIR), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_name),
+        cmocka_unit_test(test_leaves),
+        cmocka_unit_test(test_both_end),
+        cmocka_unit_test(test_sweep),
+    };
+
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
