@@ -217,6 +217,8 @@ static int walk_chain(const struct vq *vq, struct vq_chain *chain)
             return VQ_E_GUEST; /* out of the table, or a loop */
         if (gslice_read(walk.table, walk.index * sizeof d, &d, sizeof d) != 0)
             return VQ_E_GUEST;
+        if (!walk.inside_indirect)
+            chain->n_descs++;
         if (d.flags & VRING_DESC_F_INDIRECT) {
             if (enter_indirect(vq, &walk, &d) != 0)
                 return VQ_E_GUEST;
@@ -429,12 +431,17 @@ bool vq_rearm(struct vq *vq)
 bool vq_has_work(const struct vq *vq)
 {
     return vq->waiting && vq->active &&
-           gslice_load16_acquire(vq->avail, RING_IDX) != vq->next_avail;
+           gslice_load16_acquire(vq->avail, RING_IDX) != vq->seen_avail;
 }
 
 unsigned vq_inflight(const struct vq *vq)
 {
     return vq->n_inflight;
+}
+
+unsigned vq_size(const struct vq *vq)
+{
+    return vq->size;
 }
 
 int vq_kick_fd(const struct vq *vq)

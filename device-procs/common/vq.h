@@ -40,6 +40,7 @@ struct vq_addresses { /* from Activate */
 struct vq_chain {
     uint16_t head;
     unsigned n_read, n_write; /* slices */
+    unsigned n_descs;         /* of the ring's own that it takes up; 1 with an indirect table */
     uint64_t read_bytes, write_bytes;
     struct gslice *slices; /* n_read then n_write; owned by the vq, valid until vq_push(head) */
     bool replayed;         /* from the journal of a dead worker */
@@ -79,9 +80,12 @@ void vq_disable_kicks(struct vq *vq);
 /* vq_enable_kicks() once after each VQ_EMPTY, else false: the skeleton calls it for every queue
  * before the loop sleeps, so a device need not. */
 bool vq_rearm(struct vq *vq);
-/* After VQ_EMPTY: whether vq_pop() would find something now. A look at the ring, no more. */
+/* After VQ_EMPTY: whether vq_pop() would find something that it has not seen yet. What was popped and
+ * given back doesn't count, as in vq_enable_kicks(). A look at the ring, no more. */
 bool vq_has_work(const struct vq *vq);
 unsigned vq_inflight(const struct vq *vq);
+/* Descriptors of its ring, as the driver chose; while it is active. */
+unsigned vq_size(const struct vq *vq);
 int vq_kick_fd(const struct vq *vq);
 
 /* Copies between a chain's readable or writable bytes and a private buffer: returns bytes copied. */

@@ -67,6 +67,29 @@ static void a_look_finds_new_work(void **state)
     assert_false(vq_has_work(f->vq));
 }
 
+/* A frame's buffers that are not enough: a look finds those behind them, not these again and again. */
+static void a_look_passes_over_what_was_given_back(void **state)
+{
+    struct fixture *f = *state;
+    struct vq_chain chains[2], more;
+
+    activate(f, SIZE, 0, false);
+    publish_pair(f, 0);
+    publish_pair(f, 2);
+    assert_int_equal(vq_pop(f->vq, &chains[0]), 0);
+    assert_int_equal(vq_pop(f->vq, &chains[1]), 0);
+    assert_int_equal(vq_pop(f->vq, &more), VQ_EMPTY);
+    vq_unpop(f->vq, &chains[1]);
+    vq_unpop(f->vq, &chains[0]);
+    assert_false(vq_has_work(f->vq));
+    publish_pair(f, 4);
+    assert_true(vq_has_work(f->vq));
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(vq_pop(f->vq, &more), 0);
+    assert_int_equal(vq_pop(f->vq, &more), VQ_EMPTY);
+    assert_false(vq_has_work(f->vq));
+}
+
 static void interrupts_by_event_index(void **state)
 {
     struct fixture *f = *state;
@@ -362,6 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(interrupts_by_flag),
         T(a_look_finds_new_work),
+        T(a_look_passes_over_what_was_given_back),
         T(interrupts_by_event_index),
         T(kicks_by_flag),
         T(kicks_behind_what_was_given_back),

@@ -104,7 +104,9 @@ static void a_chain_as_long_as_the_queue_is_legal(void **state)
     publish(f, 0);
     assert_int_equal(vq_pop(f->vq, &chain), 0);
     assert_int_equal(chain.n_read, SIZE);
+    assert_int_equal(chain.n_descs, SIZE);
     assert_int_equal(chain.read_bytes, SIZE);
+    assert_int_equal(vq_size(f->vq), SIZE);
 }
 
 static int pop_indirect(struct fixture *f, uint64_t table, uint32_t len, uint16_t flags,
@@ -130,6 +132,7 @@ static void indirect_tables(void **state)
     assert_int_equal(pop_indirect(f, table, 64, 0, &chain), 0);
     assert_int_equal(chain.n_read, 3);
     assert_int_equal(chain.n_write, 1);
+    assert_int_equal(chain.n_descs, 1);
     assert_int_equal(pop_indirect(f, table, 64, W, &chain), 0); /* ignored, virtio 1.2, 2.7.5.3.2 */
     assert_int_equal(pop_indirect(f, table, 48, 0, &chain), VQ_E_GUEST); /* next leaves the table */
     assert_int_equal(pop_indirect(f, table, 0, 0, &chain), VQ_E_GUEST);
@@ -171,6 +174,7 @@ static void direct_ones_may_come_before_the_table(void **state)
     assert_int_equal(vq_pop(f->vq, &chain), 0);
     assert_int_equal(chain.n_read, 2);
     assert_int_equal(chain.n_write, 1);
+    assert_int_equal(chain.n_descs, 2);
 }
 
 static void more_segments_than_we_take(void **state)
