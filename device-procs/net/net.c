@@ -105,7 +105,8 @@ static void fill_announce(struct net *net, const Bulkhead__NetWorkerConfig *conf
                  NET_BIT(VIRTIO_NET_F_CTRL_VQ) | NET_BIT(VIRTIO_NET_F_CTRL_RX) |
                  NET_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR);
 
-    memcpy(net->config.mac, config->mac.data, NET_MAC_BYTES);
+    memcpy(net->mac, config->mac.data, NET_MAC_BYTES);
+    memcpy(net->config.mac, net->mac, NET_MAC_BYTES);
     net->config.status = net->link_up ? VIRTIO_NET_S_LINK_UP : 0;
     net->config.max_virtqueue_pairs = (uint16_t)net->n_pairs;
     net->config.mtu = (uint16_t)net->mtu;
@@ -156,7 +157,6 @@ static int net_setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds,
     net->mac_filter = config->mac_filter;
     net->link_up = !config->link_down;
     net->mtu = config->mtu;
-    net->max_plain_frame = net_max_plain_frame(config->mtu);
     r = loop_add_timer(worker_loop(w), on_retry, net, &net->retry);
     for (unsigned p = 0; r == 0 && p < net->n_pairs; p++)
         r = net_port_setup(net, p, fd_take(&fds[p]));
@@ -192,6 +192,7 @@ static int net_activate(void *device, uint64_t features, bool resume)
     int r;
 
     net->features = features;
+    net->mac_inherited = resume; /* its driver may have set one while a predecessor ran */
     net->ctrl_queue = features & NET_BIT(VIRTIO_NET_F_MQ) ? 2 * net->n_pairs : 2;
     r = net_port_activate(net, resume);
     return r < 0 ? err_trace(r) : 0;
@@ -229,13 +230,26 @@ void net_drained(struct net *net)
     worker_drained(net->worker); /* frames are moved at once, none is in flight */
 }
 
+/* The address that a driver set goes with it: the next one begins with the host's. */
+static void restore_mac(struct net *net)
+{
+    if (!net->mac_inherited && memcmp(net->config.mac, net->mac, NET_MAC_BYTES) == 0)
+        return;
+    net->mac_inherited = false;
+    memcpy(net->config.mac, net->mac, NET_MAC_BYTES);
+    if (worker_config_update(net->worker, offsetof(struct virtio_net_config, mac), net->config.mac,
+                             NET_MAC_BYTES) < 0)
+        log_warn("MAC: %s", err_text());
+}
+
 static void net_reset(void *device)
 {
     struct net *net = device;
 
     net->features = 0;
     for (unsigned p = 0; p < net->n_pairs; p++)
-        net->pairs[p].frame_bytes = 0;
+        net->pairs[p].frame_bytes = net->pairs[p].short_until_ns = 0;
+    restore_mac(net);
     if (!net->stream && net_port_enable(net, 1) < 0)
         log_warn("%s", err_text());
 }

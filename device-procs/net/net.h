@@ -15,8 +15,9 @@
 
 enum {
     NET_MAX_PAIRS = 16,
-    NET_BATCH = 64,         /* frames per turn, then the others get theirs */
-    NET_MAX_RX_BUFFERS = 64 /* merged for one frame */
+    NET_BATCH = 64,          /* frames per turn, then the others get theirs */
+    NET_MAX_RX_BUFFERS = 64, /* merged for one frame */
+    NET_SHORT_MS = 2000,     /* a frame waits so long for the rest of its buffers */
 };
 #define NET_BIT(f) (1ull << (f))
 
@@ -35,6 +36,8 @@ struct net_pair {
     /* The one frame that was taken from the host and waits for the guest's buffers. */
     uint8_t *frame;
     size_t frame_bytes; /* with its header, 0: none */
+    uint64_t
+        short_until_ns; /* the guest's buffers are too few for it; 0: no buffers, or no frame */
 };
 
 struct net_burst;
@@ -44,6 +47,8 @@ struct net {
     struct stats_page *stats;
     const struct worker_ops *ops;
     struct virtio_net_config config;
+    uint8_t mac[NET_MAC_BYTES]; /* what the host gave it; the driver may set another in config */
+    bool mac_inherited;         /* what config has may not be what the guest sees */
     uint64_t features; /* negotiated; 0: no driver */
     uint64_t offered;
     unsigned n_pairs;
@@ -51,7 +56,6 @@ struct net {
     unsigned ctrl_queue;
     bool stream, multi_queue, mac_filter, link_up, stream_dead;
     uint32_t mtu;
-    uint32_t max_plain_frame;
     struct loop_event *retry; /* broken ports, empty buckets */
     uint64_t retry_due_ns;    /* 0: not armed */
     struct net_limit *limit;

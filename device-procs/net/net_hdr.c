@@ -2,7 +2,11 @@
 /* net_hdr.c - what a guest may say in front of a frame. */
 #include "net_hdr.h"
 
+#include <endian.h>
+#include <linux/if_ether.h>
 #include <string.h>
+
+enum { IPV4_BYTES = 20, TCP_BYTES = 20, UDP_BYTES = 8 }; /* headers, at least */
 
 static bool has(uint64_t features, unsigned bit)
 {
@@ -70,23 +74,95 @@ int net_hdr_check_tx(struct virtio_net_hdr_v1 *hdr, uint64_t features, uint64_t 
     return 0;
 }
 
-int net_hdr_check_rx(struct virtio_net_hdr_v1 *hdr, uint64_t frame_bytes)
+static uint16_t type_at(const uint8_t *frame, size_t off)
 {
-    uint8_t type = hdr->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+    uint16_t type;
 
-    if (frame_bytes < NET_ETH_BYTES)
+    memcpy(&type, frame + off, sizeof(type));
+    return be16toh(type);
+}
+
+static bool is_tagged(const uint8_t *frame)
+{
+    uint16_t type = type_at(frame, NET_ETH_BYTES - 2);
+
+    return type == ETH_P_8021Q || type == ETH_P_8021AD;
+}
+
+static bool is_ipv6(const uint8_t *frame, uint64_t frame_bytes)
+{
+    size_t off = NET_ETH_BYTES - 2u;
+
+    if (is_tagged(frame) && frame_bytes >= NET_ETH_BYTES + NET_VLAN_BYTES)
+        off += NET_VLAN_BYTES;
+    return type_at(frame, off) == ETH_P_IPV6;
+}
+
+static bool guest_agreed(uint8_t gso_type, uint64_t features, const uint8_t *frame,
+                         uint64_t frame_bytes)
+{
+    bool ecn = gso_type & VIRTIO_NET_HDR_GSO_ECN;
+
+    switch (gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN) {
+    case VIRTIO_NET_HDR_GSO_NONE:
+        return !ecn;
+    case VIRTIO_NET_HDR_GSO_TCPV4:
+        return has(features, VIRTIO_NET_F_GUEST_TSO4) &&
+               (!ecn || has(features, VIRTIO_NET_F_GUEST_ECN));
+    case VIRTIO_NET_HDR_GSO_TCPV6:
+        return has(features, VIRTIO_NET_F_GUEST_TSO6) &&
+               (!ecn || has(features, VIRTIO_NET_F_GUEST_ECN));
+    case VIRTIO_NET_HDR_GSO_UDP:
+        return !ecn && has(features, VIRTIO_NET_F_GUEST_UFO);
+    case VIRTIO_NET_HDR_GSO_UDP_L4:
+        return !ecn && has(features, is_ipv6(frame, frame_bytes) ? VIRTIO_NET_F_GUEST_USO6
+                                                                 : VIRTIO_NET_F_GUEST_USO4);
+    default:
+        return false;
+    }
+}
+
+int net_hdr_check_rx(struct virtio_net_hdr_v1 *hdr, uint64_t features, const uint8_t *frame,
+                     uint64_t frame_bytes)
+{
+    if (frame_bytes < NET_ETH_BYTES || !guest_agreed(hdr->gso_type, features, frame, frame_bytes))
         return NET_E_LIES;
     hdr->flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID;
-    if ((hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) && check_csum(hdr, frame_bytes) != 0)
+    if ((hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) &&
+        (!has(features, VIRTIO_NET_F_GUEST_CSUM) || check_csum(hdr, frame_bytes) != 0))
         return NET_E_LIES;
-    if (type != VIRTIO_NET_HDR_GSO_NONE && check_gso(hdr, frame_bytes) != 0)
+    if (!has(features, VIRTIO_NET_F_GUEST_CSUM))
+        hdr->flags = 0; /* its checksum is there, and right */
+    if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE && check_gso(hdr, frame_bytes) != 0)
         return NET_E_LIES;
     return 0;
 }
 
-uint32_t net_max_plain_frame(uint32_t mtu)
+bool net_fits_mtu(const uint8_t *frame, uint64_t frame_bytes, uint32_t mtu)
 {
-    return mtu == 0 ? NET_MAX_FRAME_BYTES : MIN(mtu + 18u, (uint32_t)NET_MAX_FRAME_BYTES);
+    return mtu == 0 ||
+           frame_bytes <= (uint64_t)mtu + NET_ETH_BYTES + (is_tagged(frame) ? NET_VLAN_BYTES : 0);
+}
+
+/* What each segment but the last has at least. csum_start is where TCP's or UDP's header begins. */
+static uint32_t segment_bytes(const struct virtio_net_hdr_v1 *hdr)
+{
+    switch (hdr->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN) {
+    case VIRTIO_NET_HDR_GSO_UDP: /* fragments: UDP's header is in the first one's payload */
+        return NET_ETH_BYTES + IPV4_BYTES + (uint32_t)hdr->gso_size;
+    case VIRTIO_NET_HDR_GSO_UDP_L4:
+        return (uint32_t)hdr->csum_start + UDP_BYTES + hdr->gso_size;
+    default:
+        return (uint32_t)hdr->csum_start + TCP_BYTES + hdr->gso_size;
+    }
+}
+
+bool net_hdr_fits_mtu(const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame,
+                      uint64_t frame_bytes, uint32_t mtu)
+{
+    if (hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE)
+        return net_fits_mtu(frame, frame_bytes, mtu);
+    return net_fits_mtu(frame, MIN(segment_bytes(hdr), frame_bytes), mtu);
 }
 
 bool net_source_is(const uint8_t eth[NET_ETH_BYTES], const uint8_t mac[NET_MAC_BYTES])

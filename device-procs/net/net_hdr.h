@@ -20,6 +20,7 @@
 enum {
     NET_HDR_BYTES = 12,
     NET_ETH_BYTES = 14,
+    NET_VLAN_BYTES = 4,
     NET_MAC_BYTES = 6,
     NET_MAX_FRAME_BYTES = 65535 + 18, /* an IP packet, Ethernet header, a VLAN tag */
 };
@@ -30,10 +31,16 @@ enum { NET_E_LIES = 1 }; /* positive: drop the frame and count it */
  * the device sets itself. 0 or NET_E_LIES. */
 int net_hdr_check_tx(struct virtio_net_hdr_v1 *hdr, uint64_t features,
                      uint64_t frame_bytes) must_check;
-/* The same for a frame that the host's side brings, before the guest gets it. */
-int net_hdr_check_rx(struct virtio_net_hdr_v1 *hdr, uint64_t frame_bytes) must_check;
-/* The largest frame without segmentation, for an MTU (0: not limited). */
-uint32_t net_max_plain_frame(uint32_t mtu);
+/* The same for a frame that the host's side brings, before the guest gets it: its driver gets nothing
+ * that it didn't agree to. A frame may have been queued for the driver before this one. */
+int net_hdr_check_rx(struct virtio_net_hdr_v1 *hdr, uint64_t features, const uint8_t *frame,
+                     uint64_t frame_bytes) must_check;
+/* Whether a frame that goes as it is keeps to an MTU (0: any does), which counts what follows the
+ * Ethernet header and a VLAN tag. frame: NET_ETH_BYTES at least. */
+bool net_fits_mtu(const uint8_t *frame, uint64_t frame_bytes, uint32_t mtu);
+/* The same for a frame of the guest's that passed the check, cut into its segments if it is to be. */
+bool net_hdr_fits_mtu(const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame,
+                      uint64_t frame_bytes, uint32_t mtu);
 /* Whether the frame's source is this address. */
 bool net_source_is(const uint8_t eth[NET_ETH_BYTES], const uint8_t mac[NET_MAC_BYTES]);
 bool net_mac_is_unicast(const uint8_t mac[NET_MAC_BYTES]);

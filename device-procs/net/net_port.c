@@ -178,7 +178,7 @@ int net_port_enable(struct net *net, unsigned n_pairs)
         if (!on) {
             net_rx_watch(pair, false); /* a detached queue would report an error for ever */
             net_tx_watch(pair, false);
-            pair->frame_bytes = 0;
+            pair->frame_bytes = pair->short_until_ns = 0;
         }
         r = attach(pair, on);
         if (r < 0)

@@ -19,10 +19,39 @@ void net_rx_watch(struct net_pair *pair, bool on)
         (void)loop_event_pause(pair->rx_event);
 }
 
+static void forget_frame(struct net_pair *pair)
+{
+    pair->frame_bytes = 0;
+    pair->short_until_ns = 0;
+}
+
 static void drop_frame(struct net_pair *pair)
 {
     pair->net->stats->dropped++;
-    pair->frame_bytes = 0;
+    forget_frame(pair);
+}
+
+/* All buffers that are there are too few, and the guest may be waiting for us as we for it: it has no
+ * room in the ring for more, or it never gives that many. */
+static bool is_too_long(struct net_pair *pair, const struct vq_chain *chains, unsigned n)
+{
+    unsigned left = vq_size(net_rxq(pair));
+    uint64_t now = now_ns();
+
+    if (n == 0) {
+        pair->short_until_ns = 0;
+        return false;
+    }
+    for (unsigned i = 0; i < n; i++)
+        left -= MIN(left, chains[i].n_descs);
+    if (left < chains[n - 1].n_descs)
+        return true;
+    if (pair->short_until_ns == 0)
+        pair->short_until_ns = now + NET_SHORT_MS * 1000000ull;
+    if (now >= pair->short_until_ns)
+        return true;
+    net_retry_after(pair->net, (pair->short_until_ns - now) / 1000000 + 1);
+    return false;
 }
 
 /* Takes buffers for the waiting frame: 0 with *ret_n > 0; 0 with 0: it can never fit, dropped;
@@ -47,6 +76,8 @@ static int take_buffers(struct net_pair *pair, struct vq_chain *chains, unsigned
         return 0;
     if (r == VQ_E_GUEST)
         return r;
+    if (r == VQ_EMPTY && is_too_long(pair, chains, n))
+        r = 0;
     while (n > 0)
         vq_unpop(vq, &chains[--n]);
     *ret_n = 0;
@@ -73,7 +104,7 @@ static void fill_buffers(struct net_pair *pair, const struct vq_chain *chains, u
     vq_publish(vq); /* a driver that sees some of a frame's buffers only throws them away */
     pair->net->stats->read_ops++;
     pair->net->stats->read_bytes += pair->frame_bytes - NET_HDR_BYTES;
-    pair->frame_bytes = 0;
+    forget_frame(pair);
 }
 
 /* 0: gone (or dropped), VQ_EMPTY: waits, VQ_E_GUEST. */
@@ -91,6 +122,21 @@ static int deliver(struct net_pair *pair)
     return r;
 }
 
+/* A driver that took no MTU didn't promise to have buffers for it either; virtio 1.2, 5.1.4.1. */
+static int check(const struct net_pair *pair, struct virtio_net_hdr_v1 *hdr)
+{
+    const struct net *net = pair->net;
+    const uint8_t *frame = pair->frame + NET_HDR_BYTES;
+    size_t frame_bytes = pair->frame_bytes - NET_HDR_BYTES;
+
+    if (net_hdr_check_rx(hdr, net->features, frame, frame_bytes) != 0)
+        return NET_E_LIES;
+    if ((net->features & NET_BIT(VIRTIO_NET_F_MTU)) && hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE &&
+        !net_fits_mtu(frame, frame_bytes, net->mtu))
+        return NET_E_LIES;
+    return 0;
+}
+
 /* The next frame from the port, checked: 0, or what net_port_read() says. */
 static int fetch(struct net_pair *pair)
 {
@@ -100,7 +146,7 @@ static int fetch(struct net_pair *pair)
     if (r != 0)
         return r;
     memcpy(&hdr, pair->frame, sizeof(hdr));
-    if (net_hdr_check_rx(&hdr, pair->frame_bytes - NET_HDR_BYTES) != 0)
+    if (check(pair, &hdr) != 0)
         drop_frame(pair);
     else
         memcpy(pair->frame, &hdr, sizeof(hdr));

@@ -34,7 +34,7 @@ static int check(const struct net *net, const struct vq_chain *chain, struct net
     (void)vq_chain_read(chain, NET_HDR_BYTES, head->eth, NET_ETH_BYTES);
     if (net_hdr_check_tx(&head->hdr, net->features, frame_bytes) != 0)
         return NET_E_LIES;
-    if (head->hdr.gso_type == VIRTIO_NET_HDR_GSO_NONE && frame_bytes > net->max_plain_frame)
+    if (!net_hdr_fits_mtu(&head->hdr, head->eth, frame_bytes, net->mtu))
         return NET_E_LIES;
     if (net->mac_filter && !net_source_is(head->eth, net->config.mac))
         return NET_E_LIES;

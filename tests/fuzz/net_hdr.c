@@ -17,6 +17,7 @@ static void check(int ok)
 
 static void headers(const uint8_t *data)
 {
+    static uint8_t frame[80000];
     struct virtio_net_hdr_v1 tx, rx;
     uint64_t features;
     uint32_t bytes;
@@ -26,14 +27,20 @@ static void headers(const uint8_t *data)
     memcpy(&bytes, data + sizeof(tx) + sizeof(features), sizeof(bytes));
     bytes %= 80000;
     rx = tx;
+    memcpy(frame + 12, data + 2, 6); /* type, and type behind a tag */
     if (net_hdr_check_tx(&tx, features, bytes) == 0) {
         check(bytes >= NET_ETH_BYTES && bytes <= NET_MAX_FRAME_BYTES);
         check((tx.flags & ~VIRTIO_NET_HDR_F_NEEDS_CSUM) == 0);
         check(tx.flags == 0 || tx.csum_start + tx.csum_offset + 2u <= bytes);
         check(tx.gso_type == 0 || (tx.flags && tx.gso_size > 0 && tx.hdr_len <= bytes));
+        check(net_hdr_fits_mtu(&tx, frame, bytes, 0));
+        check(!net_fits_mtu(frame, bytes, 1500) || net_hdr_fits_mtu(&tx, frame, bytes, 1500));
     }
-    if (net_hdr_check_rx(&rx, bytes) == 0)
+    if (net_hdr_check_rx(&rx, features, frame, bytes) == 0) {
         check(bytes >= NET_ETH_BYTES);
+        check(rx.flags == 0 || (features & 1ull << VIRTIO_NET_F_GUEST_CSUM));
+        check(rx.gso_type == 0 || rx.gso_size > 0);
+    }
 }
 
 static void stream(const uint8_t *data, size_t size)

@@ -167,7 +167,7 @@ static void lies_are_dropped(void **state)
     netd_sent(n);
     netd_send_frame(n, 0, &netd_plain, 0, 1);
     netd_sent(n);
-    netd_send_frame(n, 0, &netd_plain, 1519, 1); /* over the MTU */
+    netd_send_frame(n, 0, &netd_plain, 1515, 1); /* over the MTU */
     netd_sent(n);
     assert_true(wh_add(n->wh, TX, &(struct wh_buf){ at, 5, false }, 1, false) >= 0);
     wh_kick(n->wh, TX); /* not even a header */
@@ -176,10 +176,10 @@ static void lies_are_dropped(void **state)
     netd_send_frame(n, 0, &netd_plain, 100, 1);
     netd_sent(n);
     netd_mac[5] ^= 1;
-    netd_send_frame(n, 0, &netd_plain, 1518, 77);
+    netd_send_frame(n, 0, &netd_plain, 1514, 77);
     netd_sent(n);
     assert_int_equal(netd_read_stream_frame(n->peer, got, sizeof(got)),
-                     1518); /* only this one left */
+                     1514); /* only this one left */
     assert_int_equal(got[14], 77);
     assert_int_equal(n->wh->stats->dropped, 8);
     assert_false(wh_has_message(n->wh, 0));
@@ -324,6 +324,42 @@ static void control_queue(void **state)
     assert_int_equal(
         netd_control(n, CTRL, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, other, 6),
         VIRTIO_NET_ERR); /* the filter would be for nothing */
+    netd_free(n);
+}
+
+static void expect_mac(struct nic *n, const uint8_t mac[6])
+{
+    const Bulkhead__ConfigUpdate *u =
+        wh_expect(n->wh, BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE)->config_update;
+
+    assert_int_equal(u->offset, 0);
+    assert_int_equal(u->data.len, 6);
+    assert_memory_equal(u->data.data, mac, 6);
+}
+
+/* The next driver finds the host's address: after a reset, and by a replacement that doesn't know
+ * what the guest did before it came. */
+static void a_mac_goes_with_its_driver(void **state)
+{
+    static const uint8_t other[6] = { 0x52, 0x54, 0, 9, 9, 9 };
+    struct nic *n = netd_new_stream();
+
+    (void)state;
+    wh_start(n->wh);
+    for (unsigned replaced = 0; replaced < 2; replaced++) {
+        wh_activate(n->wh, BASE, false);
+        assert_int_equal(
+            netd_control(n, CTRL, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, other, 6),
+            VIRTIO_NET_OK);
+        expect_mac(n, other);
+        if (replaced)
+            wh_restart(n->wh, BASE);
+        wh_send_reset(n->wh);
+        expect_mac(n, netd_mac);
+        wh_expect(n->wh, BULKHEAD__ENVELOPE__BODY_RESET_DONE);
+    }
+    wh_activate(n->wh, BASE, false);
+    wh_reset(n->wh); /* nothing to say */
     netd_free(n);
 }
 
@@ -554,6 +590,7 @@ int main(void)
         cmocka_unit_test(link_state),
         cmocka_unit_test(link_down_from_the_start),
         cmocka_unit_test(control_queue),
+        cmocka_unit_test(a_mac_goes_with_its_driver),
         cmocka_unit_test(rate_limit),
         cmocka_unit_test(restart),
         cmocka_unit_test(the_stream_survives_restarts),

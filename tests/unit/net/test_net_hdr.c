@@ -96,19 +96,106 @@ static void test_tx_no_features(void **state)
     assert_int_equal(net_hdr_check_tx(&h, 0, 60), NET_E_LIES);
 }
 
+static const uint8_t ipv4[100] = { [12] = 0x08 }, ipv6[100] = { [12] = 0x86, [13] = 0xdd },
+                     tagged_ipv6[100] = { [12] = 0x81, [16] = 0x86, [17] = 0xdd };
+
 static void test_rx(void **state)
 {
     struct virtio_net_hdr_v1 h = { .flags = CSUM, .csum_start = 34, .csum_offset = 16 };
+    uint64_t csum = BIT(VIRTIO_NET_F_GUEST_CSUM);
 
     (void)state;
-    assert_int_equal(net_hdr_check_rx(&h, 60), 0);
-    assert_int_equal(net_hdr_check_rx(&h, 13), NET_E_LIES);
-    assert_int_equal(net_hdr_check_rx(&h, 51), NET_E_LIES);
+    assert_int_equal(net_hdr_check_rx(&h, csum, ipv4, 60), 0);
+    assert_int_equal(net_hdr_check_rx(&h, csum, ipv4, 13), NET_E_LIES);
+    assert_int_equal(net_hdr_check_rx(&h, csum, ipv4, 51), NET_E_LIES);
     h.flags = 0xff;
-    assert_int_equal(net_hdr_check_rx(&h, 60), 0);
+    assert_int_equal(net_hdr_check_rx(&h, csum, ipv4, 60), 0);
     assert_int_equal(h.flags, CSUM | VIRTIO_NET_HDR_F_DATA_VALID);
-    h.gso_type = TCP4;
-    assert_int_equal(net_hdr_check_rx(&h, 60), NET_E_LIES);
+}
+
+/* What a frame needs of its driver, which may be another than the one it was queued for. */
+static void test_rx_features(void **state)
+{
+    static const struct {
+        uint8_t gso, needs, ecn; /* feature bits */
+        const uint8_t *frame;
+    } offloads[] = {
+        { TCP4, VIRTIO_NET_F_GUEST_TSO4, 0, ipv4 },
+        { TCP6, VIRTIO_NET_F_GUEST_TSO6, 0, ipv6 },
+        { TCP4 | ECN, VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_ECN, ipv4 },
+        { TCP6 | ECN, VIRTIO_NET_F_GUEST_TSO6, VIRTIO_NET_F_GUEST_ECN, ipv6 },
+        { UDP, VIRTIO_NET_F_GUEST_UFO, 0, ipv4 },
+        { USO, VIRTIO_NET_F_GUEST_USO4, 0, ipv4 },
+        { USO, VIRTIO_NET_F_GUEST_USO6, 0, ipv6 },
+        { USO, VIRTIO_NET_F_GUEST_USO6, 0, tagged_ipv6 },
+    };
+    struct virtio_net_hdr_v1 h = { .flags = VIRTIO_NET_HDR_F_DATA_VALID };
+
+    (void)state;
+    assert_int_equal(net_hdr_check_rx(&h, 0, ipv4, 60), 0);
+    assert_int_equal(h.flags, 0);
+    h = (struct virtio_net_hdr_v1){ .flags = CSUM, .csum_start = 34, .csum_offset = 16 };
+    assert_int_equal(net_hdr_check_rx(&h, ~BIT(VIRTIO_NET_F_GUEST_CSUM), ipv4, 60), NET_E_LIES);
+    for (size_t i = 0; i < ARRAY_SIZE(offloads); i++) {
+        uint64_t needs = BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(offloads[i].needs);
+
+        if (offloads[i].ecn)
+            needs |= BIT(offloads[i].ecn);
+        h = (struct virtio_net_hdr_v1){ .flags = CSUM,
+                                        .csum_start = 34,
+                                        .csum_offset = 16,
+                                        .gso_type = offloads[i].gso,
+                                        .gso_size = 1000 };
+        assert_int_equal(net_hdr_check_rx(&h, needs, offloads[i].frame, 100), 0);
+        assert_int_equal(net_hdr_check_rx(&h, ~BIT(offloads[i].needs), offloads[i].frame, 100),
+                         NET_E_LIES);
+        if (offloads[i].ecn)
+            assert_int_equal(net_hdr_check_rx(&h, ~BIT(offloads[i].ecn), offloads[i].frame, 100),
+                             NET_E_LIES);
+        h.gso_size = 0;
+        assert_int_equal(net_hdr_check_rx(&h, needs, offloads[i].frame, 100), NET_E_LIES);
+    }
+    h = (struct virtio_net_hdr_v1){ .gso_type = 7, .gso_size = 1000 };
+    assert_int_equal(net_hdr_check_rx(&h, ~0ull, ipv4, 100), NET_E_LIES);
+    h.gso_type = ECN;
+    assert_int_equal(net_hdr_check_rx(&h, ~0ull, ipv4, 100), NET_E_LIES);
+}
+
+static void test_mtu(void **state)
+{
+    static const struct {
+        uint8_t gso;
+        uint16_t start, gso_size;
+        uint64_t bytes;
+        const uint8_t *frame;
+        bool fits;
+    } frames[] = {
+        { 0, 0, 0, 1514, ipv4, true },
+        { 0, 0, 0, 1515, ipv4, false },
+        { 0, 0, 0, 1518, tagged_ipv6, true },
+        { 0, 0, 0, 1519, tagged_ipv6, false },
+        { TCP4, 34, 1460, 60000, ipv4, true },
+        { TCP4, 34, 1461, 60000, ipv4, false },
+        { TCP4, 34, 9000, 1514, ipv4, true }, /* one segment, whatever it says */
+        { TCP6 | ECN, 54, 1440, 60000, ipv6, true },
+        { TCP6 | ECN, 54, 1441, 60000, ipv6, false },
+        { USO, 34, 1472, 60000, ipv4, true },
+        { USO, 34, 1473, 60000, ipv4, false },
+        { UDP, 34, 1480, 60000, ipv4, true },
+        { UDP, 34, 1481, 60000, ipv4, false },
+        { TCP4, 65535, 65535, 65553, ipv4, false }, /* the sum must not wrap */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
+        const struct virtio_net_hdr_v1 h = { .gso_type = frames[i].gso,
+                                             .gso_size = frames[i].gso_size,
+                                             .csum_start = frames[i].start };
+
+        if (net_hdr_fits_mtu(&h, frames[i].frame, frames[i].bytes, 1500) != frames[i].fits)
+            fail_msg("frame %zu", i);
+        assert_true(net_hdr_fits_mtu(&h, frames[i].frame, frames[i].bytes, 0));
+    }
 }
 
 static void test_addresses(void **state)
@@ -123,18 +210,14 @@ static void test_addresses(void **state)
     assert_true(net_mac_is_unicast(mac));
     assert_false(net_mac_is_unicast(multicast));
     assert_false(net_mac_is_unicast(zero));
-    assert_int_equal(net_max_plain_frame(1500), 1518);
-    assert_int_equal(net_max_plain_frame(0), NET_MAX_FRAME_BYTES);
-    assert_int_equal(net_max_plain_frame(65535), NET_MAX_FRAME_BYTES);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tx),
-        cmocka_unit_test(test_tx_no_features),
-        cmocka_unit_test(test_rx),
-        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_tx),  cmocka_unit_test(test_tx_no_features),
+        cmocka_unit_test(test_rx),  cmocka_unit_test(test_rx_features),
+        cmocka_unit_test(test_mtu), cmocka_unit_test(test_addresses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
