@@ -35,7 +35,8 @@ struct backend {
     /* console */
     char pty_path[64];
     /* net */
-    char made_tap[16]; /* an interface that goes with its last descriptor */
+    char made_tap[16];     /* an interface that goes with its last descriptor */
+    uint32_t tap_offloads; /* TUN_F_* that the tap takes */
 };
 void backend_init(struct backend *backend);
 void backend_deinit(struct backend *backend);

@@ -19,6 +19,11 @@
 #include "base/fd.h"
 #include "resources.h"
 
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
 enum { VNET_HDR_BYTES = 12 }; /* virtio_net_hdr_mrg_rxbuf */
 
 static int set_name(char **field, const char *name)
@@ -54,9 +59,26 @@ static int tap_fault(const Bulkhead__NetConfig *n, const char *name, int error, 
     }
 }
 
+/* The kernel tells only by taking them. It is asked once, while nobody uses the tap: a worker that did
+ * would take the offloads away from the one that runs beside it. */
+static unsigned probe_offloads(int fd)
+{
+    static const unsigned tries[] = {
+        TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_UFO | TUN_F_USO4 | TUN_F_USO6,
+        TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_UFO,
+        TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
+        TUN_F_CSUM,
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(tries); i++)
+        if (ioctl(fd, TUNSETOFFLOAD, tries[i]) == 0)
+            return tries[i];
+    return 0;
+}
+
 /* The vnet header's size, byte order and a clean start: the worker turns offloads on when the
  * driver has agreed to them. */
-static int prepare_tap(const Bulkhead__NetConfig *n, int fd, struct fault *f)
+static int prepare_tap(const Bulkhead__NetConfig *n, int fd, struct backend *b, struct fault *f)
 {
     int header = VNET_HDR_BYTES, little = 1;
 
@@ -64,6 +86,7 @@ static int prepare_tap(const Bulkhead__NetConfig *n, int fd, struct fault *f)
         return fault_input(f, "%s: the descriptor is not a tap with a vnet header: %s", n->id,
                            strerror(errno));
     ioctl(fd, TUNSETVNETLE, &little); /* the default on x86 */
+    b->tap_offloads = probe_offloads(fd);
     if (ioctl(fd, TUNSETOFFLOAD, 0ul) < 0)
         return fault_host(f, errno, "%s: tap offloads: %s", n->id, strerror(errno));
     return fd_set_nonblock(fd);
@@ -130,7 +153,7 @@ static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
             return tap_fault(n, req.ifr_name, errno, f);
         if (made)
             snprintf(b->made_tap, sizeof b->made_tap, "%s", req.ifr_name);
-        if (prepare_tap(n, fd, f) < 0)
+        if (prepare_tap(n, fd, b, f) < 0)
             return -EINVAL;
     }
     /* Somebody may have opened it since it was free; of two that did, the later one sees it here. */
@@ -179,7 +202,7 @@ static int open_macvtap(const Bulkhead__NetConfig *n, struct backend *b, struct 
             return -EINVAL;
         if (ioctl(fd, TUNSETIFF, &req) < 0)
             return tap_fault(n, n->tap, errno, f);
-        if (prepare_tap(n, fd, f) < 0)
+        if (prepare_tap(n, fd, b, f) < 0)
             return -EINVAL;
     }
     return 0;
@@ -238,7 +261,7 @@ static int take_fd(const Bulkhead__NetConfig *n, unsigned i, int fd, struct back
                            "%s: descriptors %u (%s) and %u (%s) are different interfaces: give "
                            "queues of one",
                            n->id, number_of(n, 0), first.ifr_name, number_of(n, i), req.ifr_name);
-    if (prepare_tap(n, fd, f) < 0)
+    if (prepare_tap(n, fd, b, f) < 0)
         return -EINVAL;
     for (unsigned j = 0; j < i; j++)
         if (is_same_queue(b->own[j], fd))

@@ -76,7 +76,8 @@ void net_set_link(struct net *net, bool up)
         worker_rerun(net->worker, 2 * p);
 }
 
-/* What the guest may use, given what the user allows and the tap can do. */
+/* What the guest may use, given what the user allows and the tap can do. It is not tried here: another
+ * worker may be using the tap. */
 static uint64_t offloads(const Bulkhead__NetWorkerConfig *config, unsigned tap)
 {
     uint64_t f = 0;
@@ -115,7 +116,7 @@ static void fill_announce(struct net *net, const Bulkhead__NetWorkerConfig *conf
     if (net->n_pairs > 1)
         f |= NET_BIT(VIRTIO_NET_F_MQ);
     if (!net->stream)
-        f |= offloads(config, net_port_probe_offloads(net->pairs[0].fd));
+        f |= offloads(config, config->tap_offloads);
     net->offered = f;
     announce->virtio_id = VIRTIO_ID_NET;
     announce->features = f;

@@ -49,7 +49,7 @@ struct net {
     struct virtio_net_config config;
     uint8_t mac[NET_MAC_BYTES]; /* what the host gave it; the driver may set another in config */
     bool mac_inherited;         /* what config has may not be what the guest sees */
-    uint64_t features; /* negotiated; 0: no driver */
+    uint64_t features;          /* negotiated; 0: no driver */
     uint64_t offered;
     unsigned n_pairs;
     unsigned n_enabled;
@@ -77,10 +77,8 @@ struct net {
 /* Positive: caller must handle. Other numbers than VQ_EMPTY and VQ_E_GUEST, which meet them. */
 enum { PORT_EMPTY = 10, PORT_FULL, PORT_BROKEN };
 
-/* Before the sandbox: type checks, what offloads the tap takes. */
+/* Before the sandbox: type checks. */
 int net_port_setup(struct net *net, unsigned pair, int fd) must_check;
-/* TUN_F_* that the kernel accepts, found by trying. */
-unsigned net_port_probe_offloads(int fd);
 /* The driver agreed to these: frames come as it can take them. Also finds out which pairs are
  * attached when a predecessor of this process had enabled them. */
 int net_port_activate(struct net *net, bool resume) must_check;

@@ -88,24 +88,6 @@ int net_port_setup(struct net *net, unsigned p, int fd)
     return 0;
 }
 
-unsigned net_port_probe_offloads(int fd)
-{
-    static const unsigned tries[] = {
-        TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_UFO | TUN_F_USO4 | TUN_F_USO6,
-        TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_UFO,
-        TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
-        TUN_F_CSUM,
-    };
-
-    size_t i;
-
-    for (i = 0; i < ARRAY_SIZE(tries); i++)
-        if (ioctl(fd, TUNSETOFFLOAD, tries[i]) == 0)
-            break;
-    /* Until the driver has agreed: what every driver can take. An older worker may still run. */
-    return ioctl(fd, TUNSETOFFLOAD, 0) == 0 && i < ARRAY_SIZE(tries) ? tries[i] : 0;
-}
-
 /* Is the queue attached? The kernel tells only by refusing what is done already. */
 static bool find_attached(int fd)
 {

@@ -5,6 +5,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -42,6 +43,8 @@ struct nic *netd_new(bool stream, const int *fds, unsigned n_fds, int peer)
     n->config.stream = stream;
     n->config.use_io_uring = true;
     n->config.offload_csum = n->config.offload_tso = n->config.offload_ufo = !stream;
+    n->config.tap_offloads =
+        stream ? 0 : TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN; /* all kernels' */
     memcpy(c.own_fds, fds, n_fds * sizeof(fds[0]));
     c.arg = &n->config;
     n->wh = wh_new(&c);

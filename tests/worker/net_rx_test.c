@@ -191,6 +191,28 @@ static void nothing_of_the_driver_before(void **state)
     netd_free(n);
 }
 
+/* A candidate of an upgrade that is given up leaves the tap to the old worker as it was. */
+static void a_candidate_takes_no_offloads_away(void **state)
+{
+    struct nic *n = netd_new_tap(1);
+    unsigned slot = 0;
+    struct wh old;
+
+    (void)state;
+    wh_start(n->wh);
+    wh_activate(n->wh, n->wh->features, false);
+    for (; slot < 20; slot++)
+        netd_give_buffer(n, slot, BUF);
+    queue_segment(n);
+    assert_true(next_is_segment(n, &slot));
+    wh_start_beside(n->wh, &old);
+    wh_kill(n->wh);
+    queue_segment(n);
+    assert_true(next_is_segment(n, &slot));
+    wh_kill(&old);
+    netd_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +221,7 @@ int main(void)
         cmocka_unit_test(longer_than_all_that_ever_come),
         cmocka_unit_test(within_the_mtu),
         cmocka_unit_test(nothing_of_the_driver_before),
+        cmocka_unit_test(a_candidate_takes_no_offloads_away),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
