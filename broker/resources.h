@@ -78,6 +78,9 @@ int resources_tap_take_turn(const char *name) must_check;
 /* The queues that somebody has open, of an interface with multi_queue; else 0. */
 unsigned resources_tap_queues(const char *name);
 bool resources_tap_has_pi(const char *name); /* frames begin with 4 bytes of their own */
+enum tap_kind { TAP_KIND_NONE, TAP_KIND_OTHER, TAP_KIND_SINGLE, TAP_KIND_MULTI_QUEUE };
+/* Before the broker's sandbox. */
+enum tap_kind resources_tap_kind(const char *name);
 /* Address, MTU and "up" of a tap that was opened; nothing for other modes. It comes last, when nothing
  * can be refused any more: somebody else's tap stays as it was. */
 int resources_tap_configure(const Bulkhead__NetConfig *net, struct fault *ret_fault) must_check;

@@ -38,6 +38,26 @@ static int set_name(char **field, const char *name)
     return 0;
 }
 
+/* The kernel says no more than EINVAL. */
+static int wrong_kind(const Bulkhead__NetConfig *n, const char *name, struct fault *f)
+{
+    switch ((int)resources_tap_kind(name)) {
+    case TAP_KIND_MULTI_QUEUE:
+        return fault_input(f,
+                           "%s: tap %s has multi_queue, for two pairs of queues or more: "
+                           "num_queues=4 fits",
+                           n->id, name);
+    case TAP_KIND_SINGLE:
+        return fault_input(f,
+                           "%s: tap %s has no multi_queue: num_queues=2 fits, or make it with "
+                           "`ip tuntap add %s mode tap multi_queue`",
+                           n->id, name, name);
+    default:
+        return fault_input(f, "%s: interface %s exists but is not a tap: give another tap=NAME",
+                           n->id, name);
+    }
+}
+
 static int tap_fault(const Bulkhead__NetConfig *n, const char *name, int error, struct fault *f)
 {
     switch (error) {
@@ -51,9 +71,7 @@ static int tap_fault(const Bulkhead__NetConfig *n, const char *name, int error, 
         return fault_input(f, "%s: interface %s is taken by another process: give another tap=NAME",
                            n->id, name);
     case EINVAL:
-        return fault_input(f, "%s: interface %s exists but is not a tap%s: give another tap=NAME",
-                           n->id, name,
-                           n->num_queues > 2 ? " with multi_queue" : ", or has multi_queue");
+        return wrong_kind(n, name, f);
     default:
         return fault_host(f, error, "%s: tap %s: %s", n->id, name, strerror(error));
     }
@@ -129,18 +147,21 @@ void resources_net_await_gone(const char *tap)
         resources_wait_a_little();
 }
 
+static short tap_flags(const Bulkhead__NetConfig *n)
+{
+    return IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (n->num_queues > 2 ? IFF_MULTI_QUEUE : 0);
+}
+
 static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
 {
     cleanup_(fd_closep) int turn = n->tap[0] ? resources_tap_take_turn(n->tap) : -1;
     unsigned pairs = n->num_queues / 2;
-    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+    struct ifreq req = { .ifr_flags = tap_flags(n) };
     bool made;
 
     if (n->tap[0] && check_free(n, f) < 0)
         return -EINVAL;
     made = n->tap[0] == '\0' || if_nametoindex(n->tap) == 0;
-    if (pairs > 1)
-        req.ifr_flags |= IFF_MULTI_QUEUE;
     snprintf(req.ifr_name, sizeof req.ifr_name, "%s", n->tap[0] ? n->tap : "bhtap%d");
     for (unsigned i = 0; i < pairs; i++) {
         int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);

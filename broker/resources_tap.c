@@ -3,6 +3,7 @@
  * MTU and "up". */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -73,19 +74,38 @@ bool resources_tap_has_carrier(const char *name)
     return ask_link(name, &link) && is_set(find(link.attrs, link.attrs_bytes, IFLA_CARRIER));
 }
 
+/* What the tun driver says of an interface of its own; NULL: it is another driver's. */
+static const struct rtattr *tun_data(const struct link *link)
+{
+    const struct rtattr *info = find(link->attrs, link->attrs_bytes, IFLA_LINKINFO);
+    const struct rtattr *kind = find_below(info, IFLA_INFO_KIND);
+
+    if (!kind || RTA_PAYLOAD(kind) != sizeof "tun" ||
+        memcmp(RTA_DATA(kind), "tun", sizeof "tun") != 0)
+        return NULL;
+    return find_below(info, IFLA_INFO_DATA);
+}
+
 /* TUNGETIFF can't tell: its bit for "no packet information" also means "no filter". */
 bool resources_tap_has_pi(const char *name)
 {
-    const struct rtattr *info, *kind;
+    struct link link;
+
+    return ask_link(name, &link) && is_set(find_below(tun_data(&link), IFLA_TUN_PI));
+}
+
+enum tap_kind resources_tap_kind(const char *name)
+{
+    const struct rtattr *data, *type;
     struct link link;
 
     if (!ask_link(name, &link))
-        return false;
-    info = find(link.attrs, link.attrs_bytes, IFLA_LINKINFO);
-    kind = find_below(info, IFLA_INFO_KIND);
-    return kind && RTA_PAYLOAD(kind) == sizeof "tun" &&
-           memcmp(RTA_DATA(kind), "tun", sizeof "tun") == 0 &&
-           is_set(find_below(find_below(info, IFLA_INFO_DATA), IFLA_TUN_PI));
+        return TAP_KIND_NONE;
+    data = tun_data(&link);
+    type = find_below(data, IFLA_TUN_TYPE);
+    if (!type || *(const uint8_t *)RTA_DATA(type) != IFF_TAP)
+        return TAP_KIND_OTHER;
+    return is_set(find_below(data, IFLA_TUN_MULTI_QUEUE)) ? TAP_KIND_MULTI_QUEUE : TAP_KIND_SINGLE;
 }
 
 static uint32_t number(const struct rtattr *attr)
@@ -104,7 +124,7 @@ unsigned resources_tap_queues(const char *name)
 
     if (!ask_link(name, &link))
         return 0;
-    data = find_below(find(link.attrs, link.attrs_bytes, IFLA_LINKINFO), IFLA_INFO_DATA);
+    data = tun_data(&link);
     return number(find_below(data, IFLA_TUN_NUM_QUEUES)) +
            number(find_below(data, IFLA_TUN_NUM_DISABLED_QUEUES));
 }

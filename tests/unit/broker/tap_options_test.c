@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tap_options_test.c - what the broker finds out about taps, in a network namespace of the test's own. */
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "fixture.h"
+#include "resources.h"
+
+enum { KEEP = 1 };
+
+/* An interface with nobody at it, as `ip tuntap add` leaves it. */
+static void make(const char *name, short flags)
+{
+    struct ifreq req = { .ifr_flags = (short)(flags | IFF_NO_PI | IFF_VNET_HDR) };
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);
+    assert_true(fd >= 0);
+    assert_int_equal(ioctl(fd, TUNSETIFF, &req), 0);
+    assert_int_equal(ioctl(fd, TUNSETPERSIST, KEEP), 0);
+    close(fd);
+}
+
+static void destroy(const char *name, short flags)
+{
+    struct ifreq req = { .ifr_flags = (short)(flags | IFF_NO_PI | IFF_VNET_HDR) };
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);
+    assert_int_equal(ioctl(fd, TUNSETIFF, &req), 0);
+    assert_int_equal(ioctl(fd, TUNSETPERSIST, 0), 0);
+    close(fd);
+}
+
+static int open_it(const char *name, unsigned num_queues, struct backend *b, struct fault *f)
+{
+    Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
+    Bulkhead__VmConfig *c = config_copy(&empty);
+    Bulkhead__NetConfig *n = fixture_add_net(c, "tap");
+    int r;
+
+    fixture_text(&n->tap, name);
+    fixture_text(&n->id, "net0");
+    n->num_queues = num_queues;
+    backend_init(b);
+    *f = (struct fault){ 0 };
+    r = resources_net(n, NULL, 0, b, f);
+    config_free(c);
+    return r;
+}
+
+/* Each line says what would do instead. */
+static void the_right_number_of_queues(void **state)
+{
+    static const struct {
+        const char *tap;
+        unsigned num_queues;
+        const char *says; /* NULL: it works */
+    } cases[] = {
+        { "many", 2, "many has multi_queue, for two pairs of queues or more: num_queues=4 fits" },
+        { "many", 4, NULL },
+        { "one", 4, "one has no multi_queue: num_queues=2 fits" },
+        { "one", 2, NULL },
+        { "tun", 2, "tun exists but is not a tap" },
+        { "lo", 2, "lo exists but is not a tap" },
+    };
+
+    (void)state;
+    make("many", IFF_TAP | IFF_MULTI_QUEUE);
+    make("one", IFF_TAP);
+    make("tun", IFF_TUN);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct backend b;
+        struct fault f;
+        int r = open_it(cases[i].tap, cases[i].num_queues, &b, &f);
+
+        if ((r == 0) != (cases[i].says == NULL))
+            fail_msg("case %zu: %d %s", i, r, f.text);
+        if (cases[i].says && !strstr(f.text, cases[i].says))
+            fail_msg("case %zu says: %s", i, f.text);
+        backend_deinit(&b);
+    }
+    destroy("many", IFF_TAP | IFF_MULTI_QUEUE);
+    destroy("one", IFF_TAP);
+    destroy("tun", IFF_TUN);
+}
+
+/* What it takes is found out here, and left off. */
+static void offloads(void **state)
+{
+    struct backend b;
+    struct fault f;
+
+    (void)state;
+    assert_int_equal(open_it("", 2, &b, &f), 0);
+    assert_int_equal(b.tap_offloads & (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6),
+                     TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6);
+    backend_deinit(&b);
+}
+
+/* Without root, in a user namespace of its own as well. */
+static int enter_namespace(void **state)
+{
+    (void)state;
+    if (unshare(geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) < 0)
+        return -1;
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_right_number_of_queues),
+        cmocka_unit_test(offloads),
+    };
+
+    return cmocka_run_group_tests(tests, enter_namespace, NULL);
+}
