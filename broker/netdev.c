@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* netdev.c - what a network device needs of the broker while it runs: the link that the guest sees,
- * and passt, which is replaced when it dies, with a new stream. The old one may have ended in the
+/* netdev.c - what a network device needs of the broker while it runs: the link that the guest sees, a
+ * tap that goes and comes again, and passt, which is replaced when it dies, with a new stream. The old one may have ended in the
  * middle of a frame, so the device's worker is replaced as well; the guest keeps its link. */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,6 +47,7 @@ void netdev_update_link(struct device *d)
     Bulkhead__LinkState state = BULKHEAD__LINK_STATE__INIT;
     ENVELOPE(e, LINK_STATE, link_state, &state);
     struct child *w = d->worker;
+    bool up;
 
     if (d->plan->role != BULKHEAD__ROLE__ROLE_NET || !d->announced)
         return;
@@ -54,8 +55,9 @@ void netdev_update_link(struct device *d)
     if (w && w->state >= CHILD_READY && w->state <= CHILD_QUIESCED)
         child_send(w, &e, NULL, 0);
     /* A worker tells of changes only, and one that took over from a failed one knows of none. */
-    if (guest_sees(d) != (state.up && !d->dead))
-        tell_guest(d, state.up && !d->dead);
+    up = state.up && !d->dead && d->tap == TAP_WELL;
+    if (guest_sees(d) != up)
+        tell_guest(d, up);
 }
 
 void netdev_on_ready(struct device *d)
@@ -64,7 +66,53 @@ void netdev_on_ready(struct device *d)
         return;
     if (is_user(d))
         fd_closep(&d->backend.held[1]); /* of the stream before */
+    d->tap = d->tap_told = TAP_WELL;    /* or this one says so too */
     netdev_update_link(d);
+}
+
+/* ---- a tap ---- */
+
+enum { TAP_EVENTS_APART_MS = 1000 };
+
+static void tell_of_tap(struct device *d, uint64_t now)
+{
+    const Bulkhead__NetConfig *n = d->vm->config->nets[d->plan->index];
+    const char *tap = n->tap[0] != '\0' ? n->tap : "its interface", *id = d->plan->name;
+
+    if (d->tap == d->tap_told ||
+        (d->tap_told_ns != 0 && now < d->tap_told_ns + TAP_EVENTS_APART_MS * 1000000ull))
+        return;
+    d->tap_told = d->tap;
+    d->tap_told_ns = now;
+    if (d->tap == TAP_WELL) {
+        session_event(d->vm, "device", "link_back", "id", id, NULL);
+        log_info("%s: %s carries frames again, the guest's link is up", id, tap);
+    } else if (d->tap == TAP_DOWN) {
+        session_event(d->vm, "device", "link_lost", "id", id, "why", "interface is down", NULL);
+        log_warn("%s: %s is down, and so is the guest's link until it is up again (ip link set)",
+                 id, tap);
+    } else {
+        session_event(d->vm, "device", "link_lost", "id", id, "why", "interface is gone", NULL);
+        log_error("%s: %s was deleted, the guest's link is down: %s", id, tap,
+                  strcmp(n->mode, "tap") == 0 ? "make it again and `bulkhead repair` the device"
+                                              : "start the VM again to have another");
+    }
+}
+
+void netdev_on_tick(struct device *d, uint64_t now)
+{
+    if (d->tap != d->tap_told)
+        tell_of_tap(d, now);
+}
+
+static int repair_tap(struct device *d, struct fault *f)
+{
+    int r = resources_net_attach_again(d->vm->config->nets[d->plan->index], &d->backend, f);
+
+    if (r < 0)
+        return r;
+    netdev_update_link(d); /* the worker looks, and says LinkFound */
+    return 0;
 }
 
 /* ---- passt ---- */
@@ -214,7 +262,7 @@ void netdev_on_passt_gone(struct device *d, const char *why)
     replace_worker(d);
 }
 
-int netdev_repair_passt(struct device *d, struct fault *f)
+static int repair_passt(struct device *d, struct fault *f)
 {
     int r;
 
@@ -230,8 +278,31 @@ int netdev_repair_passt(struct device *d, struct fault *f)
     return 0;
 }
 
-void netdev_on_link_lost(struct device *d)
+bool netdev_is_cut_off(const struct device *d)
 {
-    if (d->passt)
+    return (d->passt_failed || d->tap == TAP_GONE) && !d->failed && !d->dead;
+}
+
+int netdev_repair(struct device *d, const char **ret_done, struct fault *f)
+{
+    *ret_done = d->passt_failed ? "passt was started again" : "the interface is used again";
+    return d->passt_failed ? repair_passt(d, f) : repair_tap(d, f);
+}
+
+void netdev_on_link_lost(struct device *d, bool returns)
+{
+    if (d->passt) {
         child_kill(d->passt, "its stream is of no more use");
+    } else if (!is_user(d)) {
+        d->tap = returns ? TAP_DOWN : TAP_GONE;
+        netdev_update_link(d);
+        tell_of_tap(d, now_ns());
+    }
+}
+
+void netdev_on_link_found(struct device *d)
+{
+    d->tap = TAP_WELL;
+    netdev_update_link(d);
+    tell_of_tap(d, now_ns());
 }

@@ -285,6 +285,7 @@ void repair_on_tick(int fd, unsigned what, void *arg)
         if (w)
             w->heartbeat_ns = starved_excuse(w->heartbeat_ns, lost_ns, now);
         relay_on_tick(&vm->devices[i]);
+        netdev_on_tick(&vm->devices[i], now);
         check_heartbeat(&vm->devices[i], now);
         check_left(&vm->devices[i], now);
     }

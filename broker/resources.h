@@ -65,6 +65,10 @@ int resources_console(const char *what, const Bulkhead__ConsoleConfig *console, 
 /* fds: the client's tap descriptors (mode "fd"), taken over. */
 int resources_net(Bulkhead__NetConfig *net, int *fds, unsigned n_fds, struct backend *backend,
                   struct fault *ret_fault) must_check;
+/* A tap whose interface was deleted and made again: the same descriptors, and with them whoever else
+ * has them, are queues of the new one. */
+int resources_net_attach_again(const Bulkhead__NetConfig *net, const struct backend *backend,
+                               struct fault *ret_fault) must_check;
 /* After the descriptors of a tap that was made here are closed: waits until the interface is gone. A
  * dead worker's io_uring has it for some 30 ms more. */
 void resources_net_await_gone(const char *tap);

@@ -183,6 +183,53 @@ static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
     return set_name(&n->tap, req.ifr_name) < 0 ? fault_host(f, ENOMEM, "%s: no memory", n->id) : 0;
 }
 
+static bool flags_of(const char *name, short *ret_flags)
+{
+    cleanup_(fd_closep) int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq req = { 0 };
+
+    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);
+    if (ioctl(sock, SIOCGIFFLAGS, &req) < 0)
+        return false;
+    *ret_flags = req.ifr_flags;
+    return true;
+}
+
+/* Within the broker's sandbox: what is done to an interface that was made for a VM needs no privilege,
+ * and one that isn't there is not made. */
+int resources_net_attach_again(const Bulkhead__NetConfig *n, const struct backend *b,
+                               struct fault *f)
+{
+    struct ifreq req = { .ifr_flags = tap_flags(n) };
+    int header = VNET_HDR_BYTES;
+    short flags;
+
+    if (strcmp(n->mode, "tap") != 0)
+        return fault_input(f,
+                           "%s: only a tap that was given by its name can be used again: restart "
+                           "the VM",
+                           n->id);
+    if (!flags_of(n->tap, &flags))
+        return fault_input(f,
+                           "%s: there is no interface %s: make it first (ip tuntap add %s mode "
+                           "tap%s)",
+                           n->id, n->tap, n->tap, n->num_queues > 2 ? " multi_queue" : "");
+    if (flags & IFF_RUNNING) /* it has a carrier: somebody has it open */
+        return tap_fault(n, n->tap, EBUSY, f);
+    for (unsigned i = 0; i < b->n_own; i++) {
+        snprintf(req.ifr_name, sizeof req.ifr_name, "%s", n->tap);
+        if (ioctl(b->own[i], TUNSETIFF, &req) < 0)
+            return errno != EINVAL ? tap_fault(n, n->tap, errno, f)
+                                   : fault_input(f,
+                                                 "%s: %s is not a tap with%s multi_queue, as it "
+                                                 "was before: make it again so",
+                                                 n->id, n->tap, n->num_queues > 2 ? "" : "out");
+        if (ioctl(b->own[i], TUNSETVNETHDRSZ, &header) < 0)
+            return fault_host(f, errno, "%s: %s: %s", n->id, n->tap, strerror(errno));
+    }
+    return 0;
+}
+
 /* Whoever opens it gets a share of its frames, so the kernel refuses nobody: VMs tell each other. */
 static int lock_macvtap(const Bulkhead__NetConfig *n, int fd, struct fault *f)
 {

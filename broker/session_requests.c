@@ -236,15 +236,16 @@ static void get_stats(struct client *client, uint32_t id)
 static void repair(struct client *client, uint32_t id, const Bulkhead__Repair *request)
 {
     struct device *d = find_device(client, id, request->device);
+    const char *done;
     struct fault f;
 
     if (!d)
         return;
-    if (d->passt_failed && !d->failed && !d->dead) {
-        if (netdev_repair_passt(d, &f) < 0)
+    if (netdev_is_cut_off(d)) {
+        if (netdev_repair(d, &done, &f) < 0)
             reply(client, id, &f);
         else
-            reply_ok(client, id, "passt was started again");
+            reply_ok(client, id, done);
         return;
     }
     if (repair_by_hand(d, client->serial, id, &f) < 0)

@@ -292,7 +292,10 @@ static void on_worker_message(struct child *child, const Bulkhead__Envelope *e)
         relay_config_from_worker(d, e->config_update);
         break;
     case BULKHEAD__ENVELOPE__BODY_LINK_LOST:
-        netdev_on_link_lost(d);
+        netdev_on_link_lost(d, e->link_lost->returns);
+        break;
+    case BULKHEAD__ENVELOPE__BODY_LINK_FOUND:
+        netdev_on_link_found(d);
         break;
     case BULKHEAD__ENVELOPE__BODY_QUIESCED:
         upgrade_on_quiesced(d);

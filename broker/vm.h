@@ -140,6 +140,9 @@ struct device {
     struct child *next;   /* an upgrade's candidate */
     struct child *passt;
     bool link_down; /* the user's wish */
+    /* The tap, as its worker says, and as was last told in an event. */
+    enum tap_state { TAP_WELL, TAP_DOWN, TAP_GONE } tap, tap_told;
+    uint64_t tap_told_ns;
     bool passt_settled;
     bool passt_failed; /* it died too often: the link is down */
     uint64_t passt_window_ns;
@@ -321,14 +324,20 @@ int relay_attach(struct device *device) must_check;
 /* Brings worker and guest to the link that is wanted. */
 void netdev_update_link(struct device *device);
 void netdev_on_ready(struct device *device);
-void netdev_on_link_lost(struct device *device);
+void netdev_on_link_lost(struct device *device, bool returns);
+void netdev_on_link_found(struct device *device);
+/* Events of a tap that goes and comes again and again are a second apart: the last state is told. */
+void netdev_on_tick(struct device *device, uint64_t now);
 /* Nothing to do for a device without passt, or with one that runs. */
 int netdev_start_passt(struct device *device, struct fault *ret_fault) must_check;
 /* passt has opened its ports and shut itself in, or there is none. If not, vm_progress() is called
  * again soon. */
 bool netdev_passt_settled(struct device *device);
 void netdev_on_passt_gone(struct device *device, const char *why);
-int netdev_repair_passt(struct device *device, struct fault *ret_fault) must_check;
+/* Whether the worker is well but has nothing to carry its frames: `repair` is about that. */
+bool netdev_is_cut_off(const struct device *device);
+/* Starts passt again, or takes a tap that was made again. *ret_done: what to tell the user. */
+int netdev_repair(struct device *device, const char **ret_done, struct fault *ret_fault) must_check;
 
 /* ---- repair.c ---- */
 void repair_on_death(struct device *device, const char *how);

@@ -60,22 +60,6 @@ void net_retry_after(struct net *net, uint64_t ms)
     (void)loop_timer_arm(net->retry, ms, false);
 }
 
-void net_set_link(struct net *net, bool up)
-{
-    if (net->link_up == up)
-        return;
-    net->link_up = up;
-    if (up)
-        net->config.status |= VIRTIO_NET_S_LINK_UP;
-    else
-        net->config.status &= (uint16_t)~VIRTIO_NET_S_LINK_UP;
-    if (worker_config_update(net->worker, offsetof(struct virtio_net_config, status),
-                             &net->config.status, sizeof(net->config.status)) < 0)
-        log_warn("link state: %s", err_text());
-    for (unsigned p = 0; p < net->n_enabled; p++)
-        worker_rerun(net->worker, 2 * p);
-}
-
 /* What the guest may use, given what the user allows and the tap can do. It is not tried here: another
  * worker may be using the tap. */
 static uint64_t offloads(const Bulkhead__NetWorkerConfig *config, unsigned tap)
@@ -156,7 +140,7 @@ static int net_setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds,
     net->n_enabled = 1;
     net->stream = config->stream;
     net->mac_filter = config->mac_filter;
-    net->link_up = !config->link_down;
+    net->link_wanted = net->link_up = !config->link_down;
     net->mtu = config->mtu;
     r = loop_add_timer(worker_loop(w), on_retry, net, &net->retry);
     for (unsigned p = 0; r == 0 && p < net->n_pairs; p++)
@@ -263,8 +247,7 @@ static int net_on_message(void *device, const Bulkhead__Envelope *e, int *fds, u
     (void)n_fds;
     switch ((int)e->body_case) {
     case BULKHEAD__ENVELOPE__BODY_LINK_STATE:
-        if (!net->stream_dead)
-            net_set_link(net, e->link_state->up);
+        net_link_want(net, e->link_state->up);
         return 0;
     case BULKHEAD__ENVELOPE__BODY_SET_RATE_LIMIT:
         net_limit_set(net, e->set_rate_limit->limit);

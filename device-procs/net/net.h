@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net.h - the network device's parts: net.c (worker, configuration), net_port.c (tap or stream),
- * net_rx.c, net_tx.c (one queue pair each way), net_ctrl.c (control queue).
+ * net_link.c (what the guest sees of it), net_rx.c, net_tx.c (one queue pair each way), net_ctrl.c
+ * (control queue).
  *
  * A queue pair p has queues 2p (receive) and 2p + 1 (transmit) and one port to the host. */
 #pragma once
@@ -29,6 +30,8 @@ struct net_pair {
     int fd;
     bool enabled;                /* by the driver; pair 0 always */
     bool rx_broken;              /* the port gave an error: looked at again by the timer */
+    bool rx_warned;              /* of that, once */
+    unsigned rx_errors;          /* in a row: each makes the pause longer */
     bool rx_stopped, tx_stopped; /* as the watches are */
     unsigned answers_missing;    /* batches sent without an answer in the tap after them */
     unsigned sent_unasked;       /* batches after which the tap was not asked */
@@ -54,7 +57,11 @@ struct net {
     unsigned n_pairs;
     unsigned n_enabled;
     unsigned ctrl_queue;
-    bool stream, multi_queue, mac_filter, link_up, stream_dead;
+    bool stream, mac_filter;
+    bool link_wanted; /* by the user */
+    bool link_up;     /* for the guest */
+    bool port_gone;   /* the tap was deleted, the stream has ended: only the broker can help */
+    bool port_down;   /* the tap's interface: looked at again when it takes frames */
     uint32_t mtu;
     struct loop_event *retry; /* broken ports, empty buckets */
     uint64_t retry_due_ns;    /* 0: not armed */
@@ -87,6 +94,10 @@ int net_port_enable(struct net *net, unsigned n_pairs) must_check;
 int net_port_read(struct net_pair *pair);
 /* One frame: iov[0] is the 12-byte header. 0, PORT_FULL (not taken) or PORT_BROKEN (dropped). */
 int net_port_write(struct net_pair *pair, struct iovec *iov, int n_iov, size_t frame_bytes);
+/* A read or write failed with this errno: the link is lost if the tap is down or gone. */
+void net_port_failed(struct net_pair *pair, int error);
+/* A port that was lost: whether it carries frames again, set up as the driver wants it. */
+bool net_port_look_again(struct net *net);
 /* What was handed to the guest leaves the stream for good. */
 void net_port_commit(struct net *net);
 /* Sends what is left over of a frame that the stream took only in part. */
@@ -95,6 +106,13 @@ static inline bool net_port_has_rest(const struct net *net)
 {
     return net->stream_out_at < net->stream_out_end;
 }
+
+/* ---- net_link.c: the link that the guest sees ---- */
+
+void net_link_want(struct net *net, bool up);
+/* The port carries nothing any more. gone: not by itself again. Told to the broker once. */
+void net_link_lost(struct net *net, bool gone);
+void net_link_found(struct net *net);
 
 /* ---- net_rx.c, net_tx.c ---- */
 
@@ -145,7 +163,6 @@ void net_limit_charge(struct net *net, bool rx, size_t bytes);
 /* ---- net.c ---- */
 
 void net_retry_after(struct net *net, uint64_t ms);
-void net_set_link(struct net *net, bool up);
 void net_drained(struct net *net); /* if it was asked to drain */
 static inline struct vq *net_rxq(const struct net_pair *pair)
 {

@@ -25,7 +25,8 @@ enum {
 struct frame {
     struct net_tx_head head;
     uint16_t chain;
-    bool sent, done;
+    bool done;
+    int error;    /* errno; 0: sent */
     size_t bytes; /* 0: a lie, counted already */
     struct iovec *iov;
     unsigned n_iov; /* 0: nothing to write */
@@ -107,7 +108,7 @@ static unsigned reap(struct net_burst *burst)
     for (; uring_reap(burst->ring, &user, &res); n++) {
         struct frame *frame = user;
 
-        frame->sent = res >= 0;
+        frame->error = res < 0 ? -res : 0;
         frame->done = true;
     }
     return n;
@@ -151,7 +152,7 @@ static void write_all(struct net_burst *burst, const struct net_pair *pair)
         struct frame *frame = &burst->frames[i];
 
         if (frame->n_iov > 0 && !frame->done)
-            frame->sent = writev(pair->fd, frame->iov, (int)frame->n_iov) >= 0;
+            frame->error = writev(pair->fd, frame->iov, (int)frame->n_iov) < 0 ? errno : 0;
     }
 }
 
@@ -159,16 +160,21 @@ void net_burst_send(struct net_pair *pair)
 {
     struct net_burst *burst = pair->net->burst;
     uint64_t sent_before = pair->net->stats->write_ops;
+    int error = 0;
 
     write_all(burst, pair);
     for (unsigned i = 0; i < burst->n_frames; i++) {
         const struct frame *frame = &burst->frames[i];
 
         if (frame->bytes > 0)
-            net_tx_count(pair->net, frame->sent, frame->bytes);
+            net_tx_count(pair->net, frame->n_iov > 0 && frame->error == 0, frame->bytes);
+        if (frame->error != 0)
+            error = frame->error;
         vq_stage(net_txq(pair), frame->chain, 0);
     }
     (void)net_tx_took(pair->net, sent_before, burst->start_ns);
     vq_publish(net_txq(pair));
     burst->n_frames = burst->n_iov = 0;
+    if (error != 0)
+        net_port_failed(pair, error);
 }

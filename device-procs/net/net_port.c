@@ -23,7 +23,10 @@
 #define TUN_F_USO6 0x40
 #endif
 
-enum { STREAM_IN_BYTES = 4 * (NET_STREAM_PREFIX_BYTES + NET_MAX_FRAME_BYTES), RETRY_MS = 1000 };
+enum {
+    STREAM_IN_BYTES = 4 * (NET_STREAM_PREFIX_BYTES + NET_MAX_FRAME_BYTES),
+    RETRY_MAX_MS = 1024, /* after a read that failed; the first time at once */
+};
 enum {
     /* Up to here the kernel makes one buffer of a frame, which is taken as a whole or not at all. */
     STREAM_ONE_BUFFER_BYTES = 32768,
@@ -128,14 +131,44 @@ static unsigned offloads_for(uint64_t features)
     return flags | TUN_F_CSUM;
 }
 
+/* 0, or an errno. A tap's interface may be deleted at any time, with the descriptor left over. */
+static int set_offloads(const struct net *net)
+{
+    return ioctl(net->pairs[0].fd, TUNSETOFFLOAD, offloads_for(net->features)) < 0 ? errno : 0;
+}
+
+static bool is_gone(int error)
+{
+    return error == EBADFD || error == ENOLINK; /* of a tap, of a macvtap */
+}
+
+/* The pairs can't be asked: those that the driver has set up. */
+static void activate_without_tap(struct net *net, bool resume)
+{
+    net->n_enabled = 1;
+    for (unsigned p = 1; p < net->n_pairs; p++) {
+        struct net_pair *pair = &net->pairs[p];
+
+        pair->enabled =
+            resume && p == net->n_enabled && vq_active(net_rxq(pair)) && vq_active(net_txq(pair));
+        net->n_enabled += pair->enabled;
+    }
+    net_link_lost(net, true);
+}
+
 int net_port_activate(struct net *net, bool resume)
 {
     int r;
 
     if (net->stream)
         return 0;
-    if (ioctl(net->pairs[0].fd, TUNSETOFFLOAD, offloads_for(net->features)) < 0)
-        return err_origin(-errno, "tap offloads");
+    r = set_offloads(net);
+    if (is_gone(r)) {
+        activate_without_tap(net, resume);
+        return 0;
+    }
+    if (r != 0)
+        return err_origin(-r, "tap offloads");
     if (!resume)
         return net_port_enable(net, 1);
     net->n_enabled = 1;
@@ -171,7 +204,67 @@ int net_port_enable(struct net *net, unsigned n_pairs)
     return 0;
 }
 
+/* ---- what becomes of the port ---- */
+
+enum tap_state { TAP_UP, TAP_DOWN, TAP_GONE };
+
+/* A tap without a limit to what it has under way is writable whenever its interface is up. Of a queue
+ * that is detached, all fails as of one whose interface was deleted; the first pair's never is. */
+static enum tap_state look_at_tap(const struct net *net)
+{
+    struct pollfd p = { .fd = net->pairs[0].fd, .events = POLLOUT };
+
+    if (poll(&p, 1, 0) == 1 && (p.revents & POLLERR))
+        return TAP_GONE;
+    return p.revents & POLLOUT ? TAP_UP : TAP_DOWN;
+}
+
+void net_port_failed(struct net_pair *pair, int error)
+{
+    struct net *net = pair->net;
+    enum tap_state state = look_at_tap(net);
+
+    if (is_gone(error) && state == TAP_GONE)
+        net_link_lost(net, true);
+    else if ((error == EIO || error == ENETDOWN) && state == TAP_DOWN)
+        net_link_lost(net, false);
+    if (net->port_down)
+        net_tx_watch(&net->pairs[0], true); /* until it takes frames again */
+}
+
+bool net_port_look_again(struct net *net)
+{
+    enum tap_state state;
+
+    if (net->stream)
+        return false; /* another one comes with another worker */
+    state = look_at_tap(net);
+    if (state == TAP_GONE)
+        net_link_lost(net, true);
+    else if (state == TAP_UP && !net->port_gone)
+        return true;
+    else if (net->port_gone &&
+             state != TAP_GONE) /* the broker has it again, with all queues attached */
+        return set_offloads(net) == 0 && net_port_enable(net, net->n_enabled) == 0;
+    return false;
+}
+
 /* ---- frames in ---- */
+
+/* A tap that is there and still can't be read: one frame was bad, or each will be. */
+static void read_failed(struct net_pair *pair, int error)
+{
+    net_port_failed(pair, error);
+    if (pair->net->port_gone)
+        return;
+    if (!pair->rx_warned)
+        log_warn("tap queue %u: %s", pair->index,
+                 error ? strerror(error) : "a frame without bytes");
+    pair->rx_warned = true;
+    pair->net->stats->errors++;
+    pair->rx_broken = true;
+    net_retry_after(pair->net, MIN(1u << MIN(pair->rx_errors++, 10u), (unsigned)RETRY_MAX_MS));
+}
 
 static int read_tap(struct net_pair *pair)
 {
@@ -179,30 +272,20 @@ static int read_tap(struct net_pair *pair)
 
     if (n > NET_HDR_BYTES) {
         pair->frame_bytes = (size_t)n;
+        pair->rx_errors = 0;
         return 0;
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return PORT_EMPTY;
-    if (!pair->rx_broken)
-        log_warn("tap queue %u: %s", pair->index,
-                 n < 0 ? strerror(errno) : "a frame without bytes");
-    pair->rx_broken = true;
-    net_retry_after(pair->net, RETRY_MS);
+    read_failed(pair, n < 0 ? errno : 0);
     return PORT_BROKEN;
 }
 
 static int stream_broken(struct net *net, const char *why)
 {
-    Bulkhead__LinkLost lost = BULKHEAD__LINK_LOST__INIT;
-    ENVELOPE(e, LINK_LOST, link_lost, &lost);
-
-    if (!net->stream_dead) {
-        net->stream_dead = true;
+    if (!net->port_gone)
         log_error("the network's stream is lost: %s", why);
-        net_set_link(net, false);
-        if (worker_send(net->worker, &e) < 0)
-            log_warn("%s", err_text());
-    }
+    net_link_lost(net, true);
     return PORT_BROKEN;
 }
 
@@ -244,7 +327,7 @@ void net_port_commit(struct net *net)
     size_t pending = net->pairs[0].frame_bytes; /* handed out, but not to the guest yet */
     size_t keep = in->end - in->start;
 
-    if (!net->stream || net->stream_dead)
+    if (!net->stream || net->port_gone)
         return;
     if (pending)
         keep += pending - NET_HDR_BYTES + NET_STREAM_PREFIX_BYTES;
@@ -285,7 +368,7 @@ int net_port_read(struct net_pair *pair)
 {
     if (!pair->net->stream)
         return read_tap(pair);
-    return pair->net->stream_dead ? PORT_BROKEN : read_stream(pair);
+    return pair->net->port_gone ? PORT_BROKEN : read_stream(pair);
 }
 
 /* ---- frames out ---- */
@@ -296,7 +379,10 @@ static int write_tap(struct net_pair *pair, const struct iovec *iov, int n_iov)
 
     if (n >= 0)
         return 0;
-    return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? PORT_FULL : PORT_BROKEN;
+    if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
+        return PORT_FULL;
+    net_port_failed(pair, errno);
+    return PORT_BROKEN;
 }
 
 /* The rest of a frame that the socket took in part is in this process alone, and dies with it. The
@@ -360,7 +446,7 @@ static int write_stream(struct net *net, struct iovec *iov, int n_iov, size_t fr
     ssize_t n;
     int r;
 
-    if (net->stream_dead)
+    if (net->port_gone)
         return PORT_BROKEN;
     if (cut_by_predecessor(net))
         return stream_broken(net, "a frame was cut when this device's last worker left");

@@ -161,6 +161,13 @@ static int one_frame(struct net_pair *pair)
     struct net *net = pair->net;
     int r;
 
+    if (net->port_down) { /* read on: that it is deleted is told to readers alone */
+        if (pair->frame_bytes > 0)
+            drop_frame(pair);
+        r = net_port_read(pair);
+        net_rx_watch(pair, r == PORT_EMPTY);
+        return r != 0 ? STOP_PORT : 0;
+    }
     if (pair->frame_bytes == 0) {
         if (!net_limit_ready(net, true))
             return STOP_LIMIT;
@@ -181,7 +188,8 @@ int net_rx(struct net_pair *pair)
     struct net *net = pair->net;
     int r = 0;
 
-    if (!worker_running(net->worker) || !pair->enabled || !net->link_up || pair->rx_broken) {
+    if (!worker_running(net->worker) || !pair->enabled || pair->rx_broken ||
+        (!net->link_up && !net->port_down)) {
         net_rx_watch(pair, false);
         return 0;
     }

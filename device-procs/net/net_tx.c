@@ -41,6 +41,12 @@ static int check(const struct net *net, const struct vq_chain *chain, struct net
     return 0;
 }
 
+/* A pair that the driver has not enabled has no queue of the tap's. */
+static bool carries(const struct net_pair *pair)
+{
+    return pair->net->link_up && pair->enabled;
+}
+
 void net_tx_count(struct net *net, bool sent, size_t frame_bytes)
 {
     if (sent) {
@@ -61,7 +67,7 @@ static int send_frame(struct net_pair *pair, const struct vq_chain *chain)
     size_t frame_bytes;
     int n, r;
 
-    if (!net->link_up || check(net, chain, &head) != 0) {
+    if (!carries(pair) || check(net, chain, &head) != 0) {
         net->stats->dropped++;
         return 0;
     }
@@ -154,7 +160,7 @@ static int send_burst(struct net_pair *pair)
         r = vq_pop(net_txq(pair), &chain);
         if (r != 0)
             break;
-        good = net->link_up && check(net, &chain, &head) == 0;
+        good = carries(pair) && check(net, &chain, &head) == 0;
         if (good)
             net_limit_charge(net, false, (size_t)chain.read_bytes - NET_HDR_BYTES);
         else
@@ -174,7 +180,8 @@ int net_tx(struct net_pair *pair)
     if (!worker_running(net->worker))
         return 0;
     r = net->burst ? send_burst(pair) : send_singly(pair);
-    net_tx_watch(pair, r == PORT_FULL || net_port_has_rest(net));
+    net_tx_watch(pair,
+                 r == PORT_FULL || net_port_has_rest(net) || (net->port_down && pair->index == 0));
     if (r == 0 && net_limit_ready(net, false))
         worker_rerun(net->worker, 2 * pair->index + 1);
     vq_notify(net_txq(pair));
@@ -189,6 +196,8 @@ void net_on_tx_ready(int fd, unsigned what, void *arg)
     (void)fd;
     (void)what;
     net_tx_watch(pair, false);
+    if (pair->net->port_down && net_port_look_again(pair->net))
+        net_link_found(pair->net);
     if (pair->net->stream && net_port_flush(pair->net) == PORT_FULL) {
         net_tx_watch(pair, true);
         return;

@@ -87,6 +87,7 @@ static const struct rule rules[] = {
     { RULE_TO_CHILD, B(BALLOON_TARGET), R_BALLOON, S_LIVE, 0, 0, SAME },
     { RULE_TO_CHILD, B(LINK_STATE), R_NET, S_LIVE, 0, 0, SAME },
     { RULE_FROM_CHILD, B(LINK_LOST), R_NET, S_LIVE, 0, 0, SAME },
+    { RULE_FROM_CHILD, B(LINK_FOUND), R_NET, S_LIVE, 0, 0, SAME },
 };
 
 static const struct rule *find(enum rule_dir dir, Bulkhead__Role role,

@@ -369,7 +369,7 @@ const Bulkhead__Envelope *wh_expect(struct wh *wh, Bulkhead__Envelope__BodyCase 
     return msg.envelope;
 }
 
-void wh_activate(struct wh *wh, uint64_t features, bool resume)
+void wh_send_activate(struct wh *wh, uint64_t features, bool resume)
 {
     Bulkhead__QueueState states[WH_MAX_QUEUES], *list[WH_MAX_QUEUES];
     Bulkhead__Activate m = BULKHEAD__ACTIVATE__INIT;
@@ -394,6 +394,11 @@ void wh_activate(struct wh *wh, uint64_t features, bool resume)
     m.n_queues = wh->config.n_queues;
     m.queues = list;
     wh_send(wh, &e);
+}
+
+void wh_activate(struct wh *wh, uint64_t features, bool resume)
+{
+    wh_send_activate(wh, features, resume);
     wh_expect(wh, BULKHEAD__ENVELOPE__BODY_ACTIVATED);
 }
 

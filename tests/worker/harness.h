@@ -88,6 +88,8 @@ void wh_free(struct wh *wh); /* ends the worker too */
 int wh_try_start(struct wh *wh);
 void wh_start(struct wh *wh);
 /* Fresh rings, unless resume. */
+void wh_send_activate(struct wh *wh, uint64_t features, bool resume);
+/* The same, and Activated. */
 void wh_activate(struct wh *wh, uint64_t features, bool resume);
 void wh_send(struct wh *wh, const Bulkhead__Envelope *envelope);
 /* Next message; ends the process unless it is this one. Valid until the next receive. */

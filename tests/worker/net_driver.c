@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -63,16 +64,19 @@ struct nic *netd_new_stream(void)
 
 static unsigned n_taps;
 
-static int packet_socket(const char *name)
+static void name_of_last(char name[IFNAMSIZ])
+{
+    snprintf(name, IFNAMSIZ, "bhtest%u", n_taps - 1);
+}
+
+static int packet_socket(void)
 {
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     struct sockaddr_ll addr = { .sll_family = AF_PACKET, .sll_protocol = htons(0x88b5) };
-    struct ifreq req = { 0 };
+    char name[IFNAMSIZ];
 
-    strcpy(req.ifr_name, name);
-    assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &req), 0);
-    req.ifr_flags |= IFF_UP;
-    assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &req), 0);
+    name_of_last(name);
+    netd_set_up(true);
     addr.sll_ifindex = (int)if_nametoindex(name);
     assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
     return fd;
@@ -85,22 +89,69 @@ struct nic *netd_new_tap(unsigned pairs)
 
     if (n_taps == 0 && unshare(CLONE_NEWNET) < 0)
         skip(); /* the same paths are covered with the stream */
-    snprintf(name, sizeof(name), "bhtest%u", n_taps++);
+    n_taps++;
+    name_of_last(name);
     for (unsigned i = 0; i < pairs; i++) {
         fds[i] = wh_try_tap(name, pairs > 1);
         if (fds[i] < 0)
             skip();
     }
-    return netd_new(false, fds, pairs, packet_socket(name));
+    return netd_new(false, fds, pairs, packet_socket());
 }
 
 void netd_set_interface(unsigned long what, struct ifreq req)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    snprintf(req.ifr_name, sizeof(req.ifr_name), "bhtest%u", n_taps - 1);
+    name_of_last(req.ifr_name);
     assert_int_equal(ioctl(fd, what, &req), 0);
     close(fd);
+}
+
+void netd_set_up(bool up)
+{
+    netd_set_interface(SIOCSIFFLAGS, (struct ifreq){ .ifr_flags = up ? IFF_UP : 0 });
+}
+
+void netd_delete_tap(void)
+{
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    char name[IFNAMSIZ];
+    struct {
+        struct nlmsghdr head;
+        struct ifinfomsg info;
+    } ask = { .head = { .nlmsg_len = sizeof(ask),
+                        .nlmsg_type = RTM_DELLINK,
+                        .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK } };
+    struct {
+        struct nlmsghdr head;
+        struct nlmsgerr error;
+        uint8_t rest[64];
+    } answer;
+
+    name_of_last(name);
+    ask.info.ifi_index = (int)if_nametoindex(name);
+    assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
+    assert_true(recv(fd, &answer, sizeof(answer), 0) >=
+                (ssize_t)(sizeof(answer.head) + sizeof(answer.error)));
+    assert_int_equal(answer.error.error, 0);
+    close(fd);
+}
+
+void netd_make_tap_again(struct nic *n)
+{
+    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+    int size = HDR;
+
+    if (n->wh->config.n_own_fds > 1)
+        req.ifr_flags |= IFF_MULTI_QUEUE;
+    name_of_last(req.ifr_name);
+    for (unsigned i = 0; i < n->wh->config.n_own_fds; i++) {
+        assert_int_equal(ioctl(n->wh->config.own_fds[i], TUNSETIFF, &req), 0);
+        assert_int_equal(ioctl(n->wh->config.own_fds[i], TUNSETVNETHDRSZ, &size), 0);
+    }
+    close(n->peer);
+    n->peer = packet_socket();
 }
 
 void netd_free(struct nic *n)
@@ -195,6 +246,18 @@ void netd_write_stream_frame(int fd, uint32_t len, uint8_t tag)
     memcpy(frame, &be, sizeof(be));
     netd_fill_frame(frame + 4, len, tag);
     assert_int_equal(send(fd, frame, 4 + len, MSG_NOSIGNAL), 4 + len);
+}
+
+uint16_t netd_link_status(struct nic *n)
+{
+    const Bulkhead__ConfigUpdate *u =
+        wh_expect(n->wh, BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE)->config_update;
+    uint16_t status;
+
+    assert_int_equal(u->offset, offsetof(struct virtio_net_config, status));
+    assert_int_equal(u->data.len, sizeof(status));
+    memcpy(&status, u->data.data, sizeof(status));
+    return status;
 }
 
 uint8_t netd_control(struct nic *n, unsigned q, uint8_t class, uint8_t cmd, const void *data,

@@ -33,12 +33,19 @@ struct nic *netd_new_stream(void);
 struct nic *netd_new_tap(unsigned pairs);
 /* An ioctl of interfaces, on the tap made last. */
 void netd_set_interface(unsigned long what, struct ifreq req);
+void netd_set_up(bool up);
+/* The tap made last: as with `ip link delete`. */
+void netd_delete_tap(void);
+/* It is made again, and the worker's descriptors are its queues, as the broker does it: up. */
+void netd_make_tap_again(struct nic *n);
 void netd_free(struct nic *n);
 void netd_send_frame(struct nic *n, unsigned slot, const struct virtio_net_hdr_v1 *hdr, size_t len,
                      uint8_t tag);
 void netd_sent(struct nic *n); /* waits for one completion of the first pair */
 void netd_sent_by(struct nic *n, unsigned q);
 void netd_give_buffer(struct nic *n, unsigned slot, uint32_t len);
+/* The next message: the link's state as the guest now sees it. */
+uint16_t netd_link_status(struct nic *n);
 size_t netd_read_stream_frame(int fd, uint8_t *dst, size_t size);
 void netd_write_stream_frame(int fd, uint32_t len, uint8_t tag);
 void netd_fill_frame(uint8_t *frame, size_t len, uint8_t tag);

@@ -223,18 +223,6 @@ static void a_slow_stream_holds_the_guest_back(void **state)
     netd_free(n);
 }
 
-static uint16_t link_status(struct nic *n)
-{
-    const Bulkhead__ConfigUpdate *u =
-        wh_expect(n->wh, BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE)->config_update;
-    uint16_t status;
-
-    assert_int_equal(u->offset, 6);
-    assert_int_equal(u->data.len, 2);
-    memcpy(&status, u->data.data, 2);
-    return status;
-}
-
 static void link_state(void **state)
 {
     Bulkhead__LinkState m = BULKHEAD__LINK_STATE__INIT;
@@ -247,12 +235,12 @@ static void link_state(void **state)
     wh_start(n->wh);
     wh_activate(n->wh, BASE, false);
     wh_send(n->wh, &e);
-    assert_int_equal(link_status(n), 0);
+    assert_int_equal(netd_link_status(n), 0);
     netd_send_frame(n, 0, &netd_plain, 100, 1); /* into the void */
     netd_sent(n);
     m.up = true;
     wh_send(n->wh, &e);
-    assert_int_equal(link_status(n), VIRTIO_NET_S_LINK_UP);
+    assert_int_equal(netd_link_status(n), VIRTIO_NET_S_LINK_UP);
     netd_send_frame(n, 0, &netd_plain, 100, 2);
     netd_sent(n);
     assert_int_equal(netd_read_stream_frame(n->peer, got, sizeof(got)), 100);
@@ -260,7 +248,7 @@ static void link_state(void **state)
     /* A stream that lies about a frame's length is of no more use; the guest sees the cable out. */
     assert_int_equal(send(n->peer, &lie, sizeof(lie), 0), sizeof(lie));
     netd_give_buffer(n, 0, BUF);
-    assert_int_equal(link_status(n), 0);
+    assert_int_equal(netd_link_status(n), 0);
     wh_expect(n->wh, BULKHEAD__ENVELOPE__BODY_LINK_LOST); /* the broker can help */
     netd_send_frame(n, 0, &netd_plain, 100, 3);
     netd_sent(n);
@@ -285,7 +273,7 @@ static void link_down_from_the_start(void **state)
     assert_int_equal(n->wh->stats->dropped, 1);
     m.up = true;
     wh_send(n->wh, &e);
-    assert_int_equal(link_status(n), VIRTIO_NET_S_LINK_UP);
+    assert_int_equal(netd_link_status(n), VIRTIO_NET_S_LINK_UP);
     netd_send_frame(n, 0, &netd_plain, 100, 2);
     netd_sent(n);
     assert_int_equal(netd_read_stream_frame(n->peer, got, sizeof(got)), 100);
@@ -549,7 +537,7 @@ static void cut_stream(enum leaving how)
     netd_sent(n); /* the rest is the worker's */
     leave(n, how);
     netd_send_frame(n, 1, &netd_plain, LEN, 2);
-    assert_int_equal(link_status(n), 0);
+    assert_int_equal(netd_link_status(n), 0);
     wh_expect(n->wh, BULKHEAD__ENVELOPE__BODY_LINK_LOST);
     netd_sent(n);
     while ((r = recv(n->peer, got + n_got, sizeof(got) - n_got, MSG_DONTWAIT)) > 0)

@@ -11,7 +11,14 @@
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
 
-enum { RNG_ID = 4, BALLOON_ID = 5, BALLOON_CONFIG_BYTES = 16 };
+enum {
+    NET_ID = 1,
+    RNG_ID = 4,
+    BALLOON_ID = 5,
+    NET_CONFIG_BYTES = 12,
+    NET_STATUS_OFFSET = 6,
+    BALLOON_CONFIG_BYTES = 16
+};
 
 static struct rig_child *find(struct rig *rig, uint32_t id)
 {
@@ -122,6 +129,29 @@ void rig_say_state(struct rig *rig, Bulkhead__GuestStateKind state)
     rig_say(rig, rig->vm.core, &e);
 }
 
+/* As the worker of that role does; config is all zeroes. */
+static void fill_announce(const struct child *child, Bulkhead__Announce *announce,
+                          uint8_t config[BALLOON_CONFIG_BYTES])
+{
+    announce->num_queues = child->device->plan->num_queues;
+    announce->queue_size = child->device->plan->queue_size;
+    announce->config.data = config;
+    switch ((int)child->role) {
+    case BULKHEAD__ROLE__ROLE_BALLOON:
+        announce->virtio_id = BALLOON_ID;
+        announce->config.len = BALLOON_CONFIG_BYTES;
+        break;
+    case BULKHEAD__ROLE__ROLE_NET:
+        announce->virtio_id = NET_ID;
+        announce->config.len = NET_CONFIG_BYTES;
+        config[NET_STATUS_OFFSET] = 1; /* the link is up */
+        break;
+    default:
+        announce->virtio_id = RNG_ID;
+        break;
+    }
+}
+
 void rig_make_ready(struct rig *rig, struct child *child)
 {
     Bulkhead__Hello hello = BULKHEAD__HELLO__INIT;
@@ -137,13 +167,7 @@ void rig_make_ready(struct rig *rig, struct child *child)
     rig_say(rig, child, &greet);
     assert_int_equal(rig_heard(rig, child, NULL), B(CONFIGURE));
     if (child->device) {
-        bool balloon = child->role == BULKHEAD__ROLE__ROLE_BALLOON;
-
-        announce.virtio_id = balloon ? BALLOON_ID : RNG_ID;
-        announce.num_queues = child->device->plan->num_queues;
-        announce.queue_size = child->device->plan->queue_size;
-        announce.config =
-            (ProtobufCBinaryData){ .len = balloon ? sizeof config : 0, .data = config };
+        fill_announce(child, &announce, config);
         ready.announce = &announce;
     }
     rig_say(rig, child, &e);
@@ -189,12 +213,14 @@ static void open_nothing(struct vm *vm)
     }
 }
 
-static Bulkhead__VmConfig *two_devices(uint32_t crash_limit)
+static Bulkhead__VmConfig *two_devices(uint32_t crash_limit, bool tap)
 {
     Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
     Bulkhead__VmConfig *c = config_copy(&empty);
 
     assert_non_null(c);
+    if (tap)
+        fixture_add_net(c, "tap");
     assert_int_equal(config_fill(c, "rig"), 0);
     c->memory->size = 4 << 20;
     c->serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_OFF;
@@ -206,7 +232,7 @@ static Bulkhead__VmConfig *two_devices(uint32_t crash_limit)
     return c;
 }
 
-void rig_run(struct rig *rig, uint32_t crash_limit)
+static void run(struct rig *rig, Bulkhead__VmConfig *config)
 {
     struct vm *vm = &rig->vm;
     struct fault f = { 0 };
@@ -219,7 +245,7 @@ void rig_run(struct rig *rig, uint32_t crash_limit)
     assert_int_equal(loop_new(&rig->loop), 0);
     vm_init(vm, rig->loop, &rig->spawner);
     vm->insecure = true;
-    vm->config = two_devices(crash_limit);
+    vm->config = config;
     plan_make(vm->config, &vm->plan);
     open_nothing(vm);
     assert_int_equal(vm_open_devices(vm, NULL, NULL, 0, &f), 0);
@@ -232,6 +258,16 @@ void rig_run(struct rig *rig, uint32_t crash_limit)
     while (rig_heard(rig, vm->core, NULL) != B(_NOT_SET))
         ;
     rig_say_state(rig, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING);
+}
+
+void rig_run(struct rig *rig, uint32_t crash_limit)
+{
+    run(rig, two_devices(crash_limit, false));
+}
+
+void rig_run_with_tap(struct rig *rig)
+{
+    run(rig, two_devices(5, true));
 }
 
 void rig_end(struct rig *rig)

@@ -23,6 +23,8 @@ struct rig {
 
 /* A VM with entropy and balloon that runs; every device has been announced, none is active. */
 void rig_run(struct rig *rig, uint32_t crash_limit);
+/* The same with a network device on a tap that is made for it: in a network namespace of the test's. */
+void rig_run_with_tap(struct rig *rig);
 void rig_end(struct rig *rig);
 /* Takes the spawner's requests. */
 void rig_spawn(struct rig *rig);

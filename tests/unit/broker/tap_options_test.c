@@ -103,6 +103,85 @@ static void offloads(void **state)
     backend_deinit(&b);
 }
 
+static bool is_there(const char *name)
+{
+    return if_nametoindex(name) != 0;
+}
+
+/* The interface is deleted under its descriptors, as `ip link delete` does. */
+static void delete_under(const char *name)
+{
+    char command[80];
+
+    snprintf(command, sizeof command, "ip link delete %s", name);
+    assert_int_equal(system(command), 0);
+    assert_false(is_there(name));
+}
+
+/* The kernel tells of a carrier a little later. */
+static void await_carrier(const char *name, bool on)
+{
+    struct ifreq req = { 0 };
+    int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);
+    for (;;) {
+        assert_int_equal(ioctl(sock, SIOCGIFFLAGS, &req), 0);
+        if (!(req.ifr_flags & IFF_RUNNING) == !on)
+            break;
+        resources_wait_a_little();
+    }
+    close(sock);
+}
+
+static void attached_again(void **state)
+{
+    Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
+    Bulkhead__VmConfig *c = config_copy(&empty);
+    Bulkhead__NetConfig *n = fixture_add_net(c, "tap");
+    struct ifreq req = { 0 };
+    struct backend b, other;
+    struct fault f;
+
+    (void)state;
+    fixture_text(&n->tap, "again");
+    fixture_text(&n->id, "net0");
+    n->num_queues = 4;
+    make("again", IFF_TAP | IFF_MULTI_QUEUE);
+    backend_init(&b);
+    assert_int_equal(resources_net(n, NULL, 0, &b, &f), 0);
+    assert_int_equal(resources_tap_configure(n, &f), 0);
+    delete_under("again");
+
+    assert_true(resources_net_attach_again(n, &b, &f) < 0); /* nothing is made */
+    assert_non_null(strstr(f.text, "make it first (ip tuntap add again mode tap multi_queue)"));
+    make("again", IFF_TAP);
+    assert_true(resources_net_attach_again(n, &b, &f) < 0);
+    assert_non_null(strstr(f.text, "not a tap with multi_queue"));
+    destroy("again", IFF_TAP);
+
+    make("again", IFF_TAP | IFF_MULTI_QUEUE);
+    assert_int_equal(open_it("again", 4, &other, &f), 0); /* somebody else was faster */
+    assert_int_equal(resources_tap_configure(n, &f), 0);
+    await_carrier("again", true);
+    assert_true(resources_net_attach_again(n, &b, &f) < 0);
+    assert_non_null(strstr(f.text, "taken by another process"));
+    backend_deinit(&other);
+    await_carrier("again", false);
+    assert_int_equal(resources_net_attach_again(n, &b, &f), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(ioctl(b.own[i], TUNGETIFF, &req), 0);
+        assert_string_equal(req.ifr_name, "again");
+    }
+    backend_deinit(&b);
+    destroy("again", IFF_TAP | IFF_MULTI_QUEUE);
+
+    fixture_text(&n->mode, "macvtap");
+    assert_true(resources_net_attach_again(n, &b, &f) < 0);
+    assert_non_null(strstr(f.text, "restart the VM"));
+    config_free(c);
+}
+
 /* Without root, in a user namespace of its own as well. */
 static int enter_namespace(void **state)
 {
@@ -117,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_right_number_of_queues),
         cmocka_unit_test(offloads),
+        cmocka_unit_test(attached_again),
     };
 
     return cmocka_run_group_tests(tests, enter_namespace, NULL);

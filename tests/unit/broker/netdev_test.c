@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* netdev_test.c - what the broker makes of a worker whose tap goes and comes again. */
+#include <linux/virtio_net.h>
+#include <sched.h>
+#include <unistd.h>
+#include "base/loop.h"
+#include "rig.h"
+
+#define B(name) BULKHEAD__ENVELOPE__BODY_##name
+
+static const uint64_t second_ns = 1000000000;
+
+static void say_lost(struct rig *rig, struct device *d, bool returns)
+{
+    Bulkhead__LinkLost lost = BULKHEAD__LINK_LOST__INIT;
+    ENVELOPE(e, LINK_LOST, link_lost, &lost);
+
+    lost.returns = returns;
+    rig_say(rig, d->worker, &e);
+}
+
+static void say_found(struct rig *rig, struct device *d)
+{
+    Bulkhead__LinkFound found = BULKHEAD__LINK_FOUND__INIT;
+    ENVELOPE(e, LINK_FOUND, link_found, &found);
+
+    rig_say(rig, d->worker, &e);
+}
+
+/* The last that the core was told of the link; -1: nothing. */
+static int guest_was_told(struct rig *rig)
+{
+    struct message msg;
+    int up = -1;
+
+    while (rig_heard(rig, rig->vm.core, &msg) != B(_NOT_SET))
+        if (msg.envelope->body_case == B(CONFIG_UPDATE))
+            up = msg.envelope->config_update->data.data[0] & VIRTIO_NET_S_LINK_UP;
+    return up;
+}
+
+static void lost_and_found(void **state)
+{
+    struct device *d;
+    struct rig rig;
+
+    (void)state;
+    rig_run_with_tap(&rig);
+    d = rig_device(&rig, BULKHEAD__ROLE__ROLE_NET);
+    assert_int_equal(guest_was_told(&rig), -1);
+    say_lost(&rig, d, true);
+    assert_int_equal(guest_was_told(&rig), 0);
+    assert_int_equal(d->tap_told, TAP_DOWN);
+    assert_false(netdev_is_cut_off(d)); /* it comes up again by itself */
+    say_found(&rig, d);
+    assert_int_equal(guest_was_told(&rig), 1);
+    say_lost(&rig, d, false);
+    assert_int_equal(guest_was_told(&rig), 0);
+    assert_true(netdev_is_cut_off(d));
+    netdev_update_link(d); /* as when somebody wants it up: it is no better for it */
+    assert_int_equal(guest_was_told(&rig), -1);
+    rig_end(&rig);
+}
+
+/* A worker that was taken over may say so as often as it likes. */
+static void events_are_a_second_apart(void **state)
+{
+    struct device *d;
+    struct rig rig;
+    uint64_t told_ns;
+
+    (void)state;
+    rig_run_with_tap(&rig);
+    d = rig_device(&rig, BULKHEAD__ROLE__ROLE_NET);
+    say_lost(&rig, d, true);
+    told_ns = d->tap_told_ns;
+    assert_true(told_ns > 0);
+    d->tap_told_ns =
+        now_ns() + 3600 * second_ns; /* as if it were that moment, however slow we are */
+    for (unsigned i = 0; i < 100; i++) {
+        say_found(&rig, d);
+        assert_int_equal(d->tap_told, TAP_DOWN);
+        say_lost(&rig, d, i % 2);
+    }
+    say_found(&rig, d);
+    assert_int_equal(d->tap_told, TAP_DOWN);
+    netdev_on_tick(d, d->tap_told_ns + second_ns - 1);
+    assert_int_equal(d->tap_told, TAP_DOWN);
+    netdev_on_tick(d, d->tap_told_ns + second_ns);
+    assert_int_equal(d->tap_told, TAP_WELL); /* and the last state is told in any case */
+    rig_end(&rig);
+}
+
+/* What the one before found says nothing about the tap now. */
+static void a_replacement_finds_out_for_itself(void **state)
+{
+    struct device *d;
+    struct rig rig;
+
+    (void)state;
+    rig_run_with_tap(&rig);
+    d = rig_device(&rig, BULKHEAD__ROLE__ROLE_NET);
+    say_lost(&rig, d, false);
+    assert_int_equal(guest_was_told(&rig), 0);
+    rig_exit(&rig, d->worker);
+    rig_make_ready(&rig, d->worker);
+    assert_int_equal(guest_was_told(&rig), 1);
+    say_lost(&rig, d, false);
+    assert_int_equal(guest_was_told(&rig), 0);
+    rig_end(&rig);
+}
+
+/* Without root, in a user namespace of its own as well. */
+static int enter_namespace(void **state)
+{
+    (void)state;
+    return unshare(geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lost_and_found),
+        cmocka_unit_test(events_are_a_second_apart),
+        cmocka_unit_test(a_replacement_finds_out_for_itself),
+    };
+
+    return cmocka_run_group_tests(tests, enter_namespace, NULL);
+}
