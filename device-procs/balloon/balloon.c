@@ -17,7 +17,6 @@
 
 enum { INFLATEQ, DEFLATEQ, FIRST_OPTIONAL_QUEUE, NO_QUEUE = 0xffff };
 enum { BATCH = 16, STATS_EVERY_MS = 2000 };
-enum { TURN_NS = 10 * 1000 * 1000 }; /* then all others get theirs, the heartbeat among them */
 
 /* The request of one queue that is worked on: of any length, so in pieces. */
 struct job {
@@ -110,7 +109,7 @@ static bool report(struct balloon *b, struct job *job)
     return true;
 }
 
-static int next_job(struct balloon *b, unsigned q, uint64_t now)
+static int next_job(struct balloon *b, unsigned q)
 {
     struct job *job = &b->jobs[q];
     struct vq_chain chain;
@@ -118,32 +117,27 @@ static int next_job(struct balloon *b, unsigned q, uint64_t now)
 
     if (r != 0)
         return r;
-    *job = (struct job){ .chain = chain, .busy = true, .start_ns = now };
+    *job = (struct job){ .chain = chain, .busy = true, .start_ns = now_ns() };
     balloon_run_init(&job->run, worker_mem(b->worker), punch, b);
     return 0;
 }
 
-/* For the time of a turn, which a long request may take many of. */
+/* Until the turn is over; a long request may take many of them. */
 static int on_requests(struct balloon *b, unsigned q, piece_fn piece)
 {
     struct vq *vq = worker_vq(b->worker, q);
     struct job *job = &b->jobs[q];
-    uint64_t now = now_ns(), end = now + TURN_NS;
     int r = 0;
 
     do {
-        bool done;
-
         if (!job->busy)
-            r = next_job(b, q, now);
-        done = r == 0 && piece(b, job);
-        now = now_ns();
-        if (done) {
-            stats_count_latency(b->stats, now - job->start_ns, 1);
+            r = next_job(b, q);
+        if (r == 0 && piece(b, job)) {
+            stats_count_latency(b->stats, now_ns() - job->start_ns, 1);
             job->busy = false;
             vq_push(vq, job->chain.head, 0);
         }
-    } while (r == 0 && now < end);
+    } while (r == 0 && !turn_over(worker_turn(b->worker)));
     if (r == 0)
         worker_rerun(b->worker, q);
     vq_notify(vq);

@@ -356,6 +356,11 @@ struct stats_page *worker_stats(struct worker *w)
     return w->stats;
 }
 
+struct turn *worker_turn(struct worker *w)
+{
+    return &w->turn;
+}
+
 int worker_ram_fd(const struct worker *w)
 {
     return w->ram_fd;

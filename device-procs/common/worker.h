@@ -19,6 +19,7 @@
 #include "sandbox.h"
 #include "shm/gmem.h"
 #include "shm/stats.h"
+#include "turn.h"
 #include "vq.h"
 
 struct worker;
@@ -41,9 +42,10 @@ struct worker_ops {
                  Bulkhead__Announce *announce, void **ret_device) must_check;
     /* The guest set DRIVER_OK (or a replacement takes over: resume). Queues are active already. */
     int (*activate)(void *device, uint64_t features, bool resume) must_check;
-    /* A kick on queue q, or work left over: pop and start, a bounded number. 0, VQ_E_GUEST, or
-     * negative errno. Who stops before VQ_EMPTY calls worker_rerun(), now or when it can go on;
-     * after VQ_EMPTY, from wherever it popped, the skeleton asks for kicks again. */
+    /* A kick on queue q, or work left over: pop and start, a bounded number, and none after
+     * turn_over(worker_turn()). 0, VQ_E_GUEST, or negative errno. Who stops before VQ_EMPTY calls
+     * worker_rerun(), now or when it can go on; after VQ_EMPTY, from wherever it popped, the
+     * skeleton asks for kicks again. */
     int (*on_queue)(void *device, unsigned q) must_check;
     /* Before the loop sleeps, while activated; submit batches. May be NULL. */
     void (*before_sleep)(void *device);
@@ -68,6 +70,9 @@ struct gmem *worker_mem(struct worker *w);
 struct vq *worker_vq(struct worker *w, unsigned q); /* valid from setup on */
 unsigned worker_num_queues(const struct worker *w);
 struct stats_page *worker_stats(struct worker *w);
+/* What all queues and events together may do before the loop looks at its events again. The
+ * skeleton begins it anew each time; a queue whose kick comes when it is over has its turn next. */
+struct turn *worker_turn(struct worker *w);
 int worker_ram_fd(const struct worker *w);     /* only with needs_ram_fd, else -1 */
 void worker_keep_fd(struct worker *w, int fd); /* stays open in the sandbox */
 /* In setup: how many descriptors may come later (accept, VsockConnected): RLIMIT_NOFILE's room. */

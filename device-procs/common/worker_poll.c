@@ -15,7 +15,7 @@ enum {
     SHORT_SLEEP_NS = 2 * POLL_NS, /* a wake-up's own cost is in it */
     BACKOFF_MAX = 8,
     LOOKS_PER_CLOCK = 8,
-    TURNS_MAX = 64, /* then the loop's other events are looked at: control, heartbeat */
+    TURNS_MAX = 64, /* then the loop's other events are looked at, or earlier: turn_over() */
 };
 
 static void pause_cpu(void)
@@ -95,7 +95,7 @@ static bool poll_once(struct worker *w)
 
 void worker_poll(struct worker *w)
 {
-    for (unsigned turn = 0; turn < TURNS_MAX; turn++) {
+    for (unsigned turn = 0; turn < TURNS_MAX && !turn_over(&w->turn); turn++) {
         if (w->ops->before_sleep)
             w->ops->before_sleep(w->device);
         if (w->rerun_armed) {

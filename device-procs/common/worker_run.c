@@ -3,7 +3,8 @@
  * messages, heartbeat, and the ways to stop: drained reset and quiesce, Stop, the core's death.
  *
  * A kick runs one batch of the device's on_queue(); what is left runs again after all other
- * events had their turn, so a guest that never stops kicking can't keep the broker waiting.
+ * events had their turn, so a guest that never stops kicking can't keep the broker waiting. All
+ * batches between two looks at the events share one budget of bytes and time (turn.h).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -95,6 +96,11 @@ void worker_run_queue(struct worker *w, unsigned q)
 
     if (!w->running || !vq_active(vq))
         return;
+    if (turn_over(&w->turn)) {
+        w->behind = true;
+        worker_rerun(w, q);
+        return;
+    }
     vq_disable_kicks(vq);
     r = w->ops->on_queue(w->device, q);
     if (r == VQ_E_GUEST)
@@ -112,17 +118,30 @@ static void on_kick(int fd, unsigned what, void *arg)
     (void)what;
     q->worker->stats->kicks++;
     worker_poll_woken(q->worker);
-    worker_run_queue(q->worker, q->index);
+    /* A queue that is kicked each time comes before the timer of those that are still to run. */
+    if (q->worker->behind)
+        worker_rerun(q->worker, q->index);
+    else
+        worker_run_queue(q->worker, q->index);
 }
 
+/* One after the other in a circle, so that a queue that needs the whole turn leaves the next to
+ * another one. */
 void worker_run_pending(struct worker *w)
 {
+    unsigned first = w->next_rerun;
+
     w->rerun_armed = false;
+    w->behind = false;
     for (unsigned i = 0; i < w->n_queues; i++) {
-        if (!w->queues[i].rerun)
+        unsigned q = (first + i) % w->n_queues;
+
+        if (!w->queues[q].rerun)
             continue;
-        w->queues[i].rerun = false;
-        worker_run_queue(w, i);
+        w->queues[q].rerun = false;
+        if (!turn_over(&w->turn))
+            w->next_rerun = (q + 1) % w->n_queues;
+        worker_run_queue(w, q);
     }
 }
 
@@ -144,6 +163,7 @@ static void before_sleep(void *arg)
     for (unsigned i = 0; i < w->n_queues && w->running; i++)
         if (vq_rearm(w->queues[i].vq))
             worker_rerun(w, i);
+    turn_begin(&w->turn);
     worker_poll_sleeps(w);
 }
 

@@ -46,6 +46,9 @@ struct worker {
     bool old_ring_drained;
     struct loop_event *on_control, *on_life, *heartbeat, *rerun;
     bool rerun_armed;
+    bool behind;         /* a queue was kept waiting because the turn was over */
+    unsigned next_rerun; /* the queue that comes first when several run again */
+    struct turn turn;
     bool control_gone; /* the broker died: the guest is served all the same */
     bool activated;    /* the device has driver state, until reset */
     bool running;      /* queues are worked on */
