@@ -274,6 +274,7 @@ static int on_message(struct core *core, const struct message *msg)
         core_hold(core);
         return 0;
     case BULKHEAD__ENVELOPE__BODY_RESUME_VCPUS:
+        c->pausing = false;
         core_resume(core);
         c->state_due = BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING;
         return 0;

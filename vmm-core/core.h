@@ -36,16 +36,14 @@ struct core_vcpu {
     struct core *core;
     unsigned index;
     pthread_t thread;
-    pid_t tid;     /* set by the thread before it says that it is there */
-    bool entered;  /* the entry state is loaded (vCPU 0) */
-    bool was_held; /* tell the guest's clock before it runs again */
+    pid_t tid; /* set by the thread before it says that it is there */
 };
 
 /* All under core->turn_lock. */
 struct core_turns {
     enum core_turn turn;
     unsigned ready;               /* threads in their sandbox */
-    unsigned parked;              /* threads that wait for CORE_RUN */
+    unsigned parked;              /* threads that stand still */
     int failure;                  /* a thread could not enter its sandbox: negative errno */
     Bulkhead__GuestStateKind end; /* how the guest ended, GUEST_NONE while it lives */
     char end_detail[160];
@@ -109,7 +107,8 @@ uint64_t core_stack_bytes(const struct core *core);
 /* Makes the threads; returns when each is in its sandbox and waits. */
 int core_start_threads(struct core *core) must_check;
 void core_resume(struct core *core);
-/* Threads leave the guest soon and then signal wake_fd. */
+/* Threads leave the guest soon. wake_fd is signalled when the last one has, or at once when all stand
+ * still already: once for each call. */
 void core_hold(struct core *core);
 /* Signals all threads, so that what core_guest_ended() asked for takes effect now. */
 void core_kick(struct core *core);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -14,6 +15,7 @@
 
 /* Takes a thread out of the guest; only its arrival matters. */
 enum { KICK_SIGNAL = SIGUSR1 };
+enum { IDLE_NS = 1000000 };
 
 #ifdef BH_SANITIZED
 enum { STACK_BYTES = 1 << 20 };
@@ -46,13 +48,16 @@ static void do_mmio(struct core *core, const struct hv_exit *exit)
         bus_read(&core->mmio, exit->addr, exit->size, exit->data);
 }
 
-/* Returns when the guest may run. The last thread to stop tells the control thread. */
-static void wait_turn(struct core_vcpu *vcpu)
+/* Returns when the guest may run; whether it stood still before. The last thread to stop tells the
+ * control thread. */
+static bool wait_turn(struct core_vcpu *vcpu)
 {
     struct core *core = vcpu->core;
+    bool stood = false;
 
     pthread_mutex_lock(&core->turn_lock);
     if (core->turns.turn == CORE_HOLD) {
+        stood = true;
         if (++core->turns.parked == core->n_vcpus)
             fd_event_signal(core->wake_fd);
         while (core->turns.turn == CORE_HOLD)
@@ -60,6 +65,25 @@ static void wait_turn(struct core_vcpu *vcpu)
         core->turns.parked--;
     }
     hv_vcpu_interrupt(hv_vcpu(core->hv, vcpu->index), false);
+    pthread_mutex_unlock(&core->turn_lock);
+    return stood;
+}
+
+/* Nothing to run until another vCPU starts this one, and the hypervisor would say so again at once. */
+static void idle_a_little(struct core *core)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += IDLE_NS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&core->turn_lock);
+    if (core->turns.turn == CORE_RUN)
+        (void)pthread_cond_clockwait(&core->turn_changed, &core->turn_lock, CLOCK_MONOTONIC,
+                                     &until);
     pthread_mutex_unlock(&core->turn_lock);
 }
 
@@ -79,17 +103,18 @@ static void run_guest(struct core_vcpu *vcpu)
             break;
         case HV_EXIT_TRIPLE_FAULT:
             core_guest_ended(core, BULKHEAD__GUEST_STATE_KIND__GUEST_TRIPLE_FAULT, exit.what);
-            wait_turn(vcpu);
+            (void)wait_turn(vcpu);
             break;
         case HV_EXIT_ERROR:
             core_guest_ended(core, BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR, exit.what);
-            wait_turn(vcpu);
+            (void)wait_turn(vcpu);
+            break;
+        case HV_EXIT_IDLE:
+            idle_a_little(core);
             break;
         case HV_EXIT_NONE:
-            wait_turn(vcpu);
-            if (vcpu->was_held)
+            if (wait_turn(vcpu))
                 hv_vcpu_was_paused(hv);
-            vcpu->was_held = false;
             break;
         }
         hv_vcpu_run(hv, &exit);
@@ -117,7 +142,7 @@ static void *vcpu_main(void *arg)
     pthread_cond_broadcast(&core->turn_changed);
     pthread_mutex_unlock(&core->turn_lock);
 
-    wait_turn(vcpu);
+    (void)wait_turn(vcpu);
     if (vcpu->index == 0) {
         r = hv_vcpu_enter(hv_vcpu(core->hv, 0), &core->entry);
         if (r < 0)
@@ -164,14 +189,16 @@ void core_kick(struct core *core)
         (void)syscall(SYS_tgkill, core->pid, core->vcpus[i].tid, KICK_SIGNAL);
 }
 
+/* A thread that has not got round to leaving the hold before stands still in this one too. When all
+ * do, none of them has anything left to signal. */
 void core_hold(struct core *core)
 {
     pthread_mutex_lock(&core->turn_lock);
     core->turns.turn = CORE_HOLD;
-    for (unsigned i = 0; i < core->n_vcpus; i++) {
-        core->vcpus[i].was_held = true;
+    for (unsigned i = 0; i < core->n_vcpus; i++)
         hv_vcpu_interrupt(hv_vcpu(core->hv, i), true);
-    }
+    if (core->turns.parked == core->n_vcpus)
+        fd_event_signal(core->wake_fd);
     pthread_mutex_unlock(&core->turn_lock);
     core_kick(core);
 }

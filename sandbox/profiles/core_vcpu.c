@@ -11,6 +11,7 @@ static const struct profile_rule rules[] = {
     ALLOW(ioctl, "the entry state", ARG_IS(1, KVM_SET_SREGS)),
     ALLOW(ioctl, "the entry state", ARG_IS(1, KVM_GET_SREGS)),
     ALLOW(ioctl, "where the guest was when it failed", ARG_IS(1, KVM_GET_REGS)),
+    ALLOW(ioctl, "does it wait for its INIT", ARG_IS(1, KVM_GET_MP_STATE)),
     ALLOW(ioctl, "tell the guest's clock about a pause", ARG_IS(1, KVM_KVMCLOCK_CTRL)),
     ALLOW(ioctl, "the driver masks and unmasks a vector", ARG_IS(1, KVM_IRQFD)),
     ALLOW(ioctl, "the driver enables a queue or moves a BAR", ARG_IS(1, KVM_IOEVENTFD)),

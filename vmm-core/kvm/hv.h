@@ -18,6 +18,8 @@ struct hv_vcpu;
 
 enum hv_exit_kind {
     HV_EXIT_NONE, /* nothing to do, or hv_vcpu_interrupt(): look around and run again */
+    HV_EXIT_IDLE, /* waits for another vCPU to start it, and can't wait in the hypervisor: run it
+                   * again after a while */
     HV_EXIT_PIO,
     HV_EXIT_MMIO,
     HV_EXIT_TRIPLE_FAULT,

@@ -249,22 +249,38 @@ static void translate(struct hv_vcpu *vcpu, struct hv_exit *exit)
     }
 }
 
+/* KVM waits for the INIT itself, until something else is pending, an NMI that another vCPU sent say:
+ * then each run ends with EAGAIN. */
+static bool waits_for_init(struct hv_vcpu *vcpu)
+{
+    struct kvm_mp_state mp;
+
+    return ioctl(vcpu->fd, KVM_GET_MP_STATE, &mp) == 0 && mp.mp_state == KVM_MP_STATE_UNINITIALIZED;
+}
+
 void hv_vcpu_run(struct hv_vcpu *vcpu, struct hv_exit *ret_exit)
 {
+    int error;
+
     ret_exit->kind = HV_EXIT_NONE;
     if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
         vcpu->retries = 0;
         translate(vcpu, ret_exit);
         return;
     }
-    if (errno == EINTR)
+    error = errno;
+    if (error == EINTR)
         return;
+    if (error == EAGAIN && waits_for_init(vcpu)) {
+        ret_exit->kind = HV_EXIT_IDLE;
+        return;
+    }
     /* A vCPU that got its INIT says so once; more is a host that can't. */
-    if (errno == EAGAIN && ++vcpu->retries < MAX_RETRIES)
+    if (error == EAGAIN && ++vcpu->retries < MAX_RETRIES)
         return;
     ret_exit->kind = HV_EXIT_ERROR;
     snprintf(ret_exit->what, sizeof ret_exit->what, "KVM_RUN on vCPU %u: %s, rip 0x%llx",
-             vcpu->index, strerrordesc_np(errno), (unsigned long long)guest_rip(vcpu));
+             vcpu->index, strerrordesc_np(error), (unsigned long long)guest_rip(vcpu));
 }
 
 /* Since Linux 6.13 the first KVM_RUN makes a kernel thread that counts as one of this process: past
