@@ -184,7 +184,7 @@ static void on_guest_state(struct vm *vm, const Bulkhead__GuestState *state)
             vm_end(vm, state->state, false, false, "the guest rebooted");
         break;
     default:
-        vm_end(vm, state->state, false, false, "%s", detail);
+        vm_end(vm, state->state, false, state->host_failure, "%s", detail);
         break;
     }
 }

@@ -110,8 +110,10 @@ static int send_guest_state(struct core *core, Bulkhead__GuestStateKind kind)
     ENVELOPE(e, GUEST_STATE, guest_state, &state);
     state.state = kind;
     /* Written once, before `end` was seen under the lock. */
-    if (kind == core->turns.end)
+    if (kind == core->turns.end) {
         state.detail = core->turns.end_detail;
+        state.host_failure = core->turns.end_host_failure;
+    }
     return core_control_send(core, &e, false);
 }
 

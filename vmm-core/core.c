@@ -14,11 +14,13 @@
 
 enum { FD_RAM, FD_DEVICE, FD_LIFE, FD_SERIAL, FD_SERIAL_OUT, FD_SERIAL_IN, FDS_WITH_SERIAL };
 
-void core_guest_ended(struct core *core, Bulkhead__GuestStateKind how, const char *detail)
+static void end(struct core *core, Bulkhead__GuestStateKind how, bool host_failure,
+                const char *detail)
 {
     pthread_mutex_lock(&core->turn_lock);
     if (core->turns.end == BULKHEAD__GUEST_STATE_KIND__GUEST_NONE) {
         core->turns.end = how;
+        core->turns.end_host_failure = host_failure;
         snprintf(core->turns.end_detail, sizeof core->turns.end_detail, "%s", detail);
     }
     core->turns.turn = CORE_HOLD;
@@ -26,6 +28,16 @@ void core_guest_ended(struct core *core, Bulkhead__GuestStateKind how, const cha
         hv_vcpu_interrupt(hv_vcpu(core->hv, i), true);
     pthread_mutex_unlock(&core->turn_lock);
     fd_event_signal(core->wake_fd);
+}
+
+void core_guest_ended(struct core *core, Bulkhead__GuestStateKind how, const char *detail)
+{
+    end(core, how, false, detail);
+}
+
+void core_host_failed(struct core *core, const char *detail)
+{
+    end(core, BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR, true, detail);
 }
 
 static void on_power(void *arg, enum power_event event)

@@ -46,6 +46,7 @@ struct core_turns {
     unsigned parked;              /* threads that stand still */
     int failure;                  /* a thread could not enter its sandbox: negative errno */
     Bulkhead__GuestStateKind end; /* how the guest ended, GUEST_NONE while it lives */
+    bool end_host_failure;
     char end_detail[160];
 };
 
@@ -100,6 +101,8 @@ int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds,
 int core_attach(struct core *core, const Bulkhead__AttachDevice *attach, int *fds) must_check;
 /* Any thread; the first one counts. Takes all vCPUs out of the guest and wakes the control thread. */
 void core_guest_ended(struct core *core, Bulkhead__GuestStateKind how, const char *detail);
+/* The same for an end that is not the guest's doing. */
+void core_host_failed(struct core *core, const char *detail);
 
 /* vcpu.c */
 /* What the threads' stacks will take in all. */

@@ -109,6 +109,10 @@ static void run_guest(struct core_vcpu *vcpu)
             core_guest_ended(core, BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR, exit.what);
             (void)wait_turn(vcpu);
             break;
+        case HV_EXIT_HOST_ERROR:
+            core_host_failed(core, exit.what);
+            (void)wait_turn(vcpu);
+            break;
         case HV_EXIT_IDLE:
             idle_a_little(core);
             break;
@@ -146,7 +150,7 @@ static void *vcpu_main(void *arg)
     if (vcpu->index == 0) {
         r = hv_vcpu_enter(hv_vcpu(core->hv, 0), &core->entry);
         if (r < 0)
-            core_guest_ended(core, BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR, err_text());
+            core_host_failed(core, err_text());
     }
     run_guest(vcpu);
     return NULL;

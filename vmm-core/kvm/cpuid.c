@@ -142,6 +142,21 @@ static bool is_intel(const struct kvm_cpuid2 *cpuid)
     return false;
 }
 
+/* Leaf 0x80000008: the processor's width, and in newer KVMs what its nested paging translates. */
+unsigned kvm_cpuid_address_bits(const struct kvm_cpuid2 *supported)
+{
+    enum { BITS_WITHOUT_LEAF = 36 };
+
+    for (uint32_t i = 0; i < supported->nent; i++) {
+        uint32_t eax = supported->entries[i].eax;
+
+        if (supported->entries[i].function != 0x80000008)
+            continue;
+        return (eax >> 16 & 0xff) != 0 ? MIN(eax & 0xff, eax >> 16 & 0xff) : eax & 0xff;
+    }
+    return BITS_WITHOUT_LEAF;
+}
+
 void kvm_cpuid_adjust(struct kvm_cpuid2 *cpuid, unsigned index,
                       const struct kvm_cpuid_wishes *wishes)
 {

@@ -23,7 +23,8 @@ enum hv_exit_kind {
     HV_EXIT_PIO,
     HV_EXIT_MMIO,
     HV_EXIT_TRIPLE_FAULT,
-    HV_EXIT_ERROR, /* the vCPU can't go on: see what */
+    HV_EXIT_ERROR,      /* the guest did what can't be run: see what */
+    HV_EXIT_HOST_ERROR, /* the host can't run it any further: see what */
 };
 
 struct hv_exit {

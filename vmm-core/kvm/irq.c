@@ -6,26 +6,19 @@
 #include "base/err.h"
 #include "kvm/kvm.h"
 
-static void add_pin(struct kvm_irq_routing *routes, unsigned gsi, unsigned chip, unsigned pin)
-{
-    routes->entries[routes->nr++] = (struct kvm_irq_routing_entry){
-        .gsi = gsi,
-        .type = KVM_IRQ_ROUTING_IRQCHIP,
-        .u.irqchip = { .irqchip = chip, .pin = pin },
-    };
-}
-
+/* KVM brings a pair of 8259 with its IOAPIC, which this machine doesn't have (the MADT says so): no
+ * route leads to it, so it never interrupts. */
 int kvm_irq_init(struct hv *hv)
 {
     hv->routes = calloc(1, sizeof *hv->routes + KVM_MAX_ROUTE * sizeof hv->routes->entries[0]);
     if (!hv->routes)
         return err_origin(-ENOMEM, "interrupt routes");
-    for (unsigned pin = 0; pin < KVM_IRQCHIP_PINS; pin++) {
-        if (pin < KVM_PIC_PINS)
-            add_pin(hv->routes, pin, pin < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
-                    pin % 8);
-        add_pin(hv->routes, pin, KVM_IRQCHIP_IOAPIC, pin);
-    }
+    for (unsigned pin = 0; pin < KVM_IRQCHIP_PINS; pin++)
+        hv->routes->entries[hv->routes->nr++] = (struct kvm_irq_routing_entry){
+            .gsi = pin,
+            .type = KVM_IRQ_ROUTING_IRQCHIP,
+            .u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = pin },
+        };
     if (ioctl(hv->vm_fd, KVM_SET_GSI_ROUTING, hv->routes) < 0)
         return err_origin(-errno, "KVM_SET_GSI_ROUTING");
     return 0;

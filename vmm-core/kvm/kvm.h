@@ -9,9 +9,8 @@
 
 enum {
     KVM_IRQCHIP_PINS = 24, /* GSIs of the IOAPIC */
-    KVM_PIC_PINS = 16,
     KVM_MAX_MSI = (LAYOUT_PCI_SLOTS - 1) * LAYOUT_MAX_QUEUES,
-    KVM_MAX_ROUTE = KVM_PIC_PINS + KVM_IRQCHIP_PINS + KVM_MAX_MSI,
+    KVM_MAX_ROUTE = KVM_IRQCHIP_PINS + KVM_MAX_MSI,
     KVM_CPUID_MAX = 256,
 };
 
@@ -46,5 +45,7 @@ void kvm_cpuid_adjust(struct kvm_cpuid2 *cpuid, unsigned index,
 int kvm_vcpu_init(struct hv *hv, int device_fd, unsigned index, const struct kvm_cpuid2 *supported,
                   bool tsc_deadline) must_check;
 void kvm_vcpu_deinit(struct hv_vcpu *vcpu);
-/* The fixed routes of the interrupt controllers. */
+/* Bits of a guest-physical address that the host's processor and KVM translate. */
+unsigned kvm_cpuid_address_bits(const struct kvm_cpuid2 *supported);
+/* The fixed routes: GSI n is pin n of the IOAPIC. */
 int kvm_irq_init(struct hv *hv) must_check;

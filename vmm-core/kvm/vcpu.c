@@ -18,7 +18,7 @@ enum {
     MTRR_ENABLE_WRITE_BACK = 0x806, /* MTRRs on, default type write-back; Linux's PAT wants it */
     APIC_LVT_LINT0 = 0x350,
     APIC_LVT_LINT1 = 0x360,
-    APIC_MODE_EXTINT = 0x700,
+    APIC_LVT_MASKED = 1 << 16,
     APIC_MODE_NMI = 0x400,
     CR0_PE = 1 << 0,
     CR0_ET = 1 << 4,
@@ -76,14 +76,15 @@ static void set_msrs(struct hv_vcpu *vcpu)
     }
 }
 
+/* LINT0 is where an 8259 would be. KVM opens it on vCPU 0 for firmware that relies on that. */
 static int set_lapic(struct hv_vcpu *vcpu)
 {
     struct kvm_lapic_state lapic;
-    uint32_t extint = APIC_MODE_EXTINT, nmi = APIC_MODE_NMI;
+    uint32_t masked = APIC_LVT_MASKED, nmi = APIC_MODE_NMI;
 
     if (ioctl(vcpu->fd, KVM_GET_LAPIC, &lapic) < 0)
         return err_origin(-errno, "KVM_GET_LAPIC");
-    memcpy(lapic.regs + APIC_LVT_LINT0, &extint, sizeof extint);
+    memcpy(lapic.regs + APIC_LVT_LINT0, &masked, sizeof masked);
     memcpy(lapic.regs + APIC_LVT_LINT1, &nmi, sizeof nmi);
     if (ioctl(vcpu->fd, KVM_SET_LAPIC, &lapic) < 0)
         return err_origin(-errno, "KVM_SET_LAPIC");
@@ -278,8 +279,11 @@ void hv_vcpu_run(struct hv_vcpu *vcpu, struct hv_exit *ret_exit)
     /* A vCPU that got its INIT says so once; more is a host that can't. */
     if (error == EAGAIN && ++vcpu->retries < MAX_RETRIES)
         return;
-    ret_exit->kind = HV_EXIT_ERROR;
-    snprintf(ret_exit->what, sizeof ret_exit->what, "KVM_RUN on vCPU %u: %s, rip 0x%llx",
+    ret_exit->kind = HV_EXIT_HOST_ERROR;
+    snprintf(ret_exit->what, sizeof ret_exit->what, "%s: KVM_RUN on vCPU %u: %s, rip 0x%llx",
+             error == EFAULT || error == EHWPOISON
+                 ? "the host can't supply memory that the guest uses"
+                 : "the host's KVM can't go on",
              vcpu->index, strerrordesc_np(error), (unsigned long long)guest_rip(vcpu));
 }
 

@@ -43,6 +43,8 @@ static int check_host(int device_fd, unsigned n_vcpus)
 static int create_vm(struct hv *hv, int device_fd)
 {
     uint64_t identity_map = LAYOUT_KVM_IDENTITY_MAP;
+    struct kvm_enable_cap quirks = { .cap = KVM_CAP_DISABLE_QUIRKS,
+                                     .args = { KVM_X86_QUIRK_LINT0_REENABLED } };
 
     hv->vm_fd = ioctl(device_fd, KVM_CREATE_VM, 0);
     if (hv->vm_fd < 0)
@@ -54,6 +56,8 @@ static int create_vm(struct hv *hv, int device_fd)
         return err_origin(-errno, "KVM_SET_TSS_ADDR");
     if (ioctl(hv->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
         return err_origin(-errno, "KVM_CREATE_IRQCHIP");
+    /* So that LINT0 stays masked when vCPU 0 gets an INIT. An older KVM opens it, to nobody. */
+    (void)ioctl(hv->vm_fd, KVM_ENABLE_CAP, &quirks);
     return 0;
 }
 
@@ -76,7 +80,23 @@ static int add_memory(struct hv *hv, const struct gmem *mem)
     return 0;
 }
 
-static int create_vcpus(struct hv *hv, int device_fd)
+/* A guest sees such memory in its map and faults at the first touch, or so it looks to the user. */
+static int check_address_width(const struct gmem *mem, unsigned bits)
+{
+    const struct gmem_region *last = &mem->regions[mem->n_regions - 1];
+    uint64_t most = UINT64_C(1) << MIN(bits, 63u);
+    uint64_t hole = last->base > 0 ? LAYOUT_HIGH_RAM_BASE - LAYOUT_LOW_RAM_MAX : 0;
+
+    if (last->base <= most && last->len_bytes <= most - last->base)
+        return 0;
+    return err_origin(-EOPNOTSUPP,
+                      "guest memory would end at %llu MiB, where this host's processor can't "
+                      "address it (%u bits): use --memory size=%lluM or less",
+                      (unsigned long long)((last->base + last->len_bytes) >> 20), bits,
+                      (unsigned long long)((most - MIN(most, hole)) >> 20));
+}
+
+static int create_vcpus(struct hv *hv, int device_fd, const struct gmem *mem)
 {
     struct kvm_cpuid2 *supported;
     bool tsc_deadline = ioctl(device_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
@@ -88,6 +108,8 @@ static int create_vcpus(struct hv *hv, int device_fd)
     supported->nent = KVM_CPUID_MAX;
     if (ioctl(device_fd, KVM_GET_SUPPORTED_CPUID, supported) < 0)
         r = err_origin(-errno, "KVM_GET_SUPPORTED_CPUID");
+    if (r == 0)
+        r = check_address_width(mem, kvm_cpuid_address_bits(supported));
     for (unsigned i = 0; r == 0 && i < hv->n_vcpus; i++)
         r = kvm_vcpu_init(hv, device_fd, i, supported, tsc_deadline);
     free(supported);
@@ -117,7 +139,7 @@ int hv_new(struct hv **ret_hv, int device_fd, unsigned n_vcpus, bool nested, con
     if (r == 0)
         r = kvm_irq_init(hv);
     if (r == 0)
-        r = create_vcpus(hv, device_fd);
+        r = create_vcpus(hv, device_fd, mem);
     if (r < 0) {
         hv_free(hv);
         return err_trace(r);

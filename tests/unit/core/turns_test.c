@@ -47,6 +47,12 @@ void core_guest_ended(struct core *c, Bulkhead__GuestStateKind how, const char *
     __atomic_add_fetch(&ends, 1, __ATOMIC_RELAXED);
 }
 
+void core_host_failed(struct core *c, const char *detail)
+{
+    (void)c, (void)detail;
+    __atomic_add_fetch(&ends, 1, __ATOMIC_RELAXED);
+}
+
 struct hv_vcpu *hv_vcpu(struct hv *h, unsigned index)
 {
     return &h->vcpus[index];
