@@ -254,11 +254,11 @@ void aml_res_io(struct aml *a, uint16_t base, uint8_t len)
     aml_u8(a, len);
 }
 
-void aml_res_interrupt(struct aml *a, uint32_t gsi)
+void aml_res_interrupt(struct aml *a, uint32_t gsi, enum aml_trigger trigger)
 {
     aml_u8(a, 0x89); /* extended interrupt descriptor */
     aml_u16(a, 6);
-    aml_u8(a, 3); /* consumer, edge */
+    aml_u8(a, (uint8_t)(1 | trigger)); /* consumer, exclusive */
     aml_u8(a, 1);
     aml_u32(a, gsi);
 }

@@ -42,7 +42,8 @@ void aml_name_resources(struct aml *a, const struct aml *descriptors);
 
 /* Resource descriptors (ACPI 6.4, section 6.4). */
 void aml_res_io(struct aml *a, uint16_t base, uint8_t len);
-void aml_res_interrupt(struct aml *a, uint32_t gsi); /* edge, active high, exclusive */
+enum aml_trigger { AML_LEVEL = 0, AML_EDGE = 2 };
+void aml_res_interrupt(struct aml *a, uint32_t gsi, enum aml_trigger trigger); /* active high */
 void aml_res_memory32(struct aml *a, uint32_t base, uint32_t len);
 void aml_res_bus(struct aml *a, uint16_t min, uint16_t max);
 void aml_res_io_window(struct aml *a, uint16_t min, uint16_t max);

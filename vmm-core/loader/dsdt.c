@@ -139,7 +139,7 @@ static void port_device(struct aml *a, const char *name, const char *hid, uint16
     aml_name_int(a, "_UID", 0);
     aml_res_io(&res, port, n_ports);
     if (gsi != NO_INTERRUPT)
-        aml_res_interrupt(&res, gsi);
+        aml_res_interrupt(&res, gsi, AML_EDGE); /* as on the ISA bus */
     aml_name_resources(a, &res);
     aml_close(a, dev);
 }
@@ -195,6 +195,8 @@ static void event_method(struct aml *a)
     aml_close(a, method);
 }
 
+/* By level, so that an event waits for a guest that has not set up or has masked the interrupt: the
+ * line falls when _EVT reads the register. */
 static void event_device(struct aml *a)
 {
     uint8_t buf[16];
@@ -203,7 +205,7 @@ static void event_device(struct aml *a)
 
     aml_name_string_value(a, "_HID", "ACPI0013");
     aml_name_int(a, "_UID", 0);
-    aml_res_interrupt(&res, LAYOUT_GSI_GED);
+    aml_res_interrupt(&res, LAYOUT_GSI_GED, AML_LEVEL);
     aml_name_resources(a, &res);
     event_register(a);
     event_method(a);

@@ -250,6 +250,8 @@ static void test_power_button(void **state)
     assert_int_equal(in(b, LAYOUT_PIO_GED, 4), 0);
     power_button(&b->power);
     assert_int_equal(b->hv.rises[LAYOUT_GSI_GED], 2);
+    assert_int_equal(in(b, LAYOUT_PIO_GED + 1, 1), 0); /* part of the register: nothing is taken */
+    assert_true(b->hv.line[LAYOUT_GSI_GED]);           /* the line is up until it is */
     board_free(b);
 }
 

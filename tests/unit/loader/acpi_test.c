@@ -96,6 +96,35 @@ static void madt_lists_each_processor(void **state)
     assert_int_equal(ioapics, 1);
 }
 
+/* The flags of the extended interrupt descriptor for gsi; there must be exactly one. */
+static uint8_t interrupt_flags(uint8_t gsi)
+{
+    uint64_t dsdt = get(table("FACP") + 140, 8), end = dsdt + get(dsdt + 4, 4);
+    const uint8_t want[] = { 0x89, 6, 0 };
+    unsigned found = 0;
+    uint8_t flags = 0;
+
+    for (uint64_t at = dsdt; at + 9 <= end; at++) {
+        if (memcmp(ram + at, want, sizeof want) != 0 || get(at + 4, 1) != 1 ||
+            get(at + 5, 4) != gsi)
+            continue;
+        flags = ram[at + 3];
+        found++;
+    }
+    assert_int_equal(found, 1);
+    return flags;
+}
+
+/* An event by edge is lost to a guest that has the line masked. */
+static void events_interrupt_by_level(void **state)
+{
+    enum { CONSUMER = 1, EDGE = 2 };
+
+    (void)state;
+    assert_int_equal(interrupt_flags(LAYOUT_GSI_GED), CONSUMER);
+    assert_int_equal(interrupt_flags(LAYOUT_GSI_SERIAL), CONSUMER | EDGE);
+}
+
 static void write_table(const char *dir, const char *name, uint64_t at)
 {
     char path[128];
@@ -133,6 +162,7 @@ static void iasl_understands_the_tables(void **state)
         "grep -q PNP0A08 dsdt.dsl && grep -q 'Method (_OSC' dsdt.dsl && ! grep -q 'External (' "
         "dsdt.dsl && "
         "[ $(grep -c 'Interrupt (Res' dsdt.dsl) = 2 ] && " /* serial port and GED; the clock has none */
+        "[ $(grep -c 'ResourceConsumer, Level, ActiveHigh, Exclusive' dsdt.dsl) = 1 ] && "
         "grep -q '33db4d5b-1ff7-401c-9657-7441c03dd766' dsdt.dsl",
         dir);
     status = system(command);
@@ -144,9 +174,8 @@ static void iasl_understands_the_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(checksums_are_zero),
-        cmocka_unit_test(fadt_is_hardware_reduced),
-        cmocka_unit_test(madt_lists_each_processor),
+        cmocka_unit_test(checksums_are_zero),          cmocka_unit_test(fadt_is_hardware_reduced),
+        cmocka_unit_test(madt_lists_each_processor),   cmocka_unit_test(events_interrupt_by_level),
         cmocka_unit_test(iasl_understands_the_tables),
     };
 
