@@ -37,9 +37,11 @@ static void on_power(void *arg, enum power_event event)
         b->resets++;
 }
 
+static time_t host_seconds = 951868799; /* Tue 2000-02-29 23:59:59 UTC */
+
 static time_t fixed_time(void)
 {
-    return 951868799; /* Tue 2000-02-29 23:59:59 UTC */
+    return host_seconds;
 }
 
 static struct board *board_new(void)
@@ -278,11 +280,59 @@ static void test_clock(void **state)
     out(b, 0x70, 1, 0x7f);
     out(b, 0x71, 1, 0x42);
     assert_int_equal(cmos(b, 0x7f), 0x42);
-    out(b, 0x70, 1, 0);
-    out(b, 0x71, 1, 0x11); /* the clock is the host's */
-    assert_int_equal(cmos(b, 0), 0x59);
     assert_int_equal(in(b, 0x70, 1), 0xff);
     assert_int_equal(in(b, 0x70, 2), 0xffff);
+    board_free(b);
+}
+
+static void set_cmos(struct board *b, uint8_t index, uint8_t value)
+{
+    out(b, 0x70, 1, index);
+    out(b, 0x71, 1, value);
+}
+
+static void assert_time(struct board *b, const uint8_t want[7])
+{
+    static const uint8_t index[] = { 0x32, 9, 8, 7, 4, 2, 0 };
+
+    for (size_t i = 0; i < sizeof index; i++)
+        assert_int_equal(cmos(b, index[i]), want[i]);
+}
+
+/* As Linux's hwclock has it: stopped, written in an order that passes through dates there are none
+ * of, started. */
+static void test_clock_is_set(void **state)
+{
+    struct board *b = board_new();
+    time_t host = host_seconds;
+
+    (void)state;
+    set_cmos(b, 11, 0x82);
+    assert_int_equal(cmos(b, 11), 0x82);
+    set_cmos(b, 9, 0x37); /* 2037-02-29 for a moment */
+    set_cmos(b, 8, 0x11);
+    set_cmos(b, 7, 0x30);
+    set_cmos(b, 4, 0x12);
+    set_cmos(b, 2, 0x34);
+    set_cmos(b, 0, 0x56);
+    set_cmos(b, 0x32, 0x20);
+    host_seconds += 5; /* it stands meanwhile */
+    assert_time(b, (uint8_t[]){ 0x20, 0x37, 0x11, 0x30, 0x12, 0x34, 0x56 });
+    set_cmos(b, 11, 0x02);
+    assert_int_equal(cmos(b, 11), 0x02);
+    assert_time(b, (uint8_t[]){ 0x20, 0x37, 0x11, 0x30, 0x12, 0x34, 0x56 });
+    assert_int_equal(cmos(b, 6), 2); /* that's a Monday */
+    host_seconds += 5;
+    assert_time(b, (uint8_t[]){ 0x20, 0x37, 0x11, 0x30, 0x12, 0x35, 0x01 });
+    set_cmos(b, 4, 0x11); /* while it runs: that register alone */
+    assert_time(b, (uint8_t[]){ 0x20, 0x37, 0x11, 0x30, 0x11, 0x35, 0x01 });
+    /* No time: the clock goes on from where it was. */
+    set_cmos(b, 11, 0x82);
+    set_cmos(b, 8, 0x13);
+    set_cmos(b, 0, 0x7a);
+    set_cmos(b, 11, 0x02);
+    assert_time(b, (uint8_t[]){ 0x20, 0x37, 0x11, 0x30, 0x11, 0x35, 0x01 });
+    host_seconds = host;
     board_free(b);
 }
 
@@ -293,6 +343,7 @@ int main(void)
         cmocka_unit_test(test_receive),      cmocka_unit_test(test_probe),
         cmocka_unit_test(test_no_console),   cmocka_unit_test(test_power),
         cmocka_unit_test(test_power_button), cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_clock_is_set),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
