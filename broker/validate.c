@@ -36,23 +36,30 @@ static bool name_chars_ok(const char *name, size_t max)
     return true;
 }
 
-static bool has_control(const char *text)
+/* Where the first control character is, or NULL; those in `allowed` are none. */
+static const char *find_control(const char *text, const char *allowed)
 {
     for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            return true;
-    return false;
+        if (((unsigned char)*text < 0x20 || *text == 0x7f) && !strchr(allowed, *text))
+            return text;
+    return NULL;
 }
 
 static int check_path(const char *what, const char *path, struct fault *f)
 {
+    const char *bad;
+
     if (path[0] == '\0')
         return fault_input(f, "%s has no path: give one", what);
     if (strlen(path) >= PATH_MAX)
         return fault_input(f, "the path of %s is longer than %d bytes: use a shorter one", what,
                            PATH_MAX - 1);
-    if (has_control(path))
-        return fault_input(f, "the path of %s has control characters: rename the file", what);
+    bad = find_control(path, "");
+    if (bad)
+        return fault_input(f,
+                           "the path of %s has a control character (0x%02x) at byte %zu: rename "
+                           "the file",
+                           what, (unsigned char)*bad, (size_t)(bad - path) + 1);
     return 0;
 }
 
@@ -140,6 +147,7 @@ static int check_machine(const Bulkhead__VmConfig *c, const struct validate_host
 
 static int check_boot(const Bulkhead__VmConfig *c, struct fault *f)
 {
+    const char *bad;
     int r;
 
     if (c->kernel[0] == '\0')
@@ -153,8 +161,12 @@ static int check_boot(const Bulkhead__VmConfig *c, struct fault *f)
     if (strlen(c->cmdline) >= LAYOUT_CMDLINE_MAX)
         return fault_input(f, "the kernel command line has %zu bytes: use at most %u",
                            strlen(c->cmdline), LAYOUT_CMDLINE_MAX - 1);
-    if (has_control(c->cmdline))
-        return fault_input(f, "the kernel command line has control characters: remove them");
+    bad = find_control(c->cmdline, "\t\n"); /* blanks, to the kernel */
+    if (bad)
+        return fault_input(f,
+                           "the kernel command line has a control character (0x%02x) at byte %zu: "
+                           "remove it",
+                           (unsigned char)*bad, (size_t)(bad - c->cmdline) + 1);
     return 0;
 }
 
@@ -212,7 +224,7 @@ static int check_disk(const Bulkhead__VmConfig *c, const Bulkhead__DiskConfig *d
     r = check_queue_size(d->id, d->queue_size, f);
     if (r < 0)
         return r;
-    if (strlen(d->serial) > MAX_DISK_SERIAL || has_control(d->serial))
+    if (strlen(d->serial) > MAX_DISK_SERIAL || find_control(d->serial, ""))
         return fault_input(f, "%s: serial '%.40s' is not usable: at most %d printable characters",
                            d->id, d->serial, MAX_DISK_SERIAL);
     if (d->rate_limit && d->rate_limit_group[0] != '\0')
@@ -424,6 +436,11 @@ static int check_others(const Bulkhead__VmConfig *c, struct fault *f)
         if (check_socket_path("vsock", c->vsock->socket, sizeof "_4294967295" - 1, f) < 0)
             return -EINVAL;
     }
+    /* A huge page that was given back is the host's: it may be gone when the guest touches it again,
+     * and KVM then tries for ever. */
+    if (c->balloon->enabled && c->memory->hugepages)
+        return fault_input(f, "--balloon can't be had with --memory hugepages=on: huge pages that "
+                              "the guest gives back may never be had again: drop one of the two");
     if (c->balloon->enabled && c->balloon->size % PAGE_BYTES != 0)
         return fault_input(f, "balloon size %llu is not a multiple of 4096: round it",
                            (unsigned long long)c->balloon->size);

@@ -74,7 +74,7 @@ BREAK(memory_host, c->memory->size = 16ull << 30)
 BREAK(no_kernel, fixture_text(&c->kernel, ""))
 BREAK(kernel_control, fixture_text(&c->kernel, "/a\nb"))
 BREAK(cmdline_long, long_text(&c->cmdline, 2048, 'x'))
-BREAK(cmdline_control, fixture_text(&c->cmdline, "a\033b"))
+BREAK(cmdline_control, fixture_text(&c->cmdline, "a\tb\n\033b"))
 BREAK(disk_no_path, fixture_text(&c->disks[0]->path, ""))
 BREAK(disk_twice, fixture_text(&c->disks[1]->path, "/d0.raw"))
 BREAK(disk_twice_one_ro, fixture_text(&c->disks[1]->path, "/d0.raw"); c->disks[0]->readonly = true)
@@ -120,6 +120,7 @@ BREAK(vsock_cid, c->vsock->enabled = true; fixture_text(&c->vsock->id, "vs");
 BREAK(vsock_path, c->vsock->enabled = true; fixture_text(&c->vsock->id, "vs"); c->vsock->cid = 3;
       long_text(&c->vsock->socket, 100, 'v'))
 BREAK(balloon_all, c->balloon->enabled = true; c->balloon->size = c->memory->size)
+BREAK(balloon_huge, c->balloon->enabled = true; c->memory->hugepages = true)
 BREAK(balloon_odd, c->balloon->enabled = true; c->balloon->size = 5)
 BREAK(hang_short, c->hang_timeout_ms = 100)
 BREAK(stall_short, c->stall_timeout_ms = c->hang_timeout_ms - 1)
@@ -141,9 +142,9 @@ static const struct {
     { "memory small", memory_small, "too small" },
     { "memory over the host's", memory_host, "this host's" },
     { "no kernel", no_kernel, "no kernel" },
-    { "control character", kernel_control, "control characters" },
+    { "control character", kernel_control, "control character (0x0a) at byte 3" },
     { "long cmdline", cmdline_long, "command line has 2048" },
-    { "escape in cmdline", cmdline_control, "control characters" },
+    { "escape in cmdline", cmdline_control, "control character (0x1b) at byte 5" },
     { "disk without path", disk_no_path, "disk0 has no path" },
     { "same disk", disk_twice, "same file" },
     { "same disk, one writer", disk_twice_one_ro, "same file" },
@@ -185,6 +186,7 @@ static const struct {
     { "cid 2", vsock_cid, "CID 2" },
     { "vsock path leaves no room for the port", vsock_path, "longer than" },
     { "balloon of all memory", balloon_all, "all of the guest's memory" },
+    { "balloon of huge pages", balloon_huge, "--memory hugepages=on" },
     { "balloon of 5", balloon_odd, "multiple of 4096" },
     { "hang timeout", hang_short, "hang timeout" },
     { "stall timeout", stall_short, "stall timeout" },
@@ -201,7 +203,8 @@ static void test_good(void **state)
     fixture_text(&c->disks[1]->path, "/d0.raw"); /* two readers of one file are fine */
     c->disks[0]->readonly = c->disks[1]->readonly = true;
     assert_int_equal(validate_config(c, &host, &f), 0);
-    c->memory->size = 8ull << 30; /* all of the host's */
+    fixture_text(&c->cmdline, "root=/dev/vda1\tquiet\nro"); /* the kernel takes these for blanks */
+    c->memory->size = 8ull << 30;                           /* all of the host's */
     assert_int_equal(validate_config(c, &host, &f), 0);
     config_free(c);
 }
