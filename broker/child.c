@@ -384,6 +384,11 @@ void child_describe_exit(int wait_code, int wait_status, char *ret_text, size_t 
         snprintf(ret_text, size, "left with status %d", wait_status);
     else if (wait_status == SIGSYS)
         snprintf(ret_text, size, "killed by its sandbox for a forbidden system call");
+    else if (wait_status == SIGBUS)
+        snprintf(
+            ret_text, size,
+            "killed by signal %d (%s): it touched memory that the host can't supply or has lost",
+            wait_status, strsignal(wait_status));
     else
         snprintf(ret_text, size, "killed by signal %d (%s)", wait_status, strsignal(wait_status));
 }

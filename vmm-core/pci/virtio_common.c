@@ -93,6 +93,7 @@ void virtio_common_reset(struct virtio_pci *dev)
     dev->queue_select = 0;
     dev->status = 0;
     dev->isr = 0;
+    dev->config_early = false;
     dev->backend = VIRTIO_IDLE;
     for (unsigned q = 0; q < dev->n_queues; q++) {
         struct virtio_queue *queue = &dev->queues[q];
@@ -158,6 +159,9 @@ static void write_status(struct virtio_pci *dev, uint8_t value)
     dev->status |= VIRTIO_STATUS_DRIVER_OK;
     dev->backend = VIRTIO_ACTIVATE_DUE;
     fd_event_signal(dev->wake_fd);
+    if (dev->config_early) /* the driver may have read it before */
+        virtio_irq_config(dev);
+    dev->config_early = false;
 }
 
 /* ---- queues ---- */

@@ -263,6 +263,8 @@ bool virtio_pci_config_changed(struct virtio_pci *dev, unsigned off, const void 
     dev->generation++;
     if (dev->status & VIRTIO_STATUS_DRIVER_OK)
         virtio_irq_config(dev);
+    else
+        dev->config_early = dev->status & VIRTIO_STATUS_DRIVER;
     pthread_mutex_unlock(&dev->lock);
     return true;
 }

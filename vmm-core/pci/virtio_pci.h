@@ -81,6 +81,7 @@ struct virtio_pci {
     uint16_t config_vector, queue_select;
     uint8_t status, generation, isr;
     bool config_pending; /* configuration interrupt while its vector was masked */
+    bool config_early;   /* it changed before DRIVER_OK, when it may not interrupt */
     enum virtio_backend backend;
     unsigned n_queues;
     uint16_t queue_max;
