@@ -72,6 +72,8 @@ static void configure_blk(struct device *d, bool drains, Bulkhead__Configure *c,
     blk->size = d->backend.size_bytes;
     blk->block_size = d->backend.block_size;
     blk->physical_block_exp = d->backend.physical_block_exp;
+    blk->direct_align = d->backend.direct_align;
+    blk->range_align = d->backend.range_align;
     blk->readonly = disk->readonly;
     blk->direct = disk->direct;
     blk->block_device = d->backend.block_device;

@@ -30,7 +30,8 @@ struct backend {
     char unlink_path[108]; /* a socket of ours to remove at the end */
     /* blk */
     uint64_t size_bytes;
-    uint32_t block_size, physical_block_exp;
+    uint32_t block_size, physical_block_exp; /* as the guest sees them */
+    uint32_t direct_align, range_align;      /* bytes: what the host's disk needs, powers of two */
     bool block_device, discard;
     /* console */
     char pty_path[64];

@@ -13,7 +13,7 @@
 #include "base/fd.h"
 #include "resources.h"
 
-enum { SECTOR_BYTES = 512, MAX_BLOCK_BYTES = 4096 };
+enum { SECTOR_BYTES = 512, MAX_ALIGN_BYTES = 65536 };
 
 /* One writer or many readers. */
 static int lock_disk(const Bulkhead__DiskConfig *disk, int fd, struct fault *f)
@@ -30,25 +30,51 @@ static int lock_disk(const Bulkhead__DiskConfig *disk, int fd, struct fault *f)
     return fault_host(f, -r, "%s: locking %s: %s", disk->id, disk->path, strerror(-r));
 }
 
-static uint64_t read_queue_limit(dev_t dev, const char *name)
+/* A limit of the device's queue; a partition has none of its own but its disk's. False: it can't be
+ * found out, which says nothing about the device. */
+static bool read_queue_limit(dev_t dev, const char *name, unsigned long long *ret_value)
 {
-    unsigned long long value = 0;
-    char path[96];
-    FILE *file;
+    static const char *const places[] = { "queue", "../queue" };
+    bool found = false;
 
-    snprintf(path, sizeof path, "/sys/dev/block/%u:%u/queue/%s", major(dev), minor(dev), name);
-    file = fopen(path, "re");
-    if (!file)
+    for (unsigned i = 0; i < ARRAY_SIZE(places) && !found; i++) {
+        char path[96];
+        FILE *file;
+
+        snprintf(path, sizeof path, "/sys/dev/block/%u:%u/%s/%s", major(dev), minor(dev), places[i],
+                 name);
+        file = fopen(path, "re");
+        if (!file)
+            continue;
+        found = fscanf(file, "%llu", ret_value) == 1;
+        fclose(file);
+    }
+    return found;
+}
+
+static void set_block_sizes(const Bulkhead__DiskConfig *disk, uint32_t physical, struct backend *b)
+{
+    b->block_size = disk->logical_block_size ? disk->logical_block_size : SECTOR_BYTES;
+    while (b->physical_block_exp < 8 && (b->block_size << b->physical_block_exp) < physical)
+        b->physical_block_exp++;
+}
+
+static int check_size(const Bulkhead__DiskConfig *disk, uint32_t unit, const char *needed_by,
+                      const struct backend *b, struct fault *f)
+{
+    if (b->size_bytes % unit == 0)
         return 0;
-    if (fscanf(file, "%llu", &value) != 1)
-        value = 0;
-    fclose(file);
-    return value;
+    return fault_input(f,
+                       "%s: the size of %s, %llu bytes, is not a multiple of %u, which %s needs: "
+                       "resize it (truncate -s %%%u)",
+                       disk->id, disk->path, (unsigned long long)b->size_bytes, unit, needed_by,
+                       unit);
 }
 
 static int measure_device(const Bulkhead__DiskConfig *disk, int fd, const struct stat *st,
                           struct backend *b, struct fault *f)
 {
+    unsigned long long discard_max = 0;
     unsigned physical = 0;
     uint64_t size = 0;
     int logical = 0, read_only = 0;
@@ -59,52 +85,52 @@ static int measure_device(const Bulkhead__DiskConfig *disk, int fd, const struct
                           strerror(errno));
     if (read_only && !disk->readonly)
         return fault_input(f, "%s: %s is read-only: use readonly=on", disk->id, disk->path);
-    if (logical < SECTOR_BYTES || logical > MAX_BLOCK_BYTES)
-        return fault_input(f, "%s: %s has blocks of %d bytes: only 512 to 4096 work", disk->id,
-                           disk->path, logical);
+    if (logical < SECTOR_BYTES || logical > MAX_ALIGN_BYTES)
+        return fault_input(f, "%s: %s has blocks of %d bytes: only 512 to %d work", disk->id,
+                           disk->path, logical, MAX_ALIGN_BYTES);
     if (ioctl(fd, BLKPBSZGET, &physical) < 0)
         physical = 0;
     b->size_bytes = size;
-    b->block_size = (uint32_t)logical;
-    while (b->physical_block_exp < 8 && ((unsigned)logical << b->physical_block_exp) < physical)
-        b->physical_block_exp++;
     b->block_device = true;
-    b->discard = read_queue_limit(st->st_rdev, "discard_max_bytes") > 0;
+    b->direct_align = b->range_align = (uint32_t)logical;
+    /* What can't be found out is offered: where the device can't, it is a hint without effect. */
+    b->discard = !read_queue_limit(st->st_rdev, "discard_max_bytes", &discard_max) || discard_max;
+    set_block_sizes(disk, MAX(physical, (unsigned)logical), b);
     return 0;
 }
 
-/* The alignment that direct I/O on this file needs; 512 where the kernel can't say. */
-static uint32_t direct_alignment(int fd)
+/* The alignment that direct I/O on this file needs. Where the kernel can't say, that of every disk:
+ * too large costs a copy here and there, too small makes requests fail. */
+static uint32_t direct_alignment(int fd, uint64_t size)
 {
 #ifdef STATX_DIOALIGN
     struct statx sx;
 
-    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) == 0 && (sx.stx_mask & STATX_DIOALIGN) &&
-        sx.stx_dio_offset_align > SECTOR_BYTES && sx.stx_dio_offset_align <= MAX_BLOCK_BYTES)
-        return sx.stx_dio_offset_align;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) == 0 && (sx.stx_mask & STATX_DIOALIGN))
+        return MAX(MAX(sx.stx_dio_offset_align, sx.stx_dio_mem_align), (uint32_t)SECTOR_BYTES);
 #else
     (void)fd;
 #endif
-    return SECTOR_BYTES;
+    return size % PAGE_BYTES == 0 ? PAGE_BYTES : (uint32_t)SECTOR_BYTES;
 }
 
 static int measure_file(const Bulkhead__DiskConfig *disk, int fd, const struct stat *st,
                         struct backend *b, struct fault *f)
 {
-    b->block_size = disk->direct ? direct_alignment(fd) : SECTOR_BYTES;
-    b->physical_block_exp = b->block_size == SECTOR_BYTES ? 3 : 0;
     b->size_bytes = (uint64_t)st->st_size;
     b->discard = true;
+    b->range_align = SECTOR_BYTES;
+    b->direct_align = disk->direct ? direct_alignment(fd, b->size_bytes) : SECTOR_BYTES;
     if (st->st_size == 0)
         return fault_input(f, "%s: %s is empty: make it a disk first (truncate -s 1G %s)", disk->id,
                            disk->path, disk->path);
-    if (b->size_bytes % b->block_size != 0)
+    if (b->direct_align > MAX_ALIGN_BYTES || !is_power_of_two(b->direct_align))
         return fault_input(f,
-                           "%s: the size of %s, %llu bytes, is not a multiple of %u: resize it "
-                           "(truncate -s %%%u)",
-                           disk->id, disk->path, (unsigned long long)b->size_bytes, b->block_size,
-                           b->block_size);
-    return 0;
+                           "%s: direct I/O on %s goes by blocks of %u bytes, %d at most work: "
+                           "remove direct=on",
+                           disk->id, disk->path, b->direct_align, MAX_ALIGN_BYTES);
+    set_block_sizes(disk, MAX((uint32_t)PAGE_BYTES, b->direct_align), b);
+    return disk->direct ? check_size(disk, b->direct_align, "direct=on", b, f) : 0;
 }
 
 int resources_disk(const Bulkhead__DiskConfig *disk, struct backend *b, struct fault *f)
@@ -122,6 +148,9 @@ int resources_disk(const Bulkhead__DiskConfig *disk, struct backend *b, struct f
         return fault_host(f, errno, "%s: looking at %s: %s", disk->id, disk->path, strerror(errno));
     r = S_ISBLK(st.st_mode) ? measure_device(disk, fd, &st, b, f)
                             : measure_file(disk, fd, &st, b, f);
+    if (r == 0)
+        r = check_size(disk, b->block_size,
+                       disk->logical_block_size ? "logical_block_size" : "a disk", b, f);
     if (r == 0)
         r = lock_disk(disk, fd, f);
     if (r < 0)

@@ -16,6 +16,7 @@ enum {
     MAX_ID = 32,
     MAX_DISK_QUEUES = 16,
     MAX_QUEUE_SIZE = 1024,
+    MIN_DISK_QUEUE_SIZE = 4,  /* header, data and status of one request need 3 */
     MAX_TAP_MTU = 65535 - 14, /* the kernel's limit leaves room for the Ethernet header */
     MAX_DISK_SERIAL = 20,
     MAX_DEVICES = LAYOUT_PCI_SLOTS - 1, /* slot 0 is the host bridge */
@@ -205,11 +206,19 @@ static int check_groups(const Bulkhead__VmConfig *c, struct fault *f)
     return 0;
 }
 
-static int check_queue_size(const char *id, uint32_t size, struct fault *f)
+static int check_queue_size(const char *id, uint32_t size, uint32_t min, struct fault *f)
 {
-    if (size < 2 || size > MAX_QUEUE_SIZE || !is_power_of_two(size))
-        return fault_input(f, "%s: queue size %u is not usable: a power of two from 2 to %d", id,
-                           size, MAX_QUEUE_SIZE);
+    if (size < min || size > MAX_QUEUE_SIZE || !is_power_of_two(size))
+        return fault_input(f, "%s: queue size %u is not usable: a power of two from %u to %d", id,
+                           size, min, MAX_QUEUE_SIZE);
+    return 0;
+}
+
+static int check_block_size(const char *id, uint32_t bytes, struct fault *f)
+{
+    if (bytes != 0 && (!is_power_of_two(bytes) || bytes < 512 || bytes > 4096))
+        return fault_input(f, "%s: logical block size %u is not usable: 512, 1024, 2048 or 4096",
+                           id, bytes);
     return 0;
 }
 
@@ -221,7 +230,9 @@ static int check_disk(const Bulkhead__VmConfig *c, const Bulkhead__DiskConfig *d
         return r;
     if (d->num_queues == 0 || d->num_queues > MAX_DISK_QUEUES)
         return fault_input(f, "%s: %u queues: use 1 to %d", d->id, d->num_queues, MAX_DISK_QUEUES);
-    r = check_queue_size(d->id, d->queue_size, f);
+    r = check_queue_size(d->id, d->queue_size, MIN_DISK_QUEUE_SIZE, f);
+    if (r == 0)
+        r = check_block_size(d->id, d->logical_block_size, f);
     if (r < 0)
         return r;
     if (strlen(d->serial) > MAX_DISK_SERIAL || find_control(d->serial, ""))
@@ -401,7 +412,8 @@ static int check_net(const Bulkhead__VmConfig *c, const Bulkhead__NetConfig *n, 
 {
     if (check_net_mode(n, f) < 0 || check_mac(n->id, "mac", &n->mac, f) < 0 ||
         (n->host_mac.len != 0 && check_mac(n->id, "host_mac", &n->host_mac, f) < 0) ||
-        check_queue_size(n->id, n->queue_size, f) < 0 || check_limit(n->id, n->rate_limit, f) < 0)
+        check_queue_size(n->id, n->queue_size, 2, f) < 0 ||
+        check_limit(n->id, n->rate_limit, f) < 0)
         return -EINVAL;
     if (n->num_queues < 2 || n->num_queues > 32 || n->num_queues % 2 != 0)
         return fault_input(f,

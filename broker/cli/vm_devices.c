@@ -158,6 +158,8 @@ static const struct option_spec disk_specs[] = {
     { "num_queues", OPTION_U32, DISK(num_queues), 1, 16, "queues, 1 to 16" },
     { "queue_size", OPTION_U32, DISK(queue_size), 1, 32768,
       "entries per queue, a power of two (128)" },
+    { "logical_block_size", OPTION_U32, DISK(logical_block_size), 1, 65536,
+      "bytes the guest counts in, 512 to 4096 (512)" },
     { "serial", OPTION_TEXT, DISK(serial), 1, 20, "serial number the guest sees" },
     { "id", OPTION_TEXT, DISK(id), TEXT_ID, "name of the device (disk0, disk1, ...)" },
     { "disable_io_uring", OPTION_SWITCH, DISK(disable_io_uring), 0, 1,

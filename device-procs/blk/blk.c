@@ -19,18 +19,23 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "blk_config.h"
 #include "blk_io.h"
 #include "blk_req.h"
 #include "token_bucket.h"
 #include "worker.h"
 
 enum { MAX_REQUESTS = 256, BATCH_MIN = 4, BATCH_MAX = 128, BATCH_DISK = 8, BATCH_PLAIN = 8 };
+/* Bytes of requests in flight, beyond which no more are taken up: the broker may have to wait until
+ * all of them are done, and one request may be of 4 GiB. More than drivers ever have under way. */
+enum { MAX_INFLIGHT_BYTES = 512 << 20 };
 enum { OLD_RING_POLL_MS = 1, OLD_RING_PATIENCE_MS = 50 };
 
 struct blk_request {
     struct blk_io_req io; /* first: on_done() gets it */
     unsigned queue;
     uint64_t start_ns;
+    uint64_t bytes;                    /* of inflight_bytes */
     struct blk_request *older, *newer; /* in flight, by age; newer: also the free list */
 };
 
@@ -45,14 +50,16 @@ struct blk {
     unsigned n_touched; /* of requests: those behind were never used, their pages don't exist */
     struct blk_request *oldest, *newest;
     unsigned n_inflight;
+    uint64_t inflight_bytes;
     unsigned batch, batch_min, batch_max;
-    uint64_t stalled;   /* queues that stopped for want of a free request, as bits */
+    uint64_t stalled; /* queues that stopped for want of a free request, as bits */
+    unsigned next_stalled;
     uint64_t throttled; /* queues that wait for tokens */
     uint64_t to_notify; /* queues with answers that the guest wasn't told of */
     struct rate_limit limit;
     struct loop_event *on_tokens, *on_old_ring, *on_ring;
     struct uring_old *old_ring; /* still busy: nothing is submitted before it is still */
-    bool draining, direct;
+    bool draining, direct, user_space_fs;
     int fd;
 };
 
@@ -60,10 +67,12 @@ struct blk {
 
 static bool has_room(const struct blk *blk)
 {
-    return blk->free_requests || blk->n_touched < MAX_REQUESTS;
+    return (blk->free_requests || blk->n_touched < MAX_REQUESTS) &&
+           blk->inflight_bytes < MAX_INFLIGHT_BYTES;
 }
 
-static struct blk_request *take_request(struct blk *blk, unsigned queue)
+static struct blk_request *take_request(struct blk *blk, unsigned queue,
+                                        const struct blk_order *order)
 {
     struct blk_request *req = blk->free_requests;
 
@@ -73,6 +82,9 @@ static struct blk_request *take_request(struct blk *blk, unsigned queue)
         req = &blk->requests[blk->n_touched++];
     req->queue = queue;
     req->start_ns = now_ns();
+    req->io.order = *order;
+    req->bytes = order->op == BLK_OP_DISCARD ? 0 : order->len_bytes; /* gives back, moves nothing */
+    blk->inflight_bytes += req->bytes;
     req->newer = NULL;
     req->older = blk->newest;
     if (blk->newest)
@@ -96,6 +108,7 @@ static void release_request(struct blk *blk, struct blk_request *req)
         blk->newest = req->older;
     req->newer = blk->free_requests;
     blk->free_requests = req;
+    blk->inflight_bytes -= req->bytes;
     blk->n_inflight--;
 }
 
@@ -187,6 +200,18 @@ static void rerun_bits(struct blk *blk, uint64_t *bits)
             worker_rerun(blk->worker, q);
 }
 
+/* One at a time, in a circle: it may need all the room there is. */
+static void rerun_one_stalled(struct blk *blk)
+{
+    unsigned q = blk->next_stalled;
+
+    while (!(blk->stalled & 1ull << q))
+        q = (q + 1) % worker_num_queues(blk->worker);
+    blk->stalled &= ~(1ull << q);
+    blk->next_stalled = (q + 1) % worker_num_queues(blk->worker);
+    worker_rerun(blk->worker, q);
+}
+
 static void on_tokens(int fd, unsigned what, void *arg)
 {
     struct blk *blk = arg;
@@ -224,9 +249,8 @@ static int serve_one(struct blk *blk, unsigned q)
         push(blk, q, chain.head, blk_req_finish(&chain, &order, order.status));
         return 0;
     }
-    req = take_request(blk, q);
+    req = take_request(blk, q, &order);
     req->io.chain = chain;
-    req->io.order = order;
     blk_io_start(blk->io, &req->io);
     return 0;
 }
@@ -239,6 +263,10 @@ static int on_queue(void *device, unsigned q)
     if (blk->old_ring)
         return 0; /* on_old_ring() runs all queues when it is still */
     for (unsigned n = 0; r == 0; n++) {
+        if (turn_is_spent(worker_turn(blk->worker))) {
+            worker_rerun(blk->worker, q);
+            break;
+        }
         if (n == blk->batch) {
             worker_rerun(blk->worker, q);
             blk->batch = MIN(2 * blk->batch, blk->batch_max);
@@ -277,14 +305,15 @@ static void turn(struct blk *blk)
 
     if (submits)
         choose_batch(blk, n_before);
-    if (r == -EAGAIN)
-        worker_rerun(blk->worker, 0); /* the kernel is short of memory: again after other events */
+    /* In the next turn: there is more to do, or the kernel was short of memory. */
+    if (r == -EAGAIN || r == BLK_IO_MORE)
+        worker_rerun(blk->worker, 0);
     else if (r < 0)
         worker_fail(blk->worker, r);
     flush_notifications(blk);
     publish_inflight(blk);
     if (blk->stalled && has_room(blk))
-        rerun_bits(blk, &blk->stalled);
+        rerun_one_stalled(blk);
     if (blk->draining && blk->n_inflight == 0 && !blk->old_ring) {
         blk->draining = false;
         worker_drained(blk->worker);
@@ -327,8 +356,8 @@ static int activate(void *device, uint64_t features, bool resume)
     /* The heads in the journal come out of vq_pop() like any other. */
     if (resume)
         blk_io_be_careful(blk->io);
-    blk->limits.discard =
-        features & (1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES);
+    blk->limits.discard = features & 1ull << VIRTIO_BLK_F_DISCARD;
+    blk->limits.write_zeroes = features & 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
     blk_io_set_writethrough(blk->io, !(features & 1ull << VIRTIO_BLK_F_FLUSH));
     return 0;
 }
@@ -416,63 +445,13 @@ static int take_old_ring(struct blk *blk, const Bulkhead__BlkConfig *cfg)
     return r < 0 ? err_trace(r) : 0;
 }
 
-static int check_config(const Bulkhead__BlkConfig *cfg, unsigned n_fds, const int *fds)
-{
-    enum fd_type type;
-
-    if (!cfg || n_fds != (cfg->rate_limit_group ? 2 : 1))
-        return err_origin(-EPROTO, "configure of a disk with %u descriptors", n_fds);
-    type = fd_type(fds[0]);
-    if (type != (cfg->block_device ? FD_TYPE_BLOCK : FD_TYPE_REGULAR) && type != FD_TYPE_MEMFD)
-        return err_origin(-EBADF, "the disk is neither a file nor a block device");
-    if (cfg->size == 0 || cfg->size % BLK_SECTOR_BYTES != 0)
-        return err_origin(-EINVAL, "disk of %llu bytes", (unsigned long long)cfg->size);
-    if (!is_power_of_two(cfg->block_size) || cfg->block_size < 512 || cfg->block_size > 4096 ||
-        cfg->physical_block_exp > 8)
-        return err_origin(-EINVAL, "block size %u", cfg->block_size);
-    return 0;
-}
-
-static uint64_t fill_announce(struct blk *blk, const Bulkhead__Configure *cfg)
-{
-    const Bulkhead__BlkConfig *b = cfg->blk;
-    struct virtio_blk_config *c = &blk->config;
-    uint64_t features = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |
-                        1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_BLK_F_SEG_MAX |
-                        1ull << VIRTIO_BLK_F_BLK_SIZE | 1ull << VIRTIO_BLK_F_TOPOLOGY |
-                        1ull << VIRTIO_BLK_F_FLUSH;
-
-    c->capacity = b->size / BLK_SECTOR_BYTES;
-    /* Header and status need a descriptor each. */
-    c->seg_max = MIN(cfg->queue_size, (uint32_t)VQ_MAX_SEGMENTS) - 2;
-    c->blk_size = b->block_size;
-    c->physical_block_exp = (uint8_t)b->physical_block_exp;
-    c->min_io_size = 1;
-    c->opt_io_size = 0;
-    if (b->readonly)
-        features |= 1ull << VIRTIO_BLK_F_RO;
-    if (cfg->num_queues > 1)
-        features |= 1ull << VIRTIO_BLK_F_MQ;
-    c->num_queues = (uint16_t)cfg->num_queues;
-    if (b->discard && !b->readonly) {
-        features |= 1ull << VIRTIO_BLK_F_DISCARD | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
-        c->max_discard_sectors = BLK_MAX_RANGE_SECTORS;
-        c->max_discard_seg = 1;
-        c->discard_sector_alignment = b->block_size / BLK_SECTOR_BYTES;
-        c->max_write_zeroes_sectors = BLK_MAX_RANGE_SECTORS;
-        c->max_write_zeroes_seg = 1;
-        c->write_zeroes_may_unmap = 1;
-    }
-    return features;
-}
-
 /* A file system in user space may keep a write for as long as it likes, and the wait for it looks
- * like a hang to the broker. */
-static bool served_by_kernel(int fd)
+ * like a hang to the broker. What can't be found out is taken for one. */
+static bool in_user_space(int fd)
 {
     struct statfs fs;
 
-    return fstatfs(fd, &fs) == 0 && fs.f_type != FUSE_SUPER_MAGIC;
+    return fstatfs(fd, &fs) < 0 || fs.f_type == FUSE_SUPER_MAGIC;
 }
 
 static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
@@ -480,10 +459,13 @@ static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
     struct blk_io_config config = { .fd = blk->fd,
                                     .mem = worker_mem(blk->worker),
                                     .block_device = cfg->block_device,
+                                    .turn = worker_turn(blk->worker),
                                     .direct = cfg->direct,
-                                    .block_size = cfg->block_size,
+                                    .align = blk_config_direct_align(cfg),
+                                    .range_align = blk_config_range_align(cfg),
                                     .use_io_uring = cfg->use_io_uring,
-                                    .writes_here = !cfg->direct && served_by_kernel(blk->fd),
+                                    .writes_here = !cfg->direct && !blk->user_space_fs,
+                                    .user_space_fs = blk->user_space_fs,
                                     .entries = MAX_REQUESTS };
     struct uring *ring;
     int r = blk_io_new(&blk->io, &config, on_done, blk);
@@ -532,11 +514,12 @@ static int setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, uns
     struct blk *blk = &the_disk;
     const Bulkhead__BlkConfig *b =
         cfg->role_case == BULKHEAD__CONFIGURE__ROLE_BLK ? cfg->blk : NULL;
-    int r = check_config(b, n_fds, fds);
+    int r = blk_config_check(b, n_fds, fds);
+    bool discards;
 
     if (r < 0)
         return err_trace(r);
-    if (cfg->num_queues == 0 || cfg->queue_size < 4)
+    if (cfg->num_queues == 0 || cfg->queue_size < 4) /* header, data and status need 3 */
         return err_origin(-EINVAL, "%u queues of %u", cfg->num_queues, cfg->queue_size);
     *blk = (struct blk){ .worker = w, .stats = worker_stats(w), .fd = fd_take(&fds[0]) };
     blk->limits = (struct blk_limits){ .sectors = b->size / BLK_SECTOR_BYTES,
@@ -550,6 +533,7 @@ static int setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, uns
     worker_keep_fd(w, blk->fd);
     if (!b->readonly)
         worker_limit_files(w, b->size);
+    blk->user_space_fs = !b->block_device && in_user_space(blk->fd);
     blk->requests = calloc(MAX_REQUESTS, sizeof *blk->requests);
     r = blk->requests ? make_io(blk, b) : err_origin(-ENOMEM, "requests");
     if (r == 0)
@@ -557,7 +541,9 @@ static int setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, uns
     if (r < 0)
         return err_trace(r);
     announce->virtio_id = VIRTIO_ID_BLOCK;
-    announce->features = fill_announce(blk, cfg);
+    /* The ring has no way to discard on a file system in user space; see blk_io_start(). */
+    discards = b->discard && !(blk->user_space_fs && blk_io_uring(blk->io));
+    announce->features = blk_config_announce(cfg, discards, &blk->config);
     announce->num_queues = cfg->num_queues;
     announce->queue_size = cfg->queue_size;
     announce->config.data = (uint8_t *)&blk->config;

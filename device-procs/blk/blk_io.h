@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blk_io.h - carries out orders on one file or block device: by io_uring where the host has it,
- * else by plain system calls; with bounce buffers where O_DIRECT needs alignment that the guest's
- * buffers lack. Nothing is allocated after blk_io_new(). */
+ * else by plain system calls; in bounded steps, within the turns of the worker's loop; in whole
+ * blocks where O_DIRECT needs them (blk_direct.h). Nothing is allocated after blk_io_new(). */
 #pragma once
 
 #include <stdbool.h>
@@ -10,6 +10,7 @@
 #include "base/compiler.h"
 #include "blk_req.h"
 #include "shm/gmem.h"
+#include "turn.h"
 #include "uring.h"
 
 struct blk_io;
@@ -18,12 +19,23 @@ struct blk_bounce;
 struct blk_io_config {
     int fd; /* not owned */
     struct gmem *mem;
+    struct turn *turn; /* the loop's, not owned */
     bool block_device;
-    bool direct;         /* the file is open with O_DIRECT */
-    uint32_t block_size; /* alignment that O_DIRECT needs */
+    bool direct;          /* the file is open with O_DIRECT */
+    uint32_t align;       /* of memory, offset and length that O_DIRECT needs: a power of two */
+    uint32_t range_align; /* of what a block device can discard and zero: a power of two */
     bool use_io_uring;
     bool writes_here; /* not all by the ring: the page cache of a file system of the kernel's own */
+    /* A file system in user space, which may keep who calls it for as long as it likes. */
+    bool user_space_fs;
     unsigned entries; /* most requests at once */
+};
+
+enum blk_stage {
+    BLK_STAGE_NEXT,       /* between two steps */
+    BLK_STAGE_READ_FIRST, /* the blocks of which a part is to be written */
+    BLK_STAGE_IO,
+    BLK_STAGE_SYNC, /* all is done, but may not be on the disk yet */
 };
 
 /* One request being carried out; embedded in the caller's own. */
@@ -31,12 +43,15 @@ struct blk_io_req {
     struct vq_chain chain;
     struct blk_order order;
     uint64_t done_bytes;
-    uint64_t step_bytes;       /* of the operation under way */
+    uint64_t step_bytes;       /* of the order, in the operation under way */
+    uint32_t skew_bytes;       /* so far before them the operation begins */
     struct blk_bounce *bounce; /* the data goes through this buffer */
     bool needs_bounce;
-    uint8_t attempt; /* zeroes: which way is being tried */
+    bool entered;  /* among the writers of blk_direct.h */
+    uint8_t stage; /* enum blk_stage */
+    uint8_t way;   /* zeroes: which is being tried */
     unsigned n_iov;
-    struct blk_io_req *next_waiting;
+    struct blk_io_req *next_waiting, *next_writer;
     struct iovec iov[VQ_MAX_SEGMENTS];
 };
 
@@ -46,12 +61,14 @@ typedef void (*blk_io_done_fn)(void *arg, struct blk_io_req *req, int res);
 int blk_io_new(struct blk_io **ret_io, const struct blk_io_config *config, blk_io_done_fn on_done,
                void *arg) must_check;
 struct uring *blk_io_uring(struct blk_io *io); /* NULL: plain system calls */
-/* Without a flush feature each write is on the disk before it is answered. */
+/* Without a flush feature whatever changes the disk is on it before it is answered. */
 void blk_io_set_writethrough(struct blk_io *io, bool writethrough);
 /* The one before died, perhaps of a write to the page cache that hung: all of them go to the ring
  * for the first 10 s. */
 void blk_io_be_careful(struct blk_io *io);
 /* chain and order are filled in; op is not BLK_OP_NONE or BLK_OP_GET_ID. */
 void blk_io_start(struct blk_io *io, struct blk_io_req *req);
-/* Submits what was started and takes what is complete. 0, or -errno: the host's failure. */
+/* Submits what was started and takes what is complete, until the turn is over. 0, BLK_IO_MORE (again
+ * in the next turn, nothing else will ask for it), or -errno: the host's failure. */
+enum { BLK_IO_MORE = 1 };
 int blk_io_turn(struct blk_io *io);

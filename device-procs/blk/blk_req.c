@@ -43,7 +43,7 @@ static void parse_range(const struct vq_chain *chain, const struct blk_limits *l
     struct virtio_blk_discard_write_zeroes range;
     uint32_t known = zeroes ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
 
-    if (!limits->discard) {
+    if (zeroes ? !limits->write_zeroes : !limits->discard) {
         answer(order, BLK_STATUS_UNSUPP);
         return;
     }

@@ -28,8 +28,8 @@ enum { BLK_STATUS_OK = 0, BLK_STATUS_IOERR = 1, BLK_STATUS_UNSUPP = 2 }; /* virt
 struct blk_limits {
     uint64_t sectors;
     bool readonly;
-    bool fail_all; /* the device failed for good */
-    bool discard;  /* discard and write-zeroes were negotiated */
+    bool fail_all;              /* the device failed for good */
+    bool discard, write_zeroes; /* were negotiated */
 };
 
 struct blk_order {

@@ -55,8 +55,10 @@ static const struct {
     unsigned n;
     uint8_t ops[MAX_OPS];
 } purposes[] = {
-    [URING_DISK] = { 4,
-                     { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE } },
+    [URING_FILE] = { 3, { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC } },
+    [URING_BLOCK_DEVICE] = { 4,
+                             { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
+                               IORING_OP_FALLOCATE } },
     [URING_FRAMES] = { 1, { IORING_OP_WRITEV } },
 };
 

@@ -16,8 +16,10 @@
 struct uring;
 
 enum uring_purpose {
-    URING_DISK,   /* READV, WRITEV, FSYNC and FALLOCATE */
-    URING_FRAMES, /* WRITEV */
+    URING_FILE, /* READV, WRITEV and FSYNC. No fallocate(): some of its modes give a file blocks
+                 * behind its end, past every limit, and the ring can't tell the modes apart. */
+    URING_BLOCK_DEVICE, /* FALLOCATE as well: a device has an end */
+    URING_FRAMES,       /* WRITEV */
 };
 
 /* -errno where the host has no io_uring for us: then use plain system calls. The descriptors may be
@@ -40,6 +42,7 @@ struct uring_counters uring_counters(const struct uring *u);
 bool uring_rw(struct uring *u, unsigned file, bool write, const struct iovec *iov, unsigned n_iov,
               uint64_t offset, int rw_flags, void *user);
 bool uring_fdatasync(struct uring *u, void *user); /* this and the next: of file 0 */
+/* Only with URING_BLOCK_DEVICE. */
 bool uring_fallocate(struct uring *u, int mode, uint64_t offset, uint64_t len_bytes, void *user);
 /* 0, -EAGAIN (try again later; nothing is lost) or another negative errno. */
 int uring_submit(struct uring *u);

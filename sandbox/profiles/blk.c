@@ -13,7 +13,7 @@
 static const struct profile_rule rules[] = {
     ALLOW(io_uring_enter,
           "submit and reap; the ring itself only takes reads, writes and flushes of "
-          "the disk (IORING_REGISTER_RESTRICTIONS)",
+          "the disk, of a block device also fallocate (IORING_REGISTER_RESTRICTIONS)",
           ARG_ONLY(3, IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP | IORING_ENTER_EXT_ARG |
                           IORING_ENTER_REGISTERED_RING)),
     ALLOW(preadv2, "reads, where the host forbids io_uring", ARG_ONLY(5, 0)),
@@ -22,10 +22,12 @@ static const struct profile_rule rules[] = {
     ALLOW(fdatasync, "flush, where the host forbids io_uring"),
     ALLOW(fallocate, "discard: punch a hole, size kept",
           ARG_IS(1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)),
-    ALLOW(fallocate, "write zeroes: zero a range, size kept",
-          ARG_IS(1, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)),
+    ALLOW(
+        fallocate,
+        "write zeroes: zero a range. Without KEEP_SIZE, which would let it take blocks behind the "
+        "end of the file; without it RLIMIT_FSIZE stops that, as it stops a write",
+        ARG_IS(1, FALLOC_FL_ZERO_RANGE)),
     ALLOW(ioctl, "discard on a block device", ARG_IS(1, BLKDISCARD)),
-    ALLOW(ioctl, "write zeroes on a block device", ARG_IS(1, BLKZEROOUT)),
 };
 static PROFILE_SET(set, rules);
 

@@ -68,6 +68,8 @@ static void fill_config(struct blkd *d, const struct blkd_options *o)
     d->config = init;
     d->config.size = o->bytes;
     d->config.block_size = o->block_size ? o->block_size : 512;
+    d->config.direct_align = o->direct_align;
+    d->config.range_align = o->range_align;
     d->config.readonly = o->readonly;
     d->config.direct = o->direct;
     d->config.use_io_uring = !o->no_uring;

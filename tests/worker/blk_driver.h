@@ -11,6 +11,8 @@ struct blkd_options {
     uint64_t bytes;
     bool readonly, direct, no_uring, discard, fail_all, block_device;
     uint32_t block_size;           /* 0: 512 */
+    uint32_t direct_align;         /* 0: as block_size */
+    uint32_t range_align;          /* 0: as block_size */
     unsigned n_queues, queue_size; /* 0: 1, 256 */
     const char *serial;
     Bulkhead__RateLimit *limit;

@@ -3,7 +3,6 @@
  * waiting is not taken for one that hangs, and one that is stopped or spins is. The worker and the
  * disk (slow_disk.h) are real, and so is the judge; the clock of the broker's tick is this test's. */
 #include <linux/virtio_blk.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,49 +12,14 @@
 #include <unistd.h>
 #include "blk_driver.h"
 #include "slow_disk.h"
-#include "starved.h"
+#include "watch.h"
 #include <cmocka.h>
 
-enum { WRITES = 16, BLOCK = 4096, TICK_MS = 50, SKIPPED = 77 };
+enum { WRITES = 16, BLOCK = 4096, SKIPPED = 77 };
 enum { SLOW_MS = 3000 }; /* over three times the limit of a hang */
 
 #define MS UINT64_C(1000000)
-static const struct starved_limits limits = { .hang_ns = 900 * MS, .stall_ns = 30000 * MS };
 static struct slow_disk *gate;
-
-/* The broker's view of a process: a heartbeat, looked at in ticks. */
-struct watch {
-    pid_t pid;
-    const uint64_t *heartbeat;
-    uint64_t seen, seen_ns;
-    struct starved starved;
-    enum starved_of of;
-    uint64_t silent_ns; /* at the last tick */
-};
-
-static struct watch watch_of(pid_t pid, const uint64_t *heartbeat)
-{
-    return (struct watch){
-        .pid = pid, .heartbeat = heartbeat, .seen = *heartbeat, .seen_ns = wh_now_ns()
-    };
-}
-
-/* One tick: true when it is to be replaced. */
-static bool tick(struct watch *w, const struct starved_limits *with)
-{
-    uint64_t beat, now;
-
-    poll(NULL, 0, TICK_MS);
-    now = wh_now_ns();
-    beat = __atomic_load_n(w->heartbeat, __ATOMIC_RELAXED);
-    if (beat != w->seen) {
-        w->seen = beat;
-        w->seen_ns = now;
-        w->starved = (struct starved){ 0 };
-    }
-    w->silent_ns = now - w->seen_ns;
-    return starved_too_long(&w->starved, w->pid, w->silent_ns, now, with, &w->of);
-}
 
 /* A worker whose loop is inside a write that does not come back. */
 static struct blkd *stalled_worker(void)
@@ -105,7 +69,7 @@ static void a_slow_disk_is_waited_for(void **state)
 
     (void)state;
     do
-        hung = tick(&w, &limits);
+        hung = watch_tick(&w, &watch_limits);
     while (!hung && w.silent_ns < SLOW_MS * MS);
     if (hung || w.of != STARVED_OF_DISK)
         fail_msg("hung %d, of %d, silent for %llu ms", hung, (int)w.of,
@@ -120,7 +84,7 @@ static void but_not_for_ever(void **state)
     struct watch w = watch_of(d->wh->pid, &d->wh->stats->heartbeat);
 
     (void)state;
-    while (!tick(&w, &short_ones))
+    while (!watch_tick(&w, &short_ones))
         assert_true(w.silent_ns < WH_PATIENCE_MS * MS);
     assert_int_equal(w.of, STARVED_OF_DISK);
     assert_true(w.silent_ns >= short_ones.stall_ns);
@@ -141,9 +105,9 @@ static void a_slow_server_of_files_holds_up_nothing(void **state)
     slow_disk_hold(gate);
     blkd_add(d, 0, 0, &(struct blkd_request){ VIRTIO_BLK_T_OUT, 0, d->data, BLOCK, 1, true });
     wh_kick(d->wh, 0);
-    for (unsigned i = 0; i < 2 * limits.hang_ns / MS / TICK_MS; i++)
-        assert_false(tick(&w, &limits));
-    assert_true(w.silent_ns < limits.hang_ns);
+    for (unsigned i = 0; i < 2 * watch_limits.hang_ns / MS / WATCH_TICK_MS; i++)
+        assert_false(watch_tick(&w, &watch_limits));
+    assert_true(w.silent_ns < watch_limits.hang_ns);
     slow_disk_release(gate, 0);
     blkd_wait(d, 0, &status, &len);
     assert_int_equal(status, VIRTIO_BLK_S_OK);
@@ -158,10 +122,10 @@ static void a_stopped_worker_hangs(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 10; i++)
-        assert_false(tick(&w, &limits)); /* alive */
+        assert_false(watch_tick(&w, &watch_limits)); /* alive */
     kill(d->wh->pid, SIGSTOP);
-    while (!tick(&w, &limits))
-        assert_true(w.silent_ns < limits.hang_ns);
+    while (!watch_tick(&w, &watch_limits))
+        assert_true(w.silent_ns < watch_limits.hang_ns);
     assert_int_equal(w.of, STARVED_OF_NOTHING);
     kill(d->wh->pid, SIGCONT);
     blkd_free(d);
@@ -179,8 +143,8 @@ static void one_that_spins_hangs(void **state)
             __asm__ volatile("" ::: "memory");
     w = watch_of(pid, &never);
     /* A busy host may keep it from its CPU: then later. */
-    while (!tick(&w, &limits))
-        assert_true(w.silent_ns < limits.hang_ns || w.of == STARVED_OF_CPU);
+    while (!watch_tick(&w, &watch_limits))
+        assert_true(w.silent_ns < watch_limits.hang_ns || w.of == STARVED_OF_CPU);
     assert_int_not_equal(w.of, STARVED_OF_DISK);
     kill(pid, SIGKILL);
     assert_int_equal(waitpid(pid, NULL, 0), pid);

@@ -35,6 +35,7 @@ ssize_t __wrap_pwritev2(int fd, const struct iovec *iov, int n, off_t at, int fl
 
 struct fixture {
     int fd;
+    struct turn turn;
     struct gmem mem;
     struct blk_io *io;
     uint8_t readable[BLK_HEADER_BYTES + 2 * BLOCK];
@@ -60,7 +61,7 @@ static int setup(void **state)
 {
     struct fixture *f = &fixtures[n_fixtures++];
     struct blk_io_config config = {
-        .use_io_uring = true, .writes_here = true, .entries = 8, .block_size = BLOCK
+        .use_io_uring = true, .writes_here = true, .entries = 8, .align = BLOCK, .range_align = 512
     };
 
     assert_true(n_fixtures <= sizeof fixtures / sizeof fixtures[0]);
@@ -68,6 +69,7 @@ static int setup(void **state)
     assert_true(f->fd >= 0 && ftruncate(f->fd, DISK_BYTES) == 0);
     config.fd = f->fd;
     config.mem = &f->mem;
+    config.turn = &f->turn;
     assert_int_equal(blk_io_new(&f->io, &config, on_done, f), 0);
     n_inline = 0;
     write_takes_ns = 0;
@@ -90,13 +92,15 @@ static bool writes(struct fixture *f, uint64_t offset, size_t len)
     blk_io_start(f->io, &req);
     for (int i = 0; i < 10000 && f->n_done == n_done; i++) {
         assert_int_equal(blk_io_turn(f->io), 0);
+        turn_begin(&f->turn);
         usleep(1000);
     }
     assert_int_equal(f->n_done, n_done + 1);
     assert_int_equal(f->res, 0);
     assert_int_equal(pread(f->fd, got, len, (off_t)offset), (ssize_t)len);
     assert_memory_equal(got, f->readable + BLK_HEADER_BYTES, len);
-    assert_int_equal(blk_io_turn(f->io), 0); /* the next one has a turn of its own */
+    assert_int_equal(blk_io_turn(f->io), 0);
+    turn_begin(&f->turn); /* the next one has a turn of its own */
     return n_inline > before;
 }
 
@@ -169,6 +173,7 @@ static void a_turn_has_its_share(void **state)
     assert_int_equal(n_inline, 3);
     for (int i = 0; i < 10000 && f->n_done < 6; i++) {
         assert_int_equal(blk_io_turn(f->io), 0);
+        turn_begin(&f->turn);
         usleep(1000);
     }
     assert_int_equal(f->n_done, 6);

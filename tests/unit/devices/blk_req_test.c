@@ -67,7 +67,7 @@ static void requests(void **state)
         { VIRTIO_BLK_T_SECURE_ERASE, 0, 16, 0, BLK_OP_NONE, BLK_STATUS_UNSUPP },
         { 99, 0, 0, 0, BLK_OP_NONE, BLK_STATUS_UNSUPP },
     };
-    struct blk_limits limits = { .sectors = SECTORS, .discard = true };
+    struct blk_limits limits = { .sectors = SECTORS, .discard = true, .write_zeroes = true };
     struct guest g;
 
     (void)state;
@@ -123,7 +123,7 @@ static void ranges(void **state)
         { VIRTIO_BLK_T_WRITE_ZEROES, { 8, 8, 2 }, BLK_OP_NONE, BLK_STATUS_UNSUPP },
         { VIRTIO_BLK_T_WRITE_ZEROES, { 0, UINT32_MAX, 0 }, BLK_OP_NONE, BLK_STATUS_IOERR },
     };
-    struct blk_limits limits = { .sectors = SECTORS, .discard = true };
+    struct blk_limits limits = { .sectors = SECTORS, .discard = true, .write_zeroes = true };
     struct blk_order order;
     struct guest g;
 
@@ -145,8 +145,16 @@ static void ranges(void **state)
     build(&g, BLK_HEADER_BYTES + 15, 1);
     assert_int_equal(blk_req_parse(&g.chain, &limits, &order), 0);
     assert_int_equal(order.status, BLK_STATUS_IOERR);
-    limits.discard = false;
+    limits.discard = false; /* each was negotiated by itself */
     build(&g, BLK_HEADER_BYTES + 16, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        put_header(&g, i == 0 ? VIRTIO_BLK_T_DISCARD : VIRTIO_BLK_T_WRITE_ZEROES, 0);
+        memset(g.readable + BLK_HEADER_BYTES, 0, 16);
+        g.readable[BLK_HEADER_BYTES + 8] = 1; /* sector */
+        assert_int_equal(blk_req_parse(&g.chain, &limits, &order), 0);
+        assert_int_equal(order.status, i == 0 ? BLK_STATUS_UNSUPP : BLK_STATUS_OK);
+    }
+    limits.write_zeroes = false;
     assert_int_equal(blk_req_parse(&g.chain, &limits, &order), 0);
     assert_int_equal(order.status, BLK_STATUS_UNSUPP);
 }
