@@ -520,6 +520,7 @@ static bool more(const struct blk_io *io)
 int blk_io_turn(struct blk_io *io)
 {
     io->inline_turn_ns = 0;
+    (void)turn_over(io->config.turn); /* its clock runs from here on at the latest */
     do {
         int r = io->uring && uring_to_submit(io->uring) ? uring_submit(io->uring) : 0;
 

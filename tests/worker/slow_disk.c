@@ -6,11 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
-#include <linux/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -20,14 +18,15 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "harness.h"
+#include "loop_disk.h"
 
-enum { MAX_WRITE = 128 << 10, REQUEST_BYTES = MAX_WRITE + 4096, LOOP_TRIES = 20 };
+enum { MAX_WRITE = 128 << 10, REQUEST_BYTES = MAX_WRITE + 4096 };
 
 /* In memory that test and server share. */
 struct slow_disk {
     uint64_t bytes;
     int fuse_fd, file_fd, slow_fd, loop_fd;
-    char loop_path[32], slow_path[64], file_path[64];
+    char loop_path[LOOP_DISK_PATH_BYTES], slow_path[64], file_path[64];
     pid_t server;
     uint64_t release_ns; /* when held writes go on */
     uint64_t arrived;
@@ -181,26 +180,6 @@ static int mount_and_open(struct slow_disk *d, const char **ret_why)
     return fd;
 }
 
-/* Another process may take the free one that we were told of. */
-static int attach_loop(struct slow_disk *d, int fd)
-{
-    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    struct loop_config config = { .fd = (uint32_t)fd, .info.lo_flags = LO_FLAGS_AUTOCLEAR };
-
-    for (unsigned i = 0; control >= 0 && i < LOOP_TRIES && d->loop_fd < 0; i++) {
-        int n = ioctl(control, LOOP_CTL_GET_FREE);
-
-        if (n < 0)
-            break;
-        snprintf(d->loop_path, sizeof d->loop_path, "/dev/loop%d", n);
-        d->loop_fd = open(d->loop_path, O_RDWR | O_CLOEXEC);
-        if (d->loop_fd >= 0 && ioctl(d->loop_fd, LOOP_CONFIGURE, &config) < 0)
-            fd_closep(&d->loop_fd);
-    }
-    fd_closep(&control);
-    return d->loop_fd;
-}
-
 static int open_file(uint64_t bytes)
 {
     const char *dir = getenv("TMPDIR");
@@ -234,8 +213,10 @@ struct slow_disk *slow_disk_new(uint64_t bytes, const char **ret_why)
     snprintf(d->file_path, sizeof d->file_path, "/proc/%d/fd/%d", (int)getpid(), d->file_fd);
     d->slow_fd = mount_and_open(d, ret_why);
     snprintf(d->slow_path, sizeof d->slow_path, "/proc/%d/fd/%d", (int)getpid(), d->slow_fd);
-    if (d->slow_fd >= 0 && attach_loop(d, d->slow_fd) < 0)
+    if (d->slow_fd >= 0) {
+        d->loop_fd = loop_disk_attach(d->slow_fd, 0, 0, d->loop_path);
         *ret_why = "no loop device";
+    }
     if (d->loop_fd >= 0)
         return d;
     slow_disk_free(d);

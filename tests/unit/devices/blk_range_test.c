@@ -140,11 +140,11 @@ static void in_pieces_turn_by_turn(void **state)
             .order = { .op = BLK_OP_DISCARD, .offset = 3 * 512, .len_bytes = RANGE_BYTES }
         };
 
-        call_takes_ns = 15 * MS;
+        call_takes_ns = 25 * MS; /* more than a turn has */
         carry_out(f, &req);
         assert_int_equal(next_offset, 3 * 512 + RANGE_BYTES);
         assert_int_equal(n_calls, RANGE_BYTES / (8 * MIB) + 1);
-        assert_true(f->n_turns >= n_calls / 2);
+        assert_true(f->n_turns + 1 >= n_calls); /* the first began before a turn */
         close(f->fd);
     }
 }
