@@ -61,6 +61,38 @@ static void announces_itself(void **state)
     blkd_free(d);
 }
 
+static uint8_t range(struct blkd *d, uint32_t type, uint64_t sector, uint32_t n, uint32_t flags)
+{
+    struct virtio_blk_discard_write_zeroes seg = { .sector = sector,
+                                                   .num_sectors = n,
+                                                   .flags = flags };
+
+    memcpy(wh_mem(d->wh, d->data, sizeof seg), &seg, sizeof seg);
+    return blkd_do(d, &(struct blkd_request){ type, 0, d->data, sizeof seg, 1, false });
+}
+
+/* A disk that can't discard can have zeroes written to it all the same. */
+static void zeroes_without_discard(void **state)
+{
+    static const uint8_t zero[4096];
+    struct blkd *d = blkd_new(&(struct blkd_options){ .bytes = MIB });
+    struct virtio_blk_config c;
+
+    (void)state;
+    memcpy(&c, d->wh->device_config, sizeof c);
+    assert_false(d->features & 1ull << VIRTIO_BLK_F_DISCARD);
+    assert_int_equal(c.max_discard_sectors, 0);
+    assert_true(d->features & 1ull << VIRTIO_BLK_F_WRITE_ZEROES);
+    assert_true(c.max_write_zeroes_sectors > 0);
+    assert_int_equal(c.write_zeroes_may_unmap, 0);
+    memset(wh_mem(d->wh, d->data, 4096), 0xaa, 4096);
+    assert_int_equal(blkd_write(d, 8, d->data, 4096), OK);
+    assert_int_equal(range(d, VIRTIO_BLK_T_WRITE_ZEROES, 8, 8, 0), OK);
+    assert_true(disk_holds(d, 8 * 512, zero, sizeof zero));
+    assert_int_equal(range(d, VIRTIO_BLK_T_DISCARD, 8, 8, 0), UNSUPP);
+    blkd_free(d);
+}
+
 static void writes_and_reads(const struct blkd_options *o, unsigned pieces, bool indirect,
                              uint64_t misalign)
 {
@@ -170,16 +202,6 @@ static void gives_its_serial(void **state)
     assert_int_equal(blkd_do(d, &r), OK);
     assert_memory_equal(p, "twenty\xee", 7);
     blkd_free(d);
-}
-
-static uint8_t range(struct blkd *d, uint32_t type, uint64_t sector, uint32_t n, uint32_t flags)
-{
-    struct virtio_blk_discard_write_zeroes seg = { .sector = sector,
-                                                   .num_sectors = n,
-                                                   .flags = flags };
-
-    memcpy(wh_mem(d->wh, d->data, sizeof seg), &seg, sizeof seg);
-    return blkd_do(d, &(struct blkd_request){ type, 0, d->data, sizeof seg, 1, false });
 }
 
 static void ranges_are_discarded_and_zeroed(void **state)
@@ -546,6 +568,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(announces_itself),
+        cmocka_unit_test(zeroes_without_discard),
         cmocka_unit_test(data_goes_both_ways),
         cmocka_unit_test(used_length_is_what_was_written),
         cmocka_unit_test(bounds_are_kept),

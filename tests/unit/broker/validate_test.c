@@ -80,6 +80,9 @@ BREAK(disk_twice, fixture_text(&c->disks[1]->path, "/d0.raw"))
 BREAK(disk_twice_one_ro, fixture_text(&c->disks[1]->path, "/d0.raw"); c->disks[0]->readonly = true)
 BREAK(disk_queues, c->disks[0]->num_queues = 17)
 BREAK(disk_queue_size, c->disks[0]->queue_size = 100)
+BREAK(disk_queue_size_small, c->disks[0]->queue_size = 2)
+BREAK(disk_block_size, c->disks[0]->logical_block_size = 1000)
+BREAK(disk_block_size_big, c->disks[0]->logical_block_size = 8192)
 BREAK(disk_queue_size_big, c->disks[0]->queue_size = 2048)
 BREAK(disk_serial, long_text(&c->disks[0]->serial, 21, 's'))
 BREAK(disk_limit_zero, c->disks[0]->rate_limit = limit(0, 1))
@@ -151,6 +154,9 @@ static const struct {
     { "disk queues", disk_queues, "17 queues" },
     { "queue size 100", disk_queue_size, "power of two" },
     { "queue size 2048", disk_queue_size_big, "power of two" },
+    { "queue size 2", disk_queue_size_small, "power of two from 4" },
+    { "logical block size 1000", disk_block_size, "512, 1024, 2048 or 4096" },
+    { "logical block size 8192", disk_block_size_big, "512, 1024, 2048 or 4096" },
     { "serial of 21", disk_serial, "at most 20" },
     { "limit 0", disk_limit_zero, "size 0" },
     { "refill 0", disk_refill_zero, "refill time 0" },
