@@ -24,6 +24,11 @@
 
 struct worker;
 
+enum {
+    WORKER_PART_MS = 500, /* for part(): half of what the broker waits for a worker that it stops */
+    WORKER_PART_DEAD_MS = 50, /* the same when the core has died */
+};
+
 enum worker_found {
     WORKER_FOUND_NOTHING,
     WORKER_FOUND_SOME,
@@ -56,6 +61,10 @@ struct worker_ops {
     /* Stop popping; call worker_drained() once nothing is in flight (now or later). Follows Reset,
      * Quiesce and Stop; after Unquiesce on_queue() runs for every queue again. */
     void (*drain)(void *device);
+    /* Told to stop, and drained: nothing comes from the guest any more. Gets out what it sent before
+     * and the host's side has not taken yet; calls worker_leave(), now or later: after
+     * WORKER_PART_MS the worker leaves without. May be NULL. */
+    void (*part)(void *device);
     /* All queues are down and drained: forget driver state. May be NULL. */
     void (*reset)(void *device);
     /* Messages other than the skeleton's (SetRateLimit, ConfigUpdate, ...). May be NULL. */
@@ -90,6 +99,7 @@ bool worker_running(const struct worker *w); /* activated, not draining */
 void worker_needs_reset(struct worker *w, unsigned q, const char *why); /* the guest broke it */
 void worker_fail(struct worker *w, int r); /* ours: Failed to the broker, then exit */
 void worker_drained(struct worker *w);
+void worker_leave(struct worker *w); /* ends the part of worker_ops, and with it the worker */
 /* What the device waited for came by an event of its own (a completion). */
 void worker_poll_woken(struct worker *w);
 /* Runs on_queue again soon although no kick came (throttled, out of room before). */

@@ -176,6 +176,27 @@ static void on_heartbeat(int fd, unsigned what, void *arg)
     __atomic_fetch_add(&w->stats->heartbeat, 1, __ATOMIC_RELAXED);
 }
 
+void worker_leave(struct worker *w)
+{
+    loop_quit(w->loop, 0);
+}
+
+static void on_part_timeout(int fd, unsigned what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    worker_leave(arg);
+}
+
+static void part(struct worker *w, unsigned patience_ms)
+{
+    w->running = false;
+    if (!w->ops->part || loop_timer_arm(w->part, patience_ms, false) < 0)
+        worker_leave(w);
+    else
+        w->ops->part(w->device);
+}
+
 static void on_life(int fd, unsigned what, void *arg)
 {
     struct worker *w = arg;
@@ -183,8 +204,10 @@ static void on_life(int fd, unsigned what, void *arg)
 
     (void)what;
     /* The pipe carries nothing: end of file means that the core is gone, and with it the VM. */
-    if (read(fd, &byte, 1) == 0)
-        loop_quit(w->loop, 0);
+    if (read(fd, &byte, 1) == 0) {
+        loop_event_pause(w->on_life);
+        part(w, WORKER_PART_DEAD_MS);
+    }
 }
 
 /* ---- stopping ---- */
@@ -227,7 +250,7 @@ static void finish_drain(struct worker *w)
     if (r < 0)
         worker_fail(w, r);
     else if (w->want_stop)
-        loop_quit(w->loop, 0);
+        part(w, WORKER_PART_MS);
 }
 
 static void drain(struct worker *w)
@@ -374,6 +397,8 @@ int worker_watch(struct worker *w)
                         &w->queues[i], &w->queues[i].on_kick);
     if (r == 0)
         r = loop_add_timer(w->loop, on_rerun, w, &w->rerun);
+    if (r == 0)
+        r = loop_add_timer(w->loop, on_part_timeout, w, &w->part);
     if (r == 0)
         r = loop_add_timer(w->loop, on_heartbeat, w, &w->heartbeat);
     if (r == 0)

@@ -44,7 +44,7 @@ struct worker {
     int ring_fd;
     unsigned ring_entries, ring_sq_head, ring_cq_tail;
     bool old_ring_drained;
-    struct loop_event *on_control, *on_life, *heartbeat, *rerun;
+    struct loop_event *on_control, *on_life, *heartbeat, *rerun, *part;
     bool rerun_armed;
     bool behind;         /* a queue was kept waiting because the turn was over */
     unsigned next_rerun; /* the queue that comes first when several run again */

@@ -58,7 +58,7 @@ static void on_sweep(int fd, unsigned what, void *arg)
         if (conn->state == VSOCK_FREE)
             continue;
         if (conn->deadline_ns != 0 && now > conn->deadline_ns && conn->state != VSOCK_ENDING)
-            vsock_conn_reset(conn);
+            vsock_conn_finish(conn);
         else if (conn->state == VSOCK_OPEN && conn->host_ended)
             vsock_conn_host_ended(conn);
     }
@@ -76,7 +76,7 @@ static void on_program(int fd, unsigned what, void *arg)
     int client;
 
     (void)what;
-    if (!v->table.free) {
+    if (!v->table.free && !vsock_table_oldest_lingering(&v->table)) {
         listen_watch(v, false);
         return;
     }
@@ -87,8 +87,7 @@ static void on_program(int fd, unsigned what, void *arg)
             listen_watch(v, v->table.n_used == 0);
         return;
     }
-    conn = vsock_table_new(&v->table);
-    conn->vsock = v;
+    conn = vsock_conn_new(v);
     conn->state = VSOCK_GREETING;
     vsock_deadline(conn, VSOCK_HANDSHAKE_MS);
     if (vsock_conn_attach(conn, client) < 0) {
@@ -213,7 +212,21 @@ static void vsock_drain(void *device)
     worker_drained(v->worker); /* packets are moved at once, none is in flight */
 }
 
-/* The driver left, and with it both ends of every connection that it knew. */
+void vsock_part(void *device)
+{
+    struct vsock *v = device;
+
+    v->parting = true;
+    for (unsigned i = 0; i < VSOCK_MAX_CONNECTIONS; i++) {
+        const struct vsock_conn *conn = &v->table.conns[i];
+
+        if (conn->state != VSOCK_FREE && conn->fd >= 0 && conn->to_host.len_bytes > 0)
+            return;
+    }
+    worker_leave(v->worker);
+}
+
+/* The driver left, and with it the guest's end of every connection that it knew. */
 static void vsock_reset(void *device)
 {
     struct vsock *v = device;
@@ -221,8 +234,9 @@ static void vsock_reset(void *device)
     for (unsigned i = 0; i < VSOCK_MAX_CONNECTIONS; i++) {
         struct vsock_conn *conn = &v->table.conns[i];
 
-        if (conn->state != VSOCK_FREE && conn->state != VSOCK_GREETING)
-            vsock_conn_close(conn);
+        if (conn->state != VSOCK_FREE && conn->state != VSOCK_GREETING &&
+            conn->state != VSOCK_LINGERING)
+            vsock_conn_guest_ended(conn);
     }
     v->n_resets = 0;
     v->tell_reset = false;
@@ -248,6 +262,7 @@ static const struct worker_ops vsock_ops = {
     .activate = vsock_activate,
     .on_queue = vsock_on_queue,
     .drain = vsock_drain,
+    .part = vsock_part,
     .reset = vsock_reset,
     .on_message = vsock_on_message,
 };

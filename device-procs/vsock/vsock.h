@@ -28,6 +28,7 @@ struct vsock {
     int listen_fd;
     struct loop_event *listen_event, *sweep;
     bool listen_paused, sweep_armed;
+    bool parting;     /* the worker leaves when what the guest sent has gone out */
     bool tx_stalled;  /* no room for another reset: waits for the guest's buffers */
     bool tell_reset;  /* the guest must hear that its connections are gone */
     unsigned n_asked; /* without an answer yet, whether or not the connection is still there */
@@ -38,10 +39,16 @@ struct vsock {
 
 /* ---- vsock_conn.c ---- */
 
+/* NULL: full. Who lingers longest makes room. */
+struct vsock_conn *vsock_conn_new(struct vsock *v);
 /* The socket is the connection's from here on, also when it fails. */
 int vsock_conn_attach(struct vsock_conn *conn, int fd) must_check;
 void vsock_conn_close(struct vsock_conn *conn); /* frees it, tells nobody */
 void vsock_conn_reset(struct vsock_conn *conn); /* closes the socket, tells the guest */
+/* The same for a connection that ends as it should: what the guest sent before still goes out. */
+void vsock_conn_finish(struct vsock_conn *conn);
+/* The guest's end is gone. The socket is closed when all that the guest sent has gone out. */
+void vsock_conn_guest_ended(struct vsock_conn *conn);
 void vsock_conn_want(struct vsock_conn *conn, unsigned wants); /* VSOCK_SEND_* */
 /* Bytes from the guest: sent now or kept, in order. */
 void vsock_conn_deliver(struct vsock_conn *conn, const struct vq_chain *chain, uint32_t len);
@@ -63,5 +70,6 @@ void vsock_pump(struct vsock *v);
 /* ---- vsock.c ---- */
 
 void vsock_slot_freed(struct vsock *v); /* the listener may go on */
+void vsock_part(void *v);               /* leaves if nothing is owed to the host any more */
 void vsock_deadline(struct vsock_conn *conn, uint64_t ms);
 int vsock_ask_broker(struct vsock_conn *conn) must_check;

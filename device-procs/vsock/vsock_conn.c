@@ -55,6 +55,21 @@ void vsock_conn_close(struct vsock_conn *conn)
     vsock_slot_freed(v);
 }
 
+/* Lingering costs a slot, so it lasts while nobody else needs that. */
+struct vsock_conn *vsock_conn_new(struct vsock *v)
+{
+    struct vsock_conn *conn;
+
+    if (!v->table.free && (conn = vsock_table_oldest_lingering(&v->table))) {
+        v->stats->dropped += conn->to_host.len_bytes;
+        vsock_conn_close(conn);
+    }
+    conn = vsock_table_new(&v->table);
+    if (conn)
+        conn->vsock = v;
+    return conn;
+}
+
 void vsock_conn_want(struct vsock_conn *conn, unsigned wants)
 {
     conn->wants |= wants;
@@ -74,13 +89,38 @@ void vsock_conn_reset(struct vsock_conn *conn)
     vsock_conn_want(conn, VSOCK_SEND_RESET);
 }
 
+void vsock_conn_finish(struct vsock_conn *conn)
+{
+    if (conn->to_host.len_bytes == 0) {
+        vsock_conn_reset(conn);
+        return;
+    }
+    vsock_conn_read_watch(conn, false);
+    conn->state = VSOCK_ENDING;
+    conn->wants = 0;
+    vsock_conn_want(conn, VSOCK_SEND_RESET);
+}
+
+void vsock_conn_guest_ended(struct vsock_conn *conn)
+{
+    if (conn->fd < 0 || conn->to_host.len_bytes == 0) {
+        vsock_conn_close(conn);
+        return;
+    }
+    vsock_conn_read_watch(conn, false); /* that the program leaves is seen when it is written to */
+    conn->wants = 0;
+    conn->deadline_ns = 0;
+    vsock_table_linger(&conn->vsock->table, conn);
+    vsock_slot_freed(conn->vsock); /* as good as free */
+}
+
 /* ---- from the guest to the socket ---- */
 
 static void forwarded(struct vsock_conn *conn, size_t len)
 {
     conn->credit.in_forwarded += (uint32_t)len;
     conn->vsock->stats->write_bytes += len;
-    if (vsock_credit_worth_telling(&conn->credit))
+    if (conn->state == VSOCK_OPEN && vsock_credit_worth_telling(&conn->credit))
         vsock_conn_want(conn, VSOCK_SEND_CREDIT);
 }
 
@@ -88,7 +128,11 @@ static void forwarded(struct vsock_conn *conn, size_t len)
 static void drained(struct vsock_conn *conn)
 {
     write_watch(conn, false);
-    if ((conn->guest_shutdown & BOTH) == BOTH)
+    if (conn->state == VSOCK_LINGERING)
+        vsock_conn_close(conn);
+    else if (conn->state == VSOCK_ENDING)
+        drop_socket(conn);
+    else if ((conn->guest_shutdown & BOTH) == BOTH)
         vsock_conn_reset(conn); /* the end of the orderly way, 5.10.6.5 */
     else if (conn->guest_shutdown & VIRTIO_VSOCK_SHUTDOWN_SEND)
         (void)shutdown(conn->fd, SHUT_WR);
@@ -99,14 +143,29 @@ static bool is_retry(int error)
     return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
 }
 
+/* It closed its end, or did so without reading all that it was sent. */
+static bool is_end(int error)
+{
+    return error == EPIPE || error == ECONNRESET;
+}
+
 /* The host's program reads no more, but what it sent may still be on the way to the guest. */
 static void write_failed(struct vsock_conn *conn, int error)
 {
-    if (error != EPIPE) {
+    conn->vsock->stats->dropped += conn->to_host.len_bytes;
+    if (conn->state == VSOCK_LINGERING) {
+        vsock_conn_close(conn);
+        return;
+    }
+    if (conn->state == VSOCK_ENDING) {
+        fifo_consume(&conn->to_host, conn->to_host.len_bytes);
+        drop_socket(conn);
+        return;
+    }
+    if (!is_end(error)) {
         vsock_conn_reset(conn);
         return;
     }
-    conn->vsock->stats->dropped += conn->to_host.len_bytes;
     conn->credit.in_forwarded += (uint32_t)conn->to_host.len_bytes;
     fifo_consume(&conn->to_host, conn->to_host.len_bytes);
     write_watch(conn, false);
@@ -287,6 +346,8 @@ static void on_writable(int fd, unsigned what, void *arg)
     (void)what;
     flush(conn);
     vsock_pump(v);
+    if (v->parting)
+        vsock_part(v);
 }
 
 int vsock_conn_attach(struct vsock_conn *conn, int fd)
@@ -311,13 +372,18 @@ void vsock_conn_opened(struct vsock_conn *conn)
 {
     char line[VSOCK_LINE_BYTES];
     int len = snprintf(line, sizeof(line), "OK %u\n", conn->host_port);
+    ssize_t n;
 
     conn->state = VSOCK_OPEN;
     conn->deadline_ns = 0;
     conn->vsock->stats->connections++;
-    /* A fresh socket has room for it; one that hasn't is not a program we can serve. */
-    if (write(conn->fd, line, (size_t)len) != len)
+    /* A program that sent all it had and left without waiting for this line is served all the same:
+     * what it sent lies in the socket. A fresh socket has room for the line; one that hasn't is not
+     * a program's that we can serve. */
+    n = write(conn->fd, line, (size_t)len);
+    if (n < 0)
+        write_failed(conn, errno);
+    else if (n != len)
         vsock_conn_reset(conn);
-    else
-        vsock_conn_read_watch(conn, true);
+    vsock_conn_read_watch(conn, true); /* of one that was reset nothing is left to watch */
 }

@@ -61,7 +61,8 @@ static bool send_data(struct vsock_conn *conn, const struct vq_chain *chain)
         return false;
     }
     if (n <= 0) {
-        if (n < 0)
+        /* ECONNRESET: it left without reading all it was sent. What it sent was read before. */
+        if (n < 0 && errno != ECONNRESET)
             vsock_conn_reset(conn);
         else
             vsock_conn_host_ended(conn);
@@ -119,7 +120,7 @@ static bool send_one(struct vsock_conn *conn, const struct vq_chain *chain)
         vsock_conn_read_watch(conn, true);
     push_for(conn, chain, &hdr);
     if (op == VIRTIO_VSOCK_OP_RST)
-        vsock_conn_close(conn);
+        vsock_conn_guest_ended(conn);
     return true;
 }
 

@@ -69,7 +69,7 @@ void vsock_table_enter(struct vsock_table *table, struct vsock_conn *conn, uint3
     *slot = conn;
 }
 
-void vsock_table_free(struct vsock_table *table, struct vsock_conn *conn)
+static void leave(struct vsock_table *table, struct vsock_conn *conn)
 {
     struct vsock_conn **at = slot_of(table, conn->host_port, conn->guest_port);
 
@@ -78,6 +78,32 @@ void vsock_table_free(struct vsock_table *table, struct vsock_conn *conn)
         at = &(*at)->hash_next;
     if (*at)
         *at = conn->hash_next;
+}
+
+void vsock_table_linger(struct vsock_table *table, struct vsock_conn *conn)
+{
+    leave(table, conn);
+    conn->state = VSOCK_LINGERING;
+    conn->lingers_since = ++table->n_lingered;
+}
+
+struct vsock_conn *vsock_table_oldest_lingering(struct vsock_table *table)
+{
+    struct vsock_conn *oldest = NULL;
+
+    for (unsigned i = 0; i < VSOCK_MAX_CONNECTIONS; i++) {
+        struct vsock_conn *conn = &table->conns[i];
+
+        if (conn->state == VSOCK_LINGERING &&
+            (!oldest || conn->lingers_since < oldest->lingers_since))
+            oldest = conn;
+    }
+    return oldest;
+}
+
+void vsock_table_free(struct vsock_table *table, struct vsock_conn *conn)
+{
+    leave(table, conn);
     conn->state = VSOCK_FREE;
     conn->free_next = table->free;
     table->free = conn;

@@ -17,7 +17,8 @@ enum vsock_state {
     VSOCK_REQUESTED, /* the guest was asked */
     VSOCK_OPENING,   /* the broker was asked */
     VSOCK_OPEN,
-    VSOCK_ENDING, /* only a reset is left to be sent */
+    VSOCK_ENDING,    /* only a reset is left to be sent, and perhaps bytes to the host */
+    VSOCK_LINGERING, /* over for the guest; what it sent still goes to the host's program */
 };
 
 /* What a connection wants to tell the guest, as bits; sent in this order. */
@@ -47,6 +48,7 @@ struct vsock_conn {
     uint32_t host_shutdown;  /* as we said, or will */
     unsigned wants;          /* VSOCK_SEND_* */
     uint64_t deadline_ns;    /* 0: none */
+    uint64_t lingers_since;  /* counts up; only while lingering */
     struct vsock_credit credit;
     struct fifo to_host; /* what the socket has not taken yet */
     char line[VSOCK_LINE_BYTES];
@@ -63,6 +65,7 @@ struct vsock_table {
     struct vsock_conn *free;
     struct vsock_conn *wait_first, *wait_last;
     unsigned n_used;
+    uint64_t n_lingered; /* so far */
     uint32_t next_host_port;
     uint8_t *buffers; /* VSOCK_MAX_CONNECTIONS x VSOCK_BUFFER_BYTES, touched only when used */
 };
@@ -73,6 +76,10 @@ struct vsock_conn *vsock_table_new(struct vsock_table *table);
 void vsock_table_enter(struct vsock_table *table, struct vsock_conn *conn, uint32_t host_port,
                        uint32_t guest_port);
 void vsock_table_free(struct vsock_table *table, struct vsock_conn *conn);
+/* The guest knows it no more: its ports may be used anew. Its slot stays taken. */
+void vsock_table_linger(struct vsock_table *table, struct vsock_conn *conn);
+/* Who lingers longest, or NULL. */
+struct vsock_conn *vsock_table_oldest_lingering(struct vsock_table *table);
 struct vsock_conn *vsock_table_find(struct vsock_table *table, uint32_t host_port,
                                     uint32_t guest_port);
 /* A host port for a program that connects to guest_port; never one in use with it. */

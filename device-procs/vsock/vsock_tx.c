@@ -31,12 +31,11 @@ static void on_request(struct vsock *v, const struct virtio_vsock_hdr *hdr)
 {
     struct vsock_conn *conn;
 
-    if (v->n_asked >= VSOCK_MAX_ASKED || !(conn = vsock_table_new(&v->table))) {
+    if (v->n_asked >= VSOCK_MAX_ASKED || !(conn = vsock_conn_new(v))) {
         v->stats->dropped++;
         refuse(v, hdr);
         return;
     }
-    conn->vsock = v;
     conn->state = VSOCK_OPENING;
     vsock_table_enter(&v->table, conn, hdr->dst_port, hdr->src_port);
     take_credit(conn, hdr);
@@ -97,7 +96,7 @@ static void on_packet(struct vsock *v, const struct virtio_vsock_hdr *hdr,
         return;
     }
     if (hdr->op == VIRTIO_VSOCK_OP_RST) {
-        vsock_conn_close(conn);
+        vsock_conn_guest_ended(conn);
         return;
     }
     take_credit(conn, hdr);
@@ -117,7 +116,8 @@ static void on_packet(struct vsock *v, const struct virtio_vsock_hdr *hdr,
         break;
     case VSOCK_FREE:
     case VSOCK_GREETING:
-    case VSOCK_ENDING: /* its reset is on the way */
+    case VSOCK_LINGERING: /* neither is found by its ports */
+    case VSOCK_ENDING:    /* its reset is on the way */
     default:
         break;
     }

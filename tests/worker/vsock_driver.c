@@ -215,8 +215,7 @@ int open_from_host(struct dev *d, uint32_t port, uint32_t *ret_host)
     return fd;
 }
 
-/* A guest's program reaches host port `port`; the test is the broker. */
-int open_from_guest(struct dev *d, uint32_t guest_port, uint32_t port)
+static int open_over(struct dev *d, uint32_t guest_port, uint32_t port, int buffer_bytes)
 {
     Bulkhead__VsockConnected m = BULKHEAD__VSOCK_CONNECTED__INIT;
     ENVELOPE(e, VSOCK_CONNECTED, vsock_connected, &m);
@@ -228,8 +227,23 @@ int open_from_guest(struct dev *d, uint32_t guest_port, uint32_t port)
     assert_int_equal(ask->port, port);
     m.token = ask->token;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    if (buffer_bytes > 0)
+        assert_int_equal(
+            setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(buffer_bytes)), 0);
     assert_int_equal(channel_send(d->wh->channel, &e, &pair[0], 1, true), 0);
     close(pair[0]);
     assert_int_equal(guest_expect(d, VIRTIO_VSOCK_OP_RESPONSE).dst_port, guest_port);
     return pair[1];
+}
+
+/* A guest's program reaches host port `port`; the test is the broker. */
+int open_from_guest(struct dev *d, uint32_t guest_port, uint32_t port)
+{
+    return open_over(d, guest_port, port, 0);
+}
+
+/* The same, with a socket that holds a few KiB only. */
+int open_from_guest_small(struct dev *d, uint32_t guest_port, uint32_t port)
+{
+    return open_over(d, guest_port, port, 4096);
 }

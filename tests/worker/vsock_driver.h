@@ -42,3 +42,4 @@ size_t host_read(int fd, void *dst, size_t len);
 size_t host_read_line(int fd, char *line, size_t size);
 int open_from_host(struct dev *d, uint32_t port, uint32_t *ret_host);
 int open_from_guest(struct dev *d, uint32_t guest_port, uint32_t port);
+int open_from_guest_small(struct dev *d, uint32_t guest_port, uint32_t port);
