@@ -178,10 +178,15 @@ static int open_all(struct vm *vm, struct request *req, struct fault *f)
 
 static int enter_sandbox(struct vm *vm, struct fault *f)
 {
-    /* A tenant's socket may belong to another user; only vsock connects to such. */
-    uint64_t keep = vm->config->vsock->enabled ? 1ull << CAP_DAC_OVERRIDE : 0;
+    uint64_t keep = 0;
     unsigned missing = 0;
 
+    /* Services for the guest in a tenant's folder are the tenant's; socket_path.c says which of
+     * them it may reach. */
+    for (unsigned i = 0; i < vm->n_devices; i++)
+        if (vm->devices[i].plan->role == BULKHEAD__ROLE__ROLE_VSOCK &&
+            socket_path_is_foreign(&vm->devices[i].backend.socket))
+            keep = 1ull << CAP_DAC_OVERRIDE;
     if (sandbox_enter_broker(&sandbox_filter_broker, keep, vm->insecure, &missing) < 0)
         return fault_input(f, "the broker's sandbox: %s: see bulkhead doctor, or use --insecure",
                            err_text());

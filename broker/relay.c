@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* relay.c - what core and workers have to tell each other. The broker checks it, and remembers
  * what a worker that replaces a dead one must be told again. */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
-#include <unistd.h>
 #include "base/fd.h"
 #include "base/log.h"
 #include "vm.h"
@@ -250,35 +243,13 @@ void relay_config_from_core(struct vm *vm, const Bulkhead__ConfigUpdate *update)
     tell_worker(d);
 }
 
-/* The worker names a port, never a path; a symbolic link in place of the socket is not followed. */
-static int connect_port(const char *base, uint32_t port, int *ret_fd)
-{
-    struct open_how how = { .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
-                            .resolve = RESOLVE_NO_MAGICLINKS };
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    cleanup_(fd_closep) int handle = -1, fd = -1;
-    char path[sizeof address.sun_path + 16];
-
-    snprintf(path, sizeof path, "%s_%u", base, port);
-    handle = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
-    if (handle < 0)
-        return -errno;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", handle);
-    if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
-        return -errno;
-    *ret_fd = fd_take(&fd);
-    return 0;
-}
-
 void relay_vsock_connect(struct child *child, const Bulkhead__VsockConnect *connect)
 {
     Bulkhead__VsockConnected done = BULKHEAD__VSOCK_CONNECTED__INIT;
     ENVELOPE(e, VSOCK_CONNECTED, vsock_connected, &done);
     cleanup_(fd_closep) int fd = -1;
-    int r = connect_port(child->vm->config->vsock->socket, connect->port, &fd);
+    /* The worker names a port, never a path. */
+    int r = socket_path_connect(&child->device->backend.socket, connect->port, &fd);
 
     done.token = connect->token;
     done.error = -r;

@@ -11,11 +11,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -30,6 +28,7 @@ void backend_init(struct backend *b)
     for (unsigned i = 0; i < RESOURCES_MAX_OWN; i++)
         b->own[i] = -1;
     b->held[0] = b->held[1] = -1;
+    socket_path_init(&b->socket);
 }
 
 void backend_deinit(struct backend *b)
@@ -38,15 +37,13 @@ void backend_deinit(struct backend *b)
         fd_closep(&b->own[i]);
     fd_closep(&b->held[0]);
     fd_closep(&b->held[1]);
-    if (b->unlink_path[0] != '\0')
-        unlink(b->unlink_path);
-    b->unlink_path[0] = '\0';
+    socket_path_remove(&b->socket);
     if (b->made_tap[0] != '\0')
         resources_net_await_gone(b->made_tap);
     b->made_tap[0] = '\0';
 }
 
-static const char *kind_name(mode_t mode)
+const char *resources_kind_name(mode_t mode)
 {
     switch (mode & S_IFMT) {
     case S_IFDIR:
@@ -107,7 +104,7 @@ int resources_open(const char *what, const char *path, int flags, unsigned kinds
         return fault_host(f, errno, "%s: looking at %s: %s", what, path, strerror(errno));
     if (!(RESOURCES_KIND(st.st_mode) & kinds))
         return fault_input(f, "%s: %s is %s: give a regular file%s", what, path,
-                           kind_name(st.st_mode),
+                           resources_kind_name(st.st_mode),
                            kinds & RESOURCES_KIND(S_IFBLK) ? " or a block device" : "");
     snprintf(link, sizeof link, "/proc/self/fd/%d", handle);
     /* Not O_NONBLOCK: io_uring would answer EAGAIN where the disk below has no NOWAIT (dm-crypt). */
@@ -237,69 +234,13 @@ uint64_t resources_host_memory(void)
     return (uint64_t)info.totalram * info.mem_unit;
 }
 
-/* A socket that nobody listens on any more may go; anything else at that path stays. */
-static int clear_path(const char *what, const char *path, const struct sockaddr_un *address,
-                      int type, struct fault *f)
-{
-    struct stat st;
-    int probe, r;
-
-    if (lstat(path, &st) < 0)
-        return errno == ENOENT
-                   ? 0
-                   : fault_input(f, "%s: %s: %s: check the path", what, path, strerror(errno));
-    if (S_ISLNK(st.st_mode))
-        return fault_input(f, "%s: %s is a symbolic link: give the socket's own path", what, path);
-    if (!S_ISSOCK(st.st_mode))
-        return fault_input(f, "%s: %s exists and is %s: give another path", what, path,
-                           kind_name(st.st_mode));
-    probe = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (probe < 0)
-        return fault_host(f, errno, "%s: socket: %s", what, strerror(errno));
-    r = connect(probe, (const struct sockaddr *)address, sizeof *address) < 0 ? errno : 0;
-    close(probe);
-    switch (r) {
-    case ECONNREFUSED:
-        break;
-    case 0:
-    case EAGAIN:
-    case EPROTOTYPE: /* a socket of another type: a connection could not tell more */
-        return fault_input(f, "%s: %s is in use by another process: give another path", what, path);
-    default:
-        return fault_input(f, "%s: can't tell whether %s is in use: %s: give another path", what,
-                           path, strerror(r));
-    }
-    unlink(path);
-    return 0;
-}
-
 int resources_listen(const char *what, const char *path, int type, int *ret_fd, struct fault *f)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    cleanup_(fd_closep) int fd = -1;
-    mode_t mask;
-    int r;
+    struct socket_path made;
+    int r = socket_path_listen(what, path, type, &made, ret_fd, f);
 
-    if (strlen(path) >= sizeof address.sun_path)
-        return fault_input(f, "%s: the socket path %s is too long: use at most %zu bytes", what,
-                           path, sizeof address.sun_path - 1);
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    r = clear_path(what, path, &address, type, f);
     if (r < 0)
         return r;
-    fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return fault_host(f, errno, "%s: socket: %s", what, strerror(errno));
-    mask = umask(0177);
-    r = bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
-    umask(mask);
-    if (r < 0)
-        return fault_input(f, "%s: can't make the socket %s: %s: choose a directory you may write",
-                           what, path, strerror(-r));
-    if (listen(fd, 16) < 0) {
-        unlink(path);
-        return fault_host(f, errno, "%s: listening on %s: %s", what, path, strerror(errno));
-    }
-    *ret_fd = fd_take(&fd);
+    socket_path_forget(&made);
     return 0;
 }

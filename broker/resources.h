@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "client.pb-c.h"
 #include "fault.h"
+#include "socket_path.h"
 
 enum {
     RESOURCES_MAX_TAPS = 16,
@@ -27,7 +28,7 @@ struct backend {
     unsigned n_own;
     int held[2]; /* kept open by the broker alone: pty slave, passt's end of the stream (and
                              of the one before) */
-    char unlink_path[108]; /* a socket of ours to remove at the end */
+    struct socket_path socket; /* the one we listen on, to remove at the end */
     /* blk */
     uint64_t size_bytes;
     uint32_t block_size, physical_block_exp; /* as the guest sees them */
@@ -45,6 +46,7 @@ void backend_deinit(struct backend *backend);
 /* An O_PATH descriptor is looked at first, then the same file is opened with `flags`. kinds: S_IFREG
  * and S_IFBLK etc. as bits (1 << (mode >> 12)). what: "the kernel", "disk0". */
 #define RESOURCES_KIND(mode) (1u << ((unsigned)(mode) >> 12))
+const char *resources_kind_name(mode_t mode); /* "a directory", ... */
 int resources_open(const char *what, const char *path, int flags, unsigned kinds, int *ret_fd,
                    struct fault *ret_fault) must_check;
 
@@ -93,7 +95,7 @@ int resources_tap_configure(const Bulkhead__NetConfig *net, struct fault *ret_fa
 int resources_stream(const char *what, struct backend *backend, struct fault *ret_fault) must_check;
 int resources_vsock(const Bulkhead__VsockConfig *vsock, struct backend *backend,
                     struct fault *ret_fault) must_check;
-/* Listens on a unix socket: removes a stale one, refuses one in use. Mode 0600. */
+/* socket_path_listen() where the caller knows when to remove the socket. */
 int resources_listen(const char *what, const char *path, int type, int *ret_fd,
                      struct fault *ret_fault) must_check;
 

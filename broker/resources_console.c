@@ -117,11 +117,9 @@ int resources_console(const char *what, const Bulkhead__ConsoleConfig *c, const 
     case BULKHEAD__CONSOLE_MODE__CONSOLE_PTY:
         return use_pty(what, b, f);
     case BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET:
-        r = resources_listen(what, c->path, SOCK_STREAM, &b->own[0], f);
-        if (r == 0) {
+        r = socket_path_listen(what, c->path, SOCK_STREAM, &b->socket, &b->own[0], f);
+        if (r == 0)
             b->n_own = 1;
-            snprintf(b->unlink_path, sizeof b->unlink_path, "%s", c->path);
-        }
         return r;
     case BULKHEAD__CONSOLE_MODE__CONSOLE_OFF:
     case BULKHEAD__CONSOLE_MODE__CONSOLE_NULL:
@@ -133,11 +131,9 @@ int resources_console(const char *what, const Bulkhead__ConsoleConfig *c, const 
 
 int resources_vsock(const Bulkhead__VsockConfig *vsock, struct backend *b, struct fault *f)
 {
-    int r = resources_listen(vsock->id, vsock->socket, SOCK_STREAM, &b->own[0], f);
+    int r = socket_path_listen(vsock->id, vsock->socket, SOCK_STREAM, &b->socket, &b->own[0], f);
 
-    if (r < 0)
-        return r;
-    b->n_own = 1;
-    snprintf(b->unlink_path, sizeof b->unlink_path, "%s", vsock->socket);
-    return 0;
+    if (r == 0)
+        b->n_own = 1;
+    return r;
 }

@@ -3,12 +3,14 @@
 #include "spawner.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "socket_path.h"
 
 enum { MAX_REQUEST_FDS = 4 };
 
@@ -74,6 +76,15 @@ int spawner_send(struct spawner *spawner, const struct spawner_request *request,
         return 0;
     return err_origin(-errno, errno == EPIPE || errno == ECONNRESET ? "the spawner died"
                                                                     : "asking the spawner");
+}
+
+int spawner_hold(struct spawner *spawner, const struct socket_path *socket)
+{
+    struct spawner_request request = { .kind = SPAWNER_HOLD };
+    const int fds[] = { socket->dir_fd, socket->socket_fd };
+
+    snprintf(request.path, sizeof request.path, "%s", socket->name);
+    return spawner_send(spawner, &request, fds, ARRAY_SIZE(fds));
 }
 
 int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report, int *ret_fd)

@@ -24,6 +24,8 @@ enum {
 enum spawner_kind {
     SPAWNER_START = 1,  /* broker: fds [log read end][fd 3 of the child][log write end][program] */
     SPAWNER_KILL,       /* broker: SIGKILL to child `id` */
+    SPAWNER_HOLD,       /* broker, before SPAWNER_VM: fds [folder][socket in it]; path = its name
+                           there: to be removed in the end, see socket_path.h */
     SPAWNER_VM,         /* broker, once: the VM's directory to remove at the end, as in struct
                            rundir_place: fds [lock][base][directory]; path = its name in base */
     SPAWNER_TAKE_RING,  /* broker: duplicate child `id`'s descriptor ring_fd, its io_uring, and hold
@@ -49,7 +51,7 @@ struct spawner_request {
     uint64_t memory_max;             /* of its cgroup, bytes; 0: no limit */
     char group[SPAWNER_GROUP_BYTES]; /* the name of its cgroup below the VM's */
     char args[SPAWNER_ARGS_BYTES];   /* argv, each string ends with a NUL */
-    char path[SPAWNER_PATH_BYTES];   /* SPAWNER_VM: the directory's name */
+    char path[SPAWNER_PATH_BYTES];   /* SPAWNER_VM, SPAWNER_HOLD: the name */
 };
 
 struct spawner_report {
@@ -65,6 +67,7 @@ struct spawner_report {
 
 struct groups;
 struct uids;
+struct socket_path;
 
 struct spawner {
     int fd; /* the broker's end */
@@ -79,6 +82,8 @@ int spawner_start(struct spawner *ret_spawner, int close_fd, struct groups *grou
 /* Never blocks for long: the socket has room for more requests than there are children. */
 int spawner_send(struct spawner *spawner, const struct spawner_request *request, const int *fds,
                  unsigned n_fds) must_check;
+/* It removes that socket when broker and VM are gone. */
+int spawner_hold(struct spawner *spawner, const struct socket_path *socket) must_check;
 /* 0, 1 when there is no report, or a negative errno (-EPIPE: the spawner is gone). *ret_fd is the
  * pidfd or -1, owned by the caller. */
 int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,

@@ -19,6 +19,7 @@
 #include "rundir.h"
 #include "sandbox.h"
 #include "signals.h"
+#include "socket_path.h"
 #include "spawner.h"
 #include "trim.h"
 #include "uids.h"
@@ -53,6 +54,7 @@ struct state {
     bool told_to_end; /* by a signal: the broker's affair while there is one */
     int signal_fd;
     struct rundir_place place;
+    struct socket_path sockets[SOCKET_PATHS_MAX];
 };
 
 static void report(struct state *s, const struct spawner_report *r, int fd)
@@ -320,6 +322,11 @@ static void on_request(struct state *s)
     case SPAWNER_DROP_RING:
         drop_ring(s, request.id);
         break;
+    case SPAWNER_HOLD: /* the broker is still its old self: it has not seen a child yet */
+        request.path[sizeof request.path - 1] = '\0';
+        if (s->place.lock_fd < 0 && socket_path_hold(s->sockets, request.path, fds) < 0)
+            log_warn("the socket %s may stay behind", request.path);
+        break;
     case SPAWNER_VM:
         on_vm(s, &request, fds);
         break;
@@ -406,6 +413,8 @@ _Noreturn void spawner_main(int fd, struct groups *groups, struct uids *uids)
         _exit(1);
     s->fd = fd;
     rundir_place_init(&s->place);
+    for (unsigned i = 0; i < SOCKET_PATHS_MAX; i++)
+        socket_path_init(&s->sockets[i]);
     s->groups = groups;
     s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     while (s->fd >= 0 || any_left(s)) {
@@ -447,7 +456,9 @@ _Noreturn void spawner_main(int fd, struct groups *groups, struct uids *uids)
         }
     }
     groups_end(groups);
-    /* With a broker that left in order the directory is gone already. */
+    /* With a broker that left in order these are gone already. */
+    for (unsigned i = 0; i < SOCKET_PATHS_MAX; i++)
+        socket_path_remove(&s->sockets[i]);
     rundir_place_remove(&s->place);
     uids_release(uids);
     _exit(0);

@@ -197,6 +197,8 @@ static int open_device(struct device *d, const int *tty, int **net_fds, unsigned
 
     if (r < 0)
         return r;
+    if (d->backend.socket.dir_fd >= 0 && spawner_hold(d->vm->spawner, &d->backend.socket) < 0)
+        return fault_host(f, EPIPE, "the spawner died: start again");
     r = resources_memfd("stats", PAGE_BYTES, false, &d->stats_fd);
     if (r < 0)
         return fault_host(f, r, "%s: %s", d->plan->name, err_text());
