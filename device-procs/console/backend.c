@@ -368,6 +368,7 @@ size_t backend_write(struct backend *b, const void *src, size_t len)
 {
     const uint8_t *from = src;
     size_t done = 0, n;
+    bool over = false;
 
     if (is_socket_mode(b)) {
         if (b->out_fd < 0)
@@ -382,11 +383,12 @@ size_t backend_write(struct backend *b, const void *src, size_t len)
             n = write_direct(b, from + done, len - done);
         else
             n = write_polled(b, from + done, len - done);
-        if (n == 0)
-            break;
         done += n;
+        over = n > 0 && b->config.turn && turn_over(b->config.turn);
+        if (n == 0 || over)
+            break;
     }
-    if (done < len && b->out_direct)
+    if (done < len && (b->out_direct || over))
         backend_yield(b);
     return done;
 }

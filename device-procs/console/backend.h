@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include "base/compiler.h"
 #include "base/loop.h"
+#include "common/turn.h"
 #include "control.pb-c.h"
 #include "shm/stats.h"
 
@@ -24,6 +25,7 @@ struct backend_config {
     int out_fd; /* tty, pty, file: owned; -1: nowhere */
     struct loop *loop;
     struct stats_page *stats;
+    struct turn *turn;              /* backend_write() takes no more once it is over; may be NULL */
     void (*on_input)(void *arg);    /* something may be read: call backend_read() */
     void (*on_writable)(void *arg); /* after backend_write() took less than all */
     void *arg;

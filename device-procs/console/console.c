@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "ipc/channel.h"
 
+enum { PART_IDLE_MS = 100 };
+
 static void show_help(struct console *c)
 {
     static const char help[] =
@@ -42,7 +44,10 @@ bool console_pump_input(struct console *c)
     uint8_t raw[CONSOLE_CHUNK_BYTES], keys[CONSOLE_CHUNK_BYTES + 1];
     size_t room, len;
 
-    for (int turn = 0; turn < CONSOLE_CHUNKS_PER_TURN; turn++) {
+    /* One chunk at least: a guest that uses up each turn must not keep the keys from being read. */
+    for (int i = 0; i < CONSOLE_CHUNKS_PER_TURN; i++) {
+        if (i > 0 && turn_over(worker_turn(c->worker)))
+            break;
         room = c->front->room(c->front_data);
         if (room == 0 && !c->watch_escape)
             return false;
@@ -67,11 +72,41 @@ static void on_input(void *arg)
     }
 }
 
+static void leave_if_done(struct console *c)
+{
+    if (c->parting && !c->front->owes(c->front_data))
+        worker_leave(c->worker);
+}
+
 static void on_writable(void *arg)
 {
     struct console *c = arg;
 
     c->front->on_writable(c->front_data);
+    leave_if_done(c);
+}
+
+/* Nobody takes the rest, and nobody will. */
+static void on_part_timer(int fd, unsigned what, void *arg)
+{
+    struct console *c = arg;
+
+    (void)fd;
+    (void)what;
+    if (c->stats->write_bytes == c->parting_bytes)
+        worker_leave(c->worker);
+    c->parting_bytes = c->stats->write_bytes;
+}
+
+static void console_part(void *device)
+{
+    struct console *c = device;
+
+    c->parting = true;
+    c->parting_bytes = c->stats->write_bytes;
+    if (loop_timer_arm(c->part_timer, PART_IDLE_MS, true) < 0)
+        worker_leave(c->worker);
+    on_writable(c);
 }
 
 /* fds: [in][out], [listening socket], or none for a console that goes nowhere. */
@@ -83,6 +118,7 @@ static int new_backend(struct console *c, Bulkhead__ConsoleMode mode, int *fds, 
         .out_fd = -1,
         .loop = worker_loop(c->worker),
         .stats = c->stats,
+        .turn = worker_turn(c->worker),
         .on_input = on_input,
         .on_writable = on_writable,
         .arg = c,
@@ -135,6 +171,8 @@ static int console_setup(struct worker *w, const Bulkhead__Configure *cfg, int *
     r = new_backend(c, config->mode, fds + skip, n_fds - skip);
     if (r == 0)
         r = config->virtio ? vcon_new(c, announce) : serial_new(c, fds);
+    if (r == 0)
+        r = loop_add_timer(worker_loop(w), on_part_timer, c, &c->part_timer);
     if (r < 0)
         return err_trace(r);
     backend_yield(c->backend); /* a predecessor may have left output in the ring */
@@ -178,6 +216,7 @@ static const struct worker_ops console_ops = {
     .activate = console_activate,
     .on_queue = console_on_queue,
     .drain = console_drain,
+    .part = console_part,
     .reset = console_reset,
 };
 

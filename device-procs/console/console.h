@@ -19,11 +19,15 @@ struct console {
     void *front_data;
     bool watch_escape;
     struct escape escape;
+    bool parting; /* the worker leaves when the output is out, or nobody takes it */
+    uint64_t parting_bytes;
+    struct loop_event *part_timer;
 };
 
 struct console_front {
-    void (*on_writable)(void *front);                           /* the backend takes output again */
-    size_t (*room)(void *front);                                /* for input bytes */
+    void (*on_writable)(void *front); /* the backend takes output again */
+    bool (*owes)(void *front);        /* output that the backend has not taken */
+    size_t (*room)(void *front);      /* for input bytes */
     void (*input)(void *front, const uint8_t *src, size_t len); /* what doesn't fit is dropped */
     /* Input is paused: call console_pump_input() and backend_input_resume() when there is room. */
     void (*wait_for_room)(void *front);

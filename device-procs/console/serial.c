@@ -67,7 +67,9 @@ static void pump_output(struct serial *s)
         shed(s);
         return;
     }
-    for (int turn = 0; turn < CONSOLE_CHUNKS_PER_TURN; turn++) {
+    for (int i = 0; i < CONSOLE_CHUNKS_PER_TURN; i++) {
+        if (i > 0 && turn_over(worker_turn(s->console->worker)))
+            break;
         len = byte_ring_peek(&s->out, s->scratch, CONSOLE_CHUNK_BYTES);
         if (len == 0)
             return;
@@ -95,6 +97,13 @@ static void on_kick(int fd, unsigned what, void *arg)
 static void on_writable(void *front)
 {
     pump_output(front);
+}
+
+static bool owes(void *front)
+{
+    struct serial *s = front;
+
+    return s->spill.len_bytes > 0 || byte_ring_peek(&s->out, s->scratch, 1) > 0;
 }
 
 static size_t room(void *front)
@@ -140,6 +149,7 @@ static void wait_for_room(void *front)
 
 static const struct console_front serial_front = {
     .on_writable = on_writable,
+    .owes = owes,
     .room = room,
     .input = input,
     .wait_for_room = wait_for_room,

@@ -14,11 +14,12 @@
 #include "common/fifo.h"
 #include "console.h"
 
-enum { RXQ = 0, TXQ = 1, BUFFER_BYTES = 65536 };
+enum { RXQ = 0, TXQ = 1, BUFFER_BYTES = 65536, RX_BATCH = 256 };
 
 struct vcon {
     struct console *console;
     struct virtio_console_config config;
+    size_t tx_done; /* bytes of the first request in the transmit queue, sent in turns before */
     struct fifo out, in;
     uint8_t out_data[BUFFER_BYTES], in_data[BUFFER_BYTES];
     uint8_t scratch[CONSOLE_CHUNK_BYTES];
@@ -49,22 +50,40 @@ static void send_out(struct vcon *v, const uint8_t *src, size_t len)
     v->console->stats->dropped += fifo_put(&v->out, src + done, len - done);
 }
 
+/* False: the turn is over before the request is. */
+static bool send_chain(struct vcon *v, const struct vq_chain *chain)
+{
+    struct turn *turn = worker_turn(v->console->worker);
+    size_t len;
+
+    while (v->tx_done < chain->read_bytes) {
+        len = vq_chain_read(chain, v->tx_done, v->scratch, sizeof(v->scratch));
+        if (len == 0)
+            break;
+        send_out(v, v->scratch, len);
+        v->tx_done += len;
+        turn_spend(turn, len);
+        if (turn_over(turn) && v->tx_done < chain->read_bytes)
+            return false;
+    }
+    v->tx_done = 0;
+    return true;
+}
+
 static int on_tx(struct vcon *v)
 {
     struct vq *vq = worker_vq(v->console->worker, TXQ);
     struct vq_chain chain;
-    size_t off, len;
     int r;
 
-    for (int turn = 0; turn < CONSOLE_CHUNKS_PER_TURN; turn++) {
+    for (int i = 0; i < CONSOLE_CHUNKS_PER_TURN && !turn_over(worker_turn(v->console->worker));
+         i++) {
         r = vq_pop(vq, &chain);
         if (r != 0)
             return r == VQ_EMPTY ? 0 : r;
-        for (off = 0; off < chain.read_bytes; off += len) {
-            len = vq_chain_read(&chain, off, v->scratch, sizeof(v->scratch));
-            if (len == 0)
-                break;
-            send_out(v, v->scratch, len);
+        if (!send_chain(v, &chain)) {
+            vq_unpop(vq, &chain); /* nothing is in flight between turns */
+            break;
         }
         vq_push(vq, chain.head, 0);
         v->console->stats->write_ops++;
@@ -73,7 +92,8 @@ static int on_tx(struct vcon *v)
     return 0;
 }
 
-/* Moves buffered input to the guest. */
+/* Moves buffered input to the guest. What is left after a turn goes with the next one: buffers
+ * without room for a single byte can come without end. */
 static int flush_in(struct vcon *v)
 {
     struct worker *w = v->console->worker;
@@ -83,7 +103,11 @@ static int flush_in(struct vcon *v)
     size_t len, done, put;
     int r;
 
-    while (v->in.len_bytes > 0 && worker_running(w)) {
+    for (int i = 0; v->in.len_bytes > 0 && worker_running(w); i++) {
+        if (i == RX_BATCH || turn_over(worker_turn(w))) {
+            worker_rerun(w, RXQ);
+            break;
+        }
         r = vq_pop(vq, &chain);
         if (r == VQ_EMPTY && vq_rearm(vq))
             continue;
@@ -137,12 +161,20 @@ void vcon_reset(void *front)
 {
     struct vcon *v = front;
 
+    v->tx_done = 0;
     fifo_consume(&v->in, v->in.len_bytes); /* keys typed for the driver that left */
 }
 
 static void on_writable(void *front)
 {
     flush_out(front);
+}
+
+static bool owes(void *front)
+{
+    struct vcon *v = front;
+
+    return v->out.len_bytes > 0;
 }
 
 static size_t room(void *front)
@@ -177,6 +209,7 @@ static void wait_for_room(void *front)
 
 static const struct console_front vcon_front = {
     .on_writable = on_writable,
+    .owes = owes,
     .room = room,
     .input = input,
     .wait_for_room = wait_for_room,

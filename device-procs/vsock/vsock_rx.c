@@ -42,7 +42,9 @@ static bool send_data(struct vsock_conn *conn, const struct vq_chain *chain)
 {
     struct vsock *v = conn->vsock;
     struct virtio_vsock_hdr hdr = header(v, conn->host_port, conn->guest_port, VIRTIO_VSOCK_OP_RW);
-    uint64_t room = MIN(chain->write_bytes - VSOCK_HDR_BYTES, vsock_credit_out(&conn->credit));
+    /* A program that writes as fast as it is read would fill whatever the guest gives. */
+    uint64_t room = MIN(MIN(chain->write_bytes - VSOCK_HDR_BYTES, (uint64_t)VSOCK_BUFFER_BYTES),
+                        vsock_credit_out(&conn->credit));
     struct iovec iov[VQ_MAX_SEGMENTS];
     ssize_t n;
     int n_iov;
@@ -70,6 +72,7 @@ static bool send_data(struct vsock_conn *conn, const struct vq_chain *chain)
     }
     gmem_mark_written(worker_mem(v->worker), iov, (size_t)n_iov, (size_t)n);
     conn->credit.out_sent += (uint32_t)n;
+    turn_spend(worker_turn(v->worker), (uint64_t)n);
     hdr.len = (uint32_t)n;
     push_for(conn, chain, &hdr);
     if ((uint64_t)n == room)
@@ -161,7 +164,7 @@ int vsock_rx(struct vsock *v)
     if (!worker_running(v->worker))
         return 0;
     for (unsigned i = 0; v->n_resets > 0 || v->table.wait_first; i++) {
-        if (i == VSOCK_BATCH) {
+        if (i == VSOCK_BATCH || turn_over(worker_turn(v->worker))) {
             worker_rerun(v->worker, VSOCK_RXQ);
             break;
         }

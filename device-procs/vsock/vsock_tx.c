@@ -59,6 +59,7 @@ static void on_data(struct vsock_conn *conn, const struct virtio_vsock_hdr *hdr,
         return;
     }
     conn->vsock->stats->write_ops++;
+    turn_spend(worker_turn(conn->vsock->worker), hdr->len);
     vsock_conn_deliver(conn, chain, hdr->len);
 }
 
@@ -158,7 +159,7 @@ int vsock_tx(struct vsock *v)
         uint64_t now;
 
         /* A guest that doesn't take its resets sends no more until it does. */
-        if (v->n_resets == VSOCK_MAX_RESETS)
+        if (v->n_resets == VSOCK_MAX_RESETS || turn_over(worker_turn(v->worker)))
             break;
         r = vq_pop(vq, &chain);
         if (r != 0)

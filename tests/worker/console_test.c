@@ -425,6 +425,127 @@ static void virtio_both_ways(void **state)
     free_port(p);
 }
 
+static void wait_for_beats(struct wh *wh, unsigned n)
+{
+    wait_for(&wh->stats->heartbeat, __atomic_load_n(&wh->stats->heartbeat, __ATOMIC_RELAXED) + n);
+}
+
+/* Far more than any turn's work in a few requests: the heart beats on, the broker is answered. */
+static void requests_without_end(void **state)
+{
+    enum { CHAINS = 8, PARTS = 60, PART_BYTES = 48 << 20 };
+    int in[2], out[2];
+    struct port *p;
+    struct wh *wh;
+    struct wh_buf parts[PARTS];
+    uint8_t got[4096];
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, true, in[0], out[1]);
+    p->config.escape = true;
+    wh = p->wh;
+    wh_start(wh);
+    wh_activate(wh, FEATURES, false);
+    for (unsigned i = 0; i < PARTS; i++)
+        parts[i] = (struct wh_buf){ wh_data_base(wh), PART_BYTES, false };
+    for (unsigned i = 0; i < CHAINS; i++)
+        assert_true(wh_add(wh, TXQ, parts, PARTS, true) >= 0);
+    wh_kick(wh, TXQ);
+    wait_for_beats(wh, 5);
+    wh_quiesce(wh);
+    wh_unquiesce(wh);
+    assert_int_equal(write(in[1], "\1x", 2), 2); /* the keys have their turn */
+    wh_expect(wh, BULKHEAD__ENVELOPE__BODY_CONSOLE_ESCAPE);
+    assert_false(wh_try_used(wh, TXQ, &head, &len)); /* and it is far from done */
+    read_all(out[0], got, sizeof(got));
+    wh_reset(wh);
+    wh_activate(wh, FEATURES, false);
+    parts[0].len = 100;
+    assert_true(wh_add(wh, TXQ, parts, 1, false) >= 0);
+    wh_kick(wh, TXQ);
+    wh_wait_used(wh, TXQ, &head, &len);
+    close(in[1]);
+    close(out[0]);
+    free_port(p);
+}
+
+/* One that takes many turns goes out whole, once, in order. */
+static void a_long_request(void **state)
+{
+    enum { PARTS = 40, PART_BYTES = 1 << 20 };
+    static uint8_t got[65536];
+    int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out = memfd_create("log", MFD_CLOEXEC);
+    struct port *p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_FILE, true, in, out);
+    struct wh_buf parts[PARTS];
+    struct wh *wh = p->wh;
+    uint8_t *data;
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    wh_start(wh);
+    wh_activate(wh, FEATURES, false);
+    data = wh_mem(wh, wh_data_base(wh), PART_BYTES);
+    pattern(data, PART_BYTES, 0);
+    for (unsigned i = 0; i < PARTS; i++)
+        parts[i] = (struct wh_buf){ wh_data_base(wh), PART_BYTES, false };
+    assert_true(wh_add(wh, TXQ, parts, PARTS, true) >= 0);
+    wh_kick(wh, TXQ);
+    wh_quiesce(wh);
+    wh_unquiesce(wh);
+    wh_wait_used(wh, TXQ, &head, &len);
+    assert_int_equal(lseek(out, 0, SEEK_END), (off_t)PARTS * PART_BYTES);
+    for (off_t at = 0; at < (off_t)PARTS * PART_BYTES; at += (off_t)sizeof(got)) {
+        assert_int_equal(pread(out, got, sizeof(got), at), sizeof(got));
+        assert_memory_equal(got, data + at % PART_BYTES, sizeof(got));
+    }
+    assert_int_equal(wh->stats->dropped, 0);
+    free_port(p);
+}
+
+/* A worker that is told to leave gets out what it has, to whoever takes it. */
+static void the_last_words(void **state)
+{
+    enum { TOTAL = 100000 };
+    static uint8_t data[TOTAL], got[TOTAL];
+
+    (void)state;
+    pattern(data, TOTAL, 0);
+    for (unsigned virtio = 0; virtio < 2; virtio++) {
+        Bulkhead__Stop stop = BULKHEAD__STOP__INIT;
+        ENVELOPE(e, STOP, stop, &stop);
+        int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out[2];
+        struct port *p;
+        uint16_t head;
+        uint32_t len;
+
+        assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+        assert_true(fcntl(out[1], F_SETPIPE_SZ, 65536) > 0);
+        p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, virtio, in, out[1]);
+        wh_start(p->wh);
+        if (virtio) {
+            wh_activate(p->wh, FEATURES, false);
+            memcpy(wh_mem(p->wh, wh_data_base(p->wh), TOTAL), data, TOTAL);
+            assert_true(wh_add(p->wh, TXQ, &(struct wh_buf){ wh_data_base(p->wh), TOTAL, false }, 1,
+                               false) >= 0);
+            wh_kick(p->wh, TXQ);
+            wh_wait_used(p->wh, TXQ, &head, &len);
+        } else {
+            print(p, data, TOTAL);
+        }
+        wait_for(&p->wh->stats->write_bytes, 65536); /* no more fits */
+        wh_send(p->wh, &e);
+        read_all(out[0], got, TOTAL);
+        assert_memory_equal(got, data, TOTAL);
+        assert_int_equal(WEXITSTATUS(wh_wait_exit(p->wh)), 0);
+        close(out[0]);
+        free_port(p);
+    }
+}
+
 /* A Linux driver spins until its bytes are taken: they always are. */
 static void virtio_reader_is_stuck(void **state)
 {
@@ -470,6 +591,9 @@ int main(void)
         cmocka_unit_test(file_and_dead_reader),
         cmocka_unit_test(virtio_both_ways),
         cmocka_unit_test(virtio_reader_is_stuck),
+        cmocka_unit_test(requests_without_end),
+        cmocka_unit_test(a_long_request),
+        cmocka_unit_test(the_last_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
