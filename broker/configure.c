@@ -100,7 +100,7 @@ static void configure_console(struct device *d, Bulkhead__Configure *c,
 
     console->virtio = d->plan->pci_slot != 0;
     console->mode = from->mode;
-    console->escape = from->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY;
+    console->escape = d->backend.keys;
     c->role_case = BULKHEAD__CONFIGURE__ROLE_CONSOLE;
     c->console = console;
 }

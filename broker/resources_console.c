@@ -48,6 +48,7 @@ static int use_tty(const char *what, const int *tty, struct backend *b, struct f
     b->n_own = 2;
     if (b->own[0] < 0 || b->own[1] < 0)
         return fault_host(f, errno, "%s: the terminal: %s", what, strerror(errno));
+    b->keys = isatty(b->own[0]); /* not what a pipe or a file brings */
     return 0;
 }
 

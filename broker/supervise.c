@@ -218,15 +218,6 @@ static void on_core_message(struct child *child, const Bulkhead__Envelope *e)
     }
 }
 
-/* Only a console on a terminal has somebody who could have pressed the keys. */
-static bool has_escape(const struct device *d)
-{
-    const Bulkhead__VmConfig *c = d->vm->config;
-    const Bulkhead__ConsoleConfig *console = d->plan->pci_slot != 0 ? c->console : c->serial;
-
-    return console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY;
-}
-
 /* Legal by the table, but not after what went before. NULL, or what is wrong. Each of these would
  * otherwise reach the core, and with it the VM. */
 static const char *worker_lies(struct child *child, const Bulkhead__Envelope *e)
@@ -249,7 +240,8 @@ static const char *worker_lies(struct child *child, const Bulkhead__Envelope *e)
         child->needs_reset = true;
         return NULL;
     case BULKHEAD__ENVELOPE__BODY_CONSOLE_ESCAPE:
-        return has_escape(child->device) ? NULL : "console_escape without a terminal";
+        /* Only at a terminal there is somebody who could have pressed the keys. */
+        return child->device->backend.keys ? NULL : "console_escape without a terminal";
     default:
         return NULL;
     }

@@ -39,6 +39,21 @@ static size_t watch_keys(struct console *c, const uint8_t *src, size_t len, uint
     return out;
 }
 
+/* A Ctrl-A that waits for its second key may be the guest's: it needs room too. */
+static size_t room_for_input(struct console *c)
+{
+    size_t room = c->front->room(c->front_data);
+
+    return c->watch_escape && c->escape.pending && room > 0 ? room - 1 : room;
+}
+
+static void say_deaf(struct console *c)
+{
+    if (c->deaf && !c->said_deaf)
+        log_warn("the guest takes no input: what is typed is dropped, but Ctrl-A x works");
+    c->said_deaf = c->deaf;
+}
+
 bool console_pump_input(struct console *c)
 {
     uint8_t raw[CONSOLE_CHUNK_BYTES], keys[CONSOLE_CHUNK_BYTES + 1];
@@ -48,18 +63,44 @@ bool console_pump_input(struct console *c)
     for (int i = 0; i < CONSOLE_CHUNKS_PER_TURN; i++) {
         if (i > 0 && turn_over(worker_turn(c->worker)))
             break;
-        room = c->front->room(c->front_data);
-        if (room == 0 && !c->watch_escape)
+        room = room_for_input(c);
+        c->deaf = c->deaf && room == 0;
+        if (room == 0 && !c->deaf)
             return false;
-        len = backend_read(c->backend, raw, c->watch_escape ? sizeof(raw) : MIN(room, sizeof(raw)));
+        len = backend_read(c->backend, raw, c->deaf ? sizeof(raw) : MIN(room, sizeof(raw)));
         if (len == 0)
             return true;
         if (c->watch_escape)
             c->front->input(c->front_data, keys, watch_keys(c, raw, len, keys));
         else
             c->front->input(c->front_data, raw, len);
+        c->accepted += c->deaf ? 0 : len;
+        say_deaf(c);
     }
     return true; /* the watch is level-triggered */
+}
+
+static void wait_while_not_deaf(struct console *c)
+{
+    c->accepted_at_arm = c->accepted;
+    if (c->watch_escape)
+        (void)loop_timer_arm(c->deaf_timer, CONSOLE_DEAF_MS, false);
+}
+
+static void on_deaf_timer(int fd, unsigned what, void *arg)
+{
+    struct console *c = arg;
+
+    (void)fd;
+    (void)what;
+    if (room_for_input(c) > 0) /* input goes on already, or is about to */
+        return;
+    if (c->accepted != c->accepted_at_arm) {
+        wait_while_not_deaf(c);
+        return;
+    }
+    c->deaf = true;
+    backend_input_resume(c->backend);
 }
 
 static void on_input(void *arg)
@@ -69,6 +110,7 @@ static void on_input(void *arg)
     if (!console_pump_input(c)) {
         backend_input_pause(c->backend);
         c->front->wait_for_room(c->front_data);
+        wait_while_not_deaf(c);
     }
 }
 
@@ -173,6 +215,8 @@ static int console_setup(struct worker *w, const Bulkhead__Configure *cfg, int *
         r = config->virtio ? vcon_new(c, announce) : serial_new(c, fds);
     if (r == 0)
         r = loop_add_timer(worker_loop(w), on_part_timer, c, &c->part_timer);
+    if (r == 0)
+        r = loop_add_timer(worker_loop(w), on_deaf_timer, c, &c->deaf_timer);
     if (r < 0)
         return err_trace(r);
     backend_yield(c->backend); /* a predecessor may have left output in the ring */

@@ -9,7 +9,7 @@
 #include "common/worker.h"
 #include "escape.h"
 
-enum { CONSOLE_CHUNK_BYTES = 4096, CONSOLE_CHUNKS_PER_TURN = 32 };
+enum { CONSOLE_CHUNK_BYTES = 4096, CONSOLE_CHUNKS_PER_TURN = 32, CONSOLE_DEAF_MS = 2000 };
 
 struct console {
     struct worker *worker;
@@ -19,6 +19,11 @@ struct console {
     void *front_data;
     bool watch_escape;
     struct escape escape;
+    /* While the guest takes no input: */
+    struct loop_event *deaf_timer;
+    uint64_t accepted, accepted_at_arm; /* bytes the guest's side took, then and now */
+    bool deaf;                          /* for so long that only the escape keys are looked for */
+    bool said_deaf;
     bool parting; /* the worker leaves when the output is out, or nobody takes it */
     uint64_t parting_bytes;
     struct loop_event *part_timer;
@@ -33,9 +38,9 @@ struct console_front {
     void (*wait_for_room)(void *front);
 };
 
-/* Reads what the backend has and gives it to the front end. Without the escape keys the host's
- * side waits while the guest takes nothing; with them it is read all the same, so that Ctrl-A x
- * works however deaf the guest is. Returns false when it stopped for want of room. */
+/* Reads what the backend has and gives it to the front end. The host's side waits while the guest
+ * takes nothing. With the escape keys it waits for CONSOLE_DEAF_MS, then it is read and dropped, so
+ * that Ctrl-A x works however deaf the guest is. Returns false when it stopped for want of room. */
 bool console_pump_input(struct console *console);
 
 /* serial.c; fds: [serial memfd][eventfd to_worker][eventfd to_guest] */

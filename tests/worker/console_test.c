@@ -203,8 +203,8 @@ static void escape_keys(void **state)
     free_port(p);
 }
 
-/* Without the keys nothing typed is lost, however slowly the guest reads. */
-static void input_waits_for_the_guest(void **state)
+/* Nothing typed is lost, however slowly the guest reads; with the keys, as long as it does read. */
+static void type_much(bool escape)
 {
     enum { TOTAL = 400000 };
     static uint8_t sent[TOTAL], got[TOTAL];
@@ -212,10 +212,12 @@ static void input_waits_for_the_guest(void **state)
     struct port *p;
     pid_t typist;
 
-    (void)state;
     pattern(sent, TOTAL, 0);
+    for (size_t i = 0; escape && i < TOTAL; i++)
+        sent[i] |= 0x80;
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
     p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, false, in[0], sink);
+    p->config.escape = escape;
     wh_start(p->wh);
     typist = fork();
     if (typist == 0)
@@ -227,6 +229,13 @@ static void input_waits_for_the_guest(void **state)
     assert_int_equal(waitpid(typist, NULL, 0), typist);
     close(in[1]);
     free_port(p);
+}
+
+static void input_waits_for_the_guest(void **state)
+{
+    (void)state;
+    type_much(false);
+    type_much(true);
 }
 
 static void a_stuck_reader_blocks_nothing(void **state)
@@ -438,6 +447,7 @@ static void requests_without_end(void **state)
     struct port *p;
     struct wh *wh;
     struct wh_buf parts[PARTS];
+    unsigned n_done = 0;
     uint8_t got[4096];
     uint16_t head;
     uint32_t len;
@@ -459,7 +469,9 @@ static void requests_without_end(void **state)
     wh_unquiesce(wh);
     assert_int_equal(write(in[1], "\1x", 2), 2); /* the keys have their turn */
     wh_expect(wh, BULKHEAD__ENVELOPE__BODY_CONSOLE_ESCAPE);
-    assert_false(wh_try_used(wh, TXQ, &head, &len)); /* and it is far from done */
+    while (wh_try_used(wh, TXQ, &head, &len))
+        n_done++;
+    assert_true(n_done < CHAINS); /* and it is far from done */
     read_all(out[0], got, sizeof(got));
     wh_reset(wh);
     wh_activate(wh, FEATURES, false);

@@ -152,6 +152,19 @@ static void fill_announce(const struct child *child, Bulkhead__Announce *announc
     }
 }
 
+static void take_configure(struct rig *rig, struct child *child)
+{
+    struct message msg;
+
+    assert_int_equal(rig_heard(rig, child, &msg), B(CONFIGURE));
+    if (msg.envelope->configure->role_case != BULKHEAD__CONFIGURE__ROLE_CONSOLE)
+        return;
+    rig->console_escape = msg.envelope->configure->console->escape;
+    rig->console_fds = (unsigned)msg.n_fds;
+    fd_closep(&rig->console_last_fd);
+    rig->console_last_fd = fd_take(&msg.fds[msg.n_fds - 1]);
+}
+
 void rig_make_ready(struct rig *rig, struct child *child)
 {
     Bulkhead__Hello hello = BULKHEAD__HELLO__INIT;
@@ -165,8 +178,8 @@ void rig_make_ready(struct rig *rig, struct child *child)
     hello.protocol_max = PROTOCOL_MAX;
     hello.role = child->role;
     rig_say(rig, child, &greet);
-    assert_int_equal(rig_heard(rig, child, NULL), B(CONFIGURE));
-    if (child->device) {
+    take_configure(rig, child);
+    if (child->device && child->device->plan->num_queues > 0) {
         fill_announce(child, &announce, config);
         ready.announce = &announce;
     }
@@ -232,24 +245,11 @@ static Bulkhead__VmConfig *two_devices(uint32_t crash_limit, bool tap)
     return c;
 }
 
-static void run(struct rig *rig, Bulkhead__VmConfig *config)
+/* From vm_boot() on, and again after a reboot. */
+static void run(struct rig *rig)
 {
     struct vm *vm = &rig->vm;
-    struct fault f = { 0 };
-    int pair[2];
 
-    memset(rig, 0, sizeof *rig);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-    rig->spawner = (struct spawner){ .fd = pair[0], .pid = -1 };
-    rig->requests = pair[1];
-    assert_int_equal(loop_new(&rig->loop), 0);
-    vm_init(vm, rig->loop, &rig->spawner);
-    vm->insecure = true;
-    vm->config = config;
-    plan_make(vm->config, &vm->plan);
-    open_nothing(vm);
-    assert_int_equal(vm_open_devices(vm, NULL, NULL, 0, &f), 0);
-    assert_int_equal(vm_boot(vm, &f), 0);
     rig_make_ready(rig, vm->core);
     for (unsigned i = 0; i < vm->n_devices; i++)
         rig_make_ready(rig, vm->devices[i].worker);
@@ -260,14 +260,60 @@ static void run(struct rig *rig, Bulkhead__VmConfig *config)
     rig_say_state(rig, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING);
 }
 
+static void boot(struct rig *rig, Bulkhead__VmConfig *config, const int *tty)
+{
+    struct vm *vm = &rig->vm;
+    struct fault f = { 0 };
+    int pair[2];
+
+    memset(rig, 0, sizeof *rig);
+    rig->console_last_fd = -1;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    rig->spawner = (struct spawner){ .fd = pair[0], .pid = -1 };
+    rig->requests = pair[1];
+    assert_int_equal(loop_new(&rig->loop), 0);
+    vm_init(vm, rig->loop, &rig->spawner);
+    vm->insecure = true;
+    vm->config = config;
+    plan_make(vm->config, &vm->plan);
+    open_nothing(vm);
+    assert_int_equal(vm_open_devices(vm, tty, NULL, 0, &f), 0);
+    assert_int_equal(vm_boot(vm, &f), 0);
+    run(rig);
+}
+
+void rig_reboot(struct rig *rig)
+{
+    struct vm *vm = &rig->vm;
+
+    rig_say_state(rig, BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT);
+    while (vm->phase == VM_ENDING)
+        rig_exit(rig,
+                 vm->children[0] == vm->core ? vm->children[vm->n_children - 1] : vm->children[0]);
+    run(rig);
+}
+
 void rig_run(struct rig *rig, uint32_t crash_limit)
 {
-    run(rig, two_devices(crash_limit, false));
+    boot(rig, two_devices(crash_limit, false), NULL);
 }
 
 void rig_run_with_tap(struct rig *rig)
 {
-    run(rig, two_devices(5, true));
+    boot(rig, two_devices(5, true), NULL);
+}
+
+void rig_run_console(struct rig *rig, uint32_t crash_limit, const char *socket, const int *tty)
+{
+    Bulkhead__VmConfig *config = two_devices(crash_limit, false);
+
+    if (tty)
+        config->serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_TTY;
+    if (socket) {
+        config->serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET;
+        fixture_text(&config->serial->path, socket);
+    }
+    boot(rig, config, tty);
 }
 
 void rig_end(struct rig *rig)
@@ -280,9 +326,12 @@ void rig_end(struct rig *rig)
         loop_event_free(vm->tick);
     if (vm->start_timer)
         loop_event_free(vm->start_timer);
+    if (vm->stop_timer)
+        loop_event_free(vm->stop_timer);
     vm_deinit(vm);
     for (unsigned i = 0; i < ARRAY_SIZE(rig->children); i++)
         channel_freep(&rig->children[i].channel);
+    fd_closep(&rig->console_last_fd);
     loop_free(rig->loop);
     close(rig->spawner.fd);
     close(rig->requests);

@@ -19,12 +19,19 @@ struct rig {
     struct spawner spawner;
     int requests; /* the spawner's end */
     struct rig_child children[64];
+    bool console_escape; /* what a console was configured with last */
+    unsigned console_fds;
+    int console_last_fd;
 };
 
 /* A VM with entropy and balloon that runs; every device has been announced, none is active. */
 void rig_run(struct rig *rig, uint32_t crash_limit);
 /* The same with a network device on a tap that is made for it: in a network namespace of the test's. */
 void rig_run_with_tap(struct rig *rig);
+/* The same with a serial port besides, on a socket or on a terminal's two descriptors. */
+void rig_run_console(struct rig *rig, uint32_t crash_limit, const char *socket, const int *tty);
+/* The guest reboots: all processes leave, and the next ones run. */
+void rig_reboot(struct rig *rig);
 void rig_end(struct rig *rig);
 /* Takes the spawner's requests. */
 void rig_spawn(struct rig *rig);
