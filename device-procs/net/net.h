@@ -16,7 +16,8 @@
 
 enum {
     NET_MAX_PAIRS = 16,
-    NET_BATCH = 64,          /* frames per turn, then the others get theirs */
+    NET_BATCH = 64, /* frames at once, then the others get theirs, or when the turn is over */
+    NET_FRAMES_PER_CLOCK = 4,
     NET_MAX_RX_BUFFERS = 64, /* merged for one frame */
     NET_SHORT_MS = 2000,     /* a frame waits so long for the rest of its buffers */
 };
@@ -161,6 +162,16 @@ bool net_limit_ready(struct net *net, bool rx);
 void net_limit_charge(struct net *net, bool rx, size_t bytes);
 
 /* ---- net.c ---- */
+
+/* Whether the i-th frame of a batch may be begun. The clock is read with every few. */
+static inline bool net_turn_goes_on(const struct net *net, unsigned i)
+{
+    struct turn *turn = worker_turn(net->worker);
+
+    if (i >= NET_BATCH)
+        return false;
+    return i % NET_FRAMES_PER_CLOCK == 0 ? !turn_over(turn) : !turn_is_spent(turn);
+}
 
 void net_retry_after(struct net *net, uint64_t ms);
 void net_drained(struct net *net); /* if it was asked to drain */

@@ -18,6 +18,7 @@
 
 enum {
     BURST_IOVECS = 1024,
+    BURST_BYTES = 1 << 20, /* nobody looks at the clock until all are sent */
     FRAME_IOVECS = VQ_MAX_SEGMENTS + 1,
     PATIENCE = 8, /* submissions that took nothing, in a row */
 };
@@ -36,6 +37,7 @@ struct net_burst {
     struct uring *ring;
     bool broken; /* the ring: from then on a system call for each frame */
     unsigned n_frames, n_iov;
+    size_t bytes;
     uint64_t start_ns; /* of the first frame; the others follow at once */
     struct frame frames[NET_BATCH];
     struct iovec iov[BURST_IOVECS];
@@ -73,7 +75,8 @@ int net_burst_new(struct net *net)
 
 bool net_burst_has_room(const struct net_burst *burst)
 {
-    return burst->n_frames < NET_BATCH && BURST_IOVECS - burst->n_iov >= FRAME_IOVECS;
+    return burst->n_frames < NET_BATCH && burst->bytes < BURST_BYTES &&
+           BURST_IOVECS - burst->n_iov >= FRAME_IOVECS;
 }
 
 void net_burst_add(struct net_burst *burst, const struct vq_chain *chain,
@@ -97,6 +100,7 @@ void net_burst_add(struct net_burst *burst, const struct vq_chain *chain,
         return;
     frame->n_iov = (unsigned)n + 1;
     burst->n_iov += frame->n_iov;
+    burst->bytes += frame->bytes;
 }
 
 static unsigned reap(struct net_burst *burst)
@@ -175,6 +179,7 @@ void net_burst_send(struct net_pair *pair)
     (void)net_tx_took(pair->net, sent_before, burst->start_ns);
     vq_publish(net_txq(pair));
     burst->n_frames = burst->n_iov = 0;
+    burst->bytes = 0;
     if (error != 0)
         net_port_failed(pair, error);
 }

@@ -101,6 +101,7 @@ static void fill_buffers(struct net_pair *pair, const struct vq_chain *chains, u
         vq_stage(vq, chains[i].head, (uint32_t)len);
         done += len;
     }
+    turn_spend(worker_turn(pair->net->worker), pair->frame_bytes);
     vq_publish(vq); /* a driver that sees some of a frame's buffers only throws them away */
     pair->net->stats->read_ops++;
     pair->net->stats->read_bytes += pair->frame_bytes - NET_HDR_BYTES;
@@ -193,7 +194,7 @@ int net_rx(struct net_pair *pair)
         net_rx_watch(pair, false);
         return 0;
     }
-    for (unsigned i = 0; i < NET_BATCH && r == 0; i++)
+    for (unsigned i = 0; r == 0 && net_turn_goes_on(net, i); i++)
         r = one_frame(pair);
     if (r == 0 && net->stream)
         worker_rerun(net->worker, 2 * pair->index); /* whole frames may lie in our own buffer */

@@ -117,7 +117,7 @@ static void take_answers(struct net_pair *pair, uint64_t sent_before)
         pair->answers_missing++;
 }
 
-/* Frames one by one: 0 after NET_BATCH of them, PORT_FULL, VQ_EMPTY or VQ_E_GUEST. */
+/* Frames one by one: 0 when there may be more, PORT_FULL, VQ_EMPTY or VQ_E_GUEST. */
 static int send_singly(struct net_pair *pair)
 {
     struct net *net = pair->net;
@@ -126,7 +126,7 @@ static int send_singly(struct net_pair *pair)
     uint64_t since = 0;
     int r = 0;
 
-    for (unsigned i = 0; i < NET_BATCH && r == 0; i++) {
+    for (unsigned i = 0; r == 0 && net_turn_goes_on(net, i); i++) {
         uint64_t sent_before = net->stats->write_ops;
 
         if (!net_limit_ready(net, false))
@@ -136,6 +136,7 @@ static int send_singly(struct net_pair *pair)
             break;
         if (since == 0)
             since = now_ns();
+        turn_spend(worker_turn(net->worker), chain.read_bytes);
         r = send_frame(pair, &chain);
         since = net_tx_took(net, sent_before, since);
         if (r == 0)
@@ -154,7 +155,9 @@ static int send_burst(struct net_pair *pair)
     struct vq_chain chain;
     int r = 0;
 
-    while (net_burst_has_room(net->burst) && net_limit_ready(net, false)) {
+    for (unsigned i = 0;
+         net_turn_goes_on(net, i) && net_burst_has_room(net->burst) && net_limit_ready(net, false);
+         i++) {
         bool good;
 
         r = vq_pop(net_txq(pair), &chain);
@@ -165,6 +168,7 @@ static int send_burst(struct net_pair *pair)
             net_limit_charge(net, false, (size_t)chain.read_bytes - NET_HDR_BYTES);
         else
             net->stats->dropped++;
+        turn_spend(worker_turn(net->worker), chain.read_bytes);
         net_burst_add(net->burst, &chain, good ? &head : NULL);
     }
     net_burst_send(pair);

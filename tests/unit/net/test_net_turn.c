@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_net_turn.c - how much of a guest's or a wire's frames, and of a driver's commands, is done
+ * before the loop looks at its other events; by a clock of the test's own. The port is the test. */
+#include <stdlib.h>
+#include <string.h>
+#include "net/net.h"
+#include "vq_fixture.h"
+
+enum { FRAME_NS = 5000000, SMALL = 100, LARGE = 60000 };
+
+static struct fixture *guest;
+static struct net net;
+static struct stats_page stats;
+static struct turn turn;
+static uint64_t clock_ns;
+static unsigned n_moved;
+static uint64_t cost_ns;
+static bool rerun;
+static size_t wire_frame_bytes;
+
+/* ---- clock, skeleton and port ---- */
+
+uint64_t __wrap_now_ns(void);
+
+uint64_t __wrap_now_ns(void)
+{
+    return clock_ns;
+}
+
+struct vq *worker_vq(struct worker *w, unsigned q)
+{
+    (void)w;
+    (void)q;
+    return guest->vq;
+}
+
+struct turn *worker_turn(struct worker *w)
+{
+    (void)w;
+    return &turn;
+}
+
+bool worker_running(const struct worker *w)
+{
+    (void)w;
+    return true;
+}
+
+void worker_rerun(struct worker *w, unsigned q)
+{
+    (void)w;
+    (void)q;
+    rerun = true;
+}
+
+void worker_poll_woken(struct worker *w)
+{
+    (void)w;
+}
+
+void worker_needs_reset(struct worker *w, unsigned q, const char *why)
+{
+    (void)w;
+    (void)q;
+    fail_msg("%s", why);
+}
+
+int worker_config_update(struct worker *w, unsigned offset, const void *data, unsigned len)
+{
+    (void)w;
+    (void)offset;
+    (void)data;
+    (void)len;
+    return 0;
+}
+
+void net_retry_after(struct net *n, uint64_t ms)
+{
+    (void)n;
+    (void)ms;
+}
+
+void net_drained(struct net *n)
+{
+    (void)n;
+}
+
+void net_link_found(struct net *n)
+{
+    (void)n;
+}
+
+bool net_port_look_again(struct net *n)
+{
+    (void)n;
+    return false;
+}
+
+int net_port_flush(struct net *n)
+{
+    (void)n;
+    return 0;
+}
+
+void net_port_commit(struct net *n)
+{
+    (void)n;
+}
+
+bool net_burst_has_room(const struct net_burst *burst)
+{
+    (void)burst;
+    return false;
+}
+
+void net_burst_add(struct net_burst *burst, const struct vq_chain *chain,
+                   const struct net_tx_head *head)
+{
+    (void)burst;
+    (void)chain;
+    (void)head;
+}
+
+void net_burst_send(struct net_pair *pair)
+{
+    (void)pair;
+}
+
+static void work(void)
+{
+    n_moved++;
+    clock_ns += cost_ns;
+}
+
+int net_port_enable(struct net *n, unsigned n_pairs)
+{
+    (void)n;
+    (void)n_pairs;
+    work();
+    return 0;
+}
+
+int net_port_write(struct net_pair *pair, struct iovec *iov, int n_iov, size_t frame_bytes)
+{
+    (void)pair;
+    (void)iov;
+    (void)n_iov;
+    (void)frame_bytes;
+    work();
+    return 0;
+}
+
+int net_port_read(struct net_pair *pair)
+{
+    memset(pair->frame, 0, NET_HDR_BYTES + wire_frame_bytes);
+    pair->frame_bytes = NET_HDR_BYTES + wire_frame_bytes;
+    work();
+    return 0;
+}
+
+/* ---- the guest ---- */
+
+static int setup(void **state)
+{
+    static uint8_t frame[NET_HDR_BYTES + NET_MAX_FRAME_BYTES];
+    int r = vq_setup(state);
+
+    guest = *state;
+    net = (struct net){ .stats = &stats, .link_up = true, .n_pairs = 1, .n_enabled = 1 };
+    net.pairs[0] = (struct net_pair){ .net = &net, .enabled = true, .frame = frame };
+    stats = (struct stats_page){ 0 };
+    assert_int_equal(net_limit_new(&net, NULL), 0);
+    n_moved = 0;
+    cost_ns = FRAME_NS;
+    clock_ns = 1;
+    activate(guest, SIZE, 0, false);
+    turn_begin(&turn);
+    return r;
+}
+
+static int teardown(void **state)
+{
+    free(net.limit);
+    return vq_teardown(state);
+}
+
+#define N(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+/* A full ring of frames, of buffers, or of commands. */
+static void fill_ring(uint16_t flags, uint32_t bytes)
+{
+    for (unsigned i = 0; i < SIZE; i++) {
+        put_desc(guest, DESC, i, DATA, bytes, flags, 0);
+        publish(guest, (uint16_t)i);
+    }
+}
+
+/* Turn after turn, each with no more than its time has room for and one frame over, but for the few
+ * between two looks at the clock. */
+static void expect_turns(int (*run)(struct net_pair *), unsigned n_all)
+{
+    enum { PER_TURN = TURN_NS / FRAME_NS + NET_FRAMES_PER_CLOCK };
+    unsigned turns = 0;
+
+    while (n_moved < n_all) {
+        unsigned before = n_moved;
+
+        turn_begin(&turn);
+        rerun = false;
+        assert_int_equal(run(&net.pairs[0]), 0);
+        assert_true(n_moved > before && n_moved - before <= PER_TURN);
+        if (run != net_rx) /* the port is asked again anyway */
+            assert_true(n_moved == n_all || rerun);
+        turns++;
+    }
+    assert_true(turns >= n_all / PER_TURN);
+}
+
+static void slow_frames_out(void **state)
+{
+    (void)state;
+    fill_ring(0, NET_HDR_BYTES + SMALL);
+    expect_turns(net_tx, SIZE);
+    assert_int_equal(stats.write_ops, SIZE);
+}
+
+static void slow_frames_in(void **state)
+{
+    (void)state;
+    wire_frame_bytes = SMALL;
+    fill_ring(VRING_DESC_F_WRITE, NET_HDR_BYTES + SMALL);
+    expect_turns(net_rx, SIZE);
+    assert_int_equal(stats.read_ops, SIZE);
+}
+
+static int ctrl(struct net_pair *pair)
+{
+    return net_ctrl(pair->net);
+}
+
+/* Each command that sets the pairs takes and gives back queues of the tap. */
+static void slow_commands(void **state)
+{
+    static const uint8_t set_pairs[] = { VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 1,
+                                         0 };
+
+    (void)state;
+    net.features = NET_BIT(VIRTIO_NET_F_MQ);
+    memcpy(guest->low + DATA, set_pairs, sizeof(set_pairs));
+    fill_ring(0, sizeof(set_pairs));
+    expect_turns(ctrl, SIZE);
+}
+
+/* All queues together: who comes when the bytes are spent moves nothing. */
+static void large_frames_in(void **state)
+{
+    (void)state;
+    cost_ns = 0;
+    wire_frame_bytes = LARGE;
+    while (!turn_is_spent(&turn)) {
+        unsigned before = n_moved;
+
+        clear(guest);
+        activate(guest, SIZE, 0, false);
+        fill_ring(VRING_DESC_F_WRITE, NET_HDR_BYTES + LARGE);
+        assert_int_equal(net_rx(&net.pairs[0]), 0);
+        assert_true(n_moved > before);
+    }
+    assert_true((uint64_t)n_moved * LARGE <= TURN_BYTES + LARGE);
+    n_moved = 0;
+    assert_int_equal(net_rx(&net.pairs[0]), 0);
+    assert_int_equal(n_moved, 0);
+    turn_begin(&turn);
+    clear(guest);
+    activate(guest, SIZE, 0, false);
+    fill_ring(VRING_DESC_F_WRITE, NET_HDR_BYTES + LARGE);
+    assert_int_equal(net_rx(&net.pairs[0]), 0);
+    assert_true(n_moved > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        N(slow_frames_out),
+        N(slow_frames_in),
+        N(slow_commands),
+        N(large_frames_in),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
