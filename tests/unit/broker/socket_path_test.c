@@ -18,6 +18,7 @@
 #include "groups.h"
 #include "socket_path.h"
 #include "spawner.h"
+#include "uids.h"
 #include <cmocka.h>
 
 enum { PORT = 5 };
@@ -340,6 +341,7 @@ static void what_the_spawner_may_be_given(void **state)
 static void the_spawner_removes_them(void **state)
 {
     struct groups groups = { .base_fd = -1, .vm_fd = -1 };
+    struct uids no_uids;
     struct spawner_request vm = { .kind = SPAWNER_VM };
     struct spawner spawner;
     struct socket_path ours, swapped, late;
@@ -349,8 +351,9 @@ static void the_spawner_removes_them(void **state)
     fd[0] = listen_at("ours", &ours);
     fd[1] = listen_at("swapped", &swapped);
     fd[2] = listen_at("late", &late);
+    uids_init(&no_uids);
     lock = open("lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    assert_int_equal(spawner_start(&spawner, -1, &groups), 0);
+    assert_int_equal(spawner_start(&spawner, -1, &groups, &no_uids), 0);
     assert_int_equal(spawner_hold(&spawner, &ours), 0);
     assert_int_equal(spawner_hold(&spawner, &swapped), 0);
     assert_int_equal(spawner_send(&spawner, &vm, &lock, 1), 0);
