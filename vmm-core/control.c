@@ -282,6 +282,7 @@ static int on_message(struct core *core, const struct message *msg)
         return 0;
     case BULKHEAD__ENVELOPE__BODY_POWER_BUTTON:
         power_button(&core->power);
+        keyboard_wake(&core->keyboard);
         return 0;
     default:
         return err_origin(-EPROTO, "message without a handler");

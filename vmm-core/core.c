@@ -53,6 +53,11 @@ static void on_pci_reset(void *arg)
     core_guest_ended(arg, BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT, "reset through port 0xcf9");
 }
 
+static void on_keyboard_reset(void *arg)
+{
+    core_guest_ended(arg, BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT, "the 8042's reset line");
+}
+
 static int check_configure(const Bulkhead__Configure *cfg, const int *fds, size_t n_fds)
 {
     const Bulkhead__CoreConfig *core = cfg->core;
@@ -101,12 +106,15 @@ static int setup_buses(struct core *core)
 
     pci_host_init(&core->pci, on_pci_reset, core);
     power_init(&core->power, core->hv, on_power, core);
+    keyboard_init(&core->keyboard, core->hv, on_keyboard_reset, core);
     rtc_init(&core->rtc);
     r = pci_host_add_to(&core->pci, &core->pio, &core->mmio);
     if (r == 0)
         r = serial_add_to(&core->serial, &core->pio);
     if (r == 0)
         r = power_add_to(&core->power, &core->pio);
+    if (r == 0)
+        r = keyboard_add_to(&core->keyboard, &core->pio);
     if (r == 0)
         r = rtc_add_to(&core->rtc, &core->pio);
     return r < 0 ? err_trace(r) : 0;

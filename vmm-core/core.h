@@ -21,6 +21,7 @@
 #include "kvm/hv.h"
 #include "pci/pci.h"
 #include "pci/virtio_pci.h"
+#include "platform/keyboard.h"
 #include "platform/power.h"
 #include "platform/rtc.h"
 #include "platform/serial.h"
@@ -82,6 +83,7 @@ struct core {
     struct pci_host pci;
     struct serial serial;
     struct power power;
+    struct keyboard keyboard;
     struct rtc rtc;
     unsigned next_gsi;
     struct hv_entry entry;

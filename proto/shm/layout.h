@@ -25,6 +25,8 @@
 
 /* Port I/O. */
 enum {
+    LAYOUT_PIO_KEYBOARD_DATA = 0x60, /* GSI 1 */
+    LAYOUT_PIO_KEYBOARD_COMMAND = 0x64,
     LAYOUT_PIO_RTC = 0x70,          /* 0x70 index, 0x71 data */
     LAYOUT_PIO_SERIAL = 0x3f8,      /* 8 ports, GSI 4 */
     LAYOUT_PIO_PCI_ADDRESS = 0xcf8, /* 0xcf8..0xcff */
@@ -38,6 +40,7 @@ enum {
 };
 
 enum {
+    LAYOUT_GSI_KEYBOARD = 1,
     LAYOUT_GSI_SERIAL = 4,
     LAYOUT_GSI_GED = 5,
     LAYOUT_GSI_RTC = 8,

@@ -29,10 +29,10 @@ enum {
 enum {
     PROFILE_ENTERPRISE_SERVER = 4,
     CMOS_CENTURY = 0x32,
+    BOOT_ARCH_8042 = 1 << 1,
     BOOT_ARCH_NO_VGA = 1 << 2,
     BOOT_ARCH_NO_ASPM = 1 << 4
 };
-/* No i8042 (BOOT_ARCH bit 1 clear), so the guest does not probe for one. */
 enum {
     FLAG_WBINVD = 1 << 0,
     FLAG_PROC_C1 = 1 << 2,
@@ -127,7 +127,7 @@ static uint64_t write_fadt(struct tables *t, uint64_t dsdt)
     memcpy(buf + FADT_DSDT, &dsdt32, sizeof dsdt32);
     buf[FADT_PROFILE] = PROFILE_ENTERPRISE_SERVER;
     buf[FADT_CENTURY] = CMOS_CENTURY;
-    buf[FADT_BOOT_ARCH] = BOOT_ARCH_NO_VGA | BOOT_ARCH_NO_ASPM;
+    buf[FADT_BOOT_ARCH] = BOOT_ARCH_8042 | BOOT_ARCH_NO_VGA | BOOT_ARCH_NO_ASPM;
     memcpy(buf + FADT_FLAGS, &flags, sizeof flags);
     generic_address(buf + FADT_RESET_REG, LAYOUT_PIO_RESET);
     buf[FADT_RESET_VALUE] = LAYOUT_RESET_VALUE;

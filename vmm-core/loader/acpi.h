@@ -4,5 +4,5 @@
 
 #include "aml.h"
 
-/* The differentiated system description: PCI root, serial port, RTC, power button, GED, S5. */
+/* The differentiated system description: PCI root, serial port, RTC, keyboard, power button, GED, S5. */
 void dsdt_body(struct aml *a);

@@ -126,6 +126,22 @@ static void motherboard(struct aml *a)
     aml_close(a, dev);
 }
 
+/* A register in each of two places. By level: see event_device(). */
+static void keyboard(struct aml *a)
+{
+    uint8_t buf[32];
+    struct aml res = scratch(buf, sizeof buf);
+    size_t dev = aml_open_device(a, "KBD");
+
+    aml_name_eisaid(a, "_HID", "PNP0303");
+    aml_name_int(a, "_UID", 0);
+    aml_res_io(&res, LAYOUT_PIO_KEYBOARD_DATA, 1);
+    aml_res_io(&res, LAYOUT_PIO_KEYBOARD_COMMAND, 1);
+    aml_res_interrupt(&res, LAYOUT_GSI_KEYBOARD, AML_LEVEL);
+    aml_name_resources(a, &res);
+    aml_close(a, dev);
+}
+
 enum { NO_INTERRUPT = 0 };
 
 static void port_device(struct aml *a, const char *name, const char *hid, uint16_t port,
@@ -221,6 +237,7 @@ void dsdt_body(struct aml *a)
     port_device(a, "COM1", "PNP0501", LAYOUT_PIO_SERIAL, 8, LAYOUT_GSI_SERIAL);
     /* The clock tells the time and has no alarm: with an interrupt the guest would wait for one. */
     port_device(a, "RTC", "PNP0B00", LAYOUT_PIO_RTC, 2, NO_INTERRUPT);
+    keyboard(a);
     power_button(a);
     event_device(a);
     aml_close(a, scope);

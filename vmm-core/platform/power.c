@@ -10,8 +10,6 @@ enum {
     SLEEP_TYPE_SHIFT = 2,
     SLEEP_TYPE_MASK = 7,
     GED_BYTES = 4,
-    PORT_KEYBOARD = 0x64,
-    KEYBOARD_PULSE_RESET = 0xfe,
 };
 
 static void write_sleep_control(struct power *power, uint8_t value)
@@ -66,25 +64,8 @@ static void ged_write(void *dev, uint64_t off, unsigned size, uint64_t value)
     (void)dev, (void)off, (void)size, (void)value; /* read clears */
 }
 
-/* Not a keyboard controller: it reads as absent, only the reset line answers. */
-static uint64_t keyboard_read(void *dev, uint64_t off, unsigned size)
-{
-    (void)dev, (void)off;
-    return bus_ones(size);
-}
-
-static void keyboard_write(void *dev, uint64_t off, unsigned size, uint64_t value)
-{
-    struct power *power = dev;
-
-    (void)off, (void)size;
-    if ((value & 0xff) == KEYBOARD_PULSE_RESET)
-        power->on_event(power->arg, POWER_RESET);
-}
-
 static const struct bus_ops sleep_ops = { .read = sleep_read, .write = sleep_write };
 static const struct bus_ops ged_ops = { .read = ged_read, .write = ged_write };
-static const struct bus_ops keyboard_ops = { .read = keyboard_read, .write = keyboard_write };
 
 void power_init(struct power *power, struct hv *hv,
                 void (*on_event)(void *arg, enum power_event event), void *arg)
@@ -100,8 +81,6 @@ int power_add_to(struct power *power, struct bus *pio)
 
     if (r == 0)
         r = bus_add(pio, LAYOUT_PIO_GED, GED_BYTES, &ged_ops, power);
-    if (r == 0)
-        r = bus_add(pio, PORT_KEYBOARD, 1, &keyboard_ops, power);
     return r < 0 ? err_trace(r) : 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* power.h - how the guest ends and how it is asked to: the hardware-reduced ACPI sleep and reset
- * registers, the generic event device (GED) with the power button, and the keyboard controller's
- * reset line for guests that know nothing else. Ports and values are in layout.h.
+ * registers, and the generic event device (GED) with the power button. Ports and values are in
+ * layout.h.
  *
  * The GED's interrupt is a level: the line is up as long as the register holds an event, so nothing
  * is lost to a guest that has it masked. */

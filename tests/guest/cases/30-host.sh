@@ -48,16 +48,67 @@ case_control_groups()
     rmdir "/sys/fs/cgroup/service-$$/supervisor" "/sys/fs/cgroup/service-$$" || die "the service's group is not empty"
 }
 
+# Text for the guest that sets $button to the input device of the ACPI power button.
+AWAIT_BUTTON=$(cat <<'GUEST'
+modprobe -a button evdev
+for i in 1 2 3 4 5; do
+    button=$(grep -A 4 'Name="Power Button"' /proc/bus/input/devices | grep -o 'event[0-9]*')
+    [ -e "/dev/input/$button" ] && break
+    sleep 1
+done
+button=/dev/input/$button
+GUEST
+)
+
+# The ACPI button arrives as an input event; the guest's own tools decide what to do with it.
 case_power_button_shuts_down()
 {
     local cmd
-    # the ACPI button arrives as an input event; the guest's own tools decide what to do with it
-    cmd=$(echo 'modprobe -a button evdev; for i in 1 2 3 4 5; do [ -e /dev/input/event0 ] && break; sleep 1; done; echo READY; head -c 24 /dev/input/event0 >/dev/null && echo PRESSED' | base64 -w0)
+    cmd=$(echo "$AWAIT_BUTTON; "'echo READY; head -c 24 $button >/dev/null && echo PRESSED' | base64 -w0)
     NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M
     await "$T/log" '^READY'
     "$BIN/bulkhead" power-button vm || die "power-button failed"
     wait "$GUEST_PID"
     expect_status 0 $? "$T/log"
+    expect "$T/log" '^PRESSED'
+}
+
+# Presses that come before the guest has set up the event device don't cost it all that follow.
+case_power_button_pressed_early()
+{
+    local cmd i
+    cmd=$(echo "$AWAIT_BUTTON; "'echo READY; head -c 24 $button >/dev/null && echo PRESSED' | base64 -w0)
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M
+    for ((i = 0; i < 2400; i++)); do
+        "$BIN/bulkhead" power-button vm 2>/dev/null && break
+        sleep 0.05
+    done
+    "$BIN/bulkhead" power-button vm || die "power-button failed"
+    expect_not "$T/log" BULKHEAD-GUEST-INIT
+    await "$T/log" '^READY'
+    "$BIN/bulkhead" power-button vm || die "power-button failed"
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+    expect "$T/log" '^PRESSED'
+}
+
+# A guest that suspended itself to idle has nothing else to wake it; the press itself arrives as well. One
+# that comes between the freezing of its tasks and its sleep wakes nobody, so there may be several.
+case_power_button_wakes()
+{
+    local cmd i
+    cmd=$(echo "$AWAIT_BUTTON; "'head -c 24 $button >/dev/null &
+echo freeze >/sys/power/state && echo WOKEN
+wait $! && echo PRESSED' | base64 -w0)
+    NAME=vm guest_start "$T/log" "ignore_loglevel no_console_suspend bh.cmd=$cmd" --memory size=256M
+    await "$T/log" 'remaining freezable tasks completed'
+    for ((i = 0; i < 60; i++)); do
+        "$BIN/bulkhead" power-button vm || break
+        (await "$T/log" '^WOKEN' 2) 2>/dev/null && break
+    done
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+    expect "$T/log" '^WOKEN'
     expect "$T/log" '^PRESSED'
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "fake_hv.h"
+#include "platform/keyboard.h"
 #include "platform/power.h"
 #include "platform/rtc.h"
 #include "platform/serial.h"
@@ -20,6 +21,7 @@ struct board {
     struct bus pio;
     struct serial serial;
     struct power power;
+    struct keyboard keyboard;
     struct rtc rtc;
     struct serial_shared *shared;
     struct byte_ring out, in; /* the worker's ends */
@@ -35,6 +37,11 @@ static void on_power(void *arg, enum power_event event)
         b->offs++;
     else
         b->resets++;
+}
+
+static void on_keyboard_reset(void *arg)
+{
+    ((struct board *)arg)->resets++;
 }
 
 static time_t host_seconds = 951868799; /* Tue 2000-02-29 23:59:59 UTC */
@@ -58,10 +65,12 @@ static struct board *board_new(void)
     byte_ring_attach_producer(&b->in, &b->shared->to_guest);
     serial_init(&b->serial, &b->hv, b->shared, b->out_fd);
     power_init(&b->power, &b->hv, on_power, b);
+    keyboard_init(&b->keyboard, &b->hv, on_keyboard_reset, b);
     rtc_init(&b->rtc);
     b->rtc.now = fixed_time;
     assert_int_equal(serial_add_to(&b->serial, &b->pio), 0);
     assert_int_equal(power_add_to(&b->power, &b->pio), 0);
+    assert_int_equal(keyboard_add_to(&b->keyboard, &b->pio), 0);
     assert_int_equal(rtc_add_to(&b->rtc, &b->pio), 0);
     return b;
 }
@@ -227,11 +236,6 @@ static void test_power(void **state)
     assert_int_equal(b->resets, 0);
     out(b, LAYOUT_PIO_RESET, 1, LAYOUT_RESET_VALUE);
     assert_int_equal(b->resets, 1);
-    assert_int_equal(in(b, 0x64, 1), 0xff);
-    out(b, 0x64, 1, 0xd1);
-    assert_int_equal(b->resets, 1);
-    out(b, 0x64, 1, 0xfe);
-    assert_int_equal(b->resets, 2);
     assert_int_equal(in(b, 0x603, 1), 0xff); /* nobody */
     board_free(b);
 }
@@ -254,6 +258,96 @@ static void test_power_button(void **state)
     assert_int_equal(b->hv.rises[LAYOUT_GSI_GED], 2);
     assert_int_equal(in(b, LAYOUT_PIO_GED + 1, 1), 0); /* part of the register: nothing is taken */
     assert_true(b->hv.line[LAYOUT_GSI_GED]);           /* the line is up until it is */
+    board_free(b);
+}
+
+/* What the driver gets for a byte to the keyboard or a command; each byte raises the line. */
+static void expect_answer(struct board *b, uint16_t port, uint8_t byte, const char *want,
+                          size_t want_len)
+{
+    unsigned rises = b->hv.rises[LAYOUT_GSI_KEYBOARD];
+
+    out(b, port, 1, byte);
+    for (size_t i = 0; i < want_len; i++) {
+        assert_int_equal(in(b, 0x64, 1) & 1, 1);
+        assert_true(b->hv.line[LAYOUT_GSI_KEYBOARD]);
+        assert_int_equal(in(b, 0x60, 1), (uint8_t)want[i]);
+    }
+    assert_int_equal(in(b, 0x64, 1) & 1, 0);
+    assert_false(b->hv.line[LAYOUT_GSI_KEYBOARD]);
+    assert_int_equal(b->hv.rises[LAYOUT_GSI_KEYBOARD], rises + want_len);
+}
+
+/* What Linux's i8042 and atkbd do, in their order; then the key. */
+static void test_keyboard(void **state)
+{
+    struct board *b = board_new();
+
+    (void)state;
+    keyboard_wake(&b->keyboard); /* nobody listens yet */
+    assert_int_equal(in(b, 0x64, 1), 0x14);
+    out(b, 0x64, 1, 0x20);
+    assert_int_equal(in(b, 0x64, 1), 0x1d);
+    assert_false(b->hv.line[LAYOUT_GSI_KEYBOARD]); /* not allowed to */
+    assert_int_equal(in(b, 0x60, 1), 0x74);
+    assert_int_equal(in(b, 0x60, 1), 0);
+    out(b, 0x64, 1, 0x60);
+    out(b, 0x60, 1, 0x65); /* translated, interrupts, enabled */
+    expect_answer(b, 0x64, 0xaa, "\x55", 1);
+    expect_answer(b, 0x64, 0xab, "\0", 1);
+    expect_answer(b, 0x60, 0xf2, "\xfa\xab\x41", 3);
+    expect_answer(b, 0x60, 0xed, "\xfa", 1);
+    expect_answer(b, 0x60, 0x00, "\xfa", 1);
+    expect_answer(b, 0x60, 0xf3, "\xfa", 1);
+    expect_answer(b, 0x60, 0xf4, "\xfa", 1); /* the rate, not "enable" */
+    keyboard_wake(&b->keyboard);
+    assert_int_equal(in(b, 0x64, 1) & 1, 0);
+    expect_answer(b, 0x60, 0x11, "\xfe", 1); /* no such command */
+    expect_answer(b, 0x60, 0xf4, "\xfa", 1);
+    keyboard_wake(&b->keyboard);
+    keyboard_wake(&b->keyboard); /* once until it is read */
+    for (const char *code = "\xe0\x63\xe0\xe3"; *code; code++) {
+        assert_true(b->hv.line[LAYOUT_GSI_KEYBOARD]);
+        assert_int_equal(in(b, 0x60, 1), (uint8_t)*code);
+    }
+    assert_false(b->hv.line[LAYOUT_GSI_KEYBOARD]);
+    expect_answer(b, 0x60, 0xf5, "\xfa", 1);
+    keyboard_wake(&b->keyboard);
+    assert_int_equal(in(b, 0x64, 1) & 1, 0);
+    expect_answer(b, 0x60, 0xff, "\xfa\xaa", 2);
+    /* A keyboard that is cut off keeps its bytes; the reset line. */
+    out(b, 0x64, 1, 0xad);
+    keyboard_wake(&b->keyboard);
+    assert_false(b->hv.line[LAYOUT_GSI_KEYBOARD]);
+    out(b, 0x64, 1, 0xae);
+    assert_true(b->hv.line[LAYOUT_GSI_KEYBOARD]);
+    out(b, 0x64, 1, 0xd1);
+    out(b, 0x60, 1, 0xfe);
+    assert_int_equal(b->resets, 0);
+    out(b, 0x64, 1, 0xfe);
+    assert_int_equal(b->resets, 1);
+    board_free(b);
+}
+
+/* A guest that asks and never reads gets no more than there is room for. */
+static void test_keyboard_is_full(void **state)
+{
+    struct board *b = board_new();
+    unsigned n = 0;
+
+    (void)state;
+    out(b, 0x64, 1, 0x60);
+    out(b, 0x60, 1, 0x25); /* not translated */
+    for (unsigned i = 0; i < 100; i++)
+        out(b, 0x60, 1, 0xf2);
+    for (; in(b, 0x64, 1) & 1; n++)
+        (void)in(b, 0x60, 1);
+    assert_int_equal(n, KEYBOARD_FIFO_BYTES);
+    expect_answer(b, 0x60, 0xf2, "\xfa\xab\x83", 3);
+    expect_answer(b, 0x60, 0xf4, "\xfa", 1);
+    keyboard_wake(&b->keyboard);
+    for (const char *code = "\xe0\x5e\xe0\xf0\x5e"; *code; code++)
+        assert_int_equal(in(b, 0x60, 1), (uint8_t)*code);
     board_free(b);
 }
 
@@ -339,10 +433,11 @@ static void test_clock_is_set(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_transmit),     cmocka_unit_test(test_transmit_interrupt),
-        cmocka_unit_test(test_receive),      cmocka_unit_test(test_probe),
-        cmocka_unit_test(test_no_console),   cmocka_unit_test(test_power),
-        cmocka_unit_test(test_power_button), cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_transmit),         cmocka_unit_test(test_transmit_interrupt),
+        cmocka_unit_test(test_receive),          cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_no_console),       cmocka_unit_test(test_power),
+        cmocka_unit_test(test_power_button),     cmocka_unit_test(test_keyboard),
+        cmocka_unit_test(test_keyboard_is_full), cmocka_unit_test(test_clock),
         cmocka_unit_test(test_clock_is_set),
     };
 
