@@ -118,7 +118,7 @@ static void configure_net(struct device *d, Bulkhead__Configure *c, Bulkhead__Ne
     net->offload_ufo = from->offload_ufo && !net->stream;
     net->offload_csum = from->offload_csum && !net->stream;
     net->rate_limit = d->rate_limit ? d->rate_limit : from->rate_limit;
-    net->link_down = d->link_down || d->passt_failed;
+    net->link_down = !netdev_link_wanted(d);
     net->use_io_uring = !from->disable_io_uring;
     net->tap_offloads = d->backend.tap_offloads;
     c->role_case = BULKHEAD__CONFIGURE__ROLE_NET;

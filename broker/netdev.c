@@ -22,9 +22,10 @@ static bool is_user(const struct device *d)
 
 /* ---- the link ---- */
 
-static bool link_wanted(const struct device *d)
+/* A tap's worker finds out about the tap by itself. */
+bool netdev_link_wanted(const struct device *d)
 {
-    return !d->link_down && !d->passt_failed;
+    return !d->link_down && !d->passt_failed && (d->backend.macvtap == 0 || d->tap == TAP_WELL);
 }
 
 static bool guest_sees(const struct device *d)
@@ -51,7 +52,7 @@ void netdev_update_link(struct device *d)
 
     if (d->plan->role != BULKHEAD__ROLE__ROLE_NET || !d->announced)
         return;
-    state.up = link_wanted(d);
+    state.up = netdev_link_wanted(d);
     if (w && w->state >= CHILD_READY && w->state <= CHILD_QUIESCED)
         child_send(w, &e, NULL, 0);
     /* A worker tells of changes only, and one that took over from a failed one knows of none. */
@@ -66,7 +67,8 @@ void netdev_on_ready(struct device *d)
         return;
     if (is_user(d))
         fd_closep(&d->backend.held[1]); /* of the stream before */
-    d->tap = d->tap_told = TAP_WELL;    /* or this one says so too */
+    if (d->backend.macvtap == 0)
+        d->tap = d->tap_told = TAP_WELL; /* or this one says so too */
     netdev_update_link(d);
 }
 
@@ -103,6 +105,14 @@ void netdev_on_tick(struct device *d, uint64_t now)
 {
     if (d->tap != d->tap_told)
         tell_of_tap(d, now);
+}
+
+void netdev_set_tap(struct device *d, enum tap_state state)
+{
+    d->tap = state;
+    netdev_update_link(d);
+    if (d->vm->phase == VM_RUNNING)
+        tell_of_tap(d, now_ns()); /* else with the first tick */
 }
 
 static int repair_tap(struct device *d, struct fault *f)
@@ -294,15 +304,12 @@ void netdev_on_link_lost(struct device *d, bool returns)
     if (d->passt) {
         child_kill(d->passt, "its stream is of no more use");
     } else if (!is_user(d)) {
-        d->tap = returns ? TAP_DOWN : TAP_GONE;
-        netdev_update_link(d);
-        tell_of_tap(d, now_ns());
+        netdev_set_tap(d, returns ? TAP_DOWN : TAP_GONE);
     }
 }
 
 void netdev_on_link_found(struct device *d)
 {
-    d->tap = TAP_WELL;
-    netdev_update_link(d);
-    tell_of_tap(d, now_ns());
+    if (d->backend.macvtap == 0)
+        netdev_set_tap(d, TAP_WELL);
 }

@@ -40,6 +40,7 @@ struct backend {
     /* net */
     char made_tap[16];     /* an interface that goes with its last descriptor */
     uint32_t tap_offloads; /* TUN_F_* that the tap takes */
+    int macvtap;           /* its interface's index; 0: it is none */
 };
 void backend_init(struct backend *backend);
 void backend_deinit(struct backend *backend);

@@ -255,6 +255,7 @@ static int open_macvtap(const Bulkhead__NetConfig *n, struct backend *b, struct 
                            n->id, n->tap, n->tap);
     if (n->num_queues > 2)
         req.ifr_flags |= IFF_MULTI_QUEUE;
+    b->macvtap = (int)index;
     snprintf(path, sizeof path, "/dev/tap%u", index);
     for (unsigned i = 0; i < n->num_queues / 2; i++) {
         int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);

@@ -72,7 +72,8 @@ void vm_init(struct vm *vm, struct loop *loop, struct spawner *spawner)
     vm->loop = loop;
     vm->spawner = spawner;
     vm->ram_fd = vm->kvm_fd = vm->kernel_fd = vm->initramfs_fd = -1;
-    vm->life_read = vm->life_write = vm->tty_fd = vm->signal_fd = -1;
+    vm->life_read = vm->life_write = vm->tty_fd = -1;
+    vm->signal_fd = vm->links_fd = -1;
     vm->started_ns = now_ns();
     bulkhead__entry_state__init(&vm->entry);
     rundir_init(&vm->rundir);
@@ -103,6 +104,8 @@ void vm_deinit(struct vm *vm)
     fd_closep(&vm->kernel_fd);
     fd_closep(&vm->initramfs_fd);
     fd_closep(&vm->tty_fd);
+    loop_event_free(vm->links_event);
+    fd_closep(&vm->links_fd);
     rundir_close(&vm->rundir);
     programs_close(&vm->programs);
     config_free(vm->config);
@@ -257,6 +260,8 @@ int vm_open(struct vm *vm, const int *tty, int *net_fds, unsigned n_net_fds, str
         r = resources_kvm(&vm->kvm_fd, f);
     if (r == 0)
         r = vm_open_devices(vm, tty, net_fds, n_net_fds, f);
+    if (r == 0)
+        r = netdev_watch(vm, f);
     if (r == 0)
         r = rundir_open(&vm->rundir, vm->config->name, f);
     if (r == 0)

@@ -140,7 +140,7 @@ struct device {
     struct child *next;   /* an upgrade's candidate */
     struct child *passt;
     bool link_down; /* the user's wish */
-    /* The tap, as its worker says, and as was last told in an event. */
+    /* The tap, as its worker or rtnetlink says, and as was last told in an event. */
     enum tap_state { TAP_WELL, TAP_DOWN, TAP_GONE } tap, tap_told;
     uint64_t tap_told_ns;
     bool passt_settled;
@@ -206,6 +206,9 @@ struct vm {
     bool have_entry;
 
     struct loop_event *start_timer, *stop_timer, *tick, *passt_timer;
+    int links_fd; /* rtnetlink, with a macvtap; else -1 */
+    struct loop_event *links_event;
+    bool links_lost; /* it had no room for a change */
     uint64_t last_tick_ns;
     unsigned stop_stage;
     bool ran;    /* a core was told to run: the guest has existed */
@@ -324,6 +327,9 @@ int relay_attach(struct device *device) must_check;
 /* Brings worker and guest to the link that is wanted. */
 void netdev_update_link(struct device *device);
 void netdev_on_ready(struct device *device);
+/* What its worker is told: as the user wants it, if there is anything to carry frames. */
+bool netdev_link_wanted(const struct device *device);
+void netdev_set_tap(struct device *device, enum tap_state state);
 void netdev_on_link_lost(struct device *device, bool returns);
 void netdev_on_link_found(struct device *device);
 /* Events of a tap that goes and comes again and again are a second apart: the last state is told. */
@@ -338,6 +344,11 @@ void netdev_on_passt_gone(struct device *device, const char *why);
 bool netdev_is_cut_off(const struct device *device);
 /* Starts passt again, or takes a tap that was made again. *ret_done: what to tell the user. */
 int netdev_repair(struct device *device, const char **ret_done, struct fault *ret_fault) must_check;
+
+/* ---- netdev_watch.c: macvtaps, whose workers can't tell ---- */
+/* Before the broker's sandbox; the devices are open. */
+int netdev_watch(struct vm *vm, struct fault *ret_fault) must_check;
+void netdev_on_links(int fd, unsigned what, void *vm);
 
 /* ---- repair.c ---- */
 void repair_on_death(struct device *device, const char *how);

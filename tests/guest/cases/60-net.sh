@@ -239,6 +239,51 @@ GUEST
     [ "$(grep -c 'ok: 192.168.245.1 answers' "$T/log")" = 2 ] || { show "$T/log"; die "no answer"; }
 }
 
+# A tap that is deleted and made again, and a macvtap that goes down and loses its lower device: the guest
+# sees its cable pulled and put in, and the broker, in its sandbox, says so once.
+case_net_interfaces_go_and_come()
+{
+    local cmd status
+    cmd=$(script <<'GUEST'
+carrier() { until [ "$(cat "/sys/class/net/$1/carrier")" = "$2" ]; do sleep 0.1; done; echo "$3"; }
+ip link set eth0 up && ip link set eth1 up || exit 1
+carrier eth0 1 - && carrier eth1 1 BOTH-UP
+carrier eth0 0 TAP-LOST
+carrier eth0 1 TAP-FOUND
+/tests/net eth0 192.168.244.2/24 - 192.168.244.1 || exit 2
+carrier eth1 0 MACVTAP-DOWN
+carrier eth1 1 MACVTAP-UP
+carrier eth1 0 MACVTAP-GONE
+GUEST
+    )
+    ip tuntap add bhgo mode tap && ip link set bhgo up || die "no tap"
+    trap 'ip link del bhgo; ip link del bhcable 2>/dev/null' EXIT # of this case
+    ip link add bhcable type veth peer name bhfar && ip link set bhfar up && ip link set bhcable up &&
+        ip link add link bhcable name bhmv address 52:54:00:00:00:01 type macvtap mode bridge && ip link set bhmv up || die "no macvtap"
+    NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M --net tap=bhgo \
+        --net macvtap,tap=bhmv,mac=52:54:00:00:00:01 --event-monitor "path=$T/events"
+    await "$T/log" '^BOTH-UP'
+    ip link del bhgo
+    await "$T/log" '^TAP-LOST'
+    ! "$BIN/bulkhead" repair vm net0 2>"$T/refused" || die "repaired without an interface"
+    expect "$T/refused" 'there is no interface bhgo: make it first'
+    ip tuntap add bhgo mode tap && ip addr add 192.168.244.1/24 dev bhgo && ip link set bhgo up
+    "$BIN/bulkhead" repair vm net0 || die "the tap can't be had again"
+    await "$T/log" 'ok: 192.168.244.1 answers'
+    ip link set bhmv down
+    await "$T/log" '^MACVTAP-DOWN'
+    ip link set bhmv up
+    await "$T/log" '^MACVTAP-UP'
+    ip link del bhcable
+    wait "$GUEST_PID"
+    status=$?
+    expect_status 0 $status "$T/log"
+    expect "$T/log" '^MACVTAP-GONE'
+    expect "$T/events" '"link_lost".*net0.*interface is gone'
+    expect "$T/events" '"link_back".*net0'
+    [ "$(grep -c 'link_lost.*net0' "$T/events")" = 1 ] || { show "$T/events"; die "told more than once"; }
+}
+
 # Killed under traffic: the link goes on.
 case_net_worker_killed()
 {

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* netdev_test.c - what the broker makes of a worker whose tap goes and comes again. */
+#include <linux/if_tun.h>
 #include <linux/virtio_net.h>
+#include <net/if.h>
 #include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "base/loop.h"
 #include "rig.h"
@@ -110,6 +114,78 @@ static void a_replacement_finds_out_for_itself(void **state)
     rig_end(&rig);
 }
 
+static void ip_link(const char *what, const char *name, const char *state)
+{
+    char command[80];
+
+    snprintf(command, sizeof command, "ip link %s %s %s", what, name, state);
+    assert_int_equal(system(command), 0);
+}
+
+/* Like a macvtap, of which only rtnetlink can tell. */
+static void rtnetlink_tells_of_a_macvtap(void **state)
+{
+    struct fault f;
+    struct device *d;
+    struct rig rig;
+    struct ifreq req = { 0 };
+
+    (void)state;
+    rig_run_with_tap(&rig);
+    d = rig_device(&rig, BULKHEAD__ROLE__ROLE_NET);
+    assert_int_equal(ioctl(d->backend.own[0], TUNGETIFF, &req), 0);
+    d->backend.macvtap = (int)if_nametoindex(req.ifr_name);
+    ip_link("set", "lo", "up"); /* nothing to us */
+    ip_link("set", req.ifr_name, "up");
+    assert_int_equal(netdev_watch(&rig.vm, &f), 0);
+    netdev_on_links(rig.vm.links_fd, LOOP_READ, &rig.vm);
+    assert_int_equal(d->tap, TAP_WELL);
+    ip_link("set", req.ifr_name, "down");
+    netdev_on_links(rig.vm.links_fd, LOOP_READ, &rig.vm);
+    assert_int_equal(d->tap, TAP_DOWN);
+    assert_int_equal(guest_was_told(&rig), 0);
+    assert_false(netdev_link_wanted(d)); /* nor is a replacement told otherwise */
+    rig_exit(&rig, d->worker);
+    rig_make_ready(&rig, d->worker);
+    assert_int_equal(d->tap, TAP_DOWN);
+    ip_link("set", req.ifr_name, "up");
+    netdev_on_links(rig.vm.links_fd, LOOP_READ, &rig.vm);
+    assert_int_equal(d->tap, TAP_WELL);
+    assert_int_equal(guest_was_told(&rig), 1);
+    ip_link("delete", req.ifr_name, "");
+    netdev_on_links(rig.vm.links_fd, LOOP_READ, &rig.vm);
+    assert_int_equal(d->tap, TAP_GONE);
+    assert_int_equal(guest_was_told(&rig), 0);
+    rig_end(&rig);
+}
+
+/* One that was gone before we looked, and more changes than the socket has room for. */
+static void rtnetlink_is_asked(void **state)
+{
+    struct fault f;
+    struct device *d;
+    struct rig rig;
+    struct ifreq req = { 0 };
+    int small = 1;
+
+    (void)state;
+    rig_run_with_tap(&rig);
+    d = rig_device(&rig, BULKHEAD__ROLE__ROLE_NET);
+    assert_int_equal(ioctl(d->backend.own[0], TUNGETIFF, &req), 0);
+    d->backend.macvtap = (int)if_nametoindex(req.ifr_name);
+    assert_int_equal(netdev_watch(&rig.vm, &f), 0);
+    netdev_on_links(rig.vm.links_fd, LOOP_READ, &rig.vm);
+    assert_int_equal(setsockopt(rig.vm.links_fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    for (unsigned i = 0; i < 20; i++) {
+        ip_link("set", req.ifr_name, "up");
+        ip_link("set", req.ifr_name, "down");
+    }
+    ip_link("delete", req.ifr_name, ""); /* lost: the socket is full */
+    netdev_on_links(rig.vm.links_fd, LOOP_READ, &rig.vm);
+    assert_int_equal(d->tap, TAP_GONE);
+    rig_end(&rig);
+}
+
 /* Without root, in a user namespace of its own as well. */
 static int enter_namespace(void **state)
 {
@@ -123,6 +199,8 @@ int main(void)
         cmocka_unit_test(lost_and_found),
         cmocka_unit_test(events_are_a_second_apart),
         cmocka_unit_test(a_replacement_finds_out_for_itself),
+        cmocka_unit_test(rtnetlink_tells_of_a_macvtap),
+        cmocka_unit_test(rtnetlink_is_asked),
     };
 
     return cmocka_run_group_tests(tests, enter_namespace, NULL);
