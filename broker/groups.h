@@ -15,9 +15,9 @@ struct groups {
     char path[GROUPS_PATH_BYTES]; /* of the VM's group, from the hierarchy's root; "": none */
 };
 
-/* Makes the VM's group, "bulkhead-" and the pid, with a number behind that if the name is taken. First
- * removes such groups of VMs whose broker and spawner were both killed. Never fails: without a
- * group path is "". */
+/* Makes the VM's group, "bulkhead-" and the pid, with a number behind that if the name is taken.
+ * First removes such groups of VMs whose broker and spawner were both killed. Never fails: without
+ * a group path is "". */
 void groups_make(struct groups *groups, pid_t broker_pid);
 /* Closes what is open and leaves the groups to another process that has them. */
 void groups_close(struct groups *groups);
@@ -27,6 +27,6 @@ void groups_close(struct groups *groups);
 int groups_add(struct groups *groups, const char *name, uint32_t pids_max, uint64_t memory_max);
 /* Does nothing while a process is in it: an upgrade has two in one group. */
 void groups_remove(struct groups *groups, const char *name);
-/* Kills what may be left below the VM's group, and removes all of it. May be called in each process that
- * has it. */
+/* Kills what may be left below the VM's group, and removes all of it. May be called in each
+ * process that has it. */
 void groups_end(struct groups *groups);

@@ -80,9 +80,10 @@ void resources_net_await_gone(const char *tap);
 /* Whether two devices, not passt's, were given one interface. */
 bool resources_net_same(const struct backend *a, const struct backend *b);
 bool resources_tap_has_carrier(const char *name);
-/* A descriptor, owned by the caller, that keeps other VMs from looking at and opening this interface
- * until it is closed; -1 if there is no /dev/net/tun. Any user may take such a lock, so after a while
- * this goes on without: the lock only says which of two that start at once gets the interface. */
+/* A descriptor, owned by the caller, that keeps other VMs from looking at and opening this
+ * interface until it is closed; -1 if there is no /dev/net/tun. Any user may take such a lock, so
+ * after a while this goes on without: the lock only says which of two that start at once gets the
+ * interface. */
 int resources_tap_take_turn(const char *name) must_check;
 /* The queues that somebody has open, of an interface with multi_queue; else 0. */
 unsigned resources_tap_queues(const char *name);

@@ -177,7 +177,8 @@ static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
         if (prepare_tap(n, fd, b, f) < 0)
             return -EINVAL;
     }
-    /* Somebody may have opened it since it was free; of two that did, the later one sees it here. */
+    /* Somebody may have opened it since it was free; of two that did, the later one sees it here.
+     */
     if (resources_tap_queues(req.ifr_name) > pairs)
         return tap_fault(n, req.ifr_name, EBUSY, f);
     return set_name(&n->tap, req.ifr_name) < 0 ? fault_host(f, ENOMEM, "%s: no memory", n->id) : 0;

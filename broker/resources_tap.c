@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* resources_tap.c - a tap's interface: who may look at it, whether somebody has it, and its address,
- * MTU and "up". */
+/* resources_tap.c - a tap's interface: who may look at it, whether somebody has it, and its
+ * address, MTU and "up". */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>

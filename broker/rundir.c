@@ -50,8 +50,8 @@ void rundir_place_remove(struct rundir_place *place)
     fd_closep(&place->base_fd);
 }
 
-/* Ours alone: somebody else's directory of that name could lead the socket anywhere. -EAGAIN: it was
- * removed meanwhile. */
+/* Ours alone: somebody else's directory of that name could lead the socket anywhere. -EAGAIN: it
+ * was removed meanwhile. */
 static int open_private(int at_fd, const char *name, const char *path, int *ret_fd, bool *ret_made,
                         struct fault *f)
 {

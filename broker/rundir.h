@@ -5,8 +5,8 @@
  * Broker and spawner share the lock (one open file), and either may outlive the other; the next VM
  * of that name may come in between. So whoever makes the directory uses it only when it has the
  * lock and the lock's file is still there by its name; whoever removes it looks whether directory
- * and lock file are still the ones it knows, removes the lock's file only with the lock in hand, and
- * the directory only when it is empty. */
+ * and lock file are still the ones it knows, removes the lock's file only with the lock in hand,
+ * and the directory only when it is empty. */
 #pragma once
 
 #include "base/compiler.h"
@@ -27,8 +27,8 @@ struct rundir {
 };
 
 void rundir_init(struct rundir *rundir);
-/* Makes the directory, takes its lock, listens. A fault leaves nothing of ours behind, and nothing of
- * another VM's is touched. */
+/* Makes the directory, takes its lock, listens. A fault leaves nothing of ours behind, and nothing
+ * of another VM's is touched. */
 int rundir_open(struct rundir *rundir, const char *vm_name, struct fault *ret_fault) must_check;
 /* Removes all of it; does nothing if rundir_open() has failed. */
 void rundir_close(struct rundir *rundir);

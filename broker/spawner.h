@@ -76,7 +76,8 @@ struct spawner {
 
 /* Forks the spawner; the caller is single-threaded and has opened nothing the spawner must not
  * have, but for close_fd (-1: none), which the spawner closes. Groups and uids are then both
- * processes': each ends the groups and releases the uids when it ends, and the later one's counts. */
+ * processes': each ends the groups and releases the uids when it ends, and the later one's counts.
+ */
 int spawner_start(struct spawner *ret_spawner, int close_fd, struct groups *groups,
                   struct uids *uids) must_check;
 /* Never blocks for long: the socket has room for more requests than there are children. */

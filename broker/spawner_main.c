@@ -359,8 +359,8 @@ static void reap(struct state *s, struct spawned *child)
     report(s, &r, -1);
 }
 
-/* The rest of a VM does not outlive its core, and without a broker nothing outlives its start, nor a
- * signal that ends VMs. */
+/* The rest of a VM does not outlive its core, and without a broker nothing outlives its start, nor
+ * a signal that ends VMs. */
 static int enforce(struct state *s)
 {
     bool orphaned = s->fd < 0 && (!s->core_started || s->core_ended || s->told_to_end);

@@ -81,8 +81,8 @@ static int lock_in_file(struct uids *uids, uint32_t range)
     return 0;
 }
 
-/* The file can't be opened for writing, so these are read locks, which don't refuse each other. Each
- * puts its own and then looks for another's: of two at once both see one. */
+/* The file can't be opened for writing, so these are read locks, which don't refuse each other.
+ * Each puts its own and then looks for another's: of two at once both see one. */
 static int mark_in_namespace(struct uids *uids, uint32_t range)
 {
     struct flock other = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = range, .l_len = 1 };

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* uids.h - root's VMs have 64 uids each, one for each process (sandbox_uid()). Which 64, is claimed for
- * the life of the VM, in two places, since neither is enough:
+/* uids.h - root's VMs have 64 uids each, one for each process (sandbox_uid()). Which 64, is
+ * claimed for the life of the VM, in two places, since neither is enough:
  *
- * - a lock on one byte of UIDS_FILE, which only root can take; but a container may have a /run of its
- *   own;
- * - a lock on one byte of /proc/self/ns/user: uids are a user namespace's, and all who share it find the
- *   same file there, in whatever mount and process id namespaces they are; but any user can put
- *   locks there. So a claim that is refused there again and again counts by the first alone.
+ * - a lock on one byte of UIDS_FILE, which only root can take; but a container may have a /run of
+ *   its own;
+ * - a lock on one byte of /proc/self/ns/user: uids are a user namespace's, and all who share it
+ *   find the same file there, in whatever mount and process id namespaces they are; but any user
+ *   can put locks there. So a claim that is refused there again and again counts by the first
+ *   alone.
  *
- * The search starts at a random range: what neither sees is a collision of 1 in 4194304. Broker and
- * spawner hold both; the locks go with the last of them. */
+ * The search starts at a random range: what neither sees is a collision of 1 in 4194304. Broker
+ * and spawner hold both; the locks go with the last of them. */
 #pragma once
 
 #include <stdbool.h>

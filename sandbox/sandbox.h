@@ -94,9 +94,9 @@ struct sandbox_spawn {
     bool share_netns;     /* passt alone keeps the host's network namespace */
 };
 
-/* 0 with *ret_pid and *ret_pidfd (owned by the caller), or a negative errno with an origin.
- * exec failure in the child is reported here, not by an exit status. *ret_missing: layers that
- * could not be had. The child starts as uid 0 of its own user namespace, without the caller's signal
+/* 0 with *ret_pid and *ret_pidfd (owned by the caller), or a negative errno with an origin. exec
+ * failure in the child is reported here, not by an exit status. *ret_missing: layers that could
+ * not be had. The child starts as uid 0 of its own user namespace, without the caller's signal
  * mask and dispositions, and with SIGTERM, SIGINT and SIGHUP ignored. */
 int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
                   unsigned *ret_missing) must_check;

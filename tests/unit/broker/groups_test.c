@@ -124,8 +124,8 @@ static void test_leaves(void **state)
     assert_killed(disk);
 }
 
-/* Broker and spawner both have the groups. Whoever ends last removes what there is, and nothing that
- * took the name since. */
+/* Broker and spawner both have the groups. Whoever ends last removes what there is, and nothing
+ * that took the name since. */
 static void test_both_end(void **state)
 {
     struct groups broker, spawner, other;

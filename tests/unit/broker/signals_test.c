@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* signals_test.c - what ends a VM from outside: the broker ends it in order, its spawner outlives that
- * and does it alone where there is no broker, and nobody depends on what the caller ignored. */
+/* signals_test.c - what ends a VM from outside: the broker ends it in order, its spawner outlives
+ * that and does it alone where there is no broker, and nobody depends on what the caller ignored.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tap_test.c - a tap with several queues belongs to one VM, also when two start at once. In a network
- * namespace of its own, which goes with the test. */
+/* tap_test.c - a tap with several queues belongs to one VM, also when two start at once. In a
+ * network namespace of its own, which goes with the test. */
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
@@ -12,7 +12,8 @@
 #include "fixture.h"
 #include "resources.h"
 
-/* A VM that is refused has waited for RESOURCES_PATIENCE_MS; so many taps are fought for at once. */
+/* A VM that is refused has waited for RESOURCES_PATIENCE_MS; so many taps are fought for at once.
+ */
 enum { TAPS = 20, ROUNDS = 10, RIVALS = 2, QUEUES = 4 };
 
 static void write_file(const char *path, const char *text)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* uids_test.c - no two VMs have the same uids, whatever they can see of each other. In a user namespace
- * of its own, so that no VM, nor this test started twice, gets in the way. */
+/* uids_test.c - no two VMs have the same uids, whatever they can see of each other. In a user
+ * namespace of its own, so that no VM, nor this test started twice, gets in the way. */
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
@@ -190,8 +190,8 @@ static void test_file_of_others(void **state)
     assert_int_equal(unlink(one), 0);
 }
 
-/* All begin at the same place, and end and begin anew at once. Whoever has a range marks it, and finds
- * no mark of another's. */
+/* All begin at the same place, and end and begin anew at once. Whoever has a range marks it, and
+ * finds no mark of another's. */
 static int race(const char *path)
 {
     char mark[128];
