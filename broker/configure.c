@@ -186,6 +186,8 @@ static void worker_fds(struct device *d, struct fd_list *list)
         add_fd(list, d->shared_own[i]);
     for (unsigned i = 0; i < d->backend.n_own; i++)
         add_fd(list, d->backend.own[i]);
+    if (d->backend.client >= 0)
+        add_fd(list, d->backend.client);
 }
 
 int configure_send(struct child *child)

@@ -214,7 +214,9 @@ static bool plan_backend_console(Bulkhead__ProcessPlan *p, const Bulkhead__Conso
 {
     switch (c->mode) {
     case BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET:
-        return add_fd(p, (struct fd_row){ -1, c->path, "socket", "listens for a reader", true, 1 });
+        return add_fd(p,
+                      (struct fd_row){ -1, c->path, "socket", "listens for a reader", true, 1 }) &&
+               add_fd(p, (struct fd_row){ -1, "the reader", "socket", "one at a time", true, 1 });
     case BULKHEAD__CONSOLE_MODE__CONSOLE_FILE:
         return add_fd(p, (struct fd_row){ -1, "/dev/null", "char", "no input", true, 1 }) &&
                add_fd(p, (struct fd_row){ -1, c->path, "file", "takes the output", true, 1 });
@@ -266,7 +268,9 @@ static bool plan_backend(Bulkhead__ProcessPlan *p, const struct plan_device *d,
         return plan_backend_net(p, c->nets[d->index]);
     case BULKHEAD__ROLE__ROLE_VSOCK:
         return add_fd(p, (struct fd_row){ -1, c->vsock->socket, "socket",
-                                          "takes connections to the guest", true, 1 });
+                                          "takes connections to the guest", true, 1 }) &&
+               add_fd(p, (struct fd_row){ -1, "connections", "socket", "as many as its table holds",
+                                          true, PLAN_VSOCK_CONNECTIONS });
     case BULKHEAD__ROLE__ROLE_NONE:
     case BULKHEAD__ROLE__ROLE_BROKER:
     case BULKHEAD__ROLE__ROLE_SPAWNER:

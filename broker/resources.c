@@ -27,7 +27,7 @@ void backend_init(struct backend *b)
     memset(b, 0, sizeof *b);
     for (unsigned i = 0; i < RESOURCES_MAX_OWN; i++)
         b->own[i] = -1;
-    b->held[0] = b->held[1] = -1;
+    b->held[0] = b->held[1] = b->client = -1;
     socket_path_init(&b->socket);
 }
 
@@ -37,6 +37,7 @@ void backend_deinit(struct backend *b)
         fd_closep(&b->own[i]);
     fd_closep(&b->held[0]);
     fd_closep(&b->held[1]);
+    fd_closep(&b->client);
     socket_path_remove(&b->socket);
     if (b->made_tap[0] != '\0')
         resources_net_await_gone(b->made_tap);

@@ -36,7 +36,8 @@ struct backend {
     bool block_device, discard;
     /* console */
     char pty_path[64];
-    bool keys; /* its input is a terminal's: some keys are ours */
+    int client; /* of a console's socket: outlives the workers that serve it; -1: none */
+    bool keys;  /* its input is a terminal's: some keys are ours */
     /* net */
     char made_tap[16];     /* an interface that goes with its last descriptor */
     uint32_t tap_offloads; /* TUN_F_* that the tap takes */

@@ -247,8 +247,27 @@ static const char *worker_lies(struct child *child, const Bulkhead__Envelope *e)
     }
 }
 
-static void on_worker_message(struct child *child, const Bulkhead__Envelope *e)
+/* Kept for the worker's successors, also those of the guest's next boot. */
+static void on_console_client(struct child *child, const Bulkhead__ConsoleClient *m,
+                              struct message *msg)
 {
+    struct backend *b = &child->device->backend;
+    bool fits = m->attached ? msg->n_fds == 1 &&
+                                  fd_expect(msg->fds[0], FD_TYPE_STREAM, "a console's client") == 0
+                            : msg->n_fds == 0;
+
+    if (!fits || b->socket.dir_fd < 0) {
+        child_kill(child, "broke the protocol: console_client that is none");
+        return;
+    }
+    fd_closep(&b->client);
+    if (m->attached)
+        b->client = fd_take(&msg->fds[0]);
+}
+
+static void on_worker_message(struct child *child, struct message *msg)
+{
+    const Bulkhead__Envelope *e = msg->envelope;
     struct device *d = child->device;
     const char *lie = worker_lies(child, e);
 
@@ -294,6 +313,9 @@ static void on_worker_message(struct child *child, const Bulkhead__Envelope *e)
         pause_steer(d); /* what it was asked for may not be wanted any more */
         pause_on_progress(child->vm);
         break;
+    case BULKHEAD__ENVELOPE__BODY_CONSOLE_CLIENT:
+        on_console_client(child, e->console_client, msg);
+        break;
     case BULKHEAD__ENVELOPE__BODY_VSOCK_CONNECT:
         relay_vsock_connect(child, e->vsock_connect);
         break;
@@ -323,7 +345,7 @@ static void dispatch(struct child *child, struct message *msg)
         if (child->role == BULKHEAD__ROLE__ROLE_CORE)
             on_core_message(child, e);
         else if (child->device)
-            on_worker_message(child, e);
+            on_worker_message(child, msg);
         break;
     }
 }

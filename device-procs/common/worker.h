@@ -105,4 +105,6 @@ void worker_poll_woken(struct worker *w);
 /* Runs on_queue again soon although no kick came (throttled, out of room before). */
 void worker_rerun(struct worker *w, unsigned q);
 int worker_send(struct worker *w, const Bulkhead__Envelope *envelope);
+/* With a descriptor, which stays the caller's; -1: none. */
+int worker_send_fd(struct worker *w, const Bulkhead__Envelope *envelope, int fd);
 int worker_config_update(struct worker *w, unsigned offset, const void *data, unsigned len);

@@ -16,13 +16,13 @@
 
 enum { HEARTBEAT_MS = 200, MESSAGES_PER_TURN = 16 };
 
-int worker_say(struct worker *w, const Bulkhead__Envelope *envelope)
+int worker_send_fd(struct worker *w, const Bulkhead__Envelope *envelope, int fd)
 {
     int r;
 
     if (w->control_gone)
         return 0;
-    r = channel_send(w->channel, envelope, NULL, 0, true);
+    r = channel_send(w->channel, envelope, &fd, fd >= 0 ? 1 : 0, true);
     if (r == -EPIPE || r == -ECONNRESET) {
         w->control_gone = true;
         return 0;
@@ -31,6 +31,11 @@ int worker_say(struct worker *w, const Bulkhead__Envelope *envelope)
         return err_trace(r);
     w->state = rules_next(RULE_FROM_CHILD, w->ops->role, w->state, envelope);
     return 0;
+}
+
+int worker_say(struct worker *w, const Bulkhead__Envelope *envelope)
+{
+    return worker_send_fd(w, envelope, -1);
 }
 
 int worker_send(struct worker *w, const Bulkhead__Envelope *envelope)

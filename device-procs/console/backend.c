@@ -38,6 +38,7 @@ struct backend {
     bool in_ended;                /* end of file: never again from this reader */
     bool hung_up;                 /* a pty without a user */
     bool said_dead;
+    bool closed; /* to new clients */
     bool has_size;
     uint16_t cols, rows;
     struct loop_event *in_event, *out_event, *listen_event;
@@ -89,7 +90,10 @@ static void client_drop(struct backend *b)
     b->out_fd = -1;
     fd_closep(&b->in_fd);
     b->in_ended = false;
-    (void)loop_event_resume(b->listen_event);
+    if (b->config.on_client)
+        b->config.on_client(b->config.arg, -1);
+    if (!b->closed)
+        (void)loop_event_resume(b->listen_event);
 }
 
 static void on_in(int fd, unsigned what, void *arg)
@@ -155,6 +159,8 @@ static void on_client(int fd, unsigned what, void *arg)
         client_drop(b);
         return;
     }
+    if (b->config.on_client)
+        b->config.on_client(b->config.arg, client);
     (void)loop_event_pause(b->listen_event); /* one at a time; the next waits in the backlog */
     if (b->in_paused)
         retry_soon(b);
@@ -229,7 +235,11 @@ static int look_at_fds(struct backend *b)
 
         if (r < 0)
             return err_trace(r);
-        return loop_add_fd(b->config.loop, b->listen_fd, LOOP_READ, on_client, b, &b->listen_event);
+        r = loop_add_fd(b->config.loop, b->listen_fd, LOOP_READ, on_client, b, &b->listen_event);
+        if (r < 0 || b->in_fd < 0)
+            return err_trace(r);
+        (void)loop_event_pause(b->listen_event);
+        return err_trace(watch(b));
     }
     if (b->in_fd >= 0) {
         b->in_direct = !can_watch(b->in_fd);
@@ -261,8 +271,8 @@ int backend_new(struct backend **ret_backend, const struct backend_config *confi
         return err_origin(-ENOMEM, "console");
     b->config = *config;
     b->listen_fd = socket_mode ? config->in_fd : -1;
-    b->in_fd = socket_mode ? -1 : config->in_fd;
-    b->out_fd = socket_mode ? -1 : config->out_fd;
+    b->in_fd = socket_mode ? config->client_fd : config->in_fd;
+    b->out_fd = socket_mode ? config->client_fd : config->out_fd;
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
         r = err_origin(-errno, "signal");
         goto fail;
@@ -293,6 +303,13 @@ void backend_free(struct backend *b)
     fd_closep(&b->in_fd);
     fd_closep(&b->listen_fd);
     free(b);
+}
+
+void backend_stop_accepting(struct backend *b)
+{
+    b->closed = true;
+    if (b->listen_event)
+        (void)loop_event_pause(b->listen_event);
 }
 
 /* ---- output ---- */

@@ -21,12 +21,15 @@ struct backend;
 
 struct backend_config {
     Bulkhead__ConsoleMode mode;
-    int in_fd;  /* tty, pty: owned; -1: no input. socket: the listening socket */
-    int out_fd; /* tty, pty, file: owned; -1: nowhere */
+    int in_fd;     /* tty, pty: owned; -1: no input. socket: the listening socket */
+    int out_fd;    /* tty, pty, file: owned; -1: nowhere */
+    int client_fd; /* socket: owned; the client that a predecessor had, -1: none */
     struct loop *loop;
     struct stats_page *stats;
-    struct turn *turn;              /* backend_write() takes no more once it is over; may be NULL */
-    void (*on_input)(void *arg);    /* something may be read: call backend_read() */
+    struct turn *turn;           /* backend_write() takes no more once it is over; may be NULL */
+    void (*on_input)(void *arg); /* something may be read: call backend_read() */
+    /* Socket: a client came, fd stays the backend's; -1: it left. May be NULL. */
+    void (*on_client)(void *arg, int fd);
     void (*on_writable)(void *arg); /* after backend_write() took less than all */
     void *arg;
 };
@@ -35,6 +38,8 @@ struct backend_config {
  * are the backend's from here on, also when it fails. */
 int backend_new(struct backend **ret_backend, const struct backend_config *config) must_check;
 void backend_free(struct backend *backend);
+/* No client is accepted any more; the one that is there stays. */
+void backend_stop_accepting(struct backend *backend);
 
 /* Returns how many bytes went out (or were dropped for good: a full disk, a reader that will
  * never come back; counted in stats). Less than len: on_writable follows. */

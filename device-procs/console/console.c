@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "ipc/channel.h"
 
-enum { PART_IDLE_MS = 100 };
+enum { PART_IDLE_MS = 100, TELL_AGAIN_MS = 100 };
 
 static void show_help(struct console *c)
 {
@@ -145,23 +145,63 @@ static void console_part(void *device)
     struct console *c = device;
 
     c->parting = true;
+    backend_stop_accepting(c->backend);
     c->parting_bytes = c->stats->write_bytes;
     if (loop_timer_arm(c->part_timer, PART_IDLE_MS, true) < 0)
         worker_leave(c->worker);
     on_writable(c);
 }
 
-/* fds: [in][out], [listening socket], or none for a console that goes nowhere. */
+/* The broker holds the client too, for those who serve it after us. */
+static int tell_client(struct console *c, int fd)
+{
+    Bulkhead__ConsoleClient client = BULKHEAD__CONSOLE_CLIENT__INIT;
+    ENVELOPE(e, CONSOLE_CLIENT, console_client, &client);
+
+    client.attached = fd >= 0;
+    return worker_send_fd(c->worker, &e, fd);
+}
+
+static void on_tell_timer(int fd, unsigned what, void *arg)
+{
+    struct console *c = arg;
+
+    (void)fd;
+    (void)what;
+    if (c->client_fd < 0)
+        return;
+    /* A user may have few descriptors on their way at once, in all processes together. */
+    if (tell_client(c, c->client_fd) < 0)
+        (void)loop_timer_arm(c->tell_timer, TELL_AGAIN_MS, false);
+    else
+        c->client_fd = -1;
+}
+
+static void on_client(void *arg, int fd)
+{
+    struct console *c = arg;
+
+    c->client_fd = fd;
+    if (fd >= 0)
+        on_tell_timer(-1, 0, c);
+    else if (tell_client(c, -1) < 0)
+        log_warn("console: %s", err_text());
+}
+
+/* fds: [in][out], [listening socket] and perhaps its client, or none for a console that goes
+ * nowhere. */
 static int new_backend(struct console *c, Bulkhead__ConsoleMode mode, int *fds, unsigned n_fds)
 {
     struct backend_config config = {
         .mode = mode,
         .in_fd = -1,
         .out_fd = -1,
+        .client_fd = -1,
         .loop = worker_loop(c->worker),
         .stats = c->stats,
         .turn = worker_turn(c->worker),
         .on_input = on_input,
+        .on_client = on_client,
         .on_writable = on_writable,
         .arg = c,
     };
@@ -170,11 +210,18 @@ static int new_backend(struct console *c, Bulkhead__ConsoleMode mode, int *fds, 
     bool to_socket = mode == BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET;
     int r;
 
-    if (to_socket ? n_fds != 1 : !(n_fds == 2 || (nowhere && n_fds == 0)))
+    if (to_socket ? n_fds < 1 || n_fds > 2 : !(n_fds == 2 || (nowhere && n_fds == 0)))
         return err_origin(-EPROTO, "console: %u descriptors for mode %d", n_fds, (int)mode);
     if (to_socket) {
         if ((r = fd_expect(fds[0], FD_TYPE_STREAM, "console socket")) < 0)
             return err_trace(r);
+        if (n_fds == 2 && ((r = fd_expect(fds[1], FD_TYPE_STREAM, "console client")) < 0 ||
+                           (r = fd_set_nonblock(fds[1])) < 0))
+            return err_trace(r);
+        if (n_fds == 2) {
+            config.client_fd = fd_take(&fds[1]);
+            worker_keep_fd(c->worker, config.client_fd);
+        }
         worker_reserve_fds(c->worker, 1);
     }
     if (!nowhere) {
@@ -210,6 +257,7 @@ static int console_setup(struct worker *w, const Bulkhead__Configure *cfg, int *
     c->worker = w;
     c->stats = worker_stats(w);
     c->watch_escape = config->escape;
+    c->client_fd = -1;
     r = new_backend(c, config->mode, fds + skip, n_fds - skip);
     if (r == 0)
         r = config->virtio ? vcon_new(c, announce) : serial_new(c, fds);
@@ -217,6 +265,8 @@ static int console_setup(struct worker *w, const Bulkhead__Configure *cfg, int *
         r = loop_add_timer(worker_loop(w), on_part_timer, c, &c->part_timer);
     if (r == 0)
         r = loop_add_timer(worker_loop(w), on_deaf_timer, c, &c->deaf_timer);
+    if (r == 0)
+        r = loop_add_timer(worker_loop(w), on_tell_timer, c, &c->tell_timer);
     if (r < 0)
         return err_trace(r);
     backend_yield(c->backend); /* a predecessor may have left output in the ring */

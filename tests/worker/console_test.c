@@ -269,20 +269,29 @@ static void a_stuck_reader_blocks_nothing(void **state)
     free_port(p);
 }
 
+static int listen_anywhere(struct sockaddr_un *addr, socklen_t *len)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    *addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    *len = sizeof(*addr);
+    assert_int_equal(bind(fd, (struct sockaddr *)addr, sizeof(sa_family_t)), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)addr, len), 0);
+    return fd;
+}
+
 static void a_late_client_gets_the_tail(void **state)
 {
     enum { TOTAL = 300000 };
     static uint8_t data[TOTAL], got[BYTE_RING_DATA_BYTES];
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    socklen_t len = sizeof(addr);
-    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), client;
+    struct sockaddr_un addr;
+    socklen_t len;
+    int listener = listen_anywhere(&addr, &len), client;
     struct port *p;
     uint64_t end;
 
     (void)state;
-    assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(sa_family_t)), 0);
-    assert_int_equal(listen(listener, 4), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
     p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET, false, listener, -1);
     wh_start(p->wh);
     pattern(data, TOTAL, 0);
@@ -311,6 +320,60 @@ static void a_late_client_gets_the_tail(void **state)
         read_guest(p, got, 1);
         close(client);
     }
+    free_port(p);
+}
+
+/* The client as the worker hands it to the broker, or -1 when it says that it left. */
+static int client_of(struct port *p)
+{
+    struct message msg;
+
+    assert_int_equal(wh_try_receive(p->wh, &msg), 0);
+    assert_int_equal(msg.envelope->body_case, BULKHEAD__ENVELOPE__BODY_CONSOLE_CLIENT);
+    assert_int_equal(msg.n_fds, msg.envelope->console_client->attached ? 1 : 0);
+    return msg.n_fds == 1 ? fd_take(&msg.fds[0]) : -1;
+}
+
+/* A death, a repair, a reboot of the guest: the client stays where it is. */
+static void a_client_outlives_its_worker(void **state)
+{
+    struct sockaddr_un addr;
+    socklen_t len;
+    int listener = listen_anywhere(&addr, &len), client, next;
+    struct port *p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET, false, listener, -1);
+    struct wh_config *config = &p->wh->config;
+    char got[8];
+
+    (void)state;
+    wh_start(p->wh);
+    client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    next = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&addr, len), 0);
+    config->own_fds[config->n_own_fds] = client_of(p);
+    assert_true(config->own_fds[config->n_own_fds++] >= 0);
+    for (unsigned round = 0; round < 3; round++) {
+        print(p, "before", 6);
+        read_all(client, got, 6);
+        wait_for(&p->wh->stats->write_bytes, round * 11 + 6); /* or it would come once more */
+        if (round == 2)
+            assert_int_equal(WEXITSTATUS(wh_stop(p->wh)), 0);
+        else
+            wh_kill(p->wh);
+        assert_int_equal(write(client, "keys", 4), 4);
+        print(p, "after", 5);
+        wh_start(p->wh);
+        read_all(client, got, 5);
+        assert_memory_equal(got, "after", 5);
+        read_guest(p, got, 4);
+        assert_memory_equal(got, "keys", 4);
+    }
+    assert_int_equal(connect(next, (struct sockaddr *)&addr, len), 0); /* one at a time */
+    close(client);
+    assert_int_equal(client_of(p), -1);
+    close(client_of(p));
+    print(p, "next", 4);
+    read_all(next, got, 4);
+    close(next);
     free_port(p);
 }
 
@@ -599,6 +662,7 @@ int main(void)
         cmocka_unit_test(input_waits_for_the_guest),
         cmocka_unit_test(a_stuck_reader_blocks_nothing),
         cmocka_unit_test(a_late_client_gets_the_tail),
+        cmocka_unit_test(a_client_outlives_its_worker),
         cmocka_unit_test(a_restart_repeats_and_loses_nothing),
         cmocka_unit_test(file_and_dead_reader),
         cmocka_unit_test(virtio_both_ways),

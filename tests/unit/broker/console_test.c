@@ -2,6 +2,7 @@
 /* console_test.c - what the broker gives a console's worker, and keeps of it. */
 #include <fcntl.h>
 #include <pty.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "rig.h"
 
@@ -47,9 +48,95 @@ static void keys_are_a_terminals(void **state)
     }
 }
 
+static void say_client(struct rig *rig, int fd)
+{
+    Bulkhead__ConsoleClient client = BULKHEAD__CONSOLE_CLIENT__INIT;
+    ENVELOPE(e, CONSOLE_CLIENT, console_client, &client);
+
+    client.attached = fd >= 0;
+    rig_say_fd(rig, console(rig), &e, fd);
+}
+
+static bool is_open(int peer)
+{
+    char byte;
+
+    return recv(peer, &byte, 1, MSG_DONTWAIT) < 0;
+}
+
+/* A console socket's client stays connected whatever becomes of the processes that serve it. */
+static void a_client_is_kept(void **state)
+{
+    static struct rig rig;
+    char dir[] = "/tmp/bh-console-XXXXXX", path[64], byte = 0;
+    unsigned alone;
+    int pair[2];
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/s", dir);
+    rig_run_console(&rig, 5, path, NULL);
+    alone = rig.console_fds;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    say_client(&rig, pair[0]);
+    close(pair[0]);
+
+    rig_exit(&rig, console(&rig)); /* dies, and is replaced */
+    rig_make_ready(&rig, console(&rig));
+    assert_int_equal(rig.console_fds, alone + 1);
+    rig_reboot(&rig);
+    assert_int_equal(rig.console_fds, alone + 1);
+    assert_int_equal(send(rig.console_last_fd, "x", 1, MSG_NOSIGNAL), 1);
+    assert_int_equal(recv(pair[1], &byte, 1, MSG_DONTWAIT), 1);
+    assert_int_equal(byte, 'x'); /* it is the client's connection */
+    assert_true(is_open(pair[1]));
+
+    say_client(&rig, -1); /* it left */
+    rig_reboot(&rig);
+    assert_int_equal(rig.console_fds, alone);
+    assert_false(is_open(pair[1]));
+    close(pair[1]);
+    rig_end(&rig);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+/* A worker that was taken over can have nothing else kept for it. */
+static void nothing_else_is_kept(void **state)
+{
+    static struct rig rig;
+    char dir[] = "/tmp/bh-console-XXXXXX", path[64];
+    int file = open("/dev/null", O_RDONLY | O_CLOEXEC), pair[2], in[2], out[2];
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/s", dir);
+    rig_run_console(&rig, 5, path, NULL);
+    say_client(&rig, file);
+    assert_true(console(&rig)->killing);
+    rig_end(&rig);
+    assert_int_equal(rmdir(dir), 0);
+
+    assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    rig_run_console(&rig, 5, NULL, (int[]){ in[0], out[1] });
+    say_client(&rig, pair[0]); /* of a console without a socket */
+    assert_true(console(&rig)->killing);
+    rig_end(&rig);
+    close(file);
+    for (unsigned i = 0; i < 2; i++) {
+        close(pair[i]);
+        close(in[i]);
+        close(out[i]);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(keys_are_a_terminals) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_are_a_terminals),
+        cmocka_unit_test(a_client_is_kept),
+        cmocka_unit_test(nothing_else_is_kept),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

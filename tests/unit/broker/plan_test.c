@@ -96,6 +96,30 @@ static void test_message(void **state)
     config_free(c);
 }
 
+/* Whoever is connected is no drift. */
+static void test_sockets(void **state)
+{
+    Bulkhead__VmConfig *c = fixture_config();
+    Bulkhead__VmPlan *m;
+    struct plan plan;
+
+    (void)state;
+    c->vsock->enabled = true;
+    fixture_text(&c->vsock->id, "vsock");
+    fixture_text(&c->vsock->socket, "/t/vs");
+    c->serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET;
+    fixture_text(&c->serial->path, "/t/serial");
+    plan_make(c, &plan);
+    m = plan_message(&plan, c, &root_host);
+    assert_non_null(m);
+    assert_int_equal(count_fds(find(m, "serial"), "/t/serial"), 1);
+    assert_int_equal(count_fds(find(m, "serial"), "the reader"), 1);
+    assert_int_equal(count_fds(find(m, "vsock"), "/t/vs"), 1);
+    assert_int_equal(count_fds(find(m, "vsock"), "connections"), 1280);
+    bulkhead__vm_plan__free_unpacked(m, NULL);
+    config_free(c);
+}
+
 static void test_ordinary_user(void **state)
 {
     Bulkhead__VmConfig *c = fixture_config();
@@ -154,9 +178,9 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_devices),       cmocka_unit_test(test_message),
-        cmocka_unit_test(test_ordinary_user), cmocka_unit_test(test_largest),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_devices), cmocka_unit_test(test_message),
+        cmocka_unit_test(test_sockets), cmocka_unit_test(test_ordinary_user),
+        cmocka_unit_test(test_largest), cmocka_unit_test(test_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

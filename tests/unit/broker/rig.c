@@ -96,11 +96,17 @@ Bulkhead__Envelope__BodyCase rig_heard(struct rig *rig, struct child *child,
     return msg.envelope->body_case;
 }
 
-void rig_say(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope)
+void rig_say_fd(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope, int fd)
 {
     rig_spawn(rig);
-    assert_int_equal(channel_send(find(rig, child->id)->channel, envelope, NULL, 0, false), 0);
+    assert_int_equal(
+        channel_send(find(rig, child->id)->channel, envelope, &fd, fd >= 0 ? 1 : 0, false), 0);
     supervise_on_message(-1, LOOP_READ, child);
+}
+
+void rig_say(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope)
+{
+    rig_say_fd(rig, child, envelope, -1);
 }
 
 void rig_say_bare(struct rig *rig, struct child *child, Bulkhead__Envelope__BodyCase body)

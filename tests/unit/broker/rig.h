@@ -41,6 +41,7 @@ Bulkhead__Envelope__BodyCase rig_heard(struct rig *rig, struct child *child,
                                        struct message *ret_msg);
 /* Says it, and the broker acts on it. */
 void rig_say(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope);
+void rig_say_fd(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope, int fd);
 void rig_say_bare(struct rig *rig, struct child *child, Bulkhead__Envelope__BodyCase body);
 void rig_say_state(struct rig *rig, Bulkhead__GuestStateKind state);
 /* From its start to Ready; takes what it is told until then. */

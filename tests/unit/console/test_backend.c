@@ -74,6 +74,7 @@ static void start(struct bench *t, Bulkhead__ConsoleMode mode, int in_fd, int ou
     assert_int_equal(loop_new(&t->loop), 0);
     assert_int_equal(loop_add_timer(t->loop, on_watchdog, t, &t->watchdog), 0);
     assert_int_equal(loop_timer_arm(t->watchdog, HANG_MS, false), 0);
+    config.client_fd = -1;
     config.loop = t->loop;
     assert_int_equal(backend_new(&t->backend, &config), 0);
 }
