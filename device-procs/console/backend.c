@@ -82,6 +82,12 @@ static void retry_soon(struct backend *b)
 
 /* ---- a socket's client ---- */
 
+static void listen_again(struct backend *b)
+{
+    if (!b->closed)
+        (void)loop_event_resume(b->listen_event);
+}
+
 static void client_drop(struct backend *b)
 {
     loop_event_free(b->in_event);
@@ -90,10 +96,23 @@ static void client_drop(struct backend *b)
     b->out_fd = -1;
     fd_closep(&b->in_fd);
     b->in_ended = false;
+    listen_again(b);
     if (b->config.on_client)
         b->config.on_client(b->config.arg, -1);
-    if (!b->closed)
-        (void)loop_event_resume(b->listen_event);
+}
+
+/* It takes nothing any more, but what it sent before may wait in its socket, for the guest to have
+ * room: that is read on until the end, or until the next client comes. */
+static void client_left(struct backend *b)
+{
+    if (b->in_ended) {
+        client_drop(b);
+        return;
+    }
+    loop_event_free(b->out_event);
+    b->out_event = NULL;
+    b->out_fd = -1;
+    listen_again(b);
 }
 
 static void on_in(int fd, unsigned what, void *arg)
@@ -147,11 +166,19 @@ static int watch(struct backend *b)
 static void on_client(int fd, unsigned what, void *arg)
 {
     struct backend *b = arg;
-    int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int client;
 
     (void)what;
-    if (client < 0)
+    if (b->in_fd >= 0) /* one that left */
+        client_drop(b);
+    client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (client < 0) {
+        if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) { /* the host has no more */
+            (void)loop_event_pause(b->listen_event);
+            retry_soon(b);
+        }
         return;
+    }
     b->in_fd = b->out_fd = client;
     b->in_ended = false;
     if (watch(b) < 0) {
@@ -177,9 +204,11 @@ static void on_retry(int fd, unsigned what, void *arg)
     (void)what;
     if (is_socket_mode(b)) {
         if (b->in_fd < 0)
-            return;
-        if (poll_now(b->in_fd, 0) & (POLLHUP | POLLERR))
-            client_drop(b);
+            listen_again(b);
+        else if (b->out_fd < 0)
+            return; /* it left */
+        else if (poll_now(b->in_fd, 0) & (POLLHUP | POLLERR))
+            client_left(b);
         else if (b->in_paused || b->in_ended)
             retry_soon(b);
     } else if (b->hung_up) {
@@ -345,7 +374,7 @@ static size_t write_client(struct backend *b, const uint8_t *src, size_t len)
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         (void)loop_event_resume(b->out_event);
     else
-        client_drop(b); /* the bytes wait for the next client */
+        client_left(b); /* the bytes wait for the next client */
     return 0;
 }
 

@@ -33,15 +33,20 @@ void vsock_slot_freed(struct vsock *v)
     listen_watch(v, true);
 }
 
+static void arm_sweep(struct vsock *v)
+{
+    if (v->sweep_armed)
+        return;
+    v->sweep_armed = true;
+    (void)loop_timer_arm(v->sweep, VSOCK_SWEEP_MS, true);
+}
+
 void vsock_deadline(struct vsock_conn *conn, uint64_t ms)
 {
     struct vsock *v = conn->vsock;
 
     conn->deadline_ns = now_ns() + ms * 1000000;
-    if (!v->sweep_armed) {
-        v->sweep_armed = true;
-        (void)loop_timer_arm(v->sweep, VSOCK_SWEEP_MS, true);
-    }
+    arm_sweep(v);
 }
 
 /* Deadlines, and host programs that closed one half first and the other unseen. */
@@ -52,6 +57,7 @@ static void on_sweep(int fd, unsigned what, void *arg)
 
     (void)fd;
     (void)what;
+    listen_watch(v, true);
     for (unsigned i = 0; i < VSOCK_MAX_CONNECTIONS && v->table.n_used > 0; i++) {
         struct vsock_conn *conn = &v->table.conns[i];
 
@@ -82,9 +88,11 @@ static void on_program(int fd, unsigned what, void *arg)
     }
     client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client < 0) {
-        /* Out of descriptors: the next slot that is freed goes on. */
-        if (errno == EMFILE || errno == ENFILE)
-            listen_watch(v, v->table.n_used == 0);
+        /* The host has no more: the next slot that is freed goes on, or the next sweep. */
+        if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+            listen_watch(v, false);
+            arm_sweep(v);
+        }
         return;
     }
     conn = vsock_conn_new(v);

@@ -151,6 +151,11 @@ static void wait_for(const uint64_t *counter, uint64_t at_least)
     }
 }
 
+static void wait_for_beats(struct wh *wh, unsigned n)
+{
+    wait_for(&wh->stats->heartbeat, __atomic_load_n(&wh->stats->heartbeat, __ATOMIC_RELAXED) + n);
+}
+
 static void serial_both_ways(void **state)
 {
     int in[2], out[2];
@@ -377,6 +382,52 @@ static void a_client_outlives_its_worker(void **state)
     free_port(p);
 }
 
+static int connect_to(const struct sockaddr_un *addr, socklen_t len)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(connect(fd, (const struct sockaddr *)addr, len), 0);
+    return fd;
+}
+
+/* It sends all it has to say and leaves, long before the guest has read it, with output unread. */
+static void a_client_that_leaves_is_heard(void **state)
+{
+    enum { TOTAL = 150000 };
+    static uint8_t sent[TOTAL], got[TOTAL];
+    struct sockaddr_un addr;
+    socklen_t len;
+    int listener = listen_anywhere(&addr, &len), client;
+    struct port *p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET, false, listener, -1);
+
+    (void)state;
+    pattern(sent, TOTAL, 0);
+    wh_start(p->wh);
+    for (unsigned round = 0; round < 3; round++) {
+        uint64_t before = p->wh->stats->read_bytes;
+
+        client = connect_to(&addr, len);
+        assert_int_equal(write(client, sent, TOTAL), TOTAL);
+        wait_for(&p->wh->stats->read_bytes, before + BYTE_RING_DATA_BYTES);
+        print(p, "prompt", 6);
+        if (round == 0)
+            read_all(client, got, 6);
+        close(client);
+        print(p, "more", 4);
+        wait_for_beats(p->wh, 2); /* it has been seen */
+        if (round == 2)
+            break;
+        read_guest(p, got, TOTAL);
+        assert_memory_equal(got, sent, TOTAL);
+    }
+    /* Another client has its place, although the guest reads nothing. */
+    client = connect_to(&addr, len);
+    print(p, "prompt", 6);
+    read_all(client, got, 6);
+    close(client);
+    free_port(p);
+}
+
 /* Pending output lies in shared memory: a replacement goes on where the dead worker stopped. */
 static void a_restart_repeats_and_loses_nothing(void **state)
 {
@@ -495,11 +546,6 @@ static void virtio_both_ways(void **state)
     close(in[1]);
     close(out[0]);
     free_port(p);
-}
-
-static void wait_for_beats(struct wh *wh, unsigned n)
-{
-    wait_for(&wh->stats->heartbeat, __atomic_load_n(&wh->stats->heartbeat, __ATOMIC_RELAXED) + n);
 }
 
 /* Far more than any turn's work in a few requests: the heart beats on, the broker is answered. */
@@ -663,6 +709,7 @@ int main(void)
         cmocka_unit_test(a_stuck_reader_blocks_nothing),
         cmocka_unit_test(a_late_client_gets_the_tail),
         cmocka_unit_test(a_client_outlives_its_worker),
+        cmocka_unit_test(a_client_that_leaves_is_heard),
         cmocka_unit_test(a_restart_repeats_and_loses_nothing),
         cmocka_unit_test(file_and_dead_reader),
         cmocka_unit_test(virtio_both_ways),
