@@ -19,6 +19,7 @@
 
 static void listen_watch(struct vsock *v, bool on)
 {
+    on = on && !v->parting;
     if (v->listen_paused == !on)
         return;
     v->listen_paused = !on;
@@ -225,6 +226,7 @@ void vsock_part(void *device)
     struct vsock *v = device;
 
     v->parting = true;
+    listen_watch(v, false);
     for (unsigned i = 0; i < VSOCK_MAX_CONNECTIONS; i++) {
         const struct vsock_conn *conn = &v->table.conns[i];
 

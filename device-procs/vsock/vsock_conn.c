@@ -79,7 +79,9 @@ void vsock_conn_want(struct vsock_conn *conn, unsigned wants)
 
 void vsock_conn_reset(struct vsock_conn *conn)
 {
-    if (conn->state == VSOCK_GREETING) { /* the guest never heard of it */
+    /* The guest never heard of it, and may have no driver that takes a reset, for as long as it
+     * lives. */
+    if (conn->state == VSOCK_GREETING || (conn->wants & VSOCK_SEND_REQUEST)) {
         vsock_conn_close(conn);
         return;
     }

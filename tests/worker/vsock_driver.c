@@ -23,7 +23,23 @@ void give_buffer(struct dev *d, unsigned slot)
                        false) >= 0);
 }
 
+void activate_dev(struct dev *d, bool buffers)
+{
+    wh_activate(d->wh, FEATURES, false);
+    for (unsigned i = 0; buffers && i < RX_BUFS; i++)
+        give_buffer(d, i);
+    wh_kick(d->wh, RX);
+}
+
 struct dev *new_dev(bool buffers)
+{
+    struct dev *d = new_dev_idle();
+
+    activate_dev(d, buffers);
+    return d;
+}
+
+struct dev *new_dev_idle(void)
 {
     struct dev *d = calloc(1, sizeof(*d));
     struct wh_config c = { .program = "bulkhead-dev-vsock",
@@ -47,10 +63,6 @@ struct dev *new_dev(bool buffers)
     wh_start(d->wh);
     assert_int_equal(d->wh->virtio_id, 19);
     assert_int_equal(d->wh->device_config[0], CID);
-    wh_activate(d->wh, FEATURES, false);
-    for (unsigned i = 0; buffers && i < RX_BUFS; i++)
-        give_buffer(d, i);
-    wh_kick(d->wh, RX);
     return d;
 }
 

@@ -27,6 +27,8 @@ struct dev {
 
 void give_buffer(struct dev *d, unsigned slot);
 struct dev *new_dev(bool buffers);
+struct dev *new_dev_idle(void); /* its driver is not there yet */
+void activate_dev(struct dev *d, bool buffers);
 void free_dev(struct dev *d);
 void guest_send_raw(struct dev *d, const pkt *p, const void *data, uint32_t data_len);
 pkt packet(uint32_t guest_port, uint32_t host_port, uint16_t op);

@@ -181,12 +181,8 @@ static void a_guest_that_leaves_is_heard(void **state)
         if (way == BY_DRIVER_RESET)
             wh_reset(d->wh);
         read_what_was_filled_in(fd, sent);
-        if (way == BY_DRIVER_RESET) {
-            wh_activate(d->wh, FEATURES, false);
-            for (unsigned i = 0; i < RX_BUFS; i++)
-                give_buffer(d, i);
-            wh_kick(d->wh, RX);
-        }
+        if (way == BY_DRIVER_RESET)
+            activate_dev(d, true);
     }
     assert_int_equal(WEXITSTATUS(wh_wait_exit(d->wh)), 0);
     free_dev(d);
@@ -609,6 +605,23 @@ static void a_thousand_connections(void **state)
     free_dev(d);
 }
 
+/* Somebody asks again and again for a guest that has no driver yet: nothing of it is kept. */
+static void a_guest_without_a_driver(void **state)
+{
+    struct dev *d = new_dev_idle();
+    uint32_t host;
+    char got[4];
+    int fd = host_connect(d);
+
+    (void)state;
+    host_write(fd, "CONNECT 5\n", 10);
+    assert_int_equal(host_read(fd, got, 1), 0); /* in time */
+    close(fd);
+    activate_dev(d, true);
+    close(open_from_host(d, 6, &host)); /* the first that the guest hears of */
+    free_dev(d);
+}
+
 /* More host programs than there are slots: the others wait, and get their turn. */
 static void a_crowd_of_silent_programs(void **state)
 {
@@ -695,6 +708,7 @@ int main(void)
         cmocka_unit_test(a_flood_of_requests),
         cmocka_unit_test(a_flood_of_requests_given_up),
         cmocka_unit_test(a_thousand_connections),
+        cmocka_unit_test(a_guest_without_a_driver),
         cmocka_unit_test(a_crowd_of_silent_programs),
         cmocka_unit_test(a_restart_resets_the_transport),
         cmocka_unit_test(a_driver_reset_closes_all),
