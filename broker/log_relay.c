@@ -12,6 +12,10 @@
 #include "base/log.h"
 
 enum { LINE_BYTES = 512, WINDOW_LINES = 100, WINDOW_NS_S = 10 };
+enum {
+    READS_PER_TURN = 16, /* 16 KiB, so that a flood of one child doesn't starve the others */
+    TURNS_AT_END = 64,   /* as much as a pipe may hold */
+};
 
 struct log_relay {
     struct loop_event *event;
@@ -56,13 +60,13 @@ static void emit(struct log_relay *relay)
         relay->suppressed++;
 }
 
-void log_relay_drain(struct log_relay *relay)
+/* True: there may be more. */
+static bool read_some(struct log_relay *relay)
 {
     char bytes[1024];
     ssize_t n;
 
-    /* At most 16 KiB a turn, so that a flood of one child doesn't starve the others. */
-    for (int turn = 0; turn < 16; turn++) {
+    for (int turn = 0; turn < READS_PER_TURN; turn++) {
         n = read(relay->fd, bytes, sizeof bytes);
         if (n < 0 && errno == EINTR)
             continue;
@@ -71,7 +75,7 @@ void log_relay_drain(struct log_relay *relay)
                 loop_event_free(relay->event);
                 relay->event = NULL;
             }
-            return;
+            return false;
         }
         for (ssize_t i = 0; i < n; i++) {
             if (bytes[i] != '\n' && bytes[i] != '\r')
@@ -80,13 +84,21 @@ void log_relay_drain(struct log_relay *relay)
                 emit(relay);
         }
     }
+    return true;
+}
+
+void log_relay_end(struct log_relay *relay)
+{
+    for (int turn = 0; turn < TURNS_AT_END && read_some(relay); turn++)
+        ;
+    emit(relay);
 }
 
 static void on_readable(int fd, unsigned what, void *arg)
 {
     (void)fd;
     (void)what;
-    log_relay_drain(arg);
+    (void)read_some(arg);
 }
 
 int log_relay_new(struct log_relay **ret_relay, struct loop *loop, int fd, const char *name)
@@ -111,8 +123,7 @@ void log_relay_free(struct log_relay *relay)
 {
     if (!relay)
         return;
-    log_relay_drain(relay);
-    emit(relay);
+    log_relay_end(relay);
     if (relay->event)
         loop_event_free(relay->event);
     fd_closep(&relay->fd);

@@ -20,8 +20,8 @@ void log_relay_free(struct log_relay *relay);
 void log_relay_set_quiet(struct log_relay *relay, bool quiet);
 /* The last line that was relayed, "" when none: a dying child's last words. */
 const char *log_relay_last(const struct log_relay *relay);
-/* Reads what is there now. */
-void log_relay_drain(struct log_relay *relay);
+/* The child is gone: reads all that it left, its last line too if that has no end. */
+void log_relay_end(struct log_relay *relay);
 
 /* Replaces control characters and non-ASCII bytes by '?'; for tests, and for all text of children
  * that is shown. */

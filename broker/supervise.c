@@ -350,21 +350,22 @@ static void dispatch(struct child *child, struct message *msg)
     }
 }
 
-/* At most 32 messages a turn: a flood by one child doesn't starve the others. */
-static void receive_all(struct child *child)
+/* At most 32 messages a turn: a flood by one child doesn't starve the others. True: there may be
+ * more. */
+static bool receive_some(struct child *child)
 {
     for (int turn = 0; turn < 32 && child->channel; turn++) {
         struct message msg;
         int r = channel_receive(child->channel, false, &msg);
 
         if (r == CHANNEL_EMPTY)
-            return;
+            return false;
         if (r == CHANNEL_CLOSED || r == -ECONNRESET) {
             /* It is exiting, which the spawner reports; if it isn't, it can't be led any more. */
             if (child->stop_deadline_ns == 0)
                 child->stop_deadline_ns = now_ns() + VM_STOP_CORE_MS * 1000000ull;
             child_close(child);
-            return;
+            return false;
         }
         if (child->state == CHILD_ENDED || child->killing)
             continue; /* the last messages of one that was told to leave */
@@ -373,18 +374,19 @@ static void receive_all(struct child *child)
         if (r < 0) {
             child_kill(child, "broke the protocol: %s", err_text());
             child_close(child);
-            return;
+            return false;
         }
         child->state = rules_next(RULE_FROM_CHILD, child->role, child->state, msg.envelope);
         dispatch(child, &msg);
     }
+    return child->channel != NULL;
 }
 
 void supervise_on_message(int fd, unsigned what, void *arg)
 {
     (void)fd;
     (void)what;
-    receive_all(arg);
+    (void)receive_some(arg);
 }
 
 static void on_loader_gone(struct vm *vm, struct child *child, bool clean, const char *how)
@@ -492,9 +494,10 @@ void supervise_on_exit(struct child *child, int wait_code, int wait_status)
     bool clean = wait_code == CLD_EXITED && wait_status == 0;
     char how[256];
 
-    receive_all(child); /* what it said last counts */
+    while (receive_some(child)) /* what it said last counts */
+        ;
     if (child->log)
-        log_relay_drain(child->log);
+        log_relay_end(child->log);
     describe_end(child, wait_code, wait_status, how, sizeof how);
     child_close(child);
     if (child->role == BULKHEAD__ROLE__ROLE_LOADER)

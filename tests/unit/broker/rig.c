@@ -96,6 +96,12 @@ Bulkhead__Envelope__BodyCase rig_heard(struct rig *rig, struct child *child,
     return msg.envelope->body_case;
 }
 
+void rig_queue(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope)
+{
+    rig_spawn(rig);
+    assert_int_equal(channel_send(find(rig, child->id)->channel, envelope, NULL, 0, false), 0);
+}
+
 void rig_say_fd(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope, int fd)
 {
     rig_spawn(rig);

@@ -39,6 +39,8 @@ struct device *rig_device(struct rig *rig, Bulkhead__Role role);
 /* The next message for that child; BODY__NOT_SET when there is none. ret_msg may be NULL. */
 Bulkhead__Envelope__BodyCase rig_heard(struct rig *rig, struct child *child,
                                        struct message *ret_msg);
+/* Says it; the broker has not looked yet. */
+void rig_queue(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope);
 /* Says it, and the broker acts on it. */
 void rig_say(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope);
 void rig_say_fd(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope, int fd);
