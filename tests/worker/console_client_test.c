@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* console_client_test.c - the console worker and the clients of its socket, who come late, leave
+ * early, and outlive it. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "console_driver.h"
+#include <cmocka.h>
+
+static int listen_anywhere(struct sockaddr_un *addr, socklen_t *len)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    *addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    *len = sizeof(*addr);
+    assert_int_equal(bind(fd, (struct sockaddr *)addr, sizeof(sa_family_t)), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)addr, len), 0);
+    return fd;
+}
+
+static void a_late_client_gets_the_tail(void **state)
+{
+    enum { TOTAL = 300000 };
+    static uint8_t data[TOTAL], got[BYTE_RING_DATA_BYTES];
+    struct sockaddr_un addr;
+    socklen_t len;
+    int listener = listen_anywhere(&addr, &len), client;
+    struct port *p;
+    uint64_t end;
+
+    (void)state;
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET, false, listener, -1);
+    wh_start(p->wh);
+    pattern(data, TOTAL, 0);
+    print(p, data, TOTAL);
+    wait_for(&p->wh->stats->dropped, TOTAL - BYTE_RING_DATA_BYTES);
+    for (int round = 0; round < 3; round++) {
+        client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(client, (struct sockaddr *)&addr, len), 0);
+        if (round == 0) {
+            read_all(client, got, sizeof(got));
+            assert_memory_equal(got, data + TOTAL - sizeof(got), sizeof(got));
+        }
+        print(p, "prompt", 6);
+        read_all(client, got, 6);
+        assert_memory_equal(got, "prompt", 6);
+        assert_int_equal(write(client, "key", 3), 3);
+        read_guest(p, got, 3);
+        close(client);
+    }
+    /* Its descriptors are given back: many clients come and go under one small limit. */
+    end = wh_now_ns() + WH_PATIENCE_MS * 1000000ull;
+    for (int i = 0; i < 100 && wh_now_ns() < end; i++) {
+        client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(client, (struct sockaddr *)&addr, len), 0);
+        assert_int_equal(write(client, "!", 1), 1);
+        read_guest(p, got, 1);
+        close(client);
+    }
+    free_port(p);
+}
+
+/* The client as the worker hands it to the broker, or -1 when it says that it left. */
+static int client_of(struct port *p)
+{
+    struct message msg;
+
+    assert_int_equal(wh_try_receive(p->wh, &msg), 0);
+    assert_int_equal(msg.envelope->body_case, BULKHEAD__ENVELOPE__BODY_CONSOLE_CLIENT);
+    assert_int_equal(msg.n_fds, msg.envelope->console_client->attached ? 1 : 0);
+    return msg.n_fds == 1 ? fd_take(&msg.fds[0]) : -1;
+}
+
+/* A death, a repair, a reboot of the guest: the client stays where it is. */
+static void a_client_outlives_its_worker(void **state)
+{
+    struct sockaddr_un addr;
+    socklen_t len;
+    int listener = listen_anywhere(&addr, &len), client, next;
+    struct port *p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET, false, listener, -1);
+    struct wh_config *config = &p->wh->config;
+    char got[8];
+
+    (void)state;
+    wh_start(p->wh);
+    client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    next = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&addr, len), 0);
+    config->own_fds[config->n_own_fds] = client_of(p);
+    assert_true(config->own_fds[config->n_own_fds++] >= 0);
+    for (unsigned round = 0; round < 3; round++) {
+        print(p, "before", 6);
+        read_all(client, got, 6);
+        wait_for(&p->wh->stats->write_bytes, round * 11 + 6); /* or it would come once more */
+        if (round == 2)
+            assert_int_equal(WEXITSTATUS(wh_stop(p->wh)), 0);
+        else
+            wh_kill(p->wh);
+        assert_int_equal(write(client, "keys", 4), 4);
+        print(p, "after", 5);
+        wh_start(p->wh);
+        read_all(client, got, 5);
+        assert_memory_equal(got, "after", 5);
+        read_guest(p, got, 4);
+        assert_memory_equal(got, "keys", 4);
+    }
+    assert_int_equal(connect(next, (struct sockaddr *)&addr, len), 0); /* one at a time */
+    close(client);
+    assert_int_equal(client_of(p), -1);
+    close(client_of(p));
+    print(p, "next", 4);
+    read_all(next, got, 4);
+    close(next);
+    free_port(p);
+}
+
+static int connect_to(const struct sockaddr_un *addr, socklen_t len)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(connect(fd, (const struct sockaddr *)addr, len), 0);
+    return fd;
+}
+
+/* It sends all it has to say and leaves, long before the guest has read it, with output unread. */
+static void a_client_that_leaves_is_heard(void **state)
+{
+    enum { TOTAL = 150000 };
+    static uint8_t sent[TOTAL], got[TOTAL];
+    struct sockaddr_un addr;
+    socklen_t len;
+    int listener = listen_anywhere(&addr, &len), client;
+    struct port *p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET, false, listener, -1);
+
+    (void)state;
+    pattern(sent, TOTAL, 0);
+    wh_start(p->wh);
+    for (unsigned round = 0; round < 3; round++) {
+        uint64_t before = p->wh->stats->read_bytes;
+
+        client = connect_to(&addr, len);
+        assert_int_equal(write(client, sent, TOTAL), TOTAL);
+        wait_for(&p->wh->stats->read_bytes, before + BYTE_RING_DATA_BYTES);
+        print(p, "prompt", 6);
+        if (round == 0)
+            read_all(client, got, 6);
+        close(client);
+        print(p, "more", 4);
+        wait_for_beats(p->wh, 2); /* it has been seen */
+        if (round == 2)
+            break;
+        read_guest(p, got, TOTAL);
+        assert_memory_equal(got, sent, TOTAL);
+    }
+    /* Another client has its place, although the guest reads nothing. */
+    client = connect_to(&addr, len);
+    print(p, "prompt", 6);
+    read_all(client, got, 6);
+    close(client);
+    free_port(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_late_client_gets_the_tail),
+        cmocka_unit_test(a_client_outlives_its_worker),
+        cmocka_unit_test(a_client_that_leaves_is_heard),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
