@@ -158,18 +158,29 @@ int resources_kernel(const char *what, const char *path, int *ret_fd, struct fau
 
 int resources_kvm(int *ret_fd, struct fault *f)
 {
-    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    struct stat st;
+    int fd;
 
+    /* Whether a character device is KVM is the core's to find out: it knows KVM's calls. */
+    if (stat("/dev/kvm", &st) == 0 && !S_ISCHR(st.st_mode))
+        return fault_input(f,
+                           "no KVM: /dev/kvm is %s: delete it, then load kvm_intel or kvm_amd, "
+                           "which makes the right one",
+                           kind_name(st.st_mode));
+    fd = open("/dev/kvm", O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd >= 0) {
         *ret_fd = fd;
         return 0;
     }
     switch (errno) {
     case ENOENT:
-    case ENODEV:
-    case ENXIO:
         return fault_input(f, "no KVM: /dev/kvm is missing: load kvm_intel or kvm_amd, and enable "
                               "virtualization in the firmware or in the outer VM");
+    case ENODEV:
+    case ENXIO:
+        return fault_input(f,
+                           "no KVM: no driver is behind /dev/kvm: load kvm_intel or kvm_amd, and "
+                           "enable virtualization in the firmware or in the outer VM");
     case EACCES:
     case EPERM:
         return fault_input(f, "no permission for /dev/kvm: add this user to the group kvm "

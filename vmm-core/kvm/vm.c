@@ -26,10 +26,17 @@ static const struct {
 
 static int check_host(int device_fd, unsigned n_vcpus)
 {
-    int max;
+    int version = ioctl(device_fd, KVM_GET_API_VERSION, 0), max;
 
-    if (ioctl(device_fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
-        return err_origin(-EOPNOTSUPP, "/dev/kvm is not KVM with API version %d", KVM_API_VERSION);
+    if (version < 0)
+        return err_origin(-EOPNOTSUPP,
+                          "/dev/kvm is not KVM but another device: delete it and load kvm_intel or "
+                          "kvm_amd");
+    if (version != KVM_API_VERSION)
+        return err_origin(-EOPNOTSUPP,
+                          "/dev/kvm speaks version %d of KVM's API, not %d: boot "
+                          "another kernel",
+                          version, KVM_API_VERSION);
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
         if (ioctl(device_fd, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
             return err_origin(-EOPNOTSUPP, "the host's KVM lacks %s", needed[i].name);

@@ -5,7 +5,6 @@
 // those that every distribution kernel uses. So a VM is made the way the core makes one, and a
 // few dozen instructions run in it, under a watchdog.
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/kvm.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/compiler.h"
-#include "base/fd.h"
+#include "device.h"
 #include "guest.h"
 
 enum {
@@ -34,8 +33,6 @@ enum {
     SCRATCH = 0x30000,
 };
 
-static const char no_kvm_cure[] = "enable virtualisation in the firmware (or nested virtualisation "
-                                  "of this VM), then: modprobe kvm-intel or kvm-amd";
 static const char bad_kvm_cure[] =
     "run on a machine with a working KVM, or inside the emulated host (tests/host/run COMMAND)";
 static const char *const step_names[GUEST_STEP__MAX] = {
@@ -117,8 +114,6 @@ static int check_capabilities(int kvm)
         { KVM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT" },
     };
 
-    if (ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
-        return report(false, bad_kvm_cure, "/dev/kvm speaks another version of the API");
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
         if (ioctl(kvm, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
             return report(false, "a newer kernel on the host", "KVM lacks the capability %s",
@@ -266,16 +261,12 @@ static int run_guest(struct vm *vm)
 int main(void)
 {
     struct vm vm = { .kvm = -1, .vm = -1, .vcpu = -1 };
+    struct kvm_device_fault fault;
     int r;
 
     start_watchdog();
-    vm.kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    if (vm.kvm < 0 && (errno == EACCES || errno == EPERM))
-        return report(false,
-                      "join the group that owns /dev/kvm: adduser USER kvm, then log in again",
-                      "/dev/kvm is there, but this user may not open it");
-    if (vm.kvm < 0)
-        return report(false, no_kvm_cure, "there is no usable /dev/kvm (%s)", strerror(errno));
+    if (kvm_device_open("/dev/kvm", &vm.kvm, &fault) < 0)
+        return report(false, fault.cure, "%s", fault.detail);
     r = check_capabilities(vm.kvm);
     if (r == 0)
         r = make_vm(&vm);
