@@ -50,8 +50,10 @@ static void test_cgroup(void **state)
     int base = -1, fd = -1;
 
     (void)state;
-    if (sandbox_cgroup_find(&base, path, sizeof path) == SANDBOX_CGROUP_E_NONE)
-        skip();
+    if (sandbox_cgroup_find(&base, path, sizeof path) == SANDBOX_CGROUP_E_NONE) {
+        assert_int_equal(base, -1); /* no group is this user's to divide */
+        return;
+    }
     snprintf(name, sizeof name, "bulkhead-test-%d", (int)getpid());
     assert_int_equal(sandbox_cgroup_create(base, "../up", &limits, &fd, &in_force), -EINVAL);
     assert_int_equal(sandbox_cgroup_create(base, name, &limits, &fd, &in_force), 0);

@@ -61,6 +61,7 @@ static void test_ids_and_names(void **state)
     assert_null(sandbox_profile_info(SANDBOX_PROFILE__MAX));
 }
 
+#ifndef SANDBOX_INSTRUMENTED /* whose own rows come on top */
 static void test_counts_within_limits(void **state)
 {
     static const unsigned limits[SANDBOX_PROFILE__MAX] = {
@@ -71,9 +72,6 @@ static void test_counts_within_limits(void **state)
     };
 
     (void)state;
-#ifdef SANDBOX_INSTRUMENTED
-    skip();
-#endif
     for (unsigned p = 0; p < SANDBOX_PROFILE__MAX; p++) {
         const struct sandbox_filter *info = sandbox_profile_info((enum sandbox_profile_id)p);
 
@@ -83,6 +81,7 @@ static void test_counts_within_limits(void **state)
         assert_in_range(info->n_syscalls, 1, limits[p]);
     }
 }
+#endif
 
 /* What no process of a VM may do, whoever thinks it needs it. */
 static const int never[] = {
@@ -337,7 +336,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_row_has_a_reason),
         cmocka_unit_test(test_ids_and_names),
+#ifndef SANDBOX_INSTRUMENTED
         cmocka_unit_test(test_counts_within_limits),
+#endif
         cmocka_unit_test(test_what_nobody_may_do),
         cmocka_unit_test(test_filter_equals_table),
         cmocka_unit_test(test_numbers),
