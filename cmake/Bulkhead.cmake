@@ -29,8 +29,31 @@ function(bh_unit_test name)
   target_link_options(${name} PRIVATE -pie)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 900
+  set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 900 SKIP_RETURN_CODE 77
     ENVIRONMENT "BULKHEAD_BIN=${CMAKE_BINARY_DIR}/bin")
+endfunction()
+
+# bh_script_test(name LABEL SCRIPT [ARGUMENT ...]): a script of this folder that tries the programs of
+# this build ($BULKHEAD_BIN, $BULKHEAD_BUILD).
+function(bh_script_test name label script)
+  add_test(NAME ${name} COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/${script}" ${ARGN})
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 900 SKIP_RETURN_CODE 77
+    ENVIRONMENT "BULKHEAD_BIN=${CMAKE_BINARY_DIR}/bin;BULKHEAD_BUILD=${CMAKE_BINARY_DIR}")
+endfunction()
+
+# bh_needs_kvm([ONCE] test ...): tests that run guest code, were it only two instructions. `./dev test`
+# runs them like all others where KVM works, else in the emulated host: slower, as root, with one
+# processor, without a network, with files that forget what is written. So their time limit is for that.
+# ONCE: there the release build alone, because the same code has other tests under the sanitizers.
+function(bh_needs_kvm)
+  cmake_parse_arguments(ARG "ONCE" "" "" ${ARGN})
+  foreach(name ${ARG_UNPARSED_ARGUMENTS})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 2400)
+    set_property(TEST ${name} APPEND PROPERTY LABELS kvm)
+    if(ARG_ONCE AND BH_SANITIZE)
+      set_property(TEST ${name} APPEND PROPERTY LABELS not-emulated)
+    endif()
+  endforeach()
 endfunction()
 
 # bh_fuzz_target(name SOURCES ... LIBS ...): LLVMFuzzerTestOneInput in SOURCES. With BH_FUZZ a

@@ -4,6 +4,30 @@
 # Used by bad-input and by the guest cases of the same kind. The caller sets $T, a folder of its
 # own, and $BIN.
 
+# shellcheck source=tests/host/lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../host/lib.sh"
+
+# own_network ARGUMENT...: starts the script, whose arguments these are, again in a network namespace of
+# its own: no interface of the host is touched, and passt finds what it takes for the way out, whatever
+# the host has. Without root it stays in the host's.
+own_network()
+{
+    [ "$(id -u)" = 0 ] || return 0
+    [ -n "${OWN_NETWORK:-}" ] || exec unshare --net --mount --propagation private -- env OWN_NETWORK=1 "$0" "$@"
+    unset OWN_NETWORK
+    ip link set lo up && ip tuntap add uplink mode tap && ip addr add 10.99.0.2/24 dev uplink &&
+        ip link set uplink up && ip route add default via 10.99.0.1 dev uplink && own_sys ||
+        { echo "${0##*/}: no network namespace" >&2; exit 2; }
+}
+# The interfaces in /sys are those of who mounted it. The control groups below are kept.
+own_sys()
+{
+    local groups
+    exec {groups}</sys/fs/cgroup
+    mount -t sysfs sysfs /sys && mount --no-canonicalize --rbind "/proc/self/fd/$groups" /sys/fs/cgroup
+    exec {groups}<&-
+}
+
 # Processes of $BIN, however they were started and whatever they call themselves.
 processes_of() { find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$1/*" 2>/dev/null; }
 
@@ -37,7 +61,7 @@ refuses()
     shift 2
     [[ $name =~ ${only:-.} ]] || return 0
     before=$(traces)
-    timeout --kill-after=5 "${REFUSE_TIMEOUT:-30}" "$@" <"${REFUSE_STDIN:-/dev/null}" >"$T/io/out" 2>"$T/io/err"
+    timeout --kill-after=5 "${REFUSE_TIMEOUT:-120}" "$@" <"${REFUSE_STDIN:-/dev/null}" >"$T/io/out" 2>"$T/io/err"
     status=$?
     after=$(traces)
     why=$(why_not "$T/io/err" "$status" "$regex")

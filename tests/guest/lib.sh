@@ -12,6 +12,7 @@ QUIET="console=ttyS0 quiet panic=-1"
 
 die() { echo "  $*" >&2; exit 1; }
 note() { echo "  $*" >&2; }
+skip() { echo "  $*" >&2; exit 77; }
 
 # guest LOG CMDLINE [FLAG]... : runs a guest to its end, serial output in LOG; status of `bulkhead run`.
 guest()

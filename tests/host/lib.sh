@@ -18,15 +18,26 @@ kernel_version()
 }
 
 # host_has_kvm: can this machine's /dev/kvm boot a Linux guest? A device node proves nothing (some
-# sandboxes have one that emulates a handful of instructions), so ask bulkhead, which tries.
+# sandboxes have one that emulates a handful of instructions), so ask bulkhead, which tries. Never
+# try it with the shell's <>: that makes a file where there is none.
 host_has_kvm()
 {
     local bin=${BULKHEAD_BIN:-$project_root/build/release/bin}
 
+    [[ -z ${BULKHEAD_IN_HOST:-} ]] || return 0
     [[ ${BULKHEAD_HOST:-} != direct ]] || return 0
     [[ ${BULKHEAD_HOST:-} != emulated ]] || return 1
     [[ -e /dev/kvm && -x $bin/bulkhead ]] || return 1
     "$bin/bulkhead" doctor --kvm-only >/dev/null 2>&1 </dev/null
+}
+
+# needs_kvm SCRIPT: for a test that runs guest code and was started by hand where that can't be.
+# ./dev test doesn't get here: it starts such tests in the emulated host then.
+needs_kvm()
+{
+    ! host_has_kvm || return 0
+    echo "$1: no guest can run here ('bulkhead doctor' says why): start it with tests/host/run" >&2
+    exit 77
 }
 
 # files_hash FILE...: one hash over the names and contents of files (directories are walked).

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What is refused, and starts that fail halfway, where KVM is real. tests/cli has the same without.
+# What is refused with a real kernel, or beside a running VM. All else that is refused, and starts that
+# fail halfway, are in tests/cli (bad-input, kill-start), with kernels of two instructions.
 
 # shellcheck source=tests/cli/lib.sh
 . "$ROOT/tests/cli/lib.sh"
@@ -14,9 +15,6 @@ bad_case()
     ((failed == 0)) || { cat "$T/io/report" >&2; die "$failed failed"; }
     note "$(grep -c '^ok' "$T/io/report") checks"
 }
-
-# tests/cli/bad-input tries all of them where this machine's KVM will do; here a few.
-case_bad_kernels() { only='text|aarch64_elf|initramfs' bad_case refuse_kernels; }
 
 real_kernels()
 {
@@ -53,20 +51,3 @@ case_bad_second_vm()
     wait "$GUEST_PID"
     expect_status 5 $? "$T/log"
 }
-
-# Each process killed at several moments of the start.
-kill_case()
-{
-    local delay
-    truncate -s 1M "$T/disk"
-    for delay in ${DELAYS:-0 50}; do
-        kill_start "$1" "$delay" --serial null --kernel "$KERNEL" --initramfs "$INITRAMFS" \
-            --cmdline "$QUIET" --memory size=256M --disk "path=$T/disk"
-    done
-}
-case_bad_start_spawner_killed() { bad_case kill_case spawner; }
-case_bad_start_loader_killed() { bad_case kill_case loader; }
-case_bad_start_core_killed() { bad_case kill_case core; }
-case_bad_start_rng_killed() { bad_case kill_case rng; }
-case_bad_start_serial_killed() { bad_case kill_case serial; }
-case_bad_start_disk_killed() { bad_case kill_case disk0; }
