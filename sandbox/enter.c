@@ -16,6 +16,7 @@ enum { MAX_KEEP = 512 };
 
 struct enter {
     bool insecure;
+    bool prepared; /* by spawn_child.c, for want of user namespaces: no capabilities, empty root */
     unsigned missing;
 };
 
@@ -87,6 +88,13 @@ static void prepare_process(void)
         prctl(PR_SET_NAME, program_invocation_short_name, 0, 0, 0);
 }
 
+/* Such a child can't look: there is no /proc. Nobody gets here by mistake, since nobody else makes
+ * that root, and spawn_child.c makes it only in namespaces that are the child's own. */
+static bool is_prepared(void)
+{
+    return getpid() == 1 && caps_none() && root_is_empty();
+}
+
 static int check_namespaces(struct enter *e)
 {
     const unsigned wanted = SANDBOX_LAYER_USERNS | SANDBOX_LAYER_PIDNS | SANDBOX_LAYER_MNTNS |
@@ -94,6 +102,10 @@ static int check_namespaces(struct enter *e)
                             SANDBOX_LAYER_CGROUPNS;
     unsigned lacking = wanted & ~layers_own_namespaces();
 
+    if (e->prepared) {
+        e->missing |= SANDBOX_USERNS_REPLACED;
+        return 0;
+    }
     e->missing |= lacking;
     lacking &= SANDBOX_LAYERS_MANDATORY;
     if (lacking != 0 && !e->insecure)
@@ -105,6 +117,8 @@ static int check_namespaces(struct enter *e)
 /* Never in namespaces that are not this process's own: that would take the host's root away. */
 static int enter_root(const struct enter *e)
 {
+    if (e->prepared)
+        return 0;
     if (e->missing & (SANDBOX_LAYER_USERNS | SANDBOX_LAYER_MNTNS))
         return err_origin(-EPERM, "no mount namespace of its own");
     return root_enter();
@@ -136,6 +150,7 @@ static int enter_all(struct enter *e, const int *keep, unsigned n_keep,
     if (r == 0)
         plan.data_bytes += SANDBOX_DATA_SPARE_BYTES + (limits ? limits->stack_bytes : 0);
     r = layer_result(e, SANDBOX_LAYER_RLIMITS, r);
+    e->prepared = is_prepared();
     if (r == 0)
         r = check_namespaces(e);
     if (r == 0)

@@ -1,18 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* layers.c - names of the layers, the pool of uids, and which namespaces are a process's own. */
+/* layers.c - names of the layers, the pool of uids, which namespaces are a process's own and which
+ * this host makes. */
 #include "layers.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/nsfs.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+#include "base/err.h"
 #include "base/fd.h"
 
 static const char *const names[] = {
-    "userns", "uid",  "pidns", "mntns",      "netns",   "ipcns",    "utsns",   "cgroupns", "cgroup",
-    "root",   "caps", "nnp",   "undumpable", "rlimits", "landlock", "seccomp", "mdwe",
+    "userns",     "uid",      "pidns",
+    "mntns",      "netns",    "ipcns",
+    "utsns",      "cgroupns", "cgroup",
+    "root",       "caps",     "nnp",
+    "undumpable", "rlimits",  "landlock",
+    "seccomp",    "mdwe",     "userns replaced by a uid without capabilities",
 };
 
 const char *sandbox_layer_name(unsigned layer)
@@ -27,6 +38,65 @@ uint32_t sandbox_uid(uint32_t range, unsigned slot)
 {
     return (uint32_t)SANDBOX_UID_FIRST + range % SANDBOX_UID_RANGES * SANDBOX_UIDS_PER_VM +
            slot % SANDBOX_UIDS_PER_VM;
+}
+
+/* Does one line of the map have them all? Without such a file there are no user namespaces, and
+ * every id is there. */
+static bool map_has(const char *path, uint32_t first, uint32_t count)
+{
+    unsigned long long inside, outside, n;
+    FILE *f = fopen(path, "re");
+    bool found = false;
+
+    if (!f)
+        return errno == ENOENT;
+    while (!found && fscanf(f, "%llu %llu %llu", &inside, &outside, &n) == 3)
+        found = inside <= first && first + (unsigned long long)count <= inside + n;
+    fclose(f);
+    return found;
+}
+
+bool sandbox_ids_mapped(uint32_t first, uint32_t count)
+{
+    return map_has("/proc/self/uid_map", first, count) &&
+           map_has("/proc/self/gid_map", first, count);
+}
+
+static int leave(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+int sandbox_try_userns(void)
+{
+    _Alignas(16) static char stack[16384];
+    /* Shares our memory and is gone before we go on: no copy of it has to be made. */
+    pid_t pid =
+        clone(leave, stack + sizeof stack, CLONE_NEWUSER | CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+
+    if (pid >= 0) {
+        while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+            ;
+        return 0;
+    }
+    return err_origin(-errno, "making a user namespace");
+}
+
+const char *sandbox_userns_cure(int error)
+{
+    switch (abs(error)) {
+    case ENOSPC: /* since Linux 4.9; older ones say EUSERS */
+    case EUSERS:
+        return "user.max_user_namespaces is reached: run as root, or have it raised (sysctl "
+               "user.max_user_namespaces=10000)";
+    case EPERM:
+    case EACCES:
+        return "kernel.unprivileged_userns_clone=0, or a rule of AppArmor or SELinux: run as root, "
+               "or have that changed";
+    default:
+        return "the kernel has none (CONFIG_USER_NS): run as root, or have another kernel";
+    }
 }
 
 /* True when the map gives this user namespace one single id: the initial one has all of them. */

@@ -14,6 +14,7 @@ unsigned layers_own_namespaces(void);
 
 /* root.c: an empty read-only tmpfs becomes the root, the old root is detached. */
 int root_enter(void) must_check;
+bool root_is_empty(void); /* it is what root_enter() makes */
 
 /* caps.c: keeps only `keep` (bits 1 << CAP_*); bounding and ambient sets and securebits too. */
 int caps_enter(uint64_t keep) must_check;
@@ -26,8 +27,8 @@ struct limits_plan {
     uint64_t file_bytes; /* SANDBOX_FILE_UNLIMITED: as it is */
     bool no_new_threads; /* RLIMIT_NPROC 0 */
 };
-/* Private writable memory of this process, its stack included, in bytes; read from /proc, so before
- * the root is gone. */
+/* Private writable memory of this process in bytes, a little rounded up. For a process with one
+ * thread. */
 int limits_data_now(uint64_t *ret_bytes) must_check;
 int limits_enter(const struct limits_plan *plan) must_check;
 int limits_no_core(void) must_check;

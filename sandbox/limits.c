@@ -38,20 +38,60 @@ int limits_no_core(void)
     return set_limit(RLIMIT_CORE, 0, "RLIMIT_CORE");
 }
 
-int limits_data_now(uint64_t *ret_bytes)
+/* Of /proc/self/statm; false where there is none. */
+static bool read_data_now(uint64_t *ret_bytes)
 {
     FILE *f = fopen("/proc/self/statm", "re");
     unsigned long pages = 0;
     int n;
 
     if (!f)
-        return err_origin(-errno, "/proc/self/statm");
+        return false;
     n = fscanf(f, "%*u %*u %*u %*u %*u %lu", &pages);
     fclose(f);
-    if (n != 1)
-        return err_origin(-EIO, "/proc/self/statm");
-    *ret_bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    *ret_bytes = (uint64_t)pages * PAGE_BYTES;
+    return n == 1;
+}
+
+static bool heap_may_grow(const struct rlimit *most, uint64_t limit_bytes)
+{
+    struct rlimit limit = { .rlim_cur = limit_bytes, .rlim_max = most->rlim_max };
+
+    if (setrlimit(RLIMIT_DATA, &limit) < 0 || sbrk(PAGE_BYTES) == (void *)-1)
+        return false;
+    (void)sbrk(-PAGE_BYTES);
+    return true;
+}
+
+/* In a root without /proc the kernel is asked by the limit itself: the least under which the heap still
+ * grows by a page. */
+static int find_data_now(uint64_t *ret_bytes)
+{
+    struct rlimit most;
+    uint64_t low = 1, high;
+
+    if (getrlimit(RLIMIT_DATA, &most) < 0)
+        return err_origin(-errno, "RLIMIT_DATA");
+    high = MIN((uint64_t)most.rlim_max, UINT64_C(1) << 40) / PAGE_BYTES;
+    if (!heap_may_grow(&most, high * PAGE_BYTES))
+        return err_origin(-ENOMEM, "the heap can't grow by a page");
+    while (low < high) {
+        uint64_t middle = (low + high) / 2;
+
+        if (heap_may_grow(&most, middle * PAGE_BYTES))
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    if (setrlimit(RLIMIT_DATA, &most) < 0)
+        return err_origin(-errno, "RLIMIT_DATA");
+    *ret_bytes = high * PAGE_BYTES;
     return 0;
+}
+
+int limits_data_now(uint64_t *ret_bytes)
+{
+    return read_data_now(ret_bytes) ? 0 : find_data_now(ret_bytes);
 }
 
 int limits_enter(const struct limits_plan *plan)

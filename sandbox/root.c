@@ -34,15 +34,13 @@ static int move_onto_root(void)
     return 0;
 }
 
-static int check_root(void)
+bool root_is_empty(void)
 {
     struct statfs fs;
 
-    if (statfs("/", &fs) < 0)
-        return err_origin(-errno, "the new root");
-    if (fs.f_type != TMPFS_MAGIC || !(fs.f_flags & ST_RDONLY))
-        return err_origin(-EXDEV, "the root is not the empty one");
-    return 0;
+    /* One inode is the directory itself: nothing else was ever in it. */
+    return statfs("/", &fs) == 0 && fs.f_type == TMPFS_MAGIC && (fs.f_flags & ST_RDONLY) &&
+           fs.f_files == 1;
 }
 
 int root_enter(void)
@@ -67,5 +65,5 @@ int root_enter(void)
     }
     if (chdir("/") < 0)
         return err_origin(-errno, "the new root");
-    return check_root();
+    return root_is_empty() ? 0 : err_origin(-EXDEV, "the root is not the empty one");
 }

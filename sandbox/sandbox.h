@@ -49,6 +49,10 @@ enum {
     SANDBOX_LAYER_LANDLOCK = 1 << 14,
     SANDBOX_LAYER_SECCOMP = 1 << 15,
     SANDBOX_LAYER_MDWE = 1 << 16,
+    /* Not a layer. A host that makes no user namespaces: the process has a host uid of its own, and
+     * neither capabilities nor the host's root from before its first instruction. Reported beside
+     * the missing layers, in place of SANDBOX_LAYER_USERNS. */
+    SANDBOX_USERNS_REPLACED = 1 << 17,
 };
 const char *sandbox_layer_name(unsigned layer); /* one bit -> "netns"; NULL: no such layer */
 /* What invariant I7 makes mandatory: without these nothing starts, unless --insecure. */
@@ -91,15 +95,25 @@ struct sandbox_spawn {
     uint32_t uid, gid;    /* host ids for the child; 0: keep the caller's (unprivileged start) */
     int cgroup_fd;        /* directory fd of the child's cgroup, -1: none */
     unsigned skip_layers; /* only with --insecure: namespaces not to make */
+    bool no_userns;       /* see sandbox_try_userns(); needs a uid and root, and a static program
+                             unless share_netns */
     bool share_netns;     /* passt alone keeps the host's network namespace */
 };
 
 /* 0 with *ret_pid and *ret_pidfd (owned by the caller), or a negative errno with an origin. exec
  * failure in the child is reported here, not by an exit status. *ret_missing: layers that could
- * not be had. The child starts as uid 0 of its own user namespace, without the caller's signal
- * mask and dispositions, and with SIGTERM, SIGINT and SIGHUP ignored. */
+ * not be had. The child starts as uid 0 of its own user namespace; with no_userns as `uid`, without
+ * capabilities, in the empty root. It has not the caller's signal mask and dispositions, and ignores
+ * SIGTERM, SIGINT and SIGHUP. */
 int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
                   unsigned *ret_missing) must_check;
+/* Can this process make user namespaces? Makes one and ends it: 0, or a negative errno with an
+ * origin. For a process with one thread. */
+int sandbox_try_userns(void) must_check;
+/* Which setting such an error comes from, and what an ordinary user can do about it. */
+const char *sandbox_userns_cure(int error);
+/* Are all of these ids there, as uids and as gids, in the user namespace of this process? */
+bool sandbox_ids_mapped(uint32_t first, uint32_t count);
 /* The pool of host uids: 0x70000000 | range << 6 | slot. A range is one VM's, which has claimed it;
  * 0..SANDBOX_UID_RANGES - 1, taken modulo that; slot 0..63. */
 enum {

@@ -54,7 +54,8 @@ static int pipe_open(struct pipe_pair *p)
 static int choose_namespaces(const struct sandbox_spawn *spawn, uint64_t *ret_flags,
                              unsigned *missing)
 {
-    unsigned skip = spawn->skip_layers | (spawn->share_netns ? SANDBOX_LAYER_NETNS : 0u);
+    unsigned skip = spawn->skip_layers | (spawn->share_netns ? SANDBOX_LAYER_NETNS : 0u) |
+                    (spawn->no_userns ? SANDBOX_LAYER_USERNS : 0u);
     uint64_t flags = 0;
 
     for (unsigned i = 0; i < ARRAY_SIZE(namespaces); i++) {
@@ -78,10 +79,11 @@ static int choose_namespaces(const struct sandbox_spawn *spawn, uint64_t *ret_fl
 static const char *clone_hint(int error)
 {
     if (error == ENOSPC || error == EUSERS)
-        return "too many namespaces: see /proc/sys/user/max_user_namespaces";
-    if (error == EPERM)
-        return "making namespaces is forbidden: an unprivileged user needs "
-               "kernel.unprivileged_userns_clone=1, and no AppArmor rule against it";
+        return "no more namespaces can be made here: raise the limits in /proc/sys/user, such as "
+               "user.max_user_namespaces";
+    if (error == EPERM || error == EACCES)
+        return "making namespaces is forbidden here: set kernel.unprivileged_userns_clone=1, "
+               "have no AppArmor or SELinux rule against it, or run as root";
     return "clone3";
 }
 
@@ -155,7 +157,9 @@ static int hear_exec(struct pipe_pair *pipe, const struct sandbox_spawn *spawn)
 {
     static const char *const steps[] = {
         [SPAWN_STEP_WAIT] = "starting",
+        [SPAWN_STEP_ROOT] = "making its empty root",
         [SPAWN_STEP_IDS] = "taking its ids",
+        [SPAWN_STEP_CAPS] = "giving up capabilities",
         [SPAWN_STEP_FDS] = "arranging its descriptors",
         [SPAWN_STEP_EXEC] = "executing it",
     };
@@ -173,6 +177,11 @@ static int hear_exec(struct pipe_pair *pipe, const struct sandbox_spawn *spawn)
         return err_origin(-EIO, "%s: starting it", name);
     if (error.step == SPAWN_STEP_EXEC && error.error == EACCES && spawn->uid != 0)
         return err_origin(-EACCES, "%s: the child's own uid may not execute it (chmod o+rx)", name);
+    if (error.step == SPAWN_STEP_EXEC && error.error == ENOENT && spawn->no_userns)
+        return err_origin(-ENOENT,
+                          "%s: needs shared libraries, and there are none in the empty "
+                          "root of a host without user namespaces: link it statically",
+                          name);
     return err_origin(-error.error, "%s: %s", name, steps[error.step]);
 }
 
@@ -192,6 +201,12 @@ static int open_program(const struct sandbox_spawn *spawn)
     if (fd < 0)
         return err_origin(-errno, "%s", spawn->program ? spawn->program : "program descriptor");
     return fd;
+}
+
+/* passt shares the host's network and makes a root of its own. */
+static bool empty_root(const struct sandbox_spawn *spawn, uint64_t flags)
+{
+    return spawn->no_userns && !spawn->share_netns && (flags & CLONE_NEWNS) != 0;
 }
 
 static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_pair *go_pipe,
@@ -215,7 +230,9 @@ static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_
                                                .program_fd = program_fd,
                                                .go_fd = go_pipe->read_fd,
                                                .error_fd = error_pipe->write_fd,
-                                               .in_userns = (flags & CLONE_NEWUSER) != 0 });
+                                               .in_userns = (flags & CLONE_NEWUSER) != 0,
+                                               .no_userns = spawn->no_userns,
+                                               .empty_root = empty_root(spawn, flags) });
     }
     r = flags & CLONE_NEWUSER ? write_maps(pid, spawn) : 0;
     if (r == 0)
@@ -241,7 +258,7 @@ int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pi
     int r;
 
     if ((!spawn->program && spawn->program_fd < 0) || !spawn->argv || !spawn->argv[0] ||
-        (spawn->uid == 0) != (spawn->gid == 0))
+        (spawn->uid == 0) != (spawn->gid == 0) || (spawn->no_userns && spawn->uid == 0))
         return err_origin(-EINVAL, "what to spawn");
     r = choose_namespaces(spawn, &flags, &missing);
     if (r == 0)
@@ -254,6 +271,8 @@ int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pi
         return err_trace(r);
     if (spawn->uid == 0)
         missing |= SANDBOX_LAYER_UID;
+    if (spawn->no_userns)
+        missing |= SANDBOX_USERNS_REPLACED;
     *ret_missing = missing;
     return 0;
 }

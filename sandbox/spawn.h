@@ -11,11 +11,15 @@ struct spawn_child {
     int go_fd;    /* one byte: the id maps are written */
     int error_fd; /* struct spawn_error, or end of file at exec */
     bool in_userns;
+    bool no_userns;  /* capabilities are given up here, before exec */
+    bool empty_root; /* and the host's root too */
 };
 
 enum spawn_step {
     SPAWN_STEP_WAIT,
+    SPAWN_STEP_ROOT,
     SPAWN_STEP_IDS,
+    SPAWN_STEP_CAPS,
     SPAWN_STEP_FDS,
     SPAWN_STEP_EXEC,
 };
@@ -25,5 +29,5 @@ struct spawn_error {
     int error; /* errno value */
 };
 
-/* Runs in the clone; makes only system calls. */
+/* Runs in the clone, where the parent had one thread. */
 _Noreturn void spawn_child_run(const struct spawn_child *child);

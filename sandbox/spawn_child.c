@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* spawn_child.c - from clone to exec: ids, session, signals, the descriptor table. No heap, no
- * locks, nothing that another thread of the parent could have left half done. */
+/* spawn_child.c - from clone to exec: ids, session, signals, the descriptor table; without a user
+ * namespace also root and capabilities. Nothing is read here but the parent's one byte. */
 #include "spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <linux/securebits.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/compiler.h"
+#include "layers.h"
 
 static _Noreturn void fail(int error_fd, enum spawn_step step)
 {
@@ -63,6 +65,28 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Without a user namespace the clone has the capabilities of its parent, which were never meant for
+ * the program: so what takes capabilities is done here, they go for good, and only then is there
+ * an exec. From there to sandbox_enter() the program can do less than inside a user namespace. */
+static void give_up_privileges(const struct spawn_child *child, int error_fd)
+{
+    int r = child->empty_root ? root_enter() : 0;
+
+    if (r < 0) {
+        errno = -r;
+        fail(error_fd, SPAWN_STEP_ROOT);
+    }
+    /* Or a change of uid would take CAP_SETPCAP away, and the bounding set would stay. */
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 ||
+        take_ids(child->spawn, false) < 0)
+        fail(error_fd, SPAWN_STEP_IDS);
+    r = caps_enter(0);
+    if (r < 0) {
+        errno = -r;
+        fail(error_fd, SPAWN_STEP_CAPS);
+    }
+}
+
 /* Sources and targets may overlap: all sources first move above the targets. */
 static int arrange_fds(const struct sandbox_spawn *spawn, int *error_fd, int *program_fd)
 {
@@ -97,7 +121,7 @@ _Noreturn void spawn_child_run(const struct spawn_child *child)
     int saved;
 
     wait_for_go(child);
-    if (take_ids(spawn, child->in_userns) < 0)
+    if (!child->no_userns && take_ids(spawn, child->in_userns) < 0)
         fail(child->error_fd, SPAWN_STEP_IDS);
     setsid(); /* the terminal's signals are for whoever holds the terminal */
     umask(0077);
@@ -108,6 +132,8 @@ _Noreturn void spawn_child_run(const struct spawn_child *child)
         errno = saved;
         fail(error_fd, SPAWN_STEP_FDS);
     }
+    if (child->no_userns)
+        give_up_privileges(child, error_fd);
     syscall(SYS_execveat, program_fd, "", spawn->argv, spawn->envp ? spawn->envp : empty,
             AT_EMPTY_PATH);
     fail(error_fd, SPAWN_STEP_EXEC);

@@ -39,8 +39,8 @@ static inline int fd_take(int *fd)
     return taken;
 }
 
-/* What the kernel says the descriptor is; only fstat(), getsockopt() and, for anonymous inodes,
- * readlink() of /proc/self/fd are used, so call it before the sandbox is entered. */
+/* What the kernel says the descriptor is, by system calls on the descriptor alone, no /proc. Not all
+ * of them are in every filter, so call it before the sandbox is entered. */
 enum fd_type fd_type(int fd);
 /* 0, or -EBADF with an origin naming `what` when fd is not of this type. */
 int fd_expect(int fd, enum fd_type type, const char *what) must_check;

@@ -33,6 +33,7 @@ static struct probe start_with_fds(const struct harness *h, const int *fds, unsi
                                    .n_fds = n,
                                    .uid = h->uid,
                                    .gid = h->uid,
+                                   .no_userns = h->no_userns,
                                    .cgroup_fd = -1 };
     struct probe probe = { .pidfd = -1, .control = dup(control) };
 
@@ -110,7 +111,8 @@ static _Noreturn void overlap_child(const struct harness *h, bool gaps)
     int shuffled[6] = { 5, 4, 1, 3, 0, 2 }, high[6], pair[2];
     int out = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 50);
     struct harness copy = { .program_fd = fcntl(h->program_fd, F_DUPFD_CLOEXEC, 50),
-                            .uid = h->uid };
+                            .uid = h->uid,
+                            .no_userns = h->no_userns };
     const int *fds = gaps ? high : shuffled;
     struct probe probe;
 
@@ -183,13 +185,24 @@ static void test_fresh_process(void **state)
     harness_end(&probe);
 }
 
+static void expect_one_id(const struct probe *probe, const char *map, unsigned id)
+{
+    unsigned inside = 9, outside = 9, count = 9;
+    char text[256];
+
+    harness_proc(probe->pid, map, text, sizeof text);
+    assert_int_equal(sscanf(text, "%u %u %u", &inside, &outside, &count), 3);
+    assert_int_equal(inside, 0);
+    assert_int_equal(outside, id);
+    assert_int_equal(count, 1);
+}
+
 static void test_ids(void **state)
 {
     const struct harness *h = *state;
     const gid_t groups[] = { 0, 27 };
     struct probe probe;
     unsigned uid = h->uid ? h->uid : geteuid();
-    unsigned inside = 9, outside = 9, count = 9;
     char text[256];
 
     if (h->uid) /* the parent's groups must not reach a child with ids of its own */
@@ -200,21 +213,15 @@ static void test_ids(void **state)
         harness_status(probe.pid, "Groups", text, sizeof text);
         assert_string_equal(text, " ");
     }
-    harness_proc(probe.pid, "uid_map", text, sizeof text);
-    assert_int_equal(sscanf(text, "%u %u %u", &inside, &outside, &count), 3);
-    assert_int_equal(inside, 0);
-    assert_int_equal(outside, uid);
-    assert_int_equal(count, 1);
-    harness_proc(probe.pid, "gid_map", text, sizeof text);
-    assert_int_equal(sscanf(text, "%u %u %u", &inside, &outside, &count), 3);
-    assert_int_equal(outside, uid);
-    assert_int_equal(count, 1);
-    harness_proc(probe.pid, "setgroups", text, sizeof text);
-    if (h->uid == 0)
-        assert_string_equal(text, "deny\n");
-    assert_int_equal(probe.missing & SANDBOX_LAYER_UID, h->uid ? 0 : SANDBOX_LAYER_UID);
+    if (!h->no_userns) {
+        expect_one_id(&probe, "uid_map", uid);
+        expect_one_id(&probe, "gid_map", uid);
+        harness_proc(probe.pid, "setgroups", text, sizeof text);
+        if (h->uid == 0)
+            assert_string_equal(text, "deny\n");
+    }
     /* No cgroup was given, and all else there is. */
-    assert_int_equal(probe.missing & ~SANDBOX_LAYER_UID, SANDBOX_LAYER_CGROUP);
+    assert_int_equal(probe.missing, SANDBOX_LAYER_CGROUP | harness_missing(h));
     harness_end(&probe);
 }
 
@@ -229,6 +236,7 @@ static int spawn_program(const struct harness *h, const char *path, int program_
                                    .n_fds = 3,
                                    .uid = h->uid,
                                    .gid = h->uid,
+                                   .no_userns = h->no_userns,
                                    .cgroup_fd = -1 };
     pid_t pid = -1;
     int pidfd = -1;
@@ -284,6 +292,7 @@ static void test_bad_fds(void **state)
                                    .n_fds = 3,
                                    .uid = h->uid,
                                    .gid = h->uid,
+                                   .no_userns = h->no_userns,
                                    .cgroup_fd = -1 };
     unsigned missing = 0;
     int pidfd = -1;
@@ -316,7 +325,7 @@ static void test_cgroup(void **state)
 {
     const struct harness *h = *state;
     const struct sandbox_cgroup_limits limits = { .pids_max = 4 };
-    struct sandbox_spawn spawn = { .uid = h->uid, .gid = h->uid };
+    struct sandbox_spawn spawn = harness_spawn(h, (struct sandbox_spawn){ .cgroup_fd = -1 });
     unsigned in_force = 0;
     char name[64], text[512], path[512];
     struct probe probe;
@@ -347,7 +356,7 @@ static void test_cgroup(void **state)
 static void test_bad_cgroup(void **state)
 {
     const struct harness *h = *state;
-    struct sandbox_spawn spawn = { .uid = h->uid, .gid = h->uid };
+    struct sandbox_spawn spawn = harness_spawn(h, (struct sandbox_spawn){ .cgroup_fd = -1 });
     struct probe probe;
 
     spawn.cgroup_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -360,9 +369,8 @@ static void test_bad_cgroup(void **state)
 static void test_share_netns(void **state)
 {
     const struct harness *h = *state;
-    const struct sandbox_spawn spawn = {
-        .uid = h->uid, .gid = h->uid, .cgroup_fd = -1, .share_netns = true
-    };
+    const struct sandbox_spawn spawn =
+        harness_spawn(h, (struct sandbox_spawn){ .cgroup_fd = -1, .share_netns = true });
     struct probe probe = harness_start_with(h, spawn, "none", NULL);
     char path[64], ours[64] = { 0 }, theirs[64] = { 0 };
 
@@ -375,24 +383,99 @@ static void test_share_netns(void **state)
     /* And such a child can't enter a sandbox: netns is mandatory. */
     probe = harness_start_with(h, spawn, "filter", NULL);
     assert_int_equal(probe.report.r, -EPERM);
-    assert_non_null(strstr(probe.report.text, "netns"));
+    assert_non_null(strstr(probe.report.text, h->no_userns ? "userns" : "netns"));
     harness_end(&probe);
+}
+
+/* Before its first instruction the program has no capability, not even one that it could regain,
+ * and no file: what it reads until it enters its sandbox, it reads with nothing to lose. */
+static void test_powerless_from_exec(void **state)
+{
+    static const char *const sets[] = { "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb" };
+    const struct harness *h = *state;
+    char text[8192], ids[64];
+    struct probe probe;
+
+    if (!h->no_userns)
+        return; /* uid 0 of a user namespace of its own, until it enters */
+    probe = harness_start(h, "none", NULL);
+    for (unsigned i = 0; i < ARRAY_SIZE(sets); i++) {
+        harness_status(probe.pid, sets[i], text, sizeof text);
+        assert_string_equal(text, "0000000000000000");
+    }
+    snprintf(ids, sizeof ids, "%u\t%u\t%u\t%u", h->uid, h->uid, h->uid, h->uid);
+    harness_status(probe.pid, "Uid", text, sizeof text);
+    assert_string_equal(text, ids);
+    harness_status(probe.pid, "Gid", text, sizeof text);
+    assert_string_equal(text, ids);
+    harness_proc(probe.pid, "mountinfo", text, sizeof text);
+    assert_string_equal(strchr(text, '\n'), "\n");
+    assert_non_null(strstr(text, " / / ro,nosuid,nodev,noexec"));
+    harness_end(&probe);
+}
+
+static void test_no_userns_needs_a_uid(void **state)
+{
+    const struct harness *h = *state;
+    char *argv[] = { (char[]){ "program" }, NULL };
+    int fds[] = { 0, 1, 2 }, pidfd = -1;
+    const struct sandbox_spawn spawn = { .program_fd = h->program_fd,
+                                         .argv = argv,
+                                         .fds = fds,
+                                         .n_fds = 3,
+                                         .no_userns = true,
+                                         .cgroup_fd = -1 };
+    unsigned missing = 0;
+    pid_t pid = -1;
+
+    assert_int_equal(sandbox_spawn(&spawn, &pid, &pidfd, &missing), -EINVAL);
 }
 
 static int group(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fd_table),      cmocka_unit_test(test_fd_table_overlaps),
-        cmocka_unit_test(test_fresh_process), cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_exec_failures), cmocka_unit_test(test_bad_fds),
-        cmocka_unit_test(test_no_leak),       cmocka_unit_test(test_cgroup),
-        cmocka_unit_test(test_bad_cgroup),    cmocka_unit_test(test_share_netns),
+        cmocka_unit_test(test_fd_table),
+        cmocka_unit_test(test_fd_table_overlaps),
+        cmocka_unit_test(test_fresh_process),
+        cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_exec_failures),
+        cmocka_unit_test(test_bad_fds),
+        cmocka_unit_test(test_no_leak),
+        cmocka_unit_test(test_cgroup),
+        cmocka_unit_test(test_bad_cgroup),
+        cmocka_unit_test(test_share_netns),
+        cmocka_unit_test(test_powerless_from_exec),
+        cmocka_unit_test(test_no_userns_needs_a_uid),
     };
+
+    return cmocka_run_group_tests(tests, harness_setup, harness_teardown);
+}
+
+/* Nobody but root can do without user namespaces, and root only with a static program. */
+static void test_refused(void **state)
+{
+    struct harness h = *(struct harness *)*state;
+    int r;
+
+    h.no_userns = false;
+    r = spawn_program(&h, NULL, h.program_fd);
+    assert_int_equal(r, -ENOSPC);
+    assert_non_null(strstr(err_text(), "user.max_user_namespaces"));
+    if (geteuid() == 0) {
+        h.no_userns = true;
+        assert_int_equal(spawn_program(&h, NULL, h.program_fd), -ENOENT);
+        assert_non_null(strstr(err_text(), "link it statically"));
+    }
+}
+
+static int refused(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_refused) };
 
     return cmocka_run_group_tests(tests, harness_setup, harness_teardown);
 }
 
 int main(void)
 {
-    return harness_run_both(group);
+    return harness_run_both(group, refused);
 }

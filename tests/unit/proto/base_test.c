@@ -4,10 +4,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -44,6 +52,41 @@ static void long_error_text_is_cut(void **state)
     for (int i = 0; i < 100; i++)
         err_trace(-EIO);
     assert_true(strlen(err_frames()) < 256);
+}
+
+/* Of the anonymous inodes two kinds are named; all others look alike to fstat(). */
+static void anonymous_inodes_are_told_apart(void **state)
+{
+    struct io_uring_params off = { .flags = IORING_SETUP_R_DISABLED }, on = { 0 };
+    sigset_t none;
+    const struct {
+        int fd;
+        enum fd_type want;
+    } cases[] = {
+        { eventfd(0, EFD_CLOEXEC), FD_TYPE_EVENTFD },
+        { eventfd(5, EFD_CLOEXEC | EFD_NONBLOCK), FD_TYPE_EVENTFD },
+        { eventfd(1, EFD_CLOEXEC | EFD_SEMAPHORE), FD_TYPE_EVENTFD },
+        { (int)syscall(SYS_io_uring_setup, 4, &off), FD_TYPE_IO_URING },
+        { (int)syscall(SYS_io_uring_setup, 4, &on), FD_TYPE_IO_URING },
+        { epoll_create1(EPOLL_CLOEXEC), FD_TYPE_OTHER },
+        { timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC), FD_TYPE_OTHER },
+        { sigemptyset(&none) == 0 ? signalfd(-1, &none, SFD_CLOEXEC) : -1, FD_TYPE_OTHER },
+        { inotify_init1(IN_CLOEXEC), FD_TYPE_OTHER },
+        { (int)syscall(SYS_pidfd_open, getpid(), 0), FD_TYPE_OTHER },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_true(cases[i].fd >= 0);
+        if (fd_type(cases[i].fd) != cases[i].want)
+            fail_msg("descriptor %zu is taken for %d", i, (int)fd_type(cases[i].fd));
+    }
+    /* Asking changed nothing. */
+    assert_int_equal(fd_event_drain(cases[0].fd), 0);
+    assert_int_equal(fd_event_drain(cases[1].fd), 5);
+    assert_int_equal(fd_event_drain(cases[2].fd), 1);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        close(cases[i].fd);
 }
 
 static void types_are_told_apart(void **state)
@@ -192,9 +235,13 @@ static void edges_are_told_once_each(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errors_carry_text_and_frames), cmocka_unit_test(long_error_text_is_cut),
-        cmocka_unit_test(types_are_told_apart),         cmocka_unit_test(eventfd_never_blocks),
-        cmocka_unit_test(loop_runs_events_and_timers),  cmocka_unit_test(edges_are_told_once_each),
+        cmocka_unit_test(errors_carry_text_and_frames),
+        cmocka_unit_test(long_error_text_is_cut),
+        cmocka_unit_test(types_are_told_apart),
+        cmocka_unit_test(anonymous_inodes_are_told_apart),
+        cmocka_unit_test(eventfd_never_blocks),
+        cmocka_unit_test(loop_runs_events_and_timers),
+        cmocka_unit_test(edges_are_told_once_each),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@ static void test_names(void **state)
         for (unsigned other = 1; name && other < bit; other <<= 1)
             assert_string_not_equal(name, sandbox_layer_name(other));
     }
-    assert_int_equal(n, 17);
+    assert_int_equal(n, 18); /* the last is no layer, but has a name */
     assert_string_equal(sandbox_layer_name(SANDBOX_LAYER_USERNS), "userns");
     assert_string_equal(sandbox_layer_name(SANDBOX_LAYER_ROOT), "root");
     assert_string_equal(sandbox_layer_name(SANDBOX_LAYER_MDWE), "mdwe");
@@ -40,6 +40,23 @@ static void test_uids(void **state)
     assert_int_equal(sandbox_uid(SANDBOX_UID_RANGES, 0), 0x70000000); /* stays in the pool */
     assert_int_not_equal(sandbox_uid(100, 63), sandbox_uid(101, 0));
     assert_int_not_equal(sandbox_uid(100, 1), sandbox_uid(100, 2));
+}
+
+static void test_ids_mapped(void **state)
+{
+    (void)state;
+    assert_true(sandbox_ids_mapped(geteuid(), 1));
+    assert_false(sandbox_ids_mapped(UINT32_MAX, 1)); /* "no id": never mapped */
+    assert_false(sandbox_ids_mapped(UINT32_MAX - 1, 2));
+}
+
+static void test_userns_cure(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(sandbox_userns_cure(-ENOSPC), "user.max_user_namespaces"));
+    assert_non_null(strstr(sandbox_userns_cure(EUSERS), "user.max_user_namespaces"));
+    assert_non_null(strstr(sandbox_userns_cure(-EPERM), "unprivileged_userns_clone"));
+    assert_non_null(strstr(sandbox_userns_cure(-EINVAL), "CONFIG_USER_NS"));
 }
 
 static void test_cgroup(void **state)
@@ -70,8 +87,8 @@ static void test_cgroup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_uids),
+        cmocka_unit_test(test_names),      cmocka_unit_test(test_uids),
+        cmocka_unit_test(test_ids_mapped), cmocka_unit_test(test_userns_cure),
         cmocka_unit_test(test_cgroup),
     };
 
