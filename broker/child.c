@@ -406,6 +406,9 @@ static void on_started(struct child *child, const struct spawner_report *report,
     unsigned mandatory = report->missing & SANDBOX_LAYERS_MANDATORY;
 
     if (report->error != 0) {
+        /* The spawner makes nothing else that could be forbidden, or of which there is no more. */
+        child->reason_bad_input =
+            report->error == EPERM || report->error == ENOSPC || report->error == EUSERS;
         snprintf(child->reason, sizeof child->reason, "could not be started: %.120s", report->text);
         supervise_on_exit(child, 0, 0);
         return;

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "config.h"
 #include "groups.h"
+#include "host.h"
 #include "sandbox.h"
 #include "signals.h"
 #include "uids.h"
@@ -123,12 +124,8 @@ static int prepare(struct vm *vm, struct request *req, struct fault *f)
     if (validate_config(vm->config, &host, f) < 0)
         return -EINVAL;
     vm->insecure = vm->config->insecure;
-    vm->host = (struct plan_host){ .root = geteuid() == 0,
-                                   .uid = geteuid(),
-                                   .gid = getegid(),
-                                   .broker_pid = getpid(),
-                                   .uid_range = vm->host.uid_range,
-                                   .cgroup = vm->host.cgroup };
+    if (host_check(vm->config, &vm->host, f) < 0)
+        return -EPERM;
     plan_make(vm->config, &vm->plan);
     return check_file_limit(plan_files(&vm->plan), f);
 }
@@ -239,10 +236,12 @@ int main(int argc, char **argv)
     static struct request req;
     static struct groups groups;
     static struct uids uids;
+    struct spawner_terms terms = { .groups = &groups, .uids = &uids };
     struct spawner spawner = { .fd = -1, .pid = -1 };
     struct channel *client = NULL;
     struct loop *loop = NULL;
     int status = EXIT_FAILURE;
+    int userns_error;
 
     log_init("bulkhead", LOG_LEVEL_INFO);
     if ((argc > 1 && strcmp(argv[1], "--private") != 0) || argc > 2 ||
@@ -257,14 +256,17 @@ int main(int argc, char **argv)
     setsid();
     groups_make(&groups, getpid());
     uids_init(&uids);
-    if (geteuid() == 0)
+    if (host_has_uids())
         uids_claim(&uids, UIDS_FILE, uids_random());
-    if (spawner_start(&spawner, FD_CLIENT, &groups, &uids) < 0 || loop_new(&loop) < 0 ||
+    userns_error = sandbox_try_userns();
+    terms.no_userns = userns_error < 0;
+    if (spawner_start(&spawner, FD_CLIENT, &terms) < 0 || loop_new(&loop) < 0 ||
         channel_new(&client, FD_CLIENT, CHANNEL_ARENA_BROKER) < 0) {
         log_error("%s", err_text());
         return EXIT_FAILURE;
     }
     vm_init(&vm, loop, &spawner);
+    host_look(userns_error, &vm.host);
     vm.host.cgroup = groups.path;
     vm.host.uid_range = uids.range;
     status = run(&vm, &req, client, &uids);

@@ -44,6 +44,8 @@ struct plan {
 /* What the host decides of a plan. */
 struct plan_host {
     bool root;         /* own uid per child; else the caller's */
+    int userns_error;  /* 0: each child has a user namespace; else why none can be made (negative
+                          errno), and each has a host uid without capabilities instead */
     uint32_t uid, gid; /* the broker's own */
     pid_t broker_pid;
     uint32_t uid_range; /* root: claimed by uids_claim() */

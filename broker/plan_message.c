@@ -99,12 +99,13 @@ static bool add_memory_limits(Bulkhead__ProcessPlan *p, uint64_t tables_bytes)
 #endif
 }
 
-static bool add_namespaces(Bulkhead__ProcessPlan *p, bool share_netns)
+static bool add_namespaces(Bulkhead__ProcessPlan *p, const struct plan_host *host, bool share_netns)
 {
     static const char *const names[] = { "user", "pid", "mnt", "net", "ipc", "uts", "cgroup" };
 
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (!(share_netns && strcmp(names[i], "net") == 0) &&
+            !(host->userns_error != 0 && strcmp(names[i], "user") == 0) &&
             !APPEND(p->namespaces, p->n_namespaces, ARRAY_SIZE(names), text(names[i])))
             return false;
     return true;
@@ -147,7 +148,7 @@ static bool fill_child(Bulkhead__ProcessPlan *p, const struct plan_host *host, u
     p->root = text("empty, read-only");
     p->cgroup = cgroup_path(host, p->name);
     /* The disk's io_uring makes threads in the kernel, which count; seccomp refuses clone(). */
-    return add_namespaces(p, false) &&
+    return add_namespaces(p, host, false) &&
            (p->role == BULKHEAD__ROLE__ROLE_BLK || add_limit(p, "NPROC", "0")) &&
            add_limit(p, "CORE", "0") &&
            add_fd(p, (struct fd_row){ 0, "/dev/null", "char", "nothing to read", true, 1 }) &&
@@ -331,7 +332,7 @@ static bool plan_passt(Bulkhead__VmPlan *plan, const struct plan_device *d,
     p->gid = host->root ? p->uid : host->gid;
     p->root = text("its own, empty");
     p->cgroup = cgroup_path(host, p->name);
-    return add_namespaces(p, true) &&
+    return add_namespaces(p, host, true) &&
            add_fd(p, (struct fd_row){ 3, "stream to the worker", "socket", "frames", true, 1 });
 }
 
@@ -371,6 +372,10 @@ Bulkhead__VmPlan *plan_message(const struct plan *from, const Bulkhead__VmConfig
         ok = APPEND(plan->notes, plan->n_notes, 4,
                     text("not root: processes keep the caller's uid, each in a user namespace of "
                          "its own"));
+    if (ok && host->userns_error != 0)
+        ok = APPEND(plan->notes, plan->n_notes, 4,
+                    text("no user namespaces on this host: replaced, in each process, by a host "
+                         "uid without capabilities"));
     if (ok && host->cgroup[0] == '\0')
         ok = APPEND(plan->notes, plan->n_notes, 4,
                     text("no cgroup is delegated: memory and process limits are rlimits alone"));

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "config.h"
+#include "sandbox.h"
 #include "vm.h"
 
 static void reply(struct client *client, uint32_t id, const struct fault *fault)
@@ -86,9 +87,25 @@ static const char *vm_state_text(const struct vm *vm)
     return vm->paused ? "paused" : names[vm->phase];
 }
 
+enum { MAX_LAYERS = 32 };
+
+static void list_layers(Bulkhead__ProcessInfo *info, unsigned missing, char *names[MAX_LAYERS])
+{
+    info->missing_layers = names;
+    for (unsigned bit = 1; bit != 0; bit <<= 1) {
+        char *name = (char *)(uintptr_t)sandbox_layer_name(missing & bit);
+
+        if (name && bit == SANDBOX_USERNS_REPLACED)
+            info->replaced_layer = name;
+        else if (name)
+            names[info->n_missing_layers++] = name;
+    }
+}
+
 static void list_processes(struct client *client, uint32_t id)
 {
     struct vm *vm = client->vm;
+    char *layers[VM_MAX_CHILDREN][MAX_LAYERS];
     Bulkhead__ProcessInfo infos[VM_MAX_CHILDREN + VM_MAX_CHILDREN + 2];
     Bulkhead__ProcessInfo *pointers[ARRAY_SIZE(infos)];
     Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
@@ -112,6 +129,7 @@ static void list_processes(struct client *client, uint32_t id)
         info->build_id = (char *)(uintptr_t)c->build_id;
         info->rights = (char *)(uintptr_t)plan_rights(c->device ? c->device->plan : NULL, c->role);
         info->restarts = c->device && c == c->device->worker ? c->device->restarts : 0;
+        list_layers(info, c->missing_layers, layers[i]);
     }
     for (unsigned i = 0; i < vm->n_devices; i++) { /* failed devices without a process */
         const struct device *d = &vm->devices[i];

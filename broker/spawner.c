@@ -19,8 +19,7 @@ union control {
     char bytes[CMSG_SPACE(sizeof(int) * MAX_REQUEST_FDS)];
 };
 
-int spawner_start(struct spawner *ret_spawner, int close_fd, struct groups *groups,
-                  struct uids *uids)
+int spawner_start(struct spawner *ret_spawner, int close_fd, const struct spawner_terms *terms)
 {
     int pair[2];
     pid_t pid;
@@ -39,7 +38,7 @@ int spawner_start(struct spawner *ret_spawner, int close_fd, struct groups *grou
         close(pair[0]);
         if (close_fd >= 0)
             close(close_fd);
-        spawner_main(pair[1], groups, uids);
+        spawner_main(pair[1], terms);
     }
     close(pair[1]);
     *ret_spawner = (struct spawner){ .fd = pair[0], .pid = pid };

@@ -69,6 +69,13 @@ struct groups;
 struct uids;
 struct socket_path;
 
+/* What the spawner has from its start on, and no request changes. */
+struct spawner_terms {
+    struct groups *groups;
+    struct uids *uids;
+    bool no_userns; /* for every child, see sandbox_spawn() */
+};
+
 struct spawner {
     int fd; /* the broker's end */
     pid_t pid;
@@ -76,10 +83,9 @@ struct spawner {
 
 /* Forks the spawner; the caller is single-threaded and has opened nothing the spawner must not
  * have, but for close_fd (-1: none), which the spawner closes. Groups and uids are then both
- * processes': each ends the groups and releases the uids when it ends, and the later one's counts.
- */
-int spawner_start(struct spawner *ret_spawner, int close_fd, struct groups *groups,
-                  struct uids *uids) must_check;
+ * processes': each ends the groups and releases the uids when it ends, and the later one's counts. */
+int spawner_start(struct spawner *ret_spawner, int close_fd,
+                  const struct spawner_terms *terms) must_check;
 /* Never blocks for long: the socket has room for more requests than there are children. */
 int spawner_send(struct spawner *spawner, const struct spawner_request *request, const int *fds,
                  unsigned n_fds) must_check;
@@ -93,4 +99,4 @@ int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,
 void spawner_stop(struct spawner *spawner);
 
 /* The spawner's own side; does not return. */
-_Noreturn void spawner_main(int fd, struct groups *groups, struct uids *uids);
+_Noreturn void spawner_main(int fd, const struct spawner_terms *terms);

@@ -43,6 +43,7 @@ struct held_ring {
 
 struct state {
     struct groups *groups;
+    bool no_userns;
     struct held_ring rings[SPAWNER_MAX_CHILDREN];
     int fd; /* to the broker; -1: it is gone */
     int null_fd;
@@ -192,6 +193,7 @@ static int start_child(struct state *s, struct spawner_request *request, int *fd
         .gid = request->gid,
         .cgroup_fd = -1,
         .skip_layers = request->skip_layers,
+        .no_userns = s->no_userns,
         .share_netns = request->share_netns != 0,
     };
 
@@ -398,8 +400,10 @@ static void close_all_but(const int *keep, unsigned n_keep)
     syscall(SYS_close_range, top + 1, ~0u, 0u);
 }
 
-_Noreturn void spawner_main(int fd, struct groups *groups, struct uids *uids)
+_Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
 {
+    struct groups *groups = terms->groups;
+    struct uids *uids = terms->uids;
     const int keep[] = { fd, groups->base_fd, groups->vm_fd, uids->file_fd, uids->ns_fd };
     static struct state state; /* one spawner per process; too large for the stack */
     struct state *s = &state;
@@ -416,6 +420,7 @@ _Noreturn void spawner_main(int fd, struct groups *groups, struct uids *uids)
     for (unsigned i = 0; i < SOCKET_PATHS_MAX; i++)
         socket_path_init(&s->sockets[i]);
     s->groups = groups;
+    s->no_userns = terms->no_userns;
     s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     while (s->fd >= 0 || any_left(s)) {
         struct pollfd polled[SPAWNER_MAX_CHILDREN + 2];

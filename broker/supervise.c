@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "sandbox.h"
 #include "vm.h"
 
 static void copy_clean(char *dst, size_t size, const char *src)
@@ -61,16 +62,16 @@ static bool take_announce(struct child *child, const Bulkhead__Announce *a)
     return true;
 }
 
-static void report_missing(struct child *child, const Bulkhead__Ready *ready)
+/* Only names that we know ourselves are taken from it. */
+static void note_missing(struct child *child, const Bulkhead__Ready *ready)
 {
-    char text[160] = "";
+    for (size_t i = 0; i < ready->n_missing_layers; i++)
+        for (unsigned bit = 1; bit != 0; bit <<= 1) {
+            const char *name = sandbox_layer_name(bit);
 
-    for (size_t i = 0; i < ready->n_missing_layers && strlen(text) < 120; i++)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%.30s", i ? "," : "",
-                 ready->missing_layers[i]);
-    log_relay_clean(text, strlen(text));
-    if (text[0] != '\0')
-        log_debug("%s: sandbox layers this host lacks: %s", child->name, text);
+            if (name && strcmp(name, ready->missing_layers[i]) == 0)
+                child->missing_layers |= bit;
+        }
 }
 
 /* The ring of the last one that had submitted anything needs no watch any more. */
@@ -140,7 +141,7 @@ static void on_ready(struct child *child, const Bulkhead__Ready *ready)
     child->ready_ns = now_ns();
     child->heartbeat_ns = child->ready_ns;
     vm_trace(vm, "%s ready", child->name);
-    report_missing(child, ready);
+    note_missing(child, ready);
     if (child->role == BULKHEAD__ROLE__ROLE_LOADER) {
         child_send(child, &e, NULL, 0);
         return;

@@ -31,6 +31,7 @@ static const char *count_calls(char *dst, size_t size, Bulkhead__Role role)
 static json_t *process_row(const Bulkhead__ProcessInfo *p, const struct process_memory *m, int fds)
 {
     char calls[32];
+    json_t *layers = json_array();
     json_t *row =
         json_pack("{s:s,s:s,s:i,s:I,s:s,s:i,s:s,s:s}", "role", role_name(p->role), "name", p->name,
                   "pid", p->pid, "uid", (json_int_t)p->uid, "state", p->state, "restarts",
@@ -43,6 +44,11 @@ static json_t *process_row(const Bulkhead__ProcessInfo *p, const struct process_
     json_object_set_new(row, "system_calls",
                         count_calls(calls, sizeof(calls), p->role) ? json_string(calls)
                                                                    : json_null());
+    for (size_t i = 0; i < p->n_missing_layers; i++)
+        json_array_append_new(layers, json_string(p->missing_layers[i]));
+    json_object_set_new(row, "missing_layers", layers);
+    json_object_set_new(row, "replaced_layer",
+                        p->replaced_layer[0] ? json_string(p->replaced_layer) : json_null());
     json_object_set_new(row, "fds", fds >= 0 ? json_integer(fds) : json_null());
     return row;
 }
@@ -62,6 +68,45 @@ static void process_cells(struct table *table, const Bulkhead__ProcessInfo *p,
                   m->known ? say_size(m->own_pss).text : NULL,
                   m->known ? m->guest_mapped ? say_size(m->guest_mapped).text : "none" : NULL,
                   fds >= 0 ? n_fds : NULL, count_calls(calls, sizeof(calls), p->role), p->rights });
+}
+
+/* "sandbox: in 7 processes userns replaced by ...; without uid (7), cgroup (7)": for all at once,
+ * since hosts differ in it and processes hardly do. */
+static void print_layers(const Bulkhead__ProcessList *list)
+{
+    const char *replaced = NULL, *open = "; without ";
+    unsigned n_replaced = 0, counts[32] = { 0 };
+
+    for (size_t i = 0; i < list->n_processes; i++) {
+        const Bulkhead__ProcessInfo *p = list->processes[i];
+
+        if (p->replaced_layer[0]) {
+            replaced = p->replaced_layer;
+            n_replaced++;
+        }
+        for (size_t j = 0; j < p->n_missing_layers; j++)
+            for (unsigned bit = 0; bit < ARRAY_SIZE(counts); bit++) {
+                const char *name = sandbox_layer_name(1u << bit);
+
+                counts[bit] += name && strcmp(name, p->missing_layers[j]) == 0;
+            }
+    }
+    if (replaced) {
+        char text[128];
+
+        printf("sandbox: in %u process%s %s", n_replaced, n_replaced == 1 ? "" : "es",
+               say_clean(text, sizeof(text), replaced));
+    } else {
+        open = "sandbox: without ";
+    }
+    for (unsigned bit = 0; bit < ARRAY_SIZE(counts); bit++)
+        if (counts[bit] > 0) {
+            printf("%s%s (%u)", open, sandbox_layer_name(1u << bit), counts[bit]);
+            open = ", ";
+            replaced = open;
+        }
+    if (replaced)
+        putchar('\n');
 }
 
 static int list_one(const char *vm, json_t *all, bool first)
@@ -109,6 +154,7 @@ static int list_one(const char *vm, json_t *all, bool first)
                say_size(list->ram_size).text, say_size(sum).text, passt ? ", passt " : "",
                passt ? say_size(passt).text : "");
         table_print(&table, stdout);
+        print_layers(list);
     }
     if (all)
         json_array_append_new(all,

@@ -202,6 +202,7 @@ static void spawn(struct wh *wh, int control_fd)
     }
     if (geteuid() == 0)
         how.uid = how.gid = sandbox_uid(getpid(), wh->starts % 64);
+    how.no_userns = sandbox_try_userns() < 0;
     if (wh->config.insecure)
         plain_spawn(wh, path, argv, fds, n_fds);
     else if (sandbox_spawn(&how, &wh->pid, &wh->pidfd, &wh->missing_layers) < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plan_test.c - a configuration's processes, slots, queues, uids and rights. */
 #include "fixture.h"
+#include "host.h"
 #include "plan.h"
 #include "sandbox.h"
 
@@ -137,6 +138,57 @@ static void test_ordinary_user(void **state)
     config_free(c);
 }
 
+/* Without user namespaces a process has a host uid all the same, and that is said. */
+static void test_no_userns(void **state)
+{
+    const struct plan_host host = {
+        .root = true, .userns_error = -ENOSPC, .broker_pid = 1234, .cgroup = "/x"
+    };
+    Bulkhead__VmConfig *c = fixture_config();
+    const Bulkhead__ProcessPlan *disk;
+    Bulkhead__VmPlan *m;
+    struct plan plan;
+
+    (void)state;
+    plan_make(c, &plan);
+    m = plan_message(&plan, c, &host);
+    assert_non_null(m);
+    disk = find(m, "disk0");
+    assert_true(disk->uid >= SANDBOX_UID_FIRST);
+    assert_int_equal(disk->n_namespaces, 6);
+    for (size_t i = 0; i < disk->n_namespaces; i++)
+        assert_string_not_equal(disk->namespaces[i], "user");
+    assert_int_equal(m->n_notes, 1);
+    assert_non_null(strstr(m->notes[0], "replaced"));
+    bulkhead__vm_plan__free_unpacked(m, NULL);
+    config_free(c);
+}
+
+/* What to do is said before anything is opened, and it is the user's, not the host's failure. */
+static void test_no_userns_refused(void **state)
+{
+    struct plan_host host = { .userns_error = -ENOSPC, .cgroup = "" };
+    Bulkhead__VmConfig *c = fixture_config();
+    struct fault f = { 0 };
+
+    (void)state;
+    assert_true(host_check(c, &host, &f) < 0);
+    assert_true(f.bad_input);
+    assert_non_null(strstr(f.text, "only root"));
+    assert_non_null(strstr(f.text, "user.max_user_namespaces"));
+    host.root = true;
+    assert_true(host_check(c, &host, &f) < 0);
+    assert_true(f.bad_input);
+    assert_non_null(strstr(f.text, "passt needs a user namespace"));
+    host.userns_error = 0;
+    assert_int_equal(host_check(c, &host, &f), 0);
+    host.userns_error = -ENOSPC;
+    free(c->nets[0]->mode);
+    c->nets[0]->mode = strdup("tap");
+    assert_int_equal(host_check(c, &host, &f), 0);
+    config_free(c);
+}
+
 static void test_largest(void **state)
 {
     Bulkhead__VmConfig *c = fixture_config();
@@ -178,9 +230,14 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_devices), cmocka_unit_test(test_message),
-        cmocka_unit_test(test_sockets), cmocka_unit_test(test_ordinary_user),
-        cmocka_unit_test(test_largest), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_message),
+        cmocka_unit_test(test_sockets),
+        cmocka_unit_test(test_ordinary_user),
+        cmocka_unit_test(test_no_userns),
+        cmocka_unit_test(test_no_userns_refused),
+        cmocka_unit_test(test_largest),
+        cmocka_unit_test(test_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -207,7 +207,12 @@ static void answer_list(struct channel *channel)
     Bulkhead__ProcessInfo info = BULKHEAD__PROCESS_INFO__INIT;
     Bulkhead__ProcessInfo *pointers[] = { &info };
     char vm[] = "alpha", name[] = "disk0", running[] = "running";
+    char replaced[] = "userns replaced by so and so", missing[] = "landlock";
+    char *layers[] = { missing };
 
+    info.missing_layers = layers;
+    info.n_missing_layers = 1;
+    info.replaced_layer = replaced;
     info.role = BULKHEAD__ROLE__ROLE_BLK;
     info.name = name;
     info.pid = getpid();
@@ -237,6 +242,8 @@ static void test_ps(void **state)
     assert_int_equal(finish(f), 0);
     channel_free(channel);
     assert_non_null(strstr(f->text, "alpha: running, guest RAM 512M"));
+    assert_non_null(strstr(f->text, "\nsandbox: in 1 process userns replaced by so and so; "
+                                    "without landlock (1)\n"));
     assert_non_null(strstr(f->text, "disk0"));
 
     start(f, "ps alpha --json");
@@ -249,6 +256,9 @@ static void test_ps(void **state)
     assert_string_equal(json_string_value(json_object_get(process, "role")), "blk");
     assert_int_equal(json_integer_value(json_object_get(process, "restarts")), 7);
     assert_true(json_integer_value(json_object_get(process, "memory_bytes")) > 0);
+    assert_int_equal(json_array_size(json_object_get(process, "missing_layers")), 1);
+    assert_string_equal(json_string_value(json_object_get(process, "replaced_layer")),
+                        "userns replaced by so and so");
     json_decref(root);
 }
 
