@@ -42,7 +42,7 @@ struct audit_target {
 
 void audit_add(const struct audit_target *t, enum audit_verdict verdict, const char *check,
                const char *fmt, ...) printf_like(4, 5);
-/* For a file of /proc/PID that can't be read: unreadable, or gone. */
+/* For a file of /proc/PID that can't be read: unreadable, hidden from us, or gone. */
 void audit_unreadable(const struct audit_target *t, const char *check, int error);
 void audit_deinit(struct audit *audit);
 
@@ -59,6 +59,11 @@ void audit_memory(const struct audit_target *t);
 /* Hardening of the executable file. */
 void audit_binary(const struct audit_target *t);
 
-/* Audits a running VM; prints text or JSON unless quiet, where only drift is printed, on stderr.
- * EXIT_OK, EXIT_HOST on drift, EXIT_BAD_INPUT. */
-int audit_vm(const char *vm, bool json, bool quiet);
+/* For an audit that nobody asked for: drift, and why it couldn't be made, go to stderr. What can't
+ * be read is no drift; *ret_unreadable counts it, 0 if the audit failed. */
+enum audit_outcome {
+    AUDIT_PASSED,
+    AUDIT_FOUND_DRIFT,
+    AUDIT_FAILED,
+};
+enum audit_outcome audit_vm_quietly(const char *vm, size_t *ret_unreadable);

@@ -18,7 +18,8 @@ struct open_fd {
     int number;
     char type[16];
     char target[512];
-    int access; /* O_RDONLY, O_WRONLY, O_RDWR */
+    int access;  /* O_RDONLY, O_WRONLY, O_RDWR */
+    bool stated; /* dev and ino are known */
     dev_t dev;
     ino_t ino;
 };
@@ -70,13 +71,16 @@ static int look_at(pid_t pid, int number, struct open_fd *ret_fd)
     if (n < 0)
         return -errno;
     if (stat(path, &st) == 0) {
+        ret_fd->stated = true;
         ret_fd->dev = st.st_dev;
         ret_fd->ino = st.st_ino;
     }
     classify(ret_fd, st.st_mode);
     snprintf(path, sizeof(path), "fdinfo/%d", number);
-    if (process_read_pid(pid, path, info, sizeof(info)) > 0 &&
-        process_field(info, "flags", value, sizeof(value)))
+    n = process_read_pid(pid, path, info, sizeof(info));
+    if (n < 0)
+        return (int)n;
+    if (process_field(info, "flags", value, sizeof(value)))
         ret_fd->access = (int)strtoul(value, NULL, 8) & O_ACCMODE;
     return 0;
 }
@@ -89,8 +93,10 @@ static bool same_file(const struct open_fd *fd, const char *path)
     size_t len = strlen(fd->target);
     size_t base_len = strlen(base);
 
-    if (path[0] == '/')
-        return stat(path, &st) == 0 && st.st_dev == fd->dev && st.st_ino == fd->ino;
+    if (path[0] == '/' && fd->stated && stat(path, &st) == 0)
+        return st.st_dev == fd->dev && st.st_ino == fd->ino;
+    if (path[0] == '/') /* where we may not look, the kernel's name for it must do */
+        return strcmp(fd->target, path) == 0;
     /* A path relative to the broker's start: its last part must do. */
     return base_len <= len && strcmp(fd->target + len - base_len, base) == 0;
 }

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "audit.h"
+#include "base/fd.h"
 #include "doctor.h"
 #include "process_info.h"
 
@@ -138,7 +139,31 @@ static void check_cgroup(const struct audit_target *t)
 
 struct dumpable_probe {
     pid_t pid;
+    uint32_t uid, gid;
 };
+
+/* In a child: becomes uid 0 of the process's user namespace, or the process's own uid if it is in
+ * ours. */
+static bool become(const struct dumpable_probe *probe)
+{
+    char path[64], own[64], other[64];
+    cleanup_(fd_closep) int fd = -1;
+    uint32_t uid = 0, gid = 0;
+
+    if (read_namespace(getpid(), "user", own, sizeof(own)) < 0 ||
+        read_namespace(probe->pid, "user", other, sizeof(other)) < 0)
+        return false;
+    if (strcmp(own, other) == 0) {
+        uid = probe->uid;
+        gid = probe->gid;
+    } else {
+        snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)probe->pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || setns(fd, CLONE_NEWUSER) < 0)
+            return false;
+    }
+    return syscall(SYS_setresgid, gid, gid, gid) == 0 && syscall(SYS_setresuid, uid, uid, uid) == 0;
+}
 
 /* In a child: becomes the same user in the same user namespace, without capabilities. Then the
  * kernel lets it look at the process exactly if that is dumpable. */
@@ -149,14 +174,8 @@ static int probe_dumpable(void *arg)
     struct __user_cap_data_struct none[2] = { 0 };
     char path[64];
     char target[256];
-    int fd;
 
-    snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)probe->pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || setns(fd, CLONE_NEWUSER) < 0)
-        return 2;
-    if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0 ||
-        syscall(SYS_capset, &header, none) < 0)
+    if (!become(probe) || syscall(SYS_capset, &header, none) < 0)
         return 2;
     snprintf(path, sizeof(path), "/proc/%d/exe", (int)probe->pid);
     return readlink(path, target, sizeof(target)) >= 0 ? 1 : errno == ENOENT ? 2 : 0;
@@ -164,7 +183,7 @@ static int probe_dumpable(void *arg)
 
 static void check_dumpable(const struct audit_target *t)
 {
-    struct dumpable_probe probe = { .pid = t->pid };
+    struct dumpable_probe probe = { .pid = t->pid, .uid = t->uid, .gid = t->gid };
     int r = doctor_in_child(probe_dumpable, &probe, 5000);
 
     if (r == 0)
@@ -173,7 +192,7 @@ static void check_dumpable(const struct audit_target *t)
         audit_add(t, AUDIT_DRIFT, "dumpable", "yes: its own user may read its memory");
     else
         audit_add(t, AUDIT_UNREADABLE, "dumpable",
-                  "its user namespace can't be entered (run as root)");
+                  "nobody but root may become its user, to try (run as root)");
 }
 
 void audit_process(const struct audit_target *t)
@@ -220,9 +239,15 @@ void audit_shared_namespaces(struct audit *audit, const struct audit_target *tar
     for (size_t i = 0; i < n; i++) {
         const Bulkhead__ProcessPlan *plan = targets[i].plan;
         bool drift = false;
+        bool user = false;
 
-        for (size_t j = 0; j < plan->n_namespaces; j++)
+        for (size_t j = 0; j < plan->n_namespaces; j++) {
             check_namespace(targets, n, i, plan->namespaces[j], &drift);
+            user |= strcmp(plan->namespaces[j], "user") == 0;
+        }
+        if (plan->n_namespaces > 0 && !user)
+            audit_add(&targets[i], AUDIT_NOTE, "userns",
+                      "this host makes none: replaced by a uid without capabilities");
         if (!drift && plan->n_namespaces > 0)
             audit_add(&targets[i], AUDIT_OK, "namespaces", "%zu of its own", plan->n_namespaces);
     }

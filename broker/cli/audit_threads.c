@@ -17,7 +17,8 @@ struct threads {
     unsigned n;
     bool drift;
     unsigned seen_profiles; /* bit i: plan->profiles[i] was found on a thread */
-    bool unreadable;
+    bool unread;       /* a thread's status couldn't be read: nothing is known of all of them */
+    int program_error; /* why a program couldn't be read back, 0: all were */
 };
 
 static void drift(struct threads *s, pid_t tid, const char *check, const char *what, const char *is,
@@ -26,6 +27,15 @@ static void drift(struct threads *s, pid_t tid, const char *check, const char *w
     s->drift = true;
     audit_add(s->t, AUDIT_DRIFT, check, "thread %d: %s is %s, planned %s", (int)tid, what, is,
               planned);
+}
+
+/* As process_field(), and what can be printed when the kernel doesn't show it. */
+static bool get_field(const char *status, const char *key, char *dst, size_t size)
+{
+    if (process_field(status, key, dst, size))
+        return true;
+    snprintf(dst, size, "not shown");
+    return false;
 }
 
 static void check_ids(struct threads *s, pid_t tid, const char *status)
@@ -39,7 +49,7 @@ static void check_ids(struct threads *s, pid_t tid, const char *status)
         char planned[16];
 
         snprintf(planned, sizeof(planned), "%u", want[i]);
-        if (!process_field(status, keys[i], value, sizeof(value)) ||
+        if (!get_field(status, keys[i], value, sizeof(value)) ||
             sscanf(value, "%u %u %u %u", &id[0], &id[1], &id[2], &id[3]) != 4 || id[0] != want[i] ||
             id[1] != want[i] || id[2] != want[i] || id[3] != want[i])
             drift(s, tid, i == 0 ? "uid" : "gid", keys[i], value, planned);
@@ -58,13 +68,13 @@ static void check_rights(struct threads *s, pid_t tid, const char *status)
     char value[64];
 
     for (size_t i = 0; i < ARRAY_SIZE(caps) && s->t->child; i++)
-        if (!process_field(status, caps[i], value, sizeof(value)) || strtoull(value, NULL, 16) != 0)
+        if (!get_field(status, caps[i], value, sizeof(value)) || strtoull(value, NULL, 16) != 0)
             drift(s, tid, "capabilities", caps[i], value, "0");
     if (s->t->plan->role == BULKHEAD__ROLE__ROLE_BROKER &&
-        (!process_field(status, "CapEff", value, sizeof(value)) ||
+        (!get_field(status, "CapEff", value, sizeof(value)) ||
          (strtoull(value, NULL, 16) & ~broker_caps) != 0))
         drift(s, tid, "capabilities", "CapEff", value, "at most CAP_DAC_OVERRIDE");
-    if (!process_field(status, "NoNewPrivs", value, sizeof(value)) || strcmp(value, "1") != 0)
+    if (!get_field(status, "NoNewPrivs", value, sizeof(value)) || strcmp(value, "1") != 0)
         drift(s, tid, "no_new_privs", "no_new_privs", value, "1");
 }
 
@@ -90,8 +100,10 @@ static void check_program(struct threads *s, pid_t tid)
     const char *name;
     int r = readback_thread(tid, &rb);
 
+    if (r == -ESRCH)
+        s->t->audit->gone = true;
     if (r < 0) {
-        s->unreadable = true;
+        s->program_error = r;
         return;
     }
     if (rb.n_filters == 0) {
@@ -122,7 +134,7 @@ static void check_seccomp(struct threads *s, pid_t tid, const char *status)
 
     if (s->t->plan->n_profiles == 0)
         return;
-    if (!process_field(status, "Seccomp", value, sizeof(value)) || strcmp(value, "2") != 0) {
+    if (!get_field(status, "Seccomp", value, sizeof(value)) || strcmp(value, "2") != 0) {
         drift(s, tid, "seccomp", "the mode", value, "2 (filter)");
         return;
     }
@@ -143,6 +155,7 @@ static void check_thread(struct threads *s, pid_t tid)
     n = process_read_pid(s->t->pid, file, status, sizeof(status));
     if (n < 0) {
         audit_unreadable(s->t, "threads", (int)-n);
+        s->unread = true;
         return;
     }
     s->n++;
@@ -150,6 +163,15 @@ static void check_thread(struct threads *s, pid_t tid)
     if (s->t->plan->n_profiles > 0) /* the spawner has no sandbox, and the plan says so */
         check_rights(s, tid, status);
     check_seccomp(s, tid, status);
+}
+
+/* Which no right overrides, and which stays until the next boot. */
+static bool nobody_may_trace(void)
+{
+    char text[16];
+
+    return process_read("/proc/sys/kernel/yama/ptrace_scope", text, sizeof(text)) > 0 &&
+           strtol(text, NULL, 10) >= 3;
 }
 
 void audit_threads(const struct audit_target *t)
@@ -169,14 +191,17 @@ void audit_threads(const struct audit_target *t)
         if (entry->d_name[0] != '.')
             check_thread(&s, (pid_t)strtol(entry->d_name, NULL, 10));
     closedir(dir);
+    if (s.unread)
+        return;
     if (!s.drift)
         audit_add(t, AUDIT_OK, "identity", "uid %u, gid %u%s, %u thread%s", t->uid, t->gid,
                   t->child ? ", no capabilities, no_new_privs" : "", s.n, s.n == 1 ? "" : "s");
     if (t->plan->n_profiles == 0)
         return;
-    if (s.unreadable)
-        audit_add(t, AUDIT_UNREADABLE, "seccomp",
-                  "on, but the program can't be read back (run as root)");
+    if (s.program_error != 0)
+        audit_add(t, AUDIT_UNREADABLE, "seccomp", "on, but the program can't be read back (%s)",
+                  nobody_may_trace() ? "kernel.yama.ptrace_scope=3 forbids it to everybody"
+                                     : "run as root, on a kernel with CONFIG_CHECKPOINT_RESTORE");
     else if (!s.drift && s.seen_profiles == (1u << t->plan->n_profiles) - 1)
         audit_add(t, AUDIT_OK, "seccomp", "read back; its sha256 is the build's");
     else if (!s.drift)

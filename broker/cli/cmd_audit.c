@@ -2,10 +2,12 @@
 // cmd_audit.c - `bulkhead audit`: asks the broker for plan and processes, and the kernel for the
 // truth. The broker's word is used for what should be, never for what is.
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "audit.h"
 #include "base/err.h"
 #include "client.h"
@@ -38,12 +40,23 @@ void audit_add(const struct audit_target *t, enum audit_verdict verdict, const c
     va_end(ap);
 }
 
+/* With hidepid=2 on /proc another user's process is there, and its folder is not. */
+static bool is_hidden(pid_t pid)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+    return access(path, F_OK) < 0 && (kill(pid, 0) == 0 || errno == EPERM);
+}
+
 void audit_unreadable(const struct audit_target *t, const char *check, int error)
 {
-    if (error == ENOENT || error == ESRCH)
-        t->audit->gone = true;
+    if (error != ENOENT && error != ESRCH)
+        audit_add(t, AUDIT_UNREADABLE, check, "%s (run as root)", strerror(error));
+    else if (is_hidden(t->pid))
+        audit_add(t, AUDIT_UNREADABLE, check, "hidden by /proc's hidepid option (run as root)");
     else
-        audit_add(t, AUDIT_UNREADABLE, check, "%s", strerror(error));
+        t->audit->gone = true;
 }
 
 void audit_deinit(struct audit *audit)
@@ -283,35 +296,52 @@ static void show_drift(const char *vm, const struct audit *audit)
                       audit->findings[i].check, audit->findings[i].text);
 }
 
-int audit_vm(const char *vm, bool json, bool quiet)
+static int retry_audit(const char *vm, struct audit *audit, size_t *ret_processes)
 {
     static const struct timespec wait = { .tv_nsec = AUDIT_RETRY_MS * 1000000l };
-    struct audit audit = { 0 };
-    size_t n = 0;
-    size_t counts[4];
     int r = 1;
 
     for (unsigned i = 0; i < AUDIT_TRIES && r == 1; i++) {
         if (i > 0)
             nanosleep(&wait, NULL);
-        audit_deinit(&audit);
-        audit.own_filters = own_filters();
-        r = try_audit(vm, &audit, &n);
+        audit_deinit(audit);
+        audit->own_filters = own_filters();
+        r = try_audit(vm, audit, ret_processes);
     }
-    if (r != 0) {
-        audit_deinit(&audit);
-        return r < 0 ? client_failed(r)
-                     : say_error(EXIT_HOST, "the processes of '%s' don't settle", vm);
-    }
-    count(&audit, counts);
-    if (quiet)
-        show_drift(vm, &audit);
-    else if (json)
+    return r < 0    ? client_failed(r)
+           : r != 0 ? say_error(EXIT_HOST, "the processes of '%s' don't settle", vm)
+                    : EXIT_OK;
+}
+
+static int audit_vm(const char *vm, bool json)
+{
+    struct audit audit = { 0 };
+    size_t counts[4];
+    size_t n = 0;
+    int r = retry_audit(vm, &audit, &n);
+
+    if (r == EXIT_OK && json)
         r = show_json(vm, &audit, n);
-    else
+    else if (r == EXIT_OK)
         show_text(vm, &audit, n);
+    count(&audit, counts);
     audit_deinit(&audit);
     return r != EXIT_OK ? r : counts[AUDIT_DRIFT] ? EXIT_HOST : EXIT_OK;
+}
+
+enum audit_outcome audit_vm_quietly(const char *vm, size_t *ret_unreadable)
+{
+    struct audit audit = { 0 };
+    size_t counts[4];
+    size_t n = 0;
+    int r = retry_audit(vm, &audit, &n);
+
+    if (r == EXIT_OK)
+        show_drift(vm, &audit);
+    count(&audit, counts);
+    audit_deinit(&audit);
+    *ret_unreadable = counts[AUDIT_UNREADABLE];
+    return r != EXIT_OK ? AUDIT_FAILED : counts[AUDIT_DRIFT] ? AUDIT_FOUND_DRIFT : AUDIT_PASSED;
 }
 
 int verb_audit(int argc, char **argv)
@@ -325,5 +355,5 @@ int verb_audit(int argc, char **argv)
         return verb_help("audit");
     if (args.n_operands != 1)
         return say_error(EXIT_BAD_INPUT, "usage: bulkhead audit %s", verb_find("audit")->usage);
-    return audit_vm(args.operands[0], args.json, false);
+    return audit_vm(args.operands[0], args.json);
 }

@@ -170,9 +170,16 @@ static int end_status(const Bulkhead__VmEnded *ended)
 static void start_audit(struct run *run)
 {
     Bulkhead__Event event = BULKHEAD__EVENT__INIT;
+    Bulkhead__KeyValue unreadable = BULKHEAD__KEY_VALUE__INIT;
+    Bulkhead__KeyValue *properties[] = { &unreadable };
     char source[] = "audit";
-    char passed[] = "passed";
-    char drift[] = "drift";
+    char words[][8] = {
+        [AUDIT_PASSED] = "passed", [AUDIT_FOUND_DRIFT] = "drift", [AUDIT_FAILED] = "failed"
+    };
+    char key[] = "unreadable";
+    char number[24];
+    enum audit_outcome outcome;
+    size_t n_unreadable;
     struct timespec now;
     int r;
 
@@ -184,11 +191,17 @@ static void start_audit(struct run *run)
     run->audit = fork();
     if (run->audit != 0)
         return;
-    r = audit_vm(run->options.config.name, false, true);
+    outcome = audit_vm_quietly(run->options.config.name, &n_unreadable);
+    r = outcome == AUDIT_PASSED ? EXIT_OK : EXIT_HOST;
+    snprintf(number, sizeof(number), "%zu", n_unreadable);
+    unreadable.key = key;
+    unreadable.value = number;
+    event.properties = properties;
+    event.n_properties = n_unreadable > 0 ? 1 : 0;
     clock_gettime(CLOCK_REALTIME, &now);
     event.time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     event.source = source;
-    event.event = r == EXIT_OK ? passed : drift;
+    event.event = words[outcome];
     if (run->events >= 0 && event_write_json(&event, run->events) < 0)
         r = EXIT_HOST;
     if (run->options.verbose)

@@ -2,7 +2,9 @@
 // test_audit.c - every seeded fault is named, and a process as planned raises no alarm.
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -11,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -298,9 +302,81 @@ static void test_no_false_alarm(void **state)
     }
 }
 
+enum { OTHER_UID = 12345 };
+
+/* As the broker is to its own user: it lives, and can't be looked into. */
+static pid_t start_undumpable(void)
+{
+    int ready[2];
+    char byte = 0;
+    pid_t pid;
+
+    if (pipe2(ready, O_CLOEXEC) < 0)
+        return -1;
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_DUMPABLE, 0);
+        close(ready[1]);
+        pause();
+    }
+    close(ready[1]);
+    if (read(ready[0], &byte, 1) != 0) /* its end is closed: it is undumpable */
+        return -1;
+    close(ready[0]);
+    return pid;
+}
+
+/* In a child: an ordinary user, for whom /proc hides what it may not look into. */
+static int look_hidden(void)
+{
+    Bulkhead__ProcessPlan plan = BULKHEAD__PROCESS_PLAN__INIT;
+    char name[] = "broker", profile[] = "broker", *profiles[] = { profile };
+    struct audit audit = { 0 };
+    struct audit_target t = { .audit = &audit, .plan = &plan, .uid = OTHER_UID, .gid = OTHER_UID };
+    unsigned hidden = 0;
+
+    plan.name = name;
+    plan.role = BULKHEAD__ROLE__ROLE_BROKER;
+    plan.profiles = profiles;
+    plan.n_profiles = 1;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("proc", "/proc", "proc", 0, "hidepid=2") < 0 || setgroups(0, NULL) < 0 ||
+        setresgid(OTHER_UID, OTHER_UID, OTHER_UID) < 0 ||
+        setresuid(OTHER_UID, OTHER_UID, OTHER_UID) < 0)
+        return 2;
+    t.pid = start_undumpable();
+    audit_threads(&t);
+    audit_process(&t);
+    audit_memory(&t);
+    audit_binary(&t);
+    kill(t.pid, SIGKILL);
+    for (size_t i = 0; i < audit.n_findings; i++)
+        hidden += audit.findings[i].verdict == AUDIT_UNREADABLE &&
+                  strstr(audit.findings[i].text, "hidepid") != NULL;
+    if (hidden == audit.n_findings - 1 && !audit.gone) /* the memory says it in its own words */
+        return 0;
+    print_all(&audit);
+    return 1;
+}
+
+/* What is hidden is neither drift nor gone, for which an audit would try again and again. */
+static void test_hidepid(void **state)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    (void)state;
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(look_hidden());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hidepid),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_no_false_alarm),
     };
