@@ -22,6 +22,7 @@ static const struct doctor_check checks[] = {
     { "tun", "tap devices", doctor_tun },
     { "passt", "passt (rootless network)", doctor_passt },
     { "hugepages", "huge pages", doctor_hugepages },
+    { "rundir", "run directory", doctor_rundir },
 };
 
 enum { JUST_KVM = 1 };
@@ -44,7 +45,7 @@ static int on_flag(void *arg, int id, const char *value, struct option_error *er
 
 static void print_result(const struct doctor_check *check, const struct doctor_result *result)
 {
-    static const char *const words[] = { "ok", "less", "MISSING" };
+    static const char *const words[] = { "ok", "instead", "less", "MISSING" };
 
     printf("%-8s %-25s %s\n", words[result->verdict], check->title, result->detail);
     if (result->cure[0])
@@ -53,10 +54,37 @@ static void print_result(const struct doctor_check *check, const struct doctor_r
 
 static json_t *result_json(const struct doctor_check *check, const struct doctor_result *result)
 {
-    static const char *const words[] = { "ok", "optional-missing", "missing" };
+    static const char *const words[] = { "ok", "replaced", "optional-missing", "missing" };
 
     return json_pack("{s:s,s:s,s:s,s:s,s:s}", "id", check->id, "title", check->title, "verdict",
                      words[result->verdict], "detail", result->detail, "cure", result->cure);
+}
+
+static void print_settings(const struct doctor_setting *settings, size_t n)
+{
+    char text[64];
+
+    if (n > 0)
+        printf("\nHardening that is turned on here, and what it costs:\n");
+    for (size_t i = 0; i < n; i++) {
+        const struct doctor_setting *s = &settings[i];
+
+        printf("%s=%s: %s\n", s->name, say_clean(text, sizeof(text), s->value),
+               s->costs[0] ? s->costs : "nothing");
+        if (s->cure[0])
+            printf("%8s to have it all the same: %s\n", "", s->cure);
+    }
+}
+
+static json_t *settings_json(const struct doctor_setting *settings, size_t n)
+{
+    json_t *all = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(all, json_pack("{s:s,s:s,s:s,s:s}", "setting", settings[i].name,
+                                             "value", settings[i].value, "costs", settings[i].costs,
+                                             "cure", settings[i].cure));
+    return all;
 }
 
 static const struct flag flags[] = {
@@ -68,8 +96,10 @@ int verb_doctor(int argc, char **argv)
 {
     struct doctor_args args = { 0 };
     struct option_error err;
+    struct doctor_setting settings[DOCTOR_MAX_SETTINGS];
     json_t *all = NULL;
     bool good = true;
+    size_t n = 0;
     int r = EXIT_OK;
 
     if (flags_parse(flags, ARRAY_SIZE(flags), argc, argv, on_flag, &args, &err) < 0)
@@ -89,8 +119,13 @@ int verb_doctor(int argc, char **argv)
             print_result(&checks[i], &result);
         fflush(stdout);
     }
+    if (!args.kvm_only)
+        n = doctor_settings(settings, ARRAY_SIZE(settings));
+    if (!all)
+        print_settings(settings, n);
     if (all)
-        r = say_json(json_pack("{s:b,s:o}", "can_run_vms", good, "checks", all));
+        r = say_json(json_pack("{s:b,s:o,s:o}", "can_run_vms", good, "checks", all, "hardening",
+                               settings_json(settings, n)));
     else if (!args.kvm_only)
         printf("\nThis host %s.\n", good ? "can run VMs" : "can't run VMs: see MISSING above");
     return r != EXIT_OK ? r : good ? EXIT_OK : EXIT_HOST;

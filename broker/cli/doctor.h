@@ -8,6 +8,7 @@
 
 enum doctor_verdict {
     DOCTOR_OK,
+    DOCTOR_REPLACED,         /* not there, and something as good is */
     DOCTOR_OPTIONAL_MISSING, /* works without, with less */
     DOCTOR_MISSING,          /* Bulkhead can't start a VM without it */
 };
@@ -23,6 +24,16 @@ struct doctor_check {
     const char *title;
     void (*run)(struct doctor_result *result);
 };
+
+/* One that is turned on here, by a hardening guide or whoever started us. */
+struct doctor_setting {
+    char name[64];
+    char value[64];
+    char costs[160]; /* what Bulkhead can't do because of it, for this user; "": nothing */
+    char cure[120];  /* "" when it costs nothing */
+};
+enum { DOCTOR_MAX_SETTINGS = 24 };
+size_t doctor_settings(struct doctor_setting *ret_settings, size_t max);
 
 void doctor_ok(struct doctor_result *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void doctor_missing(struct doctor_result *r, bool optional, const char *detail, const char *cure);
@@ -44,3 +55,4 @@ void doctor_tun(struct doctor_result *result);
 void doctor_passt(struct doctor_result *result);
 void doctor_hugepages(struct doctor_result *result);
 void doctor_programs(struct doctor_result *result);
+void doctor_rundir(struct doctor_result *result);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "client.h"
 #include "doctor.h"
 #include "process_info.h"
+#include "rundir.h"
 
 enum { KVM_CHECK_TIMEOUT_MS = 20000 };
 
@@ -171,6 +173,29 @@ void doctor_hugepages(struct doctor_result *result)
     else
         doctor_missing(result, true, "none are reserved: --memory hugepages=on won't start",
                        "sysctl vm.nr_hugepages=N (2 MiB each)");
+}
+
+/* A folder is made, and taken away, in the nearest one that is there. */
+void doctor_rundir(struct doctor_result *result)
+{
+    char path[512], probe[600], detail[320];
+    char *slash;
+
+    if (rundir_path(path, sizeof(path)) < 0) {
+        doctor_missing(result, false, "its path is too long", "set BULKHEAD_RUNDIR to a short one");
+        return;
+    }
+    snprintf(detail, sizeof(detail), "%.300s", path);
+    while (access(path, F_OK) < 0 && (slash = strrchr(path, '/')) != NULL && slash != path)
+        *slash = '\0';
+    snprintf(probe, sizeof(probe), "%s/.bulkhead-doctor-%d", path, (int)getpid());
+    if (mkdir(probe, 0700) == 0) {
+        rmdir(probe);
+        doctor_ok(result, "%s", detail);
+        return;
+    }
+    snprintf(detail, sizeof(detail), "no folder can be made in %.200s: %s", path, strerror(errno));
+    doctor_missing(result, false, detail, "set BULKHEAD_RUNDIR to a folder where one can");
 }
 
 void doctor_programs(struct doctor_result *result)

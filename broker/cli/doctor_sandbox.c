@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "doctor.h"
 #include "process_info.h"
+#include "sandbox.h"
 
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
@@ -31,8 +32,9 @@
 
 static int try_namespaces(void *arg)
 {
-    (void)arg;
-    if (unshare(CLONE_NEWUSER) < 0)
+    const bool *with_user = arg;
+
+    if (*with_user && unshare(CLONE_NEWUSER) < 0)
         return 1;
     if (unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
                 CLONE_NEWCGROUP) < 0)
@@ -40,24 +42,46 @@ static int try_namespaces(void *arg)
     return 0;
 }
 
+static bool has_uids(void)
+{
+    return geteuid() == 0 &&
+           sandbox_ids_mapped(SANDBOX_UID_FIRST, SANDBOX_UID_LAST - SANDBOX_UID_FIRST);
+}
+
 void doctor_userns(struct doctor_result *result)
 {
-    int r = doctor_in_child(try_namespaces, NULL, 5000);
+    bool with_user = true;
+    int error = sandbox_try_userns();
+    int r = doctor_in_child(try_namespaces, &with_user, 5000);
 
-    if (r == 0)
+    if (r == 0) {
         doctor_ok(result, "user, pid, mount, network, ipc, uts and cgroup namespaces were made");
-    else
-        doctor_missing(result, false,
-                       r == 1 ? "user namespaces can't be made"
-                              : "namespaces can't be made inside a user namespace",
-                       "sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000 "
-                       "(Ubuntu: kernel.apparmor_restrict_unprivileged_userns=0), or run as root");
+        return;
+    }
+    with_user = false;
+    if (r == 1 && has_uids() && doctor_in_child(try_namespaces, &with_user, 5000) == 0) {
+        doctor_ok(result, "no user namespace can be made, all others were: root's processes have a "
+                          "uid without capabilities instead (--net user won't start)");
+        result->verdict = DOCTOR_REPLACED;
+        return;
+    }
+    doctor_missing(result, false,
+                   r == 1 ? "user namespaces can't be made"
+                          : "namespaces can't be made inside a user namespace",
+                   error < 0 ? sandbox_userns_cure(error)
+                             : "no rule of AppArmor or SELinux against it (Ubuntu: "
+                               "kernel.apparmor_restrict_unprivileged_userns=0), or run as root");
 }
 
 void doctor_uids(struct doctor_result *result)
 {
-    if (geteuid() == 0)
+    if (has_uids())
         doctor_ok(result, "running as root: each process gets a uid of its own");
+    else if (geteuid() == 0)
+        doctor_missing(result, true,
+                       "root of a user namespace that lacks the uids from 0x70000000 up: processes "
+                       "share your uid, told apart by user namespaces only",
+                       "map these uids and gids, or run as the host's root");
     else
         doctor_missing(
             result, true,
@@ -196,5 +220,6 @@ void doctor_readback(struct doctor_result *result)
     else
         doctor_missing(result, true,
                        "the audit can't read filters back; it compares their presence only",
-                       "run bulkhead audit as root on a kernel with CONFIG_CHECKPOINT_RESTORE");
+                       "run bulkhead audit as root on a kernel with CONFIG_CHECKPOINT_RESTORE, and "
+                       "without kernel.yama.ptrace_scope=3");
 }
