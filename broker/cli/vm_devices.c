@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // vm_devices.c - the option tables of each device flag.
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+#include "base/fd.h"
 #include "vm_options.h"
 
 #define MIB (1ull << 20)
@@ -285,10 +290,19 @@ static int net_fds(struct vm_options *o, struct net_args *a, struct option_error
     return 0;
 }
 
+/* Root of a user namespace has no say over a network that belongs to another one. */
+static bool may_make_taps(void)
+{
+    cleanup_(fd_closep) int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    cleanup_(fd_closep) int owner = netns >= 0 ? ioctl(netns, NS_GET_USERNS) : -1;
+
+    return geteuid() == 0 && (owner >= 0 || errno != EPERM);
+}
+
 static int net_mode(struct net_args *a, struct option_error *err)
 {
     /* Who can't make a tap, and names none, gets what needs no privilege. */
-    if (geteuid() != 0 && !a->config.tap[0] && !a->fds.n_items && !a->macvtap && !a->config.ip)
+    if (!may_make_taps() && !a->config.tap[0] && !a->fds.n_items && !a->macvtap && !a->config.ip)
         a->user = 1;
     if (a->user && (a->config.tap[0] || a->fds.n_items || a->macvtap))
         return option_fail(err, "--net: user excludes tap=, macvtap and fd=");

@@ -1,0 +1,208 @@
+# shellcheck shell=bash
+# Hosts that are hardened, one case each: a VM boots, its disk's worker dies and is replaced, and the
+# audit finds no drift. A guest of two instructions does where only the host's side differs. What a
+# case changes of this host it puts back; the last can't be.
+
+# shellcheck source=tests/cli/lib.sh
+. "$ROOT/tests/cli/lib.sh"
+
+HALT=("$BIN/bulkhead" run --name hard --memory size=32M --serial null --json --audit)
+
+# event N REGEX: waits until $T/events has so many of such lines.
+event()
+{
+    local i n
+    for ((i = 0; i < 600; i++)); do
+        n=$(grep -cE -- "$2" "$T/events")
+        [ "$n" -lt "$1" ] || return 0
+        kill -0 "$RUN_PID" 2>/dev/null || break
+        sleep 0.1
+    done
+    show "$T/events" "$T/err"
+    die "waited for $1 times '$2'"
+}
+AUDIT='"source":"audit","event":"'
+
+# replaced_and_audited: the disk of the VM that runs; ends the VM.
+replaced_and_audited()
+{
+    event 1 "$AUDIT"
+    kill -KILL "$(pid_of hard disk0)" || die "no disk0 to kill"
+    event 1 '"event":"restarted","properties":\{"id":"disk0"'
+    event 2 "$AUDIT"
+    expect_not "$T/events" "$AUDIT(drift|failed)"
+    "$BIN/bulkhead" ps hard >"$T/ps" || die "ps failed"
+    "$BIN/bulkhead" stop hard || die "stop failed"
+    wait "$RUN_PID"
+    expect_status 5 $? "$T/err"
+    RUN_PID=''
+    expect_not "$T/err" "can't hold the io_uring"
+}
+
+# files: what a VM of the halting guest needs, everybody's.
+files()
+{
+    make_bzimage "$T/kernel"
+    halt_kernel "$T/kernel"
+    truncate -s 1M "$T/disk"
+    chmod 666 "$T/disk" "$T/kernel"
+    HALT+=(--kernel "$T/kernel" --disk "path=$T/disk")
+    touch "$T/events" "$T/err"
+    chmod 666 "$T/events" "$T/err"
+}
+
+# survives COMMAND...: the VM as started by that command, which the rest of the line is appended to.
+survives()
+{
+    files
+    "$@" "${HALT[@]}" </dev/null >"$T/events" 2>"$T/err" &
+    RUN_PID=$!
+    replaced_and_audited
+}
+
+# refused REGEX COMMAND...: status 2, and one line that says what to do.
+refused()
+{
+    local want=$1 status
+    shift
+    files
+    "$@" "${HALT[@]}" </dev/null >"$T/events" 2>"$T/err"
+    status=$?
+    expect_status 2 $status "$T/err"
+    [ "$(wc -l <"$T/err")" = 1 ] || { show "$T/err"; die "not one line"; }
+    expect "$T/err" "$want"
+}
+
+# with_setting NAME=VALUE... -- COMMAND...: with these sysctls of this host, which are put back.
+with_setting()
+{
+    local old=() pair status
+    while [ "$1" != -- ]; do
+        old+=("${1%%=*}=$(sysctl -n "${1%%=*}")") || die "no sysctl $1 here"
+        sysctl -qw "$1" || die "sysctl $1"
+        shift
+    done
+    shift
+    ("$@")
+    status=$?
+    for pair in "${old[@]}"; do sysctl -qw "$pair"; done
+    return $status
+}
+
+# in_mounts SCRIPT COMMAND...: in a mount namespace where that script ran first.
+in_mounts()
+{
+    local script=$1
+    shift
+    unshare -m sh -ec "$script"'; exec "$@"' sh "$@"
+}
+
+user_run() { mkdir -m 700 "$T/run" && chown 65534:65534 "$T/run" && export BULKHEAD_RUNDIR=$T/run && chmod 755 "$T"; }
+user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+
+# ---- no user namespaces
+
+# With a real guest: its I/O goes on over the death of the disk's worker.
+real_guest_survives()
+{
+    truncate -s 64M "$T/disk"; truncate -s 4k "$T/flag"
+    NAME=hard guest_start "$T/log" "bh.test=iostress,/dev/vda,600,4,/dev/vdb" --cpus boot=1 --memory size=256M \
+        --disk "path=$T/disk" "path=$T/flag,readonly=on" --json --audit
+    await "$T/log" IOSTRESS
+    local old new i
+    old=$(pid_of hard disk0)
+    kill -KILL "$old"
+    await "$T/log.out" '"event":"restarted","properties":."id":"disk0"'
+    for ((i = 0; i < 600; i++)); do [ "$(grep -c "$AUDIT" "$T/log.out")" -ge 2 ] && break; sleep 0.1; done
+    new=$(pid_of hard disk0)
+    [ -n "$new" ] && [ "$new" != "$old" ] || die "disk0 was not replaced"
+    "$BIN/bulkhead" ps hard >"$T/ps"
+    "$BIN/bulkhead" audit hard >"$T/audit" || { show "$T/audit"; die "audit found drift"; }
+    say_go "$T/flag"
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+    expect "$T/log" 'IOSTRESS verify_errors=0 io_errors=0'
+    expect_not "$T/log.out" "$AUDIT(drift|failed)"
+    expect_not "$T/log.err" "can't hold the io_uring"
+}
+
+no_userns_root()
+{
+    real_guest_survives
+    expect "$T/ps" 'sandbox: in [0-9]+ processes userns replaced'
+    expect "$T/audit" 'note +disk0 +userns .*replaced'
+    expect "$T/audit" 'ok +disk0 +seccomp'
+    expect "$T/audit" 'ok +disk0 +dumpable'
+}
+case_hardened_no_userns_as_root() { with_setting user.max_user_namespaces=0 -- no_userns_root; }
+case_hardened_no_userns_as_user()
+{
+    user_run
+    with_setting user.max_user_namespaces=0 -- refused 'user.max_user_namespaces=10000' user
+}
+case_hardened_unprivileged_userns_clone()
+{
+    user_run
+    with_setting kernel.unprivileged_userns_clone=0 -- refused 'kernel.unprivileged_userns_clone=0' user
+    BULKHEAD_RUNDIR=$T/root-run
+    mkdir -m 700 "$BULKHEAD_RUNDIR"
+    with_setting kernel.unprivileged_userns_clone=0 -- survives
+}
+
+# ---- root of a user namespace
+
+case_hardened_root_of_a_user_namespace() { survives unshare -Ur; }
+case_hardened_root_of_a_users_namespace() { user_run; survives user unshare -Ur; }
+
+# ---- what can't be seen
+
+case_hardened_hidepid()
+{
+    user_run
+    survives in_mounts 'mount -t proc -o hidepid=2 proc /proc' setpriv --reuid 65534 --regid 65534 --clear-groups
+    expect "$T/events" "${AUDIT}passed\",\"properties\":\{\"unreadable\":\"[1-9]"
+}
+
+# ---- what all ran before, and is to go on running
+
+case_hardened_strict_overcommit() { with_setting vm.overcommit_memory=2 vm.overcommit_ratio=90 -- survives; }
+case_hardened_links_and_kexec()
+{
+    local settings=(fs.protected_regular=2 fs.protected_fifos=2 fs.protected_symlinks=1 fs.protected_hardlinks=1)
+    # this one goes up only
+    [ -z "${BULKHEAD_IN_HOST:-}" ] || sysctl -qw kernel.kexec_load_disabled=1
+    with_setting "${settings[@]}" -- survives
+}
+case_hardened_umask() { survives sh -c 'umask 0777; exec "$@"' sh; }
+case_hardened_few_descriptors() { survives sh -c 'ulimit -n 200; exec "$@"' sh; }
+case_hardened_closed_stdin() { survives sh -c 'exec "$@" <&-' sh; }
+case_hardened_no_cgroup() { survives in_mounts 'umount /sys/fs/cgroup'; }
+case_hardened_no_shm() { survives in_mounts 'mount -t tmpfs none /mnt; mkdir /mnt/net; for n in null zero full random urandom tty kvm net/tun ptmx; do touch "/mnt/$n"; mount --bind "/dev/$n" "/mnt/$n" || :; done; mount --rbind /mnt /dev; [ ! -e /dev/shm ]'; }
+case_hardened_noexec_run_and_readonly_root()
+{
+    survives in_mounts 'mount -t tmpfs -o noexec,nosuid,nodev none /run; mount -o remount,bind,ro /; ! touch /etc/x 2>/dev/null'
+}
+case_hardened_no_landlock() { survives "$BIN/../tests/confine" landlock --; }
+case_hardened_no_io_uring() { survives "$BIN/../tests/confine" io_uring --; }
+
+# As docs/bulkhead@.service makes it: the kernel's side of its directives.
+case_hardened_service()
+{
+    survives in_mounts 'mount -o remount,bind,ro /; mount -t tmpfs -o nosuid,nodev none /var/tmp' \
+        setpriv --bounding-set -all,+dac_override,+kill,+setgid,+setuid,+setpcap,+sys_admin,+sys_chroot,+net_admin \
+        --inh-caps -all "$BIN/../tests/confine" service --
+}
+
+# ---- and nobody may trace: until the next boot, so only where the host is the test's own, and last
+
+case_hardened_ptrace_scope_3()
+{
+    if [ -n "${BULKHEAD_IN_HOST:-}" ]; then
+        sysctl -qw kernel.yama.ptrace_scope=3 || die "no yama here"
+        real_guest_survives
+        expect "$T/audit" 'unread +disk0 +seccomp .*ptrace_scope=3'
+    else
+        survives "$BIN/../tests/confine" trace --
+        expect "$T/events" "${AUDIT}passed\",\"properties\":\{\"unreadable\":\"[1-9]"
+    fi
+}
