@@ -6,13 +6,14 @@
 #include <unistd.h>
 #include "sandbox.h"
 
+bool host_has_uids(void)
+{
+    return geteuid() == 0 && sandbox_ids_mapped(SANDBOX_UID_FIRST, SANDBOX_UID_COUNT);
+}
+
 void host_look(int userns_error, struct plan_host *ret_host)
 {
-    /* Root of a user namespace has what that maps, and may have no id but its own. */
-    const bool root = geteuid() == 0 &&
-                      sandbox_ids_mapped(SANDBOX_UID_FIRST, SANDBOX_UID_LAST - SANDBOX_UID_FIRST);
-
-    *ret_host = (struct plan_host){ .root = root,
+    *ret_host = (struct plan_host){ .root = host_has_uids(),
                                     .userns_error = userns_error,
                                     .uid = geteuid(),
                                     .gid = getegid(),

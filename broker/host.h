@@ -5,6 +5,8 @@
 #include "fault.h"
 #include "plan.h"
 
+/* Does each process get a uid of its own? Root does, of a user namespace only if that has the pool. */
+bool host_has_uids(void);
 /* What the broker is, to the kernel. userns_error: 0, or the negative errno of
  * sandbox_try_userns(). Reads /proc; the cgroup is left to the caller. */
 void host_look(int userns_error, struct plan_host *ret_host);

@@ -118,9 +118,9 @@ bool sandbox_ids_mapped(uint32_t first, uint32_t count);
  * 0..SANDBOX_UID_RANGES - 1, taken modulo that; slot 0..63. */
 enum {
     SANDBOX_UID_FIRST = 0x70000000,
-    SANDBOX_UID_LAST = 0x7fffffff,
+    SANDBOX_UID_COUNT = 0x10000000,
     SANDBOX_UIDS_PER_VM = 64,
-    SANDBOX_UID_RANGES = 0x10000000 / SANDBOX_UIDS_PER_VM,
+    SANDBOX_UID_RANGES = SANDBOX_UID_COUNT / SANDBOX_UIDS_PER_VM,
 };
 uint32_t sandbox_uid(uint32_t range, unsigned slot);
 

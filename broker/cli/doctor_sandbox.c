@@ -44,8 +44,7 @@ static int try_namespaces(void *arg)
 
 static bool has_uids(void)
 {
-    return geteuid() == 0 &&
-           sandbox_ids_mapped(SANDBOX_UID_FIRST, SANDBOX_UID_LAST - SANDBOX_UID_FIRST);
+    return geteuid() == 0 && sandbox_ids_mapped(SANDBOX_UID_FIRST, SANDBOX_UID_COUNT);
 }
 
 void doctor_userns(struct doctor_result *result)

@@ -27,7 +27,7 @@ enum { PATIENCE_MS = 60000, OTHER_UID = 12345 };
 /* Root of a user namespace may have no other id there. */
 static bool has_pool(void)
 {
-    return sandbox_ids_mapped(SANDBOX_UID_FIRST, SANDBOX_UID_LAST - SANDBOX_UID_FIRST);
+    return sandbox_ids_mapped(SANDBOX_UID_FIRST, SANDBOX_UID_COUNT);
 }
 
 int harness_setup(void **state)
