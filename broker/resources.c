@@ -166,7 +166,7 @@ int resources_kvm(int *ret_fd, struct fault *f)
         return fault_input(f,
                            "no KVM: /dev/kvm is %s: delete it, then load kvm_intel or kvm_amd, "
                            "which makes the right one",
-                           kind_name(st.st_mode));
+                           resources_kind_name(st.st_mode));
     fd = open("/dev/kvm", O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd >= 0) {
         *ret_fd = fd;
