@@ -14,10 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "sandbox.h"
-#include "validate.h"
 #include "vm.h"
-
-enum { GROUP_SPARE_BYTES = 64 << 20, GROUP_SPARE_THREADS = 8, GROUP_IO_THREADS = 128 };
 
 static struct child *child_new(struct vm *vm, Bulkhead__Role role, struct device *device)
 {
@@ -47,41 +44,25 @@ void child_close(struct child *child)
     channel_freep(&child->channel);
 }
 
-static void ask_ring(struct vm *vm, uint32_t kind, uint32_t id, uint32_t ring_fd)
+void child_drop_ring(struct vm *vm, uint32_t *ring)
 {
-    struct spawner_request request = { .kind = kind, .id = id, .ring_fd = ring_fd };
+    struct spawner_request request = { .kind = SPAWNER_DROP_RING, .id = *ring };
 
-    if (spawner_send(vm->spawner, &request, NULL, 0) < 0)
+    if (*ring != 0 && spawner_send(vm->spawner, &request, NULL, 0) < 0)
         log_debug("%s", err_text());
-}
-
-void child_drop_ring(struct vm *vm, struct held_ring *ring)
-{
-    if (ring->id != 0)
-        ask_ring(vm, SPAWNER_DROP_RING, ring->id, 0);
-    *ring = (struct held_ring){ 0 };
-}
-
-void child_take_ring(struct child *child, const Bulkhead__Ready *ready)
-{
-    child->ring = (struct held_ring){ .id = child->id,
-                                      .entries = ready->ring_entries,
-                                      .sq_head = ready->ring_sq_head,
-                                      .cq_tail = ready->ring_cq_tail };
-    child->ring_pending = true;
-    ask_ring(child->vm, SPAWNER_TAKE_RING, child->id, ready->ring_fd);
+    *ring = 0;
 }
 
 bool child_is_ready(const struct child *child)
 {
-    return child->state == CHILD_READY && !child->ring_pending;
+    return child->state == CHILD_READY;
 }
 
 void child_free(struct child *child)
 {
     struct vm *vm = child->vm;
 
-    if (!child->device || child->device->ring.id != child->id)
+    if (!child->device || child->device->ring != child->ring)
         child_drop_ring(vm, &child->ring);
     for (unsigned i = 0; i < vm->n_children; i++)
         if (vm->children[i] == child) {
@@ -96,55 +77,8 @@ void child_free(struct child *child)
     free(child);
 }
 
-static void add_arg(struct spawner_request *request, const char *arg)
-{
-    size_t len = strlen(arg) + 1;
-
-    if (len > sizeof request->args - request->args_bytes)
-        return;
-    memcpy(request->args + request->args_bytes, arg, len);
-    request->args_bytes += (uint32_t)len;
-}
-
-/* Limits of its control group. Guest RAM is charged to whoever touches a page first, and so are the
- * tables that map it. What writes files has no limit: a file in a tmpfs is charged as well. */
-static void set_group(const struct child *child, struct spawner_request *request)
-{
-    const uint64_t ram = child->vm->config->memory->size;
-
-    snprintf(request->group, sizeof request->group, "%s", child->name);
-    request->memory_max = ram + ram / 64 + GROUP_SPARE_BYTES;
-    request->pids_max = GROUP_SPARE_THREADS;
-    if (child->role == BULKHEAD__ROLE__ROLE_CORE)
-        request->pids_max += child->vm->config->cpus->boot_vcpus;
-    if (child->role == BULKHEAD__ROLE__ROLE_BLK) /* io_uring's threads in the kernel */
-        request->pids_max += GROUP_IO_THREADS;
-    if (child->role == BULKHEAD__ROLE__ROLE_BLK || child->role == BULKHEAD__ROLE__ROLE_CONSOLE)
-        request->memory_max = 0;
-}
-
-#ifdef BH_FAILPOINTS
-/* BULKHEAD_FAILPOINTS="disk0=after_submit:100 disk1=...": every worker of that device dies there. */
-static void add_failpoint(struct spawner_request *request, const char *name)
-{
-    const char *at = getenv("BULKHEAD_FAILPOINTS");
-    size_t len = strlen(name);
-
-    for (; at; at = strchr(at, ' ')) {
-        char spec[64];
-
-        at += strspn(at, " ");
-        if (strncmp(at, name, len) != 0 || at[len] != '=')
-            continue;
-        snprintf(spec, sizeof spec, "%.*s", (int)strcspn(at + len + 1, " "), at + len + 1);
-        add_arg(request, "--failpoint");
-        add_arg(request, spec);
-        return;
-    }
-}
-#endif
-
-/* The child's log pipe and the request itself; fd3 becomes its descriptor 3. */
+/* The child's log pipe and the request itself; fd3 becomes its descriptor 3. program_fd -1: the
+ * spawner's own. */
 static int ask_spawner(struct child *child, struct spawner_request *request, int fd3,
                        int program_fd, struct fault *f)
 {
@@ -160,8 +94,8 @@ static int ask_spawner(struct child *child, struct spawner_request *request, int
     fds[3] = program_fd;
     request->kind = SPAWNER_START;
     request->id = child->id;
-    set_group(child, request);
-    r = spawner_send(child->vm->spawner, request, fds, ARRAY_SIZE(fds));
+    request->uid_slot = child->uid_slot;
+    r = spawner_send(child->vm->spawner, request, fds, program_fd >= 0 ? 4 : 3);
     close(pipes[1]);
     if (r == 0)
         r = log_relay_new(&child->log, child->vm->loop, pipes[0], child->name);
@@ -173,13 +107,19 @@ static int ask_spawner(struct child *child, struct spawner_request *request, int
     return 0;
 }
 
-static void set_uid(struct child *child, unsigned uid_slot, struct spawner_request *request)
+static void set_uid(struct child *child, unsigned uid_slot)
 {
     const struct plan_host *host = &child->vm->host;
 
     child->uid_slot = uid_slot;
     child->uid = host->root ? sandbox_uid(host->uid_range, uid_slot) : host->uid;
-    request->uid = request->gid = host->root ? child->uid : 0;
+}
+
+static unsigned slot_of(Bulkhead__Role role, const struct device *device)
+{
+    if (device)
+        return device->plan->uid_slot;
+    return role == BULKHEAD__ROLE__ROLE_CORE ? PLAN_UID_CORE : PLAN_UID_LOADER;
 }
 
 static bool slot_free(const struct vm *vm, unsigned slot)
@@ -204,14 +144,12 @@ static int free_slot(const struct vm *vm, unsigned wanted)
 struct child *child_start(struct vm *vm, Bulkhead__Role role, struct device *device,
                           unsigned uid_slot, int program_fd, struct fault *f)
 {
-    struct spawner_request request = { .is_core = role == BULKHEAD__ROLE__ROLE_CORE };
+    struct spawner_request request = { .slot = slot_of(role, device) };
     cleanup_(fd_closep) int theirs = -1;
     struct child *child;
     int pair[2], r, slot;
 
-    if (program_fd < 0)
-        program_fd = programs_fd(&vm->programs, role, f);
-    if (program_fd < 0)
+    if (program_fd < 0 && programs_fd(&vm->programs, role, f) < 0)
         return NULL;
     slot = free_slot(vm, uid_slot);
     child = slot < 0 ? NULL : child_new(vm, role, device);
@@ -231,15 +169,10 @@ struct child *child_start(struct vm *vm, Bulkhead__Role role, struct device *dev
         fault_host(f, r, "starting %s: %s", child->name, err_text());
         goto fail;
     }
-    set_uid(child, (unsigned)slot, &request);
-    add_arg(&request, plan_program(role));
-#ifdef BH_FAILPOINTS
-    if (device)
-        add_failpoint(&request, device->plan->name);
-#endif
+    set_uid(child, (unsigned)slot);
     /* A candidate of an upgrade starts beside a living worker and has nothing to drain. */
-    if (device && !device->worker && device->ring.id != 0) {
-        request.ring_of = device->ring.id;
+    if (device && !device->worker && device->ring != 0) {
+        request.ring_of = device->ring;
         child->drains_ring = true;
     }
     if (ask_spawner(child, &request, theirs, program_fd, f) < 0)
@@ -251,32 +184,13 @@ fail:
     return NULL;
 }
 
-static void add_forwards(struct spawner_request *request, const Bulkhead__NetConfig *net, bool udp)
-{
-    struct fault unused;
-
-    for (size_t i = 0; i < net->n_hostfwd; i++) {
-        char arg[96];
-        struct validate_hostfwd forward;
-
-        if (validate_hostfwd(net->hostfwd[i], &forward, &unused) < 0 || forward.udp != udp)
-            continue;
-        snprintf(arg, sizeof arg, "%s%s%u:%u", forward.address, forward.address[0] ? "/" : "",
-                 forward.host_port, forward.guest_port);
-        add_arg(request, udp ? "-u" : "-t");
-        add_arg(request, arg);
-    }
-}
-
 struct child *child_start_passt(struct device *device, struct fault *f)
 {
     struct vm *vm = device->vm;
-    const Bulkhead__NetConfig *net = vm->config->nets[device->plan->index];
-    struct spawner_request request = { .share_netns = 1 };
-    int program_fd = programs_fd(&vm->programs, BULKHEAD__ROLE__ROLE_PASST, f);
+    struct spawner_request request = { .slot = device->plan->passt_uid_slot };
     struct child *child;
 
-    if (program_fd < 0)
+    if (programs_fd(&vm->programs, BULKHEAD__ROLE__ROLE_PASST, f) < 0)
         return NULL;
     child = child_new(vm, BULKHEAD__ROLE__ROLE_PASST, device);
     if (!child) {
@@ -285,16 +199,8 @@ struct child *child_start_passt(struct device *device, struct fault *f)
     }
     snprintf(child->name, sizeof child->name, "%s-passt", device->plan->name);
     child->state = CHILD_RUNNING;
-    set_uid(child, device->plan->passt_uid_slot, &request);
-    add_arg(&request, "passt");
-    add_arg(&request, "--foreground");
-    add_arg(&request, "--quiet");
-    add_arg(&request, "--stderr");
-    add_arg(&request, "--fd");
-    add_arg(&request, "3");
-    add_forwards(&request, net, false);
-    add_forwards(&request, net, true);
-    if (ask_spawner(child, &request, device->backend.held[0], program_fd, f) < 0) {
+    set_uid(child, device->plan->passt_uid_slot);
+    if (ask_spawner(child, &request, device->backend.held[0], -1, f) < 0) {
         child_free(child);
         return NULL;
     }
@@ -416,6 +322,7 @@ static void on_started(struct child *child, const struct spawner_report *report,
     child->pid = report->pid;
     child->pidfd = fd_take(pidfd);
     child->missing_layers = report->missing;
+    child->ring = report->has_ring ? child->id : 0;
     vm_trace(child->vm, "%s spawned", child->name);
     if (mandatory != 0 && !child->vm->insecure) {
         const char *layer = sandbox_layer_name(mandatory & -mandatory);
@@ -474,8 +381,6 @@ void child_on_spawner(int fd, unsigned what, void *arg)
         child = find(vm, report.id);
         if (child && report.kind == SPAWNER_STARTED)
             on_started(child, &report, &pidfd);
-        else if (child && report.kind == SPAWNER_RING_TAKEN)
-            supervise_on_ring(child, report.error, report.text);
         else if (child && report.kind == SPAWNER_EXITED)
             supervise_on_exit(child, report.wait_code, report.wait_status);
     }

@@ -63,8 +63,7 @@ static void configure_core(struct child *child, Bulkhead__Configure *c, Bulkhead
         add_fd(list, serial->shared_own[i]);
 }
 
-static void configure_blk(struct device *d, bool drains, Bulkhead__Configure *c,
-                          Bulkhead__BlkConfig *blk)
+static void configure_blk(struct device *d, Bulkhead__Configure *c, Bulkhead__BlkConfig *blk)
 {
     const Bulkhead__DiskConfig *disk = d->vm->config->disks[d->plan->index];
     const Bulkhead__RateLimitGroup *group = config_disk_group(d->vm->config, disk);
@@ -80,11 +79,6 @@ static void configure_blk(struct device *d, bool drains, Bulkhead__Configure *c,
     blk->use_io_uring = !disk->disable_io_uring;
     blk->discard = d->backend.discard;
     blk->serial = disk->serial;
-    if (drains) {
-        blk->old_ring_entries = d->ring.entries;
-        blk->old_ring_sq_head = d->ring.sq_head;
-        blk->old_ring_cq_tail = d->ring.cq_tail;
-    }
     blk->rate_limit = group ? group->limit : d->rate_limit ? d->rate_limit : disk->rate_limit;
     blk->rate_limit_group = group != NULL;
     blk->fail_all = d->failed;
@@ -141,7 +135,7 @@ static void configure_role(struct child *child, Bulkhead__Configure *c, union wo
     switch ((int)d->plan->role) {
     case BULKHEAD__ROLE__ROLE_BLK:
         bulkhead__blk_config__init(&u->blk);
-        configure_blk(d, child->drains_ring, c, &u->blk);
+        configure_blk(d, c, &u->blk);
         break;
     case BULKHEAD__ROLE__ROLE_CONSOLE:
         bulkhead__console_worker_config__init(&u->console);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - bulkhead-broker --private: one VM for the client on descriptor 3.
  *
- * In order: fork the spawner, hear what is wanted, check it, plan, open everything, enter the
- * sandbox, and only then start children: no byte of a child is read before seccomp is on. */
+ * In order: fork the spawner, hear what is wanted, check it, plan, open everything, tell the spawner
+ * what may be started, enter the sandbox, and only then start children: no byte of a child is read before seccomp is on. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -219,7 +219,7 @@ static int run(struct vm *vm, struct request *req, struct channel *client, const
         fault_host(&f, ENOMEM, "%s", err_text());
         goto refuse;
     }
-    if (enter_sandbox(vm, &f) < 0)
+    if (spawner_setup(vm, &f) < 0 || enter_sandbox(vm, &f) < 0)
         goto refuse;
     vm_trace(vm, "broker sandboxed");
     if (vm_boot(vm, &f) < 0)
@@ -260,6 +260,7 @@ int main(int argc, char **argv)
         uids_claim(&uids, UIDS_FILE, uids_random());
     userns_error = sandbox_try_userns();
     terms.no_userns = userns_error < 0;
+    terms.uid_base = uids.claimed ? sandbox_uid(uids.range, 0) : 0;
     if (spawner_start(&spawner, FD_CLIENT, &terms) < 0 || loop_new(&loop) < 0 ||
         channel_new(&client, FD_CLIENT, CHANNEL_ARENA_BROKER) < 0) {
         log_error("%s", err_text());

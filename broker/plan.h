@@ -19,6 +19,7 @@ enum {
     PLAN_UID_SPARE = 33, /* + device index: a replacement beside the one that still runs, if free */
     PLAN_UID_PASST = 56, /* + number of the user network; all below are processes of ours */
     PLAN_MAX_PASST = 8,
+    PLAN_MAX_FORWARDS = 64,        /* of a user network */
     PLAN_VSOCK_CONNECTIONS = 1280, /* at once; a vsock worker's table */
 };
 

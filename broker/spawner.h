@@ -5,6 +5,14 @@
  * SOCK_SEQPACKET pair. It has no seccomp filter, since filters are inherited by those it starts;
  * in exchange it parses nothing. It outlives the broker: when the broker is gone and the core ends,
  * it kills and reaps what is left and removes the VM's directory.
+ *
+ * It doesn't obey blindly, for the broker hears hostile processes and may be taken over. Before the
+ * broker enters its sandbox it says what each slot of its VM is (SPAWNER_SLOT), where the VM's
+ * directory is (SPAWNER_VM), and that this is all (SPAWNER_SEAL). From then on a start names a slot
+ * and one of the VM's uids. All else is the spawner's own: the programs, which it opened at its own
+ * start; arguments, uids, namespaces, cgroup and limits; a disk's io_uring. A program that comes with
+ * a start (an upgrade's) runs behind sandbox_filter_start, as the spawner can't know what it is. What
+ * doesn't fit is refused, with the reason in the report and on the log.
  */
 #pragma once
 
@@ -15,51 +23,68 @@
 
 enum {
     SPAWNER_MAX_CHILDREN = 64,
-    SPAWNER_ARGS_BYTES = 1024,
+    SPAWNER_MAX_SLOTS = 64,    /* numbered as the uid slots of a plan */
+    SPAWNER_MAX_FORWARDS = 64, /* PLAN_MAX_FORWARDS */
     SPAWNER_PATH_BYTES = 256,
-    SPAWNER_GROUP_BYTES = 48,
+    SPAWNER_NAME_BYTES = 48,
+    SPAWNER_MAX_PIDS = 4096,
     SPAWNER_CORE_GRACE_MS = 80, /* from the core's death until the rest is killed */
 };
 
 enum spawner_kind {
-    SPAWNER_START = 1,  /* broker: fds [log read end][fd 3 of the child][log write end][program] */
-    SPAWNER_KILL,       /* broker: SIGKILL to child `id` */
-    SPAWNER_HOLD,       /* broker, before SPAWNER_VM: fds [folder][socket in it]; path = its name
-                           there: to be removed in the end, see socket_path.h */
-    SPAWNER_VM,         /* broker, once: the VM's directory to remove at the end, as in struct
-                           rundir_place: fds [lock][base][directory]; path = its name in base */
-    SPAWNER_TAKE_RING,  /* broker: duplicate child `id`'s descriptor ring_fd, its io_uring, and hold
-                          it beyond the child's death (no socket carries an io_uring) */
-    SPAWNER_DROP_RING,  /* broker: close what was taken from child `id` */
-    SPAWNER_STARTED,    /* spawner: pid, missing layers; one fd: the pidfd. Or error and text */
-    SPAWNER_RING_TAKEN, /* spawner: the answer to SPAWNER_TAKE_RING; or error (ESRCH: child `id` is
-                           ending) and text */
-    SPAWNER_EXITED,     /* spawner: wait_code, wait_status as waitid() gave them */
+    SPAWNER_SLOT = 1, /* broker, before the seal: `setup` is what slot `slot` starts */
+    SPAWNER_HOLD,  /* broker, before the seal: fds [folder][socket in it]; path = its name there: to
+                      be removed in the end, see socket_path.h */
+    SPAWNER_VM,    /* broker, once, before the seal: the VM's directory to remove at the end, as in
+                      struct rundir_place: fds [lock][base][directory]; path = its name in base */
+    SPAWNER_SEAL,  /* broker: no more of these three; starts are taken from now on */
+    SPAWNER_START, /* broker: fds [log read end][fd 3 of the child][log write end], and for a
+                         device's worker perhaps [program] */
+    SPAWNER_KILL,  /* broker: SIGKILL to child `id` */
+    SPAWNER_DROP_RING, /* broker: the duplicate of child `id`'s io_uring is not needed any more */
+    SPAWNER_STARTED, /* spawner: pid, missing layers, has_ring; one fd: the pidfd. Or error, text */
+    SPAWNER_EXITED,  /* spawner: wait_code, wait_status as waitid() gave them */
+};
+
+/* A port of the host that leads to the guest. */
+struct spawner_forward {
+    uint32_t address; /* IPv4 in network order, if has_address */
+    uint16_t host_port, guest_port;
+    uint8_t has_address, udp, unused[2];
+};
+
+struct spawner_slot {
+    uint32_t role; /* Bulkhead__Role: core in slot 0, loader in 1, passt from PLAN_UID_PASST on,
+                            devices between */
+    uint32_t ring; /* enum ring_purpose: disks and networks */
+    uint64_t memory_max; /* of its cgroup, bytes; 0: no limit */
+    uint32_t pids_max;   /* of its cgroup, 1..SPAWNER_MAX_PIDS */
+    uint32_t n_forwards; /* passt's */
+    struct spawner_forward forwards[SPAWNER_MAX_FORWARDS];
+    char
+        name[SPAWNER_NAME_BYTES]; /* of its cgroup below the VM's: letters, digits, '-', '_', '.' */
 };
 
 struct spawner_request {
     uint32_t kind;
-    uint32_t id; /* names the child until its exit is reported; chosen by the broker */
-    uint32_t is_core;
-    uint32_t uid, gid;
-    uint32_t skip_layers;
-    uint32_t share_netns;
-    uint32_t pids_max; /* of its cgroup; 0: no limit */
-    uint32_t ring_of;  /* SPAWNER_START: the ring of that child becomes descriptor 4; 0: none */
-    uint32_t ring_fd;  /* SPAWNER_TAKE_RING: its number in the child */
-    uint32_t args_bytes;
-    uint64_t memory_max;             /* of its cgroup, bytes; 0: no limit */
-    char group[SPAWNER_GROUP_BYTES]; /* the name of its cgroup below the VM's */
-    char args[SPAWNER_ARGS_BYTES];   /* argv, each string ends with a NUL */
-    char path[SPAWNER_PATH_BYTES];   /* SPAWNER_VM, SPAWNER_HOLD: the name */
+    uint32_t id;   /* names the child until its exit is reported; each is larger than the last */
+    uint32_t slot; /* SPAWNER_SLOT, SPAWNER_START */
+    uint32_t uid_slot; /* SPAWNER_START: no process that is alive has it */
+    uint32_t
+        ring_of; /* SPAWNER_START: a dead child of that slot, whose io_uring the new one drains;
+                          0: none */
+    uint32_t unused;
+    struct spawner_slot setup;     /* SPAWNER_SLOT */
+    char path[SPAWNER_PATH_BYTES]; /* SPAWNER_VM, SPAWNER_HOLD: the name */
 };
 
 struct spawner_report {
     uint32_t kind;
     uint32_t id;
-    int32_t error; /* positive errno: not started */
+    int32_t error; /* positive errno: not started; text says why */
     int32_t pid;
     uint32_t missing;
+    uint32_t has_ring; /* the spawner holds a duplicate of its io_uring */
     int32_t wait_code;
     int32_t wait_status;
     char text[160];
@@ -73,7 +98,9 @@ struct socket_path;
 struct spawner_terms {
     struct groups *groups;
     struct uids *uids;
-    bool no_userns; /* for every child, see sandbox_spawn() */
+    uint32_t uid_base; /* the child of uid slot n has the uid and gid uid_base + n; 0: all keep the
+                          caller's */
+    bool no_userns;    /* for every child, see sandbox_spawn() */
 };
 
 struct spawner {
@@ -86,7 +113,7 @@ struct spawner {
  * processes': each ends the groups and releases the uids when it ends, and the later one's counts. */
 int spawner_start(struct spawner *ret_spawner, int close_fd,
                   const struct spawner_terms *terms) must_check;
-/* Never blocks for long: the socket has room for more requests than there are children. */
+/* Never blocks for long: the spawner waits for nobody. */
 int spawner_send(struct spawner *spawner, const struct spawner_request *request, const int *fds,
                  unsigned n_fds) must_check;
 /* It removes that socket when broker and VM are gone. */

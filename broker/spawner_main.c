@@ -16,35 +16,51 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "groups.h"
+#include "plan.h"
+#include "programs.h"
 #include "rundir.h"
 #include "sandbox.h"
 #include "signals.h"
 #include "socket_path.h"
 #include "spawner.h"
+#include "spawner_exec.h"
+#include "spawner_reports.h"
+#include "spawner_rings.h"
+#include "spawner_slots.h"
 #include "trim.h"
 #include "uids.h"
 
-enum { MAX_ARGS = 32, MAX_FDS = 4, IDLE_MS = 500 };
-
-struct spawned {
-    uint32_t id;
-    pid_t pid; /* 0: slot is free */
-    int pidfd;
-    int log_reader; /* keeps the log pipe writable when the broker is gone */
-    bool is_core;
-    bool next_boot; /* started after the core's end: a reboot's, which that end is not for */
-    char group[SPAWNER_GROUP_BYTES];
+enum {
+    MAX_FDS = 4,
+    IDLE_MS = 500,
+    REFUSALS_LOGGED = 32,
+    /* of SPAWNER_START */
+    START_LOG_READER = 0,
+    START_CONTROL,
+    START_LOG,
+    START_PROGRAM,
 };
 
-struct held_ring {
-    uint32_t id; /* of the child it was taken from; 0: place is free */
-    int fd;
+struct spawned {
+    uint32_t id, slot, uid_slot;
+    pid_t pid;                        /* 0: place is free */
+    struct sandbox_spawning spawning; /* error_fd -1: it was heard how exec went */
+    int log_reader;                   /* keeps the log pipe writable when the broker is gone */
+    bool is_core;
+    bool next_boot; /* started after the core's end: a reboot's, which that end is not for */
+    int error;      /* of a start that failed: positive errno */
+    char text[160];
 };
 
 struct state {
     struct groups *groups;
-    bool no_userns;
-    struct held_ring rings[SPAWNER_MAX_CHILDREN];
+    const struct spawner_terms *terms;
+    struct programs programs;
+    struct slots slots;
+    struct rings rings;
+    struct reports reports;
+    uint32_t last_id;
+    unsigned refusals;
     int fd; /* to the broker; -1: it is gone */
     int null_fd;
     struct spawned children[SPAWNER_MAX_CHILDREN];
@@ -57,30 +73,6 @@ struct state {
     struct rundir_place place;
     struct socket_path sockets[SOCKET_PATHS_MAX];
 };
-
-static void report(struct state *s, const struct spawner_report *r, int fd)
-{
-    struct spawner_report copy = *r;
-    struct iovec iov = { .iov_base = &copy, .iov_len = sizeof copy };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-
-    if (s->fd < 0)
-        return;
-    if (fd >= 0) {
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = sizeof control.bytes;
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
-    }
-    if (sendmsg(s->fd, &msg, MSG_NOSIGNAL) < 0 && (errno == EPIPE || errno == ECONNRESET))
-        fd_closep(&s->fd);
-}
 
 static struct spawned *find(struct state *s, uint32_t id)
 {
@@ -106,155 +98,197 @@ static bool any_left(const struct state *s)
     return false;
 }
 
-/* Splits the request's argument bytes; every string in it ends with a NUL. */
-static int split_args(struct spawner_request *request, char *argv[MAX_ARGS + 1])
+/* The broker may be lying, and as often as it likes. */
+static void log_refusal(struct state *s)
 {
-    size_t off = 0;
-    unsigned n = 0;
+    if (s->refusals++ < REFUSALS_LOGGED)
+        log_warn("refused: %s", err_text());
+    if (s->refusals == REFUSALS_LOGGED)
+        log_warn("further refusals are not logged");
+}
 
-    if (request->args_bytes == 0 || request->args_bytes > sizeof request->args ||
-        request->args[request->args_bytes - 1] != '\0')
-        return -EINVAL;
-    while (off < request->args_bytes) {
-        if (n == MAX_ARGS)
-            return -E2BIG;
-        argv[n++] = request->args + off;
-        off += strlen(request->args + off) + 1;
+/* ---- a start ---- */
+
+static int check_descriptors(const struct spawner_slot *slot, const int *fds, unsigned n_fds)
+{
+    bool passt = slot->role == BULKHEAD__ROLE__ROLE_PASST;
+    int r;
+
+    if (n_fds != START_PROGRAM && n_fds != START_PROGRAM + 1)
+        return err_origin(-EINVAL, "a start with %u descriptors", n_fds);
+    r = fd_expect(fds[START_LOG_READER], FD_TYPE_PIPE, "the log's read end");
+    if (r == 0)
+        r = fd_expect(fds[START_LOG], FD_TYPE_PIPE, "the log's write end");
+    if (r == 0)
+        r = fd_expect(fds[START_CONTROL], passt ? FD_TYPE_STREAM : FD_TYPE_SEQPACKET,
+                      "descriptor 3 of a start");
+    if (r < 0 || n_fds == START_PROGRAM)
+        return r < 0 ? err_trace(r) : 0;
+    if (!slots_is_device(slot))
+        return err_origin(-EPERM, "a program for %s", slot->name);
+    r = fd_expect(fds[START_PROGRAM], FD_TYPE_REGULAR, "a program that was handed over");
+    return r < 0 ? err_trace(r) : 0;
+}
+
+/* No two processes alive share a uid; only a device has a second process, an upgrade's. */
+static int check_alone(const struct state *s, const struct spawner_request *request, bool device)
+{
+    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++) {
+        const struct spawned *other = &s->children[i];
+
+        if (other->pid == 0)
+            continue;
+        if (other->uid_slot == request->uid_slot)
+            return err_origin(-EBUSY, "the uid of slot %u is taken", request->uid_slot);
+        if (!device && other->slot == request->slot)
+            return err_origin(-EBUSY, "slot %u is taken", request->slot);
     }
-    argv[n] = NULL;
     return 0;
 }
 
-static struct held_ring *find_ring(struct state *s, uint32_t id)
+static int check_start(struct state *s, const struct spawner_request *request, const int *fds,
+                       unsigned n_fds, const struct spawner_slot **ret_slot)
 {
-    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
-        if (s->rings[i].id == id)
-            return &s->rings[i];
-    return NULL;
-}
+    const struct spawner_slot *slot = slots_find(&s->slots, request->slot);
+    int r;
 
-static void drop_ring(struct state *s, uint32_t id)
-{
-    struct held_ring *ring = id != 0 ? find_ring(s, id) : NULL;
-
-    if (!ring)
-        return;
-    fd_closep(&ring->fd);
-    ring->id = 0;
-}
-
-/* The number is the child's word, so whatever is there is only kept when it is an io_uring. */
-static int take_ring(struct state *s, uint32_t id, uint32_t number)
-{
-    struct spawned *child = find(s, id);
-    struct held_ring *ring;
-    int fd;
-
-    drop_ring(s, id);
-    ring = find_ring(s, 0);
-    if (!child)
-        return -ESRCH;
-    if (!ring)
-        return -ENOSPC;
-    fd = (int)syscall(SYS_pidfd_getfd, child->pidfd, number, 0u);
-    if (fd < 0)
-        return -errno;
-    if (fd_type(fd) != FD_TYPE_IO_URING) {
-        fd_closep(&fd);
-        return -EBADF;
-    }
-    *ring = (struct held_ring){ .id = id, .fd = fd };
+    if (!slot)
+        return -EPERM;
+    if (request->id <= s->last_id)
+        return err_origin(-EINVAL, "process number %u was used", request->id);
+    s->last_id = request->id;
+    r = slots_check_uid(&s->slots, request->slot, request->uid_slot);
+    if (r == 0)
+        r = check_alone(s, request, slots_is_device(slot));
+    if (r == 0)
+        r = check_descriptors(slot, fds, n_fds);
+    if (r < 0)
+        return err_trace(r);
+    *ret_slot = slot;
     return 0;
 }
 
-static void on_take_ring(struct state *s, const struct spawner_request *request)
+/* What the slot's place in the plan decides, and the rings. */
+static int give_rings(struct state *s, const struct spawner_request *request,
+                      struct exec_order *order)
 {
-    struct spawner_report r = { .kind = SPAWNER_RING_TAKEN, .id = request->id };
+    enum ring_purpose purpose = (enum ring_purpose)order->slot->ring;
+    struct held_ring *ring = NULL;
+    int r;
 
-    r.error = -take_ring(s, request->id, request->ring_fd);
-    if (r.error != 0)
-        snprintf(r.text, sizeof r.text, "%s", strerror(r.error));
-    report(s, &r, -1);
+    if (request->ring_of != 0) {
+        if (find(s, request->ring_of))
+            return err_origin(-EBUSY, "the io_uring of process %u, which is alive",
+                              request->ring_of);
+        order->old_ring = rings_find(&s->rings, request->ring_of, request->slot);
+        if (!order->old_ring)
+            return -EPERM;
+    }
+    if (purpose == RING_NONE)
+        return 0;
+    r = rings_make(&s->rings, request->id, request->slot, purpose, &ring);
+    order->no_ring_error = -r;
+    order->ring = ring;
+    return 0;
 }
 
-static int start_child(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds,
-                       struct spawner_report *r, struct spawned *slot)
+static int begin(struct state *s, const struct spawner_request *request,
+                 const struct spawner_slot *slot, int *fds, struct spawned *child)
 {
-    char *argv[MAX_ARGS + 1];
-    struct held_ring *ring = request->ring_of ? find_ring(s, request->ring_of) : NULL;
-    int child_fds[FD_CHILD_FIRST_FREE + 1];
+    struct exec_order order = { .slot = slot,
+                                .null_fd = s->null_fd,
+                                .log_fd = fds[START_LOG],
+                                .control_fd = fds[START_CONTROL],
+                                .program_fd = fds[START_PROGRAM],
+                                .handed_over = fds[START_PROGRAM] >= 0 };
     cleanup_(fd_closep) int group_fd = -1;
-    int result;
-    struct sandbox_spawn spawn = {
-        .argv = argv,
-        .fds = child_fds,
-        .n_fds = ring ? FD_CHILD_FIRST_FREE + 1 : FD_CHILD_FIRST_FREE,
-        .uid = request->uid,
-        .gid = request->gid,
-        .cgroup_fd = -1,
-        .skip_layers = request->skip_layers,
-        .no_userns = s->no_userns,
-        .share_netns = request->share_netns != 0,
-    };
+    struct fault missing = { 0 };
+    int r;
 
-    if (n_fds != 4)
-        return err_origin(-EINVAL, "start request with %u descriptors", n_fds);
-    result = split_args(request, argv);
-    if (result < 0)
-        return err_origin(result, "arguments of a start request");
-    child_fds[FD_STDIN] = child_fds[FD_STDOUT] = s->null_fd;
-    child_fds[FD_LOG] = fds[2];
-    child_fds[FD_CONTROL] = fds[1];
-    child_fds[FD_CHILD_FIRST_FREE] = ring ? ring->fd : -1;
-    if (request->ring_of != 0 && !ring)
-        return err_origin(-EBADF, "the io_uring of a predecessor is gone");
-    spawn.program_fd = fds[3];
-    spawn.cgroup_fd = group_fd =
-        groups_add(s->groups, request->group, request->pids_max, request->memory_max);
-    result = sandbox_spawn(&spawn, &slot->pid, &slot->pidfd, &r->missing);
-    if (result < 0) {
-        slot->pid = 0;
-        groups_remove(s->groups, request->group);
-        return err_trace(result);
+    if (s->terms->uid_base != 0)
+        order.uid = s->terms->uid_base + request->uid_slot;
+    if (!order.handed_over)
+        order.program_fd = programs_fd(&s->programs, (Bulkhead__Role)slot->role, &missing);
+    if (order.program_fd < 0)
+        return err_origin(-ENOENT, "%s", missing.text);
+    r = give_rings(s, request, &order);
+    if (r < 0)
+        return err_trace(r);
+    order.cgroup_fd = group_fd =
+        groups_add(s->groups, slot->name, slot->pids_max, slot->memory_max);
+    *child = (struct spawned){
+        .id = request->id, .slot = request->slot, .uid_slot = request->uid_slot, .log_reader = -1
+    };
+    r = exec_begin(&order, &child->spawning);
+    if (r < 0) {
+        rings_drop(&s->rings, request->id);
+        groups_remove(s->groups, slot->name);
+        return err_trace(r);
     }
-    slot->id = request->id;
-    memcpy(slot->group, request->group, sizeof slot->group);
-    slot->is_core = request->is_core != 0;
-    slot->next_boot = s->core_ended;
-    slot->log_reader = fd_take(&fds[0]);
+    if (!ring_is_disks(
+            (enum ring_purpose)slot->ring)) /* only a disk leaves work behind in its ring */
+        rings_drop(&s->rings, request->id);
+    child->pid = child->spawning.pid;
+    child->is_core = slot->role == BULKHEAD__ROLE__ROLE_CORE;
+    child->next_boot = s->core_ended;
+    child->log_reader = fd_take(&fds[START_LOG_READER]);
     return 0;
 }
 
-static void on_start(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds)
+static void say_not_started(struct state *s, uint32_t id, int error, const char *text)
 {
-    struct spawner_report r = { .kind = SPAWNER_STARTED, .id = request->id };
-    struct spawned *slot = find_free(s);
-    int result = -EAGAIN;
+    struct spawner_report r = { .kind = SPAWNER_STARTED, .id = id, .error = error };
 
-    if (slot && !find(s, request->id))
-        result = start_child(s, request, fds, n_fds, &r, slot);
+    snprintf(r.text, sizeof r.text, "%s", text);
+    reports_add(&s->reports, &r, -1);
+}
+
+static void on_start(struct state *s, const struct spawner_request *request, int *fds,
+                     unsigned n_fds)
+{
+    const struct spawner_slot *slot = NULL;
+    struct spawned *child = find_free(s);
+    int r = check_start(s, request, fds, n_fds, &slot);
+
+    if (r < 0)
+        log_refusal(s);
+    else if (!child)
+        r = err_origin(-EAGAIN, "too many processes");
     else
-        err_origin(result, "too many processes, or an id used twice");
-    if (result < 0) {
-        r.error = -result;
-        snprintf(r.text, sizeof r.text, "%.150s", err_text());
-        report(s, &r, -1);
+        r = begin(s, request, slot, fds, child);
+    if (r < 0)
+        say_not_started(s, request->id, -r, err_text());
+}
+
+/* The child has executed its program, or couldn't; or it was killed, which its pidfd tells next. */
+static void hear(struct state *s, struct spawned *child)
+{
+    const char *name = plan_program((Bulkhead__Role)s->slots.of[child->slot].role);
+    struct spawner_report r = { .kind = SPAWNER_STARTED, .id = child->id, .pid = child->pid };
+    int result = sandbox_spawn_end(&child->spawning, name);
+
+    if (result < 0) { /* reported when it is reaped: until then its uid is in use */
+        child->error = -result;
+        snprintf(child->text, sizeof child->text, "%.150s", err_text());
+        rings_drop(&s->rings, child->id);
         return;
     }
-    r.pid = slot->pid;
-    s->core_started |= slot->is_core;
-    if (slot->is_core) {
+    s->core_started |= child->is_core;
+    if (child->is_core) {
         s->core_ended = false;
         s->killed_rest = false;
         for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
             s->children[i].next_boot = false;
     }
-    report(s, &r, slot->pidfd);
+    r.missing = child->spawning.missing;
+    r.has_ring = ring_is_disks((enum ring_purpose)s->slots.of[child->slot].ring) &&
+                 rings_find(&s->rings, child->id, child->slot) != NULL;
+    reports_add(&s->reports, &r, child->spawning.pidfd);
 }
 
 static void kill_child(const struct spawned *child)
 {
-    syscall(SYS_pidfd_send_signal, child->pidfd, SIGKILL, NULL, 0);
+    syscall(SYS_pidfd_send_signal, child->spawning.pidfd, SIGKILL, NULL, 0);
 }
 
 static void kill_all(struct state *s, bool next_boot_too)
@@ -262,81 +296,6 @@ static void kill_all(struct state *s, bool next_boot_too)
     for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
         if (s->children[i].pid != 0 && (next_boot_too || !s->children[i].next_boot))
             kill_child(&s->children[i]);
-}
-
-static void on_vm(struct state *s, const struct spawner_request *request, int *fds)
-{
-    struct rundir_place *place = &s->place;
-
-    /* The name is one of a directory in base: neither a path nor a way up. */
-    if (place->lock_fd >= 0 || request->path[0] == '.' ||
-        strnlen(request->path, sizeof request->path) >= sizeof place->name ||
-        strchr(request->path, '/'))
-        return;
-    memcpy(place->name, request->path, sizeof place->name);
-    place->lock_fd = fd_take(&fds[0]);
-    place->base_fd = fd_take(&fds[1]);
-    place->dir_fd = fd_take(&fds[2]);
-}
-
-static void on_request(struct state *s)
-{
-    struct spawner_request request;
-    struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS)];
-    } control;
-    struct msghdr msg = { .msg_iov = &iov,
-                          .msg_iovlen = 1,
-                          .msg_control = control.bytes,
-                          .msg_controllen = sizeof control.bytes };
-    int fds[MAX_FDS] = { -1, -1, -1, -1 };
-    unsigned n_fds = 0;
-    struct cmsghdr *c;
-    struct spawned *child;
-    ssize_t n = recvmsg(s->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        return;
-    if (n != (ssize_t)sizeof request) { /* closed, or broken */
-        fd_closep(&s->fd);
-        return;
-    }
-    c = CMSG_FIRSTHDR(&msg);
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
-        n_fds = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-        memcpy(fds, CMSG_DATA(c), sizeof(int) * MIN(n_fds, (unsigned)MAX_FDS));
-    }
-    switch (request.kind) {
-    case SPAWNER_START:
-        request.group[sizeof request.group - 1] = '\0';
-        on_start(s, &request, fds, n_fds);
-        break;
-    case SPAWNER_KILL:
-        child = find(s, request.id);
-        if (child)
-            kill_child(child);
-        break;
-    case SPAWNER_TAKE_RING:
-        on_take_ring(s, &request);
-        break;
-    case SPAWNER_DROP_RING:
-        drop_ring(s, request.id);
-        break;
-    case SPAWNER_HOLD: /* the broker is still its old self: it has not seen a child yet */
-        request.path[sizeof request.path - 1] = '\0';
-        if (s->place.lock_fd < 0 && socket_path_hold(s->sockets, request.path, fds) < 0)
-            log_warn("the socket %s may stay behind", request.path);
-        break;
-    case SPAWNER_VM:
-        on_vm(s, &request, fds);
-        break;
-    default:
-        break;
-    }
-    for (unsigned i = 0; i < MAX_FDS; i++)
-        fd_closep(&fds[i]);
 }
 
 static void reap(struct state *s, struct spawned *child)
@@ -350,16 +309,141 @@ static void reap(struct state *s, struct spawned *child)
         return;
     r.wait_code = info.si_code;
     r.wait_status = info.si_status;
-    fd_closep(&child->pidfd);
+    fd_closep(&child->spawning.pidfd);
     fd_closep(&child->log_reader);
     child->pid = 0;
-    groups_remove(s->groups, child->group);
+    groups_remove(s->groups, s->slots.of[child->slot].name);
+    if (child->error != 0) {
+        say_not_started(s, child->id, child->error, child->text);
+        return;
+    }
     if (child->is_core) {
         s->core_ended = true;
         s->core_ended_ns = now_ns();
     }
-    report(s, &r, -1);
+    reports_add(&s->reports, &r, -1);
 }
+
+/* ---- requests ---- */
+
+static int on_vm(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds)
+{
+    struct rundir_place *place = &s->place;
+
+    if (s->slots.sealed || place->lock_fd >= 0)
+        return err_origin(-EPERM, "another directory, or one after the seal");
+    /* The name is one of a directory in base: neither a path nor a way up. */
+    if (n_fds != 3 || fd_type(fds[0]) != FD_TYPE_REGULAR || request->path[0] == '\0' ||
+        request->path[0] == '.' || strchr(request->path, '/') ||
+        strlen(request->path) >= sizeof place->name)
+        return err_origin(-EINVAL, "the VM's directory");
+    memcpy(place->name, request->path, sizeof place->name);
+    place->lock_fd = fd_take(&fds[0]);
+    place->base_fd = fd_take(&fds[1]);
+    place->dir_fd = fd_take(&fds[2]);
+    return 0;
+}
+
+static int on_hold(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds)
+{
+    if (s->slots.sealed)
+        return err_origin(-EPERM, "a socket after the seal");
+    if (n_fds != 2)
+        return err_origin(-EINVAL, "a socket to be removed in the end");
+    return socket_path_hold(s->sockets, request->path, fds);
+}
+
+static int obey(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds)
+{
+    struct spawned *child;
+
+    request->path[sizeof request->path - 1] = '\0';
+    switch (request->kind) {
+    case SPAWNER_SLOT:
+        return slots_set(&s->slots, request->slot, &request->setup);
+    case SPAWNER_VM:
+        return on_vm(s, request, fds, n_fds);
+    case SPAWNER_HOLD:
+        return on_hold(s, request, fds, n_fds);
+    case SPAWNER_SEAL:
+        s->slots.sealed = true;
+        return 0;
+    case SPAWNER_START:
+        on_start(s, request, fds, n_fds);
+        return 0;
+    case SPAWNER_KILL:
+        child = find(s, request->id);
+        if (child)
+            kill_child(child);
+        return 0;
+    case SPAWNER_DROP_RING:
+        rings_drop(&s->rings, request->id);
+        return 0;
+    default:
+        return err_origin(-EINVAL, "a request of kind %u", request->kind);
+    }
+}
+
+/* Takes all descriptors of a message, MAX_FDS at most: the kernel had no room for more. */
+static unsigned take_descriptors(struct msghdr *msg, int fds[MAX_FDS])
+{
+    unsigned n = 0;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        size_t bytes = c->cmsg_len - CMSG_LEN(0);
+
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t i = 0; i < bytes / sizeof(int) && n < MAX_FDS; i++)
+            memcpy(&fds[n++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+    }
+    return n;
+}
+
+/* An empty message reads as an end, but the other end is there. */
+static bool hung_up(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
+
+    return poll(&p, 1, 0) < 0 || (p.revents & (POLLHUP | POLLRDHUP | POLLERR));
+}
+
+static void on_request(struct state *s)
+{
+    static struct spawner_request request; /* large */
+    struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS)];
+    } control;
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.bytes,
+                          .msg_controllen = sizeof control.bytes };
+    int fds[MAX_FDS] = { -1, -1, -1, -1 };
+    unsigned n_fds;
+    ssize_t n = recvmsg(s->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    int r;
+
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (n < 0 || (n == 0 && hung_up(s->fd))) {
+        fd_closep(&s->fd);
+        reports_clear(&s->reports);
+        return;
+    }
+    n_fds = take_descriptors(&msg, fds);
+    if (n != (ssize_t)sizeof request || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+        r = err_origin(-EMSGSIZE, "a request of %zd bytes and %u descriptors", n, n_fds);
+    else
+        r = obey(s, &request, fds, n_fds);
+    if (r < 0)
+        log_refusal(s);
+    for (unsigned i = 0; i < MAX_FDS; i++)
+        fd_closep(&fds[i]);
+}
+
+/* ---- the VM's end ---- */
 
 /* The rest of a VM does not outlive its core, and without a broker nothing outlives its start, nor
  * a signal that ends VMs. */
@@ -400,12 +484,69 @@ static void close_all_but(const int *keep, unsigned n_keep)
     syscall(SYS_close_range, top + 1, ~0u, 0u);
 }
 
+struct watched {
+    struct pollfd polled[2 * SPAWNER_MAX_CHILDREN + 2];
+    struct spawned *who[2 * SPAWNER_MAX_CHILDREN + 2]; /* NULL: the broker, a signal */
+    nfds_t n;
+};
+
+static void watch(struct watched *w, int fd, short events, struct spawned *who)
+{
+    w->who[w->n] = who;
+    w->polled[w->n++] = (struct pollfd){ .fd = fd, .events = events };
+}
+
+static void watch_all(struct state *s, struct watched *w)
+{
+    short wanted =
+        (short)((reports_have_room(&s->reports) ? POLLIN : 0) | (s->reports.n > 0 ? POLLOUT : 0));
+
+    w->n = 0;
+    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++) {
+        struct spawned *child = &s->children[i];
+
+        if (child->pid != 0 && child->spawning.error_fd >= 0)
+            watch(w, child->spawning.error_fd, POLLIN, child);
+        if (child->pid != 0)
+            watch(w, child->spawning.pidfd, POLLIN, child);
+    }
+    watch(w, s->signal_fd, POLLIN, NULL);
+    if (s->fd >= 0)
+        watch(w, s->fd, wanted, NULL);
+}
+
+static void act(struct state *s, const struct watched *w)
+{
+    for (nfds_t i = 0; i < w->n; i++) {
+        struct spawned *child = w->who[i];
+
+        if (w->polled[i].revents == 0)
+            continue;
+        if (!child && w->polled[i].fd == s->signal_fd) {
+            s->told_to_end |= signals_take(s->signal_fd) != NULL;
+        } else if (!child) {
+            if (s->fd >= 0 && (w->polled[i].revents & ~POLLOUT))
+                on_request(s);
+        } else if (child->pid != 0) {
+            if (child->spawning.error_fd >= 0) /* of both, this comes first */
+                hear(s, child);
+            else
+                reap(s, child);
+        }
+    }
+    if (s->fd >= 0 && reports_send(&s->reports, s->fd) < 0) {
+        fd_closep(&s->fd);
+        reports_clear(&s->reports);
+    }
+}
+
 _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
 {
     struct groups *groups = terms->groups;
     struct uids *uids = terms->uids;
     const int keep[] = { fd, groups->base_fd, groups->vm_fd, uids->file_fd, uids->ns_fd };
     static struct state state; /* one spawner per process; too large for the stack */
+    static struct watched watched;
     struct state *s = &state;
     bool idle = false; /* nothing to do for a while: what a start needs is given back */
 
@@ -420,45 +561,23 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
     for (unsigned i = 0; i < SOCKET_PATHS_MAX; i++)
         socket_path_init(&s->sockets[i]);
     s->groups = groups;
-    s->no_userns = terms->no_userns;
+    s->terms = terms;
     s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    programs_open(&s->programs);
     while (s->fd >= 0 || any_left(s)) {
-        struct pollfd polled[SPAWNER_MAX_CHILDREN + 2];
-        struct spawned *who[SPAWNER_MAX_CHILDREN + 2];
         int timeout = enforce(s), ready;
-        nfds_t n = 0;
 
         if (s->fd < 0 && !any_left(s))
             break;
-        for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
-            if (s->children[i].pid != 0) {
-                who[n] = &s->children[i];
-                polled[n++] = (struct pollfd){ .fd = s->children[i].pidfd, .events = POLLIN };
-            }
-        if (s->fd >= 0) {
-            who[n] = NULL;
-            polled[n++] = (struct pollfd){ .fd = s->fd, .events = POLLIN };
-        }
-        who[n] = NULL;
-        polled[n++] = (struct pollfd){ .fd = s->signal_fd, .events = POLLIN };
+        watch_all(s, &watched);
         if (timeout < 0 && !idle)
             timeout = IDLE_MS;
-        ready = poll(polled, n, timeout);
+        ready = poll(watched.polled, watched.n, timeout);
         if (ready == 0 && !idle)
             trim_start_code();
         idle = ready == 0;
-        if (ready <= 0)
-            continue;
-        for (nfds_t i = 0; i < n; i++) {
-            if (polled[i].revents == 0)
-                continue;
-            if (who[i])
-                reap(s, who[i]);
-            else if (polled[i].fd == s->signal_fd)
-                s->told_to_end |= signals_take(s->signal_fd) != NULL;
-            else if (s->fd >= 0)
-                on_request(s);
-        }
+        if (ready > 0)
+            act(s, &watched);
     }
     groups_end(groups);
     /* With a broker that left in order these are gone already. */

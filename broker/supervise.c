@@ -83,20 +83,6 @@ static void on_ring_drained(struct child *child)
     child_drop_ring(child->vm, &child->device->ring);
 }
 
-/* Ready, and what it may leave behind when it dies is held. */
-static void on_usable(struct child *child)
-{
-    struct device *d = child->device;
-
-    if (child == d->next)
-        upgrade_on_ready(d);
-    if (child == d->worker && child->vm->phase == VM_RUNNING)
-        repair_on_ready(d);
-    if (child == d->worker)
-        netdev_on_ready(d);
-    vm_progress(child->vm);
-}
-
 static void on_worker_ready(struct child *child, const Bulkhead__Ready *ready)
 {
     struct device *d = child->device;
@@ -108,28 +94,13 @@ static void on_worker_ready(struct child *child, const Bulkhead__Ready *ready)
     d->announced = true;
     if (ready->old_ring_drained)
         on_ring_drained(child);
-    if (ready->ring_entries != 0)
-        child_take_ring(child, ready); /* supervise_on_ring() goes on */
-    else
-        on_usable(child);
-}
-
-void supervise_on_ring(struct child *child, int error, const char *why)
-{
-    child->ring_pending = false;
-    if (error == ESRCH) { /* it is ending; nothing was submitted */
-        child->ring = (struct held_ring){ 0 };
-        return;
-    }
-    if (error == EBADF) { /* it named what is none; its replacement has nothing to wait for */
-        child->ring = (struct held_ring){ 0 };
-        child_kill(child, "broke the protocol: its io_uring is none");
-        return;
-    }
-    if (error != 0)
-        log_warn("can't hold the io_uring of %s (%s): when it dies, the device will fail",
-                 child->name, why);
-    on_usable(child);
+    if (child == d->next)
+        upgrade_on_ready(d);
+    if (child == d->worker && child->vm->phase == VM_RUNNING)
+        repair_on_ready(d);
+    if (child == d->worker)
+        netdev_on_ready(d);
+    vm_progress(child->vm);
 }
 
 static void on_ready(struct child *child, const Bulkhead__Ready *ready)
@@ -441,10 +412,6 @@ static void on_worker_gone(struct vm *vm, struct child *child, bool clean, const
     if (child != d->worker)
         return; /* it had been told to leave */
     d->worker = NULL;
-    /* Before its ring is held it is told to touch nothing: there is nothing to drain, and the
-     * spawner may have come too late to hold it. */
-    if (child->ring_pending)
-        child_drop_ring(vm, &child->ring);
     /* One that has not drained its predecessor's ring has not used its own: the older one is kept. */
     if (!child->drains_ring) {
         child_drop_ring(vm, &d->ring);

@@ -344,6 +344,9 @@ static int check_net_mode(const Bulkhead__NetConfig *n, struct fault *f)
         return fault_input(f, "%s: user networking has one queue pair: use num_queues=2", n->id);
     if (n->n_hostfwd > 0 && strcmp(n->mode, "user") != 0)
         return fault_input(f, "%s: hostfwd works with user networking only", n->id);
+    if (n->n_hostfwd > PLAN_MAX_FORWARDS)
+        return fault_input(f, "%s: %zu ports are forwarded: %d are possible, use another network",
+                           n->id, n->n_hostfwd, PLAN_MAX_FORWARDS);
     for (size_t i = 0; i < n->n_hostfwd; i++)
         if (validate_hostfwd(n->hostfwd[i], &forward, f) < 0)
             return -EINVAL;

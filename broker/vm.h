@@ -46,12 +46,6 @@ enum vm_phase {
 struct vm;
 struct device;
 
-/* The io_uring of a worker, as its Ready named it. */
-struct held_ring {
-    uint32_t id; /* of the child it was taken from; 0: none */
-    uint32_t entries, sq_head, cq_tail;
-};
-
 /* One process. Exists from the request to the spawner until its exit was reported. */
 struct child {
     struct vm *vm;
@@ -70,9 +64,8 @@ struct child {
     int pidfd;
     char build_id[48];
     unsigned missing_layers;
-    struct held_ring ring; /* its io_uring, which the spawner holds a duplicate of */
-    bool ring_pending;     /* not yet: until then it is not activated */
-    bool drains_ring;      /* it was given a dead one's, and submits nothing before that is still */
+    uint32_t ring;    /* its id: the spawner holds a duplicate of its io_uring; 0: it has none */
+    bool drains_ring; /* it was given a dead one's, and submits nothing before that is still */
     uint64_t started_ns, ready_ns;
     bool loaded;               /* loader: did its work */
     bool killing;              /* SIGKILL is on its way */
@@ -112,8 +105,8 @@ struct device {
     int stats_fd, journal_fd;
     const struct stats_page *stats;
     int kick[LAYOUT_MAX_QUEUES], call[LAYOUT_MAX_QUEUES];
-    int shared_own[3];     /* serial: ring and its two eventfds */
-    struct held_ring ring; /* of a dead worker, with what it had begun; until it is drained */
+    int shared_own[3]; /* serial: ring and its two eventfds */
+    uint32_t ring;     /* the id of a dead worker whose io_uring is not drained yet; 0: none */
     Bulkhead__RateLimit *rate_limit; /* changed at run time; NULL: the configuration's */
     uint64_t balloon_bytes;
     /* What the first worker announced; the guest knows the device by it. */
@@ -272,7 +265,7 @@ void vm_report_trace(struct vm *vm);
 void vm_trace(struct vm *vm, const char *what_fmt, ...) printf_like(2, 3);
 
 /* ---- child.c: one process ---- */
-/* program_fd -1: the installed one. NULL with *ret_fault on failure. */
+/* program_fd -1: the spawner's own. NULL with *ret_fault on failure. */
 struct child *child_start(struct vm *vm, Bulkhead__Role role, struct device *device,
                           unsigned uid_slot, int program_fd, struct fault *ret_fault);
 struct child *child_start_passt(struct device *device, struct fault *ret_fault);
@@ -282,10 +275,8 @@ void child_kill(struct child *child, const char *reason_fmt, ...) printf_like(2,
 int child_send(struct child *child, const Bulkhead__Envelope *envelope, const int *fds,
                size_t n_fds);
 void child_stop(struct child *child);
-/* Has the spawner hold the ring that a child's Ready names; supervise_on_ring() when it does. */
-void child_take_ring(struct child *child, const Bulkhead__Ready *ready);
-/* The spawner need no longer hold that ring, which is forgotten. */
-void child_drop_ring(struct vm *vm, struct held_ring *ring);
+/* The spawner need no longer hold the ring of that child, which is forgotten. */
+void child_drop_ring(struct vm *vm, uint32_t *ring);
 /* Ready, and not activated yet. */
 bool child_is_ready(const struct child *child);
 /* No more messages; its exit is still to be reported. */
@@ -296,14 +287,16 @@ void child_on_spawner(int fd, unsigned what, void *vm);
 /* Takes it off the VM's list and frees it. */
 void child_free(struct child *child);
 
+/* ---- spawner_setup.c ---- */
+/* Tells the spawner what each slot of the plan starts, and seals that: before the sandbox. */
+int spawner_setup(struct vm *vm, struct fault *ret_fault) must_check;
+
 /* ---- configure.c ---- */
 int configure_send(struct child *child) must_check;
 
 /* ---- supervise.c: what children say, and their deaths ---- */
 void supervise_on_message(int fd, unsigned what, void *child);
 void supervise_on_exit(struct child *child, int wait_code, int wait_status);
-/* The spawner's answer to child_take_ring(). */
-void supervise_on_ring(struct child *child, int error, const char *why);
 
 /* ---- relay.c: between core and workers ---- */
 struct device *relay_find_slot(struct vm *vm, uint32_t slot);

@@ -15,6 +15,7 @@ const struct sandbox_filter *sandbox_profile_info(enum sandbox_profile_id profil
         [SANDBOX_NET] = &sandbox_filter_net,
         [SANDBOX_VSOCK] = &sandbox_filter_vsock,
         [SANDBOX_BALLOON] = &sandbox_filter_balloon,
+        [SANDBOX_START] = &sandbox_filter_start,
     };
 
     return (unsigned)profile < SANDBOX_PROFILE__MAX ? all[profile] : NULL;

@@ -27,6 +27,7 @@ enum sandbox_profile_id {
     SANDBOX_NET,
     SANDBOX_VSOCK,
     SANDBOX_BALLOON,
+    SANDBOX_START, /* from exec until the program enters its sandbox, of a program handed over */
     SANDBOX_PROFILE__MAX,
 };
 
@@ -82,6 +83,7 @@ extern const struct sandbox_filter sandbox_filter_console;      /* bh_filter_con
 extern const struct sandbox_filter sandbox_filter_net;          /* bh_filter_net */
 extern const struct sandbox_filter sandbox_filter_vsock;        /* bh_filter_vsock */
 extern const struct sandbox_filter sandbox_filter_balloon;      /* bh_filter_balloon */
+extern const struct sandbox_filter sandbox_filter_start;        /* bh_filter_start */
 
 /* ---- the parent's half ---- */
 
@@ -98,6 +100,8 @@ struct sandbox_spawn {
     bool no_userns;       /* see sandbox_try_userns(); needs a uid and root, and a static program
                              unless share_netns */
     bool share_netns;     /* passt alone keeps the host's network namespace */
+    /* With no_new_privs put on before exec, for a program that nobody vouches for; NULL: none. */
+    const struct sandbox_filter *filter;
 };
 
 /* 0 with *ret_pid and *ret_pidfd (owned by the caller), or a negative errno with an origin. exec
@@ -107,6 +111,22 @@ struct sandbox_spawn {
  * SIGTERM, SIGINT and SIGHUP. */
 int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
                   unsigned *ret_missing) must_check;
+/* The same for a caller that has other things to do while the child executes its program, which may
+ * be slow: begin, then end when error_fd is readable. */
+struct sandbox_spawning {
+    pid_t pid; /* to be reaped by the caller, whatever end says */
+    int pidfd; /* owned by the caller, until reaped */
+    int error_fd;
+    unsigned missing;
+    uint32_t uid;
+    bool no_userns;
+};
+int sandbox_spawn_begin(const struct sandbox_spawn *spawn,
+                        struct sandbox_spawning *ret_spawning) must_check;
+/* Takes error_fd. 0: executed, or killed meanwhile; else a negative errno with an origin that names
+ * the program, and the child is ending. */
+int sandbox_spawn_end(struct sandbox_spawning *spawning, const char *name) must_check;
+
 /* Can this process make user namespaces? Makes one and ends it: 0, or a negative errno with an
  * origin. For a process with one thread. */
 int sandbox_try_userns(void) must_check;

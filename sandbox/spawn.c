@@ -153,7 +153,7 @@ static int go(struct pipe_pair *pipe)
 }
 
 /* End of file: the pipe closed on exec (or the child was killed, which its pidfd will tell). */
-static int hear_exec(struct pipe_pair *pipe, const struct sandbox_spawn *spawn)
+int sandbox_spawn_end(struct sandbox_spawning *spawning, const char *name)
 {
     static const char *const steps[] = {
         [SPAWN_STEP_WAIT] = "starting",
@@ -161,23 +161,23 @@ static int hear_exec(struct pipe_pair *pipe, const struct sandbox_spawn *spawn)
         [SPAWN_STEP_IDS] = "taking its ids",
         [SPAWN_STEP_CAPS] = "giving up capabilities",
         [SPAWN_STEP_FDS] = "arranging its descriptors",
+        [SPAWN_STEP_FILTER] = "putting its filter on",
         [SPAWN_STEP_EXEC] = "executing it",
     };
-    const char *name = spawn->program ? spawn->program : spawn->argv[0];
     struct spawn_error error = { 0 };
     ssize_t n;
 
-    fd_closep(&pipe->write_fd);
     do
-        n = read(pipe->read_fd, &error, sizeof error);
+        n = read(spawning->error_fd, &error, sizeof error);
     while (n < 0 && errno == EINTR);
+    fd_closep(&spawning->error_fd);
     if (n == 0)
         return 0;
     if (n != (ssize_t)sizeof error || error.error <= 0 || (unsigned)error.step >= ARRAY_SIZE(steps))
         return err_origin(-EIO, "%s: starting it", name);
-    if (error.step == SPAWN_STEP_EXEC && error.error == EACCES && spawn->uid != 0)
+    if (error.step == SPAWN_STEP_EXEC && error.error == EACCES && spawning->uid != 0)
         return err_origin(-EACCES, "%s: the child's own uid may not execute it (chmod o+rx)", name);
-    if (error.step == SPAWN_STEP_EXEC && error.error == ENOENT && spawn->no_userns)
+    if (error.step == SPAWN_STEP_EXEC && error.error == ENOENT && spawning->no_userns)
         return err_origin(-ENOENT,
                           "%s: needs shared libraries, and there are none in the empty "
                           "root of a host without user namespaces: link it statically",
@@ -210,7 +210,7 @@ static bool empty_root(const struct sandbox_spawn *spawn, uint64_t flags)
 }
 
 static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_pair *go_pipe,
-                 struct pipe_pair *error_pipe, pid_t *ret_pid, int *ret_pidfd, unsigned *missing)
+                 struct pipe_pair *error_pipe, struct sandbox_spawning *s)
 {
     cleanup_(fd_closep) int program_fd = open_program(spawn);
     cleanup_(fd_closep) int pidfd = -1;
@@ -219,7 +219,7 @@ static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_
 
     if (program_fd < 0)
         return err_trace(program_fd);
-    pid = clone_child(flags, spawn->cgroup_fd, &pidfd, missing);
+    pid = clone_child(flags, spawn->cgroup_fd, &pidfd, &s->missing);
     if (pid < 0) {
         r = -errno;
         return err_origin(r, "%s", clone_hint(-r));
@@ -237,42 +237,62 @@ static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_
     r = flags & CLONE_NEWUSER ? write_maps(pid, spawn) : 0;
     if (r == 0)
         r = go(go_pipe);
-    if (r == 0)
-        r = hear_exec(error_pipe, spawn);
     if (r < 0) {
         end_child(pid);
         return err_trace(r);
     }
-    *ret_pid = pid;
-    *ret_pidfd = fd_take(&pidfd);
+    s->pid = pid;
+    s->pidfd = fd_take(&pidfd);
+    s->error_fd = fd_take(&error_pipe->read_fd);
     return 0;
 }
 
-int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
-                  unsigned *ret_missing)
+int sandbox_spawn_begin(const struct sandbox_spawn *spawn, struct sandbox_spawning *ret_spawning)
 {
     cleanup_(pipe_close) struct pipe_pair go_pipe = { -1, -1 };
     cleanup_(pipe_close) struct pipe_pair error_pipe = { -1, -1 };
-    unsigned missing = 0;
+    struct sandbox_spawning s = {
+        .pidfd = -1, .error_fd = -1, .uid = spawn->uid, .no_userns = spawn->no_userns
+    };
     uint64_t flags = 0;
     int r;
 
     if ((!spawn->program && spawn->program_fd < 0) || !spawn->argv || !spawn->argv[0] ||
         (spawn->uid == 0) != (spawn->gid == 0) || (spawn->no_userns && spawn->uid == 0))
         return err_origin(-EINVAL, "what to spawn");
-    r = choose_namespaces(spawn, &flags, &missing);
+    r = choose_namespaces(spawn, &flags, &s.missing);
     if (r == 0)
         r = pipe_open(&go_pipe);
     if (r == 0)
         r = pipe_open(&error_pipe);
     if (r == 0)
-        r = start(spawn, flags, &go_pipe, &error_pipe, ret_pid, ret_pidfd, &missing);
+        r = start(spawn, flags, &go_pipe, &error_pipe, &s);
     if (r < 0)
         return err_trace(r);
     if (spawn->uid == 0)
-        missing |= SANDBOX_LAYER_UID;
+        s.missing |= SANDBOX_LAYER_UID;
     if (spawn->no_userns)
-        missing |= SANDBOX_USERNS_REPLACED;
-    *ret_missing = missing;
+        s.missing |= SANDBOX_USERNS_REPLACED;
+    *ret_spawning = s;
+    return 0;
+}
+
+int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
+                  unsigned *ret_missing)
+{
+    struct sandbox_spawning s;
+    int r = sandbox_spawn_begin(spawn, &s);
+
+    if (r < 0)
+        return err_trace(r);
+    r = sandbox_spawn_end(&s, spawn->program ? spawn->program : spawn->argv[0]);
+    if (r < 0) {
+        fd_closep(&s.pidfd);
+        end_child(s.pid);
+        return err_trace(r);
+    }
+    *ret_pid = s.pid;
+    *ret_pidfd = s.pidfd;
+    *ret_missing = s.missing;
     return 0;
 }

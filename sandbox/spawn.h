@@ -21,6 +21,7 @@ enum spawn_step {
     SPAWN_STEP_IDS,
     SPAWN_STEP_CAPS,
     SPAWN_STEP_FDS,
+    SPAWN_STEP_FILTER,
     SPAWN_STEP_EXEC,
 };
 

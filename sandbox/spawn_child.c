@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -113,6 +115,21 @@ static int arrange_fds(const struct sandbox_spawn *spawn, int *error_fd, int *pr
     return (int)syscall(SYS_close_range, (unsigned)first_free, ~0u, CLOSE_RANGE_CLOEXEC);
 }
 
+static int put_filter_on(const struct sandbox_filter *filter)
+{
+    /* The kernel only reads the program; its type is not const. */
+    union {
+        const struct sock_filter *in;
+        struct sock_filter *out;
+    } code = { .in = filter->filter };
+    struct sock_fprog program = { .len = (unsigned short)filter->n_instructions,
+                                  .filter = code.out };
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -1;
+    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program);
+}
+
 _Noreturn void spawn_child_run(const struct spawn_child *child)
 {
     static char *const empty[] = { NULL };
@@ -134,6 +151,8 @@ _Noreturn void spawn_child_run(const struct spawn_child *child)
     }
     if (child->no_userns)
         give_up_privileges(child, error_fd);
+    if (spawn->filter && put_filter_on(spawn->filter) < 0)
+        fail(error_fd, SPAWN_STEP_FILTER);
     syscall(SYS_execveat, program_fd, "", spawn->argv, spawn->envp ? spawn->envp : empty,
             AT_EMPTY_PATH);
     fail(error_fd, SPAWN_STEP_EXEC);

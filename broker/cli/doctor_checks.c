@@ -19,7 +19,7 @@
 #include "client.h"
 #include "doctor.h"
 #include "process_info.h"
-#include "rundir.h"
+#include "client/rundir.h"
 
 enum { KVM_CHECK_TIMEOUT_MS = 20000 };
 
@@ -181,7 +181,7 @@ void doctor_rundir(struct doctor_result *result)
     char path[512], probe[600], detail[320];
     char *slash;
 
-    if (rundir_path(path, sizeof(path)) < 0) {
+    if (rundir_base(path, sizeof(path)) < 0) {
         doctor_missing(result, false, "its path is too long", "set BULKHEAD_RUNDIR to a short one");
         return;
     }

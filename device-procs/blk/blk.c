@@ -25,7 +25,13 @@
 #include "token_bucket.h"
 #include "worker.h"
 
-enum { MAX_REQUESTS = 256, BATCH_MIN = 4, BATCH_MAX = 128, BATCH_DISK = 8, BATCH_PLAIN = 8 };
+enum {
+    MAX_REQUESTS = RING_DISK_ENTRIES,
+    BATCH_MIN = 4,
+    BATCH_MAX = 128,
+    BATCH_DISK = 8,
+    BATCH_PLAIN = 8
+};
 /* Bytes of requests in flight, beyond which no more are taken up: the broker may have to wait until
  * all of them are done, and one request may be of 4 GiB. More than drivers ever have under way. */
 enum { MAX_INFLIGHT_BYTES = 512 << 20 };
@@ -412,23 +418,18 @@ static void on_old_ring(int fd, unsigned what, void *arg)
         worker_rerun(blk->worker, q);
 }
 
-/* The dead worker's ring is inherited, as descriptor 4. */
-static int take_old_ring(struct blk *blk, const Bulkhead__BlkConfig *cfg)
+static int take_old_ring(struct blk *blk)
 {
-    struct uring_counters counters = { .sq_head = cfg->old_ring_sq_head,
-                                       .cq_tail = cfg->old_ring_cq_tail };
-    int fd = FD_CHILD_FIRST_FREE;
+    struct worker_ring *inherited = worker_old_ring(blk->worker);
+    int fd = inherited->fd;
     int r;
 
-    if (cfg->old_ring_entries == 0)
+    if (fd < 0)
         return 0;
-    r = fd_expect(fd, FD_TYPE_IO_URING, "the dead worker's io_uring");
+    r = uring_old_new(&blk->old_ring, fd_take(&inherited->fd), &inherited->params);
     if (r < 0)
         return err_trace(r);
-    r = uring_old_new(&blk->old_ring, fd, &counters);
-    if (r < 0)
-        return err_trace(r);
-    /* Mostly it is still at once. Until it is said to be, the broker holds it: should this process
+    /* Mostly it is still at once. Until it is said to be, the spawner holds it: should this process
      * die too, its replacement waits for the same one. */
     for (unsigned ms = 0; ms < OLD_RING_PATIENCE_MS && !uring_old_drained(blk->old_ring); ms++)
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
@@ -454,6 +455,19 @@ static bool in_user_space(int fd)
     return fstatfs(fd, &fs) < 0 || fs.f_type == FUSE_SUPER_MAGIC;
 }
 
+/* NULL: the host has none for us; the plain way does the same, slower. */
+static struct uring *take_own_ring(struct blk *blk)
+{
+    struct worker_ring *own = worker_own_ring(blk->worker);
+    struct uring *ring = NULL;
+    int r = own->fd < 0 ? err_origin(-own->error, "io_uring")
+                        : uring_new(&ring, fd_take(&own->fd), &own->params, &blk->fd, 1);
+
+    if (r < 0 || !ring)
+        log_warn("no io_uring here (%s): plain system calls", err_text());
+    return ring;
+}
+
 static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
 {
     struct blk_io_config config = { .fd = blk->fd,
@@ -463,32 +477,25 @@ static int make_io(struct blk *blk, const Bulkhead__BlkConfig *cfg)
                                     .direct = cfg->direct,
                                     .align = blk_config_direct_align(cfg),
                                     .range_align = blk_config_range_align(cfg),
-                                    .use_io_uring = cfg->use_io_uring,
                                     .writes_here = !cfg->direct && !blk->user_space_fs,
                                     .user_space_fs = blk->user_space_fs,
-                                    .entries = MAX_REQUESTS };
-    struct uring *ring;
+                                    .uring = cfg->use_io_uring ? take_own_ring(blk) : NULL };
+    struct uring *ring = config.uring;
     int r = blk_io_new(&blk->io, &config, on_done, blk);
 
     if (r < 0)
         return err_trace(r);
-    ring = blk_io_uring(blk->io);
-    if (cfg->use_io_uring && !ring)
-        log_warn("no io_uring here (%s): plain system calls", err_text());
     blk->batch_max = ring ? BATCH_MAX : BATCH_PLAIN;
     blk->batch_min = ring ? BATCH_MIN : BATCH_PLAIN;
     blk->batch = blk->batch_min;
     blk->direct = cfg->direct;
     if (ring) {
-        struct uring_counters counters = uring_counters(ring);
-
-        worker_set_ring(blk->worker, uring_fd(ring), uring_entries(ring), counters.sq_head,
-                        counters.cq_tail);
+        worker_keep_fd(blk->worker, uring_fd(ring));
         r = loop_add_fd(worker_loop(blk->worker), uring_fd(ring), LOOP_READ, on_ring, blk,
                         &blk->on_ring);
     }
     if (r == 0)
-        r = take_old_ring(blk, cfg);
+        r = take_old_ring(blk);
     return r < 0 ? err_trace(r) : 0;
 }
 

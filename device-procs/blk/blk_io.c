@@ -57,7 +57,6 @@ static void step(struct blk_io *io, struct blk_io_req *req);
 int blk_io_new(struct blk_io **ret_io, const struct blk_io_config *config, blk_io_done_fn on_done,
                void *arg)
 {
-    enum uring_purpose purpose = config->block_device ? URING_BLOCK_DEVICE : URING_FILE;
     struct blk_io *io = calloc(1, sizeof *io);
     int r = 0;
 
@@ -77,8 +76,7 @@ int blk_io_new(struct blk_io **ret_io, const struct blk_io_config *config, blk_i
         free(io);
         return err_trace(r);
     }
-    if (config->use_io_uring && uring_new(&io->uring, purpose, config->entries, &config->fd, 1) < 0)
-        io->uring = NULL; /* the host forbids it; the plain way does the same, slower */
+    io->uring = config->uring;
     *ret_io = io;
     return 0;
 }

@@ -24,11 +24,10 @@ struct blk_io_config {
     bool direct;          /* the file is open with O_DIRECT */
     uint32_t align;       /* of memory, offset and length that O_DIRECT needs: a power of two */
     uint32_t range_align; /* of what a block device can discard and zero: a power of two */
-    bool use_io_uring;
+    struct uring *uring;  /* taken over; NULL: plain system calls */
     bool writes_here; /* not all by the ring: the page cache of a file system of the kernel's own */
     /* A file system in user space, which may keep who calls it for as long as it likes. */
     bool user_space_fs;
-    unsigned entries; /* most requests at once */
 };
 
 enum blk_stage {

@@ -16,7 +16,6 @@ enum { FILE_INDEX = 0 }; /* a disk has one file */
 struct uring {
     struct io_uring ring;
     struct io_uring_params params;
-    unsigned entries;
 };
 
 struct uring_old {
@@ -27,77 +26,49 @@ struct uring_old {
     const unsigned *cq_tail; /* completions it has posted */
 };
 
-/* Opens the ring, disabled. DEFER_TASKRUN is not asked for: its completions are posted by the
- * submitting task alone, so the ring of a dead worker would never be seen to drain. */
-static int open_disabled(struct uring *u, unsigned entries)
-{
-    static const unsigned wishes[] = { IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-                                           IORING_SETUP_SINGLE_ISSUER,
-                                       IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0 };
-    int r = -EINVAL;
-
-    for (unsigned i = 0; i < ARRAY_SIZE(wishes) && r == -EINVAL; i++) {
-        u->params = (struct io_uring_params){ .flags = IORING_SETUP_R_DISABLED | wishes[i] };
-        r = io_uring_queue_init_params(entries, &u->ring, &u->params);
-    }
-    return r < 0 ? err_origin(r, "io_uring") : 0;
-}
-
 /* Debian 12's shared liburing lacks these two of its functions; the archive has them. */
-static int register_op(const struct uring *u, unsigned op, const void *arg, unsigned n)
+static int register_op(int fd, unsigned op, const void *arg, unsigned n)
 {
-    return syscall(SYS_io_uring_register, u->ring.ring_fd, op, arg, n) < 0 ? -errno : 0;
+    return syscall(SYS_io_uring_register, fd, op, arg, n) < 0 ? -errno : 0;
 }
 
-enum { MAX_OPS = 4 };
-
-static const struct {
-    unsigned n;
-    uint8_t ops[MAX_OPS];
-} purposes[] = {
-    [URING_FILE] = { 3, { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC } },
-    [URING_BLOCK_DEVICE] = { 4,
-                             { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
-                               IORING_OP_FALLOCATE } },
-    [URING_FRAMES] = { 1, { IORING_OP_WRITEV } },
-};
-
-static int fence(struct uring *u, enum uring_purpose purpose, const int *files, unsigned n_files)
+/* As liburing does for a ring that it made: each place of the submission queue is its own entry. */
+static int map(struct uring *u, int fd, const struct io_uring_params *params)
 {
-    struct io_uring_restriction allowed[MAX_OPS + 2] = {
-        { .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_FIXED_FILE },
-        { .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
-    };
-    unsigned n = 2;
-    int r = io_uring_register_files(&u->ring, files, n_files);
+    int r;
+
+    u->params = *params;
+    r = io_uring_queue_mmap(fd, &u->params, &u->ring);
+    if (r < 0)
+        return err_origin(r, "mapping the io_uring");
+    u->ring.features = u->params.features;
+    for (unsigned i = 0; i < u->params.sq_entries; i++)
+        u->ring.sq.array[i] = i;
+    return 0;
+}
+
+static int enable(int fd, const int *files, unsigned n_files)
+{
+    int r = register_op(fd, IORING_REGISTER_FILES, files, n_files);
 
     if (r < 0)
         return err_origin(r, "registering files with io_uring");
-    for (unsigned i = 0; i < purposes[purpose].n; i++)
-        allowed[n++] = (struct io_uring_restriction){ .opcode = IORING_RESTRICTION_SQE_OP,
-                                                      .sqe_op = purposes[purpose].ops[i] };
-    r = register_op(u, IORING_REGISTER_RESTRICTIONS, allowed, n);
-    if (r < 0)
-        return err_origin(r, "restricting the io_uring");
-    r = register_op(u, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    r = register_op(fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     return r < 0 ? err_origin(r, "enabling the io_uring") : 0;
 }
 
-int uring_new(struct uring **ret_uring, enum uring_purpose purpose, unsigned entries,
+int uring_new(struct uring **ret_uring, int ring_fd, const struct io_uring_params *params,
               const int *files, unsigned n_files)
 {
+    cleanup_(fd_closep) int fd = ring_fd;
     struct uring *u = calloc(1, sizeof *u);
-    int r;
+    int r = u ? map(u, fd, params) : err_origin(-ENOMEM, "io_uring");
 
-    if (!u)
-        return err_origin(-ENOMEM, "io_uring");
-    r = open_disabled(u, entries);
     if (r < 0) {
         free(u);
         return err_trace(r);
     }
-    u->entries = u->params.sq_entries;
-    r = fence(u, purpose, files, n_files);
+    r = enable(fd_take(&fd), files, n_files);
     if (r < 0) {
         uring_free(u);
         return err_trace(r);
@@ -117,11 +88,6 @@ void uring_free(struct uring *u)
 int uring_fd(const struct uring *u)
 {
     return u->ring.ring_fd;
-}
-
-unsigned uring_entries(const struct uring *u)
-{
-    return u->entries;
 }
 
 bool uring_rw(struct uring *u, unsigned file, bool write, const struct iovec *iov, unsigned n_iov,
@@ -203,23 +169,18 @@ bool uring_reap(struct uring *u, void **ret_user, int *ret_res)
     return true;
 }
 
-struct uring_counters uring_counters(const struct uring *u)
-{
-    return (struct uring_counters){ .sq_head = u->params.sq_off.head,
-                                    .cq_tail = u->params.cq_off.tail };
-}
-
 /* The counters are at the start of the ring's memory: one page holds them. */
 static bool counter_valid(unsigned offset)
 {
     return offset % sizeof(unsigned) == 0 && offset <= PAGE_BYTES - sizeof(unsigned);
 }
 
-int uring_old_new(struct uring_old **ret_old, int ring_fd, const struct uring_counters *at)
+int uring_old_new(struct uring_old **ret_old, int ring_fd, const struct io_uring_params *params)
 {
+    const unsigned sq_head = params->sq_off.head, cq_tail = params->cq_off.tail;
     struct uring_old *old;
 
-    if (!counter_valid(at->sq_head) || !counter_valid(at->cq_tail) || at->sq_head == at->cq_tail)
+    if (!counter_valid(sq_head) || !counter_valid(cq_tail) || sq_head == cq_tail)
         return err_origin(-ENOTSUP, "io_uring with an unknown layout");
     old = calloc(1, sizeof *old);
     if (!old)
@@ -231,8 +192,8 @@ int uring_old_new(struct uring_old **ret_old, int ring_fd, const struct uring_co
         return err_origin(-errno, "mapping the old io_uring");
     }
     old->fd = ring_fd;
-    old->sq_head = (const unsigned *)(const void *)(old->map + at->sq_head);
-    old->cq_tail = (const unsigned *)(const void *)(old->map + at->cq_tail);
+    old->sq_head = (const unsigned *)(const void *)(old->map + sq_head);
+    old->cq_tail = (const unsigned *)(const void *)(old->map + cq_tail);
     *ret_old = old;
     return 0;
 }

@@ -22,20 +22,58 @@
 #define BH_BUILD_ID "dev"
 #endif
 
-static int parse_arguments(int argc, char **argv)
+/* Rings are inherited as the descriptors from FD_CHILD_FIRST_FREE on, in the order of the options. */
+static int inherit_ring(struct worker_ring *ring, const char *layout, int *next_fd)
 {
+    int r = ring_parse(layout, &ring->params);
+
+    if (r == 0)
+        r = fd_expect(*next_fd, FD_TYPE_IO_URING, "an inherited io_uring");
+    if (r < 0)
+        return err_trace(r);
+    ring->fd = (*next_fd)++;
+    return 0;
+}
+
+static int take_argument(struct worker *w, int option, const char *value, int *next_fd)
+{
+    switch (option) {
+    case 'r':
+        return inherit_ring(&w->own_ring, value, next_fd);
+    case 'o':
+        return inherit_ring(&w->old_ring, value, next_fd);
+    case 'n':
+        w->own_ring.error = atoi(value);
+        return 0;
 #ifdef BH_FAILPOINTS
-    static const struct option options[] = { { "failpoint", required_argument, NULL, 'f' }, { 0 } };
+    case 'f':
+        return failpoint_arm(value);
+#endif
+    default:
+        return -EINVAL;
+    }
+}
+
+static int parse_arguments(struct worker *w, int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "ring", required_argument, NULL, 'r' },
+        { "old-ring", required_argument, NULL, 'o' },
+        { "no-ring", required_argument, NULL, 'n' }, /* why: an errno */
+#ifdef BH_FAILPOINTS
+        { "failpoint", required_argument, NULL, 'f' },
+#endif
+        { 0 },
+    };
+    int next_fd = FD_CHILD_FIRST_FREE;
     int c;
 
+    opterr = 0;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
-        if (c != 'f' || failpoint_arm(optarg) < 0)
-            return err_origin(-EINVAL, "arguments");
-#else
-    (void)argv;
-    if (argc > 1)
-        return err_origin(-EINVAL, "a device process takes no arguments; the broker starts it");
-#endif
+        if (take_argument(w, c, optarg, &next_fd) < 0)
+            return err_origin(-EINVAL, "arguments: a device process is started by the broker");
+    if (optind < argc)
+        return err_origin(-EINVAL, "arguments: a device process is started by the broker");
     return 0;
 }
 
@@ -232,10 +270,6 @@ static int say_ready(struct worker *w, Bulkhead__Announce *announce, unsigned mi
     ready.missing_layers = names;
     if (announce->virtio_id != 0)
         ready.announce = announce;
-    ready.ring_entries = w->ring_entries;
-    ready.ring_fd = w->ring_entries ? (uint32_t)w->ring_fd : 0;
-    ready.ring_sq_head = w->ring_sq_head;
-    ready.ring_cq_tail = w->ring_cq_tail;
     ready.old_ring_drained = w->old_ring_drained;
     return worker_say(w, &e);
 }
@@ -304,8 +338,9 @@ int worker_main(const struct worker_ops *ops, int argc, char **argv)
         return 1;
     w->ops = ops;
     w->state = CHILD_STARTED;
-    w->ram_fd = w->life_fd = w->ring_fd = -1;
-    r = parse_arguments(argc, argv);
+    w->ram_fd = w->life_fd = w->own_ring.fd = w->old_ring.fd = -1;
+    w->own_ring.error = ENODATA; /* unless the spawner says why */
+    r = parse_arguments(w, argc, argv);
     if (r == 0)
         r = check_inherited();
     if (r == 0)
@@ -383,14 +418,14 @@ void worker_limit_files(struct worker *w, uint64_t max_bytes)
     w->file_bytes = max_bytes;
 }
 
-void worker_set_ring(struct worker *w, int ring_fd, unsigned entries, unsigned sq_head,
-                     unsigned cq_tail)
+struct worker_ring *worker_own_ring(struct worker *w)
 {
-    w->ring_fd = ring_fd;
-    w->ring_entries = entries;
-    w->ring_sq_head = sq_head;
-    w->ring_cq_tail = cq_tail;
-    worker_keep_fd(w, ring_fd);
+    return &w->own_ring;
+}
+
+struct worker_ring *worker_old_ring(struct worker *w)
+{
+    return &w->old_ring;
 }
 
 void worker_ring_drained(struct worker *w)

@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "base/loop.h"
 #include "control.pb-c.h"
+#include "ring.h"
 #include "sandbox.h"
 #include "shm/gmem.h"
 #include "shm/stats.h"
@@ -89,11 +90,16 @@ void worker_reserve_fds(struct worker *w, unsigned n);
 /* In setup: a regular file may be written up to there (SANDBOX_FILE_UNLIMITED: to any length). Without
  * this call none may be. */
 void worker_limit_files(struct worker *w, uint64_t max_bytes);
-/* Named in Ready, so that a successor can drain it. The offsets: uring_counters(). */
-void worker_set_ring(struct worker *w, int ring_fd, unsigned entries, unsigned sq_head,
-                     unsigned cq_tail);
+/* An io_uring that this process was born with; fd is the caller's once it is taken. */
+struct worker_ring {
+    int fd;    /* -1: none */
+    int error; /* of the own one: why there is none */
+    struct io_uring_params params;
+};
+struct worker_ring *worker_own_ring(struct worker *w); /* disabled; the spawner has a duplicate */
+struct worker_ring *worker_old_ring(struct worker *w); /* the dead worker's, to be drained */
 /* The dead worker's ring is still: said in Ready, or from then on in RingDrained. Until then
- * nothing may be submitted to the own ring: the broker goes on holding the old one alone. */
+ * nothing may be submitted to the own ring: the spawner goes on holding the old one alone. */
 void worker_ring_drained(struct worker *w);
 bool worker_running(const struct worker *w); /* activated, not draining */
 void worker_needs_reset(struct worker *w, unsigned q, const char *why); /* the guest broke it */

@@ -41,8 +41,7 @@ struct worker {
     int keep[WORKER_MAX_KEEP];
     unsigned n_keep, n_reserved;
     uint64_t file_bytes;
-    int ring_fd;
-    unsigned ring_entries, ring_sq_head, ring_cq_tail;
+    struct worker_ring own_ring, old_ring;
     bool old_ring_drained;
     struct loop_event *on_control, *on_life, *heartbeat, *rerun, *part;
     bool rerun_armed;

@@ -16,7 +16,8 @@
 
 enum {
     NET_MAX_PAIRS = 16,
-    NET_BATCH = 64, /* frames at once, then the others get theirs, or when the turn is over */
+    NET_BATCH = RING_FRAMES_ENTRIES, /* frames at once, then the others get theirs, or when the turn
+                                        is over */
     NET_FRAMES_PER_CLOCK = 4,
     NET_MAX_RX_BUFFERS = 64, /* merged for one frame */
     NET_SHORT_MS = 2000,     /* a frame waits so long for the rest of its buffers */

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "common/uring.h"
 #include "net.h"
@@ -52,8 +53,10 @@ static bool never_full(int tap)
 
 int net_burst_new(struct net *net)
 {
+    struct worker_ring *own = worker_own_ring(net->worker);
     int taps[NET_MAX_PAIRS];
     struct net_burst *burst;
+    int r;
 
     for (unsigned p = 0; p < net->n_pairs; p++) {
         taps[p] = net->pairs[p].fd;
@@ -63,7 +66,9 @@ int net_burst_new(struct net *net)
     burst = calloc(1, sizeof(*burst));
     if (!burst)
         return err_origin(-ENOMEM, "net burst");
-    if (uring_new(&burst->ring, URING_FRAMES, NET_BATCH, taps, net->n_pairs) < 0) {
+    r = own->fd < 0 ? err_origin(-own->error, "io_uring")
+                    : uring_new(&burst->ring, fd_take(&own->fd), &own->params, taps, net->n_pairs);
+    if (r < 0 || !burst->ring) {
         log_warn("no io_uring here (%s): a system call for each frame", err_text());
         free(burst);
         return 0;

@@ -26,7 +26,6 @@ enum {
     RULE_MAX_CONFIG_BYTES = 256,
     RULE_MAX_UPDATE_BYTES = 64,
     RULE_MAX_QUEUES = 64,
-    RULE_MAX_RING_OFFSET = 4092, /* a counter of 4 bytes in one page */
 };
 
 /* 0 when a child of this role may send (or be sent) this message with n_fds descriptors in this
@@ -41,4 +40,4 @@ const char *rules_body_name(Bulkhead__Envelope__BodyCase body);
 const char *rules_state_name(enum child_state state);
 const char *role_name(Bulkhead__Role role); /* "core", "loader", "blk", ... */
 
-enum { PROTOCOL_MIN = 1, PROTOCOL_MAX = 1 };
+enum { PROTOCOL_MIN = 2, PROTOCOL_MAX = 2 };

@@ -13,4 +13,5 @@ const struct profile *const profile_all[SANDBOX_PROFILE__MAX] = {
     [SANDBOX_NET] = &profile_net,
     [SANDBOX_VSOCK] = &profile_vsock,
     [SANDBOX_BALLOON] = &profile_balloon,
+    [SANDBOX_START] = &profile_start,
 };

@@ -75,7 +75,8 @@ extern const struct profile_set profile_control; /* ipc/channel.c on descriptor 
 extern const struct profile_set profile_extra;   /* instrumented builds only, else empty */
 
 extern const struct profile profile_broker, profile_loader, profile_core_control, profile_core_vcpu,
-    profile_blk, profile_rng, profile_console, profile_net, profile_vsock, profile_balloon;
+    profile_blk, profile_rng, profile_console, profile_net, profile_vsock, profile_balloon,
+    profile_start;
 
 /* all.c: every profile, by id. */
 extern const struct profile *const profile_all[SANDBOX_PROFILE__MAX];

@@ -345,6 +345,11 @@ int __wrap_worker_say(struct worker *w, const Bulkhead__Envelope *envelope)
 /* Lies in Hello are asked for by name, since no page is there yet: as an argument by a test, by
  * the program's own name (hello-role) where the broker starts it. Its folders'
  * say which actions are its share (share-1-of-4), and that no guest will come (idle). */
+static bool has_orders(int argc, char **argv)
+{
+    return argc >= 3 && strcmp(argv[1], "--failpoint") == 0;
+}
+
 static void learn_orders(int argc, char **argv)
 {
     char path[512];
@@ -356,7 +361,7 @@ static void learn_orders(int argc, char **argv)
     share = strstr(path, "/share-");
     if (share && sscanf(share, "/share-%u-of-%u/", &phase, &stride) != 2)
         stride = 1;
-    if (argc == 3 && strncmp(argv[2], "hello-", 6) == 0)
+    if (has_orders(argc, argv) && strncmp(argv[2], "hello-", 6) == 0)
         name = argv[2] + 6;
     else if (strstr(path, "/hello-"))
         name = strstr(path, "/hello-") + 7;
@@ -365,6 +370,8 @@ static void learn_orders(int argc, char **argv)
 
 int __wrap_worker_main(const struct worker_ops *ops, int argc, char **argv)
 {
+    int skip = has_orders(argc, argv) ? 2 : 0;
+
     learn_orders(argc, argv);
-    return __real_worker_main(ops, 1, argv);
+    return __real_worker_main(ops, argc - skip, argv + skip);
 }

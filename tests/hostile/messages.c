@@ -201,14 +201,6 @@ static long ready_config_bytes(struct worker *w, Bulkhead__Ready *ready, unsigne
     return 0;
 }
 
-static long ready_ring(struct worker *w, Bulkhead__Ready *ready, unsigned fd)
-{
-    (void)w;
-    ready->ring_entries = 64;
-    ready->ring_fd = fd;
-    return 0;
-}
-
 static long ready_nothing(struct worker *w, Bulkhead__Ready *ready, unsigned unused)
 {
     (void)w;
@@ -313,22 +305,6 @@ static const struct hostile_action actions[] = {
       .kind = HOSTILE_LIE,
       .roles = HOSTILE_ONLY(CONSOLE),
       .on_ready = ready_nothing },
-    READY("ring-is-control", HOSTILE_MESSAGE, ready_ring, FD_CONTROL),
-    { .name = "ready-ring",
-      .kind = HOSTILE_MESSAGE,
-      .roles = HOSTILE_NOT(BLK),
-      .on_ready = ready_ring,
-      .arg = 5 },
-    { .name = "ready-ring-not-there",
-      .kind = HOSTILE_NUISANCE,
-      .roles = HOSTILE_ONLY(BLK),
-      .on_ready = ready_ring,
-      .arg = 4000 },
-    { .name = "ready-ring-is-no-ring",
-      .kind = HOSTILE_NUISANCE,
-      .roles = HOSTILE_ONLY(BLK),
-      .on_ready = ready_ring,
-      .arg = 5 },
     READY("hello-instead", HOSTILE_MESSAGE, ready_later, B(HELLO)),
     READY("activated-instead", HOSTILE_MESSAGE, ready_later, B(ACTIVATED)),
     READY("quiesced-instead", HOSTILE_MESSAGE, ready_later, B(QUIESCED)),

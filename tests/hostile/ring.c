@@ -15,7 +15,7 @@
 #include "device-procs/common/worker_state.h"
 #include "hostile.h"
 
-enum { TURNS = 20, ENTER_FLAGS = IORING_ENTER_GETEVENTS, NET_RING_ENTRIES = 64 };
+enum { TURNS = 20, ENTER_FLAGS = IORING_ENTER_GETEVENTS };
 #define MARK 0x484f5354494c45ull
 
 static struct {
@@ -31,24 +31,8 @@ static char bytes[512];
 static struct iovec iov = { bytes, sizeof bytes };
 static struct msghdr message;
 
-/* Where the counters are: as in another ring of the same size on this kernel. */
-static int learn_offsets(unsigned entries)
+static int find_ring(const struct worker *w)
 {
-    struct io_uring_params p = { 0 };
-    int fd = (int)syscall(SYS_io_uring_setup, entries, &p);
-
-    if (fd < 0)
-        return -errno;
-    close(fd);
-    ring.sq = p.sq_off;
-    ring.cq = p.cq_off;
-    return (int)p.sq_entries;
-}
-
-/* A disk's worker names its ring, a network's keeps it to itself. */
-static int find_ring(const struct worker *w, unsigned *ret_entries)
-{
-    *ret_entries = w->ring_entries ? w->ring_entries : NET_RING_ENTRIES;
     for (unsigned i = 0; i < w->n_keep; i++)
         if (fd_type(w->keep[i]) == FD_TYPE_IO_URING)
             return w->keep[i];
@@ -57,21 +41,20 @@ static int find_ring(const struct worker *w, unsigned *ret_entries)
 
 int hostile_fence_map(void)
 {
-    size_t bytes_of_rings = 0;
-    unsigned wanted = 0;
-    int fd = find_ring(hostile_worker, &wanted), entries;
+    const struct io_uring_params *p = &hostile_worker->own_ring.params; /* stays when fd is taken */
+    const size_t entries = p->sq_entries;
+    size_t bytes_of_rings = MAX(p->sq_off.array + entries * sizeof(uint32_t),
+                                p->cq_off.cqes + p->cq_entries * sizeof(struct io_uring_cqe));
+    int fd = find_ring(hostile_worker);
     uint8_t *rings;
 
     if (fd < 0)
         return 0;
-    entries = learn_offsets(wanted);
-    if (entries < 0)
-        return entries;
-    bytes_of_rings = MAX(ring.sq.array + (size_t)entries * sizeof(uint32_t),
-                         ring.cq.cqes + 2 * (size_t)entries * sizeof(struct io_uring_cqe));
+    ring.sq = p->sq_off;
+    ring.cq = p->cq_off;
     rings = mmap(NULL, bytes_of_rings, PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQ_RING);
-    ring.sqes = mmap(NULL, (size_t)entries * sizeof *ring.sqes, PROT_READ | PROT_WRITE, MAP_SHARED,
-                     fd, IORING_OFF_SQES);
+    ring.sqes = mmap(NULL, entries * sizeof *ring.sqes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                     IORING_OFF_SQES);
     if (rings == MAP_FAILED || ring.sqes == MAP_FAILED)
         return -errno;
     ring.fd = fd;

@@ -103,6 +103,11 @@ static bool is_ring_drained(struct wh *wh, const struct message *msg)
     return true;
 }
 
+static bool is_disk(const struct wh *wh)
+{
+    return strstr(wh->config.program, "-blk") != NULL;
+}
+
 /* As the broker does: one that has not drained its predecessor's ring has not used its own. */
 static void keep_ring(struct wh *wh)
 {
@@ -110,7 +115,7 @@ static void keep_ring(struct wh *wh)
 
     while (wh->channel && channel_receive(wh->channel, false, &msg) == 0)
         (void)is_ring_drained(wh, &msg);
-    if (wh->old_ring.fd >= 0) {
+    if (wh->old_ring.fd >= 0 || !is_disk(wh)) {
         fd_closep(&wh->ring.fd);
         return;
     }
@@ -182,31 +187,74 @@ static void plain_spawn(struct wh *wh, const char *path, char *const *argv, cons
     wh->pidfd = (int)syscall(SYS_pidfd_open, wh->pid, 0);
 }
 
+/* Room for an argument vector with rings and a failpoint. */
+struct arguments {
+    char path[4096], failpoint[64], ring[RING_TEXT_BYTES], old_ring[RING_TEXT_BYTES];
+    char *argv[8];
+    unsigned n;
+    int fds[FD_CHILD_FIRST_FREE + 2];
+    unsigned n_fds;
+};
+
+static void add_option(struct arguments *args, char *option, char *value)
+{
+    args->argv[args->n++] = option;
+    args->argv[args->n++] = value;
+}
+
+static void add_rings(struct wh *wh, struct arguments *args)
+{
+    static char ring[] = "--ring", old_ring[] = "--old-ring";
+
+    fd_closep(&wh->ring.fd);
+    if (is_disk(wh) && ring_make(RING_DISK, RING_DISK_ENTRIES, &wh->ring.params, &wh->ring.fd) < 0)
+        wh->ring.fd = -1;
+    if (strstr(wh->config.program, "-net") &&
+        ring_make(RING_FRAMES, RING_FRAMES_ENTRIES, &wh->ring.params, &wh->ring.fd) < 0)
+        wh->ring.fd = -1;
+    if (wh->ring.fd >= 0) {
+        ring_print(&wh->ring.params, args->ring);
+        add_option(args, ring, args->ring);
+        args->fds[args->n_fds++] = wh->ring.fd;
+    }
+    if (wh->old_ring.fd >= 0) {
+        ring_print(&wh->old_ring.params, args->old_ring);
+        add_option(args, old_ring, args->old_ring);
+        args->fds[args->n_fds++] = wh->old_ring.fd;
+    }
+}
+
 static void spawn(struct wh *wh, int control_fd)
 {
+    static char failpoint[] = "--failpoint";
     const char *bin = getenv("BULKHEAD_BIN");
-    char path[4096], failpoint[64], flag[] = "--failpoint";
-    char *argv[] = { path, NULL, NULL, NULL };
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int fds[] = { null_fd, null_fd, STDERR_FILENO, control_fd, wh->old_ring.fd };
-    unsigned n_fds = wh->old_ring.fd >= 0 ? 5 : 4;
-    struct sandbox_spawn how = {
-        .program = path, .argv = argv, .fds = fds, .n_fds = n_fds, .cgroup_fd = -1, .program_fd = -1
-    };
+    struct arguments args = { .argv = { args.path },
+                              .n = 1,
+                              .fds = { null_fd, null_fd, STDERR_FILENO, control_fd },
+                              .n_fds = FD_CHILD_FIRST_FREE };
+    struct sandbox_spawn how = { .program = args.path,
+                                 .argv = args.argv,
+                                 .fds = args.fds,
+                                 .cgroup_fd = -1,
+                                 .program_fd = -1,
+                                 .filter = wh->config.handed_over ? &sandbox_filter_start : NULL };
 
-    snprintf(path, sizeof path, "%s/%s", bin ? bin : "build/release/bin", wh->config.program);
+    snprintf(args.path, sizeof args.path, "%s/%s", bin ? bin : "build/release/bin",
+             wh->config.program);
     if (wh->config.failpoint) {
-        snprintf(failpoint, sizeof failpoint, "%s", wh->config.failpoint);
-        argv[1] = flag;
-        argv[2] = failpoint;
+        snprintf(args.failpoint, sizeof args.failpoint, "%s", wh->config.failpoint);
+        add_option(&args, failpoint, args.failpoint);
     }
+    add_rings(wh, &args);
+    how.n_fds = args.n_fds;
     if (geteuid() == 0)
         how.uid = how.gid = sandbox_uid(getpid(), wh->starts % 64);
     how.no_userns = sandbox_try_userns() < 0;
     if (wh->config.insecure)
-        plain_spawn(wh, path, argv, fds, n_fds);
+        plain_spawn(wh, args.path, args.argv, args.fds, args.n_fds);
     else if (sandbox_spawn(&how, &wh->pid, &wh->pidfd, &wh->missing_layers) < 0)
-        wh_die("starting %s: %s", path, err_text());
+        wh_die("starting %s: %s", args.path, err_text());
     fd_closep(&null_fd);
 }
 
@@ -258,15 +306,6 @@ void wh_send(struct wh *wh, const Bulkhead__Envelope *envelope)
         wh_die("sending: %s", err_text());
 }
 
-static void set_old_ring(const struct wh *wh, Bulkhead__BlkConfig *blk)
-{
-    bool held = wh->old_ring.fd >= 0;
-
-    blk->old_ring_entries = held ? wh->old_ring.entries : 0;
-    blk->old_ring_sq_head = held ? wh->old_ring.sq_head : 0;
-    blk->old_ring_cq_tail = held ? wh->old_ring.cq_tail : 0;
-}
-
 static void send_configure(struct wh *wh)
 {
     Bulkhead__Configure c = BULKHEAD__CONFIGURE__INIT;
@@ -283,8 +322,8 @@ static void send_configure(struct wh *wh)
     c.restarted = wh->starts > 0;
     if (wh->config.configure)
         wh->config.configure(&c, wh->config.arg);
-    if (c.role_case == BULKHEAD__CONFIGURE__ROLE_BLK)
-        set_old_ring(wh, c.blk);
+    if (c.role_case == BULKHEAD__CONFIGURE__ROLE_BLK && !c.blk->use_io_uring)
+        fd_closep(&wh->ring.fd);
     fds[n++] = wh->ram_fd;
     fds[n++] = wh->stats_fd;
     fds[n++] = wh->life_read_fd;
@@ -313,14 +352,6 @@ static void take_ready(struct wh *wh, const Bulkhead__Ready *ready)
     }
     if (ready->old_ring_drained)
         fd_closep(&wh->old_ring.fd);
-    if (ready->ring_entries == 0)
-        return;
-    wh->ring = (struct wh_ring){ .entries = ready->ring_entries,
-                                 .sq_head = ready->ring_sq_head,
-                                 .cq_tail = ready->ring_cq_tail };
-    wh->ring.fd = (int)syscall(SYS_pidfd_getfd, wh->pidfd, (int)ready->ring_fd, 0u);
-    if (wh->ring.fd < 0 && wh->config.judge_as == 0) /* else it may be gone already, or have lied */
-        wh_die("duplicating the worker's io_uring: %s", strerror(errno));
 }
 
 int wh_try_start(struct wh *wh)

@@ -16,6 +16,7 @@
 #include "control.pb-c.h"
 #include "ipc/channel.h"
 #include "ipc/rules.h"
+#include "ring.h"
 #include "shm/inflight.h"
 #include "shm/stats.h"
 
@@ -36,11 +37,12 @@ struct wh_config {
     /* Not 0: messages are judged as the broker does, by the table of legal messages. A bad one is a
      * failure like Failed, with wh->refused set; the worker is then to be killed. */
     Bulkhead__Role judge_as;
+    bool handed_over; /* behind sandbox_filter_start, as an upgrade is */
 };
 
 struct wh_ring {
     int fd; /* duplicate; -1: none */
-    uint32_t entries, sq_head, cq_tail;
+    struct io_uring_params params;
 };
 
 struct wh_queue {
@@ -67,7 +69,7 @@ struct wh {
     struct channel *channel;
     pid_t pid;
     int pidfd;
-    struct wh_ring ring;     /* the worker's io_uring */
+    struct wh_ring ring;     /* the worker's io_uring, made before it as the spawner does */
     struct wh_ring old_ring; /* a dead worker's, until one has said that it is drained */
     unsigned missing_layers; /* that sandbox_spawn() could not make */
     uint64_t features;       /* announced */

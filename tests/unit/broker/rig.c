@@ -42,7 +42,7 @@ static bool take_request(struct rig *rig)
                           .msg_iovlen = 1,
                           .msg_control = control.bytes,
                           .msg_controllen = sizeof control.bytes };
-    int fds[4];
+    int fds[4] = { -1, -1, -1, -1 };
 
     if (recvmsg(rig->requests, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof request)
         return false;
@@ -50,11 +50,13 @@ static bool take_request(struct rig *rig)
         find(rig, request.id)->n_kills++;
     if (request.kind != SPAWNER_START)
         return true;
-    assert_int_equal(control.header.cmsg_len, CMSG_LEN(sizeof fds));
-    memcpy(fds, CMSG_DATA(&control.header), sizeof fds);
+    /* The fourth is an upgrade's program. */
+    assert_true(control.header.cmsg_len == CMSG_LEN(3 * sizeof(int)) ||
+                control.header.cmsg_len == CMSG_LEN(4 * sizeof(int)));
+    memcpy(fds, CMSG_DATA(&control.header), control.header.cmsg_len - CMSG_LEN(0));
     close(fds[0]);
     close(fds[2]);
-    close(fds[3]);
+    fd_closep(&fds[3]);
     for (unsigned i = 0; i < ARRAY_SIZE(rig->children); i++)
         if (rig->children[i].id == 0) {
             rig->children[i].id = request.id;

@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "blk_io.h"
+#include "ring.h"
+#include "uring.h"
 #include <cmocka.h>
 
 enum { BLOCK = 4096, DISK_BYTES = 1 << 20, MS = 1000000 };
@@ -60,14 +62,17 @@ static void on_done(void *arg, struct blk_io_req *req, int res)
 static int setup(void **state)
 {
     struct fixture *f = &fixtures[n_fixtures++];
-    struct blk_io_config config = {
-        .use_io_uring = true, .writes_here = true, .entries = 8, .align = BLOCK, .range_align = 512
-    };
+    struct blk_io_config config = { .writes_here = true, .align = BLOCK, .range_align = 512 };
+    struct io_uring_params params;
+    int ring = -1;
 
     assert_true(n_fixtures <= sizeof fixtures / sizeof fixtures[0]);
     f->fd = memfd_create("disk", MFD_CLOEXEC);
     assert_true(f->fd >= 0 && ftruncate(f->fd, DISK_BYTES) == 0);
     config.fd = f->fd;
+    if (ring_make(RING_DISK, 8, &params, &ring) == 0 &&
+        uring_new(&config.uring, ring, &params, &f->fd, 1) < 0)
+        config.uring = NULL;
     config.mem = &f->mem;
     config.turn = &f->turn;
     assert_int_equal(blk_io_new(&f->io, &config, on_done, f), 0);

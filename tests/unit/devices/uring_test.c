@@ -10,18 +10,26 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "ring.h"
 #include "uring.h"
 #include <cmocka.h>
 
 enum { ENTRIES = 8 };
 
-/* The rings as the kernel lays them out: found from offsets of a ring made here. */
+struct made {
+    struct uring *u;
+    struct io_uring_params params;
+    int file;
+};
+
+/* The rings as the kernel lays them out. */
 struct raw {
     int fd;
     struct io_uring_params p;
@@ -34,18 +42,13 @@ static unsigned *cell(struct raw *raw, unsigned off)
     return (unsigned *)(void *)(raw->rings + off);
 }
 
-static void raw_open(struct raw *raw, int ring_fd)
+static void raw_open(struct raw *raw, const struct made *made)
 {
-    struct io_uring_params p = { .flags = IORING_SETUP_R_DISABLED };
-    int probe = (int)syscall(SYS_io_uring_setup, ENTRIES, &p);
-
-    assert_true(probe >= 0);
-    close(probe);
-    raw->fd = ring_fd;
-    raw->p = p;
-    raw->rings = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ring_fd, IORING_OFF_SQ_RING);
+    raw->fd = uring_fd(made->u);
+    raw->p = made->params;
+    raw->rings = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, raw->fd, IORING_OFF_SQ_RING);
     raw->sqes = mmap(NULL, ENTRIES * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE,
-                     MAP_SHARED, ring_fd, IORING_OFF_SQES);
+                     MAP_SHARED, raw->fd, IORING_OFF_SQES);
     assert_true(raw->rings != MAP_FAILED && (void *)raw->sqes != MAP_FAILED);
 }
 
@@ -79,43 +82,54 @@ static int raw_submit(struct raw *raw, const struct io_uring_sqe *sqe)
     return cqe.res;
 }
 
-static struct uring *make_for(enum uring_purpose purpose, int *ret_file)
+static int new_ring(enum ring_purpose purpose, const int *files, unsigned n, struct made *made)
 {
-    struct uring *u = NULL;
-    int file = memfd_create("disk", MFD_CLOEXEC);
+    int fd = -1;
+    int r = ring_make(purpose, ENTRIES, &made->params, &fd);
 
-    assert_int_equal(ftruncate(file, 1 << 20), 0);
-    if (uring_new(&u, purpose, ENTRIES, &file, 1) < 0) {
+    return r < 0 ? r : uring_new(&made->u, fd, &made->params, files, n);
+}
+
+static struct made make_for(enum ring_purpose purpose)
+{
+    struct made made = { .file = memfd_create("disk", MFD_CLOEXEC) };
+
+    assert_int_equal(ftruncate(made.file, 1 << 20), 0);
+    if (new_ring(purpose, &made.file, 1, &made) < 0) {
         print_message("no io_uring here\n");
         skip();
     }
-    *ret_file = file;
-    return u;
+    return made;
 }
 
-static struct uring *make(int *ret_file)
+static struct made make(void)
 {
-    return make_for(URING_FILE, ret_file);
+    return make_for(RING_DISK);
 }
 
-static bool listed(enum uring_purpose purpose, unsigned op)
+static void unmake(struct made *made)
 {
-    if (purpose == URING_FRAMES)
+    uring_free(made->u);
+    close(made->file);
+}
+
+static bool listed(enum ring_purpose purpose, unsigned op)
+{
+    if (purpose == RING_FRAMES)
         return op == IORING_OP_WRITEV;
     return op == IORING_OP_READV || op == IORING_OP_WRITEV || op == IORING_OP_FSYNC ||
-           (op == IORING_OP_FALLOCATE && purpose == URING_BLOCK_DEVICE);
+           (op == IORING_OP_FALLOCATE && purpose == RING_BLOCK_DEVICE);
 }
 
-static void only_listed_pass(enum uring_purpose purpose)
+static void only_listed_pass(enum ring_purpose purpose)
 {
     uint8_t byte = 0;
     struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
     struct io_uring_sqe sqe;
     struct raw raw;
-    int file;
-    struct uring *u = make_for(purpose, &file);
+    struct made made = make_for(purpose);
 
-    raw_open(&raw, uring_fd(u));
+    raw_open(&raw, &made);
     for (unsigned op = 0; op < 64; op++) {
         int r;
 
@@ -133,16 +147,15 @@ static void only_listed_pass(enum uring_purpose purpose)
             fail_msg("operation %u: %d", op, r);
     }
     raw_close(&raw);
-    uring_free(u);
-    close(file);
+    unmake(&made);
 }
 
 static void only_listed_operations_pass(void **state)
 {
     (void)state;
-    only_listed_pass(URING_FILE);
-    only_listed_pass(URING_BLOCK_DEVICE);
-    only_listed_pass(URING_FRAMES);
+    only_listed_pass(RING_DISK);
+    only_listed_pass(RING_BLOCK_DEVICE);
+    only_listed_pass(RING_FRAMES);
 }
 
 static void only_the_registered_file_and_no_flags(void **state)
@@ -158,11 +171,10 @@ static void only_the_registered_file_and_no_flags(void **state)
         { 1, IOSQE_FIXED_FILE }, /* not registered              */
     };
     struct raw raw;
-    int file;
-    struct uring *u = make(&file);
+    struct made made = make();
 
     (void)state;
-    raw_open(&raw, uring_fd(u));
+    raw_open(&raw, &made);
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct io_uring_sqe sqe = { .opcode = IORING_OP_FSYNC,
                                     .fd = cases[i].fd,
@@ -173,15 +185,14 @@ static void only_the_registered_file_and_no_flags(void **state)
             fail_msg("case %u: %d", i, r);
     }
     raw_close(&raw);
-    uring_free(u);
-    close(file);
+    unmake(&made);
 }
 
 static void nothing_more_can_be_registered(void **state)
 {
-    int file;
-    struct uring *u = make(&file);
-    int fds[1] = { file };
+    struct made made = make();
+    struct uring *u = made.u;
+    int fds[1] = { made.file };
     struct iovec iov = { .iov_base = fds, .iov_len = sizeof fds };
     uint8_t probe[sizeof(struct io_uring_probe) + 8 * sizeof(struct io_uring_probe_op)] = { 0 };
 
@@ -193,8 +204,7 @@ static void nothing_more_can_be_registered(void **state)
     assert_int_equal(errno, EACCES);
     assert_true(syscall(SYS_io_uring_register, uring_fd(u), IORING_REGISTER_PROBE, probe, 8) < 0);
     assert_int_equal(errno, EACCES);
-    uring_free(u);
-    close(file);
+    unmake(&made);
 }
 
 static void wait_for(struct uring *u, void *want_user, int want_res)
@@ -212,7 +222,8 @@ static void wait_for(struct uring *u, void *want_user, int want_res)
 
 static void writes_to_each_of_its_files(void **state)
 {
-    struct uring *u = NULL;
+    struct made made = { 0 };
+    struct uring *u;
     int files[2] = { memfd_create("0", MFD_CLOEXEC), memfd_create("1", MFD_CLOEXEC) };
     char text[2][2] = { "a", "b" }, got = 0;
     struct iovec iov[2] = { { text[0], 1 }, { text[1], 1 } };
@@ -220,8 +231,9 @@ static void writes_to_each_of_its_files(void **state)
     int res = 0;
 
     (void)state;
-    if (uring_new(&u, URING_FRAMES, ENTRIES, files, 2) < 0)
+    if (new_ring(RING_FRAMES, files, 2, &made) < 0)
         skip();
+    u = made.u;
     for (unsigned i = 0; i < 2; i++)
         assert_true(uring_rw(u, i, true, &iov[i], 1, 0, 0, &iov[i]));
     assert_int_equal(uring_submit_and_wait(u, 2), 0);
@@ -241,8 +253,9 @@ static void does_its_work(void **state)
 {
     char out[] = "bulkhead", in[sizeof out] = { 0 };
     struct iovec w = { out, sizeof out }, r = { in, sizeof in };
-    int file, tag;
-    struct uring *u = make_for(URING_BLOCK_DEVICE, &file);
+    int tag;
+    struct made made = make_for(RING_BLOCK_DEVICE);
+    struct uring *u = made.u;
 
     (void)state;
     assert_true(uring_rw(u, 0, true, &w, 1, 4096, 0, &tag));
@@ -259,55 +272,52 @@ static void does_its_work(void **state)
         assert_true(uring_fdatasync(u, NULL));
     assert_false(uring_fdatasync(u, NULL)); /* full */
     assert_true(uring_to_submit(u));
-    uring_free(u);
-    close(file);
+    unmake(&made);
+}
+
+/* Writes without end, never more at once than the ring has entries, as the disk does. */
+static _Noreturn void write_on(struct uring *u)
+{
+    static uint8_t buf[65536];
+    struct iovec iov = { buf, sizeof buf };
+
+    for (unsigned inflight = 0;;) {
+        void *user;
+        int res;
+
+        while (inflight < ENTRIES && uring_rw(u, 0, true, &iov, 1, 0, 0, NULL))
+            inflight++;
+        (void)!uring_submit(u);
+        while (uring_reap(u, &user, &res))
+            inflight--;
+    }
 }
 
 /* A ring with operations on their way is busy; when they are through, or their process died and the
- * kernel is done with them, it is still. */
+ * kernel is done with them, it is still. Who made the ring sees that, with no right over the process
+ * that used it. */
 static void an_old_ring_drains(void **state)
 {
-    int file;
-    struct uring *own = make(&file);
-    int go[2];
-    int ring_of_child[2];
-    pid_t child;
+    int file = memfd_create("disk", MFD_CLOEXEC), ring = -1, go[2];
+    struct io_uring_params params;
     struct uring_old *old = NULL;
-    struct uring_counters counters = uring_counters(own);
-    int ring_fd, pidfd;
+    char byte;
+    pid_t child;
 
     (void)state;
-    assert_int_equal(pipe(go) | pipe(ring_of_child), 0);
+    if (ring_make(RING_DISK, ENTRIES, &params, &ring) < 0)
+        skip();
+    assert_int_equal(pipe(go), 0);
     child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        static uint8_t buf[65536];
-        struct iovec iov = { buf, sizeof buf };
         struct uring *u = NULL;
-        int fd;
 
-        if (uring_new(&u, URING_FILE, ENTRIES, &file, 1) < 0)
+        if (read(go[0], &byte, 1) != 1 || uring_new(&u, ring, &params, &file, 1) < 0)
             _exit(1);
-        fd = uring_fd(u);
-        if (write(ring_of_child[1], &fd, sizeof fd) != sizeof fd)
-            _exit(1);
-        (void)!read(go[0], buf, 1);
-        for (unsigned inflight = 0;;) { /* never more than the ring has entries, as the disk does */
-            void *user;
-            int res;
-
-            while (inflight < ENTRIES && uring_rw(u, 0, true, &iov, 1, 0, 0, NULL))
-                inflight++;
-            (void)!uring_submit(u);
-            while (uring_reap(u, &user, &res))
-                inflight--;
-        }
+        write_on(u);
     }
-    assert_int_equal(read(ring_of_child[0], &ring_fd, sizeof ring_fd), sizeof ring_fd);
-    pidfd = (int)syscall(SYS_pidfd_open, child, 0);
-    ring_fd = (int)syscall(SYS_pidfd_getfd, pidfd, ring_fd, 0);
-    assert_true(ring_fd >= 0);
-    assert_int_equal(uring_old_new(&old, ring_fd, &counters), 0);
+    assert_int_equal(uring_old_new(&old, ring, &params), 0);
     assert_true(uring_old_drained(old)); /* nothing yet */
     assert_int_equal(write(go[1], "g", 1), 1);
     poll(NULL, 0, 20);
@@ -317,8 +327,59 @@ static void an_old_ring_drains(void **state)
         poll(NULL, 0, 1);
     assert_true(uring_old_drained(old));
     uring_old_free(old, false);
-    uring_free(own);
+    close(go[0]);
+    close(go[1]);
     close(file);
+}
+
+/* Whatever program inherits the ring, also one that never meant to fence it. */
+static void the_fence_is_there_before_the_ring_is_enabled(void **state)
+{
+    struct io_uring_restriction more = { .opcode = IORING_RESTRICTION_SQE_OP,
+                                         .sqe_op = IORING_OP_OPENAT };
+    struct io_uring_sqe open_it = { .opcode = IORING_OP_OPENAT, .fd = AT_FDCWD };
+    struct made made = { 0 };
+    struct raw raw;
+    int fd = -1;
+
+    (void)state;
+    if (ring_make(RING_DISK, ENTRIES, &made.params, &fd) < 0)
+        skip();
+    open_it.addr = (uintptr_t) "/etc/passwd";
+    assert_true(syscall(SYS_io_uring_register, fd, IORING_REGISTER_RESTRICTIONS, &more, 1) < 0);
+    assert_int_equal(uring_new(&made.u, fd, &made.params, &fd, 0), -EINVAL);
+    assert_int_equal(ring_make(RING_DISK, ENTRIES, &made.params, &fd), 0);
+    assert_int_equal(syscall(SYS_io_uring_register, fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0), 0);
+    made.file = memfd_create("disk", MFD_CLOEXEC);
+    raw.fd = fd;
+    raw.p = made.params;
+    raw.rings = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQ_RING);
+    raw.sqes = mmap(NULL, ENTRIES * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE, MAP_SHARED,
+                    fd, IORING_OFF_SQES);
+    assert_int_equal(raw_submit(&raw, &open_it), -EACCES);
+    raw_close(&raw);
+    close(fd);
+    close(made.file);
+}
+
+static void a_layout_is_one_word(void **state)
+{
+    static const char *const bad[] = { "",           "1",    "1,2",
+                                       "x",          "1,,2", "1,2,3,4,5,6,7,8,9,a,b,c,d,e,f",
+                                       "/etc/passwd" };
+    struct io_uring_params params, got;
+    char text[RING_TEXT_BYTES], longer[RING_TEXT_BYTES + 2];
+
+    (void)state;
+    memset(&params, 0xff, sizeof params);
+    ring_print(&params, text);
+    assert_true(strlen(text) < RING_TEXT_BYTES - 1);
+    assert_int_equal(ring_parse(text, &got), 0);
+    assert_memory_equal(&params, &got, sizeof params);
+    snprintf(longer, sizeof longer, "%s,1", text);
+    assert_int_equal(ring_parse(longer, &got), -EINVAL);
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(ring_parse(bad[i], &got), -EINVAL);
 }
 
 int main(void)
@@ -330,6 +391,8 @@ int main(void)
         cmocka_unit_test(writes_to_each_of_its_files),
         cmocka_unit_test(does_its_work),
         cmocka_unit_test(an_old_ring_drains),
+        cmocka_unit_test(the_fence_is_there_before_the_ring_is_enabled),
+        cmocka_unit_test(a_layout_is_one_word),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* spawner_setup.c - what this VM may start, told to the spawner before the broker's sandbox. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/err.h"
+#include "ring.h"
+#include "validate.h"
+#include "vm.h"
+
+enum { SPARE_BYTES = 64 << 20, SPARE_THREADS = 8, IO_THREADS = 128 };
+
+/* Limits of its control group. Guest RAM is charged to whoever touches a page first, and so are the
+ * tables that map it. What writes files has no limit: a file in a tmpfs is charged as well. */
+static void set_limits(const struct vm *vm, Bulkhead__Role role, struct spawner_slot *slot)
+{
+    const uint64_t ram = vm->config->memory->size;
+
+    slot->memory_max = ram + ram / 64 + SPARE_BYTES;
+    slot->pids_max = SPARE_THREADS;
+    if (role == BULKHEAD__ROLE__ROLE_CORE)
+        slot->pids_max += vm->config->cpus->boot_vcpus;
+    if (role == BULKHEAD__ROLE__ROLE_BLK) /* io_uring's threads in the kernel */
+        slot->pids_max += IO_THREADS;
+    if (role == BULKHEAD__ROLE__ROLE_BLK || role == BULKHEAD__ROLE__ROLE_CONSOLE)
+        slot->memory_max = 0;
+}
+
+static enum ring_purpose ring_of(const struct vm *vm, const struct device *d)
+{
+    const struct plan_device *device = d->plan;
+    const Bulkhead__NetConfig *net;
+
+    if (device->role == BULKHEAD__ROLE__ROLE_BLK) {
+        if (vm->config->disks[device->index]->disable_io_uring)
+            return RING_NONE;
+        return d->backend.block_device ? RING_BLOCK_DEVICE : RING_DISK;
+    }
+    if (device->role != BULKHEAD__ROLE__ROLE_NET)
+        return RING_NONE;
+    net = vm->config->nets[device->index];
+    return net->disable_io_uring || strcmp(net->mode, "user") == 0 ? RING_NONE : RING_FRAMES;
+}
+
+static void set_forwards(const Bulkhead__NetConfig *net, struct spawner_slot *slot)
+{
+    for (size_t i = 0; i < net->n_hostfwd && slot->n_forwards < SPAWNER_MAX_FORWARDS; i++) {
+        struct spawner_forward *to = &slot->forwards[slot->n_forwards];
+        struct validate_hostfwd from;
+        struct fault unused;
+
+        if (validate_hostfwd(net->hostfwd[i], &from, &unused) < 0)
+            continue;
+        *to = (struct spawner_forward){ .udp = from.udp,
+                                        .host_port = from.host_port,
+                                        .guest_port = from.guest_port };
+        to->has_address = inet_pton(AF_INET, from.address, &to->address) == 1;
+        slot->n_forwards++;
+    }
+}
+
+static int tell(struct vm *vm, unsigned number, Bulkhead__Role role, struct spawner_slot *slot)
+{
+    struct spawner_request request = { .kind = SPAWNER_SLOT, .slot = number };
+
+    slot->role = role;
+    set_limits(vm, role, slot);
+    request.setup = *slot;
+    return spawner_send(vm->spawner, &request, NULL, 0);
+}
+
+static int tell_role(struct vm *vm, unsigned number, Bulkhead__Role role)
+{
+    struct spawner_slot slot = { 0 };
+
+    snprintf(slot.name, sizeof slot.name, "%s", role_name(role));
+    return tell(vm, number, role, &slot);
+}
+
+static int tell_device(struct vm *vm, const struct device *d)
+{
+    const struct plan_device *device = d->plan;
+    struct spawner_slot slot = { .ring = ring_of(vm, d) }, passt = { 0 };
+    int r;
+
+    snprintf(slot.name, sizeof slot.name, "%s", device->name);
+    r = tell(vm, device->uid_slot, device->role, &slot);
+    if (r < 0 || device->passt_uid_slot == 0)
+        return r;
+    snprintf(passt.name, sizeof passt.name, "%s-passt", device->name);
+    set_forwards(vm->config->nets[device->index], &passt);
+    return tell(vm, device->passt_uid_slot, BULKHEAD__ROLE__ROLE_PASST, &passt);
+}
+
+int spawner_setup(struct vm *vm, struct fault *f)
+{
+    struct spawner_request seal = { .kind = SPAWNER_SEAL };
+    int r = tell_role(vm, PLAN_UID_CORE, BULKHEAD__ROLE__ROLE_CORE);
+
+    if (r == 0)
+        r = tell_role(vm, PLAN_UID_LOADER, BULKHEAD__ROLE__ROLE_LOADER);
+    for (unsigned i = 0; r == 0 && i < vm->n_devices; i++)
+        r = tell_device(vm, &vm->devices[i]);
+    if (r == 0)
+        r = spawner_send(vm->spawner, &seal, NULL, 0);
+    return r < 0 ? fault_host(f, r, "the spawner: %s", err_text()) : 0;
+}
