@@ -35,10 +35,16 @@ struct fault {
     unsigned skip_layers;
     bool share_netns, wrong_uid, wrong_gid, stdin_socket, other_file, writable_file, extra_file;
     bool limit_nproc, limit_core, cgroup;
+    const struct sandbox_filter *filter; /* before its exec, as an upgrade has one */
 };
 
 static const struct fault faults[] = {
     { .victim = "none" },
+    { .victim = "none", .filter = &sandbox_filter_start },
+    { .victim = "filter-second",
+      .check = "seccomp",
+      .text = "number of filters is 3",
+      .filter = &sandbox_filter_start },
     { .victim = "filter-none", .check = "seccomp", .text = "mode" },
     { .victim = "filter-wrong", .check = "seccomp", .text = "program is net" },
     { .victim = "filter-second", .check = "seccomp", .text = "number of filters is 2" },
@@ -122,6 +128,7 @@ static void start(struct victim *v, const struct fault *f, uint32_t uid)
             .cgroup_fd = -1,
             .skip_layers = f->skip_layers,
             .share_netns = f->share_netns,
+            .filter = f->filter,
         };
 
         assert_int_equal(sandbox_spawn(&spawn, &v->pid, &v->pidfd, &missing), 0);
