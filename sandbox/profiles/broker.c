@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* broker.c - the broker: it opens what its VMs' plans name, and never runs a program (the spawner,
- * which has no filter, does that for it). */
+/* broker.c - the broker once it has opened what its VM's plan names: taps are set up, sockets bound and
+ * folders made before. It never runs a program or signals a process (the spawner, which has no filter,
+ * does that for it). */
 #include <asm/ioctls.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
-#include <linux/if_tun.h>
-#include <linux/sockios.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -24,13 +23,7 @@ static const struct profile_rule files[] = {
     ALLOW(unlinkat, "sockets and the VM's folder at its end"),
     ALLOW(unlink, "sockets at the VM's end"),
     ALLOW(rmdir, "the VM's folder and its cgroup at its end"),
-    ALLOW(mkdirat, "the VM's folder"),
-    ALLOW(mkdir, "the VM's folder"),
-    ALLOW(fchmod, "sockets and files for their owner alone"),
-    ALLOW(chmod, "a bound socket for its owner alone"),
-    ALLOW(fchown, "a console file for its owner"),
     ALLOW(readlink, "what a link of /proc names: its own path, a tty"),
-    ALLOW(getdents64, "the folders under its run directory"),
     ALLOW(dup, "keep a descriptor that a child gets too"),
     ALLOW(memfd_create, "guest RAM, journals, stats pages", ARG_BITS(1, MFD_CLOEXEC, MFD_CLOEXEC)),
     ALLOW(eventfd2, "kicks and interrupts"),
@@ -46,7 +39,6 @@ static const struct profile_rule sockets[] = {
     ALLOW(sendto, "lines to clients, without an address", ARG_NULL(4)),
     ALLOW(socketpair, "a child's control socket", ARG_IS(0, AF_UNIX)),
     ALLOW(socket, "command, console and vsock sockets", ARG_IS(0, AF_UNIX)),
-    ALLOW(socket, "the handle for ioctls on a tap's interface", ARG_IS(0, AF_INET)),
     ALLOW(bind, "command, console and vsock sockets"),
     ALLOW(listen, "command, console and vsock sockets"),
     ALLOW(accept4, "clients of the command socket"),
@@ -58,17 +50,6 @@ static const struct profile_rule sockets[] = {
 static PROFILE_SET(sockets_set, sockets);
 
 static const struct profile_rule rest[] = {
-    ALLOW(ioctl, "make a tap", ARG_IS(1, TUNSETIFF)),
-    ALLOW(ioctl, "what a tap that was handed in is", ARG_IS(1, TUNGETIFF)),
-    ALLOW(ioctl, "what the host's tun driver can do", ARG_IS(1, TUNGETFEATURES)),
-    ALLOW(ioctl, "a tap's header size", ARG_IS(1, TUNSETVNETHDRSZ)),
-    ALLOW(ioctl, "a tap's offloads", ARG_IS(1, TUNSETOFFLOAD)),
-    ALLOW(ioctl, "a tap's flags", ARG_IS(1, SIOCGIFFLAGS)),
-    ALLOW(ioctl, "bring a tap up", ARG_IS(1, SIOCSIFFLAGS)),
-    ALLOW(ioctl, "a tap's MTU", ARG_IS(1, SIOCGIFMTU)),
-    ALLOW(ioctl, "a tap's MTU", ARG_IS(1, SIOCSIFMTU)),
-    ALLOW(ioctl, "a tap's host_mac", ARG_IS(1, SIOCSIFHWADDR)),
-    ALLOW(ioctl, "a tap's host_mac", ARG_IS(1, SIOCGIFHWADDR)),
     ALLOW(ioctl, "the size of a block device", ARG_IS(1, BLKGETSIZE64)),
     ALLOW(ioctl, "its block size", ARG_IS(1, BLKSSZGET)),
     ALLOW(ioctl, "its physical block size", ARG_IS(1, BLKPBSZGET)),
@@ -85,7 +66,6 @@ static const struct profile_rule rest[] = {
     ALLOW(munmap, "memory and shared pages"),
     ALLOW(mremap, "the heap"),
     ALLOW(madvise, "the heap gives memory back", ARG_IS(2, MADV_DONTNEED)),
-    ALLOW(pidfd_send_signal, "end a child or the spawner's VM"),
     ALLOW(waitid, "how a child ended"),
     ALLOW(getrandom, "a VM's name, a MAC address"),
     ALLOW(getpid, "names of its files"),

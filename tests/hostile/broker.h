@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* broker.h - a broker that was taken over, for tests: in the real one's sandbox, with the real
+ * spawner at the other end of its socket, it asks for what no broker asks for. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "spawner.h"
+
+enum { BROKER_PATIENCE_MS = 60000 };
+
+/* Slots that the spawner is told of before the seal. */
+enum {
+    SLOT_CORE = 0,
+    SLOT_LOADER = 1,
+    SLOT_RNG = 2,
+    SLOT_DISK = 3,
+    SLOT_OTHER_DISK = 4,
+    SLOT_PASST = 56,
+    SLOT_EMPTY = 40,
+    UID_SPARE = 33,
+};
+
+enum broker_verdict { BROKER_NOTHING, BROKER_REFUSED, BROKER_LET, BROKER_NO_ANSWER };
+
+struct broker_action;
+
+struct broker {
+    const struct broker_action *action; /* that runs */
+    struct spawner spawner;
+    uint32_t next_id;
+    int program_fd;   /* of this test, to hand over */
+    char dir[64];     /* the VM's */
+    char victim[64];  /* a directory that is none of the VM's */
+    int victim_lock;  /* a file in it */
+    pid_t test;       /* a process that is no child */
+    char text[160];   /* of the last refusal */
+    int pidfd, pid;   /* of the last start */
+    int control, log; /* of the last start: this end */
+    int status;       /* of who ended last: as waitid() says, SIGSYS or so */
+    uint32_t ended;   /* its id */
+};
+
+/* One start, honest until the action changes it. */
+struct start {
+    struct spawner_request request;
+    int fds[256];
+    unsigned n_fds;
+};
+
+struct broker_action {
+    const char *name;
+    enum broker_verdict (*run)(struct broker *b, long arg);
+    long arg;
+    int reached; /* of a system call: an errno that comes after every check of rights */
+    uint64_t args[6];
+};
+
+struct broker_table {
+    const struct broker_action *actions;
+    unsigned n;
+};
+
+/* Requests to the spawner; system calls of the broker's own. */
+extern const struct broker_table broker_requests, broker_calls;
+
+/* ---- broker_requests.c ---- */
+/* Slots, directory and seal, as main.c has them told. */
+void broker_tell(struct broker *b, bool seal);
+void broker_prepare(struct broker *b, struct start *start, uint32_t slot);
+/* Sends it as it is and waits for the answer. */
+enum broker_verdict broker_start(struct broker *b, struct start *start);
+/* An ordinary start of that slot: BROKER_LET, if all is well. */
+enum broker_verdict broker_start_honest(struct broker *b, uint32_t slot);
+/* A disk's worker starts and dies; then a start of `slot` asks for its io_uring. */
+enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t slot);
+/* Until a child ended, or the control socket of the last start has something to be read. False: it
+ * ended. */
+bool broker_await_word(struct broker *b);
+
+/* ---- puppet.c: the program that is handed over ---- */
+unsigned puppet_n_actions(void);
+const char *puppet_name(unsigned index);
+/* Does what it is told on descriptor 3. */
+int puppet_main(void);

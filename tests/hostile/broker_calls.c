@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* broker_calls.c - system calls of a broker that was taken over: become somebody else, make or reach
+ * other processes, change the host, talk to the network. Harmless when they are let. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/compiler.h"
+#include "broker.h"
+
+#define ADDRESS(x) ((uint64_t)(uintptr_t)(x))
+#define NOWHERE ADDRESS("/nonexistent/file")
+#define CALL(what, number, ...)                                                                    \
+    {                                                                                              \
+        .name = what, .run = call, .arg = SYS_##number, .args = { __VA_ARGS__ }                    \
+    }
+#define CALL_OR(what, err, number, ...)                                                            \
+    {                                                                                              \
+        .name = what, .run = call, .arg = SYS_##number, .args = { __VA_ARGS__ }, .reached = err    \
+    }
+
+static char page[8192];
+static uint64_t spawner_pid; /* in place of this address as an argument: its value */
+#define SPAWNER_PID ADDRESS(&spawner_pid)
+static const uint64_t clone_args[8] = { [4] = SIGCHLD };
+static const uint32_t cap_header[2] = { 0x20080522, 0 }, all_caps[6] = { ~0u, ~0u, 0, ~0u, ~0u, 0 };
+static const uint32_t bpf_attr[32] = { 2 /* array */, 4, 4, 1 };
+static struct perf_event_attr perf = { .type = PERF_TYPE_SOFTWARE, .size = sizeof perf };
+static char *const no_strings[] = { NULL };
+static const uint32_t no_group;
+
+static enum broker_verdict judge(long r, int reached)
+{
+    return r >= 0 || (reached != 0 && r == -reached) ? BROKER_LET : BROKER_REFUSED;
+}
+
+/* b is of the action that runs; its arguments come with the table's entry. */
+static enum broker_verdict call(struct broker *b, long nr)
+{
+    uint64_t a[6];
+    long r;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(a); i++)
+        a[i] = b->action->args[i] == SPAWNER_PID ? (uint64_t)b->spawner.pid : b->action->args[i];
+    r = syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (r == 0 && (nr == SYS_fork || nr == SYS_vfork || nr == SYS_clone || nr == SYS_clone3))
+        _exit(0); /* the child */
+    return judge(r < 0 ? -errno : r, b->action->reached);
+}
+
+/* A process of the host's by the one descriptor that every process can have of it. */
+static enum broker_verdict signal_by_proc(struct broker *b, long sig)
+{
+    int fd = open("/proc/1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    (void)b;
+    if (fd < 0)
+        return BROKER_REFUSED;
+    return judge(syscall(SYS_pidfd_send_signal, fd, sig, NULL, 0), 0);
+}
+
+static enum broker_verdict run_memory(struct broker *b, long how)
+{
+    void *p = mmap(NULL, sizeof page, PROT_READ | PROT_WRITE | (how == 0 ? PROT_EXEC : 0),
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    (void)b;
+    if (p == MAP_FAILED)
+        return BROKER_REFUSED;
+    return judge(how == 0 ? 0 : mprotect(p, sizeof page, PROT_READ | PROT_EXEC), 0);
+}
+
+static const struct broker_action actions[] = {
+    CALL("setuid", setuid, 65534),
+    CALL("setresuid", setresuid, 65534, 65534, 65534),
+    CALL("setgid", setgid, 65534),
+    CALL("setgroups", setgroups, 1, ADDRESS(&no_group)),
+    CALL("capset", capset, ADDRESS(cap_header), ADDRESS(all_caps)),
+    CALL_OR("mount", ENOENT, mount, ADDRESS("none"), NOWHERE, ADDRESS("tmpfs")),
+    CALL_OR("umount", ENOENT, umount2, NOWHERE, MNT_DETACH),
+    CALL_OR("pivot-root", ENOENT, pivot_root, NOWHERE, NOWHERE),
+    CALL("chroot", chroot, ADDRESS("/")),
+    CALL("chdir", chdir, ADDRESS("/")),
+    CALL("unshare-user", unshare, CLONE_NEWUSER),
+    CALL("unshare-net", unshare, CLONE_NEWNET),
+    CALL("unshare-mounts", unshare, CLONE_NEWNS),
+    CALL_OR("setns", EBADF, setns, (uint64_t)-1, CLONE_NEWNET),
+    CALL("ptrace-spawner", ptrace, PTRACE_SEIZE, SPAWNER_PID),
+    CALL_OR("read-spawner", EFAULT, process_vm_readv, SPAWNER_PID, ADDRESS(page), 1, 1, 1, 0),
+    CALL("kill-spawner", kill, SPAWNER_PID, 0),
+    CALL("kill-init", kill, 1, 0),
+    CALL("tkill-spawner", tkill, SPAWNER_PID, 0),
+    CALL("tgkill-spawner", tgkill, SPAWNER_PID, SPAWNER_PID, 0),
+    CALL("pidfd-open", pidfd_open, SPAWNER_PID, 0),
+    CALL_OR("pidfd-getfd", EBADF, pidfd_getfd, (uint64_t)-1, 3, 0),
+    { .name = "pidfd-send-signal", .run = signal_by_proc },
+    CALL("fork", fork),
+    CALL("clone", clone, SIGCHLD),
+    CALL("clone3", clone3, ADDRESS(clone_args), sizeof clone_args),
+    CALL("execve", execve, ADDRESS("/bin/true"), ADDRESS(no_strings), ADDRESS(no_strings)),
+    CALL("execveat", execveat, AT_FDCWD, ADDRESS("/bin/true"), ADDRESS(no_strings),
+         ADDRESS(no_strings)),
+    CALL("bpf", bpf, 0, ADDRESS(bpf_attr), sizeof bpf_attr),
+    CALL("perf-event-open", perf_event_open, ADDRESS(&perf), 0, (uint64_t)-1, (uint64_t)-1),
+    CALL("userfaultfd", userfaultfd, 1),
+    CALL("keyctl", keyctl, 0, (uint64_t)-3, 1),
+    CALL("add-key", add_key, ADDRESS("user"), ADDRESS("hostile"), ADDRESS(page), 1, (uint64_t)-3),
+    CALL_OR("init-module", ENOEXEC, init_module, ADDRESS(page), 64, ADDRESS("")),
+    CALL_OR("finit-module", EBADF, finit_module, (uint64_t)-1, ADDRESS(""), 0),
+    CALL("io-uring-setup", io_uring_setup, 4, ADDRESS(page)),
+    CALL("personality", personality, 0xffffffff),
+    CALL("memfd-inherited", memfd_create, ADDRESS("x"), 0),
+    { .name = "mmap-exec", .run = run_memory, .arg = 0 },
+    { .name = "mprotect-exec", .run = run_memory, .arg = 1 },
+    CALL("tcp", socket, AF_INET, SOCK_STREAM),
+    CALL("udp", socket, AF_INET, SOCK_DGRAM),
+    CALL("tcp6", socket, AF_INET6, SOCK_STREAM),
+    CALL("netlink", socket, AF_NETLINK, SOCK_RAW),
+    CALL("packet", socket, AF_PACKET, SOCK_RAW),
+    CALL_OR("symlink", ENOENT, symlink, NOWHERE, NOWHERE),
+    CALL_OR("link", ENOENT, link, NOWHERE, NOWHERE),
+    CALL_OR("rename", ENOENT, rename, NOWHERE, NOWHERE),
+    CALL_OR("mknod", ENOENT, mknod, NOWHERE, 0600, 0),
+    CALL_OR("mkdir", ENOENT, mkdir, NOWHERE, 0700),
+    CALL_OR("chmod", ENOENT, chmod, NOWHERE, 04755),
+    CALL_OR("fchmod", EBADF, fchmod, (uint64_t)-1, 04755),
+    CALL_OR("chown", ENOENT, chown, NOWHERE, 0, 0),
+    CALL_OR("setxattr", ENOENT, setxattr, NOWHERE, ADDRESS("user.x"), ADDRESS("x"), 1, 0),
+    CALL_OR("truncate", ENOENT, truncate, NOWHERE, 0),
+    CALL_OR("open-by-handle", EFAULT, open_by_handle_at, AT_FDCWD, 0, 0),
+    CALL_OR("sethostname", EFAULT, sethostname, 1, 4),
+    CALL_OR("settimeofday", EFAULT, settimeofday, 1, 0),
+    CALL_OR("swapon", ENOENT, swapon, NOWHERE, 0),
+    CALL_OR("reboot", EINVAL, reboot, 0, 0, 0),
+};
+
+const struct broker_table broker_calls = { actions, ARRAY_SIZE(actions) };

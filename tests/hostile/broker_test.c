@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* broker_test.c - nothing that a broker does that was taken over gets it more than its sandbox: see
+ * broker.h. One life of broker and spawner for each action. No KVM is needed: workers start without
+ * one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "broker.h"
+#include "groups.h"
+#include "sandbox.h"
+#include <cmocka.h>
+
+enum mode { CAGED, OPEN };
+
+/* What a life leaves. */
+struct left {
+    enum broker_verdict verdict;
+    char text[160];
+    int status;
+    int word; /* of a child; 0: it ended */
+};
+
+static struct left *left; /* shared with the broker */
+static const char *const dirs[] = { "vm", "victim" };
+static char base[48];
+
+static void path_of(char *ret_path, size_t size, unsigned which, const char *file)
+{
+    snprintf(ret_path, size, "%s/%s%s", base, dirs[which], file);
+}
+
+/* ---- a life ---- */
+
+static int own_program(void)
+{
+    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        _exit(8);
+    return fd;
+}
+
+static uint32_t uid_base(void)
+{
+    return geteuid() == 0 ? sandbox_uid(getpid(), 0) : 0;
+}
+
+static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
+                                enum broker_verdict (*run)(struct broker *b),
+                                const struct broker_action *action)
+{
+    struct groups none = { .base_fd = -1, .vm_fd = -1 };
+    struct broker b = { .next_id = 1, .test = test, .action = action };
+    char lock[80];
+    unsigned missing;
+
+    if (spawner_start(&b.spawner, -1, &none, uid_base()) < 0)
+        _exit(8);
+    b.program_fd = own_program();
+    path_of(b.dir, sizeof b.dir, 0, "");
+    path_of(b.victim, sizeof b.victim, 1, "");
+    path_of(lock, sizeof lock, 1, "/lock");
+    b.victim_lock = open(lock, O_RDWR | O_CLOEXEC);
+    broker_tell(&b, seal);
+    if (mode == CAGED && sandbox_enter_broker(&sandbox_filter_broker, 0, false, &missing) < 0)
+        _exit(8);
+    left->verdict = run ? run(&b) : action->run(&b, action->arg);
+    left->status = b.status;
+    snprintf(left->text, sizeof left->text, "%s", b.text);
+    /* A core that runs would be left alone. */
+    for (struct spawner_request kill = { .kind = SPAWNER_KILL, .id = 1 }; kill.id < b.next_id;
+         kill.id++)
+        if (spawner_send(&b.spawner, &kill, NULL, 0) < 0)
+            _exit(8);
+    spawner_stop(&b.spawner);
+    _exit(0);
+}
+
+static void make_dirs(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        static const char *const files[] = { "/lock", "/control.sock" };
+        char path[80];
+
+        path_of(path, sizeof path, i, "");
+        assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+        for (unsigned f = 0; f < 2; f++) {
+            path_of(path, sizeof path, i, files[f]);
+            close(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        }
+    }
+}
+
+/* Only the VM's own directory was removed. */
+static void check_dirs(void)
+{
+    char path[80];
+
+    path_of(path, sizeof path, 1, "/lock");
+    assert_int_equal(access(path, F_OK), 0);
+    path_of(path, sizeof path, 1, "/control.sock");
+    assert_int_equal(access(path, F_OK), 0);
+    path_of(path, sizeof path, 0, "");
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+/* How the broker ended, as wait() says. Nothing of it is left. */
+static int live(enum mode mode, bool seal, enum broker_verdict (*run)(struct broker *b),
+                const struct broker_action *action)
+{
+    pid_t test = getpid(), broker, pid;
+    int status = 0, other;
+
+    make_dirs();
+    *left = (struct left){ .verdict = BROKER_NOTHING };
+    broker = fork();
+    assert_true(broker >= 0);
+    if (broker == 0)
+        be_broker(test, mode, seal, run, action);
+    assert_int_equal(waitpid(broker, &status, 0), broker);
+    while ((pid = wait(&other)) > 0 || errno == EINTR) /* the spawner, if the broker was killed */
+        ;
+    check_dirs();
+    return status;
+}
+
+static bool died_of_filter(int status)
+{
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+}
+
+/* ---- what is granted: the control of all others ---- */
+
+static ino_t namespace_of(int pid, const char *name)
+{
+    char path[64];
+    struct stat st;
+
+    snprintf(path, sizeof path, "/proc/%d/ns/%s", pid, name);
+    return stat(path, &st) < 0 ? 0 : st.st_ino;
+}
+
+static unsigned uid_of(int pid)
+{
+    char path[64], line[256];
+    unsigned uid = ~0u;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    f = fopen(path, "re");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "Uid: %u", &uid) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return uid;
+}
+
+static enum broker_verdict honest(struct broker *b)
+{
+    unsigned base_uid = geteuid() == 0 ? sandbox_uid(getpid(), 0) : 0;
+
+    if (broker_start_honest(b, SLOT_RNG) != BROKER_LET || !broker_await_word(b)) /* Hello */
+        return BROKER_REFUSED;
+    if (namespace_of(b->pid, "net") == namespace_of(getpid(), "net") ||
+        namespace_of(b->pid, "user") == namespace_of(getpid(), "user") ||
+        uid_of(b->pid) != (base_uid ? base_uid + SLOT_RNG : geteuid()))
+        return BROKER_NO_ANSWER;
+    if (broker_start_honest(b, SLOT_PASST) != BROKER_LET)
+        return BROKER_REFUSED;
+    if (namespace_of(b->pid, "net") != namespace_of(getpid(), "net") ||
+        uid_of(b->pid) != (base_uid ? base_uid + SLOT_PASST : geteuid()))
+        return BROKER_NO_ANSWER;
+    return broker_start_with_ring_of_a_dead(b, SLOT_DISK);
+}
+
+static void honest_requests_are_granted(void **state)
+{
+    (void)state;
+    assert_int_equal(live(OPEN, true, honest, NULL), 0);
+    if (left->verdict != BROKER_LET)
+        fail_msg("verdict %d: %s", (int)left->verdict, left->text);
+}
+
+static enum broker_verdict just_start(struct broker *b)
+{
+    return broker_start_honest(b, SLOT_RNG);
+}
+
+static void nothing_starts_before_the_seal(void **state)
+{
+    (void)state;
+    assert_int_equal(live(OPEN, false, just_start, NULL), 0);
+    assert_int_equal(left->verdict, BROKER_REFUSED);
+}
+
+/* ---- requests ---- */
+
+static void no_request_gets_more(void **state)
+{
+    unsigned let = 0, refused = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < broker_requests.n; i++) {
+        const struct broker_action *action = &broker_requests.actions[i];
+        int status = live(CAGED, true, NULL, action);
+
+        if (status != 0)
+            fail_msg("%s: the broker ended with status 0x%x", action->name, (unsigned)status);
+        if (left->verdict == BROKER_NO_ANSWER)
+            fail_msg("%s: no answer", action->name);
+        refused += left->verdict == BROKER_REFUSED;
+        let += left->verdict == BROKER_LET;
+        if (left->verdict == BROKER_LET)
+            print_message("%s SUCCEEDED\n", action->name);
+        else if (getenv("HOSTILE_VERBOSE"))
+            print_message("  %s: %s\n", action->name, left->text);
+    }
+    print_message("%u requests: %u refused, %u succeeded\n", broker_requests.n, refused, let);
+    assert_true(broker_requests.n >= 30);
+    assert_int_equal(let, 0);
+    assert_int_equal(refused, broker_requests.n);
+}
+
+/* ---- system calls ---- */
+
+struct tally {
+    unsigned let, refused, killed;
+};
+
+static struct tally try_calls(enum mode mode)
+{
+    struct tally t = { 0 };
+
+    for (unsigned i = 0; i < broker_calls.n; i++) {
+        const struct broker_action *action = &broker_calls.actions[i];
+        int status = live(mode, true, NULL, action);
+        /* A program that was executed says nothing, but ends well. */
+        bool let = left->verdict == BROKER_LET || (left->verdict == BROKER_NOTHING && status == 0);
+
+        t.killed += died_of_filter(status);
+        t.let += let;
+        t.refused += left->verdict == BROKER_REFUSED;
+        if (let && mode == CAGED)
+            print_message("%s SUCCEEDED\n", action->name);
+        else if (getenv("HOSTILE_VERBOSE"))
+            print_message("  %s: %d, 0x%x\n", action->name, (int)left->verdict, (unsigned)status);
+    }
+    return t;
+}
+
+static void no_call_leaves_the_sandbox(void **state)
+{
+    struct tally t = try_calls(CAGED);
+
+    (void)state;
+    print_message("%u calls: %u killed by seccomp, %u refused, %u succeeded\n", broker_calls.n,
+                  t.killed, t.refused, t.let);
+    assert_int_equal(t.let, 0);
+    assert_int_equal(t.killed + t.refused, broker_calls.n);
+    assert_true(t.killed >= 40);
+}
+
+static void without_the_sandbox_they_succeed(void **state)
+{
+    struct tally t = try_calls(OPEN);
+
+    (void)state;
+    print_message("without the sandbox: %u calls, %u succeeded\n", broker_calls.n, t.let);
+    assert_int_equal(t.killed, 0);
+    assert_true(t.let >= 25);
+}
+
+/* ---- a program that is handed over ---- */
+
+static uint32_t puppet_action;
+
+static void pull(int control)
+{
+    struct iovec iov = { &puppet_action, sizeof puppet_action };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    if (sendmsg(control, &msg, MSG_NOSIGNAL) < 0)
+        _exit(8);
+}
+
+static enum broker_verdict hand_over(struct broker *b)
+{
+    struct start start;
+    char word = 0;
+
+    broker_prepare(b, &start, SLOT_RNG);
+    start.fds[start.n_fds++] = b->program_fd;
+    if (broker_start(b, &start) != BROKER_LET)
+        return BROKER_REFUSED;
+    pull(b->control);
+    if (!broker_await_word(b))
+        return BROKER_NOTHING;
+    left->word = read(b->control, &word, 1) == 1 ? word : 0;
+    return BROKER_LET;
+}
+
+/* The same program in the same namespaces, without the filter of the start. */
+static int hand_over_bare(void)
+{
+    static char name[] = "bulkhead-dev-rng";
+    char *argv[] = { name, NULL };
+    int pair[2], null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), program = own_program();
+    struct sandbox_spawn spawn = { .program_fd = program, .argv = argv, .cgroup_fd = -1 };
+    int pidfd, status = 0;
+    unsigned missing;
+    char word = 0;
+    pid_t pid;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    int fds[] = { null_fd, null_fd, STDERR_FILENO, pair[1] };
+    spawn.fds = fds;
+    spawn.n_fds = 4;
+    spawn.uid = spawn.gid = geteuid() == 0 ? sandbox_uid(getpid(), 9) : 0;
+    assert_int_equal(sandbox_spawn(&spawn, &pid, &pidfd, &missing), 0);
+    close(pair[1]);
+    pull(pair[0]);
+    if (read(pair[0], &word, 1) != 1)
+        word = 0;
+    close(pair[0]);
+    close(pidfd);
+    close(null_fd);
+    close(program);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    /* A program that was executed says nothing, but ends well. */
+    return word != 0 ? word : status == 0 ? 'l' : 0;
+}
+
+static void a_program_that_is_handed_over_gets_no_more(void **state)
+{
+    unsigned killed = 0, refused = 0, bare = 0;
+
+    (void)state;
+#ifdef SANDBOX_INSTRUMENTED
+    skip(); /* no such filter there: a sanitizer's runtime starts threads */
+#endif
+    for (unsigned i = 0; i < puppet_n_actions(); i++) {
+        puppet_action = i;
+        assert_int_equal(live(CAGED, true, hand_over, NULL), 0);
+        assert_int_not_equal(left->verdict, BROKER_REFUSED); /* it was started */
+        killed += left->verdict == BROKER_NOTHING;
+        refused += left->word == 'r';
+        if (left->word == 'l')
+            fail_msg("%s succeeded", puppet_name(i));
+        bare += hand_over_bare() == 'l';
+    }
+    print_message("a program that was handed over: %u calls, %u killed by seccomp, %u refused; "
+                  "without the filter %u succeed\n",
+                  puppet_n_actions(), killed, refused, bare);
+    assert_int_equal(killed, puppet_n_actions());
+    assert_true(bare >= 15);
+}
+
+static int make_base(void **state)
+{
+    const char *dir = getenv("TMPDIR");
+
+    (void)state;
+    snprintf(base, sizeof base, "%.20s/bh-broker-XXXXXX", dir ? dir : "/tmp");
+    left = mmap(NULL, sizeof *left, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (left == MAP_FAILED || !mkdtemp(base))
+        return -1;
+    return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+static int remove_base(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        char path[80];
+
+        path_of(path, sizeof path, i, "/lock");
+        unlink(path);
+        path_of(path, sizeof path, i, "/control.sock");
+        unlink(path);
+        path_of(path, sizeof path, i, "");
+        rmdir(path);
+    }
+    return rmdir(base);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(honest_requests_are_granted),
+        cmocka_unit_test(nothing_starts_before_the_seal),
+        cmocka_unit_test(no_request_gets_more),
+        cmocka_unit_test(no_call_leaves_the_sandbox),
+        cmocka_unit_test(without_the_sandbox_they_succeed),
+        cmocka_unit_test(a_program_that_is_handed_over_gets_no_more),
+    };
+
+    if (argc > 0 && strcmp(argv[0], "bulkhead-dev-rng") == 0)
+        return puppet_main();
+    return cmocka_run_group_tests(tests, make_base, remove_base);
+}

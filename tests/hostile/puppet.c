@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* puppet.c - a program that was handed over to the spawner as a worker's new build, and is none: it
+ * does what it is told, before any sandbox that it would have to enter by itself. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/compiler.h"
+#include "base/fd.h"
+#include "broker.h"
+
+#define ADDRESS(x) ((uint64_t)(uintptr_t)(x))
+#define CALL(what, number, ...)                                                                    \
+    {                                                                                              \
+        .name = what, .nr = SYS_##number, .args = { __VA_ARGS__ }                                  \
+    }
+
+static char page[8192];
+static const uint64_t clone_args[8] = { [4] = SIGCHLD };
+static const uint32_t bpf_attr[32] = { 2 /* array */, 4, 4, 1 };
+static char *const no_strings[] = { NULL };
+
+static const struct {
+    const char *name;
+    long nr;
+    uint64_t args[6];
+} actions[] = {
+    CALL("tcp", socket, AF_INET, SOCK_STREAM),
+    CALL("unix", socket, AF_UNIX, SOCK_STREAM),
+    CALL("netlink", socket, AF_NETLINK, SOCK_RAW, 12),
+    CALL("packet", socket, AF_PACKET, SOCK_RAW),
+    CALL("socketpair", socketpair, AF_UNIX, SOCK_STREAM, 0, ADDRESS(page)),
+    CALL("unshare-user", unshare, CLONE_NEWUSER),
+    CALL("unshare-net", unshare, CLONE_NEWNET),
+    CALL("fork", fork),
+    CALL("clone", clone, SIGCHLD),
+    CALL("clone3", clone3, ADDRESS(clone_args), sizeof clone_args),
+    CALL("execve", execve, ADDRESS("/bin/true"), ADDRESS(no_strings), ADDRESS(no_strings)),
+    CALL("ptrace", ptrace, PTRACE_TRACEME),
+    CALL("bpf", bpf, 0, ADDRESS(bpf_attr), sizeof bpf_attr),
+    CALL("keyctl", keyctl, 0, (uint64_t)-3, 1),
+    CALL("add-key", add_key, ADDRESS("user"), ADDRESS("hostile"), ADDRESS(page), 1, (uint64_t)-3),
+    CALL("io-uring-setup", io_uring_setup, 4, ADDRESS(page)),
+    CALL("userfaultfd", userfaultfd, 1),
+    CALL("memfd-create", memfd_create, ADDRESS("x"), MFD_CLOEXEC),
+    CALL("pidfd-open", pidfd_open, 1, 0),
+    CALL("kill", kill, 1, 0),
+    CALL("sethostname", sethostname, ADDRESS("h"), 1),
+    CALL("setuid", setuid, 0),
+    CALL("setgroups", setgroups, 0, 0),
+    CALL("mkdir", mkdir, ADDRESS("/tmp/bulkhead-puppet"), 0700),
+    CALL("symlink", symlink, ADDRESS("/"), ADDRESS("/tmp/bulkhead-puppet")),
+    CALL("unlink", unlink, ADDRESS("/tmp/bulkhead-puppet")),
+    CALL("chmod", chmod, ADDRESS("/tmp/bulkhead-puppet"), 04755),
+    CALL("shmget", shmget, 0, 4096, 01600),
+    CALL("semget", semget, 0, 1, 01600),
+    CALL("personality", personality, 0xffffffff),
+    CALL("mq-open", mq_open, ADDRESS("x"), O_RDWR | O_CREAT, 0600, 0),
+    CALL("fsopen", fsopen, ADDRESS("tmpfs"), 0),
+    CALL("sched-setscheduler", sched_setscheduler, 0, SCHED_BATCH, ADDRESS(page)),
+};
+
+unsigned puppet_n_actions(void)
+{
+    return ARRAY_SIZE(actions);
+}
+
+const char *puppet_name(unsigned index)
+{
+    return actions[index].name;
+}
+
+int puppet_main(void)
+{
+    uint32_t index;
+    char word[2] = { 'l', 'r' };
+    long r;
+
+    for (;;) {
+        if (read(FD_CONTROL, &index, sizeof index) != sizeof index || index >= ARRAY_SIZE(actions))
+            _exit(0);
+        r = syscall(actions[index].nr, actions[index].args[0], actions[index].args[1],
+                    actions[index].args[2], actions[index].args[3], actions[index].args[4],
+                    actions[index].args[5]);
+        if (r == 0 && strstr("fork clone clone3", actions[index].name))
+            _exit(0); /* the child */
+        if (write(FD_CONTROL, r < 0 ? &word[1] : &word[0], 1) != 1)
+            _exit(1);
+    }
+}
