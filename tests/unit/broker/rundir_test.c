@@ -73,7 +73,7 @@ static void start_spawner(struct spawner *spawner, const struct rundir *rundir)
     const int fds[] = { place->lock_fd, place->base_fd, place->dir_fd };
     struct spawner_request request = { .kind = SPAWNER_VM };
 
-    assert_int_equal(spawner_start(spawner, -1, &none, &no_uids), 0);
+    assert_int_equal(spawner_start(spawner, -1, &terms), 0);
     snprintf(request.path, sizeof request.path, "%s", place->name);
     assert_int_equal(spawner_send(spawner, &request, fds, ARRAY_SIZE(fds)), 0);
 }

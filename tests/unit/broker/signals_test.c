@@ -69,7 +69,7 @@ static void start_spawner(struct spawner *spawner)
     static struct groups none = { .base_fd = -1, .vm_fd = -1 };
     static struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
 
-    assert_int_equal(spawner_start(spawner, -1, &none, &no_uids), 0);
+    assert_int_equal(spawner_start(spawner, -1, &terms), 0);
 }
 
 static void await(int fd, const char *what)

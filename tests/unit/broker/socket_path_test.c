@@ -353,7 +353,7 @@ static void the_spawner_removes_them(void **state)
     fd[2] = listen_at("late", &late);
     uids_init(&no_uids);
     lock = open("lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    assert_int_equal(spawner_start(&spawner, -1, &groups, &no_uids), 0);
+    assert_int_equal(spawner_start(&spawner, -1, &terms), 0);
     assert_int_equal(spawner_hold(&spawner, &ours), 0);
     assert_int_equal(spawner_hold(&spawner, &swapped), 0);
     assert_int_equal(spawner_send(&spawner, &vm, &lock, 1), 0);
