@@ -525,7 +525,8 @@ static void act(struct state *s, const struct watched *w)
         if (!child && w->polled[i].fd == s->signal_fd) {
             s->told_to_end |= signals_take(s->signal_fd) != NULL;
         } else if (!child) {
-            if (s->fd >= 0 && (w->polled[i].revents & ~POLLOUT))
+            /* Without room for answers only its end counts, which sending finds. */
+            if (s->fd >= 0 && (w->polled[i].revents & ~POLLOUT) && reports_have_room(&s->reports))
                 on_request(s);
         } else if (child->pid != 0) {
             if (child->spawning.error_fd >= 0) /* of both, this comes first */

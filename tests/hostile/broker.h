@@ -34,12 +34,14 @@ struct broker {
     char dir[64];     /* the VM's */
     char victim[64];  /* a directory that is none of the VM's */
     int victim_lock;  /* a file in it */
+    char slow[64];    /* a program, open nowhere */
     pid_t test;       /* a process that is no child */
     char text[160];   /* of the last refusal */
     int pidfd, pid;   /* of the last start */
     int control, log; /* of the last start: this end */
     int status;       /* of who ended last: as waitid() says, SIGSYS or so */
     uint32_t ended;   /* its id */
+    uint32_t other;   /* of the last report that was not waited for */
 };
 
 /* One start, honest until the action changes it. */

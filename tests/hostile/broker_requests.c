@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -123,6 +124,7 @@ static enum broker_verdict answer(struct broker *b, uint32_t id)
             note_end(b, &report);
         if (report.kind == SPAWNER_STARTED && report.id == id)
             break;
+        b->other = report.id;
         fd_closep(&fd);
     }
     b->pid = report.pid;
@@ -461,6 +463,63 @@ static enum broker_verdict kill_who_is_no_child(struct broker *b, long pid)
     return BROKER_REFUSED; /* the test sees whether it is there */
 }
 
+/* Who reads no report and goes on asking stops the spawner from reading, no more: it still reaps a
+ * child that ends. */
+static enum broker_verdict flood_and_not_read(struct broker *b, long unused)
+{
+    struct spawner_request bad = { .kind = SPAWNER_START, .slot = SLOT_EMPTY };
+    struct pollfd never = { .fd = -1 };
+    char path[32];
+
+    (void)unused;
+    if (broker_start_honest(b, SLOT_RNG) != BROKER_LET)
+        die("an honest start");
+    snprintf(path, sizeof path, "/proc/%d", b->pid);
+    /* Full for a while: the spawner is no longer reading. */
+    for (unsigned tries = 0; tries < 50;) {
+        struct iovec iov = { &bad, sizeof bad };
+        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+        bad.id = b->next_id++;
+        if (sendmsg(b->spawner.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+            tries++;
+            poll(&never, 1, 2);
+        }
+    }
+    close(b->control); /* so the worker leaves */
+    for (unsigned ms = 0; access(path, F_OK) == 0; ms += 5) {
+        if (ms > BROKER_PATIENCE_MS)
+            return BROKER_LET;
+        poll(&never, 1, 5);
+    }
+    return BROKER_REFUSED;
+}
+
+/* An exec that is not through for a long time: who opens the program waits for its lease. Others are
+ * started meanwhile. */
+static enum broker_verdict exec_is_slow(struct broker *b, long unused)
+{
+    int lease = open(b->slow, O_RDONLY | O_CLOEXEC), program;
+    struct start slow;
+    uint32_t id;
+
+    (void)unused;
+    signal(SIGIO, SIG_IGN);
+    if (lease < 0 || fcntl(lease, F_SETLEASE, F_WRLCK) < 0)
+        die("a lease");
+    program = open(b->slow, O_PATH | O_CLOEXEC);
+    broker_prepare(b, &slow, SLOT_RNG);
+    slow.fds[slow.n_fds++] = program;
+    id = slow.request.id;
+    send_raw(b, &slow.request, sizeof slow.request, slow.fds, slow.n_fds);
+    settle(b);
+    if (b->other == id)
+        die("the exec that was to be slow was not");
+    if (fcntl(lease, F_SETLEASE, F_UNLCK) < 0)
+        die("the lease's end");
+    return answer(b, id) == BROKER_LET ? BROKER_REFUSED : BROKER_NO_ANSWER;
+}
+
 #define ASK(what, function, value)                                                                 \
     {                                                                                              \
         .name = what, .run = function, .arg = value                                                \
@@ -517,6 +576,8 @@ static const struct broker_action actions[] = {
     ASK("another-directory", another_directory, 0),
     ASK("kill-the-test", kill_who_is_no_child, 0),
     ASK("kill-init", kill_who_is_no_child, 1),
+    ASK("flood-and-not-read", flood_and_not_read, 0),
+    ASK("exec-is-slow", exec_is_slow, 0),
 };
 
 const struct broker_table broker_requests = { actions, ARRAY_SIZE(actions) };

@@ -56,7 +56,7 @@ static int own_program(void)
 
 static uint32_t uid_base(void)
 {
-    return geteuid() == 0 ? sandbox_uid(getpid(), 0) : 0;
+    return geteuid() == 0 ? sandbox_uid((uint32_t)getpid(), 0) : 0;
 }
 
 static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
@@ -64,15 +64,18 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
                                 const struct broker_action *action)
 {
     struct groups none = { .base_fd = -1, .vm_fd = -1 };
+    struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
+    const struct spawner_terms terms = { .groups = &none, .uids = &no_uids, .uid_base = uid_base() };
     struct broker b = { .next_id = 1, .test = test, .action = action };
     char lock[80];
     unsigned missing;
 
-    if (spawner_start(&b.spawner, -1, &none, uid_base()) < 0)
+    if (spawner_start(&b.spawner, -1, &terms) < 0)
         _exit(8);
     b.program_fd = own_program();
     path_of(b.dir, sizeof b.dir, 0, "");
     path_of(b.victim, sizeof b.victim, 1, "");
+    snprintf(b.slow, sizeof b.slow, "%s/slow", base);
     path_of(lock, sizeof lock, 1, "/lock");
     b.victim_lock = open(lock, O_RDWR | O_CLOEXEC);
     broker_tell(&b, seal);
@@ -83,9 +86,13 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
     snprintf(left->text, sizeof left->text, "%s", b.text);
     /* A core that runs would be left alone. */
     for (struct spawner_request kill = { .kind = SPAWNER_KILL, .id = 1 }; kill.id < b.next_id;
-         kill.id++)
-        if (spawner_send(&b.spawner, &kill, NULL, 0) < 0)
-            _exit(8);
+         kill.id++) {
+        struct iovec iov = { &kill, sizeof kill };
+        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+        if (sendmsg(b.spawner.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+            break; /* it doesn't listen: see flood_and_not_read() */
+    }
     spawner_stop(&b.spawner);
     _exit(0);
 }
@@ -370,6 +377,26 @@ static void a_program_that_is_handed_over_gets_no_more(void **state)
     assert_true(bare >= 15);
 }
 
+static void slow_path(char path[80])
+{
+    snprintf(path, 80, "%s/slow", base);
+}
+
+static int copy_true(void)
+{
+    int from = open("/bin/true", O_RDONLY | O_CLOEXEC), to;
+    static char bytes[1 << 20];
+    ssize_t n = from < 0 ? -1 : read(from, bytes, sizeof bytes);
+    char path[80];
+
+    slow_path(path);
+    to = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+    if (to < 0 || n <= 0 || write(to, bytes, (size_t)n) != n)
+        return -1;
+    close(to);
+    return close(from);
+}
+
 static int make_base(void **state)
 {
     const char *dir = getenv("TMPDIR");
@@ -379,15 +406,17 @@ static int make_base(void **state)
     left = mmap(NULL, sizeof *left, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (left == MAP_FAILED || !mkdtemp(base))
         return -1;
-    return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ? -1 : copy_true();
 }
 
 static int remove_base(void **state)
 {
-    (void)state;
-    for (unsigned i = 0; i < 2; i++) {
-        char path[80];
+    char path[80];
 
+    (void)state;
+    slow_path(path);
+    unlink(path);
+    for (unsigned i = 0; i < 2; i++) {
         path_of(path, sizeof path, i, "/lock");
         unlink(path);
         path_of(path, sizeof path, i, "/control.sock");

@@ -342,21 +342,21 @@ static void the_spawner_removes_them(void **state)
 {
     struct groups groups = { .base_fd = -1, .vm_fd = -1 };
     struct uids no_uids;
-    struct spawner_request vm = { .kind = SPAWNER_VM };
+    const struct spawner_terms terms = { .groups = &groups, .uids = &no_uids };
+    struct spawner_request seal = { .kind = SPAWNER_SEAL };
     struct spawner spawner;
     struct socket_path ours, swapped, late;
-    int fd[3], lock;
+    int fd[3];
 
     (void)state;
     fd[0] = listen_at("ours", &ours);
     fd[1] = listen_at("swapped", &swapped);
     fd[2] = listen_at("late", &late);
     uids_init(&no_uids);
-    lock = open("lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     assert_int_equal(spawner_start(&spawner, -1, &terms), 0);
     assert_int_equal(spawner_hold(&spawner, &ours), 0);
     assert_int_equal(spawner_hold(&spawner, &swapped), 0);
-    assert_int_equal(spawner_send(&spawner, &vm, &lock, 1), 0);
+    assert_int_equal(spawner_send(&spawner, &seal, NULL, 0), 0);
     assert_int_equal(spawner_hold(&spawner, &late), 0); /* the opening is over */
     assert_int_equal(unlink("swapped"), 0);
     close(open("swapped", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
@@ -367,7 +367,6 @@ static void the_spawner_removes_them(void **state)
     socket_path_forget(&ours);
     socket_path_forget(&swapped);
     socket_path_forget(&late);
-    close(lock);
     for (unsigned i = 0; i < ARRAY_SIZE(fd); i++)
         close(fd[i]);
 }

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slots_test.c - the table of what the spawner may start takes nothing odd, and nothing once it is
+ * sealed. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "client.pb-c.h"
+#include "plan.h"
+#include "ring.h"
+#include "spawner_slots.h"
+
+static struct spawner_slot good(Bulkhead__Role role)
+{
+    struct spawner_slot slot = { .role = role, .pids_max = 8, .name = "name" };
+
+    return slot;
+}
+
+static int set(uint32_t number, const struct spawner_slot *slot)
+{
+    static struct slots slots;
+
+    memset(&slots, 0, sizeof slots);
+    return slots_set(&slots, number, slot);
+}
+
+static void test_roles_have_their_places(void **state)
+{
+    (void)state;
+    for (uint32_t number = 0; number < SPAWNER_MAX_SLOTS + 2; number++)
+        for (int role = -1; role < 20; role++) {
+            struct spawner_slot slot = good((Bulkhead__Role)role);
+            bool device = role >= BULKHEAD__ROLE__ROLE_BLK && role <= BULKHEAD__ROLE__ROLE_BALLOON;
+            bool fits = number == PLAN_UID_CORE     ? role == BULKHEAD__ROLE__ROLE_CORE
+                        : number == PLAN_UID_LOADER ? role == BULKHEAD__ROLE__ROLE_LOADER
+                        : number >= PLAN_UID_PASST  ? role == BULKHEAD__ROLE__ROLE_PASST
+                                                    : device && number < 34;
+
+            if (number >= SPAWNER_MAX_SLOTS)
+                fits = false;
+            assert_int_equal(set(number, &slot), fits ? 0 : -EINVAL);
+        }
+}
+
+static void test_names(void **state)
+{
+    static const char *const bad[] = { "",     ".",   "..",  ".hidden",  "a/b", "/a",
+                                       "../x", "a b", "a\n", "cgroup\t", "\x80" };
+    static struct slots slots;
+    struct spawner_slot slot = good(BULKHEAD__ROLE__ROLE_RNG);
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        memset(slot.name, 0, sizeof slot.name);
+        strcpy(slot.name, bad[i]);
+        assert_int_equal(set(5, &slot), -EINVAL);
+    }
+    memset(slot.name, 'a', sizeof slot.name); /* without an end */
+    assert_int_equal(set(5, &slot), -EINVAL);
+    slot.name[sizeof slot.name - 1] = '\0';
+    assert_int_equal(set(5, &slot), 0);
+    /* Two slots in one cgroup would share its limits. */
+    assert_int_equal(slots_set(&slots, 5, &slot), 0);
+    assert_int_equal(slots_set(&slots, 6, &slot), -EINVAL);
+}
+
+static void test_limits_rings_ports(void **state)
+{
+    struct spawner_slot slot = good(BULKHEAD__ROLE__ROLE_RNG);
+
+    (void)state;
+    slot.pids_max = 0;
+    assert_int_equal(set(5, &slot), -EINVAL);
+    slot.pids_max = SPAWNER_MAX_PIDS + 1;
+    assert_int_equal(set(5, &slot), -EINVAL);
+    slot = good(BULKHEAD__ROLE__ROLE_RNG);
+    slot.ring = RING_DISK;
+    assert_int_equal(set(5, &slot), -EINVAL);
+    slot.role = BULKHEAD__ROLE__ROLE_NET;
+    assert_int_equal(set(5, &slot), -EINVAL);
+    slot.ring = RING_FRAMES;
+    assert_int_equal(set(5, &slot), 0);
+    slot.ring = RING_FRAMES + 1;
+    assert_int_equal(set(5, &slot), -EINVAL);
+    slot = good(BULKHEAD__ROLE__ROLE_RNG);
+    slot.forwards[0] = (struct spawner_forward){ .host_port = 80, .guest_port = 80 };
+    slot.n_forwards = 1;
+    assert_int_equal(set(5, &slot), -EINVAL);
+    slot.role = BULKHEAD__ROLE__ROLE_PASST;
+    assert_int_equal(set(56, &slot), 0);
+    slot.forwards[0].host_port = 0;
+    assert_int_equal(set(56, &slot), -EINVAL);
+    slot.n_forwards = SPAWNER_MAX_FORWARDS + 1;
+    assert_int_equal(set(56, &slot), -EINVAL);
+}
+
+static void test_the_seal(void **state)
+{
+    static struct slots slots;
+    struct spawner_slot slot = good(BULKHEAD__ROLE__ROLE_RNG);
+
+    (void)state;
+    assert_int_equal(slots_set(&slots, 5, &slot), 0);
+    assert_null(slots_find(&slots, 5));
+    slot.name[0] = 'x';
+    assert_int_equal(slots_set(&slots, 5, &slot), -EINVAL); /* once is enough */
+    slots.sealed = true;
+    assert_non_null(slots_find(&slots, 5));
+    assert_null(slots_find(&slots, 6));
+    assert_null(slots_find(&slots, SPAWNER_MAX_SLOTS));
+    assert_null(slots_find(&slots, UINT32_MAX));
+    assert_int_equal(slots_set(&slots, 6, &slot), -EPERM);
+    assert_int_equal(slots_check_uid(&slots, 5, PLAN_UID_PASST - 1), 0);
+    assert_int_equal(slots_check_uid(&slots, 5, PLAN_UID_PASST), -EPERM);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_roles_have_their_places),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_limits_rings_ports),
+        cmocka_unit_test(test_the_seal),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
