@@ -173,9 +173,28 @@ static int open_all(struct vm *vm, struct request *req, struct fault *f)
     return r;
 }
 
+enum { MAX_REMOVABLE = PLAN_MAX_DEVICES + 2 };
+
+/* What the broker removes at the VM's end: its run directory, and the sockets of its devices. */
+static unsigned list_removable(const struct vm *vm, struct sandbox_removable dirs[MAX_REMOVABLE])
+{
+    unsigned n = 0;
+
+    dirs[n++] = (struct sandbox_removable){ .dir_fd = vm->rundir.place.dir_fd };
+    dirs[n++] = (struct sandbox_removable){ .dir_fd = vm->rundir.place.base_fd, .folders = true };
+    for (unsigned i = 0; i < vm->n_devices; i++)
+        dirs[n++] = (struct sandbox_removable){ .dir_fd = vm->devices[i].backend.socket.dir_fd };
+    return n;
+}
+
 static int enter_sandbox(struct vm *vm, struct fault *f)
 {
-    uint64_t keep = 0;
+    struct sandbox_removable dirs[MAX_REMOVABLE];
+    struct sandbox_broker rights = {
+        .dirs = dirs,
+        .n_dirs = list_removable(vm, dirs),
+        .insecure = vm->insecure,
+    };
     unsigned missing = 0;
 
     /* Services for the guest in a tenant's folder are the tenant's; socket_path.c says which of
@@ -183,8 +202,8 @@ static int enter_sandbox(struct vm *vm, struct fault *f)
     for (unsigned i = 0; i < vm->n_devices; i++)
         if (vm->devices[i].plan->role == BULKHEAD__ROLE__ROLE_VSOCK &&
             socket_path_is_foreign(&vm->devices[i].backend.socket))
-            keep = 1ull << CAP_DAC_OVERRIDE;
-    if (sandbox_enter_broker(&sandbox_filter_broker, keep, vm->insecure, &missing) < 0)
+            rights.keep_caps = 1ull << CAP_DAC_OVERRIDE;
+    if (sandbox_enter_broker(&sandbox_filter_broker, &rights, &missing) < 0)
         return fault_input(f, "the broker's sandbox: %s: see bulkhead doctor, or use --insecure",
                            err_text());
     return 0;

@@ -215,11 +215,11 @@ int sandbox_enter_thread(const struct sandbox_filter *filter)
     return seccomp_enter(filter);
 }
 
-int sandbox_enter_broker(const struct sandbox_filter *filter, uint64_t keep_caps, bool insecure,
+int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandbox_broker *rights,
                          unsigned *ret_missing)
 {
-    struct enter e = { .insecure = insecure };
-    int r = layer_result(&e, SANDBOX_LAYER_CAPS, caps_enter(keep_caps));
+    struct enter e = { .insecure = rights->insecure };
+    int r = layer_result(&e, SANDBOX_LAYER_CAPS, caps_enter(rights->keep_caps));
 
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_NNP, enter_no_new_privs());
@@ -229,6 +229,9 @@ int sandbox_enter_broker(const struct sandbox_filter *filter, uint64_t keep_caps
         r = layer_result(&e, SANDBOX_LAYER_RLIMITS, limits_no_core());
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_MDWE, limits_no_exec_memory());
+    if (r == 0)
+        r = layer_result(&e, SANDBOX_LAYER_LANDLOCK,
+                         landlock_enter_reader(rights->dirs, rights->n_dirs));
     trim_start_code();
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_SECCOMP, seccomp_enter(filter));

@@ -30,14 +30,18 @@ struct broker {
     const struct broker_action *action; /* that runs */
     struct spawner spawner;
     uint32_t next_id;
-    int program_fd;   /* of this test, to hand over */
-    char dir[64];     /* the VM's */
-    char victim[64];  /* a directory that is none of the VM's */
-    int victim_lock;  /* a file in it */
+    int program_fd;  /* of this test, to hand over */
+    char dir[64];    /* the VM's */
+    char victim[64]; /* a directory that is none of the VM's */
+    int victim_fd;   /* of it */
+    int victim_lock; /* a file in it */
+    int base_fd;     /* of the directory that both are in */
+    int dir_fd;
     char slow[64];    /* a program, open nowhere */
     pid_t test;       /* a process that is no child */
     char text[160];   /* of the last refusal */
-    int pidfd, pid;   /* of the last start */
+    bool no_landlock; /* this kernel has none, which start and audit say */
+    int pid;          /* of the last start */
     int control, log; /* of the last start: this end */
     int status;       /* of who ended last: as waitid() says, SIGSYS or so */
     uint32_t ended;   /* its id */

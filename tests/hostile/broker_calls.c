@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -82,7 +83,49 @@ static enum broker_verdict run_memory(struct broker *b, long how)
     return judge(how == 0 ? 0 : mprotect(p, sizeof page, PROT_READ | PROT_EXEC), 0);
 }
 
+/* A file of somebody else's, which the broker's uid may write. */
+static enum broker_verdict change_a_file(struct broker *b, long how)
+{
+    static const int flags[] = { O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_WRONLY | O_CREAT };
+    char path[80];
+    int r;
+
+    if (b->no_landlock)
+        return BROKER_REFUSED;
+    snprintf(path, sizeof path, "%s/%s", b->victim, how == 3 ? "new" : "extra");
+    if (how < 4)
+        r = open(path, flags[how] | O_CLOEXEC, 04755);
+    else if (how == 4)
+        r = unlink(path);
+    else
+        r = rmdir(b->victim); /* ENOTEMPTY comes after the check */
+    if (how == 5 && r < 0 && errno == ENOTEMPTY)
+        return BROKER_LET;
+    if (r >= 0 && how == 3)
+        unlink(path);
+    return judge(r, 0);
+}
+
+/* The control: these it must be able to do, or its VM's directory is left behind. */
+static enum broker_verdict remove_its_own(struct broker *b, long unused)
+{
+    char path[80];
+
+    (void)unused;
+    snprintf(path, sizeof path, "%s/control.sock", b->dir);
+    if (unlink(path) < 0)
+        return BROKER_LET;
+    snprintf(path, sizeof path, "%s/lock", b->dir);
+    return unlink(path) < 0 || rmdir(b->dir) < 0 ? BROKER_LET : BROKER_REFUSED;
+}
+
 static const struct broker_action actions[] = {
+    { .name = "write-a-file", .run = change_a_file, .arg = 0 },
+    { .name = "read-and-write-a-file", .run = change_a_file, .arg = 1 },
+    { .name = "truncate-a-file", .run = change_a_file, .arg = 2 },
+    { .name = "create-a-setuid-file", .run = change_a_file, .arg = 3 },
+    { .name = "remove-a-file", .run = change_a_file, .arg = 4 },
+    { .name = "its-own-is-removed", .run = remove_its_own },
     CALL("setuid", setuid, 65534),
     CALL("setresuid", setresuid, 65534, 65534, 65534),
     CALL("setgid", setgid, 65534),

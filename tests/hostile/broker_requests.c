@@ -66,7 +66,7 @@ void broker_tell(struct broker *b, bool seal)
 {
     struct spawner_request vm = { .kind = SPAWNER_VM }, end = { .kind = SPAWNER_SEAL };
     char path[80];
-    int lock;
+    int fds[3];
 
     tell_slot(b, SLOT_CORE, BULKHEAD__ROLE__ROLE_CORE, "core");
     tell_slot(b, SLOT_LOADER, BULKHEAD__ROLE__ROLE_LOADER, "loader");
@@ -75,12 +75,14 @@ void broker_tell(struct broker *b, bool seal)
     tell_slot(b, SLOT_OTHER_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk1");
     tell_slot(b, SLOT_PASST, BULKHEAD__ROLE__ROLE_PASST, "net0-passt");
     snprintf(path, sizeof path, "%s/lock", b->dir);
-    lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (lock < 0)
+    fds[0] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fds[0] < 0)
         die(path);
-    snprintf(vm.path, sizeof vm.path, "%s", b->dir);
-    send_raw(b, &vm, sizeof vm, &lock, 1);
-    close(lock);
+    fds[1] = b->base_fd;
+    fds[2] = b->dir_fd;
+    snprintf(vm.path, sizeof vm.path, "%s", strrchr(b->dir, '/') + 1);
+    send_raw(b, &vm, sizeof vm, fds, 3);
+    close(fds[0]);
     if (seal)
         send_request(b, &end);
 }
@@ -327,7 +329,7 @@ static enum broker_verdict descriptor_is_file(struct broker *b, long which)
 
     broker_prepare(b, &start, SLOT_RNG);
     close(start.fds[which]);
-    start.fds[which] = open("/dev/null", O_RDWR | O_CLOEXEC);
+    start.fds[which] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return broker_start(b, &start);
 }
 
@@ -444,10 +446,11 @@ static enum broker_verdict slot_changed(struct broker *b, long unused)
 static enum broker_verdict another_directory(struct broker *b, long unused)
 {
     struct spawner_request vm = { .kind = SPAWNER_VM };
+    const int fds[] = { b->victim_lock, b->base_fd, b->victim_fd };
 
     (void)unused;
-    snprintf(vm.path, sizeof vm.path, "%s", b->victim);
-    send_raw(b, &vm, sizeof vm, &b->victim_lock, 1);
+    snprintf(vm.path, sizeof vm.path, "%s", strrchr(b->victim, '/') + 1);
+    send_raw(b, &vm, sizeof vm, fds, 3);
     settle(b);
     return BROKER_REFUSED;
 }

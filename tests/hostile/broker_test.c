@@ -22,6 +22,7 @@
 #include "broker.h"
 #include "groups.h"
 #include "sandbox.h"
+#include "uids.h"
 #include <cmocka.h>
 
 enum mode { CAGED, OPEN };
@@ -65,10 +66,14 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
 {
     struct groups none = { .base_fd = -1, .vm_fd = -1 };
     struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
-    const struct spawner_terms terms = { .groups = &none, .uids = &no_uids, .uid_base = uid_base() };
+    const struct spawner_terms terms = { .groups = &none,
+                                         .uids = &no_uids,
+                                         .uid_base = uid_base() };
     struct broker b = { .next_id = 1, .test = test, .action = action };
     char lock[80];
-    unsigned missing;
+    struct sandbox_removable removable[2];
+    struct sandbox_broker rights = { .dirs = removable, .n_dirs = 2 };
+    unsigned missing = 0;
 
     if (spawner_start(&b.spawner, -1, &terms) < 0)
         _exit(8);
@@ -78,9 +83,15 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
     snprintf(b.slow, sizeof b.slow, "%s/slow", base);
     path_of(lock, sizeof lock, 1, "/lock");
     b.victim_lock = open(lock, O_RDWR | O_CLOEXEC);
+    b.victim_fd = open(b.victim, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    b.base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    b.dir_fd = open(b.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    removable[0] = (struct sandbox_removable){ .dir_fd = b.dir_fd };
+    removable[1] = (struct sandbox_removable){ .dir_fd = b.base_fd, .folders = true };
     broker_tell(&b, seal);
-    if (mode == CAGED && sandbox_enter_broker(&sandbox_filter_broker, 0, false, &missing) < 0)
+    if (mode == CAGED && sandbox_enter_broker(&sandbox_filter_broker, &rights, &missing) < 0)
         _exit(8);
+    b.no_landlock = missing & SANDBOX_LAYER_LANDLOCK;
     left->verdict = run ? run(&b) : action->run(&b, action->arg);
     left->status = b.status;
     snprintf(left->text, sizeof left->text, "%s", b.text);
@@ -100,12 +111,12 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
 static void make_dirs(void)
 {
     for (unsigned i = 0; i < 2; i++) {
-        static const char *const files[] = { "/lock", "/control.sock" };
+        static const char *const files[] = { "/lock", "/control.sock", "/extra" };
         char path[80];
 
         path_of(path, sizeof path, i, "");
         assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
-        for (unsigned f = 0; f < 2; f++) {
+        for (unsigned f = 0; f < 2 + i; f++) { /* the last is the victim's alone */
             path_of(path, sizeof path, i, files[f]);
             close(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
         }
@@ -420,6 +431,8 @@ static int remove_base(void **state)
         path_of(path, sizeof path, i, "/lock");
         unlink(path);
         path_of(path, sizeof path, i, "/control.sock");
+        unlink(path);
+        path_of(path, sizeof path, i, "/extra");
         unlink(path);
         path_of(path, sizeof path, i, "");
         rmdir(path);

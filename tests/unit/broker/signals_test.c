@@ -6,12 +6,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "groups.h"
 #include "rig.h"
-#include "sandbox.h"
 #include "signals.h"
 #include "uids.h"
 
@@ -64,13 +64,29 @@ static void test_broker_ends_its_vm(void **state)
 
 /* ---- the spawner ---- */
 
+enum { SLOT_CORE = PLAN_UID_CORE, SLOT_RNG = PLAN_UID_FIRST_DEVICE };
+
+static void tell_slot(struct spawner *spawner, uint32_t slot, Bulkhead__Role role)
+{
+    struct spawner_request request = { .kind = SPAWNER_SLOT,
+                                       .slot = slot,
+                                       .setup = { .role = role, .pids_max = 8 } };
+
+    snprintf(request.setup.name, sizeof request.setup.name, "slot%u", slot);
+    assert_int_equal(spawner_send(spawner, &request, NULL, 0), 0);
+}
+
 static void start_spawner(struct spawner *spawner)
 {
     static struct groups none = { .base_fd = -1, .vm_fd = -1 };
     static struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
     const struct spawner_terms terms = { .groups = &none, .uids = &no_uids };
+    const struct spawner_request seal = { .kind = SPAWNER_SEAL };
 
     assert_int_equal(spawner_start(spawner, -1, &terms), 0);
+    tell_slot(spawner, SLOT_CORE, BULKHEAD__ROLE__ROLE_CORE);
+    tell_slot(spawner, SLOT_RNG, BULKHEAD__ROLE__ROLE_RNG);
+    assert_int_equal(spawner_send(spawner, &seal, NULL, 0), 0);
 }
 
 static void await(int fd, const char *what)
@@ -88,38 +104,44 @@ static void hear(struct spawner *spawner, uint32_t kind, struct spawner_report *
     assert_int_equal(ret->kind, kind);
 }
 
-/* Waits for ever, but not longer than this test lives: its descriptor 3 is the end of a pipe. */
-#define WAIT "read x <&3"
+struct started {
+    pid_t pid;
+    int pidfd;
+    int told; /* the test's end of its control socket */
+};
 
-/* In the caller's process id namespace, where a signal reaches it; its pidfd. */
-static int start_child(struct spawner *spawner, uint32_t id, const char *command, pid_t *ret_pid)
+/* signals_child.c, as the VM's core in slot 0 and as its entropy device in slot 2. */
+static struct started start_child(struct spawner *spawner, uint32_t id, uint32_t slot)
 {
     struct spawner_request request = {
-        .kind = SPAWNER_START, .id = id, .is_core = id == 1, .skip_layers = SANDBOX_LAYER_PIDNS
+        .kind = SPAWNER_START, .id = id, .slot = slot, .uid_slot = slot
     };
-    const char *const args[] = { "sh", "-c", command };
     struct spawner_report report;
-    int log[2], life[2], fds[4], pidfd = -1;
+    struct started child = { .pidfd = -1 };
+    int log[2], control[2], fds[3];
 
-    for (unsigned i = 0; i < ARRAY_SIZE(args); i++) {
-        memcpy(request.args + request.args_bytes, args[i], strlen(args[i]) + 1);
-        request.args_bytes += (uint32_t)strlen(args[i]) + 1;
-    }
     assert_int_equal(pipe2(log, O_CLOEXEC), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
     fds[0] = log[0];
-    assert_int_equal(pipe2(life, O_CLOEXEC), 0); /* the write end stays open until we end */
-    fds[1] = life[0];
+    fds[1] = control[1];
     fds[2] = log[1];
-    fds[3] = open("/bin/sh", O_PATH | O_CLOEXEC);
     assert_int_equal(spawner_send(spawner, &request, fds, ARRAY_SIZE(fds)), 0);
     for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
         close(fds[i]);
-    hear(spawner, SPAWNER_STARTED, &report, &pidfd);
+    hear(spawner, SPAWNER_STARTED, &report, &child.pidfd);
     if (report.error != 0)
         fail_msg("%s", report.text);
-    if (ret_pid)
-        *ret_pid = report.pid;
-    return pidfd;
+    child.pid = report.pid;
+    child.told = control[0];
+    return child;
+}
+
+static void leave(struct started *child, char status)
+{
+    if (status >= 0)
+        assert_int_equal(write(child->told, &status, 1), 1);
+    close(child->pidfd);
+    close(child->told);
 }
 
 /* The signals go to all at once; the end is the broker's. */
@@ -128,18 +150,19 @@ static void test_nobody_but_the_broker_ends(void **state)
     struct spawner_request kill_it = { .kind = SPAWNER_KILL, .id = 1 };
     struct spawner_report report;
     struct spawner spawner;
-    int child, fd = -1;
-    pid_t pid;
+    struct started core, other;
+    int fd = -1;
 
     (void)state;
     start_spawner(&spawner);
-    child = start_child(&spawner, 1, WAIT, &pid);
+    core = start_child(&spawner, 1, SLOT_CORE);
     for (unsigned i = 0; i < ARRAY_SIZE(ending); i++) {
-        assert_int_equal(kill(pid, ending[i]), 0);
+        assert_int_equal(kill(core.pid, ending[i]), 0);
         assert_int_equal(kill(spawner.pid, ending[i]), 0);
     }
     /* A spawner that was ended would not get this far. */
-    close(start_child(&spawner, 2, "exit 0", NULL));
+    other = start_child(&spawner, 2, SLOT_RNG);
+    leave(&other, 0);
     hear(&spawner, SPAWNER_EXITED, &report, &fd);
     assert_int_equal(report.id, 2);
     assert_int_equal(spawner_send(&spawner, &kill_it, NULL, 0), 0);
@@ -147,7 +170,7 @@ static void test_nobody_but_the_broker_ends(void **state)
     assert_int_equal(report.id, 1);
     assert_int_equal(report.wait_code, CLD_KILLED);
     assert_int_equal(report.wait_status, SIGKILL);
-    close(child);
+    leave(&core, -1);
     spawner_stop(&spawner);
 }
 
@@ -158,19 +181,20 @@ static void test_spawner_without_broker(void **state)
     for (unsigned i = 0; i < ARRAY_SIZE(ending); i++)
         for (int first = 0; first < 2; first++) {
             struct spawner spawner;
-            int child, status = -1;
+            struct started core;
+            int status = -1;
 
             start_spawner(&spawner);
-            child = start_child(&spawner, 1, WAIT, NULL);
+            core = start_child(&spawner, 1, SLOT_CORE);
             if (first)
                 assert_int_equal(kill(spawner.pid, ending[i]), 0);
             fd_closep(&spawner.fd);
             if (!first)
                 assert_int_equal(kill(spawner.pid, ending[i]), 0);
-            await(child, "the end of the child");
+            await(core.pidfd, "the end of the child");
             assert_int_equal(waitpid(spawner.pid, &status, 0), spawner.pid);
             assert_int_equal(status, 0);
-            close(child);
+            leave(&core, -1);
         }
 }
 
@@ -179,13 +203,15 @@ static void test_exit_status_is_heard(void **state)
 {
     struct spawner_report report;
     struct spawner spawner;
+    struct started core;
     int fd = -1;
 
     (void)state;
     signal(SIGCHLD, SIG_IGN);
     start_spawner(&spawner);
     signal(SIGCHLD, SIG_DFL);
-    close(start_child(&spawner, 1, "exit 3", NULL));
+    core = start_child(&spawner, 1, SLOT_CORE);
+    leave(&core, 3);
     hear(&spawner, SPAWNER_EXITED, &report, &fd);
     assert_int_equal(report.wait_code, CLD_EXITED);
     assert_int_equal(report.wait_status, 3);
