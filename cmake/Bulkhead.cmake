@@ -44,7 +44,8 @@ endfunction()
 # bh_needs_kvm([ONCE] test ...): tests that run guest code, were it only two instructions. `./dev test`
 # runs them like all others where KVM works, else in the emulated host: slower, as root, with one
 # processor, without a network, with files that forget what is written. So their time limit is for that.
-# ONCE: there the release build alone, because the same code has other tests under the sanitizers.
+# ONCE: there the release build alone, because a whole VM of sanitized processes is too slow for the
+# broker's own time limits (a second to leave, 900 ms for a heartbeat); its parts have their own tests.
 function(bh_needs_kvm)
   cmake_parse_arguments(ARG "ONCE" "" "" ${ARGN})
   foreach(name ${ARG_UNPARSED_ARGUMENTS})

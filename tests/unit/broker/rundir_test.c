@@ -229,5 +229,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_race, setup, teardown),
     };
 
+    close_range(3, ~0u, 0); /* so that numbers follow each other */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,8 @@
 #include <unistd.h>
 #include "base/compiler.h"
 #include "blk_io.h"
+#include "ring.h"
+#include "uring.h"
 #include <cmocka.h>
 
 enum { MS = 1000000, MIB = 1 << 20, RANGE_BYTES = 64 * MIB, TURNS_MAX = 1000 };
@@ -94,12 +96,17 @@ static void on_done(void *arg, struct blk_io_req *req, int res)
 static struct fixture *make(bool ring)
 {
     struct fixture *f = &fixtures[n_fixtures++];
-    struct blk_io_config config = { .use_io_uring = ring, .entries = 8, .range_align = 512 };
+    struct blk_io_config config = { .range_align = 512 };
+    struct io_uring_params params;
+    int fd = -1;
 
     assert_true(n_fixtures <= ARRAY_SIZE(fixtures));
     f->fd = memfd_create("disk", MFD_CLOEXEC);
     assert_true(f->fd >= 0 && ftruncate(f->fd, 2ll * RANGE_BYTES) == 0);
     config.fd = f->fd;
+    if (ring && ring_make(RING_DISK, 8, &params, &fd) == 0 &&
+        uring_new(&config.uring, fd, &params, &f->fd, 1) < 0)
+        config.uring = NULL;
     config.mem = &f->mem;
     config.turn = &f->turn;
     assert_int_equal(blk_io_new(&f->io, &config, on_done, f), 0);
