@@ -186,6 +186,9 @@ static void test_forbidden_arguments_kill(void **state)
         for (unsigned p = 0; p < SANDBOX_PROFILE__MAX; p++) {
             const struct sandbox_filter *filter = sandbox_profile_info((enum sandbox_profile_id)p);
 
+            /* Of a start by number alone: the program's own filter comes on top of it. */
+            if (p == SANDBOX_START)
+                continue;
             if (!(forbidden[i].profiles & (1u << p)) || !lists(filter, (int)forbidden[i].nr))
                 continue;
             here++;
