@@ -90,6 +90,6 @@ void groups_end(struct groups *groups)
     if (groups->base_fd < 0)
         return;
     if (sandbox_cgroup_end(groups->base_fd, groups->name, groups->vm_fd) < 0)
-        log_warn("%s stays behind: %s", groups->path, err_text());
+        log_warn("%s stays until the next VM starts: %s", groups->path, err_text());
     groups_close(groups);
 }

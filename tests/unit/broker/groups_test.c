@@ -9,8 +9,10 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "cgroup.h"
+#include "cgroup_life.h"
 #include "fixture.h"
 #include "groups.h"
+#include "sandbox.h"
 
 static int base_fd = -1;
 
@@ -155,6 +157,39 @@ static void test_both_end(void **state)
     assert_false(exists(other.name));
 }
 
+/* The broker can do it after it has given up all else, also when processes take a moment to die. */
+static void test_sandboxed_broker(void **state)
+{
+    struct groups outer, groups = { .name = "bulkhead-1" };
+    unsigned missing = 0;
+    int status = -1;
+    pid_t core, pid;
+
+    (void)state;
+    if (!have_groups())
+        return;
+    /* Not in the hierarchy's root, where even root needs a capability to remove a group. */
+    groups_make(&outer, getpid());
+    groups.base_fd = fcntl(outer.vm_fd, F_DUPFD_CLOEXEC, 3);
+    assert_int_equal(sandbox_cgroup_claim(outer.vm_fd, groups.name, &groups.vm_fd), 0);
+    core = occupy(&groups, "core");
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (sandbox_enter_broker(&sandbox_filter_broker, 0, false, &missing) < 0)
+            _exit(1);
+        groups_end(&groups);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_killed(core);
+    assert_int_equal(faccessat(outer.vm_fd, groups.name, F_OK, 0), -1);
+    groups_close(&groups);
+    groups_end(&outer);
+    assert_false(exists(outer.name));
+}
+
 /* Both were killed: the next VM removes their groups, if they are empty, and nobody else's. */
 static void test_sweep(void **state)
 {
@@ -192,9 +227,8 @@ static void test_sweep(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_name),
-        cmocka_unit_test(test_leaves),
-        cmocka_unit_test(test_both_end),
+        cmocka_unit_test(test_one_name), cmocka_unit_test(test_leaves),
+        cmocka_unit_test(test_both_end), cmocka_unit_test(test_sandboxed_broker),
         cmocka_unit_test(test_sweep),
     };
 
