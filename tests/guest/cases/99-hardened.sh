@@ -76,14 +76,15 @@ refused()
 # with_setting NAME=VALUE... -- COMMAND...: with these sysctls of this host, which are put back.
 with_setting()
 {
-    local old=() pair status
+    local old=() new=() pair status
     while [ "$1" != -- ]; do
-        old+=("${1%%=*}=$(sysctl -n "${1%%=*}")") || die "no sysctl $1 here"
-        sysctl -qw "$1" || die "sysctl $1"
+        new+=("$1")
+        pair=$(sysctl -n "${1%%=*}") || die "no sysctl ${1%%=*} here"
+        old+=("${1%%=*}=$pair")
         shift
     done
     shift
-    ("$@")
+    (for pair in "${new[@]}"; do sysctl -qw "$pair" || die "sysctl $pair"; done; "$@")
     status=$?
     for pair in "${old[@]}"; do sysctl -qw "$pair"; done
     return $status
@@ -180,7 +181,7 @@ case_hardened_no_cgroup() { survives in_mounts 'umount /sys/fs/cgroup'; }
 case_hardened_no_shm() { survives in_mounts 'mount -t tmpfs none /mnt; mkdir /mnt/net; for n in null zero full random urandom tty kvm net/tun ptmx; do touch "/mnt/$n"; mount --bind "/dev/$n" "/mnt/$n" || :; done; mount --rbind /mnt /dev; [ ! -e /dev/shm ]'; }
 case_hardened_noexec_run_and_readonly_root()
 {
-    survives in_mounts 'mount -t tmpfs -o noexec,nosuid,nodev none /run; mount -o remount,bind,ro /; ! touch /etc/x 2>/dev/null'
+    survives in_mounts 'mount -t tmpfs -o noexec,nosuid,nodev none /run; mount -o remount,bind,ro /; if touch /etc/bulkhead-test 2>/dev/null; then exit 9; fi'
 }
 case_hardened_no_landlock() { survives "$BIN/../tests/confine" landlock --; }
 case_hardened_no_io_uring() { survives "$BIN/../tests/confine" io_uring --; }
