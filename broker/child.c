@@ -312,10 +312,12 @@ static void on_started(struct child *child, const struct spawner_report *report,
     unsigned mandatory = report->missing & SANDBOX_LAYERS_MANDATORY;
 
     if (report->error != 0) {
-        /* The spawner makes nothing else that could be forbidden, or of which there is no more. */
-        child->reason_bad_input =
-            report->error == EPERM || report->error == ENOSPC || report->error == EUSERS;
-        snprintf(child->reason, sizeof child->reason, "could not be started: %.120s", report->text);
+        /* What the host forbids, or has no more of, is the caller's environment. */
+        child->reason_bad_input = report->error == EPERM || report->error == EACCES ||
+                                  report->error == ENOSPC || report->error == EUSERS;
+        snprintf(child->reason, sizeof child->reason, "%s%.6s could not be started: %.120s",
+                 child->device ? "its process" : "the ", child->device ? "" : child->name,
+                 report->text);
         supervise_on_exit(child, 0, 0);
         return;
     }

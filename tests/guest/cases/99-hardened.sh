@@ -6,7 +6,7 @@
 # shellcheck source=tests/cli/lib.sh
 . "$ROOT/tests/cli/lib.sh"
 
-HALT=("$BIN/bulkhead" run --name hard --memory size=32M --serial null --json --audit)
+HALT=("$BIN/bulkhead" run --name hard --memory size=64M --serial null --json --audit)
 
 # event N REGEX: waits until $T/events has so many of such lines.
 event()
