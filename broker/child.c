@@ -315,7 +315,7 @@ static void on_started(struct child *child, const struct spawner_report *report,
         /* What the host forbids, or has no more of, is the caller's environment. */
         child->reason_bad_input = report->error == EPERM || report->error == EACCES ||
                                   report->error == ENOSPC || report->error == EUSERS;
-        snprintf(child->reason, sizeof child->reason, "%s%.6s could not be started: %.120s",
+        snprintf(child->reason, sizeof child->reason, "%s%.6s could not be started: %.118s",
                  child->device ? "its process" : "the ", child->device ? "" : child->name,
                  report->text);
         supervise_on_exit(child, 0, 0);

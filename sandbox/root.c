@@ -10,6 +10,14 @@
 #include "base/err.h"
 #include "layers.h"
 
+/* The kernel itself answers EPERM to who has no right; EACCES is a policy's word. */
+static int refused(const char *what)
+{
+    return err_origin(-errno, "%s%s", what,
+                      errno == EACCES ? " (AppArmor or SELinux: allow mount, umount, pivot_root)"
+                                      : "");
+}
+
 /* Any folder will do as the mount point: what it hides goes away with the old root. */
 static int mount_empty(void)
 {
@@ -20,7 +28,7 @@ static int mount_empty(void)
                   "size=4k,nr_inodes=1,mode=000") == 0)
             return chdir(points[i]) < 0 ? err_origin(-errno, "%s", points[i]) : 0;
         if (errno != ENOENT && errno != ENOTDIR)
-            return err_origin(-errno, "mounting an empty root");
+            return refused("mounting an empty root");
     }
     return err_origin(-ENOENT, "no folder to mount an empty root on");
 }
@@ -48,20 +56,20 @@ int root_enter(void)
     int r;
 
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return err_origin(-errno, "making mounts private");
+        return refused("making mounts private");
     r = mount_empty();
     if (r < 0)
         return err_trace(r);
     /* "." twice stacks the old root on the new one, and the unmount takes the old one away. */
     if (syscall(SYS_pivot_root, ".", ".") == 0) {
         if (umount2(".", MNT_DETACH) < 0)
-            return err_origin(-errno, "detaching the old root");
+            return refused("detaching the old root");
     } else if (errno == EINVAL) {
         r = move_onto_root();
         if (r < 0)
             return err_trace(r);
     } else {
-        return err_origin(-errno, "pivot_root");
+        return refused("pivot_root");
     }
     if (chdir("/") < 0)
         return err_origin(-errno, "the new root");

@@ -99,10 +99,10 @@ static void add_confinement(struct doctor_setting *ret, size_t max, size_t *n)
     if (process_read("/proc/self/attr/current", label, sizeof(label)) > 0 && isalnum(label[0]) &&
         strncmp(label, "unconfined", 10) != 0) {
         label[strcspn(label, "\n")] = '\0';
-        add(ret, max, n, "label of AppArmor or SELinux", label,
-            "a VM's processes are under it too: it must let them mount, pivot_root and make "
-            "namespaces",
-            "a profile with these, or run unconfined", false);
+        add(ret, max, n, "label of AppArmor or SELinux", label, "a VM's processes are under it too",
+            "a profile as in docs/operating.md (attach_disconnected, mount, pivot_root), or run "
+            "unconfined",
+            false);
     }
     if (process_read("/proc/self/status", status, sizeof(status)) > 0 &&
         process_field(status, "Seccomp_filters", filters, sizeof(filters)) &&
