@@ -127,6 +127,7 @@ static void take_over(struct device *d)
     d->step = STEP_TAKE_OVER;
     d->died_ns = d->upgraded_ns;
     d->worker->heartbeat_ns = d->upgraded_ns;
+    netdev_on_ready(d); /* what was said since then was said to the old one */
     if (d->active)
         relay_send_activate(d, d->worker, d->worker_activated);
     if (old)

@@ -114,6 +114,55 @@ static void a_replacement_finds_out_for_itself(void **state)
     rig_end(&rig);
 }
 
+/* The guest's driver sets up one queue, and the worker goes to work on it. */
+static void activate(struct rig *rig, struct device *d)
+{
+    Bulkhead__QueueState queue = BULKHEAD__QUEUE_STATE__INIT, *queues[] = { &queue };
+    Bulkhead__Activate a = BULKHEAD__ACTIVATE__INIT;
+    ENVELOPE(e, ACTIVATE, activate, &a);
+
+    queue.size = 8;
+    a.slot = d->plan->pci_slot;
+    a.queues = queues;
+    a.n_queues = 1;
+    rig_say(rig, rig->vm.core, &e);
+    rig_say_bare(rig, d->worker, B(ACTIVATED));
+}
+
+/* The candidate was configured before the interface went down, and before the user pulled the cable;
+ * it hears of both when it takes over. */
+static void an_upgrade_meanwhile(void **state)
+{
+    struct message msg;
+    struct device *d;
+    struct child *old;
+    struct fault f;
+    struct rig rig;
+
+    (void)state;
+    rig_run_with_tap(&rig);
+    d = rig_device(&rig, BULKHEAD__ROLE__ROLE_NET);
+    activate(&rig, d);
+    assert_int_equal(upgrade_begin(d, "/bin/true", 99, 0, &f), 0);
+    rig_make_ready(&rig, d->next);
+    say_lost(&rig, d, true);
+    d->link_down = true;
+    netdev_update_link(d);
+    old = d->worker;
+    rig_say_bare(&rig, old, B(QUIESCED));
+    assert_ptr_not_equal(d->worker, old);
+    assert_int_equal(rig_heard(&rig, d->worker, &msg), B(LINK_STATE));
+    assert_false(msg.envelope->link_state->up);
+    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(ACTIVATE));
+    rig_say_bare(&rig, d->worker, B(ACTIVATED));
+    rig_exit(&rig, old);
+    assert_int_equal(guest_was_told(&rig), 0);
+    d->link_down = false;
+    netdev_update_link(d);
+    assert_int_equal(guest_was_told(&rig), 1); /* the new one has found nothing wrong */
+    rig_end(&rig);
+}
+
 static void ip_link(const char *what, const char *name, const char *state)
 {
     char command[80];
@@ -199,6 +248,7 @@ int main(void)
         cmocka_unit_test(lost_and_found),
         cmocka_unit_test(events_are_a_second_apart),
         cmocka_unit_test(a_replacement_finds_out_for_itself),
+        cmocka_unit_test(an_upgrade_meanwhile),
         cmocka_unit_test(rtnetlink_tells_of_a_macvtap),
         cmocka_unit_test(rtnetlink_is_asked),
     };
