@@ -161,6 +161,7 @@ static void test_both_end(void **state)
 static void test_sandboxed_broker(void **state)
 {
     struct groups outer, groups = { .name = "bulkhead-1" };
+    const struct sandbox_broker rights = { 0 };
     unsigned missing = 0;
     int status = -1;
     pid_t core, pid;
@@ -176,7 +177,7 @@ static void test_sandboxed_broker(void **state)
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        if (sandbox_enter_broker(&sandbox_filter_broker, 0, false, &missing) < 0)
+        if (sandbox_enter_broker(&sandbox_filter_broker, &rights, &missing) < 0)
             _exit(1);
         groups_end(&groups);
         _exit(0);

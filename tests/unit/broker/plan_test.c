@@ -230,14 +230,10 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_message),
-        cmocka_unit_test(test_sockets),
-        cmocka_unit_test(test_ordinary_user),
-        cmocka_unit_test(test_no_userns),
-        cmocka_unit_test(test_no_userns_refused),
-        cmocka_unit_test(test_largest),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_devices),   cmocka_unit_test(test_message),
+        cmocka_unit_test(test_sockets),   cmocka_unit_test(test_ordinary_user),
+        cmocka_unit_test(test_no_userns), cmocka_unit_test(test_no_userns_refused),
+        cmocka_unit_test(test_largest),   cmocka_unit_test(test_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
