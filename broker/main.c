@@ -173,26 +173,31 @@ static int open_all(struct vm *vm, struct request *req, struct fault *f)
     return r;
 }
 
-enum { MAX_REMOVABLE = PLAN_MAX_DEVICES + 2 };
+enum { MAX_REMOVABLE = PLAN_MAX_DEVICES + 4 };
 
-/* What the broker removes at the VM's end: its run directory, and the sockets of its devices. */
-static unsigned list_removable(const struct vm *vm, struct sandbox_removable dirs[MAX_REMOVABLE])
+/* What the broker removes at the VM's end: its run directory, the sockets of its devices, and, when the
+ * spawner can't, the VM's control groups with what is in them. */
+static unsigned list_removable(const struct vm *vm, const struct groups *groups,
+                               struct sandbox_removable dirs[MAX_REMOVABLE])
 {
     unsigned n = 0;
 
     dirs[n++] = (struct sandbox_removable){ .dir_fd = vm->rundir.place.dir_fd };
     dirs[n++] = (struct sandbox_removable){ .dir_fd = vm->rundir.place.base_fd, .folders = true };
+    dirs[n++] = (struct sandbox_removable){ .dir_fd = groups->base_fd, .folders = true };
+    dirs[n++] =
+        (struct sandbox_removable){ .dir_fd = groups->vm_fd, .folders = true, .writes = true };
     for (unsigned i = 0; i < vm->n_devices; i++)
         dirs[n++] = (struct sandbox_removable){ .dir_fd = vm->devices[i].backend.socket.dir_fd };
     return n;
 }
 
-static int enter_sandbox(struct vm *vm, struct fault *f)
+static int enter_sandbox(struct vm *vm, const struct groups *groups, struct fault *f)
 {
     struct sandbox_removable dirs[MAX_REMOVABLE];
     struct sandbox_broker rights = {
         .dirs = dirs,
-        .n_dirs = list_removable(vm, dirs),
+        .n_dirs = list_removable(vm, groups, dirs),
         .insecure = vm->insecure,
     };
     unsigned missing = 0;
@@ -209,7 +214,8 @@ static int enter_sandbox(struct vm *vm, struct fault *f)
     return 0;
 }
 
-static int run(struct vm *vm, struct request *req, struct channel *client, const struct uids *uids)
+static int run(struct vm *vm, struct request *req, struct channel *client,
+               const struct spawner_terms *terms)
 {
     struct fault f = { 0 };
     int fd;
@@ -218,8 +224,8 @@ static int run(struct vm *vm, struct request *req, struct channel *client, const
         goto refuse;
     if (req->plan_only)
         return send_plan(vm, client, req->id);
-    if (vm->host.root && !uids->claimed) {
-        fault_host(&f, EAGAIN, "no uids for the VM's processes: %s", uids->why_not);
+    if (vm->host.root && !terms->uids->claimed) {
+        fault_host(&f, EAGAIN, "no uids for the VM's processes: %s", terms->uids->why_not);
         goto refuse;
     }
     start_trace(vm);
@@ -238,7 +244,7 @@ static int run(struct vm *vm, struct request *req, struct channel *client, const
         fault_host(&f, ENOMEM, "%s", err_text());
         goto refuse;
     }
-    if (spawner_setup(vm, &f) < 0 || enter_sandbox(vm, &f) < 0)
+    if (spawner_setup(vm, &f) < 0 || enter_sandbox(vm, terms->groups, &f) < 0)
         goto refuse;
     vm_trace(vm, "broker sandboxed");
     if (vm_boot(vm, &f) < 0)
@@ -289,7 +295,7 @@ int main(int argc, char **argv)
     host_look(userns_error, &vm.host);
     vm.host.cgroup = groups.path;
     vm.host.uid_range = uids.range;
-    status = run(&vm, &req, client, &uids);
+    status = run(&vm, &req, client, &terms);
     vm_deinit(&vm);
     channel_free(client);
     spawner_stop(&spawner);

@@ -59,7 +59,7 @@ static bool heap_may_grow(const struct rlimit *most, uint64_t limit_bytes)
 
     if (setrlimit(RLIMIT_DATA, &limit) < 0 || sbrk(PAGE_BYTES) == (void *)-1)
         return false;
-    (void)sbrk(-PAGE_BYTES);
+    (void)sbrk(-(intptr_t)PAGE_BYTES);
     return true;
 }
 

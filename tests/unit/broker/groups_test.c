@@ -161,7 +161,8 @@ static void test_both_end(void **state)
 static void test_sandboxed_broker(void **state)
 {
     struct groups outer, groups = { .name = "bulkhead-1" };
-    const struct sandbox_broker rights = { 0 };
+    struct sandbox_removable dirs[2];
+    const struct sandbox_broker rights = { .dirs = dirs, .n_dirs = 2 };
     unsigned missing = 0;
     int status = -1;
     pid_t core, pid;
@@ -174,6 +175,8 @@ static void test_sandboxed_broker(void **state)
     groups.base_fd = fcntl(outer.vm_fd, F_DUPFD_CLOEXEC, 3);
     assert_int_equal(sandbox_cgroup_claim(outer.vm_fd, groups.name, &groups.vm_fd), 0);
     core = occupy(&groups, "core");
+    dirs[0] = (struct sandbox_removable){ .dir_fd = groups.base_fd, .folders = true };
+    dirs[1] = (struct sandbox_removable){ .dir_fd = groups.vm_fd, .folders = true, .writes = true };
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
