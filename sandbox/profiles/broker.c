@@ -23,6 +23,7 @@ static const struct profile_rule files[] = {
     ALLOW(unlinkat, "sockets and the VM's folder at its end"),
     ALLOW(unlink, "sockets at the VM's end"),
     ALLOW(rmdir, "the VM's folder and its cgroup at its end"),
+    ALLOW(getdents64, "the control groups below the VM's at its end, where the spawner was killed"),
     ALLOW(readlink, "what a link of /proc names: its own path, a tty"),
     ALLOW(dup, "keep a descriptor that a child gets too"),
     ALLOW(memfd_create, "guest RAM, journals, stats pages", ARG_BITS(1, MFD_CLOEXEC, MFD_CLOEXEC)),
