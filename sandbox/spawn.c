@@ -175,15 +175,15 @@ int sandbox_spawn_end(struct sandbox_spawning *spawning, const char *name)
         return 0;
     if (n != (ssize_t)sizeof error || error.error <= 0 || (unsigned)error.step >= ARRAY_SIZE(steps))
         return err_origin(-EIO, "%s: starting it", name);
+    if (error.step == SPAWN_STEP_EXEC && error.error == EACCES && spawning->no_userns)
+        return err_origin(-EACCES,
+                          "%s: not static, which a host without user namespaces needs, or not the "
+                          "child's uid's to execute (chmod o+rx)",
+                          name);
     if (error.step == SPAWN_STEP_EXEC && error.error == EACCES && spawning->uid != 0)
         return err_origin(-EACCES,
                           "%s: the child's own uid may not execute it (chmod o+rx; AppArmor: "
                           "attach_disconnected)",
-                          name);
-    if (error.step == SPAWN_STEP_EXEC && error.error == ENOENT && spawning->no_userns)
-        return err_origin(-ENOENT,
-                          "%s: needs shared libraries, and there are none in the empty "
-                          "root of a host without user namespaces: link it statically",
                           name);
     return err_origin(-error.error, "%s: %s", name, steps[error.step]);
 }
