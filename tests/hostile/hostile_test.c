@@ -32,12 +32,38 @@ static struct hostile_box *box_of(const struct wh *wh)
     return (struct hostile_box *)(void *)((uint8_t *)wh->stats + HOSTILE_BOX_OFFSET);
 }
 
+/* A kernel may be told to have no 32-bit system calls (ia32_emulation=0): then their instruction faults
+ * in any process, with or without a filter. */
+static bool int80_faults(void)
+{
+    static int faults = -1;
+    int status = 0;
+    pid_t pid;
+
+    if (faults >= 0)
+        return faults;
+    pid = fork();
+    if (pid == 0) {
+        long r;
+
+        signal(SIGSEGV, SIG_DFL);
+        __asm__ volatile("int $0x80" : "=a"(r) : "a"(20L) : "memory");
+        _exit(0);
+    }
+    faults = pid > 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+             WTERMSIG(status) == SIGSEGV;
+    return faults;
+}
+
 static enum verdict judge(const struct wh *wh, const struct hostile_box *box, int status)
 {
     if (wh->refused)
         return REFUSED;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS && box->state == HOSTILE_TRYING)
         return KILLED;
+    if (strncmp(box->name, "int80-", 6) == 0 && WIFSIGNALED(status) &&
+        WTERMSIG(status) == SIGSEGV && int80_faults())
+        return ERRNO;
     if (box->kind == HOSTILE_CONTROL)
         return box->state == HOSTILE_DONE ? WORKED : ODD;
     /* No completion is no refusal. */

@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -202,12 +203,22 @@ static void add_option(struct arguments *args, char *option, char *value)
     args->argv[args->n++] = value;
 }
 
+static enum ring_purpose disk_ring(const struct wh *wh)
+{
+    struct stat st;
+
+    return wh->config.n_own_fds > 0 && fstat(wh->config.own_fds[0], &st) == 0 && S_ISBLK(st.st_mode)
+               ? RING_BLOCK_DEVICE
+               : RING_DISK;
+}
+
 static void add_rings(struct wh *wh, struct arguments *args)
 {
     static char ring[] = "--ring", old_ring[] = "--old-ring";
 
     fd_closep(&wh->ring.fd);
-    if (is_disk(wh) && ring_make(RING_DISK, RING_DISK_ENTRIES, &wh->ring.params, &wh->ring.fd) < 0)
+    if (is_disk(wh) &&
+        ring_make(disk_ring(wh), RING_DISK_ENTRIES, &wh->ring.params, &wh->ring.fd) < 0)
         wh->ring.fd = -1;
     if (strstr(wh->config.program, "-net") &&
         ring_make(RING_FRAMES, RING_FRAMES_ENTRIES, &wh->ring.params, &wh->ring.fd) < 0)
