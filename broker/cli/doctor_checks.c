@@ -17,9 +17,9 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "client.h"
+#include "client/rundir.h"
 #include "doctor.h"
 #include "process_info.h"
-#include "client/rundir.h"
 
 enum { KVM_CHECK_TIMEOUT_MS = 20000 };
 

@@ -183,7 +183,7 @@ static void test_limits(void **state)
     expect_limit(text, "Max file size", "0");
     expect_limit(text, "Max locked memory", "0");
     expect_limit(text, "Max realtime priority", "0");
-    #ifndef BH_SANITIZED
+#ifndef BH_SANITIZED
     expect_limited(text, "Max data size", 4 << 20);
     expect_limited(text, "Max stack size", SANDBOX_STACK_BYTES);
 #endif
