@@ -4,6 +4,7 @@
  * needs to start and to enter its own sandbox, and what any of the workers may do afterwards: no
  * socket, no new process, no io_uring of its own, no look at another process. By numbers alone, which
  * the kernel decides without running the program. A worker's own filter then comes on top. */
+#include <errno.h>
 #include "profile.h"
 
 static const struct profile_rule start[] = {
@@ -70,6 +71,22 @@ static const struct profile_rule sandbox[] = {
 };
 static PROFILE_SET(sandbox_set, sandbox);
 
+#ifdef SANDBOX_INSTRUMENTED
+/* What profile_extra has beyond the above. Its rows for files can't be taken: a program starts with some. */
+static const struct profile_rule instrumented[] = {
+    ALLOW(sigaltstack, "instrumented: a thread's signal stack"),
+    ALLOW(sched_yield, "instrumented: the runtime's locks"),
+    ALLOW(getrusage, "instrumented: reports"),
+    ALLOW(exit, "instrumented: a thread ends"),
+    DENY(mkdir, EACCES, "instrumented: gcov"),
+    DENY(pipe, EACCES, "instrumented: the symbolizer"),
+    DENY(socketpair, EACCES, "instrumented: the symbolizer"),
+};
+static PROFILE_SET(instrumented_set, instrumented);
+#else
+static const struct profile_set instrumented_set = { 0 };
+#endif
+
 /* The union of the workers' profiles, without their conditions. */
 static const struct profile_rule work[] = {
     ALLOW(readv, "a device's work"),
@@ -97,5 +114,6 @@ const struct profile profile_start = {
     .id = SANDBOX_START,
     .name = "start",
     .max_syscalls = 92,
-    .sets = { &profile_base, &profile_loop, &start_set, &sandbox_set, &work_set },
+    .sets = { &profile_base, &profile_loop, &start_set, &sandbox_set, &work_set,
+              &instrumented_set },
 };
