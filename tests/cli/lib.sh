@@ -31,6 +31,9 @@ own_sys()
 # Processes of $BIN, however they were started and whatever they call themselves.
 processes_of() { find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$1/*" 2>/dev/null; }
 
+# processes_in FILE: "PID NAME" for each row of what `bulkhead ps VM` printed. Its last line may say what the sandbox is without.
+processes_in() { awk 'NR > 2 && $3 ~ /^[0-9]+$/ { print $3, $2 }' "$1"; }
+
 # What must be the same after a command that failed: files below $T, mounts there, processes.
 traces()
 {

@@ -90,6 +90,14 @@ pid_of()
     "$BIN/bulkhead" ps "$1" --json | tr '{' '\n' | sed -n "s/.*\"name\": *\"$2\".*\"pid\": *\([1-9][0-9]*\).*/\1/p" | head -1
 }
 
+# no_drift VM: its audit passes; $T/audit has it.
+no_drift()
+{
+    "$BIN/bulkhead" audit "$1" >"$T/audit" && return 0
+    grep -v '^ok ' "$T/audit" >&2
+    die "audit found drift"
+}
+
 # Nothing may be left: processes of ours, files in the run directory, mounts.
 leftovers()
 {
