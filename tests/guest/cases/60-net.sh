@@ -7,7 +7,9 @@ script() { base64 -w0; }
 # guest's addresses, and counts.
 far_world()
 {
-    trap 'ip netns del bhfar; nft delete table ip bhtest' EXIT # of this case
+    netns_was_there=$(ls -d /run/netns 2>/dev/null)
+    trap 'ip netns del bhfar; nft delete table ip bhtest
+        [ -n "$netns_was_there" ] || { umount /run/netns && rmdir /run/netns; }' EXIT # of this case
     ip netns add bhfar && ip link add bhnear type veth peer name bhfar netns bhfar &&
         ip addr add 10.77.0.1/24 dev bhnear && ip link set bhnear up &&
         ip -n bhfar addr add 10.77.0.2/24 dev bhfar && ip -n bhfar link set bhfar up || die "no namespace"
