@@ -200,7 +200,8 @@ static int begin(struct state *s, const struct spawner_request *request,
                                 .log_fd = fds[START_LOG],
                                 .control_fd = fds[START_CONTROL],
                                 .program_fd = fds[START_PROGRAM],
-                                .handed_over = fds[START_PROGRAM] >= 0 };
+                                .handed_over = fds[START_PROGRAM] >= 0,
+                                .no_userns = s->terms->no_userns };
     cleanup_(fd_closep) int group_fd = -1;
     struct fault missing = { 0 };
     int r;
