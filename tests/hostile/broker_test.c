@@ -61,6 +61,17 @@ static uint32_t uid_base(void)
     return geteuid() == 0 ? sandbox_uid((uint32_t)getpid(), 0) : 0;
 }
 
+/* Who executes it waits for the lease's end. */
+static int hold_up(const char *program)
+{
+    int fd = open(program, O_RDONLY | O_CLOEXEC);
+
+    signal(SIGIO, SIG_IGN);
+    if (fd < 0 || fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+        _exit(8);
+    return fd;
+}
+
 static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
                                 enum broker_verdict (*run)(struct broker *b),
                                 const struct broker_action *action)
@@ -82,6 +93,7 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
     path_of(b.dir, sizeof b.dir, 0, "");
     path_of(b.victim, sizeof b.victim, 1, "");
     snprintf(b.slow, sizeof b.slow, "%s/slow", base);
+    b.lease = hold_up(b.slow);
     path_of(lock, sizeof lock, 1, "/lock");
     b.victim_lock = open(lock, O_RDWR | O_CLOEXEC);
     b.victim_fd = open(b.victim, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
