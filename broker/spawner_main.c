@@ -546,7 +546,8 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
 {
     struct groups *groups = terms->groups;
     struct uids *uids = terms->uids;
-    const int keep[] = { fd, groups->base_fd, groups->vm_fd, uids->file_fd, uids->ns_fd };
+    const int keep[] = { fd,         groups->base_fd, groups->vm_fd, groups->kill_fd, uids->file_fd,
+                         uids->ns_fd };
     static struct state state; /* one spawner per process; too large for the stack */
     static struct watched watched;
     struct state *s = &state;

@@ -76,7 +76,7 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
                                 enum broker_verdict (*run)(struct broker *b),
                                 const struct broker_action *action)
 {
-    struct groups none = { .base_fd = -1, .vm_fd = -1 };
+    struct groups none = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
     struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
     const struct spawner_terms terms = {
         .groups = &none, .uids = &no_uids, .uid_base = uid_base(), .no_userns = no_userns

@@ -67,7 +67,7 @@ static bool is_refused(const char *why)
 
 static void start_spawner(struct spawner *spawner, const struct rundir *rundir)
 {
-    static struct groups none = { .base_fd = -1, .vm_fd = -1 };
+    static struct groups none = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
     static struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
     const struct spawner_terms terms = { .groups = &none, .uids = &no_uids };
     const struct rundir_place *place = &rundir->place;

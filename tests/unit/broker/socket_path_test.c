@@ -340,7 +340,7 @@ static void what_the_spawner_may_be_given(void **state)
 /* The broker is gone without a word: the spawner takes its sockets away, and nothing else. */
 static void the_spawner_removes_them(void **state)
 {
-    struct groups groups = { .base_fd = -1, .vm_fd = -1 };
+    struct groups groups = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
     struct uids no_uids;
     const struct spawner_terms terms = { .groups = &groups, .uids = &no_uids };
     struct spawner_request seal = { .kind = SPAWNER_SEAL };
