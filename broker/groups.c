@@ -44,7 +44,7 @@ void groups_make(struct groups *groups, pid_t broker_pid)
 {
     char base[GROUPS_PATH_BYTES - GROUPS_NAME_BYTES];
 
-    *groups = (struct groups){ .base_fd = -1, .vm_fd = -1 };
+    *groups = (struct groups){ .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
     if (sandbox_cgroup_find(&groups->base_fd, base, sizeof base) != 0)
         return;
     sandbox_cgroup_sweep(groups->base_fd, is_ours);
@@ -54,6 +54,7 @@ void groups_make(struct groups *groups, pid_t broker_pid)
         groups_close(groups);
         return;
     }
+    groups->kill_fd = sandbox_cgroup_open_kill(groups->vm_fd);
     snprintf(groups->path, sizeof groups->path, "%s/%s", base[1] != '\0' ? base : "", groups->name);
 }
 
@@ -61,6 +62,7 @@ void groups_close(struct groups *groups)
 {
     fd_closep(&groups->base_fd);
     fd_closep(&groups->vm_fd);
+    fd_closep(&groups->kill_fd);
 }
 
 int groups_add(struct groups *groups, const char *name, uint32_t pids_max, uint64_t memory_max)
@@ -89,7 +91,7 @@ void groups_end(struct groups *groups)
 {
     if (groups->base_fd < 0)
         return;
-    if (sandbox_cgroup_end(groups->base_fd, groups->name, groups->vm_fd) < 0)
+    if (sandbox_cgroup_end(groups->base_fd, groups->name, groups->vm_fd, groups->kill_fd) < 0)
         log_warn("%s stays until the next VM starts: %s", groups->path, err_text());
     groups_close(groups);
 }

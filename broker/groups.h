@@ -11,6 +11,7 @@ enum { GROUPS_PATH_BYTES = 512, GROUPS_NAME_BYTES = 40 };
 struct groups {
     int base_fd; /* the group the VM's is made in; -1: there are none */
     int vm_fd;
+    int kill_fd; /* open for writing, of the VM's: kills all in it; -1: this kernel can't */
     char name[GROUPS_NAME_BYTES]; /* of the VM's group */
     char path[GROUPS_PATH_BYTES]; /* of the VM's group, from the hierarchy's root; "": none */
 };

@@ -173,10 +173,11 @@ static int open_all(struct vm *vm, struct request *req, struct fault *f)
     return r;
 }
 
-enum { MAX_REMOVABLE = PLAN_MAX_DEVICES + 4 };
+enum { MAX_REMOVABLE = PLAN_MAX_DEVICES + 3 };
 
 /* What the broker removes at the VM's end: its run directory, the sockets of its devices, and, when the
- * spawner can't, the VM's control groups with what is in them. */
+ * spawner can't, the VM's control groups, whose file to kill those in it is open already: with a right
+ * to write there it could have any process moved into them, and killed. */
 static unsigned list_removable(const struct vm *vm, const struct groups *groups,
                                struct sandbox_removable dirs[MAX_REMOVABLE])
 {
@@ -185,8 +186,6 @@ static unsigned list_removable(const struct vm *vm, const struct groups *groups,
     dirs[n++] = (struct sandbox_removable){ .dir_fd = vm->rundir.place.dir_fd };
     dirs[n++] = (struct sandbox_removable){ .dir_fd = vm->rundir.place.base_fd, .folders = true };
     dirs[n++] = (struct sandbox_removable){ .dir_fd = groups->base_fd, .folders = true };
-    dirs[n++] =
-        (struct sandbox_removable){ .dir_fd = groups->vm_fd, .folders = true, .writes = true };
     for (unsigned i = 0; i < vm->n_devices; i++)
         dirs[n++] = (struct sandbox_removable){ .dir_fd = vm->devices[i].backend.socket.dir_fd };
     return n;

@@ -200,7 +200,8 @@ static int begin(struct state *s, const struct spawner_request *request,
                                 .log_fd = fds[START_LOG],
                                 .control_fd = fds[START_CONTROL],
                                 .program_fd = fds[START_PROGRAM],
-                                .handed_over = fds[START_PROGRAM] >= 0 };
+                                .handed_over = fds[START_PROGRAM] >= 0,
+                                .no_userns = s->terms->no_userns };
     cleanup_(fd_closep) int group_fd = -1;
     struct fault missing = { 0 };
     int r;
@@ -545,7 +546,8 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
 {
     struct groups *groups = terms->groups;
     struct uids *uids = terms->uids;
-    const int keep[] = { fd, groups->base_fd, groups->vm_fd, uids->file_fd, uids->ns_fd };
+    const int keep[] = { fd,         groups->base_fd, groups->vm_fd, groups->kill_fd, uids->file_fd,
+                         uids->ns_fd };
     static struct state state; /* one spawner per process; too large for the stack */
     static struct watched watched;
     struct state *s = &state;

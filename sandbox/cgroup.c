@@ -178,11 +178,14 @@ int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cg
     return 0;
 }
 
-int sandbox_cgroup_kill(int fd)
+int sandbox_cgroup_open_kill(int fd)
 {
-    int r = write_file(fd, "cgroup.kill", "1");
+    return openat(fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+}
 
-    return r < 0 ? err_origin(r, "cgroup.kill") : 0;
+int sandbox_cgroup_kill(int kill_fd)
+{
+    return write(kill_fd, "1", 1) < 0 ? err_origin(-errno, "cgroup.kill") : 0;
 }
 
 int sandbox_cgroup_remove(int base_fd, const char *name)

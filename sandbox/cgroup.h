@@ -28,7 +28,8 @@ struct sandbox_cgroup_limits {
  * *ret_fd: its directory, for sandbox_spawn.cgroup_fd; *ret_in_force: SANDBOX_CGROUP_* bits. */
 int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cgroup_limits *limits,
                           int *ret_fd, unsigned *ret_in_force) must_check;
-/* Kills all in it (Linux 5.14). */
-int sandbox_cgroup_kill(int fd) must_check;
+/* What kills all in the group fd when it is written to, or negative (before Linux 5.14). */
+int sandbox_cgroup_open_kill(int fd) must_check;
+int sandbox_cgroup_kill(int kill_fd) must_check;
 /* -EBUSY while a process is in it. */
 int sandbox_cgroup_remove(int base_fd, const char *name) must_check;

@@ -69,15 +69,15 @@ static int remove_tree(int base_fd, const char *name, int fd)
     return unlinkat(base_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
-int sandbox_cgroup_end(int base_fd, const char *name, int fd)
+int sandbox_cgroup_end(int base_fd, const char *name, int fd, int kill_fd)
 {
     struct pollfd none = { .fd = -1 };
     int r;
 
     if (!is_named(base_fd, name, fd))
         return 0;
-    if (sandbox_cgroup_kill(fd) <
-        0) /* a kernel without cgroup.kill: those in it end by themselves */
+    /* A kernel without cgroup.kill: those in it end by themselves. */
+    if (kill_fd >= 0 && sandbox_cgroup_kill(kill_fd) < 0)
         err_clear();
     /* A killed process is in its group until it is gone, and so is one that was waited for, for a
      * moment. */

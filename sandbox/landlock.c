@@ -35,7 +35,6 @@ struct beneath {
 /* Bits of the kernel's ABI, of which an old header may know fewer. */
 enum {
     FS_EXECUTE = 1 << 0,
-    FS_WRITE_FILE = 1 << 1,
     FS_READ_FILE = 1 << 2,
     FS_READ_DIR = 1 << 3,
     FS_REMOVE_DIR = 1 << 4,
@@ -51,8 +50,6 @@ static int allow_removal(int ruleset, const struct sandbox_removable *dir)
 
     if (dir->dir_fd < 0)
         return 0;
-    if (dir->writes)
-        rule.allowed |= FS_WRITE_FILE;
     if (syscall(SYS_landlock_add_rule, ruleset, 1 /* path beneath */, &rule, 0u) < 0)
         return err_origin(-errno, "landlock rule for a directory");
     return 0;

@@ -181,7 +181,6 @@ int sandbox_enter_thread(const struct sandbox_filter *filter) must_check;
 struct sandbox_removable {
     int dir_fd;   /* O_PATH will do; not owned; negative: none */
     bool folders; /* folders at any depth below may be removed; else files */
-    bool writes;  /* and files there may be written: a control group's */
 };
 struct sandbox_broker {
     uint64_t keep_caps;

@@ -3,8 +3,11 @@
  * folders made before. It never runs a program or signals a process (the spawner, which has no filter,
  * does that for it). */
 #include <asm/ioctls.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -18,7 +21,17 @@ static const struct profile_rule files[] = {
     ALLOW(pread64, "files of its own state"),
     ALLOW(ftruncate, "the size of a memfd before it is sealed"),
     ALLOW(fallocate, "guest RAM that is to be there from the start"),
-    ALLOW(fcntl, "seals, locks, O_NONBLOCK, close-on-exec"),
+    /* By number: F_SETOWN and F_SETSIG would have the kernel send any signal to any process that the
+     * broker's uid may signal, O_ASYNC one to who sits at a terminal. */
+    ALLOW(fcntl, "a duplicate to keep, close-on-exec", ARG_IS(1, F_DUPFD_CLOEXEC)),
+    ALLOW(fcntl, "close-on-exec", ARG_IS(1, F_GETFD)),
+    ALLOW(fcntl, "close-on-exec", ARG_IS(1, F_SETFD)),
+    ALLOW(fcntl, "how a descriptor was opened", ARG_IS(1, F_GETFL)),
+    ALLOW(fcntl, "O_NONBLOCK", ARG_IS(1, F_SETFL), ARG_BITS(2, O_ASYNC, 0)),
+    ALLOW(fcntl, "guest RAM can't be resized", ARG_IS(1, F_ADD_SEALS)),
+    ALLOW(fcntl, "is it a memfd", ARG_IS(1, F_GET_SEALS)),
+    ALLOW(fcntl, "a macvtap is one VM's; the last VM removes the file of uids",
+          ARG_IS(1, F_OFD_SETLK)),
     ALLOW(flock, "one writer per image"),
     ALLOW(unlinkat, "sockets and the VM's folder at its end"),
     ALLOW(unlink, "sockets at the VM's end"),
@@ -51,6 +64,9 @@ static const struct profile_rule sockets[] = {
 static PROFILE_SET(sockets_set, sockets);
 
 static const struct profile_rule rest[] = {
+    ALLOW(ioctl, "is a tap there, has somebody got it", ARG_IS(1, SIOCGIFFLAGS)),
+    ALLOW(ioctl, "a tap that was deleted and made again (repair)", ARG_IS(1, TUNSETIFF)),
+    ALLOW(ioctl, "its header size", ARG_IS(1, TUNSETVNETHDRSZ)),
     ALLOW(ioctl, "the size of a block device", ARG_IS(1, BLKGETSIZE64)),
     ALLOW(ioctl, "its block size", ARG_IS(1, BLKSSZGET)),
     ALLOW(ioctl, "its physical block size", ARG_IS(1, BLKPBSZGET)),

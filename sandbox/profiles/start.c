@@ -2,10 +2,15 @@
 /* start.c - a worker's program that the broker handed over (an upgrade), from its exec on. The
  * spawner doesn't know what that is, so it can't leave the filter to it. This one has what a worker
  * needs to start and to enter its own sandbox, and what any of the workers may do afterwards: no
- * socket, no new process, no io_uring of its own, no look at another process. By numbers alone, which
- * the kernel decides without running the program. A worker's own filter then comes on top. */
+ * socket, no new process, no io_uring of its own, no look at another process. What was
+ * opened by a path is for reading: the broker, whose landlock forbids it to change files, would else
+ * have it done here, with the same uid where that is a user's. All others by numbers alone, which the
+ * kernel decides without running the program. A worker's own filter then comes on top. */
 #include <errno.h>
+#include <fcntl.h>
 #include "profile.h"
+
+enum { CHANGES = O_ACCMODE | O_CREAT | O_TRUNC };
 
 static const struct profile_rule start[] = {
     ALLOW(execveat, "the program itself, by its descriptor"),
@@ -22,8 +27,8 @@ static const struct profile_rule start[] = {
     ALLOW(munmap, "pages of the start"),
     ALLOW(mremap, "the heap"),
     ALLOW(madvise, "guest RAM; pages of the start are given back"),
-    ALLOW(openat, "libraries, the time zone, /proc/self"),
-    ALLOW(open, "libraries, the time zone, /proc/self"),
+    ALLOW(openat, "libraries, the time zone, /proc/self", ARG_BITS(2, CHANGES, 0)),
+    ALLOW(open, "libraries, the time zone, /proc/self", ARG_BITS(1, CHANGES, 0)),
     ALLOW(access, "libraries; which namespaces there are"),
     ALLOW(newfstatat, "type and size of what was handed in"),
     ALLOW(fstat, "type and size of what was handed in"),

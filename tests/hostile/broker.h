@@ -37,7 +37,8 @@ struct broker {
     int victim_lock; /* a file in it */
     int base_fd;     /* of the directory that both are in */
     int dir_fd;
-    char slow[64];    /* a program, open nowhere */
+    char slow[64];    /* a program, open nowhere but for a lease */
+    int lease;        /* on it */
     pid_t test;       /* a process that is no child */
     char text[160];   /* of the last refusal */
     bool no_landlock; /* this kernel has none, which start and audit say */

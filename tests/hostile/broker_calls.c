@@ -83,6 +83,16 @@ static enum broker_verdict run_memory(struct broker *b, long how)
     return judge(how == 0 ? 0 : mprotect(p, sizeof page, PROT_READ | PROT_EXEC), 0);
 }
 
+/* What the kernel is to signal, and with what, when something can be read. */
+static enum broker_verdict signal_by_owner(struct broker *b, long command)
+{
+    int r = command == F_SETFL    ? fcntl(b->spawner.fd, F_SETFL, O_ASYNC | O_RDWR)
+            : command == F_SETSIG ? fcntl(b->spawner.fd, F_SETSIG, SIGKILL)
+                                  : fcntl(b->spawner.fd, F_SETOWN, b->test);
+
+    return judge(r < 0 ? -errno : r, 0);
+}
+
 /* A file of somebody else's, which the broker's uid may write. */
 static enum broker_verdict change_a_file(struct broker *b, long how)
 {
@@ -149,6 +159,9 @@ static const struct broker_action actions[] = {
     CALL("pidfd-open", pidfd_open, SPAWNER_PID, 0),
     CALL_OR("pidfd-getfd", EBADF, pidfd_getfd, (uint64_t)-1, 3, 0),
     { .name = "pidfd-send-signal", .run = signal_by_proc },
+    { .name = "fcntl-set-owner", .run = signal_by_owner, .arg = F_SETOWN },
+    { .name = "fcntl-set-signal", .run = signal_by_owner, .arg = F_SETSIG },
+    { .name = "fcntl-async", .run = signal_by_owner, .arg = F_SETFL },
     CALL("fork", fork),
     CALL("clone", clone, SIGCHLD),
     CALL("clone3", clone3, ADDRESS(clone_args), sizeof clone_args),

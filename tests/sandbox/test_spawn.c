@@ -329,7 +329,7 @@ static void test_cgroup(void **state)
     unsigned in_force = 0;
     char name[64], text[512], path[512];
     struct probe probe;
-    int base = -1;
+    int base = -1, kill_fd;
 
     if (sandbox_cgroup_find(&base, path, sizeof path) != 0) {
         /* No group is this user's to divide: then that is said. */
@@ -345,8 +345,10 @@ static void test_cgroup(void **state)
     harness_proc(probe.pid, "cgroup", text, sizeof text);
     assert_non_null(strstr(text, name));
     assert_int_equal(sandbox_cgroup_remove(base, name), -EBUSY);
-    assert_int_equal(sandbox_cgroup_kill(spawn.cgroup_fd), 0);
+    kill_fd = sandbox_cgroup_open_kill(spawn.cgroup_fd);
+    assert_int_equal(sandbox_cgroup_kill(kill_fd), 0);
     assert_int_equal(harness_wait(&probe), -SIGKILL);
+    close(kill_fd);
     close(spawn.cgroup_fd);
     assert_int_equal(sandbox_cgroup_remove(base, name), 0);
     close(base);

@@ -78,7 +78,7 @@ static void tell_slot(struct spawner *spawner, uint32_t slot, Bulkhead__Role rol
 
 static void start_spawner(struct spawner *spawner)
 {
-    static struct groups none = { .base_fd = -1, .vm_fd = -1 };
+    static struct groups none = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
     static struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
     const struct spawner_terms terms = { .groups = &none, .uids = &no_uids };
     const struct spawner_request seal = { .kind = SPAWNER_SEAL };

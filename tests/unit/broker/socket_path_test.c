@@ -292,6 +292,13 @@ static void a_folder_of_another_user(void **state)
     assert_int_equal(chmod("tenant/vs_5", 0755), 0);
     assert_int_equal(reach(&p), 0);
     assert_true(was_reached(served));
+    /* A second name of a socket of root's elsewhere, where fs.protected_hardlinks is off. */
+    assert_int_equal(unlink("tenant/vs_5") | mkdir("private", 0700), 0);
+    close(served);
+    served = service("private/host", 4);
+    assert_int_equal(link("private/host", "tenant/vs_5"), 0);
+    assert_int_equal(reach(&p), root ? -EMLINK : 0);
+    assert_int_equal(was_reached(served), !root);
     socket_path_remove(&p);
     close(fd);
     close(served);
@@ -340,7 +347,7 @@ static void what_the_spawner_may_be_given(void **state)
 /* The broker is gone without a word: the spawner takes its sockets away, and nothing else. */
 static void the_spawner_removes_them(void **state)
 {
-    struct groups groups = { .base_fd = -1, .vm_fd = -1 };
+    struct groups groups = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
     struct uids no_uids;
     const struct spawner_terms terms = { .groups = &groups, .uids = &no_uids };
     struct spawner_request seal = { .kind = SPAWNER_SEAL };
