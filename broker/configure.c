@@ -207,6 +207,7 @@ int configure_send(struct child *child)
         c.num_queues = d->plan->num_queues;
         c.queue_size = d->plan->queue_size;
         c.restarted = d->announced || d->restarts > 0;
+        child->settings = d->settings;
         configure_role(child, &c, &worker);
         worker_fds(d, &list);
     }

@@ -314,17 +314,6 @@ static bool bucket_valid(const Bulkhead__TokenBucket *bucket)
     return !bucket || (bucket->size > 0 && bucket->refill_time_ms > 0);
 }
 
-/* The worker of a disk or network device gets the limit now; later ones with their configuration. */
-static void send_limit(struct device *d, Bulkhead__RateLimit *limit)
-{
-    Bulkhead__SetRateLimit set = BULKHEAD__SET_RATE_LIMIT__INIT;
-    ENVELOPE(e, SET_RATE_LIMIT, set_rate_limit, &set);
-
-    set.limit = limit;
-    if (d->worker && d->worker->state >= CHILD_READY && d->worker->state <= CHILD_QUIESCED)
-        child_send(d->worker, &e, NULL, 0);
-}
-
 static void replace_limit(Bulkhead__RateLimit **place, Bulkhead__RateLimit *limit)
 {
     if (*place)
@@ -341,7 +330,7 @@ static void set_group_limit(struct vm *vm, Bulkhead__RateLimitGroup *group,
 
         if (d->plan->role == BULKHEAD__ROLE__ROLE_BLK &&
             config_disk_group(vm->config, vm->config->disks[d->plan->index]) == group)
-            send_limit(d, limit);
+            settings_changed(d);
     }
 }
 
@@ -388,15 +377,13 @@ static void set_rate_limit(struct client *client, uint32_t id,
         set_group_limit(vm, group, copy);
     } else {
         replace_limit(&d->rate_limit, copy);
-        send_limit(d, copy);
+        settings_changed(d);
     }
     reply_ok(client, id, "rate limit set");
 }
 
 static void resize_balloon(struct client *client, uint32_t id, uint64_t size)
 {
-    Bulkhead__BalloonTarget target = BULKHEAD__BALLOON_TARGET__INIT;
-    ENVELOPE(e, BALLOON_TARGET, balloon_target, &target);
     struct vm *vm = client->vm;
     struct device *d = NULL;
     struct fault f;
@@ -414,9 +401,7 @@ static void resize_balloon(struct client *client, uint32_t id, uint64_t size)
         return;
     }
     d->balloon_bytes = size;
-    target.size = size;
-    if (d->worker && d->worker->state >= CHILD_READY && d->worker->state <= CHILD_QUIESCED)
-        child_send(d->worker, &e, NULL, 0);
+    settings_changed(d);
     reply_ok(client, id, "balloon target set");
 }
 

@@ -28,6 +28,8 @@ enum {
     SPAWNER_PATH_BYTES = 256,
     SPAWNER_NAME_BYTES = 48,
     SPAWNER_MAX_PIDS = 4096,
+    SPAWNER_MTU_MIN = 68,
+    SPAWNER_MTU_MAX = 65535,
     SPAWNER_CORE_GRACE_MS = 80, /* from the core's death until the rest is killed */
 };
 
@@ -59,6 +61,7 @@ struct spawner_slot {
     uint32_t ring; /* enum ring_purpose: disks and networks */
     uint64_t memory_max; /* of its cgroup, bytes; 0: no limit */
     uint32_t pids_max;   /* of its cgroup, 1..SPAWNER_MAX_PIDS */
+    uint32_t mtu;        /* passt's: what it tells the guest; 0: as it likes */
     uint32_t n_forwards; /* passt's */
     struct spawner_forward forwards[SPAWNER_MAX_FORWARDS];
     char

@@ -60,6 +60,10 @@ static void add_passt(struct arguments *args, const struct spawner_slot *slot)
     add(args, "--stderr");
     add(args, "--fd");
     add(args, "%d", FD_CONTROL);
+    if (slot->mtu != 0) { /* by DHCP and NDP, else it says 65520 there, and sends so much */
+        add(args, "--mtu");
+        add(args, "%u", slot->mtu);
+    }
     add_forwards(args, slot, false);
     add_forwards(args, slot, true);
 }
@@ -114,14 +118,21 @@ static void fill(struct arguments *args, const struct exec_order *order)
     args->argv[args->n] = NULL;
 }
 
-int exec_begin(const struct exec_order *order, struct sandbox_spawning *ret_spawning)
+char **exec_arguments(const struct exec_order *order)
 {
     static struct arguments args; /* one start at a time; large */
+
+    fill(&args, order);
+    return args.argv;
+}
+
+int exec_begin(const struct exec_order *order, struct sandbox_spawning *ret_spawning)
+{
     int fds[FD_CHILD_FIRST_FREE + 2];
     unsigned n = FD_CHILD_FIRST_FREE;
     struct sandbox_spawn spawn = {
         .program_fd = order->program_fd,
-        .argv = args.argv,
+        .argv = exec_arguments(order),
         .fds = fds,
         .uid = order->uid,
         .gid = order->uid,
@@ -131,7 +142,6 @@ int exec_begin(const struct exec_order *order, struct sandbox_spawning *ret_spaw
     };
     int r;
 
-    fill(&args, order);
     fds[FD_STDIN] = fds[FD_STDOUT] = order->null_fd;
     fds[FD_LOG] = order->log_fd;
     fds[FD_CONTROL] = order->control_fd;

@@ -21,5 +21,7 @@ struct exec_order {
     bool no_userns;   /* see sandbox_spawn() */
 };
 
+/* The child's argv, until the next call. */
+char **exec_arguments(const struct exec_order *order);
 /* All descriptors stay the caller's. */
 int exec_begin(const struct exec_order *order, struct sandbox_spawning *ret_spawning) must_check;

@@ -89,6 +89,7 @@ static int tell_device(struct vm *vm, const struct device *d)
     if (r < 0 || device->passt_uid_slot == 0)
         return r;
     snprintf(passt.name, sizeof passt.name, "%s-passt", device->name);
+    passt.mtu = vm->config->nets[device->index]->mtu;
     set_forwards(vm->config->nets[device->index], &passt);
     return tell(vm, device->passt_uid_slot, BULKHEAD__ROLE__ROLE_PASST, &passt);
 }

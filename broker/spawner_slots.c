@@ -64,6 +64,12 @@ static bool forwards_fit(const struct spawner_slot *setup)
     return true;
 }
 
+static bool mtu_fits(const struct spawner_slot *setup)
+{
+    return setup->mtu == 0 || (setup->role == BULKHEAD__ROLE__ROLE_PASST &&
+                               setup->mtu >= SPAWNER_MTU_MIN && setup->mtu <= SPAWNER_MTU_MAX);
+}
+
 int slots_set(struct slots *slots, uint32_t slot, const struct spawner_slot *setup)
 {
     const char *what = NULL;
@@ -82,6 +88,8 @@ int slots_set(struct slots *slots, uint32_t slot, const struct spawner_slot *set
         what = "limit of processes";
     else if (!forwards_fit(setup))
         what = "list of ports";
+    else if (!mtu_fits(setup))
+        what = "MTU";
     if (what)
         return err_origin(-EINVAL, "slot %u can't have that %s", slot, what);
     slots->of[slot] = *setup;

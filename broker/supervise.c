@@ -98,8 +98,10 @@ static void on_worker_ready(struct child *child, const Bulkhead__Ready *ready)
         upgrade_on_ready(d);
     if (child == d->worker && child->vm->phase == VM_RUNNING)
         repair_on_ready(d);
-    if (child == d->worker)
+    if (child == d->worker) {
         netdev_on_ready(d);
+        settings_tell(d);
+    }
     vm_progress(child->vm);
 }
 

@@ -128,6 +128,7 @@ static void take_over(struct device *d)
     d->died_ns = d->upgraded_ns;
     d->worker->heartbeat_ns = d->upgraded_ns;
     netdev_on_ready(d); /* what was said since then was said to the old one */
+    settings_tell(d);
     if (d->active)
         relay_send_activate(d, d->worker, d->worker_activated);
     if (old)

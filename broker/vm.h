@@ -68,6 +68,7 @@ struct child {
     bool drains_ring; /* it was given a dead one's, and submits nothing before that is still */
     uint64_t started_ns, ready_ns;
     bool loaded;               /* loader: did its work */
+    unsigned settings;         /* of its device, as it was told of them last */
     bool killing;              /* SIGKILL is on its way */
     uint32_t owed;             /* bits 1 << body: answers that were asked for */
     bool needs_reset;          /* it said so; again only after a reset */
@@ -109,6 +110,7 @@ struct device {
     uint32_t ring;     /* the id of a dead worker whose io_uring is not drained yet; 0: none */
     Bulkhead__RateLimit *rate_limit; /* changed at run time; NULL: the configuration's */
     uint64_t balloon_bytes;
+    unsigned settings; /* how often these two were changed */
     /* What the first worker announced; the guest knows the device by it. */
     bool announced, attached;
     uint32_t virtio_id, num_queues, queue_size;
@@ -337,6 +339,11 @@ void netdev_on_passt_gone(struct device *device, const char *why);
 bool netdev_is_cut_off(const struct device *device);
 /* Starts passt again, or takes a tap that was made again. *ret_done: what to tell the user. */
 int netdev_repair(struct device *device, const char **ret_done, struct fault *ret_fault) must_check;
+
+/* ---- settings.c: what can be set while the VM runs ---- */
+void settings_changed(struct device *device);
+/* Tells its worker, when that is not what it was configured with. */
+void settings_tell(struct device *device);
 
 /* ---- netdev_watch.c: macvtaps, whose workers can't tell ---- */
 /* Before the broker's sandbox; the devices are open. */

@@ -179,25 +179,36 @@ static void take_configure(struct rig *rig, struct child *child)
     rig->console_last_fd = fd_take(&msg.fds[msg.n_fds - 1]);
 }
 
-void rig_make_ready(struct rig *rig, struct child *child)
+void rig_configure(struct rig *rig, struct child *child)
 {
     Bulkhead__Hello hello = BULKHEAD__HELLO__INIT;
-    Bulkhead__Announce announce = BULKHEAD__ANNOUNCE__INIT;
-    Bulkhead__Ready ready = BULKHEAD__READY__INIT;
-    uint8_t config[BALLOON_CONFIG_BYTES] = { 0 };
     ENVELOPE(greet, HELLO, hello, &hello);
-    ENVELOPE(e, READY, ready, &ready);
 
     hello.protocol_min = PROTOCOL_MIN;
     hello.protocol_max = PROTOCOL_MAX;
     hello.role = child->role;
     rig_say(rig, child, &greet);
     take_configure(rig, child);
+}
+
+void rig_say_ready(struct rig *rig, struct child *child)
+{
+    Bulkhead__Announce announce = BULKHEAD__ANNOUNCE__INIT;
+    Bulkhead__Ready ready = BULKHEAD__READY__INIT;
+    uint8_t config[BALLOON_CONFIG_BYTES] = { 0 };
+    ENVELOPE(e, READY, ready, &ready);
+
     if (child->device && child->device->plan->num_queues > 0) {
         fill_announce(child, &announce, config);
         ready.announce = &announce;
     }
     rig_say(rig, child, &e);
+}
+
+void rig_make_ready(struct rig *rig, struct child *child)
+{
+    rig_configure(rig, child);
+    rig_say_ready(rig, child);
 }
 
 void rig_exit(struct rig *rig, struct child *child)

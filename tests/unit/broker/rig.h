@@ -48,5 +48,8 @@ void rig_say_bare(struct rig *rig, struct child *child, Bulkhead__Envelope__Body
 void rig_say_state(struct rig *rig, Bulkhead__GuestStateKind state);
 /* From its start to Ready; takes what it is told until then. */
 void rig_make_ready(struct rig *rig, struct child *child);
+/* The same in two: up to its Configure, and the rest. */
+void rig_configure(struct rig *rig, struct child *child);
+void rig_say_ready(struct rig *rig, struct child *child);
 /* It is gone, killed by SIGKILL. */
 void rig_exit(struct rig *rig, struct child *child);

@@ -12,6 +12,7 @@
 #include "client.pb-c.h"
 #include "plan.h"
 #include "ring.h"
+#include "spawner_exec.h"
 #include "spawner_slots.h"
 
 static struct spawner_slot good(Bulkhead__Role role)
@@ -99,6 +100,34 @@ static void test_limits_rings_ports(void **state)
     assert_int_equal(set(56, &slot), -EINVAL);
 }
 
+/* passt tells the guest of an MTU itself (DHCP, NDP): of the one that was asked for. */
+static void test_passt_is_told_the_mtu(void **state)
+{
+    struct spawner_slot slot = good(BULKHEAD__ROLE__ROLE_PASST);
+    struct exec_order order = { .slot = &slot };
+    char **argv;
+    unsigned i = 0;
+
+    (void)state;
+    for (argv = exec_arguments(&order); argv[i]; i++)
+        assert_string_not_equal(argv[i], "--mtu");
+    slot.mtu = 1400;
+    assert_int_equal(set(56, &slot), 0);
+    argv = exec_arguments(&order);
+    for (i = 0; argv[i] && strcmp(argv[i], "--mtu") != 0; i++)
+        ;
+    assert_non_null(argv[i]);
+    assert_string_equal(argv[i + 1], "1400");
+
+    slot.mtu = 67;
+    assert_int_equal(set(56, &slot), -EINVAL);
+    slot.mtu = 65536;
+    assert_int_equal(set(56, &slot), -EINVAL);
+    slot = good(BULKHEAD__ROLE__ROLE_RNG);
+    slot.mtu = 1400;
+    assert_int_equal(set(5, &slot), -EINVAL);
+}
+
 static void test_the_seal(void **state)
 {
     static struct slots slots;
@@ -125,6 +154,7 @@ int main(void)
         cmocka_unit_test(test_roles_have_their_places),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_limits_rings_ports),
+        cmocka_unit_test(test_passt_is_told_the_mtu),
         cmocka_unit_test(test_the_seal),
     };
 
