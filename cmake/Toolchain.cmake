@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Compiler and linker flags of every target: warnings, hardening, sanitizers.
 add_compile_options(
-  -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wvla -Wswitch-enum
+  -Werror=implicit -Werror=int-conversion -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wvla -Wswitch-enum
   -Wimplicit-fallthrough -Wmissing-prototypes -Wstrict-prototypes -Wcast-qual -Wpointer-arith
   -Wundef -Wformat=2 -fno-common -fno-strict-aliasing -fvisibility=hidden)
 if(CMAKE_C_COMPILER_ID MATCHES "Clang")
