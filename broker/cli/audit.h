@@ -37,6 +37,7 @@ struct audit_target {
     pid_t pid;
     uint32_t uid, gid; /* the plan's, or those of an upgraded worker */
     pid_t broker;      /* whose namespaces nobody else may share */
+    uint64_t caps;     /* of the broker: what it may have */
     bool child;        /* one of ours in a sandbox: not broker, spawner or passt */
 };
 

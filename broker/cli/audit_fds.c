@@ -19,6 +19,7 @@ struct open_fd {
     char type[16];
     char target[512];
     int access;  /* O_RDONLY, O_WRONLY, O_RDWR */
+    bool tap;    /* the kernel names its interface; a macvtap by its path alone */
     bool stated; /* dev and ino are known */
     dev_t dev;
     ino_t ino;
@@ -82,6 +83,8 @@ static int look_at(pid_t pid, int number, struct open_fd *ret_fd)
         return (int)n;
     if (process_field(info, "flags", value, sizeof(value)))
         ret_fd->access = (int)strtoul(value, NULL, 8) & O_ACCMODE;
+    ret_fd->tap = strncmp(ret_fd->target, "/dev/tap", 8) == 0 ||
+                  process_field(info, "iff", value, sizeof(value));
     return 0;
 }
 
@@ -98,24 +101,39 @@ static bool same_file(const struct open_fd *fd, const char *path)
     if (path[0] == '/') /* where we may not look, the kernel's name for it must do */
         return strcmp(fd->target, path) == 0;
     /* A path relative to the broker's start: its last part must do. */
-    return base_len <= len && strcmp(fd->target + len - base_len, base) == 0;
+    return base_len < len && fd->target[len - base_len - 1] == '/' &&
+           strcmp(fd->target + len - base_len, base) == 0;
 }
 
-/* The plan's rights are upper bounds: "read-only" and "read end" are part of the reason. */
+/* The plan's rights are upper bounds: "read-only" and "read end" are part of the reason. What a file
+ * is called is the user's affair, who may call it "read end". */
 static bool access_fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan)
 {
-    if (strstr(plan->why, "read-only") || strstr(plan->what, "read end"))
+    bool pipe = strcmp(plan->type, "pipe") == 0;
+
+    if (strstr(plan->why, "read-only") || (pipe && strstr(plan->what, "read end")))
         return fd->access == O_RDONLY;
-    if (strstr(plan->what, "write end") || strcmp(plan->what, "log pipe") == 0)
+    if (pipe && (strstr(plan->what, "write end") || strcmp(plan->what, "log pipe") == 0))
         return fd->access == O_WRONLY;
     return true;
 }
 
+/* A console's file may be a device or a fifo. */
+static bool file_fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan)
+{
+    static const char *const types[] = { "file", "char", "other" };
+    bool fits = false;
+
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+        fits |= strcmp(fd->type, types[i]) == 0;
+    return fits && access_fits(fd, plan) && same_file(fd, plan->what);
+}
+
 static bool fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan)
 {
-    bool any = strcmp(plan->what, "terminal") == 0; /* a user may put a pipe or file there */
-
-    if (any)
+    if (strcmp(plan->type, "file") == 0)
+        return file_fits(fd, plan);
+    if (strcmp(plan->what, "terminal") == 0) /* a user may put a pipe or file there */
         return strcmp(fd->type, "char") == 0 || strcmp(fd->type, "pipe") == 0 ||
                strcmp(fd->type, "file") == 0 || strcmp(fd->type, "socket") == 0;
     if (strcmp(fd->type, plan->type) != 0 || !access_fits(fd, plan))
@@ -124,8 +142,8 @@ static bool fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan)
         return strcmp(fd->target, "/dev/null") == 0;
     if (strcmp(plan->type, "memfd") == 0)
         return (strstr(fd->target, "guest-ram") != NULL) == (strcmp(plan->what, "guest RAM") == 0);
-    if (strcmp(plan->type, "file") == 0)
-        return same_file(fd, plan->what);
+    if (strcmp(plan->what, "tap") == 0)
+        return fd->tap;
     return true;
 }
 

@@ -113,6 +113,14 @@ static void check_limits(const struct audit_target *t)
         audit_add(t, AUDIT_OK, "limits", "%zu as planned", t->plan->n_rlimits);
 }
 
+/* The first line of text. It may have more before that: seen from outside of a control group namespace. */
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strcspn(text, "\n"), end_len = strlen(end);
+
+    return end_len <= len && strncmp(text + len - end_len, end, end_len) == 0;
+}
+
 static void check_cgroup(const struct audit_target *t)
 {
     const char *want = t->plan->cgroup;
@@ -129,8 +137,10 @@ static void check_cgroup(const struct audit_target *t)
     }
     if (strncmp(want, "/sys/fs/cgroup", 14) == 0)
         want += 14;
-    line = strncmp(text, "0::", 3) == 0 ? text + 3 : strstr(text, "\n0::");
-    if (line && strstr(line, want))
+    line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+    if (line)
+        line = strstr(line, "0::") + 3;
+    if (line && ends_with(line, want))
         audit_add(t, AUDIT_OK, "cgroup", "%.200s", want);
     else
         audit_add(t, AUDIT_DRIFT, "cgroup", "is in %.100s, planned %.100s", line ? line : "none",

@@ -2,7 +2,6 @@
 // audit_threads.c - what belongs to a thread, not to a process: ids, capabilities, filters.
 #include <dirent.h>
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +37,18 @@ static bool get_field(const char *status, const char *key, char *dst, size_t siz
     return false;
 }
 
+/* A child of the pool's gives up all groups; its own gid among them is none more. */
+static bool has_groups(const char *list, uint32_t gid)
+{
+    char *end;
+
+    for (unsigned long group = strtoul(list, &end, 10); end != list;
+         list = end, group = strtoul(list, &end, 10))
+        if (group != gid)
+            return true;
+    return false;
+}
+
 static void check_ids(struct threads *s, pid_t tid, const char *status)
 {
     static const char *const keys[] = { "Uid", "Gid" };
@@ -54,26 +65,26 @@ static void check_ids(struct threads *s, pid_t tid, const char *status)
             id[1] != want[i] || id[2] != want[i] || id[3] != want[i])
             drift(s, tid, i == 0 ? "uid" : "gid", keys[i], value, planned);
     }
-    if (s->t->child && process_field(status, "Groups", value, sizeof(value)) && value[0] != '\0' &&
-        want[0] != 0 && strtoul(value, NULL, 10) != want[1] && s->t->uid >= 0x70000000u)
+    if (s->t->child && s->t->uid >= SANDBOX_UID_FIRST &&
+        process_field(status, "Groups", value, sizeof(value)) && has_groups(value, want[1]))
         drift(s, tid, "groups", "Groups", value, "none");
 }
-
-/* For vsock alone: a tenant's socket may be another user's. */
-static const uint64_t broker_caps = 1ull << CAP_DAC_OVERRIDE;
 
 static void check_rights(struct threads *s, pid_t tid, const char *status)
 {
     static const char *const caps[] = { "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb" };
+    bool broker = s->t->plan->role == BULKHEAD__ROLE__ROLE_BROKER;
     char value[64];
 
-    for (size_t i = 0; i < ARRAY_SIZE(caps) && s->t->child; i++)
-        if (!get_field(status, caps[i], value, sizeof(value)) || strtoull(value, NULL, 16) != 0)
-            drift(s, tid, "capabilities", caps[i], value, "0");
-    if (s->t->plan->role == BULKHEAD__ROLE__ROLE_BROKER &&
-        (!get_field(status, "CapEff", value, sizeof(value)) ||
-         (strtoull(value, NULL, 16) & ~broker_caps) != 0))
-        drift(s, tid, "capabilities", "CapEff", value, "at most CAP_DAC_OVERRIDE");
+    for (size_t i = 0; i < ARRAY_SIZE(caps) && (s->t->child || broker); i++) {
+        /* An ordinary user's can't be made smaller, and gives nothing to who may gain nothing. */
+        if (broker && strcmp(caps[i], "CapBnd") == 0)
+            continue;
+        if (!get_field(status, caps[i], value, sizeof(value)) ||
+            (strtoull(value, NULL, 16) & ~s->t->caps) != 0)
+            drift(s, tid, "capabilities", caps[i], value,
+                  s->t->caps ? "at most CAP_DAC_OVERRIDE" : "0");
+    }
     if (!get_field(status, "NoNewPrivs", value, sizeof(value)) || strcmp(value, "1") != 0)
         drift(s, tid, "no_new_privs", "no_new_privs", value, "1");
 }

@@ -2,6 +2,7 @@
 // cmd_audit.c - `bulkhead audit`: asks the broker for plan and processes, and the kernel for the
 // truth. The broker's word is used for what should be, never for what is.
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -127,6 +128,15 @@ static uint32_t expected_uid(const Bulkhead__ProcessPlan *plan, const Bulkhead__
                                                                               : plan->uid;
 }
 
+/* For vsock alone: a tenant's socket may be another user's. */
+static uint64_t broker_caps(const Bulkhead__VmPlan *plan)
+{
+    for (size_t i = 0; i < plan->n_processes; i++)
+        if (plan->processes[i]->role == BULKHEAD__ROLE__ROLE_VSOCK)
+            return 1ull << CAP_DAC_OVERRIDE;
+    return 0;
+}
+
 static bool same_processes(const pid_t *pids, size_t n, const Bulkhead__ProcessList *list)
 {
     size_t found = 0;
@@ -169,6 +179,9 @@ static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan,
 
         *t = (struct audit_target){ .audit = audit,
                                     .plan = p,
+                                    .caps = p->role == BULKHEAD__ROLE__ROLE_BROKER
+                                                ? broker_caps(plan)
+                                                : 0,
                                     .child = is_child(p->role),
                                     .broker = broker ? broker->pid : 0,
                                     .pid = info ? info->pid : 0,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -16,10 +17,12 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "audit.h"
 #include "base/fd.h"
+#include "cgroup.h"
 #include "process_info.h"
 #include "sandbox.h"
 
@@ -34,7 +37,9 @@ struct fault {
     const char *text;  /* part of its text */
     unsigned skip_layers;
     bool share_netns, wrong_uid, wrong_gid, stdin_socket, other_file, writable_file, extra_file;
-    bool limit_nproc, limit_core, cgroup;
+    bool limit_nproc, limit_core, cgroup, own_cgroup, near_cgroup;
+    const char *path, *what, *type;      /* of the file instead: opened, in the plan */
+    const char *name;                    /* of the file that is made */
     const struct sandbox_filter *filter; /* before its exec, as an upgrade has one */
 };
 
@@ -80,25 +85,64 @@ static const struct fault faults[] = {
       .text = "CORE is 0 (hard: 0), planned 5",
       .limit_core = true },
     { .victim = "none", .check = "cgroup", .text = "planned /bulkhead", .cgroup = true },
+    { .victim = "none", .check = "cgroup", .text = "planned /bulkhead-audit", .near_cgroup = true },
+    { .victim = "none", .own_cgroup = true },
+    { .victim = "none", .name = "the read end", .writable_file = true, .type = "file" },
+    { .victim = "none", .name = "the write end" },
+    { .victim = "none", .path = "/dev/full", .what = "/dev/full" },
+    { .victim = "none", .path = "/dev/full", .what = "dev/full" },
+    { .victim = "none", .path = "/dev/full", .what = "ull", .check = "fds", .text = "/dev/full" },
+    { .victim = "none",
+      .path = "/dev/full",
+      .what = "tap",
+      .type = "char",
+      .check = "fds",
+      .text = "/dev/full" },
+    { .victim = "none",
+      .path = "/dev/full",
+      .what = "terminal",
+      .check = "fds",
+      .text = "/dev/full" },
 };
 
 struct victim {
     pid_t pid;
     int pidfd, control;
     char file[64];
+    char group[48], near[48], own[49]; /* of the former, and another that it starts with */
+    int group_fd;
 };
+
+static int base_fd = -1; /* of this test's own control group, where it may be divided */
+
+/* In the group "...10", where the plan says "...1". */
+static void make_group(struct victim *v, const struct fault *f)
+{
+    const struct sandbox_cgroup_limits none = { 0 };
+    unsigned in_force;
+
+    v->group_fd = -1;
+    if (!f->near_cgroup && !f->own_cgroup)
+        return;
+    snprintf(v->near, sizeof(v->near), "/bulkhead-audit-%d-1", (int)getpid());
+    snprintf(v->group, sizeof(v->group), "%s0", v->near + 1);
+    snprintf(v->own, sizeof(v->own), "/%s", v->group);
+    assert_int_equal(sandbox_cgroup_create(base_fd, v->group, &none, &v->group_fd, &in_force), 0);
+}
 
 static int open_file(struct victim *v, const struct fault *f)
 {
     int fd;
 
-    snprintf(v->file, sizeof(v->file), "/tmp/bulkhead-audit-XXXXXX");
+    snprintf(v->file, sizeof(v->file), "/tmp/%s-XXXXXX", f->name ? f->name : "bulkhead-audit");
     fd = mkstemp(v->file);
     assert_true(fd >= 0);
     close(fd);
     if (f->extra_file)
         return open("/dev/zero", O_RDONLY | O_CLOEXEC);
-    return open(f->other_file ? "/proc/self/exe" : v->file,
+    return open(f->path         ? f->path
+                : f->other_file ? "/proc/self/exe"
+                                : v->file,
                 (f->writable_file ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 }
 
@@ -113,6 +157,7 @@ static void start(struct victim *v, const struct fault *f, uint32_t uid)
     char byte;
 
     snprintf(argv[1], 32, "%s", f->victim);
+    make_group(v, f);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
     assert_int_equal(pipe2(log, O_CLOEXEC), 0);
     {
@@ -125,7 +170,7 @@ static void start(struct victim *v, const struct fault *f, uint32_t uid)
             .n_fds = 5,
             .uid = uid,
             .gid = uid,
-            .cgroup_fd = -1,
+            .cgroup_fd = v->group_fd,
             .skip_layers = f->skip_layers,
             .share_netns = f->share_netns,
             .filter = f->filter,
@@ -150,6 +195,11 @@ static void stop(struct victim *v)
     close(v->pidfd);
     close(v->control);
     unlink(v->file);
+    if (v->group_fd < 0)
+        return;
+    close(v->group_fd);
+    for (int i = 0; sandbox_cgroup_remove(base_fd, v->group) == -EBUSY && i < 1000; i++)
+        poll(NULL, 0, 1);
 }
 
 /* The plan of a process like the entropy worker, written down by hand. */
@@ -177,9 +227,12 @@ static void make_plan(struct plan *plan, const struct fault *f, const struct vic
     const struct {
         const char *what, *type, *why;
     } fds[] = {
-        { "/dev/null", "char", "" },      { "/dev/null", "char", "" },
-        { "log pipe", "pipe", "" },       { "control socket", "socket", "" },
-        { v->file, "file", "read-only" },
+        { "/dev/null", "char", "" },
+        { "/dev/null", "char", "" },
+        { "log pipe", "pipe", "" },
+        { "control socket", "socket", "" },
+        { f->what ? f->what : v->file, f->type ? f->type : "file",
+          f->type ? "the disk" : "read-only" },
     };
 
     memset(plan, 0, sizeof(*plan));
@@ -189,7 +242,10 @@ static void make_plan(struct plan *plan, const struct fault *f, const struct vic
     plan->p.uid = uid + f->wrong_uid;
     plan->p.gid = uid + f->wrong_gid;
     plan->p.root = text(plan, "empty, read-only");
-    plan->p.cgroup = text(plan, f->cgroup ? "/bulkhead/vm" : "");
+    plan->p.cgroup = text(plan, f->cgroup        ? "/bulkhead/vm"
+                                : f->near_cgroup ? v->near
+                                : f->own_cgroup  ? v->own
+                                                 : "");
     for (unsigned i = 0; i < 5; i++) {
         bulkhead__fd_plan__init(&plan->fds[i]);
         plan->fds[i].fd = i < 4 ? (int)i : -1;
@@ -272,6 +328,8 @@ static void test_faults(void **state)
         bool found = false;
         bool any = false;
 
+        if ((f->near_cgroup || f->own_cgroup) && base_fd < 0)
+            continue;
         look(&audit, f);
         for (size_t j = 0; j < audit.n_findings; j++) {
             const struct audit_finding *x = &audit.findings[j];
@@ -305,6 +363,118 @@ static void test_no_false_alarm(void **state)
                 print_all(&audit);
                 fail_msg("run %u: a false alarm", i);
             }
+        audit_deinit(&audit);
+    }
+}
+
+/* It lives, with these capabilities, of which none is in force. */
+static pid_t start_permitted(uint64_t caps)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[2] = { { .permitted = (uint32_t)caps },
+                                              { .permitted = (uint32_t)(caps >> 32) } };
+    int ready[2];
+    char byte = 0;
+    pid_t pid;
+
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid = fork();
+    if (pid == 0) {
+        if (syscall(SYS_capset, &header, data) == 0 && write(ready[1], &byte, 1) == 1)
+            pause();
+        _exit(1);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    return pid;
+}
+
+/* A right that is not in force can be put into force at any moment. */
+static void test_broker_caps(void **state)
+{
+    static const struct {
+        uint64_t may, has;
+        bool drift;
+    } cases[] = {
+        { 0, 0, false },
+        { 0, 1ull << CAP_SYS_ADMIN, true },
+        { 1ull << CAP_DAC_OVERRIDE, 1ull << CAP_DAC_OVERRIDE, false },
+        { 1ull << CAP_DAC_OVERRIDE, 1ull << CAP_KILL, true },
+        { 0, 1ull << CAP_DAC_OVERRIDE, true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Bulkhead__ProcessPlan plan = BULKHEAD__PROCESS_PLAN__INIT;
+        char name[] = "broker", profile[] = "broker", *profiles[] = { profile };
+        struct audit audit = { 0 };
+        struct audit_target t = { .audit = &audit, .plan = &plan, .caps = cases[i].may };
+        bool found = false;
+
+        plan.name = name;
+        plan.role = BULKHEAD__ROLE__ROLE_BROKER;
+        plan.profiles = profiles;
+        plan.n_profiles = 1;
+        t.pid = start_permitted(cases[i].has);
+        audit_threads(&t);
+        kill(t.pid, SIGKILL);
+        waitpid(t.pid, NULL, 0);
+        for (size_t j = 0; j < audit.n_findings; j++)
+            found |= audit.findings[j].verdict == AUDIT_DRIFT &&
+                     strstr(audit.findings[j].text, "CapPrm") != NULL;
+        assert_int_equal(found, cases[i].drift);
+        audit_deinit(&audit);
+    }
+}
+
+static pid_t start_with_groups(uint32_t uid, const gid_t *groups, size_t n)
+{
+    int ready[2];
+    char byte = 0;
+    pid_t pid;
+
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid = fork();
+    if (pid == 0) {
+        if (setgroups(n, groups) == 0 && setresgid(uid, uid, uid) == 0 &&
+            setresuid(uid, uid, uid) == 0 && write(ready[1], &byte, 1) == 1)
+            pause();
+        _exit(1);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    return pid;
+}
+
+/* One that comes behind its own gid, since the kernel sorts them, is one too many as well. */
+static void test_groups(void **state)
+{
+    const uint32_t uid = sandbox_uid(getpid(), 3);
+    const gid_t own_and_another[] = { uid, uid + 1 };
+
+    (void)state;
+    for (size_t n = 0; n <= 2; n++) {
+        Bulkhead__ProcessPlan plan = BULKHEAD__PROCESS_PLAN__INIT;
+        char name[] = "rng", profile[] = "rng", *profiles[] = { profile };
+        struct audit audit = { 0 };
+        struct audit_target t = {
+            .audit = &audit, .plan = &plan, .uid = uid, .gid = uid, .child = true
+        };
+        bool found = false;
+
+        plan.name = name;
+        plan.role = BULKHEAD__ROLE__ROLE_RNG;
+        plan.profiles = profiles;
+        plan.n_profiles = 1;
+        t.pid = start_with_groups(uid, own_and_another, n);
+        audit_threads(&t);
+        kill(t.pid, SIGKILL);
+        waitpid(t.pid, NULL, 0);
+        for (size_t j = 0; j < audit.n_findings; j++)
+            found |= strcmp(audit.findings[j].check, "groups") == 0;
+        assert_int_equal(found, n == 2);
         audit_deinit(&audit);
     }
 }
@@ -383,14 +553,17 @@ static void test_hidepid(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hidepid),
-        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_hidepid),        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_broker_caps),    cmocka_unit_test(test_groups),
         cmocka_unit_test(test_no_false_alarm),
     };
+    char path[512];
 
     if (geteuid() != 0) {
         puts("skipped: only root may read filters back");
         return 0;
     }
+    if (sandbox_cgroup_find(&base_fd, path, sizeof(path)) != 0)
+        base_fd = -1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
