@@ -136,14 +136,25 @@ static int check_free(const Bulkhead__NetConfig *n, struct fault *f)
     return tap_fault(n, n->tap, EBUSY, f);
 }
 
-void resources_net_await_gone(const char *tap)
+/* Any socket will do to ask the kernel for an interface's flags. This one may be made in the broker's
+ * sandbox. */
+static bool flags_of(const char *name, short *ret_flags)
 {
-    cleanup_(fd_closep) int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    cleanup_(fd_closep) int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct ifreq req = { 0 };
 
-    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", tap);
-    for (int ms = 0; ms < RESOURCES_PATIENCE_MS && ioctl(sock, SIOCGIFFLAGS, &req) == 0;
-         ms += RESOURCES_RETRY_MS)
+    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);
+    if (ioctl(sock, SIOCGIFFLAGS, &req) < 0)
+        return false;
+    *ret_flags = req.ifr_flags;
+    return true;
+}
+
+void resources_net_await_gone(const char *tap)
+{
+    short unused;
+
+    for (int ms = 0; ms < RESOURCES_PATIENCE_MS && flags_of(tap, &unused); ms += RESOURCES_RETRY_MS)
         resources_wait_a_little();
 }
 
@@ -182,18 +193,6 @@ static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
     if (resources_tap_queues(req.ifr_name) > pairs)
         return tap_fault(n, req.ifr_name, EBUSY, f);
     return set_name(&n->tap, req.ifr_name) < 0 ? fault_host(f, ENOMEM, "%s: no memory", n->id) : 0;
-}
-
-static bool flags_of(const char *name, short *ret_flags)
-{
-    cleanup_(fd_closep) int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq req = { 0 };
-
-    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);
-    if (ioctl(sock, SIOCGIFFLAGS, &req) < 0)
-        return false;
-    *ret_flags = req.ifr_flags;
-    return true;
 }
 
 /* Within the broker's sandbox: what is done to an interface that was made for a VM needs no privilege,

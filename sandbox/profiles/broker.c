@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -62,6 +64,9 @@ static const struct profile_rule sockets[] = {
 static PROFILE_SET(sockets_set, sockets);
 
 static const struct profile_rule rest[] = {
+    ALLOW(ioctl, "is a tap there, has somebody got it", ARG_IS(1, SIOCGIFFLAGS)),
+    ALLOW(ioctl, "a tap that was deleted and made again (repair)", ARG_IS(1, TUNSETIFF)),
+    ALLOW(ioctl, "its header size", ARG_IS(1, TUNSETVNETHDRSZ)),
     ALLOW(ioctl, "the size of a block device", ARG_IS(1, BLKGETSIZE64)),
     ALLOW(ioctl, "its block size", ARG_IS(1, BLKSSZGET)),
     ALLOW(ioctl, "its physical block size", ARG_IS(1, BLKPBSZGET)),
