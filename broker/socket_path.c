@@ -237,6 +237,8 @@ int socket_path_connect(struct socket_path *p, uint32_t port, int *ret_fd)
         return -ELOOP;
     if (!S_ISSOCK(st.st_mode))
         return -ENOTSOCK;
+    if (socket_path_is_foreign(p) && st.st_nlink != 1)
+        return -EMLINK; /* the folder's owner brought one here from elsewhere, of ours perhaps */
     /* With CAP_DAC_OVERRIDE the kernel lets us in anywhere; without it the check is the kernel's. */
     if (p->uid == 0 && socket_path_is_foreign(p) &&
         !socket_path_allows(&p->dir, &st, p->uid, p->gid)) {

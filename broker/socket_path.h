@@ -38,7 +38,8 @@ void socket_path_init(struct socket_path *path);
 int socket_path_listen(const char *what, const char *path, int type, struct socket_path *ret_path,
                        int *ret_fd, struct fault *ret_fault) must_check;
 /* Connects to <name>_<port>, beside the socket. 0, or a negative errno: -ENOENT when nobody listens
- * there, -ELOOP when it is a link, -ENOTSOCK, -EACCES ... Does not wait: -EAGAIN when the listener
+ * there, -ELOOP when it is a link, -EMLINK when the folder is another user's and the socket has a second
+ * name, -ENOTSOCK, -EACCES ... Does not wait: -EAGAIN when the listener
  * has too many connections to accept. */
 int socket_path_connect(struct socket_path *path, uint32_t port, int *ret_fd) must_check;
 /* Closes both descriptors; the name stays. */

@@ -292,6 +292,13 @@ static void a_folder_of_another_user(void **state)
     assert_int_equal(chmod("tenant/vs_5", 0755), 0);
     assert_int_equal(reach(&p), 0);
     assert_true(was_reached(served));
+    /* A second name of a socket of root's elsewhere, where fs.protected_hardlinks is off. */
+    assert_int_equal(unlink("tenant/vs_5") | mkdir("private", 0700), 0);
+    close(served);
+    served = service("private/host", 4);
+    assert_int_equal(link("private/host", "tenant/vs_5"), 0);
+    assert_int_equal(reach(&p), root ? -EMLINK : 0);
+    assert_int_equal(was_reached(served), !root);
     socket_path_remove(&p);
     close(fd);
     close(served);
