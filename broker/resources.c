@@ -245,14 +245,3 @@ uint64_t resources_host_memory(void)
         return 0;
     return (uint64_t)info.totalram * info.mem_unit;
 }
-
-int resources_listen(const char *what, const char *path, int type, int *ret_fd, struct fault *f)
-{
-    struct socket_path made;
-    int r = socket_path_listen(what, path, type, &made, ret_fd, f);
-
-    if (r < 0)
-        return r;
-    socket_path_forget(&made);
-    return 0;
-}

@@ -99,9 +99,6 @@ int resources_tap_configure(const Bulkhead__NetConfig *net, struct fault *ret_fa
 int resources_stream(const char *what, struct backend *backend, struct fault *ret_fault) must_check;
 int resources_vsock(const Bulkhead__VsockConfig *vsock, struct backend *backend,
                     struct fault *ret_fault) must_check;
-/* socket_path_listen() where the caller knows when to remove the socket. */
-int resources_listen(const char *what, const char *path, int type, int *ret_fd,
-                     struct fault *ret_fault) must_check;
 
 /* Anonymous memory of a fixed size: sealed against shrinking, growing and further seals. */
 int resources_memfd(const char *name, uint64_t size_bytes, bool hugepages, int *ret_fd) must_check;

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/fd.h"
-#include "resources.h"
+#include "socket_path.h"
 
 /* Each further try needs another VM of this name that ended just now. */
 enum { MAX_TRIES = 1000 };
@@ -123,6 +123,7 @@ static int claim(struct rundir_place *place, const char *base, const char *path,
 int rundir_open(struct rundir *rundir, const char *vm_name, struct fault *f)
 {
     struct rundir_place *place = &rundir->place;
+    struct socket_path made;
     char base[RUNDIR_PATH_BYTES], path[RUNDIR_PATH_BYTES];
     char socket_path[RUNDIR_PATH_BYTES + sizeof RUNDIR_SOCKET];
     int r;
@@ -145,8 +146,12 @@ int rundir_open(struct rundir *rundir, const char *vm_name, struct fault *f)
         return r;
     unlinkat(place->dir_fd, RUNDIR_SOCKET, 0); /* we hold the lock: whoever made it is gone */
     snprintf(socket_path, sizeof socket_path, "%s/" RUNDIR_SOCKET, path);
-    return resources_listen("the command socket", socket_path, SOCK_SEQPACKET, &rundir->listen_fd,
-                            f);
+    r = socket_path_listen_in("the command socket", socket_path, place->dir_fd, SOCK_SEQPACKET,
+                              &made, &rundir->listen_fd, f);
+    if (r < 0)
+        return r;
+    socket_path_forget(&made);
+    return 0;
 }
 
 void rundir_close(struct rundir *rundir)

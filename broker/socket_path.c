@@ -116,23 +116,30 @@ static int clear_name(const char *what, const char *path, const struct socket_pa
     return 0;
 }
 
-static int open_folder(const char *what, const char *path, struct socket_path *p, struct fault *f)
+static int set_name(const char *what, const char *path, struct socket_path *p, struct fault *f)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+    if (strlen(path) >= sizeof p->name)
+        return fault_input(f, "%s: the socket path %s is too long: use at most %zu bytes", what,
+                           path, sizeof p->name - 1);
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return fault_input(f, "%s: %s names a folder: give the socket a name in it", what, path);
+    snprintf(p->name, sizeof p->name, "%s", name);
+    return 0;
+}
+
+static int open_folder(const char *what, const char *path, int *ret_fd, struct fault *f)
+{
+    const char *slash = strrchr(path, '/');
     char folder[SOCKET_PATH_NAME_BYTES];
     struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                             .resolve = RESOLVE_NO_MAGICLINKS };
 
-    if (strlen(path) >= sizeof folder)
-        return fault_input(f, "%s: the socket path %s is too long: use at most %zu bytes", what,
-                           path, sizeof folder - 1);
-    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return fault_input(f, "%s: %s names a folder: give the socket a name in it", what, path);
-    snprintf(p->name, sizeof p->name, "%s", name);
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
              slash ? path : ".");
-    p->dir_fd = (int)syscall(SYS_openat2, AT_FDCWD, folder, &how, sizeof how);
-    if (p->dir_fd < 0 || fstat(p->dir_fd, &p->dir) < 0)
+    *ret_fd = (int)syscall(SYS_openat2, AT_FDCWD, folder, &how, sizeof how);
+    if (*ret_fd < 0)
         return fault_input(f, "%s: can't make the socket %s: %s: choose a directory you may write",
                            what, path, strerror(errno));
     return 0;
@@ -163,8 +170,8 @@ static int bind_in(const struct socket_path *p, int fd)
     return r;
 }
 
-int socket_path_listen(const char *what, const char *path, int type, struct socket_path *ret_path,
-                       int *ret_fd, struct fault *f)
+int socket_path_listen_in(const char *what, const char *path, int dir_fd, int type,
+                          struct socket_path *ret_path, int *ret_fd, struct fault *f)
 {
     struct socket_path p;
     cleanup_(fd_closep) int fd = -1;
@@ -174,7 +181,12 @@ int socket_path_listen(const char *what, const char *path, int type, struct sock
     socket_path_init(&p);
     p.uid = geteuid();
     p.gid = getegid();
-    r = open_folder(what, path, &p, f);
+    r = set_name(what, path, &p, f);
+    if (r < 0)
+        return r;
+    p.dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+    if (p.dir_fd < 0 || fstat(p.dir_fd, &p.dir) < 0)
+        r = fault_host(f, errno, "%s: the folder of %s: %s", what, path, strerror(errno));
     if (r == 0)
         r = clear_name(what, path, &p, type, f);
     if (r < 0)
@@ -204,6 +216,22 @@ int socket_path_listen(const char *what, const char *path, int type, struct sock
 fail:
     socket_path_remove(&p);
     return r;
+}
+
+int socket_path_listen(const char *what, const char *path, int type, struct socket_path *ret_path,
+                       int *ret_fd, struct fault *f)
+{
+    struct socket_path p;
+    cleanup_(fd_closep) int folder = -1;
+    int r;
+
+    socket_path_init(&p);
+    r = set_name(what, path, &p, f);
+    if (r == 0)
+        r = open_folder(what, path, &folder, f);
+    if (r < 0)
+        return r;
+    return socket_path_listen_in(what, path, folder, type, ret_path, ret_fd, f);
 }
 
 /* ---- connecting ---- */

@@ -37,6 +37,10 @@ void socket_path_init(struct socket_path *path);
  * the caller, who ends it with socket_path_remove(). */
 int socket_path_listen(const char *what, const char *path, int type, struct socket_path *ret_path,
                        int *ret_fd, struct fault *ret_fault) must_check;
+/* The same in a folder that is open already; path is what the user reads, and names the socket. */
+int socket_path_listen_in(const char *what, const char *path, int dir_fd, int type,
+                          struct socket_path *ret_path, int *ret_fd,
+                          struct fault *ret_fault) must_check;
 /* Connects to <name>_<port>, beside the socket. 0, or a negative errno: -ENOENT when nobody listens
  * there, -ELOOP when it is a link, -EMLINK when the folder is another user's and the socket has a second
  * name, -ENOTSOCK, -EACCES ... Does not wait: -EAGAIN when the listener

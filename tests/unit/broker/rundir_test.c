@@ -3,6 +3,9 @@
  * spawner ends last, and whenever the next VM of that name comes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -221,6 +224,77 @@ static void test_race(void **state)
     }
 }
 
+/* ---- who owns a folder on the way swaps it ---- */
+
+static const char *const ways[] = { "way", "other" };
+static atomic_bool swapping;
+
+static void way_path(char path[96], unsigned which, const char *below)
+{
+    snprintf(path, 96, "%s/%s%s", dir, ways[which], below);
+}
+
+static void *swap(void *unused)
+{
+    char a[96], b[96];
+
+    way_path(a, 0, "");
+    way_path(b, 1, "");
+    while (atomic_load(&swapping))
+        (void)renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE);
+    return unused;
+}
+
+static void make_ways(void)
+{
+    char path[96];
+
+    for (unsigned i = 0; i < 2; i++) {
+        way_path(path, i, "");
+        assert_int_equal(mkdir(path, 0700), 0);
+        way_path(path, i, "/run");
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    way_path(path, 0, "/run");
+    assert_int_equal(setenv("BULKHEAD_RUNDIR", path, 1), 0);
+}
+
+static void remove_ways(void)
+{
+    char path[96];
+
+    assert_int_equal(setenv("BULKHEAD_RUNDIR", dir, 1), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        way_path(path, i, "/run");
+        assert_int_equal(rmdir(path), 0);
+        way_path(path, i, "");
+        assert_int_equal(rmdir(path), 0);
+    }
+}
+
+/* The socket is where the lock is: the path is walked once. */
+static void test_the_way_is_swapped(void **state)
+{
+    pthread_t thread;
+    unsigned astray = 0;
+
+    (void)state;
+    make_ways();
+    atomic_store(&swapping, true);
+    assert_int_equal(pthread_create(&thread, NULL, swap, NULL), 0);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct rundir rundir;
+
+        open_vm(&rundir);
+        astray += faccessat(rundir.place.dir_fd, RUNDIR_SOCKET, F_OK, 0) < 0;
+        rundir_close(&rundir);
+    }
+    atomic_store(&swapping, false);
+    pthread_join(thread, NULL);
+    assert_int_equal(astray, 0);
+    remove_ways();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +303,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_failed_open_of_the_lock, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leftovers_and_strangers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_race, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_way_is_swapped, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
