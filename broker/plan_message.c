@@ -16,6 +16,7 @@ enum { MAX_FDS = 48, MAX_PROCESSES = PLAN_MAX_DEVICES * 2 + 4 };
  * above what it has. */
 enum {
     DATA_BYTES = 16 << 20,
+    VSOCK_CONNECTION_BYTES = 66 << 10, /* one of the table's, with its buffer */
     VCPU_STACK_BYTES = 128 << 10,
     QUEUE_ENTRY_BYTES = 2304, /* slices of a chain, for each entry of a virtqueue */
 };
@@ -291,9 +292,11 @@ static bool plan_worker(Bulkhead__VmPlan *plan, const struct plan_device *d,
 {
     Bulkhead__ProcessPlan *p = add_process(plan, d->role, d->name);
     bool balloon = d->role == BULKHEAD__ROLE__ROLE_BALLOON;
+    uint64_t tables = (uint64_t)d->num_queues * d->queue_size * QUEUE_ENTRY_BYTES;
 
-    if (!p || !fill_child(p, host, d->uid_slot) ||
-        !add_memory_limits(p, (uint64_t)d->num_queues * d->queue_size * QUEUE_ENTRY_BYTES))
+    if (d->role == BULKHEAD__ROLE__ROLE_VSOCK)
+        tables += (uint64_t)PLAN_VSOCK_CONNECTIONS * VSOCK_CONNECTION_BYTES;
+    if (!p || !fill_child(p, host, d->uid_slot) || !add_memory_limits(p, tables))
         return false;
     p->ram_mapped = d->needs_ram ? c->memory->size : 0;
     p->ram_writable = d->needs_ram;

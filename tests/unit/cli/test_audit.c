@@ -43,6 +43,8 @@ struct fault {
     const struct sandbox_filter *filter; /* before its exec, as an upgrade has one */
 };
 
+#define UP "../../../../../../../../"
+
 static const struct fault faults[] = {
     { .victim = "none" },
     { .victim = "none", .filter = &sandbox_filter_start },
@@ -91,6 +93,13 @@ static const struct fault faults[] = {
     { .victim = "none", .name = "the write end" },
     { .victim = "none", .path = "/dev/full", .what = "/dev/full" },
     { .victim = "none", .path = "/dev/full", .what = "dev/full" },
+    /* Relative to where the broker, this test, was started, and through a link. */
+    { .victim = "none", .path = "/bin/sh", .what = UP UP "bin/sh" },
+    { .victim = "none",
+      .path = "/bin/sh",
+      .what = UP UP "etc/passwd",
+      .check = "fds",
+      .text = "is not in the plan" },
     { .victim = "none", .path = "/dev/full", .what = "ull", .check = "fds", .text = "/dev/full" },
     { .victim = "none",
       .path = "/dev/full",
