@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -41,7 +43,11 @@ struct fault {
     const char *path, *what, *type;      /* of the file instead: opened, in the plan */
     const char *name;                    /* of the file that is made */
     const struct sandbox_filter *filter; /* before its exec, as an upgrade has one */
+    unsigned inherited;                  /* that one is the service's in which the VM runs */
 };
+
+static const struct sock_filter allow_all[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
+static const struct sandbox_filter of_a_service = { .filter = allow_all, .n_instructions = 1 };
 
 #define UP "../../../../../../../../"
 
@@ -52,6 +58,21 @@ static const struct fault faults[] = {
       .check = "seccomp",
       .text = "number of filters is 3",
       .filter = &sandbox_filter_start },
+    { .victim = "none", .filter = &of_a_service, .inherited = 1 },
+    { .victim = "none",
+      .check = "seccomp",
+      .text = "number of filters is 2",
+      .filter = &of_a_service },
+    { .victim = "filter-wrong",
+      .check = "seccomp",
+      .text = "program is net",
+      .filter = &of_a_service,
+      .inherited = 1 },
+    { .victim = "filter-none",
+      .check = "seccomp",
+      .text = "program is none",
+      .filter = &of_a_service,
+      .inherited = 1 },
     { .victim = "filter-none", .check = "seccomp", .text = "mode" },
     { .victim = "filter-wrong", .check = "seccomp", .text = "program is net" },
     { .victim = "filter-second", .check = "seccomp", .text = "number of filters is 2" },
@@ -304,7 +325,7 @@ static void look(struct audit *audit, const struct fault *f)
 
     start(&v, f, uid);
     make_plan(&plan, f, &v, uid);
-    *audit = (struct audit){ .own_filters = own_filters() };
+    *audit = (struct audit){ .inherited = own_filters() + f->inherited };
     t = (struct audit_target){ .audit = audit,
                                .plan = &plan.p,
                                .pid = v.pid,
