@@ -29,7 +29,7 @@ static struct child *child_new(struct vm *vm, Bulkhead__Role role, struct device
     child->role = role;
     child->device = device;
     child->id = ++vm->next_id;
-    child->pidfd = -1;
+    child->pidfd = child->stat_fd = -1;
     child->started_ns = now_ns();
     snprintf(child->name, sizeof child->name, "%s", device ? device->plan->name : role_name(role));
     vm->children[vm->n_children++] = child;
@@ -74,6 +74,7 @@ void child_free(struct child *child)
         loop_event_free(child->exit_event);
     log_relay_free(child->log);
     fd_closep(&child->pidfd);
+    fd_closep(&child->stat_fd);
     free(child);
 }
 
@@ -307,7 +308,7 @@ static struct child *find(struct vm *vm, uint32_t id)
     return NULL;
 }
 
-static void on_started(struct child *child, const struct spawner_report *report, int *pidfd)
+static void on_started(struct child *child, const struct spawner_report *report, int *fds)
 {
     unsigned mandatory = report->missing & SANDBOX_LAYERS_MANDATORY;
 
@@ -322,7 +323,8 @@ static void on_started(struct child *child, const struct spawner_report *report,
         return;
     }
     child->pid = report->pid;
-    child->pidfd = fd_take(pidfd);
+    child->pidfd = fd_take(&fds[SPAWNER_FD_PID]);
+    child->stat_fd = fd_take(&fds[SPAWNER_FD_STAT]);
     child->missing_layers = report->missing;
     child->ring = report->has_ring ? child->id : 0;
     vm_trace(child->vm, "%s spawned", child->name);
@@ -370,8 +372,8 @@ void child_on_spawner(int fd, unsigned what, void *arg)
     (void)what;
     for (;;) {
         struct spawner_report report;
-        cleanup_(fd_closep) int pidfd = -1;
-        int r = spawner_receive(vm->spawner, &report, &pidfd);
+        int fds[SPAWNER_REPORT_FDS] = { -1, -1 };
+        int r = spawner_receive(vm->spawner, &report, fds);
         struct child *child;
 
         if (r > 0)
@@ -382,8 +384,10 @@ void child_on_spawner(int fd, unsigned what, void *arg)
         }
         child = find(vm, report.id);
         if (child && report.kind == SPAWNER_STARTED)
-            on_started(child, &report, &pidfd);
+            on_started(child, &report, fds);
         else if (child && report.kind == SPAWNER_EXITED)
             supervise_on_exit(child, report.wait_code, report.wait_status);
+        for (unsigned i = 0; i < SPAWNER_REPORT_FDS; i++)
+            fd_closep(&fds[i]);
     }
 }

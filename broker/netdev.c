@@ -4,6 +4,7 @@
  * middle of a frame, so the device's worker is replaced as well; the guest keeps its link. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -165,18 +166,26 @@ int netdev_start_passt(struct device *d, struct fault *f)
     return 0;
 }
 
+static bool has_ended(int pidfd)
+{
+    struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+    return poll(&p, 1, 0) == 1;
+}
+
 /* passt gives no sign of being ready, but a system call filter is the last thing it does for that. */
-static bool has_filter(pid_t pid)
+static bool has_filter(const struct child *passt)
 {
     cleanup_(fd_closep) int fd = -1;
     char path[32], text[4096];
     ssize_t n;
 
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    snprintf(path, sizeof path, "/proc/%d/status", (int)passt->pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (n <= 0) /* gone, which is about to be reported; or it can't be asked, nor waited for */
-        return errno != ENOENT && errno != ESRCH;
+    if (n <=
+        0) /* gone, which is about to be reported; or it can't be asked (hidepid), nor waited for */
+        return !has_ended(passt->pidfd);
     text[n] = '\0';
     return strstr(text, "\nSeccomp:\t2") != NULL;
 }
@@ -195,7 +204,7 @@ bool netdev_passt_settled(struct device *d)
 
     if (!passt || d->passt_settled)
         return true;
-    d->passt_settled = (passt->pid != 0 && has_filter(passt->pid)) ||
+    d->passt_settled = (passt->pid != 0 && has_filter(passt)) ||
                        now_ns() - passt->started_ns > VM_READY_TIMEOUT_MS * 1000000ull;
     if (d->passt_settled)
         return true;

@@ -65,7 +65,7 @@ void plan_make(const Bulkhead__VmConfig *c, struct plan *plan)
 }
 
 /* Of each device: both ends of what starts its worker, that worker's successor, its backend, journal,
- * stats page, ring. */
+ * stats page, ring, what the kernel says of each. */
 enum { FILES_OF_VM = 80, FILES_OF_DEVICE = 16 };
 
 unsigned plan_files(const struct plan *plan)

@@ -16,9 +16,9 @@ enum { MAX_FDS = 48, MAX_PROCESSES = PLAN_MAX_DEVICES * 2 + 4 };
  * above what it has. */
 enum {
     DATA_BYTES = 16 << 20,
+    VSOCK_CONNECTION_BYTES = 66 << 10, /* one of the table's, with its buffer */
     VCPU_STACK_BYTES = 128 << 10,
-    QUEUE_ENTRY_BYTES = 2304,       /* slices of a chain, for each entry of a virtqueue */
-    VSOCK_BUFFERS_BYTES = 80 << 20, /* of all its connections: mapped at its start */
+    QUEUE_ENTRY_BYTES = 2304, /* slices of a chain, for each entry of a virtqueue */
 };
 
 /* Appends to a repeated field that has room for `max`; false without memory. */
@@ -86,16 +86,16 @@ static bool add_limit_at_most(Bulkhead__ProcessPlan *p, const char *key, uint64_
 
 /* The heap and the stack of each are limited close above what it has when it enters its sandbox: a
  * little, and its virtqueues' tables. Only a disk and a console write regular files. */
-static bool add_memory_limits(Bulkhead__ProcessPlan *p, uint64_t more_bytes)
+static bool add_memory_limits(Bulkhead__ProcessPlan *p, uint64_t tables_bytes)
 {
     bool writes = p->role == BULKHEAD__ROLE__ROLE_BLK || p->role == BULKHEAD__ROLE__ROLE_CONSOLE;
 
 #ifdef BH_SANITIZED /* shadow memory is terabytes of it */
-    (void)more_bytes;
+    (void)tables_bytes;
     return writes || add_limit(p, "FSIZE", "0");
 #else
     return (writes || add_limit(p, "FSIZE", "0")) &&
-           add_limit_at_most(p, "DATA", DATA_BYTES + more_bytes) &&
+           add_limit_at_most(p, "DATA", DATA_BYTES + tables_bytes) &&
            add_limit_at_most(p, "STACK", SANDBOX_STACK_BYTES);
 #endif
 }
@@ -287,20 +287,16 @@ static bool plan_backend(Bulkhead__ProcessPlan *p, const struct plan_device *d,
     }
 }
 
-static uint64_t tables_bytes(const struct plan_device *d)
-{
-    uint64_t queues = (uint64_t)d->num_queues * d->queue_size * QUEUE_ENTRY_BYTES;
-
-    return d->role == BULKHEAD__ROLE__ROLE_VSOCK ? queues + VSOCK_BUFFERS_BYTES : queues;
-}
-
 static bool plan_worker(Bulkhead__VmPlan *plan, const struct plan_device *d,
                         const Bulkhead__VmConfig *c, const struct plan_host *host)
 {
     Bulkhead__ProcessPlan *p = add_process(plan, d->role, d->name);
     bool balloon = d->role == BULKHEAD__ROLE__ROLE_BALLOON;
+    uint64_t tables = (uint64_t)d->num_queues * d->queue_size * QUEUE_ENTRY_BYTES;
 
-    if (!p || !fill_child(p, host, d->uid_slot) || !add_memory_limits(p, tables_bytes(d)))
+    if (d->role == BULKHEAD__ROLE__ROLE_VSOCK)
+        tables += (uint64_t)PLAN_VSOCK_CONNECTIONS * VSOCK_CONNECTION_BYTES;
+    if (!p || !fill_child(p, host, d->uid_slot) || !add_memory_limits(p, tables))
         return false;
     p->ram_mapped = d->needs_ram ? c->memory->size : 0;
     p->ram_writable = d->needs_ram;

@@ -234,7 +234,7 @@ static void check_heartbeat(struct device *d, uint64_t now)
         on_beat(d, beat, now);
         return;
     }
-    too_long = starved_too_long(&w->starved, w->pid, now - w->heartbeat_ns, now, &limits, &of);
+    too_long = starved_too_long(&w->starved, w->stat_fd, now - w->heartbeat_ns, now, &limits, &of);
     snprintf(ms, sizeof ms, "%llu", (unsigned long long)((now - w->heartbeat_ns) / 1000000));
     if (too_long) {
         session_event(d->vm, "device", "hung", "id", d->plan->name, "silent_ms", ms, NULL);

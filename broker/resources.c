@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -188,6 +189,18 @@ int resources_kvm(int *ret_fd, struct fault *f)
     default:
         return fault_host(f, errno, "opening /dev/kvm: %s", strerror(errno));
     }
+}
+
+int resources_check_size(const char *what, uint64_t bytes, struct fault *f)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur >= bytes)
+        return 0;
+    return fault_input(f,
+                       "%s needs a file of %llu bytes, and the limit is %llu: raise the hard limit "
+                       "(ulimit -Hf, LimitFSIZE=)",
+                       what, (unsigned long long)bytes, (unsigned long long)limit.rlim_cur);
 }
 
 int resources_memfd(const char *name, uint64_t size_bytes, bool hugepages, int *ret_fd)

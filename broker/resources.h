@@ -100,6 +100,9 @@ int resources_stream(const char *what, struct backend *backend, struct fault *re
 int resources_vsock(const Bulkhead__VsockConfig *vsock, struct backend *backend,
                     struct fault *ret_fault) must_check;
 
+/* Is the caller's limit of file sizes large enough for a file of that many bytes? What writes a byte
+ * more is killed by SIGXFSZ. */
+int resources_check_size(const char *what, uint64_t bytes, struct fault *ret_fault) must_check;
 /* Anonymous memory of a fixed size: sealed against shrinking, growing and further seals. */
 int resources_memfd(const char *name, uint64_t size_bytes, bool hugepages, int *ret_fd) must_check;
 int resources_ram(const Bulkhead__MemoryConfig *memory, int *ret_fd,

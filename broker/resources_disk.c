@@ -129,6 +129,8 @@ static int measure_file(const Bulkhead__DiskConfig *disk, int fd, const struct s
                            "%s: direct I/O on %s goes by blocks of %u bytes, %d at most work: "
                            "remove direct=on",
                            disk->id, disk->path, b->direct_align, MAX_ALIGN_BYTES);
+    if (!disk->readonly && resources_check_size(disk->id, b->size_bytes, f) < 0)
+        return -EINVAL;
     set_block_sizes(disk, MAX((uint32_t)PAGE_BYTES, b->direct_align), b);
     return disk->direct ? check_size(disk, b->direct_align, "direct=on", b, f) : 0;
 }

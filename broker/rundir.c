@@ -124,6 +124,7 @@ int rundir_open(struct rundir *rundir, const char *vm_name, struct fault *f)
 {
     struct rundir_place *place = &rundir->place;
     struct socket_path made;
+    mode_t mask;
     char base[RUNDIR_PATH_BYTES], path[RUNDIR_PATH_BYTES];
     char socket_path[RUNDIR_PATH_BYTES + sizeof RUNDIR_SOCKET];
     int r;
@@ -134,12 +135,14 @@ int rundir_open(struct rundir *rundir, const char *vm_name, struct fault *f)
                            "the run directory's path is too long for VM %s: use a shorter name "
                            "or set BULKHEAD_RUNDIR to a shorter one",
                            vm_name);
+    mask = umask(0077); /* the caller's may take away what we need ourselves */
     for (int i = 0; i < MAX_TRIES; i++) {
         f->error = 0;
         r = claim(place, base, path, f);
         if (r != -EAGAIN || f->error != 0)
             break;
     }
+    umask(mask);
     if (r == -EAGAIN && f->error == 0)
         return fault_host(f, EAGAIN, "the run directory %s is removed again and again", path);
     if (r < 0)

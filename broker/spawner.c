@@ -86,7 +86,21 @@ int spawner_hold(struct spawner *spawner, const struct socket_path *socket)
     return spawner_send(spawner, &request, fds, ARRAY_SIZE(fds));
 }
 
-int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report, int *ret_fd)
+static void take_descriptors(struct msghdr *msg, int ret_fds[SPAWNER_REPORT_FDS])
+{
+    const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+    size_t n;
+
+    for (unsigned i = 0; i < SPAWNER_REPORT_FDS; i++)
+        ret_fds[i] = -1;
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+        return;
+    n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    memcpy(ret_fds, CMSG_DATA(c), MIN(n, (size_t)SPAWNER_REPORT_FDS) * sizeof(int));
+}
+
+int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,
+                    int ret_fds[SPAWNER_REPORT_FDS])
 {
     struct spawner_report report;
     struct iovec iov = { .iov_base = &report, .iov_len = sizeof report };
@@ -95,7 +109,6 @@ int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report, 
                           .msg_iovlen = 1,
                           .msg_control = control.bytes,
                           .msg_controllen = sizeof control.bytes };
-    struct cmsghdr *c;
     ssize_t n;
 
     do
@@ -107,13 +120,10 @@ int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report, 
         return err_origin(-errno, "hearing from the spawner");
     if (n == 0)
         return err_origin(-EPIPE, "the spawner is gone");
-    *ret_fd = -1;
-    c = CMSG_FIRSTHDR(&msg);
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len >= CMSG_LEN(sizeof(int)))
-        memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+    take_descriptors(&msg, ret_fds);
     if (n != (ssize_t)sizeof report) {
-        fd_closep(ret_fd);
+        for (unsigned i = 0; i < SPAWNER_REPORT_FDS; i++)
+            fd_closep(&ret_fds[i]);
         return err_origin(-EBADMSG, "a report of the spawner has a wrong size");
     }
     report.text[sizeof report.text - 1] = '\0';

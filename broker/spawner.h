@@ -44,8 +44,9 @@ enum spawner_kind {
                          device's worker perhaps [program] */
     SPAWNER_KILL,  /* broker: SIGKILL to child `id` */
     SPAWNER_DROP_RING, /* broker: the duplicate of child `id`'s io_uring is not needed any more */
-    SPAWNER_STARTED, /* spawner: pid, missing layers, has_ring; one fd: the pidfd. Or error, text */
-    SPAWNER_EXITED,  /* spawner: wait_code, wait_status as waitid() gave them */
+    SPAWNER_STARTED,   /* spawner: pid, missing layers, has_ring; fds [pidfd], perhaps [its
+                        /proc/PID/stat]. Or error, text */
+    SPAWNER_EXITED,    /* spawner: wait_code, wait_status as waitid() gave them */
 };
 
 /* A port of the host that leads to the guest. */
@@ -80,6 +81,9 @@ struct spawner_request {
     struct spawner_slot setup;     /* SPAWNER_SLOT */
     char path[SPAWNER_PATH_BYTES]; /* SPAWNER_VM, SPAWNER_HOLD: the name */
 };
+
+/* Descriptors of a report. */
+enum { SPAWNER_FD_PID, SPAWNER_FD_STAT, SPAWNER_REPORT_FDS };
 
 struct spawner_report {
     uint32_t kind;
@@ -121,10 +125,10 @@ int spawner_send(struct spawner *spawner, const struct spawner_request *request,
                  unsigned n_fds) must_check;
 /* It removes that socket when broker and VM are gone. */
 int spawner_hold(struct spawner *spawner, const struct socket_path *socket) must_check;
-/* 0, 1 when there is no report, or a negative errno (-EPIPE: the spawner is gone). *ret_fd is the
- * pidfd or -1, owned by the caller. */
+/* 0, 1 when there is no report, or a negative errno (-EPIPE: the spawner is gone). ret_fds: each -1 or
+ * owned by the caller. */
 int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,
-                    int *ret_fd) must_check;
+                    int ret_fds[SPAWNER_REPORT_FDS]) must_check;
 /* Closes the socket and waits for the spawner, which leaves when it has no children. */
 void spawner_stop(struct spawner *spawner);
 

@@ -241,7 +241,7 @@ static void say_not_started(struct state *s, uint32_t id, int error, const char 
     struct spawner_report r = { .kind = SPAWNER_STARTED, .id = id, .error = error };
 
     snprintf(r.text, sizeof r.text, "%s", text);
-    reports_add(&s->reports, &r, -1);
+    reports_add(&s->reports, &r, NULL);
 }
 
 static void on_start(struct state *s, const struct spawner_request *request, int *fds,
@@ -267,6 +267,7 @@ static void hear(struct state *s, struct spawned *child)
     const char *name = plan_program((Bulkhead__Role)s->slots.of[child->slot].role);
     struct spawner_report r = { .kind = SPAWNER_STARTED, .id = child->id, .pid = child->pid };
     int result = sandbox_spawn_end(&child->spawning, name);
+    int fds[SPAWNER_REPORT_FDS];
 
     if (result < 0) { /* reported when it is reaped: until then its uid is in use */
         child->error = -result;
@@ -284,7 +285,10 @@ static void hear(struct state *s, struct spawned *child)
     r.missing = child->spawning.missing;
     r.has_ring = ring_is_disks((enum ring_purpose)s->slots.of[child->slot].ring) &&
                  rings_find(&s->rings, child->id, child->slot) != NULL;
-    reports_add(&s->reports, &r, child->spawning.pidfd);
+    fds[SPAWNER_FD_PID] = child->spawning.pidfd;
+    fds[SPAWNER_FD_STAT] = child->spawning.stat_fd;
+    reports_add(&s->reports, &r, fds);
+    fd_closep(&child->spawning.stat_fd);
 }
 
 static void kill_child(const struct spawned *child)
@@ -311,6 +315,7 @@ static void reap(struct state *s, struct spawned *child)
     r.wait_code = info.si_code;
     r.wait_status = info.si_status;
     fd_closep(&child->spawning.pidfd);
+    fd_closep(&child->spawning.stat_fd);
     fd_closep(&child->log_reader);
     child->pid = 0;
     groups_remove(s->groups, s->slots.of[child->slot].name);
@@ -322,7 +327,7 @@ static void reap(struct state *s, struct spawned *child)
         s->core_ended = true;
         s->core_ended_ns = now_ns();
     }
-    reports_add(&s->reports, &r, -1);
+    reports_add(&s->reports, &r, NULL);
 }
 
 /* ---- requests ---- */

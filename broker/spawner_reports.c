@@ -9,7 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-void reports_add(struct reports *reports, const struct spawner_report *report, int fd)
+void reports_add(struct reports *reports, const struct spawner_report *report, const int *fds)
 {
     unsigned at = (reports->first + reports->n) % REPORTS_MAX;
 
@@ -18,27 +18,31 @@ void reports_add(struct reports *reports, const struct spawner_report *report, i
         return;
     }
     reports->waiting[at].report = *report;
-    reports->waiting[at].fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    for (unsigned i = 0; i < SPAWNER_REPORT_FDS; i++)
+        reports->waiting[at].fds[i] = !fds || fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
     reports->n++;
 }
 
-static int send_one(int socket_fd, struct spawner_report *report, int fd)
+static int send_one(int socket_fd, struct spawner_report *report, const int *fds)
 {
     struct iovec iov = { .iov_base = report, .iov_len = sizeof *report };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(sizeof(int) * SPAWNER_REPORT_FDS)];
     } control = { 0 };
+    unsigned n_fds = 0;
     ssize_t n;
 
-    if (fd >= 0) {
+    while (n_fds < SPAWNER_REPORT_FDS && fds[n_fds] >= 0)
+        n_fds++;
+    if (n_fds > 0) {
         msg.msg_control = control.bytes;
-        msg.msg_controllen = sizeof control.bytes;
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
         control.header.cmsg_level = SOL_SOCKET;
         control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+        control.header.cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n_fds);
     }
     do
         n = sendmsg(socket_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -48,7 +52,8 @@ static int send_one(int socket_fd, struct spawner_report *report, int fd)
 
 static void drop_first(struct reports *reports)
 {
-    fd_closep(&reports->waiting[reports->first].fd);
+    for (unsigned i = 0; i < SPAWNER_REPORT_FDS; i++)
+        fd_closep(&reports->waiting[reports->first].fds[i]);
     reports->first = (reports->first + 1) % REPORTS_MAX;
     reports->n--;
 }
@@ -57,7 +62,7 @@ int reports_send(struct reports *reports, int socket_fd)
 {
     while (reports->n > 0) {
         int r = send_one(socket_fd, &reports->waiting[reports->first].report,
-                         reports->waiting[reports->first].fd);
+                         reports->waiting[reports->first].fds);
 
         if (r == -EAGAIN || r == -EWOULDBLOCK || r == -ENOBUFS || r == -ETOOMANYREFS)
             return 0;

@@ -17,12 +17,12 @@ struct reports {
     unsigned first, n;
     struct {
         struct spawner_report report;
-        int fd; /* goes along; -1: none */
+        int fds[SPAWNER_REPORT_FDS]; /* go along, as many as there are; -1: none */
     } waiting[REPORTS_MAX];
 };
 
-/* fd (-1: none) stays the caller's; a duplicate of it is sent. */
-void reports_add(struct reports *reports, const struct spawner_report *report, int fd);
+/* fds (NULL, -1: none, nor any behind it) stay the caller's; duplicates are sent. */
+void reports_add(struct reports *reports, const struct spawner_report *report, const int *fds);
 /* Sends what the socket has room for. 0, or a negative errno: the broker is gone. */
 int reports_send(struct reports *reports, int socket_fd) must_check;
 void reports_clear(struct reports *reports);

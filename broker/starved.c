@@ -2,29 +2,24 @@
 /* starved.c - see starved.h. */
 #include "starved.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include "base/fd.h"
 
 enum {
     TICKS_PER_SECOND = 100, /* USER_HZ, part of the kernel's ABI */
     STARVED_PATIENCE = 10,  /* times the limit, then it is replaced all the same */
 };
 
-/* State letter and CPU time from /proc/PID/stat (proc(5), fields 3, 14 and 15). */
-static bool read_stat(pid_t pid, char *ret_state, uint64_t *ret_cpu_ns)
+/* State letter and CPU time (proc(5), fields 3, 14 and 15). */
+static bool read_stat(int stat_fd, char *ret_state, uint64_t *ret_cpu_ns)
 {
-    cleanup_(fd_closep) int fd = -1;
     unsigned long long user = 0, system = 0;
-    char path[32], text[512];
+    char text[512];
     const char *after_name;
     ssize_t n;
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    n = stat_fd < 0 ? -1 : pread(stat_fd, text, sizeof text - 1, 0);
     if (n <= 0)
         return false;
     text[n] = '\0';
@@ -37,20 +32,20 @@ static bool read_stat(pid_t pid, char *ret_state, uint64_t *ret_cpu_ns)
 }
 
 /* First look at a process that is late: remembers how much it has run. */
-static void first_look(struct starved *s, pid_t pid, uint64_t now_ns)
+static void first_look(struct starved *s, int stat_fd, uint64_t now_ns)
 {
     char state;
 
-    if (s->since_ns == 0 && read_stat(pid, &state, &s->cpu_ns))
+    if (s->since_ns == 0 && read_stat(stat_fd, &state, &s->cpu_ns))
         s->since_ns = now_ns;
 }
 
-static enum starved_of second_look(const struct starved *s, pid_t pid, uint64_t now_ns)
+static enum starved_of second_look(const struct starved *s, int stat_fd, uint64_t now_ns)
 {
     uint64_t cpu_ns = 0, ran_ns, wall_ns;
     char state = '?';
 
-    if (s->since_ns == 0 || !read_stat(pid, &state, &cpu_ns))
+    if (s->since_ns == 0 || !read_stat(stat_fd, &state, &cpu_ns))
         return STARVED_OF_NOTHING;
     if (state == 'D')
         return STARVED_OF_DISK;
@@ -59,15 +54,15 @@ static enum starved_of second_look(const struct starved *s, pid_t pid, uint64_t 
     return state == 'R' && ran_ns < wall_ns / 2 ? STARVED_OF_CPU : STARVED_OF_NOTHING;
 }
 
-bool starved_too_long(struct starved *s, pid_t pid, uint64_t silent_ns, uint64_t now_ns,
+bool starved_too_long(struct starved *s, int stat_fd, uint64_t silent_ns, uint64_t now_ns,
                       const struct starved_limits *limits, enum starved_of *ret_of)
 {
     *ret_of = STARVED_OF_NOTHING;
     if (silent_ns > limits->hang_ns / 2)
-        first_look(s, pid, now_ns);
+        first_look(s, stat_fd, now_ns);
     if (silent_ns < limits->hang_ns)
         return false;
-    *ret_of = second_look(s, pid, now_ns);
+    *ret_of = second_look(s, stat_fd, now_ns);
     switch (*ret_of) {
     case STARVED_OF_CPU:
         /* On an overloaded host a replacement would starve as well. */

@@ -22,9 +22,10 @@ struct starved_limits {
     uint64_t hang_ns;  /* silence for no reason */
     uint64_t stall_ns; /* silence while the host's disk doesn't answer */
 };
-/* To be asked at each tick of a process silent for silent_ns: whether it is to be replaced now.
+/* To be asked at each tick of a process silent for silent_ns, stat_fd its /proc/PID/stat (-1: nothing is
+ * known): whether it is to be replaced now.
  * *ret_of says what it waits for, STARVED_OF_NOTHING within the first limit. */
-bool starved_too_long(struct starved *s, pid_t pid, uint64_t silent_ns, uint64_t now_ns,
+bool starved_too_long(struct starved *s, int stat_fd, uint64_t silent_ns, uint64_t now_ns,
                       const struct starved_limits *limits, enum starved_of *ret_of);
 /* The time of a last sign of life, later by lost_ns in which we did not run ourselves; one that came
  * within them is not moved past now. */

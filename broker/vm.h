@@ -62,6 +62,7 @@ struct child {
     struct log_relay *log;
     pid_t pid;
     int pidfd;
+    int stat_fd; /* its /proc/PID/stat, which hidepid may hide from us; -1: none */
     char build_id[48];
     unsigned missing_layers;
     uint32_t ring;    /* its id: the spawner holds a duplicate of its io_uring; 0: it has none */

@@ -117,6 +117,8 @@ struct sandbox_spawning {
     pid_t pid; /* to be reaped by the caller, whatever end says */
     int pidfd; /* owned by the caller, until reaped */
     int error_fd;
+    int stat_fd; /* its /proc/PID/stat, owned by the caller; -1: there is none. Opened before the child
+                    is anything that hidepid would hide from the caller */
     unsigned missing;
     uint32_t uid;
     bool no_userns;

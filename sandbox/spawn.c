@@ -144,6 +144,14 @@ static int write_maps(pid_t pid, const struct sandbox_spawn *spawn)
     return r < 0 ? err_trace(r) : 0;
 }
 
+static int open_stat(pid_t pid)
+{
+    char path[32];
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static int go(struct pipe_pair *pipe)
 {
     ssize_t n = write(pipe->write_fd, "g", 1);
@@ -217,6 +225,7 @@ static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_
 {
     cleanup_(fd_closep) int program_fd = open_program(spawn);
     cleanup_(fd_closep) int pidfd = -1;
+    cleanup_(fd_closep) int stat_fd = -1;
     pid_t pid;
     int r;
 
@@ -237,6 +246,7 @@ static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_
                                                .no_userns = spawn->no_userns,
                                                .empty_root = empty_root(spawn, flags) });
     }
+    stat_fd = open_stat(pid);
     r = flags & CLONE_NEWUSER ? write_maps(pid, spawn) : 0;
     if (r == 0)
         r = go(go_pipe);
@@ -246,6 +256,7 @@ static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_
     }
     s->pid = pid;
     s->pidfd = fd_take(&pidfd);
+    s->stat_fd = fd_take(&stat_fd);
     s->error_fd = fd_take(&error_pipe->read_fd);
     return 0;
 }
@@ -255,7 +266,7 @@ int sandbox_spawn_begin(const struct sandbox_spawn *spawn, struct sandbox_spawni
     cleanup_(pipe_close) struct pipe_pair go_pipe = { -1, -1 };
     cleanup_(pipe_close) struct pipe_pair error_pipe = { -1, -1 };
     struct sandbox_spawning s = {
-        .pidfd = -1, .error_fd = -1, .uid = spawn->uid, .no_userns = spawn->no_userns
+        .pidfd = -1, .error_fd = -1, .stat_fd = -1, .uid = spawn->uid, .no_userns = spawn->no_userns
     };
     uint64_t flags = 0;
     int r;
@@ -288,6 +299,7 @@ int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pi
 
     if (r < 0)
         return err_trace(r);
+    fd_closep(&s.stat_fd);
     r = sandbox_spawn_end(&s, spawn->program ? spawn->program : spawn->argv[0]);
     if (r < 0) {
         fd_closep(&s.pidfd);

@@ -27,8 +27,9 @@ struct audit_finding {
 struct audit {
     struct audit_finding *findings; /* heap */
     size_t n_findings;
-    unsigned own_filters; /* of the auditor: a container's filters are inherited by all */
-    bool gone;            /* a process ended while it was looked at: the audit must be repeated */
+    unsigned
+        inherited; /* filters that each had before it had one of ours: a container's, a service's */
+    bool gone;     /* a process ended while it was looked at: the audit must be repeated */
 };
 
 struct audit_target {

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,19 +89,21 @@ static int look_at(pid_t pid, int number, struct open_fd *ret_fd)
     return 0;
 }
 
-static bool same_file(const struct open_fd *fd, const char *path)
+static bool same_file(const struct open_fd *fd, const char *path, pid_t broker)
 {
+    char from_broker[PATH_MAX + 32];
     struct stat st;
     const char *slash = strrchr(path, '/');
     const char *base = slash ? slash + 1 : path;
     size_t len = strlen(fd->target);
     size_t base_len = strlen(base);
 
-    if (path[0] == '/' && fd->stated && stat(path, &st) == 0)
+    snprintf(from_broker, sizeof(from_broker), "/proc/%d/cwd/%s", (int)broker, path);
+    if (fd->stated && stat(path[0] == '/' ? path : from_broker, &st) == 0)
         return st.st_dev == fd->dev && st.st_ino == fd->ino;
     if (path[0] == '/') /* where we may not look, the kernel's name for it must do */
         return strcmp(fd->target, path) == 0;
-    /* A path relative to the broker's start: its last part must do. */
+    /* Relative to a folder that we may not look up: its last part must do. */
     return base_len < len && fd->target[len - base_len - 1] == '/' &&
            strcmp(fd->target + len - base_len, base) == 0;
 }
@@ -119,20 +122,20 @@ static bool access_fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan)
 }
 
 /* A console's file may be a device or a fifo. */
-static bool file_fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan)
+static bool file_fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan, pid_t broker)
 {
     static const char *const types[] = { "file", "char", "other" };
     bool fits = false;
 
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
         fits |= strcmp(fd->type, types[i]) == 0;
-    return fits && access_fits(fd, plan) && same_file(fd, plan->what);
+    return fits && access_fits(fd, plan) && same_file(fd, plan->what, broker);
 }
 
-static bool fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan)
+static bool fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan, pid_t broker)
 {
     if (strcmp(plan->type, "file") == 0)
-        return file_fits(fd, plan);
+        return file_fits(fd, plan, broker);
     if (strcmp(plan->what, "terminal") == 0) /* a user may put a pipe or file there */
         return strcmp(fd->type, "char") == 0 || strcmp(fd->type, "pipe") == 0 ||
                strcmp(fd->type, "file") == 0 || strcmp(fd->type, "socket") == 0;
@@ -158,7 +161,7 @@ static bool take(const struct audit_target *t, const struct open_fd *fd, unsigne
             bool numbered = p->fd >= 0;
 
             if (left[i] == 0 || numbered != (exact == 1) || (numbered && p->fd != fd->number) ||
-                !fits(fd, p))
+                !fits(fd, p, t->broker))
                 continue;
             left[i]--;
             return true;

@@ -137,7 +137,9 @@ static void check_cgroup(const struct audit_target *t)
     }
     if (strncmp(want, "/sys/fs/cgroup", 14) == 0)
         want += 14;
-    line = strncmp(text, "0::", 3) == 0 ? text + 3 : strstr(text, "\n0::");
+    line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+    if (line)
+        line = strstr(line, "0::") + 3;
     if (line && ends_with(line, want))
         audit_add(t, AUDIT_OK, "cgroup", "%.200s", want);
     else

@@ -100,16 +100,17 @@ static const char *profile_of(const char *sha256)
     return NULL;
 }
 
-/* A worker that was upgraded to has the filter of its start too. Of any other, the first counts. */
-static const char *own_profile(const struct readback *rb, char ret_sha256[BPF_SHA256_CHARS],
-                               bool *ret_upgraded)
+/* Filters are counted from the oldest on. A worker that was upgraded to has the filter of its start too. Of
+ * any other behind the inherited ones, the first counts. */
+static const char *own_profile(const struct readback *rb, unsigned inherited,
+                               char ret_sha256[BPF_SHA256_CHARS], bool *ret_upgraded)
 {
     char sha256[BPF_SHA256_CHARS];
     const char *own = NULL;
     bool found = false;
 
     *ret_upgraded = false;
-    for (unsigned i = 0; i < rb->n_filters; i++) {
+    for (unsigned i = inherited; i < rb->n_filters; i++) {
         const char *name;
 
         bpf_sha256(rb->filters[i].code, rb->filters[i].n, sha256);
@@ -134,7 +135,7 @@ static bool is_worker(const struct threads *s)
 /* is: as the kernel counts them; "": it doesn't say. */
 static void check_number(struct threads *s, pid_t tid, const char *is, bool upgraded)
 {
-    unsigned want = s->t->audit->own_filters + 1 + upgraded;
+    unsigned want = s->t->audit->inherited + 1 + upgraded;
     char planned[16];
 
     snprintf(planned, sizeof(planned), "%u", want);
@@ -159,15 +160,15 @@ static void check_program(struct threads *s, pid_t tid, const char *n_filters)
     if (r < 0) {
         s->program_error = r;
         check_number(s, tid, n_filters,
-                     is_worker(s) &&
-                         strtoul(n_filters, NULL, 10) == s->t->audit->own_filters + 2ul);
+                     is_worker(s) && strtoul(n_filters, NULL, 10) == s->t->audit->inherited + 2ul);
         return;
     }
-    if (rb.n_filters == 0) {
+    if (rb.n_filters <= s->t->audit->inherited) {
+        readback_deinit(&rb);
         drift(s, tid, "seccomp", "the program", "none", plan->profiles[0]);
         return;
     }
-    name = own_profile(&rb, sha256, &upgraded);
+    name = own_profile(&rb, s->t->audit->inherited, sha256, &upgraded);
     readback_deinit(&rb);
     check_number(s, tid, n_filters, is_worker(s) && upgraded);
     for (size_t i = 0; i < plan->n_profiles && i < 32; i++) {

@@ -118,16 +118,17 @@ static enum broker_verdict answer(struct broker *b, uint32_t id)
     struct spawner_report report;
 
     for (;;) {
-        int fd = -1;
+        int fds[SPAWNER_REPORT_FDS] = { -1, -1 };
 
-        if (poll(&p, 1, BROKER_PATIENCE_MS) != 1 || spawner_receive(&b->spawner, &report, &fd) != 0)
+        if (poll(&p, 1, BROKER_PATIENCE_MS) != 1 || spawner_receive(&b->spawner, &report, fds) != 0)
             return BROKER_NO_ANSWER;
         if (report.kind == SPAWNER_EXITED)
             note_end(b, &report);
         if (report.kind == SPAWNER_STARTED && report.id == id)
             break;
         b->other = report.id;
-        fd_closep(&fd);
+        fd_closep(&fds[SPAWNER_FD_PID]);
+        fd_closep(&fds[SPAWNER_FD_STAT]);
     }
     b->pid = report.pid;
     snprintf(b->text, sizeof b->text, "%s", report.text);
@@ -172,13 +173,14 @@ static void kill_and_wait(struct broker *b, uint32_t id)
     send_request(b, &r);
     while (b->ended != id) {
         struct spawner_report report;
-        int fd = -1;
+        int fds[SPAWNER_REPORT_FDS] = { -1, -1 };
 
-        if (poll(&p, 1, BROKER_PATIENCE_MS) != 1 || spawner_receive(&b->spawner, &report, &fd) != 0)
+        if (poll(&p, 1, BROKER_PATIENCE_MS) != 1 || spawner_receive(&b->spawner, &report, fds) != 0)
             die("a child does not end");
         if (report.kind == SPAWNER_EXITED)
             note_end(b, &report);
-        fd_closep(&fd);
+        fd_closep(&fds[SPAWNER_FD_PID]);
+        fd_closep(&fds[SPAWNER_FD_STAT]);
     }
 }
 

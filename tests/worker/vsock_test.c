@@ -7,10 +7,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "config.h"
+#include "plan.h"
 #include "vsock_driver.h"
 #include <cmocka.h>
 
@@ -416,6 +419,46 @@ static void a_flood_of_requests_given_up(void **state)
     free_dev(d);
 }
 
+/* "<=" and the bytes, of the plan that an audit compares with. */
+static unsigned long long planned_data(void)
+{
+    Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT, *c = config_copy(&empty);
+    const struct plan_host host = { .cgroup = "" };
+    unsigned long long most = 0;
+    Bulkhead__VmPlan *message;
+    struct plan plan;
+
+    assert_int_equal(config_fill(c, "vm"), 0);
+    c->vsock->enabled = true;
+    plan_make(c, &plan);
+    message = plan_message(&plan, c, &host);
+    assert_non_null(message);
+    for (size_t i = 0; i < message->n_processes; i++)
+        for (size_t j = 0; j < message->processes[i]->n_rlimits; j++)
+            if (message->processes[i]->role == BULKHEAD__ROLE__ROLE_VSOCK &&
+                strcmp(message->processes[i]->rlimits[j]->key, "DATA") == 0)
+                most = strtoull(message->processes[i]->rlimits[j]->value + 2, NULL, 10);
+    bulkhead__vm_plan__free_unpacked(message, NULL);
+    config_free(c);
+    return most;
+}
+
+static void its_memory_is_limited_as_planned(void **state)
+{
+    struct rlimit limit;
+    struct dev *d;
+
+    (void)state;
+#ifdef BH_SANITIZED
+    skip(); /* shadow memory is terabytes of it */
+#endif
+    d = new_dev(true);
+    assert_int_equal(prlimit(d->wh->pid, RLIMIT_DATA, NULL, &limit), 0);
+    assert_true(limit.rlim_max <= planned_data());
+    assert_true(limit.rlim_max > planned_data() / 2);
+    free_dev(d);
+}
+
 static void a_thousand_connections(void **state)
 {
     enum { N = 1000 };
@@ -523,6 +566,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(host_to_guest_and_back),
+        cmocka_unit_test(its_memory_is_limited_as_planned),
         cmocka_unit_test(the_line_takes_no_byte_too_many),
         cmocka_unit_test(bad_lines_and_refusals),
         cmocka_unit_test(guest_to_host_and_back),

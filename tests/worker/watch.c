@@ -2,8 +2,11 @@
 /* watch.c - see watch.h. */
 #include "watch.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include "base/compiler.h"
+#include "base/fd.h"
 #include "base/loop.h"
 
 const struct starved_limits watch_limits = { .hang_ns = 900000000, .stall_ns = 30000000000 };
@@ -18,6 +21,9 @@ struct watch watch_of(pid_t pid, const uint64_t *heartbeat)
 bool watch_tick(struct watch *w, const struct starved_limits *with)
 {
     uint64_t beat, now;
+    char path[32];
+    bool too_long;
+    int stat_fd;
 
     poll(NULL, 0, WATCH_TICK_MS);
     now = now_ns();
@@ -29,5 +35,9 @@ bool watch_tick(struct watch *w, const struct starved_limits *with)
     }
     w->silent_ns = now - w->seen_ns;
     w->longest_ns = MAX(w->longest_ns, w->silent_ns);
-    return starved_too_long(&w->starved, w->pid, w->silent_ns, now, with, &w->of);
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)w->pid);
+    stat_fd = open(path, O_RDONLY | O_CLOEXEC);
+    too_long = starved_too_long(&w->starved, stat_fd, w->silent_ns, now, with, &w->of);
+    fd_closep(&stat_fd);
+    return too_long;
 }

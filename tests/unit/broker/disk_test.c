@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "loop_disk.h"
@@ -52,6 +53,28 @@ static int make_file(char path[256], off_t bytes)
     fd = mkostemp(path, O_CLOEXEC);
     assert_true(fd >= 0 && ftruncate(fd, bytes) == 0);
     return fd;
+}
+
+/* A worker that wrote behind it would be killed, again and again. */
+static void the_callers_limit_of_file_sizes(void **state)
+{
+    const struct rlimit small = { MIB - 1, RLIM_INFINITY }, enough = { MIB, RLIM_INFINITY };
+    struct rlimit before;
+    struct found found;
+    char path[256];
+
+    (void)state;
+    close(make_file(path, MIB));
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    found = look(path, false, 0);
+    assert_true(found.r < 0 && found.fault.bad_input);
+    assert_non_null(strstr(found.fault.text, "disk0 needs a file of 1048576 bytes"));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &enough), 0);
+    found = look(path, false, 0);
+    assert_int_equal(found.r, 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    unlink(path);
 }
 
 static void a_file(void **state)
@@ -150,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file),
+        cmocka_unit_test(the_callers_limit_of_file_sizes),
         cmocka_unit_test(block_devices),
     };
 

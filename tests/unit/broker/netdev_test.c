@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* netdev_test.c - what the broker makes of a worker whose tap goes and comes again. */
+#include <grp.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
+#include "base/fd.h"
 #include "base/loop.h"
 #include "rig.h"
 
@@ -235,6 +240,55 @@ static void rtnetlink_is_asked(void **state)
     rig_end(&rig);
 }
 
+enum { OTHER_UID = 12345 };
+
+/* In a child: /proc hides this test's process from it, which lives, or another one that is gone. */
+static int look_for_passt(pid_t pid, int pidfd)
+{
+    static struct vm vm;
+    struct child passt = { .pid = pid, .pidfd = pidfd, .started_ns = now_ns() };
+    struct device d = { .vm = &vm, .passt = &passt };
+
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("proc", "/proc", "proc", 0, "hidepid=2") < 0 || setgroups(0, NULL) < 0 ||
+        setresgid(OTHER_UID, OTHER_UID, OTHER_UID) < 0 ||
+        setresuid(OTHER_UID, OTHER_UID, OTHER_UID) < 0 || loop_new(&vm.loop) < 0)
+        return 2;
+    return netdev_passt_settled(&d);
+}
+
+static int in_a_child(pid_t pid, int pidfd)
+{
+    int status = -1;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(look_for_passt(pid, pidfd));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WEXITSTATUS(status);
+}
+
+/* There is no use in waiting for what can't be asked. */
+static void a_passt_that_proc_hides(void **state)
+{
+    cleanup_(fd_closep) int own = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    cleanup_(fd_closep) int gone = -1;
+    pid_t pid;
+
+    (void)state;
+    if (geteuid() != 0)
+        return; /* only root can mount it so */
+    assert_int_equal(in_a_child(getpid(), own), true);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(0);
+    gone = (int)syscall(SYS_pidfd_open, pid, 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(in_a_child(pid, gone), false);
+}
+
 /* Without root, in a user namespace of its own as well. */
 static int enter_namespace(void **state)
 {
@@ -251,6 +305,7 @@ int main(void)
         cmocka_unit_test(an_upgrade_meanwhile),
         cmocka_unit_test(rtnetlink_tells_of_a_macvtap),
         cmocka_unit_test(rtnetlink_is_asked),
+        cmocka_unit_test(a_passt_that_proc_hides),
     };
 
     return cmocka_run_group_tests(tests, enter_namespace, NULL);

@@ -3,6 +3,7 @@
  * spawner ends last, and whenever the next VM of that name comes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -224,6 +225,49 @@ static void test_race(void **state)
     }
 }
 
+/* Modes are what they are to be, whatever umask the caller has; root would not notice. */
+static int open_with_no_mode(void)
+{
+    struct rundir first, second;
+    struct fault f = { 0 };
+
+    rundir_init(&first);
+    rundir_init(&second);
+    umask(0777);
+    if (rundir_open(&first, "vm", &f) < 0 || rundir_open(&second, "vm", &f) >= 0 ||
+        !strstr(f.text, "a VM named vm is running")) {
+        print_message("%s\n", f.text);
+        return 1;
+    }
+    rundir_close(&first);
+    return umask(0) == 0777 ? 0 : 2;
+}
+
+static void test_umask(void **state)
+{
+    enum { OTHER_UID = 12345 };
+    char path[96];
+    int status = -1;
+    pid_t pid;
+
+    (void)state;
+    if (geteuid() == 0)
+        assert_int_equal(chown(dir, OTHER_UID, OTHER_UID), 0);
+    snprintf(path, sizeof path, "%s/run", dir);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (geteuid() == 0 &&
+            (setgroups(0, NULL) < 0 || setgid(OTHER_UID) < 0 || setuid(OTHER_UID) < 0))
+            _exit(3);
+        setenv("BULKHEAD_RUNDIR", path, 1);
+        _exit(open_with_no_mode());
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    (void)rmdir(path);
+    assert_int_equal(status, 0);
+}
+
 /* ---- who owns a folder on the way swaps it ---- */
 
 static const char *const ways[] = { "way", "other" };
@@ -303,6 +347,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_failed_open_of_the_lock, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leftovers_and_strangers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_race, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_umask, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_way_is_swapped, setup, teardown),
     };
 

@@ -97,10 +97,11 @@ static void await(int fd, const char *what)
         fail_msg("%s: nothing for %d s", what, HANG_MS / 1000);
 }
 
-static void hear(struct spawner *spawner, uint32_t kind, struct spawner_report *ret, int *ret_fd)
+static void hear(struct spawner *spawner, uint32_t kind, struct spawner_report *ret,
+                 int ret_fds[SPAWNER_REPORT_FDS])
 {
     await(spawner->fd, "the spawner");
-    assert_int_equal(spawner_receive(spawner, ret, ret_fd), 0);
+    assert_int_equal(spawner_receive(spawner, ret, ret_fds), 0);
     assert_int_equal(ret->kind, kind);
 }
 
@@ -110,6 +111,17 @@ struct started {
     int told; /* the test's end of its control socket */
 };
 
+/* What /proc says of it, where that may be hidden from the broker. */
+static void check_stat(int fd, pid_t pid)
+{
+    char text[64] = "", wanted[16];
+
+    snprintf(wanted, sizeof wanted, "%d (", (int)pid);
+    assert_true(pread(fd, text, sizeof text - 1, 0) > 0);
+    assert_memory_equal(text, wanted, strlen(wanted));
+    close(fd);
+}
+
 /* signals_child.c, as the VM's core in slot 0 and as its entropy device in slot 2. */
 static struct started start_child(struct spawner *spawner, uint32_t id, uint32_t slot)
 {
@@ -118,7 +130,7 @@ static struct started start_child(struct spawner *spawner, uint32_t id, uint32_t
     };
     struct spawner_report report;
     struct started child = { .pidfd = -1 };
-    int log[2], control[2], fds[3];
+    int log[2], control[2], fds[3], heard[SPAWNER_REPORT_FDS];
 
     assert_int_equal(pipe2(log, O_CLOEXEC), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
@@ -128,10 +140,12 @@ static struct started start_child(struct spawner *spawner, uint32_t id, uint32_t
     assert_int_equal(spawner_send(spawner, &request, fds, ARRAY_SIZE(fds)), 0);
     for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
         close(fds[i]);
-    hear(spawner, SPAWNER_STARTED, &report, &child.pidfd);
+    hear(spawner, SPAWNER_STARTED, &report, heard);
     if (report.error != 0)
         fail_msg("%s", report.text);
     child.pid = report.pid;
+    child.pidfd = heard[SPAWNER_FD_PID];
+    check_stat(heard[SPAWNER_FD_STAT], child.pid);
     child.told = control[0];
     return child;
 }
@@ -151,7 +165,7 @@ static void test_nobody_but_the_broker_ends(void **state)
     struct spawner_report report;
     struct spawner spawner;
     struct started core, other;
-    int fd = -1;
+    int fds[SPAWNER_REPORT_FDS];
 
     (void)state;
     start_spawner(&spawner);
@@ -163,10 +177,10 @@ static void test_nobody_but_the_broker_ends(void **state)
     /* A spawner that was ended would not get this far. */
     other = start_child(&spawner, 2, SLOT_RNG);
     leave(&other, 0);
-    hear(&spawner, SPAWNER_EXITED, &report, &fd);
+    hear(&spawner, SPAWNER_EXITED, &report, fds);
     assert_int_equal(report.id, 2);
     assert_int_equal(spawner_send(&spawner, &kill_it, NULL, 0), 0);
-    hear(&spawner, SPAWNER_EXITED, &report, &fd);
+    hear(&spawner, SPAWNER_EXITED, &report, fds);
     assert_int_equal(report.id, 1);
     assert_int_equal(report.wait_code, CLD_KILLED);
     assert_int_equal(report.wait_status, SIGKILL);
@@ -204,7 +218,7 @@ static void test_exit_status_is_heard(void **state)
     struct spawner_report report;
     struct spawner spawner;
     struct started core;
-    int fd = -1;
+    int fds[SPAWNER_REPORT_FDS];
 
     (void)state;
     signal(SIGCHLD, SIG_IGN);
@@ -212,7 +226,7 @@ static void test_exit_status_is_heard(void **state)
     signal(SIGCHLD, SIG_DFL);
     core = start_child(&spawner, 1, SLOT_CORE);
     leave(&core, 3);
-    hear(&spawner, SPAWNER_EXITED, &report, &fd);
+    hear(&spawner, SPAWNER_EXITED, &report, fds);
     assert_int_equal(report.wait_code, CLD_EXITED);
     assert_int_equal(report.wait_status, 3);
     spawner_stop(&spawner);

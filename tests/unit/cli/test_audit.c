@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -37,11 +39,17 @@ struct fault {
     const char *text;  /* part of its text */
     unsigned skip_layers;
     bool share_netns, wrong_uid, wrong_gid, stdin_socket, other_file, writable_file, extra_file;
-    bool limit_nproc, limit_core, cgroup, near_cgroup;
+    bool limit_nproc, limit_core, cgroup, own_cgroup, near_cgroup;
     const char *path, *what, *type;      /* of the file instead: opened, in the plan */
     const char *name;                    /* of the file that is made */
     const struct sandbox_filter *filter; /* before its exec, as an upgrade has one */
+    unsigned inherited;                  /* that one is the service's in which the VM runs */
 };
+
+static const struct sock_filter allow_all[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
+static const struct sandbox_filter of_a_service = { .filter = allow_all, .n_instructions = 1 };
+
+#define UP "../../../../../../../../"
 
 static const struct fault faults[] = {
     { .victim = "none" },
@@ -50,6 +58,21 @@ static const struct fault faults[] = {
       .check = "seccomp",
       .text = "number of filters is 3",
       .filter = &sandbox_filter_start },
+    { .victim = "none", .filter = &of_a_service, .inherited = 1 },
+    { .victim = "none",
+      .check = "seccomp",
+      .text = "number of filters is 2",
+      .filter = &of_a_service },
+    { .victim = "filter-wrong",
+      .check = "seccomp",
+      .text = "program is net",
+      .filter = &of_a_service,
+      .inherited = 1 },
+    { .victim = "filter-none",
+      .check = "seccomp",
+      .text = "program is none",
+      .filter = &of_a_service,
+      .inherited = 1 },
     { .victim = "filter-none", .check = "seccomp", .text = "mode" },
     { .victim = "filter-wrong", .check = "seccomp", .text = "program is net" },
     { .victim = "filter-second", .check = "seccomp", .text = "number of filters is 2" },
@@ -86,10 +109,18 @@ static const struct fault faults[] = {
       .limit_core = true },
     { .victim = "none", .check = "cgroup", .text = "planned /bulkhead", .cgroup = true },
     { .victim = "none", .check = "cgroup", .text = "planned /bulkhead-audit", .near_cgroup = true },
+    { .victim = "none", .own_cgroup = true },
     { .victim = "none", .name = "the read end", .writable_file = true, .type = "file" },
     { .victim = "none", .name = "the write end" },
     { .victim = "none", .path = "/dev/full", .what = "/dev/full" },
     { .victim = "none", .path = "/dev/full", .what = "dev/full" },
+    /* Relative to where the broker, this test, was started, and through a link. */
+    { .victim = "none", .path = "/bin/sh", .what = UP UP "bin/sh" },
+    { .victim = "none",
+      .path = "/bin/sh",
+      .what = UP UP "etc/passwd",
+      .check = "fds",
+      .text = "is not in the plan" },
     { .victim = "none", .path = "/dev/full", .what = "ull", .check = "fds", .text = "/dev/full" },
     { .victim = "none",
       .path = "/dev/full",
@@ -108,7 +139,7 @@ struct victim {
     pid_t pid;
     int pidfd, control;
     char file[64];
-    char group[48], near[48]; /* of the former, and another that it starts with */
+    char group[48], near[48], own[49]; /* of the former, and another that it starts with */
     int group_fd;
 };
 
@@ -121,10 +152,11 @@ static void make_group(struct victim *v, const struct fault *f)
     unsigned in_force;
 
     v->group_fd = -1;
-    if (!f->near_cgroup)
+    if (!f->near_cgroup && !f->own_cgroup)
         return;
     snprintf(v->near, sizeof(v->near), "/bulkhead-audit-%d-1", (int)getpid());
     snprintf(v->group, sizeof(v->group), "%s0", v->near + 1);
+    snprintf(v->own, sizeof(v->own), "/%s", v->group);
     assert_int_equal(sandbox_cgroup_create(base_fd, v->group, &none, &v->group_fd, &in_force), 0);
 }
 
@@ -240,7 +272,10 @@ static void make_plan(struct plan *plan, const struct fault *f, const struct vic
     plan->p.uid = uid + f->wrong_uid;
     plan->p.gid = uid + f->wrong_gid;
     plan->p.root = text(plan, "empty, read-only");
-    plan->p.cgroup = text(plan, f->cgroup ? "/bulkhead/vm" : f->near_cgroup ? v->near : "");
+    plan->p.cgroup = text(plan, f->cgroup        ? "/bulkhead/vm"
+                                : f->near_cgroup ? v->near
+                                : f->own_cgroup  ? v->own
+                                                 : "");
     for (unsigned i = 0; i < 5; i++) {
         bulkhead__fd_plan__init(&plan->fds[i]);
         plan->fds[i].fd = i < 4 ? (int)i : -1;
@@ -290,7 +325,7 @@ static void look(struct audit *audit, const struct fault *f)
 
     start(&v, f, uid);
     make_plan(&plan, f, &v, uid);
-    *audit = (struct audit){ .own_filters = own_filters() };
+    *audit = (struct audit){ .inherited = own_filters() + f->inherited };
     t = (struct audit_target){ .audit = audit,
                                .plan = &plan.p,
                                .pid = v.pid,
@@ -323,7 +358,7 @@ static void test_faults(void **state)
         bool found = false;
         bool any = false;
 
-        if (f->near_cgroup && base_fd < 0)
+        if ((f->near_cgroup || f->own_cgroup) && base_fd < 0)
             continue;
         look(&audit, f);
         for (size_t j = 0; j < audit.n_findings; j++) {
