@@ -2,13 +2,17 @@
 /* console_client_test.c - the console worker and the clients of its socket, who come late, leave
  * early, and outlive it. */
 #include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "console_driver.h"
@@ -168,12 +172,72 @@ static void a_client_that_leaves_is_heard(void **state)
     free_port(p);
 }
 
+/* The next one waits until the guest, which reads all the time, has all that the first one sent. */
+static void the_next_client_cuts_nobody_off(void **state)
+{
+    enum { TOTAL = 150000 };
+    static uint8_t sent[TOTAL], got[TOTAL];
+    struct sockaddr_un addr;
+    socklen_t len;
+    int listener = listen_anywhere(&addr, &len), client, next;
+    struct port *p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET, false, listener, -1);
+
+    (void)state;
+    pattern(sent, TOTAL, 0);
+    wh_start(p->wh);
+    client = connect_to(&addr, len);
+    assert_int_equal(write(client, sent, TOTAL), TOTAL);
+    next = connect_to(&addr, len);
+    assert_int_equal(write(next, "next", 4), 4);
+    close(client);
+    wait_for_beats(p->wh, 2); /* it has been seen */
+    for (uint32_t at = 0; at < TOTAL; at += TOTAL / 10) {
+        read_guest(p, got + at, TOTAL / 10);
+        poll(NULL, 0, 50);
+    }
+    assert_memory_equal(got, sent, TOTAL);
+    read_guest(p, got, 4);
+    assert_memory_equal(got, "next", 4);
+    close(next);
+    free_port(p);
+}
+
+/* It writes a line and is gone, as `echo > /dev/pts/N` does, just when the guest says something. */
+static void a_users_last_line(void **state)
+{
+    struct termios raw;
+    struct port *p;
+    int master, slave;
+    char got[4];
+
+    (void)state;
+    assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+    tcgetattr(slave, &raw);
+    cfmakeraw(&raw);
+    tcsetattr(slave, TCSANOW, &raw);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_PTY, false, master,
+                 fcntl(master, F_DUPFD_CLOEXEC, 0));
+    wh_start(p->wh);
+    print(p, "login", 5);
+    read_all(slave, (char[5]){ 0 }, 5);
+    kill(p->wh->pid, SIGSTOP);
+    print(p, "more", 4);
+    assert_int_equal(write(slave, "keys", 4), 4);
+    close(slave);
+    kill(p->wh->pid, SIGCONT);
+    read_guest(p, got, 4);
+    assert_memory_equal(got, "keys", 4);
+    free_port(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_late_client_gets_the_tail),
         cmocka_unit_test(a_client_outlives_its_worker),
         cmocka_unit_test(a_client_that_leaves_is_heard),
+        cmocka_unit_test(the_next_client_cuts_nobody_off),
+        cmocka_unit_test(a_users_last_line),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
