@@ -9,10 +9,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "console_driver.h"
@@ -202,6 +204,39 @@ static void the_next_client_cuts_nobody_off(void **state)
     free_port(p);
 }
 
+/* The host has no descriptor for the client: that is waited for, not tried all the time. */
+static void a_host_without_descriptors(void **state)
+{
+    struct sockaddr_un addr;
+    socklen_t len;
+    int listener = listen_anywhere(&addr, &len), client;
+    struct port *p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET, false, listener, -1);
+    struct rlimit before, few;
+    struct timespec used, after;
+    clockid_t clock;
+    char got[6];
+
+    (void)state;
+    wh_start(p->wh);
+    wait_for_beats(p->wh, 1);
+    assert_int_equal(prlimit(p->wh->pid, RLIMIT_NOFILE, NULL, &before), 0);
+    few = before;
+    few.rlim_cur = 3; /* there are more already */
+    assert_int_equal(prlimit(p->wh->pid, RLIMIT_NOFILE, &few, NULL), 0);
+    client = connect_to(&addr, len);
+    print(p, "prompt", 6);
+    assert_int_equal(clock_getcpuclockid(p->wh->pid, &clock), 0);
+    assert_int_equal(clock_gettime(clock, &used), 0);
+    wait_for_beats(p->wh, 5); /* a second */
+    assert_int_equal(clock_gettime(clock, &after), 0);
+    assert_true((after.tv_sec - used.tv_sec) * 1000000000 + after.tv_nsec - used.tv_nsec <
+                200000000);
+    assert_int_equal(prlimit(p->wh->pid, RLIMIT_NOFILE, &before, NULL), 0);
+    read_all(client, got, 6);
+    close(client);
+    free_port(p);
+}
+
 /* It writes a line and is gone, as `echo > /dev/pts/N` does, just when the guest says something. */
 static void a_users_last_line(void **state)
 {
@@ -238,6 +273,7 @@ int main(void)
         cmocka_unit_test(a_client_that_leaves_is_heard),
         cmocka_unit_test(the_next_client_cuts_nobody_off),
         cmocka_unit_test(a_users_last_line),
+        cmocka_unit_test(a_host_without_descriptors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
