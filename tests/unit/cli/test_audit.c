@@ -88,6 +88,16 @@ struct victim {
     char file[64];
 };
 
+/* The newest one, also of a test that failed. */
+static char left_file[64];
+
+static int remove_file(void **state)
+{
+    (void)state;
+    (void)unlink(left_file);
+    return 0;
+}
+
 static int open_file(struct victim *v, const struct fault *f)
 {
     int fd;
@@ -96,6 +106,7 @@ static int open_file(struct victim *v, const struct fault *f)
     fd = mkstemp(v->file);
     assert_true(fd >= 0);
     close(fd);
+    memcpy(left_file, v->file, sizeof(left_file));
     if (f->extra_file)
         return open("/dev/zero", O_RDONLY | O_CLOEXEC);
     return open(f->other_file ? "/proc/self/exe" : v->file,
@@ -383,9 +394,9 @@ static void test_hidepid(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hidepid),
-        cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_no_false_alarm),
+        cmocka_unit_test_teardown(test_hidepid, remove_file),
+        cmocka_unit_test_teardown(test_faults, remove_file),
+        cmocka_unit_test_teardown(test_no_false_alarm, remove_file),
     };
 
     if (geteuid() != 0) {
