@@ -306,14 +306,26 @@ static void balloon_drain(void *device)
     worker_drained(b->worker);
 }
 
+/* What a driver had given up goes with it: the next one finds nothing of that. */
+static void forget_actual(struct balloon *b)
+{
+    const size_t at = offsetof(struct virtio_balloon_config, actual);
+
+    b->stats->balloon_bytes = 0;
+    if (b->config.actual == 0)
+        return;
+    b->config.actual = 0;
+    if (worker_config_update(b->worker, at, &b->config.actual, sizeof(b->config.actual)) < 0)
+        log_warn("balloon: %s", err_text());
+}
+
 static void balloon_reset(void *device)
 {
     struct balloon *b = device;
 
     loop_timer_disarm(b->stats_timer);
     b->have_stats_chain = false;
-    b->config.actual = 0;
-    b->stats->balloon_bytes = 0;
+    forget_actual(b);
 }
 
 static const struct worker_ops balloon_ops = {

@@ -26,7 +26,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { RETRY_MS = 100, GUARD_US = 20000, DIRECT_MAX_BYTES = 65536 };
+enum { RETRY_MS = 100, REST_PATIENCE_MS = 1000, GUARD_US = 20000, DIRECT_MAX_BYTES = 65536 };
 
 struct backend {
     struct backend_config config;
@@ -36,9 +36,12 @@ struct backend {
     bool in_guarded, out_guarded; /* blocking descriptions: cut short by the timer signal */
     bool in_paused;               /* by the caller */
     bool in_ended;                /* end of file: never again from this reader */
-    bool hung_up;                 /* a pty without a user */
+    bool hung_up;                 /* a pty without a user: takes no output, */
+    bool said_all;                /* and has no input of his any more */
     bool said_dead;
-    bool closed; /* to new clients */
+    bool closed;           /* to new clients */
+    uint64_t rest_read;    /* of all input, when what a client left behind was looked at last, */
+    unsigned rest_idle_ms; /* and for how long the guest has taken none of it */
     bool has_size;
     uint16_t cols, rows;
     struct loop_event *in_event, *out_event, *listen_event;
@@ -102,7 +105,7 @@ static void client_drop(struct backend *b)
 }
 
 /* It takes nothing any more, but what it sent before may wait in its socket, for the guest to have
- * room: that is read on until the end, or until the next client comes. */
+ * room: that is read on until the end. The next client waits for that, unless the guest takes none. */
 static void client_left(struct backend *b)
 {
     if (b->in_ended) {
@@ -112,7 +115,22 @@ static void client_left(struct backend *b)
     loop_event_free(b->out_event);
     b->out_event = NULL;
     b->out_fd = -1;
-    listen_again(b);
+    b->rest_read = b->config.stats->read_bytes;
+    b->rest_idle_ms = 0;
+    retry_soon(b);
+}
+
+static void look_at_rest(struct backend *b)
+{
+    if (b->rest_read != b->config.stats->read_bytes)
+        b->rest_idle_ms = 0;
+    else
+        b->rest_idle_ms += RETRY_MS;
+    b->rest_read = b->config.stats->read_bytes;
+    if (b->rest_idle_ms < REST_PATIENCE_MS)
+        retry_soon(b);
+    else
+        listen_again(b);
 }
 
 static void on_in(int fd, unsigned what, void *arg)
@@ -206,7 +224,7 @@ static void on_retry(int fd, unsigned what, void *arg)
         if (b->in_fd < 0)
             listen_again(b);
         else if (b->out_fd < 0)
-            return; /* it left */
+            look_at_rest(b);
         else if (poll_now(b->in_fd, 0) & (POLLHUP | POLLERR))
             client_left(b);
         else if (b->in_paused || b->in_ended)
@@ -216,7 +234,7 @@ static void on_retry(int fd, unsigned what, void *arg)
             retry_soon(b);
             return;
         }
-        b->hung_up = false;
+        b->hung_up = b->said_all = false;
         if (!b->in_paused)
             (void)loop_event_resume(b->in_event);
         b->config.on_writable(b->config.arg);
@@ -227,11 +245,10 @@ static void on_retry(int fd, unsigned what, void *arg)
     }
 }
 
+/* What the user wrote before is read on until said_all. */
 static void pty_hung_up(struct backend *b)
 {
     b->hung_up = true;
-    if (b->in_event)
-        (void)loop_event_pause(b->in_event);
     if (b->out_event)
         (void)loop_event_pause(b->out_event);
     retry_soon(b);
@@ -463,6 +480,9 @@ static void on_read_end(struct backend *b, int error)
             retry_soon(b);
         }
     } else if (b->config.mode == BULKHEAD__CONSOLE_MODE__CONSOLE_PTY && error == EIO) {
+        b->said_all = true;
+        if (b->in_event)
+            (void)loop_event_pause(b->in_event);
         pty_hung_up(b);
     } else {
         in_end(b);
@@ -474,7 +494,7 @@ size_t backend_read(struct backend *b, void *dst, size_t len)
     ssize_t n;
     int error;
 
-    if (b->in_fd < 0 || b->in_ended || b->hung_up || len == 0)
+    if (b->in_fd < 0 || b->in_ended || b->said_all || len == 0)
         return 0;
     /* Somebody else who reads this terminal may have been faster than us. */
     if (!b->in_direct && !poll_now(b->in_fd, POLLIN))
@@ -508,7 +528,7 @@ void backend_input_resume(struct backend *b)
     if (!b->in_paused)
         return;
     b->in_paused = false;
-    if (b->in_ended || b->hung_up)
+    if (b->in_ended || b->said_all)
         return;
     if (b->in_event)
         (void)loop_event_resume(b->in_event);

@@ -171,6 +171,10 @@ static void write_failed(struct vsock_conn *conn, int error)
     conn->credit.in_forwarded += (uint32_t)conn->to_host.len_bytes;
     fifo_consume(&conn->to_host, conn->to_host.len_bytes);
     write_watch(conn, false);
+    if ((conn->guest_shutdown & BOTH) == BOTH) { /* nothing is left to be sent either way */
+        vsock_conn_reset(conn);
+        return;
+    }
     conn->host_shutdown |= VIRTIO_VSOCK_SHUTDOWN_RCV;
     vsock_conn_want(conn, VSOCK_SEND_SHUTDOWN);
 }

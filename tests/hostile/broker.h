@@ -87,6 +87,8 @@ enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t 
 bool broker_await_word(struct broker *b);
 
 /* ---- puppet.c: the program that is handed over ---- */
+/* What some of its actions make. */
+#define PUPPET_PATH "/tmp/bulkhead-puppet"
 unsigned puppet_n_actions(void);
 const char *puppet_name(unsigned index);
 /* Does what it is told on descriptor 3. */

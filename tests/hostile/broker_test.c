@@ -374,6 +374,7 @@ static int hand_over_bare(void)
     close(null_fd);
     close(program);
     assert_int_equal(waitpid(pid, &status, 0), pid);
+    (void)remove(PUPPET_PATH);
     /* A program that was executed says nothing, but ends well. */
     return word != 0 ? word : status == 0 ? 'l' : 0;
 }
@@ -394,8 +395,10 @@ static void a_program_that_is_handed_over_gets_no_more(void **state)
         assert_int_not_equal(left->verdict, BROKER_REFUSED); /* it was started */
         killed += left->verdict == BROKER_NOTHING;
         refused += left->word == 'r';
-        if (left->word == 'l')
+        if (left->word == 'l') {
+            (void)remove(PUPPET_PATH);
             fail_msg("%s succeeded", puppet_name(i));
+        }
         bare += hand_over_bare() == 'l';
     }
     print_message("a program that was handed over: %u calls, %u killed by seccomp, %u refused; "

@@ -270,6 +270,17 @@ static void target_and_actual(void **state)
     while (d->wh->stats->balloon_bytes != 2 * MIB && wh_now_ns() < end)
         poll(NULL, 0, 1);
     assert_int_equal(d->wh->stats->balloon_bytes, 2 * MIB);
+
+    /* The next driver must not take over what the last one had given up, nor after a death. */
+    wh_restart(d->wh, BASE);
+    wh_send_reset(d->wh);
+    u = wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE)->config_update;
+    assert_int_equal(u->offset, 4);
+    assert_int_equal(u->data.len, 4);
+    memcpy(&pages, u->data.data, 4);
+    assert_int_equal(pages, 0);
+    wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_RESET_DONE);
+    assert_int_equal(d->wh->stats->balloon_bytes, 0);
     free_dev(d);
 }
 

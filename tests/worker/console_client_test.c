@@ -2,13 +2,19 @@
 /* console_client_test.c - the console worker and the clients of its socket, who come late, leave
  * early, and outlive it. */
 #include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "console_driver.h"
@@ -168,12 +174,106 @@ static void a_client_that_leaves_is_heard(void **state)
     free_port(p);
 }
 
+/* The next one waits until the guest, which reads all the time, has all that the first one sent. */
+static void the_next_client_cuts_nobody_off(void **state)
+{
+    enum { TOTAL = 150000 };
+    static uint8_t sent[TOTAL], got[TOTAL];
+    struct sockaddr_un addr;
+    socklen_t len;
+    int listener = listen_anywhere(&addr, &len), client, next;
+    struct port *p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET, false, listener, -1);
+
+    (void)state;
+    pattern(sent, TOTAL, 0);
+    wh_start(p->wh);
+    client = connect_to(&addr, len);
+    assert_int_equal(write(client, sent, TOTAL), TOTAL);
+    next = connect_to(&addr, len);
+    assert_int_equal(write(next, "next", 4), 4);
+    close(client);
+    wait_for_beats(p->wh, 2); /* it has been seen */
+    for (uint32_t at = 0; at < TOTAL; at += TOTAL / 10) {
+        read_guest(p, got + at, TOTAL / 10);
+        poll(NULL, 0, 50);
+    }
+    assert_memory_equal(got, sent, TOTAL);
+    read_guest(p, got, 4);
+    assert_memory_equal(got, "next", 4);
+    close(next);
+    free_port(p);
+}
+
+/* The host has no descriptor for the client: that is waited for, not tried all the time. */
+static void a_host_without_descriptors(void **state)
+{
+    struct sockaddr_un addr;
+    socklen_t len;
+    int listener = listen_anywhere(&addr, &len), client;
+    struct port *p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET, false, listener, -1);
+    struct rlimit before, few;
+    struct timespec used, after;
+    clockid_t clock;
+    char got[6];
+
+    (void)state;
+    wh_start(p->wh);
+    wait_for_beats(p->wh, 1);
+    assert_int_equal(prlimit(p->wh->pid, RLIMIT_NOFILE, NULL, &before), 0);
+    few = before;
+    few.rlim_cur = 3; /* there are more already */
+    assert_int_equal(prlimit(p->wh->pid, RLIMIT_NOFILE, &few, NULL), 0);
+    client = connect_to(&addr, len);
+    print(p, "prompt", 6);
+    assert_int_equal(clock_getcpuclockid(p->wh->pid, &clock), 0);
+    assert_int_equal(clock_gettime(clock, &used), 0);
+    wait_for_beats(p->wh, 5); /* a second */
+    assert_int_equal(clock_gettime(clock, &after), 0);
+    assert_true((after.tv_sec - used.tv_sec) * 1000000000 + after.tv_nsec - used.tv_nsec <
+                200000000);
+    assert_int_equal(prlimit(p->wh->pid, RLIMIT_NOFILE, &before, NULL), 0);
+    read_all(client, got, 6);
+    close(client);
+    free_port(p);
+}
+
+/* It writes a line and is gone, as `echo > /dev/pts/N` does, just when the guest says something. */
+static void a_users_last_line(void **state)
+{
+    struct termios raw;
+    struct port *p;
+    int master, slave;
+    char got[4];
+
+    (void)state;
+    assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+    tcgetattr(slave, &raw);
+    cfmakeraw(&raw);
+    tcsetattr(slave, TCSANOW, &raw);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_PTY, false, master,
+                 fcntl(master, F_DUPFD_CLOEXEC, 0));
+    wh_start(p->wh);
+    print(p, "login", 5);
+    read_all(slave, (char[5]){ 0 }, 5);
+    kill(p->wh->pid, SIGSTOP);
+    print(p, "more", 4);
+    assert_int_equal(write(slave, "keys", 4), 4);
+    close(slave);
+    kill(p->wh->pid, SIGCONT);
+    read_guest(p, got, 4);
+    assert_memory_equal(got, "keys", 4);
+    free_port(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_late_client_gets_the_tail),
         cmocka_unit_test(a_client_outlives_its_worker),
         cmocka_unit_test(a_client_that_leaves_is_heard),
+        cmocka_unit_test(the_next_client_cuts_nobody_off),
+        cmocka_unit_test(a_users_last_line),
+        cmocka_unit_test(a_host_without_descriptors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

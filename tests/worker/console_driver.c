@@ -20,18 +20,18 @@ static void configure(Bulkhead__Configure *c, void *arg)
     c->console = arg;
 }
 
-struct port *new_port(Bulkhead__ConsoleMode mode, bool virtio, int in, int out)
+static struct port *make(Bulkhead__ConsoleMode mode, unsigned queue_size, int in, int out)
 {
     struct port *p = calloc(1, sizeof(*p));
     struct wh_config c = { .program = "bulkhead-dev-console", .configure = configure };
 
     bulkhead__console_worker_config__init(&p->config);
     p->config.mode = mode;
-    p->config.virtio = virtio;
+    p->config.virtio = queue_size != 0;
     c.arg = &p->config;
-    if (virtio) {
+    if (queue_size != 0) {
         c.n_queues = 2;
-        c.queue_size = 64;
+        c.queue_size = queue_size;
     } else {
         int fd = memfd_create("serial", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -50,6 +50,16 @@ struct port *new_port(Bulkhead__ConsoleMode mode, bool virtio, int in, int out)
         c.own_fds[c.n_own_fds++] = out;
     p->wh = wh_new(&c);
     return p;
+}
+
+struct port *new_port(Bulkhead__ConsoleMode mode, bool virtio, int in, int out)
+{
+    return make(mode, virtio ? 64 : 0, in, out);
+}
+
+struct port *new_virtio_port(Bulkhead__ConsoleMode mode, unsigned queue_size, int in, int out)
+{
+    return make(mode, queue_size, in, out);
 }
 
 void free_port(struct port *p)

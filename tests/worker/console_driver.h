@@ -23,6 +23,7 @@ struct port {
 };
 
 struct port *new_port(Bulkhead__ConsoleMode mode, bool virtio, int in, int out);
+struct port *new_virtio_port(Bulkhead__ConsoleMode mode, unsigned queue_size, int in, int out);
 void free_port(struct port *p);
 void print(struct port *p, const void *data, size_t len);
 void read_all(int fd, void *dst, size_t len);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "vsock_driver.h"
 #include <cmocka.h>
@@ -75,6 +76,7 @@ static uint32_t fill(struct dev *d, uint32_t guest_port, uint32_t host_port)
 {
     static uint8_t data[4096];
     uint32_t sent = 0, forwarded = 0, before;
+    unsigned still = 0; /* one answer may be to an earlier question */
     pkt p = packet(guest_port, host_port, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
 
     do {
@@ -88,7 +90,8 @@ static uint32_t fill(struct dev *d, uint32_t guest_port, uint32_t host_port)
         forwarded = guest_expect(d, VIRTIO_VSOCK_OP_CREDIT_UPDATE).fwd_cnt;
         while (guest_try_take(d, &(pkt){ 0 }))
             ;
-    } while (forwarded != before);
+        still = forwarded == before ? still + 1 : 0;
+    } while (still < 4);
     return sent;
 }
 
@@ -134,6 +137,88 @@ static void a_guest_that_leaves_is_heard(void **state)
             activate_dev(d, true);
     }
     assert_int_equal(WEXITSTATUS(wh_wait_exit(d->wh)), 0);
+    free_dev(d);
+}
+
+/* A guest that waits for our end of the connection has it after 10 s, whatever the program still has
+ * to read; and that it has all the same. */
+static void a_slow_program_and_a_patient_guest(void **state)
+{
+    struct dev *d = new_dev(true);
+    int fd = open_from_guest(d, 1024, 80);
+    uint32_t sent = fill(d, 1024, 80);
+    uint64_t start = wh_now_ns(), took_ms;
+    pkt p = packet(1024, 80, VIRTIO_VSOCK_OP_SHUTDOWN);
+
+    (void)state;
+    p.flags = VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND;
+    guest_send_raw(d, &p, NULL, 0);
+    while ((p = guest_take(d)).op != VIRTIO_VSOCK_OP_RST)
+        assert_int_equal(p.op, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
+    took_ms = (wh_now_ns() - start) / 1000000;
+    if (took_ms < 10000)
+        fail_msg("after %llu ms", (unsigned long long)took_ms);
+    close(open_from_guest(d, 1024, 80)); /* its ports are free */
+    read_what_was_filled_in(fd, sent);
+    free_dev(d);
+}
+
+/* The program leaves without reading it: there is nothing left to wait for. */
+static void nobody_reads_the_rest(void **state)
+{
+    struct dev *d = new_dev(true);
+    int fd = open_from_guest(d, 1024, 80);
+    uint64_t start = wh_now_ns();
+    pkt p = packet(1024, 80, VIRTIO_VSOCK_OP_SHUTDOWN);
+
+    (void)state;
+    (void)fill(d, 1024, 80);
+    p.flags = VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND;
+    guest_send_raw(d, &p, NULL, 0);
+    close(fd);
+    do
+        p = guest_take(d);
+    while (p.op != VIRTIO_VSOCK_OP_RST);
+    assert_true(wh_now_ns() - start < 5000000000ull); /* not by the deadline of 10 s */
+    free_dev(d);
+}
+
+static uint64_t cpu_ns(pid_t pid)
+{
+    struct timespec t = { 0 };
+    clockid_t clock;
+
+    assert_int_equal(clock_getcpuclockid(pid, &clock), 0);
+    assert_int_equal(clock_gettime(clock, &t), 0);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+/* The host has no descriptor for a program that connects: that is waited for, not tried all the
+ * time, and then the program is served. */
+static void a_host_without_descriptors(void **state)
+{
+    struct dev *d = new_dev(true);
+    struct rlimit before, few;
+    uint64_t used;
+    uint32_t host;
+    int fd;
+
+    (void)state;
+    close(open_from_host(d, 5, &host));
+    assert_int_equal(prlimit(d->wh->pid, RLIMIT_NOFILE, NULL, &before), 0);
+    few = before;
+    few.rlim_cur = 3; /* there are more already */
+    assert_int_equal(prlimit(d->wh->pid, RLIMIT_NOFILE, &few, NULL), 0);
+    fd = host_connect(d);
+    host_write(fd, "CONNECT 6\n", 10);
+    poll(NULL, 0, 50);
+    used = cpu_ns(d->wh->pid);
+    poll(NULL, 0, 1000);
+    assert_true(cpu_ns(d->wh->pid) - used < 200000000);
+    assert_int_equal(prlimit(d->wh->pid, RLIMIT_NOFILE, &before, NULL), 0);
+    while (guest_take(d).op != VIRTIO_VSOCK_OP_REQUEST)
+        ;
+    close(fd);
     free_dev(d);
 }
 
@@ -188,6 +273,9 @@ int main(void)
         cmocka_unit_test(a_program_that_leaves_at_once),
         cmocka_unit_test(a_program_that_leaves_without_reading),
         cmocka_unit_test(a_guest_that_leaves_is_heard),
+        cmocka_unit_test(a_slow_program_and_a_patient_guest),
+        cmocka_unit_test(nobody_reads_the_rest),
+        cmocka_unit_test(a_host_without_descriptors),
         cmocka_unit_test(those_who_linger_make_room),
         cmocka_unit_test(a_guest_without_a_driver),
     };

@@ -40,6 +40,8 @@ static bool config_writable(const struct virtio_pci *dev, uint64_t off, unsigned
 
 static void write_config(struct virtio_pci *dev, uint64_t off, unsigned size, uint64_t value)
 {
+    if (dev->backend == VIRTIO_RESET_DUE || dev->backend == VIRTIO_RESETTING)
+        return; /* the driver must wait for status 0 */
     if (off >= dev->config_len || size > dev->config_len - off ||
         !config_writable(dev, off, size)) {
         log_guest("slot %u: write to read-only configuration at 0x%llx", dev->slot,
@@ -224,11 +226,13 @@ bool virtio_pci_take(struct virtio_pci *dev, struct virtio_due_item *ret_item)
     pthread_mutex_lock(&dev->lock);
     if (dev->backend == VIRTIO_ACTIVATE_DUE) {
         take_activate(dev, ret_item);
-    } else if (dev->backend == VIRTIO_RESET_DUE) {
-        dev->backend = VIRTIO_RESETTING;
-        ret_item->what = VIRTIO_DUE_RESET;
-    } else {
-        any = take_config(dev, ret_item);
+    } else if (!take_config(dev, ret_item)) {
+        /* Only now, as the driver did it: what it wrote would outlive the reset. */
+        any = dev->backend == VIRTIO_RESET_DUE;
+        if (any) {
+            dev->backend = VIRTIO_RESETTING;
+            ret_item->what = VIRTIO_DUE_RESET;
+        }
     }
     pthread_mutex_unlock(&dev->lock);
     return any;

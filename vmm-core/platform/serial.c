@@ -52,7 +52,7 @@ static unsigned rx_depth(const struct serial *s)
 
 static void rx_push(struct serial *s, uint8_t byte)
 {
-    if (s->rx_count == rx_depth(s)) {
+    if (s->rx_count >= rx_depth(s)) {
         s->overrun = true;
         return;
     }
@@ -190,12 +190,14 @@ static uint8_t read_register(struct serial *s, unsigned reg)
     }
 }
 
+/* A driver empties the FIFO several times as it starts. What was typed before waits in the ring, as
+ * if the line were stopped meanwhile, and the part of it that is in the FIFO already stays too. */
 static void write_fcr(struct serial *s, uint8_t value)
 {
     bool switched = (s->fcr ^ value) & FCR_ENABLE;
 
     s->fcr = value & (FCR_ENABLE | FCR_TRIGGER);
-    if (switched || (value & FCR_CLEAR_RX))
+    if ((switched || (value & FCR_CLEAR_RX)) && (s->mcr & MCR_LOOP))
         s->rx_head = s->rx_count = 0;
     rx_fill(s);
 }

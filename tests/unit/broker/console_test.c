@@ -19,6 +19,27 @@ static void say_escape(struct rig *rig)
     rig_say(rig, console(rig), &e);
 }
 
+static char dir[32], path[64];
+
+static int make_dir(void **state)
+{
+    (void)state;
+    strcpy(dir, "/tmp/bh-console-XXXXXX");
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(path, sizeof path, "%s/s", dir);
+    return 0;
+}
+
+/* Also of a test that failed. */
+static int remove_dir(void **state)
+{
+    (void)state;
+    (void)unlink(path);
+    (void)rmdir(dir);
+    return 0;
+}
+
 /* What comes through a pipe was typed by nobody, whatever bytes it has. */
 static void keys_are_a_terminals(void **state)
 {
@@ -68,13 +89,11 @@ static bool is_open(int peer)
 static void a_client_is_kept(void **state)
 {
     static struct rig rig;
-    char dir[] = "/tmp/bh-console-XXXXXX", path[64], byte = 0;
+    char byte = 0;
     unsigned alone;
     int pair[2];
 
     (void)state;
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof path, "%s/s", dir);
     rig_run_console(&rig, 5, path, NULL);
     alone = rig.console_fds;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
@@ -97,24 +116,21 @@ static void a_client_is_kept(void **state)
     assert_false(is_open(pair[1]));
     close(pair[1]);
     rig_end(&rig);
-    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(rmdir(dir), 0); /* the socket is gone */
 }
 
 /* A worker that was taken over can have nothing else kept for it. */
 static void nothing_else_is_kept(void **state)
 {
     static struct rig rig;
-    char dir[] = "/tmp/bh-console-XXXXXX", path[64];
     int file = open("/dev/null", O_RDONLY | O_CLOEXEC), pair[2], in[2], out[2];
 
     (void)state;
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof path, "%s/s", dir);
     rig_run_console(&rig, 5, path, NULL);
     say_client(&rig, file);
     assert_true(console(&rig)->killing);
     rig_end(&rig);
-    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(rmdir(dir), 0); /* the socket is gone */
 
     assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
@@ -134,8 +150,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_a_terminals),
-        cmocka_unit_test(a_client_is_kept),
-        cmocka_unit_test(nothing_else_is_kept),
+        cmocka_unit_test_setup_teardown(a_client_is_kept, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(nothing_else_is_kept, make_dir, remove_dir),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

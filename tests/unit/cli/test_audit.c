@@ -143,6 +143,16 @@ struct victim {
     int group_fd;
 };
 
+/* The newest one, also of a test that failed. */
+static char left_file[64];
+
+static int remove_file(void **state)
+{
+    (void)state;
+    (void)unlink(left_file);
+    return 0;
+}
+
 static int base_fd = -1; /* of this test's own control group, where it may be divided */
 
 /* In the group "...10", where the plan says "...1". */
@@ -168,6 +178,7 @@ static int open_file(struct victim *v, const struct fault *f)
     fd = mkstemp(v->file);
     assert_true(fd >= 0);
     close(fd);
+    memcpy(left_file, v->file, sizeof(left_file));
     if (f->extra_file)
         return open("/dev/zero", O_RDONLY | O_CLOEXEC);
     return open(f->path         ? f->path
@@ -583,9 +594,11 @@ static void test_hidepid(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hidepid),        cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_broker_caps),    cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_no_false_alarm),
+        cmocka_unit_test_teardown(test_hidepid, remove_file),
+        cmocka_unit_test_teardown(test_faults, remove_file),
+        cmocka_unit_test_teardown(test_broker_caps, remove_file),
+        cmocka_unit_test_teardown(test_groups, remove_file),
+        cmocka_unit_test_teardown(test_no_false_alarm, remove_file),
     };
     char path[512];
 

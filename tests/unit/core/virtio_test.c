@@ -178,6 +178,30 @@ static void test_device_config(void **state)
     rig_free(rig);
 }
 
+/* What a driver wrote goes with it: it is told before the reset, or never. */
+static void test_device_config_and_reset(void **state)
+{
+    struct rig *rig = rig_new(BALLOON, RIG_QUEUES);
+
+    (void)state;
+    rig_negotiate(rig, RIG_FEATURES);
+    rig_go(rig);
+    assert_true(virtio_pci_take(&rig->dev, &item));
+    assert_int_equal(item.what, VIRTIO_DUE_ACTIVATE);
+    bar_write(rig, VIRTIO_BAR_DEVICE + 4, 4, 5);
+    bar_write(rig, STATUS, 1, 0);
+    bar_write(rig, VIRTIO_BAR_DEVICE + 4, 4, 6); /* the device is being reset */
+    assert_true(virtio_pci_take(&rig->dev, &item));
+    assert_int_equal(item.what, VIRTIO_DUE_CONFIG);
+    assert_int_equal(item.config[0], 5);
+    assert_true(virtio_pci_take(&rig->dev, &item));
+    assert_int_equal(item.what, VIRTIO_DUE_RESET);
+    bar_write(rig, VIRTIO_BAR_DEVICE + 4, 4, 7);
+    virtio_pci_reset_done(&rig->dev);
+    assert_false(virtio_pci_take(&rig->dev, &item));
+    rig_free(rig);
+}
+
 /* Queue interrupts: the eventfd is the hypervisor's exactly while its vector may fire. */
 static void test_queue_interrupts(void **state)
 {
@@ -358,17 +382,12 @@ static void test_table_access(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_activate),
-        cmocka_unit_test(test_features),
-        cmocka_unit_test(test_transport_features),
-        cmocka_unit_test(test_reset_handshake),
-        cmocka_unit_test(test_device_config),
-        cmocka_unit_test(test_queue_interrupts),
-        cmocka_unit_test(test_shared_vector),
-        cmocka_unit_test(test_config_interrupt),
-        cmocka_unit_test(test_kicks),
-        cmocka_unit_test(test_most_queues),
-        cmocka_unit_test(test_table_access),
+        cmocka_unit_test(test_activate),           cmocka_unit_test(test_features),
+        cmocka_unit_test(test_transport_features), cmocka_unit_test(test_reset_handshake),
+        cmocka_unit_test(test_device_config),      cmocka_unit_test(test_device_config_and_reset),
+        cmocka_unit_test(test_queue_interrupts),   cmocka_unit_test(test_shared_vector),
+        cmocka_unit_test(test_config_interrupt),   cmocka_unit_test(test_kicks),
+        cmocka_unit_test(test_most_queues),        cmocka_unit_test(test_table_access),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
