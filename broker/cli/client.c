@@ -17,8 +17,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "client/rundir.h"
-#include "nearest.h"
-#include "say.h"
+#include "options/nearest.h"
+#include "output.h"
 
 int client_find_program(const char *name, char *dst, size_t size)
 {

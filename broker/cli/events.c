@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "say.h"
+#include "output.h"
 
 json_t *event_json(const Bulkhead__Event *event)
 {

@@ -5,55 +5,51 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/compiler.h"
-#include "nearest.h"
-#include "say.h"
-#include "verbs.h"
+#include "options/nearest.h"
+#include "output.h"
+#include "verbs/audit.h"
+#include "verbs/control.h"
+#include "verbs/doctor.h"
+#include "verbs/plan.h"
+#include "verbs/ps.h"
+#include "verbs/run.h"
+#include "verbs/set.h"
+#include "verbs/top.h"
 #include "version.h"
 
-static int verb_version(int argc, char **argv);
-static int verb_help_verb(int argc, char **argv);
+static int run_version(int argc, char **argv);
+static int run_help(int argc, char **argv);
 
-static const struct verb verbs[] = {
-    { "run", verb_run, "--kernel PATH [FLAGS]", "start a VM and stay with it until it ends",
-      verb_run_help },
-    { "plan", verb_plan, "--kernel PATH [FLAGS] [--json]",
-      "print the processes, descriptors and rights that run would start, without starting them",
-      verb_run_help },
-    { "ps", verb_ps, "[VM] [--json]", "list running VMs and their processes", NULL },
-    { "top", verb_top, "[VM] [--json]", "watch processes and devices; --json prints one sample",
-      NULL },
-    { "events", verb_events, "VM [--json]", "print a VM's events as they happen", NULL },
-    { "audit", verb_audit, "VM [--json]",
-      "compare each process with its plan, as the kernel sees it", NULL },
-    { "doctor", verb_doctor, "[--json] [--kvm-only]",
-      "say what this host can do and what is missing", verb_doctor_help },
-    { "repair", verb_repair, "VM DEVICE", "start a failed device again", NULL },
-    { "upgrade", verb_upgrade, "VM [DEVICE] [--binary PATH]",
-      "replace device processes by a new build while the guest runs", NULL },
-    { "set", verb_set, "VM balloon size=S | VM DEVICE bw_size=...,... | VM DEVICE link=down",
-      "change a rate limit or the balloon", verb_set_help },
-    { "pause", verb_pause, "VM", "stop a VM's CPUs and devices", NULL },
-    { "resume", verb_resume, "VM", "let it run again", NULL },
-    { "power-button", verb_power_button, "VM", "ask the guest to shut down", NULL },
-    { "stop", verb_stop, "VM", "end a VM at once", NULL },
-    { "version", verb_version, "", "print the version", NULL },
-    { "help", verb_help_verb, "[VERB]", "explain a verb", NULL },
+static const struct verb verb_version = {
+    .name = "version",
+    .usage = "",
+    .summary = "print the version",
+    .run = run_version,
 };
 
-const struct verb *verb_find(const char *name)
+static const struct verb verb_help = {
+    .name = "help",
+    .usage = "[VERB]",
+    .summary = "explain a verb",
+    .run = run_help,
+};
+
+static const struct verb *const verbs[] = {
+    &verb_run,          &verb_plan,   &verb_ps,      &verb_top,  &verb_events, &verb_audit,
+    &verb_doctor,       &verb_repair, &verb_upgrade, &verb_set,  &verb_pause,  &verb_resume,
+    &verb_power_button, &verb_stop,   &verb_version, &verb_help,
+};
+
+static const struct verb *find_verb(const char *name)
 {
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-        if (strcmp(verbs[i].name, name) == 0)
-            return &verbs[i];
+        if (strcmp(verbs[i]->name, name) == 0)
+            return verbs[i];
     return NULL;
 }
 
-int verb_help(const char *name)
+static int print_help(const struct verb *verb)
 {
-    const struct verb *verb = verb_find(name);
-
-    if (!verb)
-        return EXIT_BAD_INPUT;
     printf("usage: bulkhead %s %s\n\n  %s\n", verb->name, verb->usage, verb->summary);
     if (verb->help) {
         putchar('\n');
@@ -67,7 +63,7 @@ static int unknown_verb(const char *name)
     struct nearest near = nearest_to(name);
 
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-        nearest_try(&near, verbs[i].name);
+        nearest_try(&near, verbs[i]->name);
     if (nearest_found(&near))
         return say_error(EXIT_BAD_INPUT, "unknown verb '%s' (the nearest is '%s')", name,
                          nearest_found(&near));
@@ -80,7 +76,7 @@ static int print_overview(FILE *out)
           "usage: bulkhead VERB [ARGUMENTS]\n\n",
           out);
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-        fprintf(out, "  %-13s %s\n", verbs[i].name, verbs[i].summary);
+        fprintf(out, "  %-13s %s\n", verbs[i]->name, verbs[i]->summary);
     fputs(
         "\nA first VM:\n"
         "  bulkhead run --kernel vmlinuz --initramfs initrd.img --disk path=disk.img --net user\n\n"
@@ -89,7 +85,7 @@ static int print_overview(FILE *out)
     return EXIT_OK;
 }
 
-static int verb_version(int argc, char **argv)
+static int run_version(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
@@ -97,11 +93,14 @@ static int verb_version(int argc, char **argv)
     return EXIT_OK;
 }
 
-static int verb_help_verb(int argc, char **argv)
+static int run_help(int argc, char **argv)
 {
+    const struct verb *verb;
+
     if (argc < 2)
         return print_overview(stdout);
-    return verb_find(argv[1]) ? verb_help(argv[1]) : unknown_verb(argv[1]);
+    verb = find_verb(argv[1]);
+    return verb ? print_help(verb) : unknown_verb(argv[1]);
 }
 
 /* A standard descriptor that is closed would become the next file we open, and our messages or the
@@ -117,6 +116,7 @@ static void fill_standard_descriptors(void)
 int main(int argc, char **argv)
 {
     const struct verb *verb;
+    int r;
 
     fill_standard_descriptors();
     if (argc < 2) {
@@ -126,9 +126,14 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return print_overview(stdout);
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
-        return verb_version(0, NULL);
-    verb = verb_find(argv[1]);
+        return run_version(0, NULL);
+    verb = find_verb(argv[1]);
     if (!verb)
         return unknown_verb(argv[1]);
-    return verb->run(argc - 1, argv + 1);
+    r = verb->run(argc - 1, argv + 1);
+    if (r == VERB_HELP)
+        return print_help(verb);
+    if (r == VERB_USAGE)
+        return say_error(EXIT_BAD_INPUT, "usage: bulkhead %s %s", verb->name, verb->usage);
+    return r;
 }

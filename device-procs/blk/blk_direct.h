@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "base/compiler.h"
-#include "blk_io.h"
+#include "blk_io_req.h"
 
 enum { BLK_DIRECT_BUFFERS = 4, BLK_DIRECT_BYTES = 128 * 1024 };
 enum { BLK_DIRECT_MAX_ALIGN = 64 * 1024 };

@@ -6,15 +6,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/uio.h>
 #include "base/compiler.h"
-#include "blk_req.h"
+#include "blk_io_req.h"
 #include "shm/gmem.h"
 #include "turn.h"
 #include "uring.h"
 
 struct blk_io;
-struct blk_bounce;
 
 struct blk_io_config {
     int fd; /* not owned */
@@ -28,30 +26,6 @@ struct blk_io_config {
     bool writes_here; /* not all by the ring: the page cache of a file system of the kernel's own */
     /* A file system in user space, which may keep who calls it for as long as it likes. */
     bool user_space_fs;
-};
-
-enum blk_stage {
-    BLK_STAGE_NEXT,       /* between two steps */
-    BLK_STAGE_READ_FIRST, /* the blocks of which a part is to be written */
-    BLK_STAGE_IO,
-    BLK_STAGE_SYNC, /* all is done, but may not be on the disk yet */
-};
-
-/* One request being carried out; embedded in the caller's own. */
-struct blk_io_req {
-    struct vq_chain chain;
-    struct blk_order order;
-    uint64_t done_bytes;
-    uint64_t step_bytes;       /* of the order, in the operation under way */
-    uint32_t skew_bytes;       /* so far before them the operation begins */
-    struct blk_bounce *bounce; /* the data goes through this buffer */
-    bool needs_bounce;
-    bool entered;  /* among the writers of blk_direct.h */
-    uint8_t stage; /* enum blk_stage */
-    uint8_t way;   /* zeroes: which is being tried */
-    unsigned n_iov;
-    struct blk_io_req *next_waiting, *next_writer;
-    struct iovec iov[VQ_MAX_SEGMENTS];
 };
 
 /* res: 0 or a negative errno. May come from within blk_io_start(). */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vm_options.h"
+#include "options/run_flags.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

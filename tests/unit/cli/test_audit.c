@@ -22,7 +22,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "audit.h"
+#include "audit/binary.h"
+#include "audit/fds.h"
+#include "audit/process.h"
+#include "audit/threads.h"
 #include "base/fd.h"
 #include "cgroup.h"
 #include "process_info.h"

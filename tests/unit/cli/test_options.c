@@ -6,9 +6,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include "nearest.h"
-#include "option_table.h"
-#include "vm_options.h"
+#include "options/keyvalue.h"
+#include "options/nearest.h"
+#include "options/run_flags.h"
 
 #include <cmocka.h>
 

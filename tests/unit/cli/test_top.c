@@ -16,7 +16,7 @@
 #include <termios.h>
 #include <unistd.h>
 #include "ipc/channel.h"
-#include "top.h"
+#include "samples.h"
 
 #include <cmocka.h>
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* device_flags.h - the flags that describe processors, memory and devices. */
+#pragma once
+
+#include <stdio.h>
+#include "base/compiler.h"
+#include "options/keyvalue.h"
+#include "options/vm_options.h"
+
+/* One flag's value each; 0 or -1 with *err. */
+int vm_cpus_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
+int vm_memory_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
+int vm_disk_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
+int vm_net_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
+int vm_vsock_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
+int vm_balloon_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
+int vm_rng_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
+int vm_console_parse(struct vm_options *o, const char *flag, const char *arg,
+                     Bulkhead__ConsoleConfig *console, struct option_error *err) must_check;
+int vm_limit_group_parse(struct vm_options *o, const char *arg,
+                         struct option_error *err) must_check;
+/* The options bw_size=... alone, for `bulkhead set`. */
+int vm_limit_parse(const char *what, const char *arg, struct bag *bag,
+                   Bulkhead__RateLimit **ret_limit, struct option_error *err) must_check;
+/* Every option of every device flag, for the help. */
+void vm_devices_print_help(FILE *out);
+/* What needs the whole command line: groups that exist. */
+int vm_devices_check(const struct vm_options *o, struct option_error *err) must_check;

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* output.h - how the command line speaks: one line per error on stderr, tables, sizes, JSON. */
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "base/compiler.h"
+#include "exit_status.h"
+
+/* Prints "bulkhead: TEXT" as one line (control characters become '?') and returns status. */
+int say_error(int status, const char *fmt, ...) printf_like(2, 3);
+/* Text with what could harm a terminal replaced by '?'; at most size-1 bytes. Returns dst. */
+const char *say_clean(char *dst, size_t size, const char *src);
+
+/* "1.2M": at most 8 bytes with the terminator. */
+struct say_size {
+    char text[16];
+};
+struct say_size say_size(uint64_t bytes);
+
+/* A table whose columns are as wide as their widest cell. */
+enum { TABLE_MAX_COLUMNS = 12 };
+struct table {
+    char ***rows;
+    size_t n_rows, n_columns;
+    unsigned right; /* bit i: column i is aligned right */
+};
+void table_init(struct table *table, size_t n_columns, unsigned right);
+/* n_columns strings, copied; NULL prints as "-". */
+void table_row(struct table *table, const char *const *cells);
+void table_print(const struct table *table, FILE *out);
+void table_deinit(struct table *table);
+
+/* Writes value and a newline to stdout and drops the reference; 0 or EXIT_HOST. */
+int say_json(json_t *value);

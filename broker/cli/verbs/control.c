@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// control.c - verbs that tell a running VM's broker one thing: pause, resume, stop,
+// power-button, repair, upgrade; and events, which listens.
+#include "verbs/control.h"
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "client.h"
+#include "events.h"
+#include "options/flags.h"
+#include "output.h"
+
+/* Sends a request that a Reply answers; prints `done` (NULL: the reply's text). */
+static int tell(const char *vm, Bulkhead__ClientEnvelope *request, bool json, const char *done)
+{
+    struct client client = { 0 };
+    struct client_answer answer;
+    const char *text;
+    int r = client_ask(&client, vm, request, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &answer);
+    char clean[512];
+
+    if (r != EXIT_OK)
+        return r;
+    text = answer.envelope->reply->text[0] ? answer.envelope->reply->text : done;
+    if (json)
+        r = say_json(json_pack("{s:s,s:s}", "vm", vm, "result", text));
+    else
+        printf("%s: %s\n", vm, say_clean(clean, sizeof(clean), text));
+    client_close(&client);
+    return r;
+}
+
+/* Operands min..max of a verb; EXIT_OK with *help set when --help was all. */
+static int operands(int argc, char **argv, size_t min, size_t max, struct simple_args *ret_args)
+{
+    struct option_error err;
+
+    if (flags_parse_simple(argc, argv, ret_args, &err) < 0)
+        return say_error(EXIT_BAD_INPUT, "%s", err.text);
+    if (ret_args->help)
+        return VERB_HELP;
+    if (ret_args->n_operands < min || ret_args->n_operands > max)
+        return VERB_USAGE;
+    return EXIT_OK;
+}
+
+static int run_pause(int argc, char **argv)
+{
+    Bulkhead__PauseVm msg = BULKHEAD__PAUSE_VM__INIT;
+    struct simple_args args;
+    int r = operands(argc, argv, 1, 1, &args);
+
+    REQUEST(request, PAUSE_VM, pause_vm, &msg);
+    return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "paused");
+}
+
+static int run_resume(int argc, char **argv)
+{
+    Bulkhead__ResumeVm msg = BULKHEAD__RESUME_VM__INIT;
+    struct simple_args args;
+    int r = operands(argc, argv, 1, 1, &args);
+
+    REQUEST(request, RESUME_VM, resume_vm, &msg);
+    return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "running");
+}
+
+static int run_stop(int argc, char **argv)
+{
+    Bulkhead__StopVm msg = BULKHEAD__STOP_VM__INIT;
+    struct simple_args args;
+    int r = operands(argc, argv, 1, 1, &args);
+
+    REQUEST(request, STOP_VM, stop_vm, &msg);
+    return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "stopped");
+}
+
+static int run_power_button(int argc, char **argv)
+{
+    Bulkhead__PressPowerButton msg = BULKHEAD__PRESS_POWER_BUTTON__INIT;
+    struct simple_args args;
+    int r = operands(argc, argv, 1, 1, &args);
+
+    REQUEST(request, PRESS_POWER_BUTTON, press_power_button, &msg);
+    return r != EXIT_OK || args.help
+               ? r
+               : tell(args.operands[0], &request, args.json, "power button pressed");
+}
+
+static int run_repair(int argc, char **argv)
+{
+    Bulkhead__Repair msg = BULKHEAD__REPAIR__INIT;
+    struct simple_args args;
+    int r = operands(argc, argv, 2, 2, &args);
+    char device[64];
+
+    if (r != EXIT_OK || args.help)
+        return r;
+    REQUEST(request, REPAIR, repair, &msg);
+    snprintf(device, sizeof(device), "%s", args.operands[1]);
+    msg.device = device;
+    return tell(args.operands[0], &request, args.json, "repaired");
+}
+
+struct upgrade_args {
+    struct simple_args simple;
+    const char *binary;
+};
+
+static int on_upgrade_flag(void *arg, int id, const char *value, struct option_error *err)
+{
+    struct upgrade_args *a = arg;
+
+    if (id == FLAG_HELP)
+        a->simple.help = true;
+    else if (id == FLAG_JSON)
+        a->simple.json = true;
+    else if (id != FLAG_OPERAND)
+        a->binary = value;
+    else if (a->simple.n_operands == 2)
+        return option_fail(err, "too many arguments: '%s'", value);
+    else
+        a->simple.operands[a->simple.n_operands++] = value;
+    return 0;
+}
+
+static int upgrade_one(const char *vm, const char *device, const char *path, bool json)
+{
+    Bulkhead__Upgrade msg = BULKHEAD__UPGRADE__INIT;
+    char device_text[64];
+    char path_text[PATH_MAX];
+
+    REQUEST(request, UPGRADE, upgrade, &msg);
+    snprintf(device_text, sizeof(device_text), "%s", device);
+    snprintf(path_text, sizeof(path_text), "%s", path);
+    msg.device = device_text;
+    msg.path = path_text;
+    return tell(vm, &request, json, "upgraded");
+}
+
+/* One device after the other; the first that fails ends it, since a build that is bad for one is
+ * best not tried on the next. */
+static int upgrade_all(const char *vm, bool json)
+{
+    Bulkhead__GetStats msg = BULKHEAD__GET_STATS__INIT;
+    char names[64][64];
+    struct client client = { 0 };
+    struct client_answer answer;
+    size_t n = 0;
+    int r;
+
+    REQUEST(request, GET_STATS, get_stats, &msg);
+    r = client_ask(&client, vm, &request, BULKHEAD__CLIENT_ENVELOPE__BODY_STATS, &answer);
+    if (r != EXIT_OK)
+        return r;
+    for (size_t i = 0; i < answer.envelope->stats->n_devices && n < ARRAY_SIZE(names); i++)
+        snprintf(names[n++], sizeof(names[0]), "%s", answer.envelope->stats->devices[i]->name);
+    client_close(&client);
+    for (size_t i = 0; i < n && r == EXIT_OK; i++)
+        r = upgrade_one(vm, names[i], "", json);
+    return r;
+}
+
+static int run_upgrade(int argc, char **argv)
+{
+    static const struct flag flags[] = {
+        { "binary", 0, FLAG_ONE, "PATH", "the new program (default: the installed one)", 1 },
+        FLAGS_COMMON_JSON,
+    };
+    struct upgrade_args args = { 0 };
+    struct option_error err;
+    char path[PATH_MAX] = "";
+
+    if (flags_parse(flags, ARRAY_SIZE(flags), argc, argv, on_upgrade_flag, &args, &err) < 0)
+        return say_error(EXIT_BAD_INPUT, "%s", err.text);
+    if (args.simple.help)
+        return VERB_HELP;
+    if (args.simple.n_operands < 1)
+        return VERB_USAGE;
+    /* The broker's working directory is not ours. */
+    if (args.binary && !realpath(args.binary, path))
+        return say_error(EXIT_BAD_INPUT, "--binary %s: not found", args.binary);
+    if (args.binary && access(path, X_OK) != 0)
+        return say_error(EXIT_BAD_INPUT, "--binary %s: not executable", args.binary);
+    if (args.binary && args.simple.n_operands < 2)
+        return say_error(EXIT_BAD_INPUT, "--binary needs the DEVICE it is for");
+    if (args.simple.n_operands == 1)
+        return upgrade_all(args.simple.operands[0], args.simple.json);
+    return upgrade_one(args.simple.operands[0], args.simple.operands[1], path, args.simple.json);
+}
+
+static int follow_events(const char *vm, bool json)
+{
+    Bulkhead__Subscribe msg = BULKHEAD__SUBSCRIBE__INIT;
+    struct client client = { 0 };
+    struct client_answer answer;
+    int r = client_connect(&client, vm);
+
+    REQUEST(request, SUBSCRIBE, subscribe, &msg);
+    if (r == 0)
+        r = client_send(&client, &request, NULL, 0);
+    if (r < 0) {
+        client_close(&client);
+        return client_failed(r);
+    }
+    while ((r = client_receive(&client, -1, &answer)) == 0) {
+        if (answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT) {
+            if (!json)
+                event_print(answer.envelope->event, stdout);
+            else if (event_write_json(answer.envelope->event, 1) < 0)
+                break;
+        } else if (answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY &&
+                   answer.envelope->reply->error != 0) {
+            r = client_reply(answer.envelope->reply);
+            client_close(&client);
+            return r;
+        }
+    }
+    client_close(&client);
+    return EXIT_OK; /* the broker has gone: the VM has ended */
+}
+
+static int run_events(int argc, char **argv)
+{
+    struct simple_args args;
+    int r = operands(argc, argv, 1, 1, &args);
+
+    return r != EXIT_OK || args.help ? r : follow_events(args.operands[0], args.json);
+}
+
+const struct verb verb_events = {
+    .name = "events",
+    .usage = "VM [--json]",
+    .summary = "print a VM's events as they happen",
+    .run = run_events,
+};
+
+const struct verb verb_repair = {
+    .name = "repair",
+    .usage = "VM DEVICE",
+    .summary = "start a failed device again",
+    .run = run_repair,
+};
+
+const struct verb verb_upgrade = {
+    .name = "upgrade",
+    .usage = "VM [DEVICE] [--binary PATH]",
+    .summary = "replace device processes by a new build while the guest runs",
+    .run = run_upgrade,
+};
+
+const struct verb verb_pause = {
+    .name = "pause",
+    .usage = "VM",
+    .summary = "stop a VM's CPUs and devices",
+    .run = run_pause,
+};
+
+const struct verb verb_resume = {
+    .name = "resume",
+    .usage = "VM",
+    .summary = "let it run again",
+    .run = run_resume,
+};
+
+const struct verb verb_power_button = {
+    .name = "power-button",
+    .usage = "VM",
+    .summary = "ask the guest to shut down",
+    .run = run_power_button,
+};
+
+const struct verb verb_stop = {
+    .name = "stop",
+    .usage = "VM",
+    .summary = "end a VM at once",
+    .run = run_stop,
+};

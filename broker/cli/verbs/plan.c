@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// plan.c - `bulkhead plan`: what run would start, and with which rights.
+#include "verbs/plan.h"
+#include <stdio.h>
+#include <string.h>
+#include "client.h"
+#include "ipc/rules.h"
+#include "messages_json.h"
+#include "options/run_flags.h"
+#include "output.h"
+#include "sandbox.h"
+
+static const struct sandbox_filter *find_profile(const char *name)
+{
+    for (unsigned i = 0; i < SANDBOX_PROFILE__MAX; i++) {
+        const struct sandbox_filter *info = sandbox_profile_info((enum sandbox_profile_id)i);
+
+        if (info && strcmp(info->name, name) == 0)
+            return info;
+    }
+    return NULL;
+}
+
+static void print_process(const Bulkhead__ProcessPlan *p)
+{
+    char text[256];
+
+    printf("\n%s  %s (%s)%s\n", say_clean(text, sizeof(text), p->name), p->program,
+           role_name(p->role),
+           p->survives_boot ? "" : ", gone before the guest's first instruction");
+    if (p->uid != 0 || p->gid != 0 || p->n_namespaces > 0)
+        printf("  uid, gid    %u, %u\n", p->uid, p->gid);
+    if (p->n_namespaces > 0) {
+        printf("  namespaces ");
+        for (size_t i = 0; i < p->n_namespaces; i++)
+            printf(" %s", p->namespaces[i]);
+        putchar('\n');
+    }
+    if (p->root[0])
+        printf("  root        %s\n", p->root);
+    if (p->cgroup[0])
+        printf("  cgroup      %s\n", say_clean(text, sizeof(text), p->cgroup));
+    printf("  guest RAM   %s%s\n", p->ram_mapped ? say_size(p->ram_mapped).text : "none",
+           p->ram_mapped ? p->ram_writable ? ", read and write" : ", read only" : "");
+    for (size_t i = 0; i < p->n_profiles; i++) {
+        const struct sandbox_filter *info = find_profile(p->profiles[i]);
+
+        printf("  seccomp     %s", p->profiles[i]);
+        if (info)
+            printf(": %u system calls", info->n_syscalls);
+        putchar('\n');
+    }
+    for (size_t i = 0; i < p->n_rlimits; i++)
+        printf("  limit       %s=%s\n", p->rlimits[i]->key, p->rlimits[i]->value);
+    for (size_t i = 0; i < p->n_fds; i++) {
+        const Bulkhead__FdPlan *fd = p->fds[i];
+        char number[16];
+
+        snprintf(number, sizeof(number), fd->fd < 0 ? "-" : "%d", fd->fd);
+        printf("  fd %3s %2ux  %-9s %s: %s%s\n", number, fd->count ? fd->count : 1, fd->type,
+               say_clean(text, sizeof(text), fd->what), fd->why,
+               fd->kept ? "" : " (closed after use)");
+    }
+}
+
+static void print_plan(const Bulkhead__VmPlan *plan)
+{
+    char text[256];
+
+    printf("%s: %zu processes\n", say_clean(text, sizeof(text), plan->vm), plan->n_processes);
+    for (size_t i = 0; i < plan->n_processes; i++)
+        print_process(plan->processes[i]);
+    for (size_t i = 0; i < plan->n_notes; i++)
+        printf("%snote: %s\n", i == 0 ? "\n" : "", say_clean(text, sizeof(text), plan->notes[i]));
+}
+
+static int show(const struct client_answer *answer, bool json)
+{
+    if (answer->envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY &&
+        answer->envelope->reply->error != 0)
+        return client_reply(answer->envelope->reply);
+    if (answer->envelope->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_PLAN ||
+        !answer->envelope->plan->plan)
+        return say_error(EXIT_HOST, "the broker gave no plan");
+    if (json)
+        return say_json(plan_json(answer->envelope->plan->plan));
+    print_plan(answer->envelope->plan->plan);
+    return EXIT_OK;
+}
+
+static int plan_vm(const struct vm_options *options)
+{
+    Bulkhead__RunVm msg = BULKHEAD__RUN_VM__INIT;
+    Bulkhead__VmConfig config = options->config;
+    struct client client = { 0 };
+    struct client_answer answer;
+    int r = client_start_broker(&client, -1);
+
+    if (r < 0)
+        return client_failed(r);
+    REQUEST(request, RUN_VM, run_vm, &msg);
+    msg.config = &config;
+    msg.plan_only = 1;
+    msg.has_tty = 0;
+    r = client_call(&client, &request, &answer);
+    r = r < 0 ? client_failed(r) : show(&answer, options->json);
+    client_close(&client);
+    return r;
+}
+
+static int run_plan(int argc, char **argv)
+{
+    struct vm_options options;
+    struct option_error err;
+    int r;
+
+    if (vm_options_parse(&options, argc, argv, &err) < 0)
+        r = say_error(EXIT_BAD_INPUT, "%s", err.text);
+    else if (options.help)
+        r = VERB_HELP;
+    else
+        r = plan_vm(&options);
+    vm_options_deinit(&options);
+    return r;
+}
+
+const struct verb verb_plan = {
+    .name = "plan",
+    .usage = "--kernel PATH [FLAGS] [--json]",
+    .summary =
+        "print the processes, descriptors and rights that run would start, without starting them",
+    .help = vm_options_print_help,
+    .run = run_plan,
+};

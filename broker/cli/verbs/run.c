@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: Apache-2.0
+// run.c - `bulkhead run`: starts a private broker, lends it the terminal, shows the events and
+// turns the guest's end into an exit status.
+#include "verbs/run.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "audit/vm.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "client.h"
+#include "events.h"
+#include "options/run_flags.h"
+#include "output.h"
+#include "terminal.h"
+#include "trim.h"
+
+struct run {
+    struct vm_options options;
+    struct client client;
+    int signals;             /* signalfd */
+    int events;              /* where JSON lines go, or -1 */
+    int in_flags, out_flags; /* of descriptors 0 and 1, to be put back */
+    bool tty;                /* the guest has our terminal */
+    bool stopping;           /* we asked the broker to end the VM */
+    pid_t audit;             /* the process that audits, 0: none */
+    bool audit_again;        /* something was started since it began */
+    int status;              /* exit status, -1: the VM still runs */
+};
+
+static bool is_ignored(int number)
+{
+    struct sigaction now;
+
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+static int open_signals(void)
+{
+    static const int watched[] = { SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT, SIGCHLD };
+    sigset_t set;
+
+    sigemptyset(&set);
+    /* Where it is ignored nothing is heard of children; but nohup, and a script's background job,
+     * mean what they say. */
+    signal(SIGCHLD, SIG_DFL);
+    for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
+        if (!is_ignored(watched[i]))
+            sigaddset(&set, watched[i]);
+    signal(SIGPIPE, SIG_IGN);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static int open_events(struct run *run)
+{
+    const struct vm_options *o = &run->options;
+
+    run->events = -1;
+    if (o->event_path) {
+        run->events = open(o->event_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (run->events < 0)
+            return say_error(EXIT_BAD_INPUT, "--event-monitor %s: %s", o->event_path,
+                             strerror(errno));
+    } else if (o->event_fd >= 0) {
+        run->events = fcntl(o->event_fd, F_DUPFD_CLOEXEC, 3);
+        if (run->events < 0)
+            return say_error(EXIT_BAD_INPUT, "--event-monitor fd=%d: %s", o->event_fd,
+                             strerror(errno));
+    } else if (o->json) {
+        run->events = fcntl(1, F_DUPFD_CLOEXEC, 3);
+    }
+    return EXIT_OK;
+}
+
+/* Before there is a broker: nothing has to be taken back. */
+static int check_descriptors(const struct run *run)
+{
+    const struct vm_options *o = &run->options;
+    int mode = fcntl(1, F_GETFL);
+
+    if (vm_options_uses_tty(o) && (mode < 0 || (mode & O_ACCMODE) == O_RDONLY))
+        return say_error(EXIT_BAD_INPUT, "standard output is not open for writing, and the guest's "
+                                         "console is to go there: see --serial");
+    for (size_t i = 0; i < o->n_net_fds; i++)
+        if (fcntl(o->net_fds[i], F_GETFD) < 0)
+            return say_error(EXIT_BAD_INPUT, "--net: descriptor %d is not open", o->net_fds[i]);
+    return EXIT_OK;
+}
+
+/* RunVm with the descriptors it may use: tty in, tty out, then those of --net fd=. */
+static int send_run(struct run *run)
+{
+    Bulkhead__RunVm msg = BULKHEAD__RUN_VM__INIT;
+    int fds[2 + VM_OPTIONS_MAX_FDS];
+    size_t n = 0;
+    size_t n_own;
+    int r = 0;
+
+    REQUEST(request, RUN_VM, run_vm, &msg);
+    msg.config = &run->options.config;
+    msg.has_tty = vm_options_uses_tty(&run->options);
+    if (msg.has_tty) {
+        fds[n++] = terminal_share(0, O_RDONLY);
+        fds[n++] = terminal_share(1, O_WRONLY);
+    }
+    n_own = n;
+    for (size_t i = 0; i < run->options.n_net_fds; i++)
+        fds[n++] = run->options.net_fds[i];
+    for (size_t i = 0; i < n_own && r == 0; i++)
+        if (fds[i] < 0)
+            r = say_error(EXIT_HOST, "standard %s can't be shared: %s", i == 0 ? "input" : "output",
+                          strerror(-fds[i]));
+    if (r == 0) {
+        r = client_send(&run->client, &request, fds, n);
+        r = r < 0 ? client_failed(r) : 0;
+    }
+    for (size_t i = 0; i < n_own; i++)
+        fd_closep(&fds[i]);
+    return r;
+}
+
+static int attach_terminal(struct run *run)
+{
+    int r;
+
+    if (!run->tty)
+        return 0;
+    r = terminal_raw(0);
+    if (r < 0)
+        return say_error(EXIT_HOST, "the terminal can't be set raw: %s", strerror(-r));
+    return 0;
+}
+
+static int end_status(const Bulkhead__VmEnded *ended)
+{
+    if (ended->host_failure)
+        return say_error(EXIT_HOST, "%s", ended->detail[0] ? ended->detail : "the VM failed");
+    if (ended->by_user)
+        return EXIT_BY_USER;
+    switch (ended->state) {
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN:
+        return EXIT_OK;
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT:
+        return EXIT_GUEST_REBOOT;
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_TRIPLE_FAULT:
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR:
+        return say_error(EXIT_GUEST_CRASH, "the guest crashed: %s",
+                         ended->detail[0] ? ended->detail : "triple fault");
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_NONE:
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING:
+    case BULKHEAD__GUEST_STATE_KIND__GUEST_PAUSED:
+    case _BULKHEAD__GUEST_STATE_KIND_IS_INT_SIZE:
+        break;
+    }
+    return say_error(EXIT_HOST, "the VM ended without saying why%s%s", ended->detail[0] ? ": " : "",
+                     ended->detail);
+}
+
+/* The audit asks the broker, which must go on being served by us: hence a process of its own,
+ * reaped when we end. What it finds becomes an event beside the broker's. */
+static void start_audit(struct run *run)
+{
+    Bulkhead__Event event = BULKHEAD__EVENT__INIT;
+    Bulkhead__KeyValue unreadable = BULKHEAD__KEY_VALUE__INIT;
+    Bulkhead__KeyValue *properties[] = { &unreadable };
+    char source[] = "audit";
+    char words[][8] = {
+        [AUDIT_PASSED] = "passed", [AUDIT_FOUND_DRIFT] = "drift", [AUDIT_FAILED] = "failed"
+    };
+    char key[] = "unreadable";
+    char number[24];
+    enum audit_outcome outcome;
+    size_t n_unreadable;
+    struct timespec now;
+    int r;
+
+    if (run->audit > 0) {
+        run->audit_again = true;
+        return;
+    }
+    run->audit_again = false;
+    run->audit = fork();
+    if (run->audit != 0)
+        return;
+    outcome = audit_vm_quietly(run->options.config.name, &n_unreadable);
+    r = outcome == AUDIT_PASSED ? EXIT_OK : EXIT_HOST;
+    snprintf(number, sizeof(number), "%zu", n_unreadable);
+    unreadable.key = key;
+    unreadable.value = number;
+    event.properties = properties;
+    event.n_properties = n_unreadable > 0 ? 1 : 0;
+    clock_gettime(CLOCK_REALTIME, &now);
+    event.time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    event.source = source;
+    event.event = words[outcome];
+    if (run->events >= 0 && event_write_json(&event, run->events) < 0)
+        r = EXIT_HOST;
+    if (run->options.verbose)
+        event_print(&event, stderr);
+    _exit(r);
+}
+
+static bool is_event(const Bulkhead__Event *event, const char *source, const char *name)
+{
+    return strcmp(event->source, source) == 0 && strcmp(event->event, name) == 0;
+}
+
+static bool calls_for_audit(const Bulkhead__Event *event)
+{
+    return is_event(event, "vm", "booted") || is_event(event, "device", "restarted") ||
+           is_event(event, "device", "upgraded");
+}
+
+static void on_booted(struct run *run)
+{
+    if (attach_terminal(run) != EXIT_OK)
+        run->status = EXIT_HOST;
+    trim_start_code();
+}
+
+static void on_event(struct run *run, const Bulkhead__Event *event)
+{
+    bool trace = strcmp(event->source, "trace") == 0;
+
+    if (run->events >= 0 && event_write_json(event, run->events) < 0)
+        fd_closep(&run->events); /* the reader is gone: the VM goes on */
+    if (trace && run->options.config.trace_start_ns != 0) {
+        const char *ms = event_property(event, "ms");
+        char name[128];
+
+        fprintf(stderr, "%9s ms  %s\n", ms ? ms : "?", say_clean(name, sizeof(name), event->event));
+    } else if (run->options.verbose) {
+        event_print(event, stderr);
+    } else if (strcmp(event->event, "pty") == 0 && event_property(event, "path")) {
+        say_error(0, "%s: %s", event_property(event, "id"), event_property(event, "path"));
+    }
+    /* Not before: the broker remembers the terminal's mode while it prepares the VM. */
+    if (is_event(event, "vm", "booted"))
+        on_booted(run);
+    if (run->options.config.audit && calls_for_audit(event))
+        start_audit(run);
+}
+
+static void on_message(struct run *run)
+{
+    Bulkhead__ClientEnvelope__BodyCase body;
+    struct client_answer answer;
+    int r = client_receive(&run->client, -1, &answer);
+
+    if (r < 0) {
+        terminal_restore();
+        run->status =
+            say_error(EXIT_HOST, "the broker of '%s' ended unexpectedly", run->options.config.name);
+        return;
+    }
+    body = answer.envelope->body_case;
+    if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT) {
+        on_event(run, answer.envelope->event);
+    } else if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY &&
+               answer.envelope->reply->error != 0) {
+        terminal_restore();
+        /* ECANCELED: ended from the host before the guest ran. */
+        run->status = answer.envelope->reply->error == ECANCELED
+                          ? EXIT_BY_USER
+                          : client_reply(answer.envelope->reply);
+    } else if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED) {
+        terminal_restore();
+        run->status = end_status(answer.envelope->vm_ended);
+    }
+}
+
+static void ask_to_stop(struct run *run)
+{
+    Bulkhead__StopVm msg = BULKHEAD__STOP_VM__INIT;
+
+    REQUEST(request, STOP_VM, stop_vm, &msg);
+    if (run->stopping || client_send(&run->client, &request, NULL, 0) < 0) {
+        terminal_restore();
+        run->status = EXIT_BY_USER; /* asked twice, or no broker: leave at once */
+    }
+    run->stopping = true;
+}
+
+/* The broker's own end shows on its socket; here only audits are reaped. */
+static void on_child(struct run *run)
+{
+    if (run->audit <= 0 || waitpid(run->audit, NULL, WNOHANG) != run->audit)
+        return;
+    run->audit = 0;
+    if (run->audit_again)
+        start_audit(run);
+}
+
+static void on_signal(struct run *run)
+{
+    struct signalfd_siginfo info;
+
+    if (read(run->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return;
+    if (info.ssi_signo == SIGTSTP) {
+        /* Ctrl-Z goes to the guest; this one came from outside: stop as the shell expects. */
+        terminal_restore();
+        raise(SIGSTOP);
+        return;
+    }
+    if (info.ssi_signo == SIGCONT) {
+        (void)attach_terminal(run);
+        return;
+    }
+    if (info.ssi_signo == SIGCHLD) {
+        on_child(run);
+        return;
+    }
+    ask_to_stop(run);
+}
+
+static int follow(struct run *run)
+{
+    while (run->status < 0) {
+        struct pollfd p[2] = {
+            { .fd = channel_fd(run->client.channel), .events = POLLIN },
+            { .fd = run->signals, .events = POLLIN },
+        };
+
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            return say_error(EXIT_HOST, "waiting for the broker: %s", strerror(errno));
+        if (p[1].revents)
+            on_signal(run);
+        if (run->status < 0 && p[0].revents)
+            on_message(run);
+    }
+    return run->status;
+}
+
+static int start_broker(struct run *run)
+{
+    const char *path = run->options.log_path;
+    cleanup_(fd_closep) int log_fd = -1;
+    int r;
+
+    if (path) {
+        log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+        if (log_fd < 0)
+            return say_error(EXIT_BAD_INPUT, "--log-file %s: %s", path, strerror(errno));
+    }
+    r = client_start_broker(&run->client, log_fd);
+    return r < 0 ? client_failed(r) : EXIT_OK;
+}
+
+static int run_vm(struct run *run)
+{
+    int r = check_descriptors(run);
+
+    if (r == EXIT_OK)
+        r = open_events(run);
+    if (r != EXIT_OK)
+        return r;
+    run->signals = open_signals();
+    if (run->signals < 0)
+        return say_error(EXIT_HOST, "signals: %s", strerror(errno));
+    run->tty = vm_options_uses_tty(&run->options);
+    run->in_flags = fcntl(0, F_GETFL);
+    run->out_flags = fcntl(1, F_GETFL);
+    r = start_broker(run);
+    if (r != EXIT_OK)
+        return r;
+    r = send_run(run);
+    if (r == EXIT_OK && run->tty && isatty(0) && isatty(2))
+        fprintf(stderr, "bulkhead: %s: Ctrl-A x ends the VM\n", run->options.config.name);
+    if (r == EXIT_OK)
+        r = follow(run);
+    terminal_restore();
+    client_close(&run->client);
+    if (run->in_flags >= 0)
+        fcntl(0, F_SETFL, run->in_flags);
+    if (run->out_flags >= 0)
+        fcntl(1, F_SETFL, run->out_flags);
+    return r;
+}
+
+static int run_run(int argc, char **argv)
+{
+    struct run run = { .signals = -1, .events = -1, .status = -1 };
+    struct option_error err;
+    int r;
+
+    if (vm_options_parse(&run.options, argc, argv, &err) < 0)
+        r = say_error(EXIT_BAD_INPUT, "%s", err.text);
+    else if (run.options.help)
+        r = VERB_HELP;
+    else
+        r = run_vm(&run);
+    fd_closep(&run.signals);
+    fd_closep(&run.events);
+    vm_options_deinit(&run.options);
+    return r;
+}
+
+static void help_run(FILE *out)
+{
+    vm_options_print_help(out);
+    fputs(
+        "\nExit status: 0 the guest shut down, 1 the host failed, 2 bad input, 3 the guest "
+        "crashed,\n"
+        "4 it rebooted under --no-reboot, 5 ended from the host (Ctrl-A x, bulkhead stop, a "
+        "signal).\n"
+        "While the guest has the terminal, every key goes to it but Ctrl-A x, which ends the VM;\n"
+        "Ctrl-A Ctrl-A sends one Ctrl-A.\n",
+        out);
+}
+
+const struct verb verb_run = {
+    .name = "run",
+    .usage = "--kernel PATH [FLAGS]",
+    .summary = "start a VM and stay with it until it ends",
+    .help = help_run,
+    .run = run_run,
+};
