@@ -20,9 +20,9 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "broker.h"
-#include "groups.h"
 #include "sandbox.h"
-#include "uids.h"
+#include "spawner/cgroups.h"
+#include "spawner/uids.h"
 #include <cmocka.h>
 
 enum mode { CAGED, OPEN };

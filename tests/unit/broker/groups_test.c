@@ -11,8 +11,8 @@
 #include "cgroup.h"
 #include "cgroup_life.h"
 #include "fixture.h"
-#include "groups.h"
 #include "sandbox.h"
+#include "spawner/cgroups.h"
 
 static int base_fd = -1;
 
