@@ -292,6 +292,8 @@ static void console_drain(void *device)
 {
     struct console *c = device;
 
+    if (worker_num_queues(c->worker) > 0)
+        vcon_drain(c->front_data);
     worker_drained(c->worker); /* nothing is ever kept in flight */
 }
 

@@ -218,6 +218,8 @@ static void vsock_drain(void *device)
 {
     struct vsock *v = device;
 
+    if (vq_active(worker_vq(v->worker, VSOCK_TXQ)))
+        vsock_tx_rest(v);
     worker_drained(v->worker); /* packets are moved at once, none is in flight */
 }
 

@@ -415,6 +415,38 @@ static void the_last_words(void **state)
 }
 
 /* A Linux driver spins until its bytes are taken: they always are. */
+/* The host was busy, so that all of it still lies in the ring when the guest's end comes. */
+static void what_lies_in_the_ring_is_written(void **state)
+{
+    enum { REQUESTS = 60 };
+    int in[2], out[2];
+    struct port *p;
+    struct wh *wh;
+    char got[REQUESTS];
+    Bulkhead__Stop stop = BULKHEAD__STOP__INIT;
+    ENVELOPE(leave, STOP, stop, &stop);
+
+    (void)state;
+    assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, true, in[0], out[1]);
+    wh = p->wh;
+    wh_start(wh);
+    wh_activate(wh, FEATURES, false);
+    wait_for_beats(wh, 1); /* it sleeps */
+    kill(wh->pid, SIGSTOP);
+    memset(wh_mem(wh, wh_data_base(wh), 1), 'x', 1);
+    for (unsigned i = 0; i < REQUESTS; i++)
+        assert_true(wh_add(wh, TXQ, &(struct wh_buf){ wh_data_base(wh), 1, false }, 1, false) >= 0);
+    wh_kick_always(wh, TXQ);
+    wh_send(wh, &leave);
+    kill(wh->pid, SIGCONT);
+    assert_int_equal(WEXITSTATUS(wh_wait_exit(wh)), 0);
+    assert_int_equal(read(out[0], got, sizeof(got)), sizeof(got));
+    close(in[1]);
+    close(out[0]);
+    free_port(p);
+}
+
 static void virtio_reader_is_stuck(void **state)
 {
     int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out[2];
@@ -462,6 +494,7 @@ int main(void)
         cmocka_unit_test(buffers_without_room),
         cmocka_unit_test(a_long_request),
         cmocka_unit_test(the_last_words),
+        cmocka_unit_test(what_lies_in_the_ring_is_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
