@@ -88,15 +88,18 @@ static void start_trace(struct vm *vm)
         (struct trace_point){ .ns = broker - from, .what = "broker started" };
 }
 
-/* The soft limit is there for programs that use select(): none of ours does. */
-static void raise_file_limit(void)
+/* The soft limits are the caller's shell's, not the VM's: that of files is there for programs that
+ * use select(), and that of a file's size would be the guest's memory's, and its disks'. */
+static void raise_file_limits(void)
 {
+    static const __rlimit_resource_t limits[] = { RLIMIT_NOFILE, RLIMIT_FSIZE };
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+        if (getrlimit(limits[i], &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+            limit.rlim_cur = limit.rlim_max;
+            (void)setrlimit(limits[i], &limit);
+        }
 }
 
 static int check_file_limit(unsigned needed, struct fault *f)
@@ -126,6 +129,8 @@ static int prepare(struct vm *vm, struct request *req, struct fault *f)
     vm->insecure = vm->config->insecure;
     if (host_check(vm->config, &vm->host, f) < 0)
         return -EPERM;
+    if (resources_check_size("--memory", "guest memory", vm->config->memory->size, f) < 0)
+        return -EINVAL;
     plan_make(vm->config, &vm->plan);
     return check_file_limit(plan_files(&vm->plan), f);
 }
@@ -276,7 +281,7 @@ int main(int argc, char **argv)
     }
     fcntl(FD_CLIENT, F_SETFD, FD_CLOEXEC);
     signals_init();
-    raise_file_limit(); /* before the spawner is forked: what it starts lowers its own */
+    raise_file_limits(); /* before the spawner is forked: what it starts lowers its own */
     /* A session of its own: Ctrl-C in the user's terminal is the client's affair. */
     setsid();
     groups_make(&groups, getpid());

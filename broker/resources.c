@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -124,6 +125,19 @@ void resources_wait_a_little(void)
     struct pollfd none = { .fd = -1 };
 
     (void)poll(&none, 1, RESOURCES_RETRY_MS);
+}
+
+int resources_check_size(const char *what, const char *name, uint64_t bytes, struct fault *f)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur >= bytes)
+        return 0;
+    return fault_input(
+        f,
+        "%s: %s is a file of %llu bytes, and the limit is %llu: raise the hard limit "
+        "(ulimit -Hf, LimitFSIZE=)",
+        what, name, (unsigned long long)bytes, (unsigned long long)limit.rlim_cur);
 }
 
 int resources_lock(int fd, short type)

@@ -59,6 +59,9 @@ void resources_wait_a_little(void); /* RESOURCES_RETRY_MS */
  *
  * An io_uring keeps it a little longer than the last process, so this waits for a moment. */
 int resources_lock(int fd, short type) must_check;
+/* Whether the caller's limit (RLIMIT_FSIZE) lets a file be written up to there. */
+int resources_check_size(const char *what, const char *name, uint64_t bytes,
+                         struct fault *ret_fault) must_check;
 
 int resources_kernel(const char *what, const char *path, int *ret_fd,
                      struct fault *ret_fault) must_check;

@@ -155,6 +155,9 @@ int resources_disk(const Bulkhead__DiskConfig *disk, struct backend *b, struct f
         r = lock_disk(disk, fd, f);
     if (r < 0)
         return r;
+    if (S_ISREG(st.st_mode) && !disk->readonly &&
+        resources_check_size(disk->id, disk->path, b->size_bytes, f) < 0)
+        return -EINVAL;
     b->discard = b->discard && !disk->readonly;
     b->own[b->n_own++] = fd_take(&fd);
     return 0;

@@ -32,6 +32,7 @@ void signals_init(void)
         if (sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
             signal(number, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond `ulimit -f` says so */
     fill(&set);
     sigprocmask(SIG_SETMASK, &set, NULL);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "loop_disk.h"
@@ -87,6 +88,29 @@ static void a_file(void **state)
 }
 
 /* A partition's own folder in /sys says nothing of discarding: its disk's does. */
+/* The caller's shell can't write to all of it (ulimit -f): said before the guest finds out. */
+static void a_file_beyond_the_limit(void **state)
+{
+    char path[] = "/tmp/bulkhead-disk-XXXXXX";
+    int fd = mkstemp(path);
+    struct rlimit before, small;
+    struct found found;
+
+    (void)state;
+    assert_int_equal(ftruncate(fd, 2 * MIB), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = MIB;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    found = look(path, false, 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    close(fd);
+    unlink(path);
+    assert_true(found.r < 0);
+    assert_true(found.fault.bad_input);
+    assert_non_null(strstr(found.fault.text, "ulimit -Hf"));
+}
+
 static void a_partition(const char *disk)
 {
     char path[64];
@@ -150,6 +174,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file),
+        cmocka_unit_test(a_file_beyond_the_limit),
         cmocka_unit_test(block_devices),
     };
 
