@@ -145,6 +145,8 @@ static void console_part(void *device)
     struct console *c = device;
 
     c->parting = true;
+    if (worker_num_queues(c->worker) > 0)
+        vcon_drain(c->front_data); /* of a core that ended: nobody had us drained */
     backend_stop_accepting(c->backend);
     c->parting_bytes = c->stats->write_bytes;
     if (loop_timer_arm(c->part_timer, PART_IDLE_MS, true) < 0)

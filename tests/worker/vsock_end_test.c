@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/fd.h"
 #include "vsock_driver.h"
 #include <cmocka.h>
 
@@ -145,7 +146,7 @@ static void a_guest_that_leaves_is_heard(void **state)
  * build of this device. */
 static void what_lies_in_the_ring_is_heard(void **state)
 {
-    enum { PACKETS = 100, BY_STOP = 0, BY_DRIVER_RESET, BY_UPGRADE, WAYS };
+    enum { PACKETS = 100, BY_STOP = 0, BY_DRIVER_RESET, BY_UPGRADE, BY_CORES_END, WAYS };
 
     (void)state;
     for (unsigned way = 0; way < WAYS; way++) {
@@ -169,6 +170,8 @@ static void what_lies_in_the_ring_is_heard(void **state)
         wh_kick_always(d->wh, TX);
         if (way == BY_DRIVER_RESET)
             wh_send_reset(d->wh);
+        else if (way == BY_CORES_END) /* without a broker */
+            fd_closep(&d->wh->life_write_fd);
         else
             wh_send(d->wh, way == BY_STOP ? &leave : &pause);
         kill(d->wh->pid, SIGCONT);
