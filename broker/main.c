@@ -181,32 +181,9 @@ static int open_all(struct vm *vm, struct request *req, struct fault *f)
     return r;
 }
 
-enum { MAX_REMOVABLE = PLAN_MAX_DEVICES + 3 };
-
-/* What the broker removes at the VM's end: its run directory, the sockets of its devices, and, when the
- * spawner can't, the VM's control groups, whose file to kill those in it is open already: with a right
- * to write there it could have any process moved into them, and killed. */
-static unsigned list_removable(const struct vm *vm, const struct groups *groups,
-                               struct sandbox_removable dirs[MAX_REMOVABLE])
+static int enter_sandbox(struct vm *vm, struct fault *f)
 {
-    unsigned n = 0;
-
-    dirs[n++] = (struct sandbox_removable){ .dir_fd = vm->rundir.place.dir_fd };
-    dirs[n++] = (struct sandbox_removable){ .dir_fd = vm->rundir.place.base_fd, .folders = true };
-    dirs[n++] = (struct sandbox_removable){ .dir_fd = groups->base_fd, .folders = true };
-    for (unsigned i = 0; i < vm->n_devices; i++)
-        dirs[n++] = (struct sandbox_removable){ .dir_fd = vm->devices[i].backend.socket.dir_fd };
-    return n;
-}
-
-static int enter_sandbox(struct vm *vm, const struct groups *groups, struct fault *f)
-{
-    struct sandbox_removable dirs[MAX_REMOVABLE];
-    struct sandbox_broker rights = {
-        .dirs = dirs,
-        .n_dirs = list_removable(vm, groups, dirs),
-        .insecure = vm->insecure,
-    };
+    struct sandbox_broker rights = { .insecure = vm->insecure };
     unsigned missing = 0;
 
     /* Services for the guest in a tenant's folder are the tenant's; socket_path.c says which of
@@ -218,6 +195,7 @@ static int enter_sandbox(struct vm *vm, const struct groups *groups, struct faul
     if (sandbox_enter_broker(&sandbox_filter_broker, &rights, &missing) < 0)
         return fault_input(f, "the broker's sandbox: %s: see bulkhead doctor, or use --insecure",
                            err_text());
+    vm->sandboxed = true;
     return 0;
 }
 
@@ -251,7 +229,7 @@ static int run(struct vm *vm, struct request *req, struct channel *client,
         fault_host(&f, ENOMEM, "%s", err_text());
         goto refuse;
     }
-    if (spawner_setup(vm, &f) < 0 || enter_sandbox(vm, terms->groups, &f) < 0)
+    if (spawner_setup(vm, &f) < 0 || enter_sandbox(vm, &f) < 0)
         goto refuse;
     vm_trace(vm, "broker sandboxed");
     if (vm_boot(vm, &f) < 0)
@@ -306,9 +284,14 @@ int main(int argc, char **argv)
     vm_deinit(&vm);
     channel_free(client);
     spawner_stop(&spawner);
-    /* The spawner has done both, unless it was killed. */
-    groups_end(&groups);
-    uids_release(&uids);
+    /* The spawner has removed what it made, sockets and the VM's directory too; a sandboxed broker can't. If
+     * the spawner was killed, the next VM does. */
+    if (vm.sandboxed) {
+        groups_kill(&groups);
+    } else {
+        groups_end(&groups);
+        uids_release(&uids);
+    }
     loop_free(loop);
     return status;
 }

@@ -63,6 +63,8 @@ static void device_deinit(struct device *d)
 {
     device_unboot(d);
     child_drop_ring(d->vm, &d->ring);
+    if (d->vm->sandboxed)
+        socket_path_forget(&d->backend.socket);
     backend_deinit(&d->backend);
     if (d->stats)
         munmap((void *)(uintptr_t)d->stats, PAGE_BYTES);
@@ -114,7 +116,10 @@ void vm_deinit(struct vm *vm)
     fd_closep(&vm->tty_fd);
     loop_event_free(vm->links_event);
     fd_closep(&vm->links_fd);
-    rundir_close(&vm->rundir);
+    if (vm->sandboxed)
+        rundir_forget(&vm->rundir);
+    else
+        rundir_close(&vm->rundir);
     programs_close(&vm->programs);
     config_free(vm->config);
     vm->config = NULL;

@@ -188,6 +188,7 @@ struct vm {
     struct rundir rundir;
     enum vm_phase phase;
     bool insecure;
+    bool sandboxed; /* the broker is: it can remove nothing any more */
 
     int ram_fd, kvm_fd, kernel_fd, initramfs_fd;
     int life_read, life_write;

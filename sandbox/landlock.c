@@ -26,78 +26,43 @@ static const struct {
     [4] = { 15, 3, 0, 16 }, [5] = { 16, 3, 0, 16 }, [6] = { 16, 3, 3, 24 },
 };
 
-/* struct landlock_path_beneath_attr, which is packed. */
-struct beneath {
-    uint64_t allowed;
-    int32_t parent_fd;
-} __attribute__((packed));
-
 /* Bits of the kernel's ABI, of which an old header may know fewer. */
 enum {
     FS_EXECUTE = 1 << 0,
     FS_READ_FILE = 1 << 2,
     FS_READ_DIR = 1 << 3,
-    FS_REMOVE_DIR = 1 << 4,
-    FS_REMOVE_FILE = 1 << 5,
     FS_IOCTL_DEV = 1 << 15, /* a terminal that is open already */
     NOT_WRITES = FS_EXECUTE | FS_READ_FILE | FS_READ_DIR | FS_IOCTL_DEV,
 };
 
-static int allow_removal(int ruleset, const struct sandbox_removable *dir)
-{
-    struct beneath rule = { .allowed = dir->folders ? FS_REMOVE_DIR : FS_REMOVE_FILE,
-                            .parent_fd = dir->dir_fd };
-
-    if (dir->dir_fd < 0)
-        return 0;
-    if (syscall(SYS_landlock_add_rule, ruleset, 1 /* path beneath */, &rule, 0u) < 0)
-        return err_origin(-errno, "landlock rule for a directory");
-    return 0;
-}
-
-int landlock_enter_reader(const struct sandbox_removable *dirs, unsigned n)
+/* Forbids all accesses to files that the kernel knows, but for these. */
+static int enter(uint64_t allowed)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1u /* VERSION */);
     cleanup_(fd_closep) int fd = -1;
     struct ruleset ruleset;
     size_t abi;
-    int r = 0;
 
     if (version < 1)
         return err_origin(version < 0 ? -errno : -ENOSYS, "landlock");
     abi = MIN((size_t)version, ARRAY_SIZE(abis) - 1);
-    ruleset = (struct ruleset){ .fs = ((1ull << abis[abi].fs_bits) - 1) & ~(uint64_t)NOT_WRITES,
+    ruleset = (struct ruleset){ .fs = ((1ull << abis[abi].fs_bits) - 1) & ~allowed,
                                 .net = abis[abi].net,
                                 .scoped = abis[abi].scoped };
     fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, abis[abi].size, 0u);
     if (fd < 0)
         return err_origin(-errno, "landlock ruleset of ABI %zu", abi);
-    for (unsigned i = 0; i < n && r == 0; i++)
-        r = allow_removal(fd, &dirs[i]);
-    if (r < 0)
-        return err_trace(r);
     if (syscall(SYS_landlock_restrict_self, fd, 0u) < 0)
         return err_origin(-errno, "landlock");
     return 0;
+}
+
+int landlock_enter_reader(void)
+{
+    return enter(NOT_WRITES);
 }
 
 int landlock_enter(void)
 {
-    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1u /* VERSION */);
-    cleanup_(fd_closep) int fd = -1;
-    struct ruleset ruleset;
-    size_t abi;
-
-    if (version < 1)
-        return err_origin(version < 0 ? -errno : -ENOSYS, "landlock");
-    abi = MIN((size_t)version, ARRAY_SIZE(abis) - 1);
-    ruleset = (struct ruleset){ .fs = (1ull << abis[abi].fs_bits) - 1,
-                                .net = abis[abi].net,
-                                .scoped = abis[abi].scoped };
-    fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, abis[abi].size, 0u);
-    if (fd < 0)
-        return err_origin(-errno, "landlock ruleset of ABI %zu", abi);
-    if (syscall(SYS_landlock_restrict_self, fd, 0u) < 0)
-        return err_origin(-errno, "landlock");
-    return 0;
+    return enter(0);
 }

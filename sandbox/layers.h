@@ -38,7 +38,7 @@ int limits_no_exec_memory(void) must_check; /* PR_SET_MDWE */
 /* landlock.c: handles all that the running kernel's ABI knows and allows nothing. */
 int landlock_enter(void) must_check;
 /* For the broker: it may read what its uid may, and change nothing but by removing from `dirs`. */
-int landlock_enter_reader(const struct sandbox_removable *dirs, unsigned n) must_check;
+int landlock_enter_reader(void) must_check;
 
 /* seccomp.c: this thread alone; from here on only what the profile lists. */
 int seccomp_enter(const struct sandbox_filter *filter) must_check;

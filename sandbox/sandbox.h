@@ -178,16 +178,10 @@ int sandbox_enter_thread(const struct sandbox_filter *filter) must_check;
 
 /* For the broker, which stays in the host's namespaces to open what its VMs name: keeps only the
  * capabilities of keep_caps (bits 1 << CAP_*) that it has, then no_new_privs, not dumpable, no core file,
- * no executable memory, no change to any file by its path but removals from `dirs` (landlock, where
- * the kernel has it; also no TCP), seccomp. It closes nothing. */
-struct sandbox_removable {
-    int dir_fd;   /* O_PATH will do; not owned; negative: none */
-    bool folders; /* folders at any depth below may be removed; else files */
-};
+ * no executable memory, no change to any file by its path (landlock, where the kernel has it; also no
+ * TCP), seccomp. It closes nothing. */
 struct sandbox_broker {
     uint64_t keep_caps;
-    const struct sandbox_removable *dirs;
-    unsigned n_dirs;
     bool insecure;
 };
 int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandbox_broker *rights,

@@ -157,6 +157,14 @@ int rundir_open(struct rundir *rundir, const char *vm_name, struct fault *f)
     return 0;
 }
 
+void rundir_forget(struct rundir *rundir)
+{
+    fd_closep(&rundir->listen_fd);
+    fd_closep(&rundir->place.dir_fd);
+    fd_closep(&rundir->place.base_fd);
+    fd_closep(&rundir->place.lock_fd);
+}
+
 void rundir_close(struct rundir *rundir)
 {
     fd_closep(&rundir->listen_fd);

@@ -32,6 +32,8 @@ void rundir_init(struct rundir *rundir);
 int rundir_open(struct rundir *rundir, const char *vm_name, struct fault *ret_fault) must_check;
 /* Removes all of it; does nothing if rundir_open() has failed. */
 void rundir_close(struct rundir *rundir);
+/* Closes the descriptors; another process has them, and removes the directory. */
+void rundir_forget(struct rundir *rundir);
 
 void rundir_place_init(struct rundir_place *place);
 /* Removes what is still ours and closes the descriptors. May be called in each process that has

@@ -87,6 +87,13 @@ void groups_remove(struct groups *groups, const char *name)
         log_debug("%s", err_text());
 }
 
+void groups_kill(struct groups *groups)
+{
+    if (groups->kill_fd >= 0 && sandbox_cgroup_kill(groups->kill_fd) < 0)
+        log_debug("%s", err_text());
+    groups_close(groups);
+}
+
 void groups_end(struct groups *groups)
 {
     if (groups->base_fd < 0)

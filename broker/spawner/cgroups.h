@@ -28,9 +28,9 @@ void groups_close(struct groups *groups);
 int groups_add(struct groups *groups, const char *name, uint32_t pids_max, uint64_t memory_max);
 /* Does nothing while a process is in it: an upgrade has two in one group. */
 void groups_remove(struct groups *groups, const char *name);
-/* In the hierarchy's root a sandboxed broker can kill and empty the group, but not remove it: the
- * next VM does that.
- *
- * Kills what may be left below the VM's group, and removes all of it. May be called in each
+/* Kills what may be left in the VM's group, closes what is open, and leaves the removal to another process
+ * that has it, or to the next VM. */
+void groups_kill(struct groups *groups);
+/* Kills what may be left below the VM's group, and removes all of it. May be called in each
  * process that has it. */
 void groups_end(struct groups *groups);

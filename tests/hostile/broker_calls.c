@@ -116,17 +116,13 @@ static enum broker_verdict change_a_file(struct broker *b, long how)
     return judge(r, 0);
 }
 
-/* The control: these it must be able to do, or its VM's directory is left behind. */
-static enum broker_verdict remove_its_own(struct broker *b, long unused)
+/* Its own VM's files too are the spawner's to remove. */
+static enum broker_verdict remove_its_own(struct broker *b, long how)
 {
     char path[80];
 
-    (void)unused;
     snprintf(path, sizeof path, "%s/control.sock", b->dir);
-    if (unlink(path) < 0)
-        return BROKER_LET;
-    snprintf(path, sizeof path, "%s/lock", b->dir);
-    return unlink(path) < 0 || rmdir(b->dir) < 0 ? BROKER_LET : BROKER_REFUSED;
+    return judge(how == 0 ? unlink(path) : unlinkat(b->dir_fd, "control.sock", 0), 0);
 }
 
 static const struct broker_action actions[] = {
@@ -135,7 +131,8 @@ static const struct broker_action actions[] = {
     { .name = "truncate-a-file", .run = change_a_file, .arg = 2 },
     { .name = "create-a-setuid-file", .run = change_a_file, .arg = 3 },
     { .name = "remove-a-file", .run = change_a_file, .arg = 4 },
-    { .name = "its-own-is-removed", .run = remove_its_own },
+    { .name = "remove-its-own-socket", .run = remove_its_own, .arg = 0 },
+    { .name = "remove-its-own-by-folder", .run = remove_its_own, .arg = 1 },
     CALL("setuid", setuid, 65534),
     CALL("setresuid", setresuid, 65534, 65534, 65534),
     CALL("setgid", setgid, 65534),

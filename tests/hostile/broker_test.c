@@ -83,8 +83,7 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
     };
     struct broker b = { .next_id = 1, .test = test, .action = action };
     char lock[80];
-    struct sandbox_removable removable[2];
-    struct sandbox_broker rights = { .dirs = removable, .n_dirs = 2 };
+    const struct sandbox_broker rights = { 0 };
     unsigned missing = 0;
 
     if (spawner_start(&b.spawner, -1, &terms) < 0)
@@ -99,8 +98,6 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
     b.victim_fd = open(b.victim, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     b.base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     b.dir_fd = open(b.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    removable[0] = (struct sandbox_removable){ .dir_fd = b.dir_fd };
-    removable[1] = (struct sandbox_removable){ .dir_fd = b.base_fd, .folders = true };
     broker_tell(&b, seal);
     if (mode == CAGED && sandbox_enter_broker(&sandbox_filter_broker, &rights, &missing) < 0)
         _exit(8);

@@ -166,12 +166,11 @@ static bool writes(int dir_fd, const char *file)
     return fd >= 0;
 }
 
-/* The broker can do it after it has given up all else, also when processes take a moment to die. */
+/* After it has given up all else the broker can still kill them; the removal is another's. */
 static void test_sandboxed_broker(void **state)
 {
     struct groups outer, groups = { .name = "bulkhead-1" };
-    struct sandbox_removable dirs[1];
-    const struct sandbox_broker rights = { .dirs = dirs, .n_dirs = 1 };
+    const struct sandbox_broker rights = { 0 };
     unsigned missing = 0;
     int status = -1;
     pid_t core, pid;
@@ -185,7 +184,6 @@ static void test_sandboxed_broker(void **state)
     assert_int_equal(sandbox_cgroup_claim(outer.vm_fd, groups.name, &groups.vm_fd), 0);
     groups.kill_fd = sandbox_cgroup_open_kill(groups.vm_fd);
     core = occupy(&groups, "core");
-    dirs[0] = (struct sandbox_removable){ .dir_fd = groups.base_fd, .folders = true };
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
@@ -196,14 +194,14 @@ static void test_sandboxed_broker(void **state)
             (writes(groups.vm_fd, "cgroup.procs") || writes(groups.vm_fd, "core/memory.max") ||
              writes(groups.vm_fd, "core/cgroup.freeze")))
             _exit(2);
-        groups_end(&groups);
+        groups_kill(&groups);
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     assert_killed(core);
+    groups_end(&groups);
     assert_int_equal(faccessat(outer.vm_fd, groups.name, F_OK, 0), -1);
-    groups_close(&groups);
     groups_end(&outer);
     assert_false(exists(outer.name));
 }
