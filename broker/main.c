@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include "api/requests.h"
+#include "api/session.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -21,10 +23,14 @@
 #include "plan/plan_message.h"
 #include "resources/memory.h"
 #include "resources/signals.h"
+#include "run/happen.h"
+#include "run/instance.h"
+#include "run/links.h"
+#include "run/seal.h"
+#include "run/watch.h"
 #include "sandbox.h"
 #include "spawner/cgroups.h"
 #include "spawner/uids.h"
-#include "vm.h"
 
 enum { FD_CLIENT = 3, EXIT_USAGE = 2, MAX_PASSED_FDS = 2 + RESOURCES_MAX_TAPS * 4 };
 
@@ -79,16 +85,22 @@ static int receive_request(struct channel *client, struct request *req, struct f
     return 0;
 }
 
-/* From the client's own first moment, so that its start and the broker's are part of the sum. */
-static void start_trace(struct vm *vm)
+static void trace(struct instance *in, const char *what)
 {
-    const uint64_t from = vm->config->trace_start_ns, broker = vm->started_ns;
+    in->vm.now = now_ns();
+    vm_trace(&in->vm, "%s", what);
+}
+
+/* From the client's own first moment, so that its start and the broker's are part of the sum. */
+static void start_trace(struct instance *in)
+{
+    const uint64_t from = in->config->trace_start_ns, broker = in->vm.created_ns;
 
     if (from == 0 || from > broker)
         return;
-    vm->started_ns = from;
-    vm->trace[vm->n_trace++] =
-        (struct trace_point){ .ns = broker - from, .what = "broker started" };
+    in->vm.now = broker;
+    in->vm.created_ns = from;
+    vm_trace(&in->vm, "broker started");
 }
 
 /* The soft limit of open files is there for programs that use select(): none of ours does. That of file
@@ -117,34 +129,32 @@ static int check_file_limit(unsigned needed, struct fault *f)
                        needed, (unsigned long long)limit.rlim_cur);
 }
 
-static int prepare(struct vm *vm, struct request *req, struct fault *f)
+static int prepare(struct instance *in, struct request *req, struct fault *f)
 {
     struct validate_host host = { .memory_bytes = resources_host_memory() };
     char name[32];
 
     snprintf(name, sizeof name, "vm-%d", (int)getpid());
-    vm->config = req->config;
-    req->config = NULL;
-    if (config_fill(vm->config, name) < 0)
+    if (config_fill(req->config, name) < 0)
         return fault_host(f, ENOMEM, "no memory for the configuration");
-    if (validate_config(vm->config, &host, f) < 0)
+    if (validate_config(req->config, &host, f) < 0)
         return -EINVAL;
-    vm->insecure = vm->config->insecure;
-    if (host_check(vm->config, &vm->host, f) < 0)
+    if (host_check(req->config, &in->host, f) < 0)
         return -EPERM;
-    plan_make(vm->config, &vm->plan);
-    if (resources_check_size("the guest's memory", vm->config->memory->size, f) < 0)
+    instance_plan(in, req->config);
+    req->config = NULL;
+    if (resources_check_size("the guest's memory", in->config->memory->size, f) < 0)
         return -EINVAL;
-    return check_file_limit(plan_files(&vm->plan), f);
+    return check_file_limit(plan_files(&in->plan), f);
 }
 
-static int send_plan(struct vm *vm, struct channel *client, uint32_t id)
+static int send_plan(struct instance *in, struct channel *client, uint32_t id)
 {
     Bulkhead__Plan plan = BULKHEAD__PLAN__INIT;
     CLIENT_ENVELOPE(e, PLAN, plan, &plan);
     int r;
 
-    plan.plan = plan_message(&vm->plan, vm->config, &vm->host);
+    plan.plan = plan_message(&in->plan, in->config, &in->host);
     if (!plan.plan)
         return EXIT_FAILURE;
     e.id = id;
@@ -155,86 +165,92 @@ static int send_plan(struct vm *vm, struct channel *client, uint32_t id)
 
 /* The terminal's mode is remembered before anybody makes it raw, to be put back if the client
  * can't. */
-static void remember_tty(struct vm *vm, const int *tty)
+static void remember_tty(struct instance *in, const int *tty)
 {
-    if (tcgetattr(tty[0], &vm->termios) < 0)
+    if (tcgetattr(tty[0], &in->termios) < 0)
         return;
-    vm->tty_fd = fcntl(tty[0], F_DUPFD_CLOEXEC, 4);
-    vm->has_tty = vm->tty_fd >= 0;
+    in->tty_fd = fcntl(tty[0], F_DUPFD_CLOEXEC, 4);
+    in->has_tty = in->tty_fd >= 0;
 }
 
-static int open_all(struct vm *vm, struct request *req, struct fault *f)
+static int open_all(struct instance *in, struct request *req, struct fault *f)
 {
     const int *tty = req->has_tty ? req->fds : NULL;
     unsigned skip = req->has_tty ? 2 : 0;
     int r;
 
-    programs_open(&vm->programs);
+    programs_open(&in->programs);
     if (tty)
-        remember_tty(vm, tty);
-    if (programs_fd(&vm->programs, BULKHEAD__ROLE__ROLE_CORE, f) < 0 ||
-        programs_fd(&vm->programs, BULKHEAD__ROLE__ROLE_LOADER, f) < 0)
+        remember_tty(in, tty);
+    if (programs_fd(&in->programs, BULKHEAD__ROLE__ROLE_CORE, f) < 0 ||
+        programs_fd(&in->programs, BULKHEAD__ROLE__ROLE_LOADER, f) < 0)
         return -ENOENT;
-    r = vm_open(vm, tty, req->fds + skip, req->n_fds - skip, f);
+    r = instance_open(in, tty, req->fds + skip, req->n_fds - skip, f);
+    if (r == 0)
+        r = links_watch(in, f);
     for (unsigned i = 0; i < req->n_fds; i++)
         fd_closep(&req->fds[i]);
     return r;
 }
 
-static int enter_sandbox(struct vm *vm, struct fault *f)
+static int enter_sandbox(struct instance *in, struct fault *f)
 {
-    struct sandbox_broker rights = { .insecure = vm->insecure };
+    struct sandbox_broker rights = { .insecure = in->vm.insecure };
     unsigned missing = 0;
 
     /* Services for the guest in a tenant's folder are the tenant's; socket_path.c says which of
      * them it may reach. */
-    for (unsigned i = 0; i < vm->n_devices; i++)
-        if (vm->devices[i].plan->role == BULKHEAD__ROLE__ROLE_VSOCK &&
-            socket_path_is_foreign(&vm->devices[i].backend.socket))
+    for (unsigned i = 0; i < in->n_ends; i++)
+        if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_VSOCK &&
+            socket_path_is_foreign(&in->ends[i].backend.socket))
             rights.keep_caps = 1ull << CAP_DAC_OVERRIDE;
     if (sandbox_enter_broker(&sandbox_filter_broker, &rights, &missing) < 0)
         return fault_input(f, "the broker's sandbox: %s: see bulkhead doctor, or use --insecure",
                            err_text());
-    vm->sandboxed = true;
+    in->sandboxed = true;
     return 0;
 }
 
-static int run(struct vm *vm, struct request *req, struct channel *client,
-               const struct spawner_terms *terms)
+static int open_vm(struct instance *in, struct sessions *sessions, struct request *req,
+                   const struct channel *client, struct fault *f)
 {
-    struct fault f = { 0 };
-    int fd;
+    int fd = fcntl(channel_fd(client), F_DUPFD_CLOEXEC, 4), r;
 
-    if (receive_request(client, req, &f) < 0 || prepare(vm, req, &f) < 0)
+    if (fd < 0 || session_add(sessions, fd, true) < 0)
+        return fault_host(f, EMFILE, "the client's session: %s", err_text());
+    r = open_all(in, req, f);
+    if (r < 0)
+        return r;
+    trace(in, "everything opened");
+    if (session_listen(sessions) < 0 || watch_signals(in) < 0 || watch_begin(in) < 0)
+        return fault_host(f, ENOMEM, "%s", err_text());
+    r = seal_spawner(in, f);
+    if (r == 0)
+        r = enter_sandbox(in, f);
+    trace(in, "broker sandboxed");
+    return r;
+}
+
+static int run(struct instance *in, struct sessions *sessions, struct request *req,
+               struct channel *client, const struct spawner_terms *terms)
+{
+    const struct event boot = { .kind = EVENT_BOOT };
+    struct fault f = { 0 };
+
+    if (receive_request(client, req, &f) < 0 || prepare(in, req, &f) < 0)
         goto refuse;
     if (req->plan_only)
-        return send_plan(vm, client, req->id);
-    if (vm->host.root && !terms->uids->claimed) {
+        return send_plan(in, client, req->id);
+    if (in->host.root && !terms->uids->claimed) {
         fault_host(&f, EAGAIN, "no uids for the VM's processes: %s", terms->uids->why_not);
         goto refuse;
     }
-    start_trace(vm);
-    vm_trace(vm, "request checked");
-    fd = fcntl(channel_fd(client), F_DUPFD_CLOEXEC, 4);
-    if (fd < 0 || session_add(vm, fd, true) < 0) {
-        fault_host(&f, EMFILE, "the client's session: %s", err_text());
+    start_trace(in);
+    trace(in, "request checked");
+    if (open_vm(in, sessions, req, client, &f) < 0)
         goto refuse;
-    }
-    if (open_all(vm, req, &f) < 0)
-        goto refuse;
-    vm_trace(vm, "everything opened");
-    if (session_listen(vm) < 0 || signals_watch(vm) < 0 ||
-        loop_add_fd(vm->loop, vm->spawner->fd, LOOP_READ, child_on_spawner, vm,
-                    &vm->spawner_event) < 0) {
-        fault_host(&f, ENOMEM, "%s", err_text());
-        goto refuse;
-    }
-    if (spawner_setup(vm, &f) < 0 || enter_sandbox(vm, &f) < 0)
-        goto refuse;
-    vm_trace(vm, "broker sandboxed");
-    if (vm_boot(vm, &f) < 0)
-        vm_fail(vm, &f);
-    return loop_run(vm->loop) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    happen(in, &boot);
+    return loop_run(in->loop) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 refuse:
     say_last(client, req->id, &f);
     return f.bad_input ? EXIT_USAGE : EXIT_FAILURE;
@@ -242,7 +258,8 @@ refuse:
 
 int main(int argc, char **argv)
 {
-    static struct vm vm; /* large; one per process */
+    static struct instance in; /* large; one per process */
+    static struct sessions sessions;
     static struct request req;
     static struct groups groups;
     static struct uids uids;
@@ -276,17 +293,19 @@ int main(int argc, char **argv)
         log_error("%s", err_text());
         return EXIT_FAILURE;
     }
-    vm_init(&vm, loop, &spawner);
-    host_look(userns_error, &vm.host);
-    vm.host.cgroup = groups.path;
-    vm.host.uid_range = uids.range;
-    status = run(&vm, &req, client, &terms);
-    vm_deinit(&vm);
+    instance_init(&in, loop, &spawner);
+    session_init(&sessions, &in, request_take);
+    host_look(userns_error, &in.host);
+    in.host.cgroup = groups.path;
+    in.host.uid_range = uids.range;
+    status = run(&in, &sessions, &req, client, &terms);
+    session_close_all(&sessions);
+    instance_deinit(&in);
     channel_free(client);
     spawner_stop(&spawner);
     /* The spawner has removed what it made, sockets and the VM's directory too; a sandboxed broker can't. If
      * the spawner was killed, the next VM does. */
-    if (vm.sandboxed) {
+    if (in.sandboxed) {
         groups_kill(&groups);
     } else {
         groups_end(&groups);

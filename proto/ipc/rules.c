@@ -239,6 +239,24 @@ enum child_state rules_next(enum rule_dir dir, Bulkhead__Role role, enum child_s
     return rule->next == SAME ? state : (enum child_state)rule->next;
 }
 
+bool rules_legal(enum rule_dir dir, Bulkhead__Role role, enum child_state state,
+                 Bulkhead__Envelope__BodyCase body)
+{
+    const struct rule *rule = find(dir, role, body);
+
+    return rule && (rule->states & BIT(state));
+}
+
+enum child_state rules_after(enum rule_dir dir, Bulkhead__Role role, enum child_state state,
+                             Bulkhead__Envelope__BodyCase body)
+{
+    const struct rule *rule = find(dir, role, body);
+
+    return !rule || !(rule->states & BIT(state)) || rule->next == SAME
+               ? state
+               : (enum child_state)rule->next;
+}
+
 const char *rules_body_name(Bulkhead__Envelope__BodyCase body)
 {
     const ProtobufCFieldDescriptor *field =

@@ -36,6 +36,11 @@ int rules_check(enum rule_dir dir, Bulkhead__Role role, enum child_state state,
 /* The state after that message; the same state for most. */
 enum child_state rules_next(enum rule_dir dir, Bulkhead__Role role, enum child_state state,
                             const Bulkhead__Envelope *envelope);
+/* The same two of a message whose content is not known yet. */
+bool rules_legal(enum rule_dir dir, Bulkhead__Role role, enum child_state state,
+                 Bulkhead__Envelope__BodyCase body);
+enum child_state rules_after(enum rule_dir dir, Bulkhead__Role role, enum child_state state,
+                             Bulkhead__Envelope__BodyCase body);
 const char *rules_body_name(Bulkhead__Envelope__BodyCase body);
 const char *rules_state_name(enum child_state state);
 const char *role_name(Bulkhead__Role role); /* "core", "loader", "blk", ... */

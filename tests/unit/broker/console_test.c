@@ -6,9 +6,14 @@
 #include <unistd.h>
 #include "rig.h"
 
-static struct child *console(struct rig *rig)
+static uint32_t console(struct rig *rig)
 {
     return rig_device(rig, BULKHEAD__ROLE__ROLE_CONSOLE)->worker;
+}
+
+static bool is_killed(struct rig *rig)
+{
+    return rig_worker(rig, BULKHEAD__ROLE__ROLE_CONSOLE)->killed_ns != 0;
 }
 
 static void say_escape(struct rig *rig)
@@ -51,15 +56,15 @@ static void keys_are_a_terminals(void **state)
     rig_run_console(&rig, 5, NULL, (int[]){ in[0], out[1] });
     assert_false(rig.console_escape);
     say_escape(&rig);
-    assert_true(console(&rig)->killing);
-    assert_false(rig.vm.ended);
+    assert_true(is_killed(&rig));
+    assert_false(rig.in.vm.end.ended);
     rig_end(&rig);
 
     assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
     rig_run_console(&rig, 5, NULL, (int[]){ slave, out[1] });
     assert_true(rig.console_escape);
     say_escape(&rig);
-    assert_true(rig.vm.ended && rig.vm.end_by_user);
+    assert_true(rig.in.vm.end.ended && rig.in.vm.end.by == END_BY_USER);
     rig_end(&rig);
     close(master);
     close(slave);
@@ -128,7 +133,7 @@ static void nothing_else_is_kept(void **state)
     (void)state;
     rig_run_console(&rig, 5, path, NULL);
     say_client(&rig, file);
-    assert_true(console(&rig)->killing);
+    assert_true(is_killed(&rig));
     rig_end(&rig);
     assert_int_equal(rmdir(dir), 0); /* the socket is gone */
 
@@ -136,7 +141,7 @@ static void nothing_else_is_kept(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     rig_run_console(&rig, 5, NULL, (int[]){ in[0], out[1] });
     say_client(&rig, pair[0]); /* of a console without a socket */
-    assert_true(console(&rig)->killing);
+    assert_true(is_killed(&rig));
     rig_end(&rig);
     close(file);
     for (unsigned i = 0; i < 2; i++) {

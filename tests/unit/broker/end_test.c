@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* end_test.c - whose doing the end of a VM or of a process was. */
-#include "rig.h"
+#include "run/watch.h"
+#include "script.h"
 
 #include <signal.h>
 #include <sys/wait.h>
 
 static void end_with(bool host_failure, char *detail)
 {
-    static struct rig rig;
+    static struct script s;
     Bulkhead__GuestState state = BULKHEAD__GUEST_STATE__INIT;
     ENVELOPE(e, GUEST_STATE, guest_state, &state);
 
-    rig_run(&rig, 5);
+    script_run(&s, 5);
     state.state = BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR;
     state.detail = detail;
     state.host_failure = host_failure;
-    rig_say(&rig, rig.vm.core, &e);
-    assert_true(rig.vm.ended);
-    assert_int_equal(rig.vm.end_host_failure, host_failure);
-    assert_string_equal(rig.vm.end_detail, detail);
-    rig_end(&rig);
+    script_say(&s, s.vm.core, &e);
+    assert_true(s.vm.end.ended);
+    assert_int_equal(s.vm.end.by == END_BY_HOST, host_failure);
+    assert_string_equal(s.vm.end.detail, detail);
+    script_end(&s);
 }
 
 static void test_core_says_whose_error_it_is(void **state)
@@ -34,13 +35,13 @@ static void test_signals_are_explained(void **state)
     char text[128];
 
     (void)state;
-    child_describe_exit(CLD_KILLED, SIGBUS, text, sizeof text);
+    watch_describe_exit(CLD_KILLED, SIGBUS, text, sizeof text);
     assert_non_null(strstr(text, "memory that the host can't supply or has lost"));
-    child_describe_exit(CLD_KILLED, SIGSYS, text, sizeof text);
+    watch_describe_exit(CLD_KILLED, SIGSYS, text, sizeof text);
     assert_non_null(strstr(text, "sandbox"));
-    child_describe_exit(CLD_KILLED, SIGKILL, text, sizeof text);
+    watch_describe_exit(CLD_KILLED, SIGKILL, text, sizeof text);
     assert_string_equal(text, "killed by signal 9 (Killed)");
-    child_describe_exit(CLD_EXITED, 1, text, sizeof text);
+    watch_describe_exit(CLD_EXITED, 1, text, sizeof text);
     assert_string_equal(text, "left with status 1");
 }
 

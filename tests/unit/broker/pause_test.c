@@ -1,327 +1,277 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pause_test.c - pause, resume, repair and upgrade when one comes while another's answer is still
- * on its way, and a worker that is behind with reading; the order of all messages is the test's. */
-#include "rig.h"
-
-#include "base/fd.h"
-#include "config/config.h"
+/* pause_test.c - pause, resume, repair and upgrade when one comes while another's answer is still on its
+ * way, and answers that never come. */
+#include "script.h"
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
 #define PAUSED BULKHEAD__GUEST_STATE_KIND__GUEST_PAUSED
 #define RUNNING BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING
 
-enum { ACTUAL_OFFSET = 4, MANY_WRITES = 5000 };
-enum { ENOUGH_DEATHS = 5, NOBODY = 99 /* a client that has gone */ };
+enum { ENOUGH_DEATHS = 5 };
 
-static struct rig rig;
-
-/* The guest's driver sets up one queue, and the worker goes to work on it. */
-static void activate(struct device *d)
-{
-    Bulkhead__QueueState queue = BULKHEAD__QUEUE_STATE__INIT, *queues[] = { &queue };
-    Bulkhead__Activate a = BULKHEAD__ACTIVATE__INIT;
-    ENVELOPE(e, ACTIVATE, activate, &a);
-
-    queue.size = 8;
-    a.slot = d->plan->pci_slot;
-    a.queues = queues;
-    a.n_queues = 1;
-    rig_say(&rig, rig.vm.core, &e);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(ACTIVATE));
-    rig_say_bare(&rig, d->worker, B(ACTIVATED));
-}
-
-static void reset(const struct device *d)
-{
-    Bulkhead__Reset r = BULKHEAD__RESET__INIT;
-    ENVELOPE(e, RESET, reset, &r);
-
-    r.slot = d->plan->pci_slot;
-    rig_say(&rig, rig.vm.core, &e);
-}
+static struct script s;
 
 /* A VM, of which this device is in use. */
 static struct device *running_rng(uint32_t crash_limit)
 {
     struct device *d;
 
-    rig_run(&rig, crash_limit);
-    d = rig_device(&rig, BULKHEAD__ROLE__ROLE_RNG);
-    activate(d);
+    script_run(&s, crash_limit);
+    d = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
+    script_use(&s, d);
     return d;
-}
-
-/* Sooner or later. */
-static void core_hears(Bulkhead__Envelope__BodyCase body)
-{
-    Bulkhead__Envelope__BodyCase heard;
-
-    do {
-        heard = rig_heard(&rig, rig.vm.core, NULL);
-        assert_int_not_equal(heard, B(_NOT_SET));
-    } while (heard != body);
 }
 
 static void pause_vcpus(void)
 {
-    struct fault f;
-
-    assert_int_equal(pause_begin(&rig.vm, NOBODY, 0, &f), 0);
-    core_hears(B(PAUSE_VCPUS));
-    rig_say_state(&rig, PAUSED);
+    script_ask(&s, (struct command){ .kind = COMMAND_PAUSE });
+    script_core_hears(&s, B(PAUSE_VCPUS));
+    script_state(&s, PAUSED);
 }
 
 static void resume(void)
 {
-    struct fault f;
+    script_ask(&s, (struct command){ .kind = COMMAND_RESUME });
+    script_core_hears(&s, B(RESUME_VCPUS));
+    script_state(&s, RUNNING);
+    assert_int_equal(s.vm.run, GUEST_RUNS);
+    assert_int_equal(script_replied(&s), 0);
+}
 
-    assert_int_equal(pause_end(&rig.vm, NOBODY, 0, &f), 0);
-    core_hears(B(RESUME_VCPUS));
-    rig_say_state(&rig, RUNNING);
-    assert_false(rig.vm.paused);
+static void hears(struct device *d, Bulkhead__Envelope__BodyCase body)
+{
+    assert_int_equal(script_heard(&s, d->worker, NULL), body);
 }
 
 static void test_pause_and_resume(void **state)
 {
-    struct device *d;
+    struct device *d = running_rng(ENOUGH_DEATHS);
 
     (void)state;
-    d = running_rng(ENOUGH_DEATHS);
     pause_vcpus();
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(QUIESCE));
-    assert_false(rig.vm.paused);
-    rig_say_bare(&rig, d->worker, B(QUIESCED));
-    assert_true(rig.vm.paused);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(_NOT_SET));
+    hears(d, B(QUIESCE));
+    assert_int_equal(s.vm.run, GUEST_PAUSING);
+    assert_int_equal(script_replied(&s), -1);
+    script_answer(&s, d->worker, B(QUIESCED));
+    assert_int_equal(s.vm.run, GUEST_IS_PAUSED);
+    assert_int_equal(script_replied(&s), 0);
+    hears(d, B(_NOT_SET));
     resume();
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(UNQUIESCE));
-    assert_int_equal(d->worker->state, CHILD_RUNNING);
-    rig_end(&rig);
+    hears(d, B(UNQUIESCE));
+    assert_int_equal(vm_worker(&s.vm, d)->state, CHILD_RUNNING);
+    script_end(&s);
 }
 
 /* The worker has done the reset already when a Quiesce would reach it. */
 static void test_pause_while_reset(void **state)
 {
-    struct device *d;
+    struct device *d = running_rng(ENOUGH_DEATHS);
 
     (void)state;
-    d = running_rng(ENOUGH_DEATHS);
-    reset(d);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(RESET));
+    script_reset(&s, d);
+    hears(d, B(RESET));
     pause_vcpus();
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(_NOT_SET));
-    assert_false(rig.vm.paused);
-    rig_say_bare(&rig, d->worker, B(RESET_DONE));
-    assert_true(rig.vm.paused);
+    hears(d, B(_NOT_SET));
+    assert_int_equal(s.vm.run, GUEST_PAUSING);
+    script_answer(&s, d->worker, B(RESET_DONE));
+    assert_int_equal(s.vm.run, GUEST_IS_PAUSED);
     resume();
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(_NOT_SET));
-    rig_end(&rig);
+    hears(d, B(_NOT_SET));
+    script_end(&s);
 }
 
 /* It dies with the reset undone: the replacement does both. */
 static void test_pause_while_reset_and_death(void **state)
 {
-    struct device *d;
+    struct device *d = running_rng(ENOUGH_DEATHS);
 
     (void)state;
-    d = running_rng(ENOUGH_DEATHS);
-    reset(d);
+    script_reset(&s, d);
     pause_vcpus();
-    rig_exit(&rig, d->worker);
-    rig_make_ready(&rig, d->worker);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(ACTIVATE));
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(RESET));
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(_NOT_SET));
-    rig_say_bare(&rig, d->worker, B(ACTIVATED));
-    rig_say_bare(&rig, d->worker, B(RESET_DONE));
-    assert_true(rig.vm.paused);
-    rig_end(&rig);
+    script_exit(&s, d->worker, false);
+    script_make_ready(&s, d->worker);
+    hears(d, B(ACTIVATE));
+    hears(d, B(RESET));
+    hears(d, B(_NOT_SET));
+    script_answer(&s, d->worker, B(ACTIVATED));
+    script_answer(&s, d->worker, B(RESET_DONE));
+    assert_int_equal(s.vm.run, GUEST_IS_PAUSED);
+    script_end(&s);
 }
 
-/* No replacement can be started: nothing is left to wait for. */
+/* It died too often: nothing is left to wait for. */
 static void test_pause_while_it_fails(void **state)
 {
-    struct device *d;
+    struct device *d = running_rng(1);
 
     (void)state;
-    d = running_rng(ENOUGH_DEATHS);
     pause_vcpus();
-    fd_closep(&rig.vm.programs.fds[BULKHEAD__ROLE__ROLE_RNG]);
-    rig_exit(&rig, d->worker);
-    assert_true(d->dead);
-    assert_true(rig.vm.paused);
-    rig_end(&rig);
+    script_exit(&s, d->worker, false);
+    assert_int_equal(d->stage, STAGE_DEAD);
+    assert_int_equal(s.vm.run, GUEST_IS_PAUSED);
+    script_end(&s);
 }
 
 /* A worker that was replaced during the pause is still to say Quiesced when the VM goes on. */
 static void test_resume_before_quiesced(void **state)
 {
-    struct device *d;
+    struct device *d = running_rng(ENOUGH_DEATHS);
 
     (void)state;
-    d = running_rng(ENOUGH_DEATHS);
     pause_vcpus();
-    rig_say_bare(&rig, d->worker, B(QUIESCED));
-    assert_true(rig.vm.paused);
-    rig_exit(&rig, d->worker);
-    rig_make_ready(&rig, d->worker);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(ACTIVATE));
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(QUIESCE));
+    hears(d, B(QUIESCE));
+    script_answer(&s, d->worker, B(QUIESCED));
+    assert_int_equal(s.vm.run, GUEST_IS_PAUSED);
+    script_exit(&s, d->worker, false);
+    script_make_ready(&s, d->worker);
+    hears(d, B(ACTIVATE));
+    hears(d, B(QUIESCE));
     resume();
-    rig_say_bare(&rig, d->worker, B(ACTIVATED));
-    rig_say_bare(&rig, d->worker, B(QUIESCED));
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(UNQUIESCE));
-    assert_int_equal(d->worker->state, CHILD_RUNNING);
-    rig_end(&rig);
-}
-
-static void begin_upgrade(struct device *d)
-{
-    struct fault f;
-
-    assert_int_equal(upgrade_begin(d, "/bin/true", NOBODY, 0, &f), 0);
-    rig_spawn(&rig);
+    script_answer(&s, d->worker, B(ACTIVATED));
+    script_answer(&s, d->worker, B(QUIESCED));
+    hears(d, B(UNQUIESCE));
+    assert_int_equal(vm_worker(&s.vm, d)->state, CHILD_RUNNING);
+    script_end(&s);
 }
 
 /* The old worker was asked to finish its work, and has not answered. */
 static void begin_and_give_up_upgrade(struct device *d)
 {
-    begin_upgrade(d);
-    rig_make_ready(&rig, d->next);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(QUIESCE));
-    rig_exit(&rig, d->next);
-    assert_int_equal(d->step, STEP_NONE);
+    uint32_t next = script_upgrade(&s, d);
+
+    script_make_ready(&s, next);
+    hears(d, B(QUIESCE));
+    script_exit(&s, next, false);
+    assert_int_equal(d->stage, STAGE_SERVED);
 }
 
 /* The Quiesced of an upgrade that was given up comes when a pause wants it as well. */
 static void test_upgrade_given_up_then_pause(void **state)
 {
-    struct device *d;
+    struct device *d = running_rng(ENOUGH_DEATHS);
 
     (void)state;
-    d = running_rng(ENOUGH_DEATHS);
     begin_and_give_up_upgrade(d);
     pause_vcpus();
-    rig_say_bare(&rig, d->worker, B(QUIESCED));
-    assert_true(rig.vm.paused);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(_NOT_SET));
+    script_answer(&s, d->worker, B(QUIESCED));
+    assert_int_equal(s.vm.run, GUEST_IS_PAUSED);
+    hears(d, B(_NOT_SET));
     resume();
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(UNQUIESCE));
-    rig_end(&rig);
+    hears(d, B(UNQUIESCE));
+    script_end(&s);
 }
 
 static void test_upgrade_given_up(void **state)
 {
-    struct device *d;
+    struct device *d = running_rng(ENOUGH_DEATHS);
 
     (void)state;
-    d = running_rng(ENOUGH_DEATHS);
     begin_and_give_up_upgrade(d);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(_NOT_SET));
-    rig_say_bare(&rig, d->worker, B(QUIESCED));
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(UNQUIESCE));
-    rig_end(&rig);
-}
-
-static void test_upgrade_takes_over(void **state)
-{
-    struct child *next;
-    struct device *d;
-
-    (void)state;
-    d = running_rng(ENOUGH_DEATHS);
-    begin_upgrade(d);
-    next = d->next;
-    rig_make_ready(&rig, next);
-    rig_say_bare(&rig, d->worker, B(QUIESCED));
-    assert_ptr_equal(d->worker, next);
-    assert_int_equal(rig_heard(&rig, next, NULL), B(ACTIVATE));
-    rig_say_bare(&rig, next, B(ACTIVATED));
-    assert_int_equal(rig_heard(&rig, next, NULL), B(_NOT_SET));
-    assert_int_equal(d->step, STEP_NONE);
-    rig_end(&rig);
-}
-
-static void test_upgrade_while_reset(void **state)
-{
-    struct device *d;
-    struct fault f;
-
-    (void)state;
-    d = running_rng(ENOUGH_DEATHS);
-    reset(d);
-    assert_true(upgrade_begin(d, "/bin/true", NOBODY, 0, &f) < 0);
-    assert_non_null(strstr(f.text, "try again"));
-    rig_say_bare(&rig, d->worker, B(RESET_DONE));
-    begin_upgrade(d);
-    rig_end(&rig);
+    hears(d, B(_NOT_SET));
+    script_answer(&s, d->worker, B(QUIESCED));
+    hears(d, B(UNQUIESCE));
+    script_end(&s);
 }
 
 /* What was dead when the VM was paused, and is repaired meanwhile, waits with the others. */
 static void test_repair_while_paused(void **state)
 {
-    struct device *d;
-    struct fault f;
+    struct device *d = running_rng(1);
 
     (void)state;
-    d = running_rng(1);
-    rig_exit(&rig, d->worker);
-    assert_true(d->dead);
+    script_exit(&s, d->worker, false);
+    assert_int_equal(d->stage, STAGE_DEAD);
     pause_vcpus();
-    assert_true(rig.vm.paused);
-    assert_int_equal(repair_by_hand(d, NOBODY, 0, &f), 0);
-    rig_make_ready(&rig, d->worker);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(ACTIVATE));
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(QUIESCE));
-    rig_say_bare(&rig, d->worker, B(ACTIVATED));
-    rig_say_bare(&rig, d->worker, B(QUIESCED));
+    assert_int_equal(s.vm.run, GUEST_IS_PAUSED);
+    script_ask_device(&s, COMMAND_REPAIR, d);
+    script_make_ready(&s, d->worker);
+    assert_int_equal(script_replied(&s), 0);
+    hears(d, B(ACTIVATE));
+    hears(d, B(QUIESCE));
+    script_answer(&s, d->worker, B(ACTIVATED));
+    script_answer(&s, d->worker, B(QUIESCED));
     resume();
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(UNQUIESCE));
-    rig_end(&rig);
+    hears(d, B(UNQUIESCE));
+    script_end(&s);
 }
 
-/* A driver that writes `actual` in a loop while the worker looks at no message. */
-static void test_writes_are_gathered(void **state)
+/* ---- answers that never come ---- */
+
+/* It beats, but never says Quiesced: the guest is not left standing for good. */
+static void test_a_worker_that_never_gets_quiet(void **state)
 {
-    Bulkhead__ConfigUpdate update = BULKHEAD__CONFIG_UPDATE__INIT;
-    struct message msg;
-    struct device *d;
-    uint32_t value = 0, last = 0;
-    unsigned told = 0;
-    ENVELOPE(e, CONFIG_UPDATE, config_update, &update);
+    struct device *d = running_rng(ENOUGH_DEATHS);
+    uint32_t mute = d->worker;
 
     (void)state;
-    rig_run(&rig, ENOUGH_DEATHS);
-    d = rig_device(&rig, BULKHEAD__ROLE__ROLE_BALLOON);
-    activate(d);
-    update.slot = d->plan->pci_slot;
-    update.offset = ACTUAL_OFFSET;
-    update.data = (ProtobufCBinaryData){ .len = sizeof value, .data = (uint8_t *)&value };
-    for (value = 1; value < MANY_WRITES; value++)
-        rig_say(&rig, rig.vm.core, &e);
-    rig_say(&rig, rig.vm.core, &e);
-    assert_false(d->worker->killing);
-    pause_vcpus(); /* there is room for what counts */
-    assert_false(d->worker->killing);
-    while (rig_heard(&rig, d->worker, &msg) == B(CONFIG_UPDATE))
-        told++;
-    assert_in_range(told, 1, MANY_WRITES / 2);
-    assert_int_equal(rig.vm.paused, false);
-    rig_say_bare(&rig, d->worker, B(QUIESCED));
-    assert_true(rig.vm.paused);
-    relay_on_tick(d);
-    assert_int_equal(rig_heard(&rig, d->worker, &msg), B(CONFIG_UPDATE));
-    assert_int_equal(msg.envelope->config_update->offset, ACTUAL_OFFSET);
-    assert_int_equal(msg.envelope->config_update->data.len, sizeof last);
-    memcpy(&last, msg.envelope->config_update->data.data, sizeof last);
-    assert_int_equal(last, MANY_WRITES);
-    relay_on_tick(d);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(_NOT_SET));
-    /* With room again each write is told of at once. */
-    value = 7;
-    rig_say(&rig, rig.vm.core, &e);
-    assert_int_equal(rig_heard(&rig, d->worker, NULL), B(CONFIG_UPDATE));
-    rig_end(&rig);
+    pause_vcpus();
+    hears(d, B(QUIESCE));
+    assert_true(script_wait_deadline(&s));
+    assert_true(script_killed(&s, mute));
+    assert_true(script_noticed(&s, "pause_failed"));
+    assert_true(script_replied(&s) > 0);
+    script_core_hears(&s, B(RESUME_VCPUS));
+    script_state(&s, RUNNING);
+    assert_int_equal(s.vm.run, GUEST_RUNS);
+    script_end(&s);
+}
+
+static void test_resume_on_the_way_to_a_pause(void **state)
+{
+    struct device *d = running_rng(ENOUGH_DEATHS);
+    uint32_t pause;
+
+    (void)state;
+    pause_vcpus();
+    hears(d, B(QUIESCE));
+    pause = s.request;
+    script_ask(&s, (struct command){ .kind = COMMAND_RESUME });
+    s.request = pause;
+    assert_true(script_replied(&s) > 0); /* that one was given up */
+    s.request = pause + 1;
+    script_core_hears(&s, B(RESUME_VCPUS));
+    script_state(&s, RUNNING);
+    assert_int_equal(script_replied(&s), 0);
+    script_answer(&s, d->worker, B(QUIESCED));
+    hears(d, B(UNQUIESCE));
+    script_end(&s);
+}
+
+/* Nor does it help to resume before the core has answered the pause: it is asked when it has. */
+static void test_resume_before_the_core_stands(void **state)
+{
+    (void)state;
+    (void)running_rng(ENOUGH_DEATHS);
+    script_ask(&s, (struct command){ .kind = COMMAND_PAUSE });
+    script_core_hears(&s, B(PAUSE_VCPUS));
+    script_ask(&s, (struct command){ .kind = COMMAND_RESUME });
+    assert_int_equal(script_heard(&s, s.vm.core, NULL), B(_NOT_SET));
+    script_state(&s, PAUSED);
+    script_core_hears(&s, B(RESUME_VCPUS));
+    script_state(&s, RUNNING);
+    assert_int_equal(s.vm.run, GUEST_RUNS);
+    assert_int_equal(script_replied(&s), 0);
+    script_end(&s);
+}
+
+static void test_a_core_that_does_not_answer(void **state)
+{
+    (void)state;
+    for (int resumes = 0; resumes < 2; resumes++) {
+        (void)running_rng(ENOUGH_DEATHS);
+        script_ask(&s, (struct command){ .kind = COMMAND_PAUSE });
+        script_core_hears(&s, B(PAUSE_VCPUS));
+        if (resumes) {
+            script_state(&s, PAUSED);
+            script_answer(&s, script_device(&s, BULKHEAD__ROLE__ROLE_RNG)->worker, B(QUIESCED));
+            assert_int_equal(script_replied(&s), 0);
+            script_ask(&s, (struct command){ .kind = COMMAND_RESUME });
+        }
+        assert_true(script_wait_deadline(&s));
+        assert_int_equal(s.vm.phase, VM_ENDING);
+        assert_int_equal(s.vm.end.by, END_BY_HOST);
+        script_end(&s);
+    }
 }
 
 int main(void)
@@ -334,10 +284,11 @@ int main(void)
         cmocka_unit_test(test_resume_before_quiesced),
         cmocka_unit_test(test_upgrade_given_up_then_pause),
         cmocka_unit_test(test_upgrade_given_up),
-        cmocka_unit_test(test_upgrade_takes_over),
-        cmocka_unit_test(test_upgrade_while_reset),
         cmocka_unit_test(test_repair_while_paused),
-        cmocka_unit_test(test_writes_are_gathered),
+        cmocka_unit_test(test_a_worker_that_never_gets_quiet),
+        cmocka_unit_test(test_resume_on_the_way_to_a_pause),
+        cmocka_unit_test(test_resume_before_the_core_stands),
+        cmocka_unit_test(test_a_core_that_does_not_answer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,8 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "config/config.h"
+#include "run/happen.h"
+#include "run/watch.h"
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
 
@@ -77,21 +79,25 @@ void rig_spawn(struct rig *rig)
 
 struct device *rig_device(struct rig *rig, Bulkhead__Role role)
 {
-    for (unsigned i = 0; i < rig->vm.n_devices; i++)
-        if (rig->vm.devices[i].plan->role == role)
-            return &rig->vm.devices[i];
+    for (unsigned i = 0; i < rig->in.vm.n_devices; i++)
+        if (rig->in.vm.devices[i].plan->role == role)
+            return &rig->in.vm.devices[i];
     fail_msg("no such device");
     return NULL;
 }
 
-Bulkhead__Envelope__BodyCase rig_heard(struct rig *rig, struct child *child,
-                                       struct message *ret_msg)
+struct child *rig_worker(struct rig *rig, Bulkhead__Role role)
+{
+    return vm_worker(&rig->in.vm, rig_device(rig, role));
+}
+
+Bulkhead__Envelope__BodyCase rig_heard(struct rig *rig, uint32_t child, struct message *ret_msg)
 {
     struct message msg;
     int r;
 
     rig_spawn(rig);
-    r = channel_receive(find(rig, child->id)->channel, false, &msg);
+    r = channel_receive(find(rig, child)->channel, false, &msg);
     if (r != 0)
         return B(_NOT_SET);
     if (ret_msg)
@@ -99,59 +105,42 @@ Bulkhead__Envelope__BodyCase rig_heard(struct rig *rig, struct child *child,
     return msg.envelope->body_case;
 }
 
-void rig_queue(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope)
+void rig_queue(struct rig *rig, uint32_t child, const Bulkhead__Envelope *envelope)
 {
     rig_spawn(rig);
-    assert_int_equal(channel_send(find(rig, child->id)->channel, envelope, NULL, 0, false), 0);
+    assert_int_equal(channel_send(find(rig, child)->channel, envelope, NULL, 0, false), 0);
 }
 
-void rig_say_fd(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope, int fd)
+void rig_say_fd(struct rig *rig, uint32_t child, const Bulkhead__Envelope *envelope, int fd)
 {
     rig_spawn(rig);
-    assert_int_equal(
-        channel_send(find(rig, child->id)->channel, envelope, &fd, fd >= 0 ? 1 : 0, false), 0);
-    supervise_on_message(-1, LOOP_READ, child);
+    assert_int_equal(channel_send(find(rig, child)->channel, envelope, &fd, fd >= 0 ? 1 : 0, false),
+                     0);
+    watch_on_message(-1, LOOP_READ, instance_port(&rig->in, child));
 }
 
-void rig_say(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope)
+void rig_say(struct rig *rig, uint32_t child, const Bulkhead__Envelope *envelope)
 {
     rig_say_fd(rig, child, envelope, -1);
 }
 
-void rig_say_bare(struct rig *rig, struct child *child, Bulkhead__Envelope__BodyCase body)
-{
-    Bulkhead__Envelope e = BULKHEAD__ENVELOPE__INIT;
-    Bulkhead__Activated activated = BULKHEAD__ACTIVATED__INIT;
-    Bulkhead__Quiesced quiesced = BULKHEAD__QUIESCED__INIT;
-    Bulkhead__ResetDone done = BULKHEAD__RESET_DONE__INIT;
-
-    e.body_case = body;
-    if (body == B(ACTIVATED))
-        e.activated = &activated;
-    else if (body == B(QUIESCED))
-        e.quiesced = &quiesced;
-    else
-        e.reset_done = &done;
-    rig_say(rig, child, &e);
-}
-
-void rig_say_state(struct rig *rig, Bulkhead__GuestStateKind state)
+static void say_state(struct rig *rig, Bulkhead__GuestStateKind state)
 {
     Bulkhead__GuestState guest = BULKHEAD__GUEST_STATE__INIT;
     ENVELOPE(e, GUEST_STATE, guest_state, &guest);
 
     guest.state = state;
-    rig_say(rig, rig->vm.core, &e);
+    rig_say(rig, rig->in.vm.core, &e);
 }
 
 /* As the worker of that role does; config is all zeroes. */
-static void fill_announce(const struct child *child, Bulkhead__Announce *announce,
+static void fill_announce(const struct device *d, Bulkhead__Announce *announce,
                           uint8_t config[BALLOON_CONFIG_BYTES])
 {
-    announce->num_queues = child->device->plan->num_queues;
-    announce->queue_size = child->device->plan->queue_size;
+    announce->num_queues = d->plan->num_queues;
+    announce->queue_size = d->plan->queue_size;
     announce->config.data = config;
-    switch ((int)child->role) {
+    switch ((int)d->plan->role) {
     case BULKHEAD__ROLE__ROLE_BALLOON:
         announce->virtio_id = BALLOON_ID;
         announce->config.len = BALLOON_CONFIG_BYTES;
@@ -167,7 +156,7 @@ static void fill_announce(const struct child *child, Bulkhead__Announce *announc
     }
 }
 
-static void take_configure(struct rig *rig, struct child *child)
+static void take_configure(struct rig *rig, uint32_t child)
 {
     struct message msg;
 
@@ -180,47 +169,39 @@ static void take_configure(struct rig *rig, struct child *child)
     rig->console_last_fd = fd_take(&msg.fds[msg.n_fds - 1]);
 }
 
-void rig_configure(struct rig *rig, struct child *child)
+void rig_make_ready(struct rig *rig, uint32_t id)
 {
+    const struct child *child = vm_child(&rig->in.vm, id);
+    const struct device *d =
+        child->device == CHILD_NO_DEVICE ? NULL : &rig->in.vm.devices[child->device];
     Bulkhead__Hello hello = BULKHEAD__HELLO__INIT;
+    Bulkhead__Announce announce = BULKHEAD__ANNOUNCE__INIT;
+    Bulkhead__Ready ready = BULKHEAD__READY__INIT;
+    uint8_t config[BALLOON_CONFIG_BYTES] = { 0 };
     ENVELOPE(greet, HELLO, hello, &hello);
+    ENVELOPE(e, READY, ready, &ready);
 
     hello.protocol_min = PROTOCOL_MIN;
     hello.protocol_max = PROTOCOL_MAX;
     hello.role = child->role;
-    rig_say(rig, child, &greet);
-    take_configure(rig, child);
-}
-
-void rig_say_ready(struct rig *rig, struct child *child)
-{
-    Bulkhead__Announce announce = BULKHEAD__ANNOUNCE__INIT;
-    Bulkhead__Ready ready = BULKHEAD__READY__INIT;
-    uint8_t config[BALLOON_CONFIG_BYTES] = { 0 };
-    ENVELOPE(e, READY, ready, &ready);
-
-    if (child->device && child->device->plan->num_queues > 0) {
-        fill_announce(child, &announce, config);
+    rig_say(rig, id, &greet);
+    take_configure(rig, id);
+    if (d && d->plan->num_queues > 0) {
+        fill_announce(d, &announce, config);
         ready.announce = &announce;
     }
-    rig_say(rig, child, &e);
+    rig_say(rig, id, &e);
 }
 
-void rig_make_ready(struct rig *rig, struct child *child)
-{
-    rig_configure(rig, child);
-    rig_say_ready(rig, child);
-}
-
-void rig_exit(struct rig *rig, struct child *child)
+void rig_exit(struct rig *rig, uint32_t child)
 {
     struct rig_child *c;
 
     rig_spawn(rig);
-    c = find(rig, child->id);
+    c = find(rig, child);
     channel_freep(&c->channel);
     c->id = 0;
-    supervise_on_exit(child, CLD_KILLED, SIGKILL);
+    watch_exited(&rig->in, instance_port(&rig->in, child), CLD_KILLED, SIGKILL);
     rig_spawn(rig);
 }
 
@@ -229,26 +210,26 @@ static void load(struct rig *rig)
     Bulkhead__EntryState entry = BULKHEAD__ENTRY_STATE__INIT;
     Bulkhead__Loaded loaded = BULKHEAD__LOADED__INIT;
     ENVELOPE(e, LOADED, loaded, &loaded);
-    struct child *loader = rig->vm.loader;
+    uint32_t loader = rig->in.vm.loader;
 
     rig_make_ready(rig, loader);
     entry.kind = BULKHEAD__ENTRY_KIND__ENTRY_LINUX64;
     loaded.entry = &entry;
     rig_say(rig, loader, &e);
-    channel_freep(&find(rig, loader->id)->channel);
-    find(rig, loader->id)->id = 0;
-    supervise_on_exit(loader, CLD_EXITED, 0);
+    channel_freep(&find(rig, loader)->channel);
+    find(rig, loader)->id = 0;
+    watch_exited(&rig->in, instance_port(&rig->in, loader), CLD_EXITED, 0);
 }
 
-/* What vm_open() would open: nothing here is ever executed or read. */
-static void open_nothing(struct vm *vm)
+/* What instance_open() would open: nothing here is ever executed or read. */
+static void open_nothing(struct instance *in)
 {
-    vm->kvm_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    vm->kernel_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    programs_open(&vm->programs);
+    in->kvm_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    in->kernel_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    programs_open(&in->programs);
     for (unsigned i = 0; i < PROGRAMS_MAX; i++) {
-        fd_closep(&vm->programs.fds[i]);
-        vm->programs.fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        fd_closep(&in->programs.fds[i]);
+        in->programs.fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
 }
 
@@ -271,10 +252,10 @@ static Bulkhead__VmConfig *two_devices(uint32_t crash_limit, bool tap)
     return c;
 }
 
-/* From vm_boot() on, and again after a reboot. */
+/* From the start on, and again after a reboot. */
 static void run(struct rig *rig)
 {
-    struct vm *vm = &rig->vm;
+    struct vm *vm = &rig->in.vm;
 
     rig_make_ready(rig, vm->core);
     for (unsigned i = 0; i < vm->n_devices; i++)
@@ -283,12 +264,13 @@ static void run(struct rig *rig)
     assert_int_equal(vm->phase, VM_RUNNING);
     while (rig_heard(rig, vm->core, NULL) != B(_NOT_SET))
         ;
-    rig_say_state(rig, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING);
+    say_state(rig, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING);
 }
 
 static void boot(struct rig *rig, Bulkhead__VmConfig *config, const int *tty)
 {
-    struct vm *vm = &rig->vm;
+    const struct event begin = { .kind = EVENT_BOOT };
+    struct instance *in = &rig->in;
     struct fault f = { 0 };
     int pair[2];
 
@@ -298,24 +280,25 @@ static void boot(struct rig *rig, Bulkhead__VmConfig *config, const int *tty)
     rig->spawner = (struct spawner){ .fd = pair[0], .pid = -1 };
     rig->requests = pair[1];
     assert_int_equal(loop_new(&rig->loop), 0);
-    vm_init(vm, rig->loop, &rig->spawner);
-    vm->insecure = true;
-    vm->config = config;
-    plan_make(vm->config, &vm->plan);
-    open_nothing(vm);
-    assert_int_equal(vm_open_devices(vm, tty, NULL, 0, &f), 0);
-    assert_int_equal(vm_boot(vm, &f), 0);
+    instance_init(in, rig->loop, &rig->spawner);
+    instance_plan(in, config);
+    in->vm.insecure = true;
+    open_nothing(in);
+    assert_int_equal(instance_open_devices(in, tty, NULL, 0, &f), 0);
+    assert_int_equal(watch_begin(in), 0);
+    happen(in, &begin);
     run(rig);
 }
 
 void rig_reboot(struct rig *rig)
 {
-    struct vm *vm = &rig->vm;
+    struct vm *vm = &rig->in.vm;
 
-    rig_say_state(rig, BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT);
-    while (vm->phase == VM_ENDING)
-        rig_exit(rig,
-                 vm->children[0] == vm->core ? vm->children[vm->n_children - 1] : vm->children[0]);
+    say_state(rig, BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT);
+    for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
+        if (vm->children[i].id != 0 && vm->children[i].id != vm->core)
+            rig_exit(rig, vm->children[i].id);
+    rig_exit(rig, vm->core);
     run(rig);
 }
 
@@ -344,21 +327,11 @@ void rig_run_console(struct rig *rig, uint32_t crash_limit, const char *socket, 
 
 void rig_end(struct rig *rig)
 {
-    struct vm *vm = &rig->vm;
-
-    while (vm->n_children > 0)
-        child_free(vm->children[0]);
-    if (vm->tick)
-        loop_event_free(vm->tick);
-    if (vm->start_timer)
-        loop_event_free(vm->start_timer);
-    if (vm->stop_timer)
-        loop_event_free(vm->stop_timer);
-    vm_deinit(vm);
+    instance_deinit(&rig->in);
     for (unsigned i = 0; i < ARRAY_SIZE(rig->children); i++)
         channel_freep(&rig->children[i].channel);
     fd_closep(&rig->console_last_fd);
     loop_free(rig->loop);
-    close(rig->spawner.fd);
+    fd_closep(&rig->spawner.fd);
     close(rig->requests);
 }

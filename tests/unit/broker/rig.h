@@ -4,7 +4,7 @@
 #pragma once
 
 #include "fixture.h"
-#include "vm.h"
+#include "run/instance.h"
 
 /* A child as the spawner knows it; the test holds its end of the control socket. */
 struct rig_child {
@@ -14,7 +14,7 @@ struct rig_child {
 };
 
 struct rig {
-    struct vm vm;
+    struct instance in;
     struct loop *loop;
     struct spawner spawner;
     int requests; /* the spawner's end */
@@ -36,20 +36,16 @@ void rig_end(struct rig *rig);
 /* Takes the spawner's requests. */
 void rig_spawn(struct rig *rig);
 struct device *rig_device(struct rig *rig, Bulkhead__Role role);
+/* Of the child that serves it. */
+struct child *rig_worker(struct rig *rig, Bulkhead__Role role);
 /* The next message for that child; BODY__NOT_SET when there is none. ret_msg may be NULL. */
-Bulkhead__Envelope__BodyCase rig_heard(struct rig *rig, struct child *child,
-                                       struct message *ret_msg);
+Bulkhead__Envelope__BodyCase rig_heard(struct rig *rig, uint32_t child, struct message *ret_msg);
 /* Says it; the broker has not looked yet. */
-void rig_queue(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope);
-/* Says it, and the broker acts on it. */
-void rig_say(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope);
-void rig_say_fd(struct rig *rig, struct child *child, const Bulkhead__Envelope *envelope, int fd);
-void rig_say_bare(struct rig *rig, struct child *child, Bulkhead__Envelope__BodyCase body);
-void rig_say_state(struct rig *rig, Bulkhead__GuestStateKind state);
+void rig_queue(struct rig *rig, uint32_t child, const Bulkhead__Envelope *envelope);
+/* Says it, and the broker acts on it. fd: -1: none. */
+void rig_say_fd(struct rig *rig, uint32_t child, const Bulkhead__Envelope *envelope, int fd);
+void rig_say(struct rig *rig, uint32_t child, const Bulkhead__Envelope *envelope);
 /* From its start to Ready; takes what it is told until then. */
-void rig_make_ready(struct rig *rig, struct child *child);
-/* The same in two: up to its Configure, and the rest. */
-void rig_configure(struct rig *rig, struct child *child);
-void rig_say_ready(struct rig *rig, struct child *child);
+void rig_make_ready(struct rig *rig, uint32_t child);
 /* It is gone, killed by SIGKILL. */
-void rig_exit(struct rig *rig, struct child *child);
+void rig_exit(struct rig *rig, uint32_t child);

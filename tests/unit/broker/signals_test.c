@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "resources/signals.h"
 #include "rig.h"
+#include "run/watch.h"
 #include "spawner/cgroups.h"
 #include "spawner/uids.h"
 
@@ -27,7 +28,7 @@ static void look(int fd, unsigned what, void *arg)
 
     (void)fd;
     (void)what;
-    if (rig->vm.phase == VM_ENDING)
+    if (rig->in.vm.phase == VM_ENDING)
         loop_quit(rig->loop, 0);
 }
 
@@ -41,18 +42,17 @@ static void test_broker_ends_its_vm(void **state)
 
         signals_init();
         rig_run(&rig, 5);
-        assert_int_equal(signals_watch(&rig.vm), 0);
+        assert_int_equal(watch_signals(&rig.in), 0);
         assert_int_equal(loop_add_timer(rig.loop, look, &rig, &timer), 0);
         assert_int_equal(loop_timer_arm(timer, LOOK_MS, true), 0);
         assert_int_equal(raise(ending[i]), 0);
         assert_int_equal(loop_run(rig.loop), 0);
-        assert_true(rig.vm.end_by_user);
-        assert_false(rig.vm.end_host_failure);
-        for (unsigned d = 0; d < rig.vm.n_devices; d++)
-            assert_int_equal(rig_heard(&rig, rig.vm.devices[d].worker, NULL),
+        assert_int_equal(rig.in.vm.end.by, END_BY_USER);
+        for (unsigned d = 0; d < rig.in.vm.n_devices; d++)
+            assert_int_equal(rig_heard(&rig, rig.in.vm.devices[d].worker, NULL),
                              BULKHEAD__ENVELOPE__BODY_STOP);
         /* The core leaves last. */
-        assert_int_equal(rig_heard(&rig, rig.vm.core, NULL), BULKHEAD__ENVELOPE__BODY__NOT_SET);
+        assert_int_equal(rig_heard(&rig, rig.in.vm.core, NULL), BULKHEAD__ENVELOPE__BODY__NOT_SET);
         loop_event_free(timer);
         rig_end(&rig);
         assert_int_equal(sigpending(&pending), 0);

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* requests.c - see requests.h. */
+#include "api/requests.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "api/queries.h"
+#include "base/fd.h"
+#include "config/config.h"
+#include "run/happen.h"
+#include "vm/replace.h"
+
+static void refuse(struct client *client, const Bulkhead__ClientEnvelope *request,
+                   const struct fault *fault)
+{
+    session_reply(client, request->id, fault);
+}
+
+/* false: there is none of that name, which the client has been told. */
+static bool find_device(struct client *client, const Bulkhead__ClientEnvelope *request,
+                        const char *name, unsigned *ret_number)
+{
+    const struct vm *vm = &client->sessions->in->vm;
+    char known[160] = "";
+    struct fault f;
+
+    for (unsigned i = 0; i < vm->n_devices; i++) {
+        const char *own = vm->devices[i].plan->name;
+
+        *ret_number = i;
+        if (strcmp(own, name) == 0)
+            return true;
+        if (strlen(known) < sizeof known - PLAN_NAME_BYTES - 2)
+            snprintf(known + strlen(known), sizeof known - strlen(known), " %s", own);
+    }
+    fault_input(&f, "there is no device '%.40s': this VM has%s", name, known[0] ? known : " none");
+    refuse(client, request, &f);
+    return false;
+}
+
+static void command(struct client *client, const Bulkhead__ClientEnvelope *request,
+                    struct command *command)
+{
+    const struct event e = { .kind = EVENT_COMMAND, .command = command };
+
+    command->ticket = (struct ticket){ .session = client->serial, .request = request->id };
+    happen(client->sessions->in, &e);
+}
+
+static void subscribe(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    const struct fault ok = { 0 };
+
+    client->subscribed = true;
+    session_reply(client, request->id, &ok);
+}
+
+static void stop(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    command(client, request, &(struct command){ .kind = COMMAND_STOP });
+}
+
+static void press(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    command(client, request, &(struct command){ .kind = COMMAND_PRESS_POWER_BUTTON });
+}
+
+static void pause_vm(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    command(client, request, &(struct command){ .kind = COMMAND_PAUSE });
+}
+
+static void resume_vm(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    command(client, request, &(struct command){ .kind = COMMAND_RESUME });
+}
+
+static void repair(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    struct command c = { .kind = COMMAND_REPAIR };
+
+    if (find_device(client, request, request->repair->device, &c.device))
+        command(client, request, &c);
+}
+
+/* A program that the user names is opened here, once it is known that it can be of use. */
+static void upgrade(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    const char *path = request->upgrade->path;
+    struct instance *in = client->sessions->in;
+    struct command c = { .kind = COMMAND_UPGRADE, .opened = path[0] != '\0' };
+    struct fault f;
+    int *candidate;
+
+    if (request->upgrade->device[0] == '\0') {
+        command(client, request, &(struct command){ .kind = COMMAND_UPGRADE_ALL });
+        return;
+    }
+    if (!find_device(client, request, request->upgrade->device, &c.device))
+        return;
+    if (c.opened) {
+        candidate = &in->ends[c.device].candidate_fd;
+        if (replace_check_upgrade(&in->vm, &in->vm.devices[c.device], &f) < 0) {
+            refuse(client, request, &f);
+            return;
+        }
+        fd_closep(candidate);
+        if (programs_open_path(path, candidate, &f) < 0) {
+            refuse(client, request, &f);
+            return;
+        }
+    }
+    command(client, request, &c);
+}
+
+static Bulkhead__RateLimit *copy_limit(const Bulkhead__RateLimit *limit)
+{
+    uint8_t bytes[128];
+
+    if (bulkhead__rate_limit__get_packed_size(limit) > sizeof bytes)
+        return NULL;
+    return bulkhead__rate_limit__unpack(NULL, bulkhead__rate_limit__pack(limit, bytes), bytes);
+}
+
+/* device: its name, or a group's. */
+static void set_limit(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    const Bulkhead__SetDeviceRateLimit *set = request->set_device_rate_limit;
+    Bulkhead__RateLimit none = BULKHEAD__RATE_LIMIT__INIT;
+    struct command c = { .kind = COMMAND_SET_LIMIT };
+    struct fault f;
+
+    c.group = config_find_group(client->sessions->in->config, set->device);
+    if (!c.group && !find_device(client, request, set->device, &c.device))
+        return;
+    c.limit = copy_limit(set->limit ? set->limit : &none);
+    if (c.limit) {
+        command(client, request, &c);
+        return;
+    }
+    fault_host(&f, ENOMEM, "no memory");
+    refuse(client, request, &f);
+}
+
+static void set_balloon(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    command(client, request,
+            &(struct command){ .kind = COMMAND_SET_BALLOON,
+                               .size_bytes = request->resize_balloon->size });
+}
+
+static void set_link(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    struct command c = { .kind = COMMAND_SET_LINK, .up = request->set_link->up };
+
+    if (find_device(client, request, request->set_link->device, &c.device))
+        command(client, request, &c);
+}
+
+static const struct {
+    Bulkhead__ClientEnvelope__BodyCase body;
+    void (*take)(struct client *client, const Bulkhead__ClientEnvelope *request);
+} table[] = {
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_LIST_PROCESSES, query_processes },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_GET_PLAN, query_plan },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_GET_STATS, query_stats },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE, subscribe },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM, stop },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_PRESS_POWER_BUTTON, press },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_REPAIR, repair },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_UPGRADE, upgrade },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM, pause_vm },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_RESUME_VM, resume_vm },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_SET_DEVICE_RATE_LIMIT, set_limit },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_RESIZE_BALLOON, set_balloon },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_SET_LINK, set_link },
+};
+
+void request_take(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    struct fault f;
+
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+        if (table[i].body == request->body_case) {
+            table[i].take(client, request);
+            return;
+        }
+    fault_input(&f, "this request is not known here: is the client newer than the broker?");
+    refuse(client, request, &f);
+}

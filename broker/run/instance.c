@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* instance.c - see instance.h. */
+#include "run/instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "config/config.h"
+#include "devices/blk.h"
+#include "devices/console.h"
+#include "devices/net.h"
+#include "devices/vsock.h"
+#include "resources/memory.h"
+#include "resources/open.h"
+#include "resources/tap.h"
+#include "shm/byte_ring.h"
+#include "shm/inflight.h"
+
+/* ---- ports ---- */
+
+struct port *instance_port(struct instance *in, uint32_t id)
+{
+    for (unsigned i = 0; id != 0 && i < VM_MAX_CHILDREN; i++)
+        if (in->ports[i].id == id)
+            return &in->ports[i];
+    return NULL;
+}
+
+struct port *instance_new_port(struct instance *in, uint32_t id)
+{
+    for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
+        if (in->ports[i].id == 0) {
+            in->ports[i] = (struct port){ .instance = in, .id = id, .pidfd = -1, .stat_fd = -1 };
+            return &in->ports[i];
+        }
+    return NULL;
+}
+
+void port_close(struct port *port)
+{
+    if (port->event)
+        loop_event_free(port->event);
+    port->event = NULL;
+    channel_freep(&port->channel);
+}
+
+void port_free(struct port *port)
+{
+    port_close(port);
+    if (port->exit_event)
+        loop_event_free(port->exit_event);
+    log_relay_free(port->log);
+    fd_closep(&port->pidfd);
+    fd_closep(&port->stat_fd);
+    port->id = 0;
+}
+
+/* ---- devices ---- */
+
+static void ends_init(struct device_ends *e)
+{
+    memset(e, 0, sizeof *e);
+    backend_init(&e->backend);
+    e->stats_fd = e->journal_fd = -1;
+    e->program_fd = e->prev_program_fd = e->candidate_fd = -1;
+    for (unsigned q = 0; q < LAYOUT_MAX_QUEUES; q++)
+        e->kick[q] = e->call[q] = -1;
+    for (unsigned i = 0; i < ARRAY_SIZE(e->shared_own); i++)
+        e->shared_own[i] = -1;
+}
+
+static void ends_free_boot(struct device_ends *e)
+{
+    fd_closep(&e->journal_fd);
+    for (unsigned q = 0; q < LAYOUT_MAX_QUEUES; q++) {
+        fd_closep(&e->kick[q]);
+        fd_closep(&e->call[q]);
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(e->shared_own); i++)
+        fd_closep(&e->shared_own[i]);
+}
+
+static void ends_deinit(struct device_ends *e, bool forget_socket)
+{
+    ends_free_boot(e);
+    if (forget_socket)
+        socket_path_forget(&e->backend.socket);
+    backend_deinit(&e->backend);
+    if (e->stats)
+        munmap((void *)(uintptr_t)e->stats, PAGE_BYTES);
+    fd_closep(&e->stats_fd);
+    fd_closep(&e->program_fd);
+    fd_closep(&e->prev_program_fd);
+    fd_closep(&e->candidate_fd);
+}
+
+/* A page for the level of a group's bucket; all its disks get the one that the first made. */
+static int open_group(struct instance *in, unsigned number, struct fault *f)
+{
+    const Bulkhead__VmConfig *c = in->config;
+    const struct plan_device *device = &in->plan.devices[number];
+    const char *group = c->disks[device->index]->rate_limit_group;
+    struct backend *b = &in->ends[number].backend;
+    int fd = -1, r = 0;
+
+    for (unsigned i = 0; i < number && fd < 0; i++) {
+        const struct plan_device *other = &in->plan.devices[i];
+        const struct backend *theirs = &in->ends[i].backend;
+
+        if (other->role == BULKHEAD__ROLE__ROLE_BLK &&
+            strcmp(c->disks[other->index]->rate_limit_group, group) == 0)
+            fd = dup(theirs->own[theirs->n_own - 1]);
+    }
+    if (fd < 0)
+        r = resources_memfd("rate-limit", PAGE_BYTES, false, &fd);
+    if (r < 0)
+        return fault_host(f, r, "%s: %s", device->name, err_text());
+    b->own[b->n_own++] = fd;
+    return 0;
+}
+
+static int check_interface(const struct instance *in, unsigned number, struct fault *f)
+{
+    for (unsigned i = 0; i < number; i++)
+        if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_NET &&
+            resources_net_same(&in->ends[i].backend, &in->ends[number].backend))
+            return fault_input(f, "%s and %s use the same interface: give each its own",
+                               in->plan.devices[i].name, in->plan.devices[number].name);
+    return 0;
+}
+
+static int open_net(struct instance *in, unsigned number, int **net_fds, unsigned *n_net_fds,
+                    struct fault *f)
+{
+    Bulkhead__NetConfig *net = in->config->nets[in->plan.devices[number].index];
+    int r = resources_net(net, *net_fds, *n_net_fds, &in->ends[number].backend, f);
+
+    if (r == 0 && strcmp(net->mode, "fd") == 0) {
+        *net_fds += net->num_fds;
+        *n_net_fds -= net->num_fds;
+    }
+    return r < 0 ? r : check_interface(in, number, f);
+}
+
+static void tell_of_pty(struct instance *in, const char *id, const char *path)
+{
+    struct actions *actions = &in->vm.actions;
+
+    action_notice(actions, "device", "pty", "id", id, "path", path, NULL);
+    if (in->audience.notice)
+        in->audience.notice(in->audience.arg, &actions->list[0]);
+    actions->n = 0;
+}
+
+static int open_console(struct instance *in, unsigned number, const int *tty, struct fault *f)
+{
+    const struct plan_device *device = &in->plan.devices[number];
+    struct backend *b = &in->ends[number].backend;
+    int r =
+        resources_console(device->pci_slot ? "the console" : "the serial port",
+                          device->pci_slot ? in->config->console : in->config->serial, tty, b, f);
+
+    if (r == 0 && b->pty_path[0] != '\0')
+        tell_of_pty(in, device->name, b->pty_path);
+    return r;
+}
+
+static int open_backend(struct instance *in, unsigned number, const int *tty, int **net_fds,
+                        unsigned *n_net_fds, struct fault *f)
+{
+    const struct plan_device *device = &in->plan.devices[number];
+    const Bulkhead__VmConfig *c = in->config;
+    struct backend *b = &in->ends[number].backend;
+    int r;
+
+    switch ((int)device->role) {
+    case BULKHEAD__ROLE__ROLE_BLK:
+        r = resources_disk(c->disks[device->index], b, f);
+        return r == 0 && config_disk_group(c, c->disks[device->index]) ? open_group(in, number, f)
+                                                                       : r;
+    case BULKHEAD__ROLE__ROLE_CONSOLE:
+        return open_console(in, number, tty, f);
+    case BULKHEAD__ROLE__ROLE_NET:
+        return open_net(in, number, net_fds, n_net_fds, f);
+    case BULKHEAD__ROLE__ROLE_VSOCK:
+        return resources_vsock(c->vsock, b, f);
+    case BULKHEAD__ROLE__ROLE_BALLOON:
+        in->vm.devices[number].balloon_bytes = c->balloon->size;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* What the rules depend on. */
+static void note_backend(struct instance *in, unsigned number)
+{
+    const struct plan_device *device = &in->plan.devices[number];
+    const struct backend *b = &in->ends[number].backend;
+    struct device *d = &in->vm.devices[number];
+
+    d->on_socket = b->socket.dir_fd >= 0;
+    d->has_keys = b->keys;
+    d->is_macvtap = b->macvtap != 0;
+    d->is_user = device->role == BULKHEAD__ROLE__ROLE_NET &&
+                 strcmp(in->config->nets[device->index]->mode, "user") == 0;
+}
+
+static int open_device(struct instance *in, unsigned number, const int *tty, int **net_fds,
+                       unsigned *n_net_fds, struct fault *f)
+{
+    struct device_ends *e = &in->ends[number];
+    const char *name = in->plan.devices[number].name;
+    void *page;
+    int r = open_backend(in, number, tty, net_fds, n_net_fds, f);
+
+    if (r < 0)
+        return r;
+    note_backend(in, number);
+    if (e->backend.socket.dir_fd >= 0 && spawner_hold(in->spawner, &e->backend.socket) < 0)
+        return fault_host(f, EPIPE, "the spawner died: start again");
+    r = resources_memfd("stats", PAGE_BYTES, false, &e->stats_fd);
+    if (r < 0)
+        return fault_host(f, r, "%s: %s", name, err_text());
+    page = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_SHARED, e->stats_fd, 0);
+    if (page == MAP_FAILED)
+        return fault_host(f, errno, "%s: mapping its counters: %s", name, strerror(errno));
+    e->stats = page;
+    return 0;
+}
+
+int instance_open_devices(struct instance *in, const int *tty, int *net_fds, unsigned n_net_fds,
+                          struct fault *f)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < in->plan.n_devices; i++) {
+        ends_init(&in->ends[in->n_ends++]);
+        if (programs_fd(&in->programs, in->plan.devices[i].role, f) < 0)
+            return -ENOENT;
+        r = open_device(in, i, tty, &net_fds, &n_net_fds, f);
+    }
+    return r;
+}
+
+/* ---- the VM ---- */
+
+void instance_init(struct instance *in, struct loop *loop, struct spawner *spawner)
+{
+    in->host.cgroup = "";
+    in->loop = loop;
+    in->spawner = spawner;
+    in->ram_fd = in->kvm_fd = in->kernel_fd = in->initramfs_fd = -1;
+    in->life_read = in->life_write = in->tty_fd = -1;
+    in->signal_fd = in->links_fd = -1;
+    rundir_init(&in->rundir);
+}
+
+void instance_plan(struct instance *in, Bulkhead__VmConfig *config)
+{
+    in->config = config;
+    plan_make(config, &in->plan);
+    vm_init(&in->vm, config, &in->plan, now_ns());
+    in->vm.insecure = config->insecure;
+}
+
+/* From now on the spawner removes the directory. */
+static int share_rundir(struct instance *in, struct fault *f)
+{
+    const struct rundir_place *place = &in->rundir.place;
+    const int fds[] = { place->lock_fd, place->base_fd, place->dir_fd };
+    struct spawner_request request = { .kind = SPAWNER_VM };
+
+    snprintf(request.path, sizeof request.path, "%s", place->name);
+    if (spawner_send(in->spawner, &request, fds, ARRAY_SIZE(fds)) < 0)
+        return fault_host(f, EPIPE, "the spawner died: start again");
+    return 0;
+}
+
+static int configure_taps(struct instance *in, struct fault *f)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < in->config->n_nets; i++)
+        r = resources_tap_configure(in->config->nets[i], f);
+    return r;
+}
+
+int instance_open(struct instance *in, const int *tty, int *net_fds, unsigned n_net_fds,
+                  struct fault *f)
+{
+    int r = resources_kernel("the kernel", in->config->kernel, &in->kernel_fd, f);
+
+    if (r == 0 && in->config->initramfs[0] != '\0')
+        r = resources_kernel("the initramfs", in->config->initramfs, &in->initramfs_fd, f);
+    if (r == 0)
+        r = resources_kvm(&in->kvm_fd, f);
+    if (r == 0)
+        r = instance_open_devices(in, tty, net_fds, n_net_fds, f);
+    if (r == 0)
+        r = rundir_open(&in->rundir, in->config->name, f);
+    if (r == 0)
+        r = share_rundir(in, f);
+    if (r == 0)
+        r = configure_taps(in, f);
+    return r;
+}
+
+static int make_device_boot(struct instance *in, unsigned number)
+{
+    const struct plan_device *device = &in->plan.devices[number];
+    struct device_ends *e = &in->ends[number];
+    size_t region = inflight_region_bytes(device->queue_size);
+    size_t journal = align_up(region * device->num_queues, PAGE_BYTES);
+    int r = 0;
+
+    for (unsigned q = 0; r == 0 && q < device->num_queues; q++) {
+        r = resources_eventfd(&e->kick[q]);
+        if (r == 0)
+            r = resources_eventfd(&e->call[q]);
+    }
+    if (r == 0 && device->num_queues > 0)
+        r = resources_memfd("journal", journal, false, &e->journal_fd);
+    if (r == 0 && device->pci_slot == 0) {
+        r = resources_memfd("serial", sizeof(struct serial_shared), false, &e->shared_own[0]);
+        if (r == 0)
+            r = resources_eventfd(&e->shared_own[1]);
+        if (r == 0)
+            r = resources_eventfd(&e->shared_own[2]);
+    }
+    return r;
+}
+
+int instance_make_boot(struct instance *in, struct fault *f)
+{
+    int life[2];
+    int r = resources_ram(in->config->memory, &in->ram_fd, f);
+
+    if (r < 0)
+        return r;
+    if (pipe2(life, O_CLOEXEC) < 0)
+        return fault_host(f, errno, "life pipe: %s", strerror(errno));
+    in->life_read = life[0];
+    in->life_write = life[1];
+    for (unsigned i = 0; r == 0 && i < in->n_ends; i++)
+        r = make_device_boot(in, i);
+    return r < 0 ? fault_host(f, r, "%s", err_text()) : 0;
+}
+
+void instance_free_boot(struct instance *in)
+{
+    for (unsigned i = 0; i < in->n_ends; i++)
+        ends_free_boot(&in->ends[i]);
+    fd_closep(&in->ram_fd);
+    fd_closep(&in->life_read);
+    fd_closep(&in->life_write);
+}
+
+static void free_events(struct instance *in)
+{
+    struct loop_event **events[] = { &in->spawner_event, &in->deadline,    &in->tick,
+                                     &in->passt_timer,   &in->links_event, &in->signal_event };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(events); i++) {
+        if (*events[i])
+            loop_event_free(*events[i]);
+        *events[i] = NULL;
+    }
+}
+
+void instance_deinit(struct instance *in)
+{
+    for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
+        if (in->ports[i].id != 0)
+            port_free(&in->ports[i]);
+    free_events(in);
+    fd_closep(&in->signal_fd);
+    fd_closep(&in->links_fd);
+    instance_free_boot(in);
+    for (unsigned i = 0; i < in->n_ends; i++)
+        ends_deinit(&in->ends[i], in->sandboxed);
+    fd_closep(&in->kvm_fd);
+    fd_closep(&in->kernel_fd);
+    fd_closep(&in->initramfs_fd);
+    fd_closep(&in->tty_fd);
+    if (in->sandboxed)
+        rundir_forget(&in->rundir);
+    else
+        rundir_close(&in->rundir);
+    programs_close(&in->programs);
+    vm_deinit(&in->vm);
+    config_free(in->config);
+    in->config = NULL;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* instance.h - this broker's one VM with all that belongs to its facts: descriptors, sockets, programs. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <termios.h>
+#include "base/loop.h"
+#include "devices/backend.h"
+#include "ipc/channel.h"
+#include "plan/plan.h"
+#include "resources/liveness.h"
+#include "resources/log_relay.h"
+#include "resources/programs.h"
+#include "resources/rundir.h"
+#include "shm/layout.h"
+#include "shm/stats.h"
+#include "spawner/spawner.h"
+#include "vm/vm.h"
+
+enum { INSTANCE_MAX_PENDING = 64, INSTANCE_PASST_POLL_MS = 2 };
+
+/* The broker's ends of one child. */
+struct port {
+    struct instance *instance;
+    uint32_t id;             /* as in struct child; 0: this place is free */
+    struct channel *channel; /* NULL: none (passt), or closed */
+    struct loop_event *event;
+    struct loop_event *exit_event; /* of pidfd, when there is no spawner to report the exit */
+    struct log_relay *log;
+    int pidfd;
+    int stat_fd; /* its /proc/PID/stat, which hidepid may hide from us; -1: none */
+    struct starved starved;
+};
+
+/* What each worker of a device is given; kept for the next one. */
+struct device_ends {
+    struct backend backend;
+    int stats_fd, journal_fd;
+    const struct stats_page *stats;
+    int kick[LAYOUT_MAX_QUEUES], call[LAYOUT_MAX_QUEUES];
+    int shared_own[3];               /* serial: ring and its two eventfds */
+    int program_fd, prev_program_fd; /* of an upgraded worker and the one before; -1: installed */
+    int candidate_fd;                /* the build that an upgrade tries */
+};
+
+/* Who is told what comes of events; api/ is. */
+struct audience {
+    void (*notice)(void *arg, const struct action *action);
+    void (*reply)(void *arg, const struct action *action);
+    void (*ended)(void *arg);
+    void *arg;
+};
+
+struct instance {
+    struct vm vm;
+    struct loop *loop;
+    struct spawner *spawner;
+    struct loop_event *spawner_event;
+    struct programs programs;
+    Bulkhead__VmConfig *config;
+    struct plan plan;
+    struct plan_host host;
+    struct rundir rundir;
+    bool sandboxed; /* the broker is: it can remove nothing any more */
+    int ram_fd, kvm_fd, kernel_fd, initramfs_fd;
+    int life_read, life_write;
+    struct device_ends ends[PLAN_MAX_DEVICES];
+    unsigned n_ends; /* devices that were opened */
+    struct port ports[VM_MAX_CHILDREN];
+
+    struct audience audience;
+    loop_fn on_message, on_exit; /* of a port: watch.c */
+    struct message *message;     /* of the event that is looked at */
+
+    struct event pending[INSTANCE_MAX_PENDING]; /* what came of actions */
+    unsigned n_pending;
+    bool busy;
+
+    struct loop_event *deadline, *tick, *passt_timer;
+    uint64_t last_tick_ns;
+    int links_fd; /* rtnetlink, with a macvtap; else -1 */
+    struct loop_event *links_event;
+    bool links_lost; /* it had no room for a change */
+    int signal_fd;
+    struct loop_event *signal_event;
+
+    bool has_tty; /* the caller's terminal, to be put back if he can't */
+    int tty_fd;
+    struct termios termios;
+};
+
+/* *in is all zeroes. */
+void instance_init(struct instance *in, struct loop *loop, struct spawner *spawner);
+/* The configuration is filled, valid, and taken over; the plan follows from it. */
+void instance_plan(struct instance *in, Bulkhead__VmConfig *config);
+/* Opens all that the plan names. tty, net_fds: from the client. Before the broker's sandbox. */
+int instance_open(struct instance *in, const int *tty, int *net_fds, unsigned n_net_fds,
+                  struct fault *ret_fault) must_check;
+/* Its part for the devices. */
+int instance_open_devices(struct instance *in, const int *tty, int *net_fds, unsigned n_net_fds,
+                          struct fault *ret_fault) must_check;
+/* What belongs to one boot: guest RAM, rings, eventfds. */
+int instance_make_boot(struct instance *in, struct fault *ret_fault) must_check;
+void instance_free_boot(struct instance *in);
+void instance_deinit(struct instance *in);
+struct port *instance_port(struct instance *in, uint32_t id); /* NULL: none */
+struct port *instance_new_port(struct instance *in, uint32_t id);
+void port_close(struct port *port); /* no more messages; its exit is still to be reported */
+void port_free(struct port *port);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* seal.c - what this VM may start, told to the spawner before the broker's sandbox. */
+#include "run/seal.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/err.h"
+#include "config/checks.h"
+#include "config/hostfwd.h"
+#include "ring.h"
+
+enum { SPARE_BYTES = 64 << 20, SPARE_THREADS = 8, IO_THREADS = 128 };
+
+/* Limits of its control group. Guest RAM is charged to whoever touches a page first, and so are the
+ * tables that map it. What writes files has no limit: a file in a tmpfs is charged as well. */
+static void set_limits(const struct instance *in, Bulkhead__Role role, struct spawner_slot *slot)
+{
+    const uint64_t ram = in->config->memory->size;
+
+    slot->memory_max = ram + ram / 64 + SPARE_BYTES;
+    slot->pids_max = SPARE_THREADS;
+    if (role == BULKHEAD__ROLE__ROLE_CORE)
+        slot->pids_max += in->config->cpus->boot_vcpus;
+    if (role == BULKHEAD__ROLE__ROLE_BLK) /* io_uring's threads in the kernel */
+        slot->pids_max += IO_THREADS;
+    if (role == BULKHEAD__ROLE__ROLE_BLK || role == BULKHEAD__ROLE__ROLE_CONSOLE)
+        slot->memory_max = 0;
+}
+
+static enum ring_purpose ring_of(const struct instance *in, unsigned number)
+{
+    const struct plan_device *device = &in->plan.devices[number];
+    const Bulkhead__NetConfig *net;
+
+    if (device->role == BULKHEAD__ROLE__ROLE_BLK) {
+        if (in->config->disks[device->index]->disable_io_uring)
+            return RING_NONE;
+        return in->ends[number].backend.block_device ? RING_BLOCK_DEVICE : RING_DISK;
+    }
+    if (device->role != BULKHEAD__ROLE__ROLE_NET)
+        return RING_NONE;
+    net = in->config->nets[device->index];
+    return net->disable_io_uring || strcmp(net->mode, "user") == 0 ? RING_NONE : RING_FRAMES;
+}
+
+static void set_forwards(const Bulkhead__NetConfig *net, struct spawner_slot *slot)
+{
+    for (size_t i = 0; i < net->n_hostfwd && slot->n_forwards < SPAWNER_MAX_FORWARDS; i++) {
+        struct spawner_forward *to = &slot->forwards[slot->n_forwards];
+        struct validate_hostfwd from;
+        struct fault unused;
+
+        if (validate_hostfwd(net->hostfwd[i], &from, &unused) < 0)
+            continue;
+        *to = (struct spawner_forward){ .udp = from.udp,
+                                        .host_port = from.host_port,
+                                        .guest_port = from.guest_port };
+        to->has_address = inet_pton(AF_INET, from.address, &to->address) == 1;
+        slot->n_forwards++;
+    }
+}
+
+static int tell(struct instance *in, unsigned number, Bulkhead__Role role,
+                struct spawner_slot *slot)
+{
+    struct spawner_request request = { .kind = SPAWNER_SLOT, .slot = number };
+
+    slot->role = role;
+    set_limits(in, role, slot);
+    request.setup = *slot;
+    return spawner_send(in->spawner, &request, NULL, 0);
+}
+
+static int tell_role(struct instance *in, unsigned number, Bulkhead__Role role)
+{
+    struct spawner_slot slot = { 0 };
+
+    snprintf(slot.name, sizeof slot.name, "%s", role_name(role));
+    return tell(in, number, role, &slot);
+}
+
+static int tell_device(struct instance *in, unsigned number)
+{
+    const struct plan_device *device = &in->plan.devices[number];
+    struct spawner_slot slot = { .ring = ring_of(in, number) }, passt = { 0 };
+    int r;
+
+    snprintf(slot.name, sizeof slot.name, "%s", device->name);
+    r = tell(in, device->uid_slot, device->role, &slot);
+    if (r < 0 || device->passt_uid_slot == 0)
+        return r;
+    snprintf(passt.name, sizeof passt.name, "%s-passt", device->name);
+    passt.mtu = in->config->nets[device->index]->mtu;
+    set_forwards(in->config->nets[device->index], &passt);
+    return tell(in, device->passt_uid_slot, BULKHEAD__ROLE__ROLE_PASST, &passt);
+}
+
+int seal_spawner(struct instance *in, struct fault *f)
+{
+    struct spawner_request seal = { .kind = SPAWNER_SEAL };
+    int r = tell_role(in, PLAN_UID_CORE, BULKHEAD__ROLE__ROLE_CORE);
+
+    if (r == 0)
+        r = tell_role(in, PLAN_UID_LOADER, BULKHEAD__ROLE__ROLE_LOADER);
+    for (unsigned i = 0; r == 0 && i < in->n_ends; i++)
+        r = tell_device(in, i);
+    if (r == 0)
+        r = spawner_send(in->spawner, &seal, NULL, 0);
+    return r < 0 ? fault_host(f, r, "the spawner: %s", err_text()) : 0;
+}

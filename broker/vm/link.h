@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* link.h - a network device's link that the guest sees, a tap that goes and comes again, and passt,
+ * which is replaced when it dies, with a new stream. The old one may have ended in the middle of a
+ * frame, so the device's worker is replaced as well (replace.c); the guest keeps its link. */
+#pragma once
+
+#include "vm/vm.h"
+
+/* What its worker is told: as the user wants it, if there is anything to carry frames. */
+bool link_wanted(const struct device *device);
+/* Its worker became ready, or took over from another. */
+void link_on_ready(struct vm *vm, struct device *device);
+void link_set_tap(struct vm *vm, struct device *device, enum tap_state state);
+/* Its worker says so. returns: the tap's interface is down and may come up again. */
+void link_on_lost(struct vm *vm, struct device *device, bool returns);
+void link_on_found(struct vm *vm, struct device *device);
+/* Events of a tap that goes and comes again and again are a second apart: the last state is told. */
+void link_on_tick(struct vm *vm, struct device *device);
+/* Starts passt, if that is how the device is connected and none is there. */
+void link_start_passt(struct vm *vm, struct device *device);
+/* Its start has failed, or it has ended. */
+void link_passt_gone(struct device *device, const char *how);
+void link_passt_refused(struct vm *vm, struct device *device, const char *why);
+/* Whether the worker is well but has nothing to carry its frames: `repair` is about that. */
+bool link_is_cut_off(const struct device *device);
+bool link_settle(struct vm *vm, struct device *device);

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* links_test.c - what the host says of interfaces and of passt, over rtnetlink and in /proc. */
+#include <grp.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "rig.h"
+#include "run/links.h"
+#include "run/watch.h"
+
+static void ip_link(const char *what, const char *name, const char *state)
+{
+    char command[80];
+
+    snprintf(command, sizeof command, "ip link %s %s %s", what, name, state);
+    assert_int_equal(system(command), 0);
+}
+
+/* Like a macvtap, of which only rtnetlink can tell. */
+static void be_macvtap(struct rig *rig, struct device *d, struct ifreq *req)
+{
+    struct backend *b = &rig->in.ends[d->number].backend;
+
+    assert_int_equal(ioctl(b->own[0], TUNGETIFF, req), 0);
+    b->macvtap = (int)if_nametoindex(req->ifr_name);
+    d->is_macvtap = true;
+}
+
+static void rtnetlink_tells_of_a_macvtap(void **state)
+{
+    struct fault f;
+    struct device *d;
+    struct rig rig;
+    struct ifreq req = { 0 };
+
+    (void)state;
+    rig_run_with_tap(&rig);
+    d = rig_device(&rig, BULKHEAD__ROLE__ROLE_NET);
+    be_macvtap(&rig, d, &req);
+    ip_link("set", "lo", "up"); /* nothing to us */
+    ip_link("set", req.ifr_name, "up");
+    assert_int_equal(links_watch(&rig.in, &f), 0);
+    links_on_change(rig.in.links_fd, LOOP_READ, &rig.in);
+    assert_int_equal(d->tap, TAP_WELL);
+    ip_link("set", req.ifr_name, "down");
+    links_on_change(rig.in.links_fd, LOOP_READ, &rig.in);
+    assert_int_equal(d->tap, TAP_DOWN);
+    ip_link("set", req.ifr_name, "up");
+    links_on_change(rig.in.links_fd, LOOP_READ, &rig.in);
+    assert_int_equal(d->tap, TAP_WELL);
+    ip_link("delete", req.ifr_name, "");
+    links_on_change(rig.in.links_fd, LOOP_READ, &rig.in);
+    assert_int_equal(d->tap, TAP_GONE);
+    rig_end(&rig);
+}
+
+/* One that was gone before we looked, and more changes than the socket has room for. */
+static void rtnetlink_is_asked(void **state)
+{
+    struct fault f;
+    struct device *d;
+    struct rig rig;
+    struct ifreq req = { 0 };
+    int small = 1;
+
+    (void)state;
+    rig_run_with_tap(&rig);
+    d = rig_device(&rig, BULKHEAD__ROLE__ROLE_NET);
+    be_macvtap(&rig, d, &req);
+    assert_int_equal(links_watch(&rig.in, &f), 0);
+    links_on_change(rig.in.links_fd, LOOP_READ, &rig.in);
+    assert_int_equal(setsockopt(rig.in.links_fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    for (unsigned i = 0; i < 20; i++) {
+        ip_link("set", req.ifr_name, "up");
+        ip_link("set", req.ifr_name, "down");
+    }
+    ip_link("delete", req.ifr_name, ""); /* lost: the socket is full */
+    links_on_change(rig.in.links_fd, LOOP_READ, &rig.in);
+    assert_int_equal(d->tap, TAP_GONE);
+    rig_end(&rig);
+}
+
+enum { OTHER_UID = 12345 };
+
+/* In a child: /proc hides this test's process from it, which lives, or another one that is gone. */
+static int look_for_passt(pid_t pid, int pidfd)
+{
+    const struct port passt = { .pidfd = pidfd };
+
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("proc", "/proc", "proc", 0, "hidepid=2") < 0 || setgroups(0, NULL) < 0 ||
+        setresgid(OTHER_UID, OTHER_UID, OTHER_UID) < 0 ||
+        setresuid(OTHER_UID, OTHER_UID, OTHER_UID) < 0)
+        return 2;
+    return watch_passt_settled(&passt, pid, now_ns());
+}
+
+static int in_a_child(pid_t pid, int pidfd)
+{
+    int status = -1;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(look_for_passt(pid, pidfd));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WEXITSTATUS(status);
+}
+
+/* There is no use in waiting for what can't be asked. */
+static void a_passt_that_proc_hides(void **state)
+{
+    cleanup_(fd_closep) int own = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    cleanup_(fd_closep) int gone = -1;
+    pid_t pid;
+
+    (void)state;
+    if (geteuid() != 0)
+        return; /* only root can mount it so */
+    assert_int_equal(in_a_child(getpid(), own), true);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(0);
+    gone = (int)syscall(SYS_pidfd_open, pid, 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(in_a_child(pid, gone), false);
+}
+
+/* Without root, in a user namespace of its own as well. */
+static int enter_namespace(void **state)
+{
+    (void)state;
+    return unshare(geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rtnetlink_tells_of_a_macvtap),
+        cmocka_unit_test(rtnetlink_is_asked),
+        cmocka_unit_test(a_passt_that_proc_hides),
+    };
+
+    return cmocka_run_group_tests(tests, enter_namespace, NULL);
+}

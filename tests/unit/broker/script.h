@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* script.h - a VM's rules as a script of events and actions: the test is the spawner and every child, and the
+ * clock is its own. There is no process, no descriptor and no waiting. */
+#pragma once
+
+#include "fixture.h"
+#include "ipc/channel.h"
+#include "vm/step.h"
+
+enum { SCRIPT_CLIENT = 7, SCRIPT_LOG = 1024 };
+
+struct script {
+    struct vm vm;
+    struct plan plan;
+    Bulkhead__VmConfig *config;
+    uint64_t now;
+    struct action log[SCRIPT_LOG]; /* not looked at yet */
+    unsigned n_log;
+    uint32_t request; /* the last ticket's */
+};
+
+/* A VM that runs, with entropy and balloon (and a user network, if passt): each was announced, none is
+ * active. */
+void script_run(struct script *s, uint32_t crash_limit);
+void script_run_net(struct script *s, const char *mode);
+/* The same with a vsock, whose workers can't be there at once. */
+void script_run_vsock(struct script *s);
+void script_end(struct script *s);
+void script_happen(struct script *s, const struct event *event);
+struct device *script_device(struct script *s, Bulkhead__Role role);
+
+/* ---- what children do ---- */
+void script_say(struct script *s, uint32_t child, const Bulkhead__Envelope *envelope);
+/* Activated, Quiesced, ResetDone. */
+void script_answer(struct script *s, uint32_t child, Bulkhead__Envelope__BodyCase body);
+void script_state(struct script *s, Bulkhead__GuestStateKind state); /* the core says */
+void script_spawned(struct script *s, uint32_t child);
+void script_hello(struct script *s, uint32_t child);
+void script_ready(struct script *s, uint32_t child);
+/* All three. */
+void script_make_ready(struct script *s, uint32_t child);
+void script_exit(struct script *s, uint32_t child, bool clean);
+/* The guest's driver sets up one queue, or resets the device. */
+void script_activate(struct script *s, struct device *device);
+void script_reset(struct script *s, struct device *device);
+/* The same, and the worker has begun. */
+void script_use(struct script *s, struct device *device);
+
+/* ---- what time does ---- */
+void script_wait(struct script *s, uint64_t ms);
+/* To the next deadline; false: there is none. */
+bool script_wait_deadline(struct script *s);
+
+/* ---- what clients ask ---- */
+void script_ask(struct script *s, struct command command);
+void script_ask_device(struct script *s, enum command_kind kind, struct device *device);
+/* The upgrade's program is there: its candidate. */
+uint32_t script_upgrade(struct script *s, struct device *device);
+
+/* ---- what came of it; each is taken out of the log ---- */
+/* The next message for that child; BODY__NOT_SET: none. ret: NULL, or the action. */
+Bulkhead__Envelope__BodyCase script_heard(struct script *s, uint32_t child, struct action *ret);
+/* The core hears it, after others perhaps. */
+void script_core_hears(struct script *s, Bulkhead__Envelope__BodyCase body);
+bool script_killed(struct script *s, uint32_t child);
+bool script_noticed(struct script *s, const char *name);
+/* The reply to the last request: -1: none yet; else its error. */
+int script_replied(struct script *s);
+unsigned script_count(const struct script *s, enum action_kind kind);
