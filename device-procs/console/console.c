@@ -10,6 +10,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "common/worker_main.h"
+#include "common/worker_stop.h"
 #include "ipc/channel.h"
 
 enum { PART_IDLE_MS = 100, TELL_AGAIN_MS = 100 };

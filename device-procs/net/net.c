@@ -14,6 +14,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "common/worker_main.h"
+#include "common/worker_stop.h"
 
 #ifndef TUN_F_USO4
 #define TUN_F_USO4 0x20

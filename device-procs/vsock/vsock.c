@@ -15,6 +15,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "common/worker_main.h"
+#include "common/worker_stop.h"
 #include "ipc/channel.h"
 
 static void listen_watch(struct vsock *v, bool on)
