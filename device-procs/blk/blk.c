@@ -24,6 +24,8 @@
 #include "blk_req.h"
 #include "token_bucket.h"
 #include "worker.h"
+#include "worker_main.h"
+#include "worker_stop.h"
 
 enum {
     MAX_REQUESTS = RING_DISK_ENTRIES,
