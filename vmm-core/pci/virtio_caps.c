@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virtio_caps.c - configuration space of a virtio function: header, MSI-X capability, the virtio
- * capabilities of virtio 1.2 section 4.1.4, and the window to the BAR that one of them is. */
+/* virtio_caps.c - see virtio_caps.h. One of the capabilities is a window to the BAR. */
+#include "pci/virtio_caps.h"
+
 #include <string.h>
-#include "pci/virtio_pci.h"
+#include "pci/virtio_bar.h"
+#include "pci/virtio_irq.h"
 
 enum {
     VENDOR = 0x1af4,
@@ -58,7 +60,7 @@ static void put_cap(struct pci_function *fn, unsigned at, unsigned next, uint8_t
     pci_set32(fn, at + 12, bytes);
 }
 
-void virtio_pci_caps_init(struct virtio_pci *dev)
+void virtio_caps_init(struct virtio_pci *dev)
 {
     struct pci_function *fn = &dev->fn;
 
@@ -107,7 +109,7 @@ static bool window_valid(const struct virtio_pci *dev, uint32_t *ret_off, unsign
     return true;
 }
 
-uint64_t virtio_pci_caps_read(struct virtio_pci *dev, unsigned off, unsigned size)
+uint64_t virtio_caps_read(struct virtio_pci *dev, unsigned off, unsigned size)
 {
     uint32_t at = 0;
     unsigned bytes = 0;
@@ -120,7 +122,7 @@ uint64_t virtio_pci_caps_read(struct virtio_pci *dev, unsigned off, unsigned siz
     return bus_image_read(dev->fn.config, PCI_CONFIG_BYTES, off, size);
 }
 
-void virtio_pci_caps_write(struct virtio_pci *dev, unsigned off, unsigned size, uint64_t value)
+void virtio_caps_write(struct virtio_pci *dev, unsigned off, unsigned size, uint64_t value)
 {
     uint32_t at = 0;
     unsigned bytes = 0;
