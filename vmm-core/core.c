@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "kvm/vm.h"
 
 enum { FD_RAM, FD_DEVICE, FD_LIFE, FD_SERIAL, FD_SERIAL_OUT, FD_SERIAL_IN, FDS_WITH_SERIAL };
 
@@ -25,7 +26,7 @@ static void end(struct core *core, Bulkhead__GuestStateKind how, bool host_failu
     }
     core->turns.turn = CORE_HOLD;
     for (unsigned i = 0; i < core->n_vcpus; i++)
-        hv_vcpu_interrupt(hv_vcpu(core->hv, i), true);
+        hv_vcpu_interrupt(hv_vcpu_at(core->hv, i), true);
     pthread_mutex_unlock(&core->turn_lock);
     fd_event_signal(core->wake_fd);
 }

@@ -18,7 +18,7 @@
 #include "control.pb-c.h"
 #include "ipc/channel.h"
 #include "ipc/rules.h"
-#include "kvm/hv.h"
+#include "kvm/vcpu.h"
 #include "pci/pci.h"
 #include "pci/virtio_pci.h"
 #include "platform/keyboard.h"

@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "core.h"
+#include "kvm/vm.h"
 #include "sandbox.h"
 
 #ifndef BH_BUILD_ID

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "kvm/hv.h"
+#include "kvm/irq.h"
 
 static bool route(struct virtio_pci *dev, struct virtio_queue *queue)
 {

@@ -53,7 +53,7 @@ void core_host_failed(struct core *c, const char *detail)
     __atomic_add_fetch(&ends, 1, __ATOMIC_RELAXED);
 }
 
-struct hv_vcpu *hv_vcpu(struct hv *h, unsigned index)
+struct hv_vcpu *hv_vcpu_at(struct hv *h, unsigned index)
 {
     return &h->vcpus[index];
 }
