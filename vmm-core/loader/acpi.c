@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* acpi.c - hardware-reduced ACPI tables (ACPI 6.4, chapter 5), put where the loader says. */
+/* acpi.c - see acpi.h. */
 #include "acpi.h"
 
 #include <errno.h>
 #include <string.h>
 #include "base/err.h"
-#include "loader.h"
+#include "dsdt.h"
 #include "shm/layout.h"
 
 enum {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dsdt.c - the machine that a guest finds, in AML. */
-#include "acpi.h"
+#include "dsdt.h"
+
 #include "shm/layout.h"
 
 enum {

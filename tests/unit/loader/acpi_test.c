@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "loader.h"
+#include "acpi.h"
 #include "shm/layout.h"
 
 static uint8_t ram[1 << 20];

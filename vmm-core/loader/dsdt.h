@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dsdt.h - the differentiated system description (ACPI 6.4, section 5.2.11.1): PCI root, serial port,
+ * RTC, keyboard, power button, GED, S5. */
+#pragma once
+
+#include "aml.h"
+
+/* What follows the table's header. */
+void dsdt_body(struct aml *a);
