@@ -8,9 +8,11 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "control.h"
 #include "core.h"
 #include "kvm/vm.h"
 #include "sandbox.h"
+#include "vcpu_threads.h"
 
 #ifndef BH_BUILD_ID
 #define BH_BUILD_ID "dev"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* turns_test.c - vmm-core/vcpu.c: its threads run, stand still and go on as they are told to. Below
+/* turns_test.c - vmm-core/vcpu_threads.c: the threads run, stand still and go on as they are told to. Below
  * them is a hypervisor whose guest does nothing until it is interrupted. */
 #include "test.h"
 
@@ -7,8 +7,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "base/fd.h"
-#include "core.h"
 #include "sandbox.h"
+#include "vcpu_threads.h"
 
 enum { VCPUS = 2, PATIENCE_MS = 60000, ROUNDS = 50 };
 
@@ -31,7 +31,7 @@ static struct hv hvs[TESTS], *hv;
 static struct core cores[TESTS], *core;
 static unsigned ends;
 
-/* ---- what vcpu.c calls ---- */
+/* ---- what vcpu_threads.c calls ---- */
 
 const struct sandbox_filter sandbox_filter_core_vcpu;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vcpu.c - the vCPU threads: run the guest, answer its port and memory accesses, stand still when
- * they are told to. */
+/* vcpu_threads.c - see vcpu_threads.h. */
+#include "vcpu_threads.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,7 +11,6 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
-#include "core.h"
 #include "sandbox.h"
 
 /* Takes a thread out of the guest; only its arrival matters. */
