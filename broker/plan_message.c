@@ -7,7 +7,8 @@
 #include "base/compiler.h"
 #include "ipc/rules.h"
 #include "plan.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
+#include "sandbox/limits.h"
 
 #define NEW(ptr, type) ((ptr) = malloc(sizeof *(ptr))) && (type##__init(ptr), true)
 

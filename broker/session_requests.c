@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "config.h"
-#include "sandbox.h"
+#include "sandbox/layers.h"
 #include "vm.h"
 
 static void reply(struct client *client, uint32_t id, const struct fault *fault)

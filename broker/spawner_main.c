@@ -19,7 +19,8 @@
 #include "plan.h"
 #include "programs.h"
 #include "rundir.h"
-#include "sandbox.h"
+#include "sandbox/spawn.h"
+#include "sandbox/trim.h"
 #include "signals.h"
 #include "socket_path.h"
 #include "spawner.h"
@@ -27,7 +28,6 @@
 #include "spawner_reports.h"
 #include "spawner_rings.h"
 #include "spawner_slots.h"
-#include "trim.h"
 #include "uids.h"
 
 enum {

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/err.h"
-#include "ring.h"
+#include "sandbox/ring.h"
 #include "validate.h"
 #include "vm.h"
 

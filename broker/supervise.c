@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "sandbox.h"
+#include "sandbox/layers.h"
 #include "vm.h"
 
 static void copy_clean(char *dst, size_t size, const char *src)

@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "sandbox.h"
+#include "sandbox/layers.h"
 #include "vcpu_threads.h"
 
 #define ROLE BULKHEAD__ROLE__ROLE_CORE

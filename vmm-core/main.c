@@ -11,7 +11,8 @@
 #include "control.h"
 #include "core.h"
 #include "kvm/vm.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_core_control.h"
 #include "vcpu_threads.h"
 
 #ifndef BH_BUILD_ID

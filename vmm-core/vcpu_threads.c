@@ -11,7 +11,8 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_core_vcpu.h"
 
 /* Takes a thread out of the guest; only its arrival matters. */
 enum { KICK_SIGNAL = SIGUSR1 };

@@ -15,6 +15,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "failpoint.h"
+#include "sandbox/enter.h"
+#include "sandbox/layers.h"
 #include "shm/inflight.h"
 #include "worker_state.h"
 

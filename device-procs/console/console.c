@@ -11,6 +11,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/channel.h"
+#include "sandbox/gen/filter_console.h"
+#include "sandbox/limits.h"
 
 enum { PART_IDLE_MS = 100, TELL_AGAIN_MS = 100 };
 

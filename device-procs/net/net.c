@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "sandbox/gen/filter_net.h"
 
 #ifndef TUN_F_USO4
 #define TUN_F_USO4 0x20

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include "base/err.h"
+#include "sandbox/gen/filter_rng.h"
 #include "worker.h"
 
 /* getrandom() of 256 bytes is never interrupted nor short. One request gets at most MAX_BYTES: the

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/channel.h"
+#include "sandbox/gen/filter_vsock.h"
 
 static void listen_watch(struct vsock *v, bool on)
 {

@@ -21,7 +21,13 @@
 #include "base/fd.h"
 #include "broker.h"
 #include "groups.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_broker.h"
+#include "sandbox/ids.h"
+#include "sandbox/landlock.h"
+#include "sandbox/layers.h"
+#include "sandbox/namespaces.h"
+#include "sandbox/spawn.h"
 #include "uids.h"
 #include <cmocka.h>
 

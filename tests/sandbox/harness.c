@@ -20,6 +20,9 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "sandbox/ids.h"
+#include "sandbox/layers.h"
+#include "sandbox/namespaces.h"
 #include <cmocka.h>
 
 enum { PATIENCE_MS = 60000, OTHER_UID = 12345 };

@@ -10,7 +10,9 @@
 #include "ipc/channel.h"
 #include "ipc/rules.h"
 #include "loader.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_loader.h"
+#include "sandbox/layers.h"
 #include "shm/layout.h"
 
 struct loader_process {

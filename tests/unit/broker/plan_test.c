@@ -3,7 +3,7 @@
 #include "fixture.h"
 #include "host.h"
 #include "plan.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
 
 static const struct plan_host root_host = { .root = true, .uid_range = 1234, .cgroup = "/x" };
 static const struct plan_host user_host = {

@@ -11,7 +11,7 @@
 
 #include "client.pb-c.h"
 #include "plan.h"
-#include "ring.h"
+#include "sandbox/ring.h"
 #include "spawner_exec.h"
 #include "spawner_slots.h"
 

@@ -11,7 +11,8 @@
 #include "base/fd.h"
 #include "fixture.h"
 #include "resources.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_broker.h"
 
 enum { KEEP = 1 };
 

@@ -7,7 +7,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "base/fd.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_core_vcpu.h"
+#include "sandbox/seccomp.h"
 #include "vcpu_threads.h"
 
 enum { VCPUS = 2, PATIENCE_MS = 60000, ROUNDS = 50 };
