@@ -101,11 +101,12 @@ static int setup_serial(struct core *core, bool present, int *fds)
     return 0;
 }
 
-static int setup_buses(struct core *core)
+/* window64: where that of 64-bit BARs begins. */
+static int setup_buses(struct core *core, uint64_t window64)
 {
     int r;
 
-    pci_host_init(&core->pci, on_pci_reset, core);
+    pci_host_init(&core->pci, window64, on_pci_reset, core);
     power_init(&core->power, core->hv, on_power, core);
     keyboard_init(&core->keyboard, core->hv, on_keyboard_reset, core);
     rtc_init(&core->rtc);
@@ -145,7 +146,7 @@ int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds, 
     if (r == 0)
         r = setup_serial(core, cfg->core->serial, fds);
     if (r == 0)
-        r = setup_buses(core);
+        r = setup_buses(core, layout_mmio64_base(cfg->ram_size));
     if (r < 0)
         return err_trace(r);
     core->life_fd = fd_take(&fds[FD_LIFE]);
@@ -176,7 +177,7 @@ int core_attach(struct core *core, const Bulkhead__AttachDevice *attach, int *fd
         return err_origin(-EEXIST, "slot %u has a device", slot);
     r = virtio_pci_init(dev, core->hv, &config);
     if (r == 0)
-        r = pci_host_plug(&core->pci, slot, &dev->fn);
+        r = pci_host_plug(&core->pci, (struct pci_address){ .device = (uint8_t)slot }, &dev->fn);
     if (r < 0)
         return err_trace(r);
     for (unsigned i = 0; i < 2 * n; i++)

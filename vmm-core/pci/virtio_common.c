@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/fd.h"
 #include "base/log.h"
+#include "bus/bus.h"
 #include "pci/virtio_irq.h"
 
 enum {

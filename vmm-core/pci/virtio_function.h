@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "pci/msix.h"
-#include "pci/pci.h"
+#include "pci/pci_function.h"
 
 struct hv;
 

@@ -38,21 +38,24 @@ static void on_config_write(struct pci_function *fn, unsigned off, unsigned size
     pthread_mutex_unlock(&dev->lock);
 }
 
-static uint64_t on_bar_read(struct pci_function *fn, uint64_t off, unsigned size)
+static uint64_t on_bar_read(struct pci_function *fn, unsigned bar, uint64_t off, unsigned size)
 {
     struct virtio_pci *dev = from_function(fn);
     uint64_t value;
 
+    (void)bar; /* 0, the only one */
     pthread_mutex_lock(&dev->lock);
     value = virtio_bar_read(dev, off, size);
     pthread_mutex_unlock(&dev->lock);
     return value;
 }
 
-static void on_bar_write(struct pci_function *fn, uint64_t off, unsigned size, uint64_t value)
+static void on_bar_write(struct pci_function *fn, unsigned bar, uint64_t off, unsigned size,
+                         uint64_t value)
 {
     struct virtio_pci *dev = from_function(fn);
 
+    (void)bar;
     pthread_mutex_lock(&dev->lock);
     virtio_bar_write(dev, off, size, value);
     pthread_mutex_unlock(&dev->lock);
