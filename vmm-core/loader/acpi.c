@@ -111,7 +111,7 @@ static uint64_t write_dsdt(struct tables *t)
     uint8_t buf[TABLE_MAX];
     struct aml a = begin(buf, "DSDT", 2);
 
-    dsdt_body(&a);
+    dsdt_body(&a, layout_mmio64_base(t->l->low_ram_end + t->l->high_ram_bytes));
     return end(t, &a, false);
 }
 

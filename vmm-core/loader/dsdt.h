@@ -3,7 +3,8 @@
  * RTC, keyboard, power button, GED, S5. */
 #pragma once
 
+#include <stdint.h>
 #include "aml.h"
 
-/* What follows the table's header. */
-void dsdt_body(struct aml *a);
+/* What follows the table's header. window64: guest address of layout_mmio64_base(). */
+void dsdt_body(struct aml *a, uint64_t window64);

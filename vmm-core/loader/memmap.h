@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memmap.h - the memory map that a kernel is given: RAM, and what is not for devices' windows. */
+/* memmap.h - the memory map that a kernel is given. The windows for BARs are in no entry: where one is
+ * reserved Linux takes it out of what the DSDT says that the PCI root has. */
 #pragma once
 
 #include <stdint.h>

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "boot.h"
 #include "images.h"
+#include "memmap.h"
 #include "shm/layout.h"
 
 enum { RAM = 64 << 20 };
@@ -198,6 +199,34 @@ static void overlapping_segments_are_bounded(void **state)
     fixture_end(&f);
 }
 
+/* Linux takes what the map has out of the windows for BARs; what is RAM there would be two things. */
+static void memory_map_leaves_the_windows(void **state)
+{
+    static const uint64_t sizes[] = { LAYOUT_RAM_MIN_BYTES, LAYOUT_LOW_RAM_MAX,
+                                      LAYOUT_LOW_RAM_MAX + PAGE_BYTES, 63ull << 30,
+                                      LAYOUT_RAM_MAX_BYTES };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        uint64_t window64 = layout_mmio64_base(sizes[i]), ram = 0, end = 0;
+        struct memmap_entry map[MEMMAP_MAX];
+        struct loader l;
+        unsigned n;
+
+        loader_init(&l, NULL, sizes[i]);
+        n = memmap_build(&l, map);
+        for (unsigned e = 0; e < n; e++) {
+            assert_true(map[e].addr >= end); /* ascending */
+            end = map[e].addr + map[e].size;
+            assert_true(end <= LAYOUT_MMIO32_BASE || map[e].addr >= LAYOUT_MMIO32_END);
+            assert_true(end <= window64);
+            if (map[e].type == 1)
+                ram += map[e].size;
+        }
+        assert_true(ram == sizes[i] - (LAYOUT_KERNEL_MIN - LAYOUT_EBDA));
+    }
+}
+
 static void pvh_vmlinux(void **state)
 {
     uint8_t image[ELF_BYTES];
@@ -360,6 +389,7 @@ int main(void)
         cmocka_unit_test(only_the_header_is_copied),
         cmocka_unit_test(file_length_near_syssize),
         cmocka_unit_test(overlapping_segments_are_bounded),
+        cmocka_unit_test(memory_map_leaves_the_windows),
         cmocka_unit_test(pvh_vmlinux),
         cmocka_unit_test(each_broken_field_has_its_message),
         cmocka_unit_test(what_does_not_fit_is_told),
