@@ -3,7 +3,7 @@
  * descriptors is docs/protocol.md's "Descriptor order". */
 #include <string.h>
 #include "base/err.h"
-#include "config.h"
+#include "config/config.h"
 #include "vm.h"
 
 struct fd_list {

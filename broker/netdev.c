@@ -10,6 +10,8 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "base/log.h"
+#include "devices/backend.h"
+#include "devices/net.h"
 #include "vm.h"
 
 enum { PASST_POLL_MS = 2 };

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/log.h"
-#include "config.h"
+#include "config/config.h"
+#include "plan/plan_message.h"
 #include "sandbox/layers.h"
 #include "vm.h"
 

@@ -2,7 +2,7 @@
 /* settings.c - what can be set while the VM runs, rate limits and the balloon's size, reaches each
  * worker: it is in the configuration that a worker starts with, and who was configured before the
  * change and serves the device since then is told. */
-#include "config.h"
+#include "config/config.h"
 #include "vm.h"
 
 static int send_limit(struct child *worker)

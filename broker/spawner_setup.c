@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/err.h"
+#include "config/checks.h"
+#include "config/hostfwd.h"
 #include "sandbox/ring.h"
-#include "validate.h"
 #include "vm.h"
 
 enum { SPARE_BYTES = 64 << 20, SPARE_THREADS = 8, IO_THREADS = 128 };

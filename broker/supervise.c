@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "devices/backend.h"
 #include "sandbox/layers.h"
 #include "vm.h"
 

@@ -11,23 +11,23 @@
 #include "base/compiler.h"
 #include "base/loop.h"
 #include "client.pb-c.h"
-#include "fault.h"
+#include "config/fault.h"
+#include "devices/backend.h"
 #include "ipc/channel.h"
 #include "ipc/rules.h"
-#include "log_relay.h"
-#include "plan.h"
-#include "programs.h"
-#include "resources.h"
-#include "rundir.h"
+#include "plan/plan.h"
+#include "resources/liveness.h"
+#include "resources/log_relay.h"
+#include "resources/programs.h"
+#include "resources/rundir.h"
 #include "shm/layout.h"
 #include "shm/stats.h"
-#include "spawner.h"
-#include "starved.h"
+#include "spawner/spawner.h"
 
 enum {
     VM_MAX_CHILDREN = SPAWNER_MAX_CHILDREN,
     VM_MAX_CLIENTS = 16,
-    VM_MAX_DEATHS = 1024,        /* remembered for the crash limit; validate.c bounds that */
+    VM_MAX_DEATHS = 1024,        /* remembered for the crash limit; config/checks.c bounds that */
     VM_START_TIMEOUT_MS = 60000, /* slow hosts: emulated KVM */
     VM_READY_TIMEOUT_MS = 5000,  /* a replacement's time from exec to Ready */
     VM_TICK_MS = 50,             /* heartbeats are looked at: a hang is found in its limit + this */
@@ -414,3 +414,6 @@ void session_request(struct client *client, const Bulkhead__ClientEnvelope *requ
     Bulkhead__ClientEnvelope name = BULKHEAD__CLIENT_ENVELOPE__INIT;                               \
     (name).body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_##CASE;                                     \
     (name).field = (ptr)
+
+/* vm_signals.c: from now on the signals that end a VM do. */
+int signals_watch(struct vm *vm) must_check;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// samples.c - see top.h.
+// samples.c - see samples.h.
 #include "samples.h"
 #include <linux/virtio_balloon.h>
 #include <string.h>

@@ -62,9 +62,9 @@ struct worker_ops {
     /* Stop popping; call worker_drained() once nothing is in flight (now or later). Follows Reset,
      * Quiesce and Stop; after Unquiesce on_queue() runs for every queue again. */
     void (*drain)(void *device);
-    /* Told to stop, and drained: nothing comes from the guest any more. Gets out what it sent before
-     * and the host's side has not taken yet; calls worker_leave(), now or later: after
-     * WORKER_PART_MS the worker leaves without. May be NULL. */
+    /* Told to stop, and drained; or the core has ended, and nobody asked for that. Nothing comes from
+     * the guest any more. Gets out what it sent before and the host's side has not taken yet; calls
+     * worker_leave(), now or later: after WORKER_PART_MS the worker leaves without. May be NULL. */
     void (*part)(void *device);
     /* All queues are down and drained: forget driver state. May be NULL. */
     void (*reset)(void *device);

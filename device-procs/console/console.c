@@ -147,6 +147,8 @@ static void console_part(void *device)
     struct console *c = device;
 
     c->parting = true;
+    if (worker_num_queues(c->worker) > 0)
+        vcon_drain(c->front_data); /* of a core that ended: nobody had us drained */
     backend_stop_accepting(c->backend);
     c->parting_bytes = c->stats->write_bytes;
     if (loop_timer_arm(c->part_timer, PART_IDLE_MS, true) < 0)
@@ -294,6 +296,8 @@ static void console_drain(void *device)
 {
     struct console *c = device;
 
+    if (worker_num_queues(c->worker) > 0)
+        vcon_drain(c->front_data);
     worker_drained(c->worker); /* nothing is ever kept in flight */
 }
 

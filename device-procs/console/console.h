@@ -52,4 +52,6 @@ int serial_new(struct console *console, int *fds) must_check;
 int vcon_new(struct console *console, Bulkhead__Announce *announce) must_check;
 int vcon_activate(void *front, uint64_t features, bool resume) must_check;
 int vcon_on_queue(void *front, unsigned q) must_check;
+/* What the guest has sent already, before a reset, a pause, the end: as far as the turn goes. */
+void vcon_drain(void *front);
 void vcon_reset(void *front);

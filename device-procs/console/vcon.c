@@ -70,17 +70,18 @@ static bool send_chain(struct vcon *v, const struct vq_chain *chain)
     return true;
 }
 
-static int on_tx(struct vcon *v)
+/* So many requests at most, and none after the turn: 0 when there may be more, else what vq_pop()
+ * says. */
+static int send_requests(struct vcon *v, unsigned max)
 {
     struct vq *vq = worker_vq(v->console->worker, TXQ);
     struct vq_chain chain;
     int r;
 
-    for (int i = 0; i < CONSOLE_CHUNKS_PER_TURN && !turn_over(worker_turn(v->console->worker));
-         i++) {
+    for (unsigned i = 0; i < max && !turn_over(worker_turn(v->console->worker)); i++) {
         r = vq_pop(vq, &chain);
         if (r != 0)
-            return r == VQ_EMPTY ? 0 : r;
+            return r;
         if (!send_chain(v, &chain)) {
             vq_unpop(vq, &chain); /* nothing is in flight between turns */
             break;
@@ -88,8 +89,27 @@ static int on_tx(struct vcon *v)
         vq_push(vq, chain.head, 0);
         v->console->stats->write_ops++;
     }
-    worker_rerun(v->console->worker, TXQ);
     return 0;
+}
+
+static int on_tx(struct vcon *v)
+{
+    int r = send_requests(v, CONSOLE_CHUNKS_PER_TURN);
+
+    if (r == 0)
+        worker_rerun(v->console->worker, TXQ);
+    return r == VQ_EMPTY ? 0 : r;
+}
+
+void vcon_drain(void *front)
+{
+    struct vcon *v = front;
+    struct vq *vq = worker_vq(v->console->worker, TXQ);
+
+    if (!vq_active(vq))
+        return;
+    (void)send_requests(v, vq_size(vq));
+    vq_notify(vq);
 }
 
 /* Moves buffered input to the guest. What is left after a turn goes with the next one: buffers

@@ -219,6 +219,8 @@ static void vsock_drain(void *device)
 {
     struct vsock *v = device;
 
+    if (vq_active(worker_vq(v->worker, VSOCK_TXQ)))
+        vsock_tx_rest(v);
     worker_drained(v->worker); /* packets are moved at once, none is in flight */
 }
 
@@ -226,6 +228,8 @@ void vsock_part(void *device)
 {
     struct vsock *v = device;
 
+    if (!v->parting && vq_active(worker_vq(v->worker, VSOCK_TXQ)))
+        vsock_tx_rest(v); /* of a core that ended: nobody had us drained */
     v->parting = true;
     listen_watch(v, false);
     for (unsigned i = 0; i < VSOCK_MAX_CONNECTIONS; i++) {

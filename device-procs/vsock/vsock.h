@@ -63,6 +63,9 @@ void vsock_conn_opened(struct vsock_conn *conn); /* the guest accepted */
 
 int vsock_rx(struct vsock *v);
 int vsock_tx(struct vsock *v);
+/* What the guest has sent already, before a reset, a pause, the end: in full, up to a question for a
+ * new connection. */
+void vsock_tx_rest(struct vsock *v);
 int vsock_event(struct vsock *v);
 /* Runs vsock_rx() outside of a kick and handles what it says. */
 void vsock_pump(struct vsock *v);

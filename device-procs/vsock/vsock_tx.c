@@ -148,6 +148,33 @@ static void one_chain(struct vsock *v, const struct vq_chain *chain)
     }
 }
 
+static bool is_request(const struct vq_chain *chain)
+{
+    struct virtio_vsock_hdr hdr;
+
+    return vq_chain_read(chain, 0, &hdr, sizeof(hdr)) == sizeof(hdr) &&
+           hdr.op == VIRTIO_VSOCK_OP_REQUEST;
+}
+
+void vsock_tx_rest(struct vsock *v)
+{
+    struct vq *vq = worker_vq(v->worker, VSOCK_TXQ);
+    struct vq_chain chain;
+
+    /* The ring's size: a driver that goes on sending must not keep us. */
+    for (unsigned i = 0; i < vq_size(vq) && v->n_resets < VSOCK_MAX_RESETS; i++) {
+        if (vq_pop(vq, &chain) != 0)
+            break;
+        if (is_request(&chain)) { /* the broker must not be asked now */
+            vq_unpop(vq, &chain);
+            break;
+        }
+        one_chain(v, &chain);
+        vq_push(vq, chain.head, 0);
+    }
+    vq_notify(vq);
+}
+
 int vsock_tx(struct vsock *v)
 {
     struct vq *vq = worker_vq(v->worker, VSOCK_TXQ);

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include "spawner.h"
+#include "spawner/spawner.h"
 
 enum { BROKER_PATIENCE_MS = 60000 };
 

@@ -20,7 +20,6 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "broker.h"
-#include "groups.h"
 #include "sandbox/enter.h"
 #include "sandbox/gen/filter_broker.h"
 #include "sandbox/ids.h"
@@ -28,7 +27,8 @@
 #include "sandbox/layers.h"
 #include "sandbox/namespaces.h"
 #include "sandbox/spawn.h"
-#include "uids.h"
+#include "spawner/cgroups.h"
+#include "spawner/uids.h"
 #include <cmocka.h>
 
 enum mode { CAGED, OPEN };

@@ -22,6 +22,7 @@
 #include "harness.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/layers.h"
+#include "sandbox/spawn.h"
 #include <cmocka.h>
 
 /* Starts the probe in mode "none" with these descriptors at 0..n-1; 3 must be `theirs`. */

@@ -3,6 +3,7 @@
  * and nothing is kept that nobody will ever ask for. */
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/fd.h"
 #include "vsock_driver.h"
 #include <cmocka.h>
 
@@ -138,6 +140,51 @@ static void a_guest_that_leaves_is_heard(void **state)
     }
     assert_int_equal(WEXITSTATUS(wh_wait_exit(d->wh)), 0);
     free_dev(d);
+}
+
+/* The host was busy, so that all of it still lies in the ring when the guest's end comes, or another
+ * build of this device. */
+static void what_lies_in_the_ring_is_heard(void **state)
+{
+    enum { PACKETS = 100, BY_STOP = 0, BY_DRIVER_RESET, BY_UPGRADE, BY_CORES_END, WAYS };
+
+    (void)state;
+    for (unsigned way = 0; way < WAYS; way++) {
+        struct dev *d = new_dev(true);
+        int fd = open_from_guest(d, 1024, 80);
+        uint64_t at = d->wh->ram_bytes / 2;
+        pkt p = packet(1024, 80, VIRTIO_VSOCK_OP_RW);
+        Bulkhead__Stop stop = BULKHEAD__STOP__INIT;
+        Bulkhead__Quiesce quiesce = BULKHEAD__QUIESCE__INIT;
+        ENVELOPE(leave, STOP, stop, &stop);
+        ENVELOPE(pause, QUIESCE, quiesce, &quiesce);
+        uint8_t got[PACKETS];
+
+        p.len = 1;
+        kill(d->wh->pid, SIGSTOP);
+        for (unsigned i = 0; i < PACKETS; i++, at += 64) {
+            memcpy(wh_mem(d->wh, at, HDR), &p, HDR);
+            *(uint8_t *)wh_mem(d->wh, at + HDR, 1) = (uint8_t)i;
+            assert_true(wh_add(d->wh, TX, &(struct wh_buf){ at, HDR + 1, false }, 1, false) >= 0);
+        }
+        wh_kick_always(d->wh, TX);
+        if (way == BY_DRIVER_RESET)
+            wh_send_reset(d->wh);
+        else if (way == BY_CORES_END) /* without a broker */
+            fd_closep(&d->wh->life_write_fd);
+        else
+            wh_send(d->wh, way == BY_STOP ? &leave : &pause);
+        kill(d->wh->pid, SIGCONT);
+        if (way == BY_UPGRADE) {
+            wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_QUIESCED);
+            wh_send(d->wh, &leave);
+        }
+        assert_int_equal(host_read(fd, got, sizeof(got)), sizeof(got));
+        for (unsigned i = 0; i < PACKETS; i++)
+            assert_int_equal(got[i], i);
+        close(fd);
+        free_dev(d);
+    }
 }
 
 /* A guest that waits for our end of the connection has it after 10 s, whatever the program still has
@@ -273,6 +320,7 @@ int main(void)
         cmocka_unit_test(a_program_that_leaves_at_once),
         cmocka_unit_test(a_program_that_leaves_without_reading),
         cmocka_unit_test(a_guest_that_leaves_is_heard),
+        cmocka_unit_test(what_lies_in_the_ring_is_heard),
         cmocka_unit_test(a_slow_program_and_a_patient_guest),
         cmocka_unit_test(nobody_reads_the_rest),
         cmocka_unit_test(a_host_without_descriptors),

@@ -12,8 +12,9 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "config.h"
-#include "plan.h"
+#include "config/config.h"
+#include "plan/plan.h"
+#include "plan/plan_message.h"
 #include "vsock_driver.h"
 #include <cmocka.h>
 

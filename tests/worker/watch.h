@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* watch.h - the broker's view of a worker that may hang: its heartbeat, looked at in ticks, and the
- * broker's own judgement of its silence (broker/starved.h), which leaves out what the host keeps it
+ * broker's own judgement of its silence (broker/resources/liveness.h), which leaves out what the host keeps it
  * from: a CPU, a disk. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include "starved.h"
+#include "resources/liveness.h"
 
 enum { WATCH_TICK_MS = 50 };
 

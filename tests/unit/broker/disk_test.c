@@ -15,8 +15,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "devices/backend.h"
+#include "devices/blk.h"
 #include "loop_disk.h"
-#include "resources.h"
 #include <cmocka.h>
 
 #define MIB (1 << 20)

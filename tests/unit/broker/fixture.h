@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "config.h"
+#include "config/config.h"
 #include <cmocka.h>
 
 static inline void fixture_text(char **field, const char *text)

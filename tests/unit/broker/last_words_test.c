@@ -2,6 +2,7 @@
 /* last_words_test.c - what a child said before it was gone is heard to the end. */
 #include <fcntl.h>
 #include <unistd.h>
+#include "config/config.h"
 #include "rig.h"
 
 /* On its control socket: after more messages than the broker takes in a turn, why it failed. */

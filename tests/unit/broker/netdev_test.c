@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "base/loop.h"
+#include "config/config.h"
 #include "rig.h"
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name

@@ -4,6 +4,7 @@
 #include "rig.h"
 
 #include "base/fd.h"
+#include "config/config.h"
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
 #define PAUSED BULKHEAD__GUEST_STATE_KIND__GUEST_PAUSED

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plan_test.c - a configuration's processes, slots, queues, uids and rights. */
+#include "config/config.h"
 #include "fixture.h"
-#include "host.h"
-#include "plan.h"
+#include "plan/identity.h"
+#include "plan/plan.h"
+#include "plan/plan_message.h"
 #include "sandbox/ids.h"
 
 static const struct plan_host root_host = { .root = true, .uid_range = 1234, .cgroup = "/x" };

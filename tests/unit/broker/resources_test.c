@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/fd.h"
-#include "resources.h"
+#include "resources/open.h"
 #include <cmocka.h>
 
 static char dir[64];

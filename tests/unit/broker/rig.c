@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "config/config.h"
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
 

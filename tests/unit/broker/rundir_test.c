@@ -15,10 +15,10 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "fixture.h"
-#include "groups.h"
-#include "rundir.h"
-#include "spawner.h"
-#include "uids.h"
+#include "resources/rundir.h"
+#include "spawner/cgroups.h"
+#include "spawner/spawner.h"
+#include "spawner/uids.h"
 
 enum { ROUNDS = 200, RACERS = 3 };
 

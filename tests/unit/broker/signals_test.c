@@ -10,10 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
-#include "groups.h"
+#include "resources/signals.h"
 #include "rig.h"
-#include "signals.h"
-#include "uids.h"
+#include "spawner/cgroups.h"
+#include "spawner/uids.h"
 
 enum { HANG_MS = 60000, LOOK_MS = 1 };
 

@@ -10,10 +10,10 @@
 #include <cmocka.h>
 
 #include "client.pb-c.h"
-#include "plan.h"
+#include "plan/plan.h"
 #include "sandbox/ring.h"
-#include "spawner_exec.h"
-#include "spawner_slots.h"
+#include "spawner/exec.h"
+#include "spawner/slots.h"
 
 static struct spawner_slot good(Bulkhead__Role role)
 {

@@ -15,10 +15,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "base/fd.h"
-#include "groups.h"
-#include "socket_path.h"
-#include "spawner.h"
-#include "uids.h"
+#include "resources/socket_path.h"
+#include "spawner/cgroups.h"
+#include "spawner/spawner.h"
+#include "spawner/uids.h"
 #include <cmocka.h>
 
 enum { PORT = 5 };

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "starved.h"
+#include "resources/liveness.h"
 
 static void an_excuse_never_reaches_past_now(void **state)
 {

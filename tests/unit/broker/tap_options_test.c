@@ -9,8 +9,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "config/config.h"
+#include "devices/backend.h"
+#include "devices/net.h"
 #include "fixture.h"
-#include "resources.h"
+#include "resources/open.h"
+#include "resources/tap.h"
 #include "sandbox/enter.h"
 #include "sandbox/gen/filter_broker.h"
 
@@ -163,7 +167,7 @@ static int attach_again(const Bulkhead__NetConfig *n, const struct backend *b)
 static int await_gone(const Bulkhead__NetConfig *n, const struct backend *b)
 {
     (void)b;
-    resources_net_await_gone(n->tap);
+    resources_tap_await_gone(n->tap);
     return 0;
 }
 

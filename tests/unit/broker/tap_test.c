@@ -9,8 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "devices/backend.h"
+#include "devices/net.h"
 #include "fixture.h"
-#include "resources.h"
+#include "resources/open.h"
 
 /* A VM that is refused has waited for RESOURCES_PATIENCE_MS; so many taps are fought for at once.
  */

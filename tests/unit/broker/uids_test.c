@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "fixture.h"
 #include "sandbox/ids.h"
-#include "uids.h"
+#include "spawner/uids.h"
 
 enum { RACERS = 8, ROUNDS = 100, FIRST = 77 };
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* validate_test.c - each way to break a configuration, and what the user is told. */
+#include "config/checks.h"
+#include "config/config.h"
+#include "config/hostfwd.h"
 #include "fixture.h"
-#include "validate.h"
 
 static const struct validate_host host = { .memory_bytes = 8ull << 30 };
 

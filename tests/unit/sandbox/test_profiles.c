@@ -17,6 +17,7 @@
 #include "sandbox/profile_info.h"
 #include "sandbox/profiles/all.h"
 #include "sandbox/profiles/profile.h"
+#include "sandbox/seccomp.h"
 #include <cmocka.h>
 
 typedef void (*rule_fn)(const struct profile *profile, const struct profile_rule *rule);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net.h - a network device's back end: tap, macvtap, descriptors of the client's, passt's stream.
+ * All functions: 0, or a negative errno with one line for
+ * the user in *ret_fault. Descriptors belong to the struct they are put in. */
+#pragma once
+
+#include "base/compiler.h"
+#include "client.pb-c.h"
+#include "config/fault.h"
+#include "devices/backend.h"
+
+/* fds: the client's tap descriptors (mode "fd"), taken over. */
+int resources_net(Bulkhead__NetConfig *net, int *fds, unsigned n_fds, struct backend *backend,
+                  struct fault *ret_fault) must_check;
+/* A tap whose interface was deleted and made again: the same descriptors, and with them whoever else
+ * has them, are queues of the new one. */
+int resources_net_attach_again(const Bulkhead__NetConfig *net, const struct backend *backend,
+                               struct fault *ret_fault) must_check;
+/* Whether two devices, not passt's, were given one interface. */
+bool resources_net_same(const struct backend *a, const struct backend *b);
+/* A socket pair: the worker's end in own, passt's in held[0]. */
+int resources_stream(const char *what, struct backend *backend, struct fault *ret_fault) must_check;

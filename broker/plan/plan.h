@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan.h - from a configuration to the exact list of processes, their descriptors, rights and
+ * limits. Pure: opens nothing, asks the host nothing, allocates only what it returns. The same
+ * plan is what the broker starts, what `bulkhead plan` prints and what the audit compares with. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "client.pb-c.h"
+
+enum {
+    PLAN_MAX_DEVICES = 32, /* 31 PCI functions and the serial port */
+    PLAN_NAME_BYTES = 36,
+    PLAN_CGROUP_BYTES = 600,
+    PLAN_UID_CORE = 0, /* uid slots, see sandbox_uid() */
+    PLAN_UID_LOADER = 1,
+    PLAN_UID_FIRST_DEVICE = 2,
+    PLAN_UID_SPARE = 33, /* + device index: a replacement beside the one that still runs, if free */
+    PLAN_UID_PASST = 56, /* + number of the user network; all below are processes of ours */
+    PLAN_VSOCK_CONNECTIONS = 1280, /* at once; a vsock worker's table */
+};
+
+struct plan_device {
+    Bulkhead__Role role;
+    char name[PLAN_NAME_BYTES];
+    unsigned pci_slot; /* 1..31; 0: not a PCI function (the serial port) */
+    unsigned uid_slot;
+    unsigned num_queues;
+    unsigned queue_size;
+    unsigned index; /* in config.disks or config.nets */
+    bool needs_ram;
+    unsigned passt_uid_slot; /* 0: without passt */
+};
+
+struct plan {
+    unsigned n_devices;
+    struct plan_device devices[PLAN_MAX_DEVICES];
+    bool serial;        /* the core has a serial port */
+    unsigned pci_slots; /* bit per used slot */
+};
+
+/* What the host decides of a plan. */
+struct plan_host {
+    bool root;         /* own uid per child; else the caller's */
+    int userns_error;  /* 0: each child has a user namespace; else why none can be made (negative
+                          errno), and each has a host uid without capabilities instead */
+    uint32_t uid, gid; /* the broker's own */
+    pid_t broker_pid;
+    uint32_t uid_range; /* root: claimed by uids_claim() */
+    const char *cgroup; /* of the VM, from the root of the hierarchy; "": none is delegated */
+};
+
+/* The configuration is filled and valid. */
+void plan_make(const Bulkhead__VmConfig *config, struct plan *ret_plan);
+/* How many descriptors the broker holds at most while it serves such a VM, its clients included. */
+unsigned plan_files(const struct plan *plan);
+/* The name of the program that plays a role: "bulkhead-dev-blk". */
+const char *plan_program(Bulkhead__Role role);
+
+/* What a role may do, one line for `bulkhead ps`. */
+const char *plan_rights(const struct plan_device *device, Bulkhead__Role role);

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_message.c - the plan as `bulkhead plan` prints it and the audit checks it: every process
+ * with every descriptor, namespace, limit and the reason for it. */
+#include "plan/plan_message.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/compiler.h"
+#include "ipc/rules.h"
+#include "plan/plan.h"
+#include "sandbox/ids.h"
+#include "sandbox/limits.h"
+
+#define NEW(ptr, type) ((ptr) = malloc(sizeof *(ptr))) && (type##__init(ptr), true)
+
+enum { MAX_FDS = 48, MAX_PROCESSES = PLAN_MAX_DEVICES * 2 + 4 };
+/* What the private memory of a child is at most, for the audit: the child sets its limit itself, close
+ * above what it has. */
+enum {
+    DATA_BYTES = 16 << 20,
+    VSOCK_CONNECTION_BYTES = 66 << 10, /* one of the table's, with its buffer */
+    VCPU_STACK_BYTES = 128 << 10,
+    QUEUE_ENTRY_BYTES = 2304, /* slices of a chain, for each entry of a virtqueue */
+};
+
+/* Appends to a repeated field that has room for `max`; false without memory. */
+static bool append(void ***array, size_t *n, size_t max, void *element)
+{
+    if (!element)
+        return false;
+    if (!*array)
+        *array = calloc(max, sizeof **array);
+    if (!*array || *n == max)
+        return false;
+    (*array)[(*n)++] = element;
+    return true;
+}
+
+#define APPEND(array, n, max, element) append((void ***)&(array), &(n), (max), (element))
+
+static char *text(const char *s)
+{
+    return strdup(s);
+}
+
+struct fd_row {
+    int fd;
+    const char *what, *type, *why;
+    bool kept;
+    unsigned count;
+};
+
+static bool add_fd(Bulkhead__ProcessPlan *p, struct fd_row row)
+{
+    Bulkhead__FdPlan *fd;
+
+    if (row.count == 0)
+        return true;
+    if (!(NEW(fd, bulkhead__fd_plan)))
+        return false;
+    fd->fd = row.fd;
+    fd->what = text(row.what);
+    fd->type = text(row.type);
+    fd->why = text(row.why);
+    fd->kept = row.kept;
+    fd->count = row.count;
+    return APPEND(p->fds, p->n_fds, MAX_FDS, fd);
+}
+
+static bool add_limit(Bulkhead__ProcessPlan *p, const char *key, const char *value)
+{
+    Bulkhead__KeyValue *kv;
+
+    if (!(NEW(kv, bulkhead__key_value)))
+        return false;
+    kv->key = text(key);
+    kv->value = text(value);
+    return APPEND(p->rlimits, p->n_rlimits, 8, kv);
+}
+
+static bool add_limit_at_most(Bulkhead__ProcessPlan *p, const char *key, uint64_t most)
+{
+    char value[32];
+
+    snprintf(value, sizeof value, "<=%llu", (unsigned long long)most);
+    return add_limit(p, key, value);
+}
+
+/* The heap and the stack of each are limited close above what it has when it enters its sandbox: a
+ * little, and its virtqueues' tables. Only a disk and a console write regular files. */
+static bool add_memory_limits(Bulkhead__ProcessPlan *p, uint64_t tables_bytes)
+{
+    bool writes = p->role == BULKHEAD__ROLE__ROLE_BLK || p->role == BULKHEAD__ROLE__ROLE_CONSOLE;
+
+#ifdef BH_SANITIZED /* shadow memory is terabytes of it */
+    (void)tables_bytes;
+    return writes || add_limit(p, "FSIZE", "0");
+#else
+    return (writes || add_limit(p, "FSIZE", "0")) &&
+           add_limit_at_most(p, "DATA", DATA_BYTES + tables_bytes) &&
+           add_limit_at_most(p, "STACK", SANDBOX_STACK_BYTES);
+#endif
+}
+
+static bool add_namespaces(Bulkhead__ProcessPlan *p, const struct plan_host *host, bool share_netns)
+{
+    static const char *const names[] = { "user", "pid", "mnt", "net", "ipc", "uts", "cgroup" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (!(share_netns && strcmp(names[i], "net") == 0) &&
+            !(host->userns_error != 0 && strcmp(names[i], "user") == 0) &&
+            !APPEND(p->namespaces, p->n_namespaces, ARRAY_SIZE(names), text(names[i])))
+            return false;
+    return true;
+}
+
+static bool add_profile(Bulkhead__ProcessPlan *p, const char *name)
+{
+    return APPEND(p->profiles, p->n_profiles, 4, text(name));
+}
+
+static Bulkhead__ProcessPlan *add_process(Bulkhead__VmPlan *plan, Bulkhead__Role role,
+                                          const char *name)
+{
+    Bulkhead__ProcessPlan *p;
+
+    if (!(NEW(p, bulkhead__process_plan)))
+        return NULL;
+    p->role = role;
+    p->name = text(name);
+    p->program = text(plan_program(role));
+    p->survives_boot = true;
+    return APPEND(plan->processes, plan->n_processes, MAX_PROCESSES, p) ? p : NULL;
+}
+
+static char *cgroup_path(const struct plan_host *host, const char *name)
+{
+    char path[PLAN_CGROUP_BYTES];
+
+    if (host->cgroup[0] == '\0')
+        return text("");
+    snprintf(path, sizeof path, "%s/%s", host->cgroup, name);
+    return text(path);
+}
+
+/* What every sandboxed child of ours has. */
+static bool fill_child(Bulkhead__ProcessPlan *p, const struct plan_host *host, unsigned uid_slot)
+{
+    p->uid = host->root ? sandbox_uid(host->uid_range, uid_slot) : host->uid;
+    p->gid = host->root ? sandbox_uid(host->uid_range, uid_slot) : host->gid;
+    p->root = text("empty, read-only");
+    p->cgroup = cgroup_path(host, p->name);
+    /* The disk's io_uring makes threads in the kernel, which count; seccomp refuses clone(). */
+    return add_namespaces(p, host, false) &&
+           (p->role == BULKHEAD__ROLE__ROLE_BLK || add_limit(p, "NPROC", "0")) &&
+           add_limit(p, "CORE", "0") &&
+           add_fd(p, (struct fd_row){ 0, "/dev/null", "char", "nothing to read", true, 1 }) &&
+           add_fd(p, (struct fd_row){ 1, "/dev/null", "char", "nothing to print", true, 1 }) &&
+           add_fd(p, (struct fd_row){ 2, "log pipe", "pipe", "its only words to the outside", true,
+                                      1 }) &&
+           add_fd(p, (struct fd_row){ 3, "control socket", "socket", "messages with the broker",
+                                      true, 1 });
+}
+
+static bool plan_core(Bulkhead__VmPlan *plan, const struct plan *from, const Bulkhead__VmConfig *c,
+                      const struct plan_host *host)
+{
+    Bulkhead__ProcessPlan *p = add_process(plan, BULKHEAD__ROLE__ROLE_CORE, "core");
+    unsigned queues = 0;
+
+    for (unsigned i = 0; i < from->n_devices; i++)
+        queues += from->devices[i].num_queues;
+    if (!p || !fill_child(p, host, PLAN_UID_CORE) ||
+        !add_memory_limits(p, (uint64_t)c->cpus->boot_vcpus * VCPU_STACK_BYTES))
+        return false;
+    p->ram_mapped = c->memory->size;
+    p->ram_writable = true;
+    return add_profile(p, "core_control") && add_profile(p, "core_vcpu") &&
+           add_fd(p,
+                  (struct fd_row){ -1, "guest RAM", "memfd", "mapped for the guest", false, 1 }) &&
+           add_fd(p, (struct fd_row){ -1, "/dev/kvm", "char", "makes the VM", false, 1 }) &&
+           add_fd(p, (struct fd_row){ -1, "KVM VM", "kvm-vm", "memory, interrupts", true, 1 }) &&
+           add_fd(p, (struct fd_row){ -1, "KVM vCPU", "kvm-vcpu", "one per guest CPU", true,
+                                      c->cpus->boot_vcpus }) &&
+           add_fd(p, (struct fd_row){ -1, "life pipe, write end", "pipe",
+                                      "workers leave when it closes", true, 1 }) &&
+           add_fd(p,
+                  (struct fd_row){ -1, "serial ring", "memfd", "mapped: bytes of the serial port",
+                                   false, from->serial ? 1 : 0 }) &&
+           add_fd(p, (struct fd_row){ -1, "serial eventfds", "eventfd", "one for each direction",
+                                      true, from->serial ? 2 : 0 }) &&
+           add_fd(p, (struct fd_row){ -1, "queue eventfds", "eventfd",
+                                      "kick and call of every virtqueue", true, 2 * queues }) &&
+           add_fd(p, (struct fd_row){ -1, "wake eventfd", "eventfd",
+                                      "vCPU threads tell the control thread", true, 1 }) &&
+           add_fd(p, (struct fd_row){ -1, "event loop", "epoll", "waits for all of the above", true,
+                                      1 });
+}
+
+static bool plan_loader(Bulkhead__VmPlan *plan, const Bulkhead__VmConfig *c,
+                        const struct plan_host *host)
+{
+    Bulkhead__ProcessPlan *p = add_process(plan, BULKHEAD__ROLE__ROLE_LOADER, "loader");
+
+    if (!p || !fill_child(p, host, PLAN_UID_LOADER) || !add_memory_limits(p, 0))
+        return false;
+    p->survives_boot = false;
+    p->ram_mapped = c->memory->size;
+    p->ram_writable = true;
+    return add_profile(p, "loader") &&
+           add_fd(p, (struct fd_row){ -1, "guest RAM", "memfd", "takes the kernel", false, 1 }) &&
+           add_fd(p, (struct fd_row){ -1, c->kernel, "file", "the kernel, read-only", true, 1 }) &&
+           add_fd(p, (struct fd_row){ -1, c->initramfs, "file", "the initramfs, read-only", true,
+                                      c->initramfs[0] ? 1 : 0 });
+}
+
+static bool plan_backend_console(Bulkhead__ProcessPlan *p, const Bulkhead__ConsoleConfig *c)
+{
+    switch (c->mode) {
+    case BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET:
+        return add_fd(p,
+                      (struct fd_row){ -1, c->path, "socket", "listens for a reader", true, 1 }) &&
+               add_fd(p, (struct fd_row){ -1, "the reader", "socket", "one at a time", true, 1 });
+    case BULKHEAD__CONSOLE_MODE__CONSOLE_FILE:
+        return add_fd(p, (struct fd_row){ -1, "/dev/null", "char", "no input", true, 1 }) &&
+               add_fd(p, (struct fd_row){ -1, c->path, "file", "takes the output", true, 1 });
+    case BULKHEAD__CONSOLE_MODE__CONSOLE_PTY:
+        return add_fd(p, (struct fd_row){ -1, "pty master", "char", "input and output", true, 2 });
+    case BULKHEAD__CONSOLE_MODE__CONSOLE_TTY:
+        return add_fd(p, (struct fd_row){ -1, "terminal", "char", "input and output", true, 2 });
+    case BULKHEAD__CONSOLE_MODE__CONSOLE_OFF:
+    case BULKHEAD__CONSOLE_MODE__CONSOLE_NULL:
+    case _BULKHEAD__CONSOLE_MODE_IS_INT_SIZE:
+    default:
+        return add_fd(p, (struct fd_row){ -1, "/dev/null", "char", "input and output", true, 2 });
+    }
+}
+
+static bool plan_backend_net(Bulkhead__ProcessPlan *p, const Bulkhead__NetConfig *n)
+{
+    if (strcmp(n->mode, "user") == 0)
+        return add_fd(p, (struct fd_row){ -1, "stream to passt", "socket", "frames", true, 1 });
+    return add_fd(p, (struct fd_row){ -1, "tap", "char", "frames", true, n->num_queues / 2 }) &&
+           add_fd(p, (struct fd_row){ -1, "io_uring", "io_uring",
+                                      "fenced to writing frames to the tap", true,
+                                      n->disable_io_uring ? 0 : 1 });
+}
+
+static bool plan_backend(Bulkhead__ProcessPlan *p, const struct plan_device *d,
+                         const Bulkhead__VmConfig *c)
+{
+    switch (d->role) {
+    case BULKHEAD__ROLE__ROLE_BLK:
+        return add_fd(p, (struct fd_row){ -1, c->disks[d->index]->path, "file",
+                                          c->disks[d->index]->readonly ? "the disk, read-only"
+                                                                       : "the disk",
+                                          true, 1 }) &&
+               add_fd(p, (struct fd_row){ -1, "io_uring", "io_uring",
+                                          "fenced to the disk and a few operations", true,
+                                          c->disks[d->index]->disable_io_uring ? 0 : 1 }) &&
+               add_fd(p, (struct fd_row){ -1, "rate limit group", "memfd",
+                                          "mapped: the bucket that its disks share", false,
+                                          c->disks[d->index]->rate_limit_group[0] ? 1 : 0 });
+    case BULKHEAD__ROLE__ROLE_CONSOLE:
+        if (d->needs_ram)
+            return plan_backend_console(p, c->console);
+        return add_fd(p, (struct fd_row){ -1, "serial ring", "memfd", "mapped", false, 1 }) &&
+               add_fd(p, (struct fd_row){ -1, "serial eventfds", "eventfd",
+                                          "one for each direction", true, 2 }) &&
+               plan_backend_console(p, c->serial);
+    case BULKHEAD__ROLE__ROLE_NET:
+        return plan_backend_net(p, c->nets[d->index]);
+    case BULKHEAD__ROLE__ROLE_VSOCK:
+        return add_fd(p, (struct fd_row){ -1, c->vsock->socket, "socket",
+                                          "takes connections to the guest", true, 1 }) &&
+               add_fd(p, (struct fd_row){ -1, "connections", "socket", "as many as its table holds",
+                                          true, PLAN_VSOCK_CONNECTIONS });
+    case BULKHEAD__ROLE__ROLE_NONE:
+    case BULKHEAD__ROLE__ROLE_BROKER:
+    case BULKHEAD__ROLE__ROLE_SPAWNER:
+    case BULKHEAD__ROLE__ROLE_CORE:
+    case BULKHEAD__ROLE__ROLE_LOADER:
+    case BULKHEAD__ROLE__ROLE_RNG:
+    case BULKHEAD__ROLE__ROLE_BALLOON:
+    case BULKHEAD__ROLE__ROLE_PASST:
+    case _BULKHEAD__ROLE_IS_INT_SIZE:
+    default:
+        return true;
+    }
+}
+
+static bool plan_worker(Bulkhead__VmPlan *plan, const struct plan_device *d,
+                        const Bulkhead__VmConfig *c, const struct plan_host *host)
+{
+    Bulkhead__ProcessPlan *p = add_process(plan, d->role, d->name);
+    bool balloon = d->role == BULKHEAD__ROLE__ROLE_BALLOON;
+    uint64_t tables = (uint64_t)d->num_queues * d->queue_size * QUEUE_ENTRY_BYTES;
+
+    if (d->role == BULKHEAD__ROLE__ROLE_VSOCK)
+        tables += (uint64_t)PLAN_VSOCK_CONNECTIONS * VSOCK_CONNECTION_BYTES;
+    if (!p || !fill_child(p, host, d->uid_slot) || !add_memory_limits(p, tables))
+        return false;
+    p->ram_mapped = d->needs_ram ? c->memory->size : 0;
+    p->ram_writable = d->needs_ram;
+    return add_profile(p, role_name(d->role)) &&
+           add_fd(p, (struct fd_row){ -1, "guest RAM", "memfd",
+                                      balloon ? "gives pages back" : "mapped", balloon,
+                                      d->needs_ram ? 1 : 0 }) &&
+           add_fd(p, (struct fd_row){ -1, "stats page", "memfd", "mapped: counters, heartbeat",
+                                      false, 1 }) &&
+           add_fd(p, (struct fd_row){ -1, "life pipe, read end", "pipe",
+                                      "leaves when the core is gone", true, 1 }) &&
+           add_fd(p, (struct fd_row){ -1, "journal", "memfd", "mapped: what is in flight", false,
+                                      d->num_queues ? 1 : 0 }) &&
+           add_fd(p, (struct fd_row){ -1, "kick eventfds", "eventfd", "the guest has work", true,
+                                      d->num_queues }) &&
+           add_fd(p, (struct fd_row){ -1, "call eventfds", "eventfd", "interrupts the guest", true,
+                                      d->num_queues }) &&
+           add_fd(p, (struct fd_row){ -1, "event loop", "epoll", "waits for all of the above", true,
+                                      1 }) &&
+           plan_backend(p, d, c);
+}
+
+static bool plan_passt(Bulkhead__VmPlan *plan, const struct plan_device *d,
+                       const struct plan_host *host)
+{
+    char name[PLAN_NAME_BYTES + 8];
+    Bulkhead__ProcessPlan *p;
+
+    if (d->passt_uid_slot == 0)
+        return true;
+    snprintf(name, sizeof name, "%s-passt", d->name);
+    p = add_process(plan, BULKHEAD__ROLE__ROLE_PASST, name);
+    if (!p)
+        return false;
+    p->uid = host->root ? sandbox_uid(host->uid_range, d->passt_uid_slot) : host->uid;
+    p->gid = host->root ? p->uid : host->gid;
+    p->root = text("its own, empty");
+    p->cgroup = cgroup_path(host, p->name);
+    return add_namespaces(p, host, true) &&
+           add_fd(p, (struct fd_row){ 3, "stream to the worker", "socket", "frames", true, 1 });
+}
+
+static bool plan_broker(Bulkhead__VmPlan *plan, const struct plan_host *host)
+{
+    static const Bulkhead__Role roles[] = { BULKHEAD__ROLE__ROLE_BROKER,
+                                            BULKHEAD__ROLE__ROLE_SPAWNER };
+
+    for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+        Bulkhead__ProcessPlan *p = add_process(plan, roles[i], role_name(roles[i]));
+
+        if (!p)
+            return false;
+        p->uid = host->uid;
+        p->gid = host->gid;
+        p->root = text("the host's");
+        p->cgroup = text("");
+    }
+    return add_profile(plan->processes[0], "broker");
+}
+
+Bulkhead__VmPlan *plan_message(const struct plan *from, const Bulkhead__VmConfig *c,
+                               const struct plan_host *host)
+{
+    Bulkhead__VmPlan *plan;
+    bool ok;
+
+    if (!(NEW(plan, bulkhead__vm_plan)))
+        return NULL;
+    plan->vm = text(c->name);
+    ok = plan->vm && plan_broker(plan, host) && plan_core(plan, from, c, host) &&
+         plan_loader(plan, c, host);
+    for (unsigned i = 0; ok && i < from->n_devices; i++)
+        ok = plan_worker(plan, &from->devices[i], c, host) &&
+             plan_passt(plan, &from->devices[i], host);
+    if (ok && !host->root)
+        ok = APPEND(plan->notes, plan->n_notes, 4,
+                    text("not root: processes keep the caller's uid, each in a user namespace of "
+                         "its own"));
+    if (ok && host->userns_error != 0)
+        ok = APPEND(plan->notes, plan->n_notes, 4,
+                    text("no user namespaces on this host: replaced, in each process, by a host "
+                         "uid without capabilities"));
+    if (ok && host->cgroup[0] == '\0')
+        ok = APPEND(plan->notes, plan->n_notes, 4,
+                    text("no cgroup is delegated: memory and process limits are rlimits alone"));
+    if (!ok) {
+        bulkhead__vm_plan__free_unpacked(plan, NULL);
+        return NULL;
+    }
+    return plan;
+}

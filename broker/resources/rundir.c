@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rundir.c - see rundir.h. */
+#include "resources/rundir.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "resources/socket_path.h"
+
+/* Each further try needs another VM of this name that ended just now. */
+enum { MAX_TRIES = 1000 };
+#define LOCK_FILE "lock"
+
+void rundir_place_init(struct rundir_place *place)
+{
+    *place = (struct rundir_place){ .base_fd = -1, .dir_fd = -1, .lock_fd = -1 };
+}
+
+void rundir_init(struct rundir *rundir)
+{
+    rundir_place_init(&rundir->place);
+    rundir->listen_fd = -1;
+}
+
+/* Whether dir/name is what `fd` has open. */
+static bool is_there(int dir_fd, const char *name, int fd)
+{
+    struct stat named, opened;
+
+    return fstatat(dir_fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &opened) == 0 &&
+           named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
+void rundir_place_remove(struct rundir_place *place)
+{
+    if (place->lock_fd >= 0 && is_there(place->dir_fd, LOCK_FILE, place->lock_fd)) {
+        unlinkat(place->dir_fd, RUNDIR_SOCKET, 0);
+        unlinkat(place->dir_fd, LOCK_FILE, 0);
+    }
+    /* Between the look and the removal it may have become the next VM's: if that has its lock, the
+     * directory isn't empty and stays; if not, that VM makes another. */
+    if (place->lock_fd >= 0 && is_there(place->base_fd, place->name, place->dir_fd))
+        unlinkat(place->base_fd, place->name, AT_REMOVEDIR);
+    fd_closep(&place->lock_fd);
+    fd_closep(&place->dir_fd);
+    fd_closep(&place->base_fd);
+}
+
+/* Ours alone: somebody else's directory of that name could lead the socket anywhere. -EAGAIN: it
+ * was removed meanwhile. */
+static int open_private(int at_fd, const char *name, const char *path, int *ret_fd, bool *ret_made,
+                        struct fault *f)
+{
+    struct stat st;
+
+    *ret_made = mkdirat(at_fd, name, 0700) == 0;
+    if (!*ret_made && errno != EEXIST)
+        return fault_input(f, "can't make the run directory %s: %s: set BULKHEAD_RUNDIR", path,
+                           strerror(errno));
+    *ret_fd = openat(at_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*ret_fd < 0 && errno == ENOENT)
+        return -EAGAIN;
+    if (*ret_fd < 0 && errno != ELOOP && errno != ENOTDIR && errno != EACCES)
+        return fault_host(f, errno, "the run directory %s: %s", path, strerror(errno));
+    if (*ret_fd < 0 || fstat(*ret_fd, &st) < 0 || st.st_uid != geteuid() ||
+        (st.st_mode & 0022) != 0)
+        return fault_input(f,
+                           "the run directory %s is not this user's own: remove it or set "
+                           "BULKHEAD_RUNDIR",
+                           path);
+    return 0;
+}
+
+/* -EAGAIN: the directory was removed meanwhile. */
+static int take_lock(struct rundir_place *place, const char *path, struct fault *f)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int fd = openat(place->dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int r = 0;
+
+    if (fd < 0 && errno == ENOENT)
+        return -EAGAIN;
+    if (fd < 0)
+        return fault_host(f, errno, "%s/" LOCK_FILE ": %s", path, strerror(errno));
+    if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+        r = errno == EAGAIN || errno == EACCES
+                ? fault_input(f, "a VM named %s is running: give --name another value, or stop it",
+                              place->name)
+                : fault_host(f, errno, "locking %s/" LOCK_FILE ": %s", path, strerror(errno));
+    else if (!is_there(place->dir_fd, LOCK_FILE, fd) ||
+             !is_there(place->base_fd, place->name, place->dir_fd))
+        r = -EAGAIN;
+    if (r == 0)
+        place->lock_fd = fd;
+    else
+        close(fd);
+    return r;
+}
+
+static int claim(struct rundir_place *place, const char *base, const char *path, struct fault *f)
+{
+    bool made = false;
+    int r = open_private(AT_FDCWD, base, base, &place->base_fd, &made, f);
+
+    made = false;
+    if (r == 0)
+        r = open_private(place->base_fd, place->name, path, &place->dir_fd, &made, f);
+    if (r == 0)
+        r = take_lock(place, path, f);
+    if (r == 0)
+        return 0;
+    if (made) /* and still empty: else the rmdir fails */
+        unlinkat(place->base_fd, place->name, AT_REMOVEDIR);
+    fd_closep(&place->dir_fd);
+    fd_closep(&place->base_fd);
+    return r;
+}
+
+int rundir_open(struct rundir *rundir, const char *vm_name, struct fault *f)
+{
+    struct rundir_place *place = &rundir->place;
+    struct socket_path made;
+    mode_t mask;
+    char base[RUNDIR_PATH_BYTES], path[RUNDIR_PATH_BYTES];
+    char socket_path[RUNDIR_PATH_BYTES + sizeof RUNDIR_SOCKET];
+    int r;
+
+    if (rundir_base(base, sizeof base) < 0 || rundir_path(path, sizeof path, vm_name) < 0 ||
+        snprintf(place->name, sizeof place->name, "%s", vm_name) >= (int)sizeof place->name)
+        return fault_input(f,
+                           "the run directory's path is too long for VM %s: use a shorter name "
+                           "or set BULKHEAD_RUNDIR to a shorter one",
+                           vm_name);
+    mask = umask(0077); /* the caller's may take away what we need ourselves */
+    for (int i = 0; i < MAX_TRIES; i++) {
+        f->error = 0;
+        r = claim(place, base, path, f);
+        if (r != -EAGAIN || f->error != 0)
+            break;
+    }
+    umask(mask);
+    if (r == -EAGAIN && f->error == 0)
+        return fault_host(f, EAGAIN, "the run directory %s is removed again and again", path);
+    if (r < 0)
+        return r;
+    unlinkat(place->dir_fd, RUNDIR_SOCKET, 0); /* we hold the lock: whoever made it is gone */
+    snprintf(socket_path, sizeof socket_path, "%s/" RUNDIR_SOCKET, path);
+    r = socket_path_listen_in("the command socket", socket_path, place->dir_fd, SOCK_SEQPACKET,
+                              &made, &rundir->listen_fd, f);
+    if (r < 0)
+        return r;
+    socket_path_forget(&made);
+    return 0;
+}
+
+void rundir_close(struct rundir *rundir)
+{
+    fd_closep(&rundir->listen_fd);
+    rundir_place_remove(&rundir->place);
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* socket_path.c - see socket_path.h. */
+#include "resources/socket_path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "base/log.h"
+#include "resources/open.h"
+
+enum { BACKLOG = 16 };
+
+void socket_path_init(struct socket_path *p)
+{
+    *p = (struct socket_path){ .dir_fd = -1, .socket_fd = -1 };
+}
+
+void socket_path_forget(struct socket_path *p)
+{
+    fd_closep(&p->dir_fd);
+    fd_closep(&p->socket_fd);
+}
+
+/* An entry of the folder itself, for a look at it or to connect to. */
+static int open_entry(int dir_fd, const char *name, int *ret_fd, struct stat *ret_st)
+{
+    struct open_how how = { .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
+                            .resolve =
+                                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+    cleanup_(fd_closep) int fd = (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof how);
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, ret_st) < 0)
+        return -errno;
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+/* The address of what an O_PATH descriptor stands for: no name is looked up any more. The link is
+ * in our own /proc/self, which hidepid never hides. */
+static struct sockaddr_un address_of(int fd)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", fd);
+    return address;
+}
+
+static int connect_to(int handle, int type, int *ret_fd)
+{
+    struct sockaddr_un address = address_of(handle);
+    cleanup_(fd_closep) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+        return -errno;
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+/* The last look before the name goes. Who replaces it between this and the next system call may
+ * write to the folder, and could have taken away whatever is there himself: a link is not followed
+ * here, and a folder does not go this way. */
+static void unlink_if(int dir_fd, const char *name, const struct stat *ours)
+{
+    struct stat st;
+
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == ours->st_dev &&
+        st.st_ino == ours->st_ino && S_ISSOCK(st.st_mode))
+        (void)unlinkat(dir_fd, name, 0);
+}
+
+/* ---- listening ---- */
+
+/* A socket that nobody listens on any more may go; anything else at that path stays. */
+static int clear_name(const char *what, const char *path, const struct socket_path *p, int type,
+                      struct fault *f)
+{
+    cleanup_(fd_closep) int handle = -1, probe = -1;
+    struct stat st;
+    int r;
+
+    if (fstatat(p->dir_fd, p->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT
+                   ? 0
+                   : fault_input(f, "%s: %s: %s: check the path", what, path, strerror(errno));
+    if (S_ISLNK(st.st_mode))
+        return fault_input(f, "%s: %s is a symbolic link: give the socket's own path", what, path);
+    if (!S_ISSOCK(st.st_mode))
+        return fault_input(f, "%s: %s exists and is %s: give another path", what, path,
+                           resources_kind_name(st.st_mode));
+    r = open_entry(p->dir_fd, p->name, &handle, &st);
+    if (r == 0 && !S_ISSOCK(st.st_mode))
+        r = -ENOTSOCK;
+    if (r == 0)
+        r = connect_to(handle, type, &probe);
+    switch (-r) {
+    case ECONNREFUSED:
+        break;
+    case 0:
+    case EAGAIN:
+    case EPROTOTYPE: /* a socket of another type: a connection could not tell more */
+        return fault_input(f, "%s: %s is in use by another process: give another path", what, path);
+    default:
+        return fault_input(f, "%s: can't tell whether %s is in use: %s: give another path", what,
+                           path, strerror(-r));
+    }
+    unlink_if(p->dir_fd, p->name, &st);
+    return 0;
+}
+
+static int set_name(const char *what, const char *path, struct socket_path *p, struct fault *f)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+    if (strlen(path) >= sizeof p->name)
+        return fault_input(f, "%s: the socket path %s is too long: use at most %zu bytes", what,
+                           path, sizeof p->name - 1);
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return fault_input(f, "%s: %s names a folder: give the socket a name in it", what, path);
+    snprintf(p->name, sizeof p->name, "%s", name);
+    return 0;
+}
+
+static int open_folder(const char *what, const char *path, int *ret_fd, struct fault *f)
+{
+    const char *slash = strrchr(path, '/');
+    char folder[SOCKET_PATH_NAME_BYTES];
+    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                            .resolve = RESOLVE_NO_MAGICLINKS };
+
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
+             slash ? path : ".");
+    *ret_fd = (int)syscall(SYS_openat2, AT_FDCWD, folder, &how, sizeof how);
+    if (*ret_fd < 0)
+        return fault_input(f, "%s: can't make the socket %s: %s: choose a directory you may write",
+                           what, path, strerror(errno));
+    return 0;
+}
+
+/* Through the folder's descriptor; where that with the name is too long for an address, from within
+ * the folder. */
+static int bind_in(const struct socket_path *p, int fd)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    cleanup_(fd_closep) int back = -1;
+    mode_t mask;
+    int n = snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", p->dir_fd,
+                     p->name);
+    int r;
+
+    if (n < 0 || (size_t)n >= sizeof address.sun_path) {
+        back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (back < 0 || fchdir(p->dir_fd) < 0)
+            return -errno;
+        snprintf(address.sun_path, sizeof address.sun_path, "%s", p->name);
+    }
+    mask = umask(0177);
+    r = bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
+    umask(mask);
+    if (back >= 0 && fchdir(back) < 0 && r == 0)
+        r = -errno;
+    return r;
+}
+
+int socket_path_listen_in(const char *what, const char *path, int dir_fd, int type,
+                          struct socket_path *ret_path, int *ret_fd, struct fault *f)
+{
+    struct socket_path p;
+    cleanup_(fd_closep) int fd = -1;
+    struct stat st;
+    int r;
+
+    socket_path_init(&p);
+    p.uid = geteuid();
+    p.gid = getegid();
+    r = set_name(what, path, &p, f);
+    if (r < 0)
+        return r;
+    p.dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+    if (p.dir_fd < 0 || fstat(p.dir_fd, &p.dir) < 0)
+        r = fault_host(f, errno, "%s: the folder of %s: %s", what, path, strerror(errno));
+    if (r == 0)
+        r = clear_name(what, path, &p, type, f);
+    if (r < 0)
+        goto fail;
+    fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    r = fd < 0 ? -errno : bind_in(&p, fd);
+    if (r < 0) {
+        r = fault_input(f, "%s: can't make the socket %s: %s: choose a directory you may write",
+                        what, path, strerror(-r));
+        goto fail;
+    }
+    r = open_entry(p.dir_fd, p.name, &p.socket_fd, &st);
+    if (r == 0 && !S_ISSOCK(st.st_mode))
+        r = -ENOTSOCK;
+    if (r < 0) {
+        r = fault_input(f, "%s: somebody takes away the socket %s: choose a directory of your own",
+                        what, path);
+        goto fail;
+    }
+    if (listen(fd, BACKLOG) < 0) {
+        r = fault_host(f, errno, "%s: listening on %s: %s", what, path, strerror(errno));
+        goto fail;
+    }
+    *ret_path = p;
+    *ret_fd = fd_take(&fd);
+    return 0;
+fail:
+    socket_path_remove(&p);
+    return r;
+}
+
+int socket_path_listen(const char *what, const char *path, int type, struct socket_path *ret_path,
+                       int *ret_fd, struct fault *f)
+{
+    struct socket_path p;
+    cleanup_(fd_closep) int folder = -1;
+    int r;
+
+    socket_path_init(&p);
+    r = set_name(what, path, &p, f);
+    if (r == 0)
+        r = open_folder(what, path, &folder, f);
+    if (r < 0)
+        return r;
+    return socket_path_listen_in(what, path, folder, type, ret_path, ret_fd, f);
+}
+
+/* ---- connecting ---- */
+
+bool socket_path_allows(const struct stat *dir, const struct stat *socket, uid_t uid, gid_t gid)
+{
+    if (socket->st_uid == uid || socket->st_uid == dir->st_uid)
+        return socket->st_mode & S_IWUSR;
+    if (socket->st_gid == gid || socket->st_gid == dir->st_gid)
+        return socket->st_mode & S_IWGRP;
+    return socket->st_mode & S_IWOTH;
+}
+
+bool socket_path_is_foreign(const struct socket_path *p)
+{
+    return p->dir.st_uid != p->uid || ((p->dir.st_mode & S_IWGRP) && p->dir.st_gid != p->gid);
+}
+
+int socket_path_connect(struct socket_path *p, uint32_t port, int *ret_fd)
+{
+    char name[SOCKET_PATH_NAME_BYTES + 16];
+    cleanup_(fd_closep) int handle = -1;
+    struct stat st;
+    int r;
+
+    snprintf(name, sizeof name, "%s_%u", p->name, port);
+    r = open_entry(p->dir_fd, name, &handle, &st);
+    if (r < 0)
+        return r;
+    if (S_ISLNK(st.st_mode))
+        return -ELOOP;
+    if (!S_ISSOCK(st.st_mode))
+        return -ENOTSOCK;
+    if (socket_path_is_foreign(p) && st.st_nlink != 1)
+        return -EMLINK; /* the folder's owner brought one here from elsewhere, of ours perhaps */
+    /* With CAP_DAC_OVERRIDE the kernel lets us in anywhere; without it the check is the kernel's. */
+    if (p->uid == 0 && socket_path_is_foreign(p) &&
+        !socket_path_allows(&p->dir, &st, p->uid, p->gid)) {
+        if (!p->said_refused) /* once: how often is the guest's to say */
+            log_warn("vsock: %s belongs to user %u, who owns neither the VM nor the folder: the "
+                     "guest is refused; chmod a+w lets it in",
+                     name, (unsigned)st.st_uid);
+        p->said_refused = true;
+        return -EACCES;
+    }
+    return connect_to(handle, SOCK_STREAM, ret_fd);
+}
+
+/* ---- the end ---- */
+
+void socket_path_remove(struct socket_path *p)
+{
+    struct stat ours;
+
+    if (p->socket_fd >= 0 && fstat(p->socket_fd, &ours) == 0)
+        unlink_if(p->dir_fd, p->name, &ours);
+    socket_path_forget(p);
+}
+
+int socket_path_hold(struct socket_path list[SOCKET_PATHS_MAX], const char *name, int fds[2])
+{
+    struct stat dir, socket;
+
+    if (name[0] == '\0' || strchr(name, '/') || strlen(name) >= SOCKET_PATH_NAME_BYTES ||
+        fds[0] < 0 || fds[1] < 0 || fstat(fds[0], &dir) < 0 || fstat(fds[1], &socket) < 0 ||
+        !S_ISDIR(dir.st_mode) || !S_ISSOCK(socket.st_mode))
+        return -EINVAL;
+    for (unsigned i = 0; i < SOCKET_PATHS_MAX; i++) {
+        if (list[i].dir_fd >= 0)
+            continue;
+        list[i].dir = dir;
+        snprintf(list[i].name, sizeof list[i].name, "%s", name);
+        list[i].dir_fd = fd_take(&fds[0]);
+        list[i].socket_fd = fd_take(&fds[1]);
+        return 0;
+    }
+    return -ENOSPC;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cgroups.c - see cgroups.h. */
+#include "spawner/cgroups.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/cgroup_life.h"
+
+enum { MAX_NAMES = 1000 };
+
+#define PREFIX "bulkhead-"
+
+static bool is_ours(const char *name)
+{
+    size_t len = strlen(PREFIX);
+
+    return strncmp(name, PREFIX, len) == 0 && name[len] != '\0' &&
+           name[len + strspn(name + len, "0123456789-")] == '\0';
+}
+
+/* A pid is one of many namespaces, so another VM may have the name. */
+static int claim(struct groups *groups, pid_t broker_pid)
+{
+    int r = -EEXIST;
+
+    for (unsigned i = 1; i <= MAX_NAMES && r == -EEXIST; i++) {
+        char number[16] = "";
+
+        if (i > 1)
+            snprintf(number, sizeof number, "-%u", i);
+        snprintf(groups->name, sizeof groups->name, PREFIX "%d%s", (int)broker_pid, number);
+        r = sandbox_cgroup_claim(groups->base_fd, groups->name, &groups->vm_fd);
+    }
+    return r;
+}
+
+void groups_make(struct groups *groups, pid_t broker_pid)
+{
+    char base[GROUPS_PATH_BYTES - GROUPS_NAME_BYTES];
+
+    *groups = (struct groups){ .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
+    if (sandbox_cgroup_find(&groups->base_fd, base, sizeof base) != 0)
+        return;
+    sandbox_cgroup_sweep(groups->base_fd, is_ours);
+    sandbox_cgroup_delegate(groups->base_fd, "supervisor");
+    if (claim(groups, broker_pid) < 0) {
+        log_debug("no cgroups: %s", err_text());
+        groups_close(groups);
+        return;
+    }
+    groups->kill_fd = sandbox_cgroup_open_kill(groups->vm_fd);
+    snprintf(groups->path, sizeof groups->path, "%s/%s", base[1] != '\0' ? base : "", groups->name);
+}
+
+void groups_close(struct groups *groups)
+{
+    fd_closep(&groups->base_fd);
+    fd_closep(&groups->vm_fd);
+    fd_closep(&groups->kill_fd);
+}
+
+int groups_add(struct groups *groups, const char *name, uint32_t pids_max, uint64_t memory_max)
+{
+    const struct sandbox_cgroup_limits limits = { .pids_max = pids_max,
+                                                  .memory_max_bytes = memory_max };
+    unsigned in_force;
+    int fd;
+
+    if (groups->vm_fd < 0)
+        return -1;
+    if (sandbox_cgroup_create(groups->vm_fd, name, &limits, &fd, &in_force) < 0) {
+        log_warn("no cgroup for %s: %s", name, err_text());
+        return -1;
+    }
+    return fd;
+}
+
+void groups_remove(struct groups *groups, const char *name)
+{
+    if (groups->vm_fd >= 0 && sandbox_cgroup_remove(groups->vm_fd, name) < 0)
+        log_debug("%s", err_text());
+}
+
+void groups_end(struct groups *groups)
+{
+    if (groups->base_fd < 0)
+        return;
+    if (sandbox_cgroup_end(groups->base_fd, groups->name, groups->vm_fd, groups->kill_fd) < 0)
+        log_warn("%s stays until the next VM starts: %s", groups->path, err_text());
+    groups_close(groups);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cgroups.h - the control groups (v2) of a VM: one below the broker's own, a child of it for each
+ * process. Where the host delegates none, all of this does nothing. */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+enum { GROUPS_PATH_BYTES = 512, GROUPS_NAME_BYTES = 40 };
+
+struct groups {
+    int base_fd; /* the group the VM's is made in; -1: there are none */
+    int vm_fd;
+    int kill_fd; /* open for writing, of the VM's: kills all in it; -1: this kernel can't */
+    char name[GROUPS_NAME_BYTES]; /* of the VM's group */
+    char path[GROUPS_PATH_BYTES]; /* of the VM's group, from the hierarchy's root; "": none */
+};
+
+/* Makes the VM's group, "bulkhead-" and the pid, with a number behind that if the name is taken.
+ * First removes such groups of VMs whose broker and spawner were both killed. Never fails: without
+ * a group path is "". */
+void groups_make(struct groups *groups, pid_t broker_pid);
+/* Closes what is open and leaves the groups to another process that has them. */
+void groups_close(struct groups *groups);
+
+/* A group for one process, with its limits as far as the host lets controllers down to it (0: no
+ * limit of that kind). Its directory, owned by the caller, or -1. */
+int groups_add(struct groups *groups, const char *name, uint32_t pids_max, uint64_t memory_max);
+/* Does nothing while a process is in it: an upgrade has two in one group. */
+void groups_remove(struct groups *groups, const char *name);
+/* In the hierarchy's root a sandboxed broker can kill and empty the group, but not remove it: the
+ * next VM does that.
+ *
+ * Kills what may be left below the VM's group, and removes all of it. May be called in each
+ * process that has it. */
+void groups_end(struct groups *groups);

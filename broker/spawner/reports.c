@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reports.c - see reports.h. */
+#include "spawner/reports.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "base/fd.h"
+#include "base/log.h"
+
+void reports_add(struct reports *reports, const struct spawner_report *report, const int *fds)
+{
+    unsigned at = (reports->first + reports->n) % REPORTS_MAX;
+
+    if (reports->n == REPORTS_MAX) { /* our own count is wrong */
+        log_error("a report is lost");
+        return;
+    }
+    reports->waiting[at].report = *report;
+    for (unsigned i = 0; i < SPAWNER_REPORT_FDS; i++)
+        reports->waiting[at].fds[i] = !fds || fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+    reports->n++;
+}
+
+static int send_one(int socket_fd, struct spawner_report *report, const int *fds)
+{
+    struct iovec iov = { .iov_base = report, .iov_len = sizeof *report };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int) * SPAWNER_REPORT_FDS)];
+    } control = { 0 };
+    unsigned n_fds = 0;
+    ssize_t n;
+
+    while (n_fds < SPAWNER_REPORT_FDS && fds[n_fds] >= 0)
+        n_fds++;
+    if (n_fds > 0) {
+        msg.msg_control = control.bytes;
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n_fds);
+    }
+    do
+        n = sendmsg(socket_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : 0;
+}
+
+static void drop_first(struct reports *reports)
+{
+    for (unsigned i = 0; i < SPAWNER_REPORT_FDS; i++)
+        fd_closep(&reports->waiting[reports->first].fds[i]);
+    reports->first = (reports->first + 1) % REPORTS_MAX;
+    reports->n--;
+}
+
+int reports_send(struct reports *reports, int socket_fd)
+{
+    while (reports->n > 0) {
+        int r = send_one(socket_fd, &reports->waiting[reports->first].report,
+                         reports->waiting[reports->first].fds);
+
+        if (r == -EAGAIN || r == -EWOULDBLOCK || r == -ENOBUFS || r == -ETOOMANYREFS)
+            return 0;
+        if (r < 0)
+            return r;
+        drop_first(reports);
+    }
+    return 0;
+}
+
+void reports_clear(struct reports *reports)
+{
+    while (reports->n > 0)
+        drop_first(reports);
+}
+
+bool reports_have_room(const struct reports *reports)
+{
+    return reports->n < REPORTS_REQUESTS;
+}
