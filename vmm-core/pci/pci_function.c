@@ -102,7 +102,7 @@ static uint64_t decode(const struct pci_function *fn, unsigned bar)
     return PCI_BAR_NOT_DECODED;
 }
 
-bool pci_bars_decode(struct pci_function *fn)
+static bool decode_all(struct pci_function *fn)
 {
     bool moved = false;
 
@@ -126,7 +126,7 @@ bool pci_config_store(struct pci_function *fn, unsigned off, unsigned size, uint
     if (!pci_overlaps(off, size, PCI_COMMAND, 2) &&
         !pci_overlaps(off, size, PCI_BAR0, 4 * PCI_BARS))
         return false;
-    return pci_bars_decode(fn);
+    return decode_all(fn);
 }
 
 /* ---- capabilities ---- */

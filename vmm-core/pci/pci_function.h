@@ -92,13 +92,11 @@ void pci_bar_init(struct pci_function *fn, unsigned bar, enum pci_bar_kind kind,
  * at: a multiple of 4 behind the one before. The caller sets what follows the first two bytes. */
 void pci_capability_add(struct pci_function *fn, unsigned at, uint8_t id, unsigned bytes);
 
-/* What the guest writes, as far as it may, to an access that lies within the image. True when a BAR
+/* What the guest writes, as far as it may, to an access that lies within the image; then BARs are where
+ * command register and BARs say, as long as all of a BAR lies in the window below 4 GiB or, if it is
+ * a 64-bit one, in the window above RAM: never over RAM or what the platform has. True when a BAR
  * answers elsewhere now. */
 bool pci_config_store(struct pci_function *fn, unsigned off, unsigned size, uint64_t value);
-/* Decodes the BARs anew. A BAR answers where command register and BAR say, as long as all of it lies
- * in the window of 32-bit BARs or, for a 64-bit one, in the one above RAM: never over RAM or what the
- * platform has. True when one answers elsewhere now. */
-bool pci_bars_decode(struct pci_function *fn);
 
 static inline bool pci_overlaps(unsigned off, unsigned size, unsigned field, unsigned field_size)
 {
