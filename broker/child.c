@@ -13,7 +13,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
+#include "sandbox/layers.h"
 #include "vm.h"
 
 static struct child *child_new(struct vm *vm, Bulkhead__Role role, struct device *device)

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "plan/plan_message.h"
-#include "sandbox.h"
+#include "sandbox/layers.h"
 #include "vm.h"
 
 static void reply(struct client *client, uint32_t id, const struct fault *fault)

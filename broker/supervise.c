@@ -9,7 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "devices/backend.h"
-#include "sandbox.h"
+#include "sandbox/layers.h"
 #include "vm.h"
 
 static void copy_clean(char *dst, size_t size, const char *src)

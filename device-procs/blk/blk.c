@@ -22,6 +22,7 @@
 #include "blk_config.h"
 #include "blk_io.h"
 #include "blk_req.h"
+#include "sandbox/gen/filter_blk.h"
 #include "token_bucket.h"
 #include "worker.h"
 #include "worker_main.h"

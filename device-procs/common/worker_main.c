@@ -15,6 +15,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "failpoint.h"
+#include "sandbox/enter.h"
+#include "sandbox/layers.h"
 #include "shm/inflight.h"
 #include "worker.h"
 #include "worker_run.h"

@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include "base/compiler.h"
 #include "control.pb-c.h"
-#include "ring.h"
-#include "sandbox.h"
+#include "sandbox/ring.h"
+#include "sandbox/seccomp.h"
 
 struct worker;
 

@@ -12,6 +12,8 @@
 #include "console_device.h"
 #include "console_input.h"
 #include "ipc/channel.h"
+#include "sandbox/gen/filter_console.h"
+#include "sandbox/limits.h"
 #include "serial.h"
 #include "vcon.h"
 

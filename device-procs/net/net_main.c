@@ -13,6 +13,7 @@
 #include "common/worker_main.h"
 #include "net.h"
 #include "net_burst.h"
+#include "sandbox/gen/filter_net.h"
 
 /* What the guest may use, given what the user allows and the tap can do. It is not tried here: another
  * worker may be using the tap. */

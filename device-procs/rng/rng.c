@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include "base/err.h"
+#include "sandbox/gen/filter_rng.h"
 #include "worker.h"
 #include "worker_main.h"
 #include "worker_stop.h"

@@ -16,6 +16,7 @@
 #include "common/worker.h"
 #include "common/worker_main.h"
 #include "common/worker_stop.h"
+#include "sandbox/gen/filter_vsock.h"
 #include "vsock_conn.h"
 #include "vsock_rx.h"
 #include "vsock_tx.h"

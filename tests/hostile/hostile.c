@@ -19,6 +19,8 @@
 #include "device-procs/common/worker_main.h"
 #include "device-procs/common/worker_run.h"
 #include "device-procs/common/worker_state.h"
+#include "sandbox/enter.h"
+#include "sandbox/seccomp.h"
 
 /* In the broker's care a new build is on probation first: a death within it is rolled back. */
 enum { TICK_MS = 10, SERVE_FIRST_MS = 6500, SERVE_MS = 20, PATIENCE_MS = 10000, BEAT_MS = 100 };
