@@ -28,7 +28,10 @@
 #include "run/links.h"
 #include "run/seal.h"
 #include "run/watch.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_broker.h"
+#include "sandbox/ids.h"
+#include "sandbox/namespaces.h"
 #include "spawner/cgroups.h"
 #include "spawner/uids.h"
 

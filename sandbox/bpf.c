@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bpf.c - an interpreter for the part of classic BPF that seccomp filters use. */
-#include "bpf.h"
+#include "sandbox/bpf.h"
 
 #include <linux/audit.h>
 #include <linux/filter.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* caps.c - capabilities, through libcap-ng. */
+/* caps.c - see caps.h; through libcap-ng. */
+#include "sandbox/caps.h"
+
 #include <cap-ng.h>
 #include <errno.h>
 #include <linux/capability.h>
@@ -8,7 +10,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/err.h"
-#include "layers.h"
 
 /* uid 0 means nothing, keeping capabilities over setuid is off, ambient ones can't be raised; and
  * none of this can be changed back. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cgroup_life.c - see cgroup_life.h. */
-#include "cgroup_life.h"
+#include "sandbox/cgroup_life.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
-#include "cgroup.h"
+#include "sandbox/cgroup.h"
 
 enum { END_MS = 5000, RETRY_MS = 1 };
 

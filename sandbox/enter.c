@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* enter.c - the child's half: every layer in a fixed order, seccomp last; see sandbox.h. */
+/* enter.c - see enter.h. */
+#include "sandbox/enter.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +11,12 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
-#include "layers.h"
-#include "trim.h"
+#include "sandbox/caps.h"
+#include "sandbox/landlock.h"
+#include "sandbox/layers.h"
+#include "sandbox/namespaces.h"
+#include "sandbox/root.h"
+#include "sandbox/trim.h"
 
 enum { MAX_KEEP = 512 };
 
@@ -100,7 +106,7 @@ static int check_namespaces(struct enter *e)
     const unsigned wanted = SANDBOX_LAYER_USERNS | SANDBOX_LAYER_PIDNS | SANDBOX_LAYER_MNTNS |
                             SANDBOX_LAYER_NETNS | SANDBOX_LAYER_IPCNS | SANDBOX_LAYER_UTSNS |
                             SANDBOX_LAYER_CGROUPNS;
-    unsigned lacking = wanted & ~layers_own_namespaces();
+    unsigned lacking = wanted & ~namespaces_own();
 
     if (e->prepared) {
         e->missing |= SANDBOX_USERNS_REPLACED;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* landlock.c - of a child a ruleset without a rule: a second wall behind the empty root and the filter.
+/* landlock.c - see landlock.h. Of a child a ruleset without a rule: a second wall behind the empty root and the filter.
  * Of the broker, which has to look at the host's files, one that lets it change none of them.
  * The numbers are the kernel's; headers of the build may be older than the running kernel. */
+#include "sandbox/landlock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -9,7 +11,6 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
-#include "layers.h"
 
 struct ruleset { /* struct landlock_ruleset_attr */
     uint64_t fs, net, scoped;

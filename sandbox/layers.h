@@ -1,44 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* layers.h - the steps of sandbox_enter(), one file each; private to sandbox/. Every function
- * returns 0 or a negative errno with an origin. */
+/* layers.h - what a sandbox is made of, as bits; see invariant I7 for which are mandatory. */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
-#include "base/compiler.h"
-#include "sandbox.h"
-
-/* layers.c: the SANDBOX_LAYER_*NS bits of the namespaces that are this process's own, as far as
- * /proc tells. The user namespace is its own when it maps one id alone. */
-unsigned layers_own_namespaces(void);
-
-/* root.c: an empty read-only tmpfs becomes the root, the old root is detached. */
-int root_enter(void) must_check;
-bool root_is_empty(void); /* it is what root_enter() makes */
-
-/* caps.c: keeps only `keep` (bits 1 << CAP_*); bounding and ambient sets and securebits too. */
-int caps_enter(uint64_t keep) must_check;
-bool caps_none(void); /* of this thread */
-
-/* limits.c */
-struct limits_plan {
-    uint64_t max_files;
-    uint64_t data_bytes;
-    uint64_t file_bytes; /* SANDBOX_FILE_UNLIMITED: as it is */
-    bool no_new_threads; /* RLIMIT_NPROC 0 */
+enum {
+    SANDBOX_LAYER_USERNS = 1 << 0,
+    SANDBOX_LAYER_UID = 1 << 1, /* a uid of its own, not only the caller's in a user namespace */
+    SANDBOX_LAYER_PIDNS = 1 << 2,
+    SANDBOX_LAYER_MNTNS = 1 << 3,
+    SANDBOX_LAYER_NETNS = 1 << 4,
+    SANDBOX_LAYER_IPCNS = 1 << 5,
+    SANDBOX_LAYER_UTSNS = 1 << 6,
+    SANDBOX_LAYER_CGROUPNS = 1 << 7,
+    SANDBOX_LAYER_CGROUP = 1 << 8,
+    SANDBOX_LAYER_ROOT = 1 << 9,
+    SANDBOX_LAYER_CAPS = 1 << 10,
+    SANDBOX_LAYER_NNP = 1 << 11,
+    SANDBOX_LAYER_UNDUMPABLE = 1 << 12,
+    SANDBOX_LAYER_RLIMITS = 1 << 13,
+    SANDBOX_LAYER_LANDLOCK = 1 << 14,
+    SANDBOX_LAYER_SECCOMP = 1 << 15,
+    SANDBOX_LAYER_MDWE = 1 << 16,
+    /* Not a layer. A host that makes no user namespaces: the process has a host uid of its own, and
+     * neither capabilities nor the host's root from before its first instruction. Reported beside
+     * the missing layers, in place of SANDBOX_LAYER_USERNS. */
+    SANDBOX_USERNS_REPLACED = 1 << 17,
 };
-/* Private writable memory of this process in bytes, a little rounded up. For a process with one
- * thread. */
-int limits_data_now(uint64_t *ret_bytes) must_check;
-int limits_enter(const struct limits_plan *plan) must_check;
-int limits_no_core(void) must_check;
-int limits_no_new_threads(void) must_check;
-int limits_no_exec_memory(void) must_check; /* PR_SET_MDWE */
 
-/* landlock.c: handles all that the running kernel's ABI knows and allows nothing. */
-int landlock_enter(void) must_check;
-/* For the broker: it may read what its uid may, and change nothing but by removing from `dirs`. */
-int landlock_enter_reader(void) must_check;
+const char *sandbox_layer_name(unsigned layer); /* one bit -> "netns"; NULL: no such layer */
 
-/* seccomp.c: this thread alone; from here on only what the profile lists. */
-int seccomp_enter(const struct sandbox_filter *filter) must_check;
+/* What invariant I7 makes mandatory: without these nothing starts, unless --insecure. */
+#define SANDBOX_LAYERS_MANDATORY                                                                   \
+    (SANDBOX_LAYER_USERNS | SANDBOX_LAYER_NETNS | SANDBOX_LAYER_ROOT | SANDBOX_LAYER_CAPS |        \
+     SANDBOX_LAYER_NNP | SANDBOX_LAYER_SECCOMP)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* limits.c - resource limits, soft and hard, and no memory that is both written and run. */
+/* limits.c - see limits.h. */
+#include "sandbox/limits.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include "base/err.h"
-#include "layers.h"
 
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* readback.c - see readback.h. */
-#include "readback.h"
+#include "sandbox/readback.h"
 
 #include <errno.h>
 #include <linux/filter.h>

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 #include "base/compiler.h"
-#include "bpf.h"
+#include "sandbox/bpf.h"
 
 enum { READBACK_MAX_FILTERS = 8, READBACK_MAX_CALL = 1024 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ring.c - see ring.h. */
-#include "ring.h"
+#include "sandbox/ring.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* root.c - the file system of a child: one empty directory that it may not even list. */
+/* root.c - see root.h. */
+#include "sandbox/root.h"
+
 #include <errno.h>
 #include <linux/magic.h>
 #include <sys/mount.h>
@@ -8,7 +10,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 #include "base/err.h"
-#include "layers.h"
 
 /* The kernel itself answers EPERM to who has no right; EACCES is a policy's word. */
 static int refused(const char *what)

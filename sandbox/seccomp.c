@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* seccomp.c - the last step: from here on only what the profile lists. */
+/* seccomp.c - see seccomp.h. */
+#include "sandbox/seccomp.h"
+
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/err.h"
-#include "layers.h"
 
 #ifdef BH_SANITIZED
 /* The leak check at exit ptraces its own process, which no filter allows. */

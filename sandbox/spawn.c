@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* spawn.c - the parent's half: clone into fresh namespaces, give the clone its ids, and hear from
+/* spawn.c - see spawn.h: clone into fresh namespaces, give the clone its ids, and hear from
  * it how exec went. For a small process with one thread: the clone is a copy of it until exec.
  */
-#include "spawn.h"
+#include "sandbox/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +16,8 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "sandbox/layers.h"
+#include "sandbox/spawn_child.h"
 
 static const struct {
     unsigned layer;
@@ -238,7 +240,13 @@ static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_
     }
     if (pid == 0) {
         close(go_pipe->write_fd); /* or its own copy would keep it waiting for ever */
-        spawn_child_run(&(struct spawn_child){ .spawn = spawn,
+        spawn_child_run(&(struct spawn_child){ .argv = spawn->argv,
+                                               .envp = spawn->envp,
+                                               .fds = spawn->fds,
+                                               .n_fds = spawn->n_fds,
+                                               .uid = spawn->uid,
+                                               .gid = spawn->gid,
+                                               .filter = spawn->filter,
                                                .program_fd = program_fd,
                                                .go_fd = go_pipe->read_fd,
                                                .error_fd = error_pipe->write_fd,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spawn_child.c - from clone to exec: ids, session, signals, the descriptor table; without a user
  * namespace also root and capabilities. Nothing is read here but the parent's one byte. */
-#include "spawn.h"
+#include "sandbox/spawn_child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/compiler.h"
-#include "layers.h"
+#include "sandbox/caps.h"
+#include "sandbox/root.h"
 
 static _Noreturn void fail(int error_fd, enum spawn_step step)
 {
@@ -40,15 +41,15 @@ static void wait_for_go(const struct spawn_child *child)
 }
 
 /* The raw calls: glibc's would wake threads that this clone doesn't have. */
-static int take_ids(const struct sandbox_spawn *spawn, bool in_userns)
+static int take_ids(const struct spawn_child *child, bool in_userns)
 {
-    unsigned uid = in_userns ? 0 : spawn->uid;
-    unsigned gid = in_userns ? 0 : spawn->gid;
+    unsigned uid = in_userns ? 0 : child->uid;
+    unsigned gid = in_userns ? 0 : child->gid;
 
-    if (!in_userns && spawn->uid == 0)
+    if (!in_userns && child->uid == 0)
         return 0;
     /* Without privilege setgroups is denied, and the caller's groups stay: they are its own. */
-    if (spawn->uid != 0 && syscall(SYS_setgroups, 0, NULL) < 0)
+    if (child->uid != 0 && syscall(SYS_setgroups, 0, NULL) < 0)
         return -1;
     if (syscall(SYS_setresgid, gid, gid, gid) < 0)
         return -1;
@@ -79,8 +80,7 @@ static void give_up_privileges(const struct spawn_child *child, int error_fd)
         fail(error_fd, SPAWN_STEP_ROOT);
     }
     /* Or a change of uid would take CAP_SETPCAP away, and the bounding set would stay. */
-    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 ||
-        take_ids(child->spawn, false) < 0)
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 || take_ids(child, false) < 0)
         fail(error_fd, SPAWN_STEP_IDS);
     r = caps_enter(0);
     if (r < 0) {
@@ -90,13 +90,13 @@ static void give_up_privileges(const struct spawn_child *child, int error_fd)
 }
 
 /* Sources and targets may overlap: all sources first move above the targets. */
-static int arrange_fds(const struct sandbox_spawn *spawn, int *error_fd, int *program_fd)
+static int arrange_fds(const struct spawn_child *child, int *error_fd, int *program_fd)
 {
     enum { MAX_FDS = 64 };
     int lifted[MAX_FDS];
-    int first_free = (int)spawn->n_fds;
+    int first_free = (int)child->n_fds;
 
-    if (spawn->n_fds > MAX_FDS) {
+    if (child->n_fds > MAX_FDS) {
         errno = E2BIG;
         return -1;
     }
@@ -104,12 +104,12 @@ static int arrange_fds(const struct sandbox_spawn *spawn, int *error_fd, int *pr
     *program_fd = fcntl(*program_fd, F_DUPFD_CLOEXEC, first_free);
     if (*error_fd < 0 || *program_fd < 0)
         return -1;
-    for (unsigned i = 0; i < spawn->n_fds; i++) {
-        lifted[i] = fcntl(spawn->fds[i], F_DUPFD_CLOEXEC, first_free);
+    for (unsigned i = 0; i < child->n_fds; i++) {
+        lifted[i] = fcntl(child->fds[i], F_DUPFD_CLOEXEC, first_free);
         if (lifted[i] < 0)
             return -1;
     }
-    for (unsigned i = 0; i < spawn->n_fds; i++)
+    for (unsigned i = 0; i < child->n_fds; i++)
         if (dup2(lifted[i], (int)i) < 0)
             return -1;
     return (int)syscall(SYS_close_range, (unsigned)first_free, ~0u, CLOSE_RANGE_CLOEXEC);
@@ -133,17 +133,16 @@ static int put_filter_on(const struct sandbox_filter *filter)
 _Noreturn void spawn_child_run(const struct spawn_child *child)
 {
     static char *const empty[] = { NULL };
-    const struct sandbox_spawn *spawn = child->spawn;
     int error_fd = child->error_fd, program_fd = child->program_fd;
     int saved;
 
     wait_for_go(child);
-    if (!child->no_userns && take_ids(spawn, child->in_userns) < 0)
+    if (!child->no_userns && take_ids(child, child->in_userns) < 0)
         fail(child->error_fd, SPAWN_STEP_IDS);
     setsid(); /* the terminal's signals are for whoever holds the terminal */
     umask(0077);
     reset_signals();
-    if (arrange_fds(spawn, &error_fd, &program_fd) < 0) {
+    if (arrange_fds(child, &error_fd, &program_fd) < 0) {
         saved = errno;
         error_fd = error_fd < 0 ? child->error_fd : error_fd;
         errno = saved;
@@ -151,9 +150,9 @@ _Noreturn void spawn_child_run(const struct spawn_child *child)
     }
     if (child->no_userns)
         give_up_privileges(child, error_fd);
-    if (spawn->filter && put_filter_on(spawn->filter) < 0)
+    if (child->filter && put_filter_on(child->filter) < 0)
         fail(error_fd, SPAWN_STEP_FILTER);
-    syscall(SYS_execveat, program_fd, "", spawn->argv, spawn->envp ? spawn->envp : empty,
+    syscall(SYS_execveat, program_fd, "", child->argv, child->envp ? child->envp : empty,
             AT_EMPTY_PATH);
     fail(error_fd, SPAWN_STEP_EXEC);
 }

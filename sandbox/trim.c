@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* trim.c - see trim.h. A static program brings the whole C library's start with it: most of what
  * was mapped on the way here is never run again. */
-#include "trim.h"
+#include "sandbox/trim.h"
 
 #include <elf.h>
 #include <link.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* control.c - the thread that talks to the broker. It waits on the control socket, on wake_fd and
- * on the serial port's input, and never blocks on a send: what doesn't fit waits for room. */
+/* control.c - see control.h. The thread waits on the control socket, on wake_fd and on
+ * the serial port's input, and never blocks on a send: what doesn't fit waits for room. */
+#include "control.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -8,8 +10,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "core.h"
-#include "sandbox.h"
+#include "sandbox/layers.h"
+#include "vcpu_threads.h"
 
 #define ROLE BULKHEAD__ROLE__ROLE_CORE
 

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "kvm/vm.h"
 
 enum { FD_RAM, FD_DEVICE, FD_LIFE, FD_SERIAL, FD_SERIAL_OUT, FD_SERIAL_IN, FDS_WITH_SERIAL };
 
@@ -25,7 +26,7 @@ static void end(struct core *core, Bulkhead__GuestStateKind how, bool host_failu
     }
     core->turns.turn = CORE_HOLD;
     for (unsigned i = 0; i < core->n_vcpus; i++)
-        hv_vcpu_interrupt(hv_vcpu(core->hv, i), true);
+        hv_vcpu_interrupt(hv_vcpu_at(core->hv, i), true);
     pthread_mutex_unlock(&core->turn_lock);
     fd_event_signal(core->wake_fd);
 }
@@ -100,11 +101,12 @@ static int setup_serial(struct core *core, bool present, int *fds)
     return 0;
 }
 
-static int setup_buses(struct core *core)
+/* window64: where that of 64-bit BARs begins. */
+static int setup_buses(struct core *core, uint64_t window64)
 {
     int r;
 
-    pci_host_init(&core->pci, on_pci_reset, core);
+    pci_host_init(&core->pci, window64, on_pci_reset, core);
     power_init(&core->power, core->hv, on_power, core);
     keyboard_init(&core->keyboard, core->hv, on_keyboard_reset, core);
     rtc_init(&core->rtc);
@@ -144,7 +146,7 @@ int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds, 
     if (r == 0)
         r = setup_serial(core, cfg->core->serial, fds);
     if (r == 0)
-        r = setup_buses(core);
+        r = setup_buses(core, layout_mmio64_base(cfg->ram_size));
     if (r < 0)
         return err_trace(r);
     core->life_fd = fd_take(&fds[FD_LIFE]);
@@ -175,7 +177,7 @@ int core_attach(struct core *core, const Bulkhead__AttachDevice *attach, int *fd
         return err_origin(-EEXIST, "slot %u has a device", slot);
     r = virtio_pci_init(dev, core->hv, &config);
     if (r == 0)
-        r = pci_host_plug(&core->pci, slot, &dev->fn);
+        r = pci_host_plug(&core->pci, (struct pci_address){ .device = (uint8_t)slot }, &dev->fn);
     if (r < 0)
         return err_trace(r);
     for (unsigned i = 0; i < 2 * n; i++)

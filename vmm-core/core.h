@@ -18,7 +18,7 @@
 #include "control.pb-c.h"
 #include "ipc/channel.h"
 #include "ipc/rules.h"
-#include "kvm/hv.h"
+#include "kvm/vcpu.h"
 #include "pci/pci.h"
 #include "pci/virtio_pci.h"
 #include "platform/keyboard.h"
@@ -96,7 +96,6 @@ struct core {
     struct virtio_pci devices[LAYOUT_PCI_SLOTS];
 };
 
-/* core.c */
 /* Everything up to the threads; takes the descriptors it keeps out of fds. */
 int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds,
                    size_t n_fds) must_check;
@@ -105,22 +104,3 @@ int core_attach(struct core *core, const Bulkhead__AttachDevice *attach, int *fd
 void core_guest_ended(struct core *core, Bulkhead__GuestStateKind how, const char *detail);
 /* The same for an end that is not the guest's doing. */
 void core_host_failed(struct core *core, const char *detail);
-
-/* vcpu.c */
-/* What the threads' stacks will take in all. */
-uint64_t core_stack_bytes(const struct core *core);
-/* Makes the threads; returns when each is in its sandbox and waits. */
-int core_start_threads(struct core *core) must_check;
-void core_resume(struct core *core);
-/* Threads leave the guest soon. wake_fd is signalled when the last one has, or at once when all stand
- * still already: once for each call. */
-void core_hold(struct core *core);
-/* Signals all threads, so that what core_guest_ended() asked for takes effect now. */
-void core_kick(struct core *core);
-
-/* control.c */
-/* After core_start_threads(): Ready, then the life of the VM. The process's exit status. */
-int core_control_run(struct core *core, unsigned missing_layers);
-int core_control_send(struct core *core, const Bulkhead__Envelope *envelope, bool block) must_check;
-/* The next legal message; -ESHUTDOWN when the broker is gone or says Stop. */
-int core_control_next(struct core *core, bool block, struct message *ret_msg) must_check;

@@ -8,8 +8,12 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "control.h"
 #include "core.h"
-#include "sandbox.h"
+#include "kvm/vm.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_core_control.h"
+#include "vcpu_threads.h"
 
 #ifndef BH_BUILD_ID
 #define BH_BUILD_ID "dev"

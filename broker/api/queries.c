@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "plan/plan_message.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
+#include "sandbox/layers.h"
 
 /* ---- lists ---- */
 

@@ -4,7 +4,8 @@
 
 #include <string.h>
 #include <unistd.h>
-#include "sandbox.h"
+#include "sandbox/ids.h"
+#include "sandbox/namespaces.h"
 
 bool host_has_uids(void)
 {

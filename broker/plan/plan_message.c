@@ -8,7 +8,8 @@
 #include "base/compiler.h"
 #include "ipc/rules.h"
 #include "plan/plan.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
+#include "sandbox/limits.h"
 
 #define NEW(ptr, type) ((ptr) = malloc(sizeof *(ptr))) && (type##__init(ptr), true)
 

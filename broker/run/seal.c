@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "config/checks.h"
 #include "config/hostfwd.h"
-#include "ring.h"
+#include "sandbox/ring.h"
 
 enum { SPARE_BYTES = 64 << 20, SPARE_THREADS = 8, IO_THREADS = 128 };
 

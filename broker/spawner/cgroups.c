@@ -9,8 +9,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "cgroup.h"
-#include "cgroup_life.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/cgroup_life.h"
 
 enum { MAX_NAMES = 1000 };
 

@@ -11,6 +11,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "plan/plan.h"
+#include "sandbox/gen/filter_start.h"
+#include "sandbox/spawn.h"
 
 enum { MAX_ARGS = 16 + 2 * SPAWNER_MAX_FORWARDS, ARGS_BYTES = 6144 };
 

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 #include "base/compiler.h"
-#include "sandbox.h"
+#include "sandbox/spawn.h"
 #include "spawner/rings.h"
 #include "spawner/wire.h"
 

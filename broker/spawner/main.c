@@ -21,14 +21,14 @@
 #include "resources/rundir.h"
 #include "resources/signals.h"
 #include "resources/socket_path.h"
-#include "sandbox.h"
+#include "sandbox/spawn.h"
+#include "sandbox/trim.h"
 #include "spawner/cgroups.h"
 #include "spawner/exec.h"
 #include "spawner/reports.h"
 #include "spawner/rings.h"
 #include "spawner/slots.h"
 #include "spawner/uids.h"
-#include "trim.h"
 
 enum {
     MAX_FDS = 4,

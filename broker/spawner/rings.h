@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 #include "base/compiler.h"
-#include "ring.h"
+#include "sandbox/ring.h"
 #include "spawner/wire.h"
 
 enum { RINGS_MAX = SPAWNER_MAX_CHILDREN + SPAWNER_MAX_SLOTS }; /* of the living and of the dead */

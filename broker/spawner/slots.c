@@ -6,7 +6,7 @@
 #include <string.h>
 #include "base/err.h"
 #include "plan/plan.h"
-#include "ring.h"
+#include "sandbox/ring.h"
 
 bool slots_is_device(const struct spawner_slot *slot)
 {

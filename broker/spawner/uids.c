@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/fd.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
 
 enum {
     MAX_TRIES = 65536,  /* ranges, before there is none to be had */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include "base/compiler.h"
 #include "base/err.h"
-#include "sandbox.h"
+#include "sandbox/layers.h"
 #include "vm/boot.h"
 #include "vm/driver.h"
 #include "vm/end.h"

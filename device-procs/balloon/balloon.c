@@ -14,6 +14,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "common/worker.h"
+#include "common/worker_main.h"
+#include "common/worker_stop.h"
+#include "sandbox/gen/filter_balloon.h"
 
 enum { INFLATEQ, DEFLATEQ, FIRST_OPTIONAL_QUEUE, NO_QUEUE = 0xffff };
 enum { BATCH = 16, STATS_EVERY_MS = 2000 };

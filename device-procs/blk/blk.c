@@ -22,8 +22,11 @@
 #include "blk_config.h"
 #include "blk_io.h"
 #include "blk_req.h"
+#include "sandbox/gen/filter_blk.h"
 #include "token_bucket.h"
 #include "worker.h"
+#include "worker_main.h"
+#include "worker_stop.h"
 
 enum {
     MAX_REQUESTS = RING_DISK_ENTRIES,

@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "shm/gmem.h"
 #include "shm/inflight.h"
+#include "vq_chain.h"
 
 enum {
     VQ_EMPTY = 1,
@@ -34,16 +35,6 @@ struct vq_config {
 struct vq_addresses { /* from Activate */
     uint16_t size;
     uint64_t desc, avail, used;
-};
-
-/* A request: readable slices first, then writable ones, as the guest chained them. */
-struct vq_chain {
-    uint16_t head;
-    unsigned n_read, n_write; /* slices */
-    unsigned n_descs;         /* of the ring's own that it takes up; 1 with an indirect table */
-    uint64_t read_bytes, write_bytes;
-    struct gslice *slices; /* n_read then n_write; owned by the vq, valid until vq_push(head) */
-    bool replayed;         /* from the journal of a dead worker */
 };
 
 int vq_new(struct vq **ret_vq, const struct vq_config *config) must_check;
@@ -87,11 +78,3 @@ unsigned vq_inflight(const struct vq *vq);
 /* Descriptors of its ring, as the driver chose; while it is active. */
 unsigned vq_size(const struct vq *vq);
 int vq_kick_fd(const struct vq *vq);
-
-/* Copies between a chain's readable or writable bytes and a private buffer: returns bytes copied. */
-size_t vq_chain_read(const struct vq_chain *chain, size_t off, void *dst, size_t len);
-size_t vq_chain_write(const struct vq_chain *chain, size_t off, const void *src, size_t len);
-/* iovecs over [off, off+len) of the readable (write=false) or writable part; returns their number,
- * or -1 when max is too small or the range is not inside. */
-int vq_chain_iovec(const struct vq_chain *chain, bool write, size_t off, size_t len,
-                   struct iovec *ret_iov, int max);

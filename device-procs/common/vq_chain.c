@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vq_chain.c - copies between a popped chain and private memory. The slices were checked by
  * vq_pop(); what they point at can change at any time, so a copy is made once and only that used. */
+#include "vq_chain.h"
+
 #include <string.h>
-#include "vq.h"
 
 struct part {
     const struct gslice *slices;

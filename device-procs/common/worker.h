@@ -1,80 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* worker.h - the skeleton of every device process; the device supplies a struct worker_ops.
- *
- * worker_main() does, top to bottom: check inherited fds, Hello, receive Configure, map RAM and
- * journal and stats page, device's setup, sandbox_enter, Ready, loop. No guest byte is read
- * before seccomp is on.
- *
- * Descriptors that Configure carries, in this order (docs/protocol.md):
- *   [guest RAM memfd if ram_size != 0] [stats memfd] [life pipe, read end] [journal memfd if the
- *   device has queues] [kick eventfd x num_queues] [call eventfd x num_queues] [the device's own]
- */
+/* worker.h - the skeleton of every device process; the device supplies a struct worker_ops, and calls
+ * what is declared here and in worker_stop.h. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
-#include "base/compiler.h"
 #include "base/loop.h"
-#include "control.pb-c.h"
-#include "ring.h"
-#include "sandbox.h"
 #include "shm/gmem.h"
 #include "shm/stats.h"
 #include "turn.h"
 #include "vq.h"
+#include "worker_ops.h"
 
-struct worker;
-
-enum {
-    WORKER_PART_MS = 500, /* for part(): half of what the broker waits for a worker that it stops */
-    WORKER_PART_DEAD_MS = 50, /* the same when the core has died */
-};
-
-enum worker_found {
-    WORKER_FOUND_NOTHING,
-    WORKER_FOUND_SOME,
-    WORKER_WAITS_FOR_SOON, /* something is in flight whose end poll() may see */
-    WORKER_WAITS_FOR_TASK, /* something is in flight that another task works on: leave it the CPU */
-};
-
-struct worker_ops {
-    Bulkhead__Role role;
-    const struct sandbox_filter *filter; /* &sandbox_filter_blk, from bh_filter_blk */
-    bool needs_ram_fd; /* keep the RAM memfd open in steady state (balloon: punch holes) */
-    /* fds: the device's own, after those of the skeleton; take what is kept with fd_take() and
-     * name it with worker_keep_fd(). Fill *ret_announce (config bytes must outlive the call).
-     * A negative errno with an origin ends the worker with Failed. */
-    int (*setup)(struct worker *w, const Bulkhead__Configure *cfg, int *fds, unsigned n_fds,
-                 Bulkhead__Announce *announce, void **ret_device) must_check;
-    /* The guest set DRIVER_OK (or a replacement takes over: resume). Queues are active already. */
-    int (*activate)(void *device, uint64_t features, bool resume) must_check;
-    /* A kick on queue q, or work left over: pop and start, a bounded number, and none after
-     * turn_over(worker_turn()). 0, VQ_E_GUEST, or negative errno. Who stops before VQ_EMPTY calls
-     * worker_rerun(), now or when it can go on; after VQ_EMPTY, from wherever it popped, the
-     * skeleton asks for kicks again. */
-    int (*on_queue)(void *device, unsigned q) must_check;
-    /* Before the loop sleeps, while activated; submit batches. May be NULL. */
-    void (*before_sleep)(void *device);
-    /* With before_sleep(), for a device that takes all its work from rings: what it finds beside the
-     * queues (completions), without a system call. Such a device is polled for a moment before the
-     * loop sleeps, where that pays (worker_poll.c). May be NULL. */
-    enum worker_found (*poll)(void *device);
-    /* Stop popping; call worker_drained() once nothing is in flight (now or later). Follows Reset,
-     * Quiesce and Stop; after Unquiesce on_queue() runs for every queue again. */
-    void (*drain)(void *device);
-    /* Told to stop, and drained; or the core has ended, and nobody asked for that. Nothing comes from
-     * the guest any more. Gets out what it sent before and the host's side has not taken yet; calls
-     * worker_leave(), now or later: after WORKER_PART_MS the worker leaves without. May be NULL. */
-    void (*part)(void *device);
-    /* All queues are down and drained: forget driver state. May be NULL. */
-    void (*reset)(void *device);
-    /* Messages other than the skeleton's (SetRateLimit, ConfigUpdate, ...). May be NULL. */
-    int (*on_message)(void *device, const Bulkhead__Envelope *envelope, int *fds, unsigned n_fds);
-};
-
-int worker_main(const struct worker_ops *ops, int argc, char **argv);
-
-/* ---- for devices ---- */
 struct loop *worker_loop(struct worker *w);
 struct gmem *worker_mem(struct worker *w);
 struct vq *worker_vq(struct worker *w, unsigned q); /* valid from setup on */
@@ -90,12 +27,6 @@ void worker_reserve_fds(struct worker *w, unsigned n);
 /* In setup: a regular file may be written up to there (SANDBOX_FILE_UNLIMITED: to any length). Without
  * this call none may be. */
 void worker_limit_files(struct worker *w, uint64_t max_bytes);
-/* An io_uring that this process was born with; fd is the caller's once it is taken. */
-struct worker_ring {
-    int fd;    /* -1: none */
-    int error; /* of the own one: why there is none */
-    struct io_uring_params params;
-};
 struct worker_ring *worker_own_ring(struct worker *w); /* disabled; the spawner has a duplicate */
 struct worker_ring *worker_old_ring(struct worker *w); /* the dead worker's, to be drained */
 /* The dead worker's ring is still: said in Ready, or from then on in RingDrained. Until then
@@ -104,8 +35,7 @@ void worker_ring_drained(struct worker *w);
 bool worker_running(const struct worker *w); /* activated, not draining */
 void worker_needs_reset(struct worker *w, unsigned q, const char *why); /* the guest broke it */
 void worker_fail(struct worker *w, int r); /* ours: Failed to the broker, then exit */
-void worker_drained(struct worker *w);
-void worker_leave(struct worker *w); /* ends the part of worker_ops, and with it the worker */
+void worker_leave(struct worker *w);       /* ends the part of worker_ops, and with it the worker */
 /* What the device waited for came by an event of its own (a completion). */
 void worker_poll_woken(struct worker *w);
 /* Runs on_queue again soon although no kick came (throttled, out of room before). */

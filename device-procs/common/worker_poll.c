@@ -2,17 +2,20 @@
 /* worker_poll.c - a moment of looking for work before the loop sleeps.
  *
  * A sleep costs the guest its kick (an exit of the vCPU) and a wake-up across CPUs, many times what
- * a small request costs. So a worker whose sleeps were short looks at its rings for POLL_NS first,
+ * a small request costs. So a worker whose sleeps were short looks at its rings for WORKER_POLL_NS first,
  * while kicks stay off. It is the tenant's CPU time: an idle device never polls, and where looking
  * finds nothing (the disk is slow, or the vCPU needs this very CPU), or not in time, it is given up
  * for twice as many sleeps each time.
  */
+#include "worker_poll.h"
+
+#include "base/loop.h"
+#include "vq.h"
+#include "worker_queue.h"
 #include "worker_state.h"
 
 enum {
-    POLL_NS = 50 * 1000,
-    LATE_NS = 2 * POLL_NS,
-    SHORT_SLEEP_NS = 2 * POLL_NS, /* a wake-up's own cost is in it */
+    LATE_NS = 2 * WORKER_POLL_NS,
     BACKOFF_MAX = 8,
     LOOKS_PER_CLOCK = 8,
     TURNS_MAX = 64, /* then the loop's other events are looked at, or earlier: turn_over() */
@@ -41,7 +44,7 @@ static bool look(struct worker *w, uint64_t *ret_found_ns)
         if (vq_has_work(w->queues[q].vq)) {
             if (!found && ret_found_ns)
                 *ret_found_ns = now_ns();
-            worker_run_queue(w, q);
+            worker_queue_run(w, q);
             found = true;
         }
     return found;
@@ -64,7 +67,7 @@ static bool look_for_a_while(struct worker *w, bool *ret_pays)
                 return false;
             pause_cpu();
         }
-    while (now_ns() - start < POLL_NS);
+    while (now_ns() - start < WORKER_POLL_NS);
     return false;
 }
 
@@ -100,7 +103,7 @@ void worker_poll(struct worker *w)
             w->ops->before_sleep(w->device);
         if (w->rerun_armed) {
             loop_timer_disarm(w->rerun);
-            worker_run_pending(w);
+            worker_queue_run_pending(w);
         } else if (!poll_once(w)) {
             return;
         }
@@ -113,13 +116,4 @@ void worker_poll_sleeps(struct worker *w)
 {
     if (w->ops->poll)
         w->slept_at_ns = now_ns();
-}
-
-void worker_poll_woken(struct worker *w)
-{
-    if (w->slept_at_ns == 0)
-        return;
-    if (!w->poll_useless)
-        w->poll[w->poll_busy].wanted = now_ns() - w->slept_at_ns < SHORT_SLEEP_NS;
-    w->slept_at_ns = 0;
 }

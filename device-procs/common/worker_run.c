@@ -6,112 +6,25 @@
  * events had their turn, so a guest that never stops kicking can't keep the broker waiting. All
  * batches between two looks at the events share one budget of bytes and time (turn.h).
  */
+#include "worker_run.h"
+
 #include <errno.h>
-#include <stdio.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "worker.h"
+#include "worker_poll.h"
+#include "worker_queue.h"
 #include "worker_state.h"
+#include "worker_stop.h"
 
 enum { HEARTBEAT_MS = 200, MESSAGES_PER_TURN = 16 };
-
-int worker_send_fd(struct worker *w, const Bulkhead__Envelope *envelope, int fd)
-{
-    int r;
-
-    if (w->control_gone)
-        return 0;
-    r = channel_send(w->channel, envelope, &fd, fd >= 0 ? 1 : 0, true);
-    if (r == -EPIPE || r == -ECONNRESET) {
-        w->control_gone = true;
-        return 0;
-    }
-    if (r < 0)
-        return err_trace(r);
-    w->state = rules_next(RULE_FROM_CHILD, w->ops->role, w->state, envelope);
-    return 0;
-}
-
-int worker_say(struct worker *w, const Bulkhead__Envelope *envelope)
-{
-    return worker_send_fd(w, envelope, -1);
-}
-
-int worker_send(struct worker *w, const Bulkhead__Envelope *envelope)
-{
-    return worker_say(w, envelope);
-}
-
-int worker_config_update(struct worker *w, unsigned offset, const void *data, unsigned len)
-{
-    Bulkhead__ConfigUpdate update = BULKHEAD__CONFIG_UPDATE__INIT;
-    ENVELOPE(e, CONFIG_UPDATE, config_update, &update);
-
-    update.offset = offset;
-    update.data.data = (uint8_t *)(uintptr_t)data;
-    update.data.len = len;
-    return worker_say(w, &e);
-}
-
-bool worker_running(const struct worker *w)
-{
-    return w->running;
-}
-
-void worker_rerun(struct worker *w, unsigned q)
-{
-    w->queues[q].rerun = true;
-    if (w->rerun_armed)
-        return;
-    w->rerun_armed = true;
-    loop_timer_arm(w->rerun, 0, false);
-}
 
 static void rerun_all(struct worker *w)
 {
     for (unsigned i = 0; i < w->n_queues; i++)
         worker_rerun(w, i);
-}
-
-void worker_needs_reset(struct worker *w, unsigned q, const char *why)
-{
-    Bulkhead__NeedsReset needs = BULKHEAD__NEEDS_RESET__INIT;
-    char text[96];
-    ENVELOPE(e, NEEDS_RESET, needs_reset, &needs);
-    int r;
-
-    w->stats->guest_faults++;
-    log_guest("queue %u: %s; waiting for the driver's reset", q, why);
-    w->running = false;
-    if (w->broken)
-        return;
-    w->broken = true;
-    snprintf(text, sizeof text, "queue %u: %s", q, why);
-    needs.why = text;
-    r = worker_say(w, &e);
-    if (r < 0)
-        worker_fail(w, r);
-}
-
-void worker_run_queue(struct worker *w, unsigned q)
-{
-    struct vq *vq = w->queues[q].vq;
-    int r;
-
-    if (!w->running || !vq_active(vq))
-        return;
-    if (turn_over(&w->turn)) {
-        w->behind = true;
-        worker_rerun(w, q);
-        return;
-    }
-    vq_disable_kicks(vq);
-    r = w->ops->on_queue(w->device, q);
-    if (r == VQ_E_GUEST)
-        worker_needs_reset(w, q, "the ring is broken");
-    else if (r < 0)
-        worker_fail(w, r);
 }
 
 static void on_kick(int fd, unsigned what, void *arg)
@@ -127,34 +40,14 @@ static void on_kick(int fd, unsigned what, void *arg)
     if (q->worker->behind)
         worker_rerun(q->worker, q->index);
     else
-        worker_run_queue(q->worker, q->index);
-}
-
-/* One after the other in a circle, so that a queue that needs the whole turn leaves the next to
- * another one. */
-void worker_run_pending(struct worker *w)
-{
-    unsigned first = w->next_rerun;
-
-    w->rerun_armed = false;
-    w->behind = false;
-    for (unsigned i = 0; i < w->n_queues; i++) {
-        unsigned q = (first + i) % w->n_queues;
-
-        if (!w->queues[q].rerun)
-            continue;
-        w->queues[q].rerun = false;
-        if (!turn_over(&w->turn))
-            w->next_rerun = (q + 1) % w->n_queues;
-        worker_run_queue(w, q);
-    }
+        worker_queue_run(q->worker, q->index);
 }
 
 static void on_rerun(int fd, unsigned what, void *arg)
 {
     (void)fd;
     (void)what;
-    worker_run_pending(arg);
+    worker_queue_run_pending(arg);
 }
 
 static void before_sleep(void *arg)
@@ -181,25 +74,11 @@ static void on_heartbeat(int fd, unsigned what, void *arg)
     __atomic_fetch_add(&w->stats->heartbeat, 1, __ATOMIC_RELAXED);
 }
 
-void worker_leave(struct worker *w)
-{
-    loop_quit(w->loop, 0);
-}
-
 static void on_part_timeout(int fd, unsigned what, void *arg)
 {
     (void)fd;
     (void)what;
     worker_leave(arg);
-}
-
-static void part(struct worker *w, unsigned patience_ms)
-{
-    w->running = false;
-    if (!w->ops->part || loop_timer_arm(w->part, patience_ms, false) < 0)
-        worker_leave(w);
-    else
-        w->ops->part(w->device);
 }
 
 static void on_life(int fd, unsigned what, void *arg)
@@ -211,69 +90,8 @@ static void on_life(int fd, unsigned what, void *arg)
     /* The pipe carries nothing: end of file means that the core is gone, and with it the VM. */
     if (read(fd, &byte, 1) == 0) {
         loop_event_pause(w->on_life);
-        part(w, WORKER_PART_DEAD_MS);
+        worker_stop_part(w, WORKER_PART_DEAD_MS);
     }
-}
-
-/* ---- stopping ---- */
-
-static int finish_quiesce(struct worker *w)
-{
-    Bulkhead__Quiesced quiesced = BULKHEAD__QUIESCED__INIT;
-    ENVELOPE(e, QUIESCED, quiesced, &quiesced);
-
-    w->want_quiesce = false;
-    return worker_say(w, &e);
-}
-
-static int finish_reset(struct worker *w)
-{
-    Bulkhead__ResetDone done = BULKHEAD__RESET_DONE__INIT;
-    ENVELOPE(e, RESET_DONE, reset_done, &done);
-
-    w->want_reset = false;
-    for (unsigned i = 0; i < w->n_queues; i++) {
-        vq_deactivate(w->queues[i].vq);
-        w->queues[i].rerun = false;
-    }
-    if (w->activated && w->ops->reset)
-        w->ops->reset(w->device);
-    w->activated = false;
-    w->broken = false;
-    return worker_say(w, &e);
-}
-
-static void finish_drain(struct worker *w)
-{
-    int r = 0;
-
-    w->draining = false;
-    if (w->want_quiesce)
-        r = finish_quiesce(w);
-    if (r == 0 && w->want_reset)
-        r = finish_reset(w);
-    if (r < 0)
-        worker_fail(w, r);
-    else if (w->want_stop)
-        part(w, WORKER_PART_MS);
-}
-
-static void drain(struct worker *w)
-{
-    w->running = false;
-    if (w->draining)
-        return;
-    w->draining = true;
-    if (w->activated)
-        w->ops->drain(w->device);
-    else
-        finish_drain(w);
-}
-
-void worker_drained(struct worker *w)
-{
-    if (w->draining)
-        finish_drain(w);
 }
 
 /* ---- the broker's messages ---- */
@@ -314,7 +132,7 @@ static int handle_activate(struct worker *w, const Bulkhead__Activate *m)
         if (r < 0)
             return err_trace(r);
     }
-    r = worker_say(w, &e);
+    r = worker_send(w, &e);
     if (r < 0)
         return err_trace(r);
     if (bad_rings) {
@@ -338,11 +156,11 @@ static int dispatch(struct worker *w, struct message *msg)
         return handle_activate(w, e->activate);
     case BULKHEAD__ENVELOPE__BODY_RESET:
         w->want_reset = true;
-        drain(w);
+        worker_stop_drain(w);
         return 0;
     case BULKHEAD__ENVELOPE__BODY_QUIESCE:
         w->want_quiesce = true;
-        drain(w);
+        worker_stop_drain(w);
         return 0;
     case BULKHEAD__ENVELOPE__BODY_UNQUIESCE:
         w->running = w->activated && !w->broken && !w->draining;
@@ -350,7 +168,7 @@ static int dispatch(struct worker *w, struct message *msg)
         return 0;
     case BULKHEAD__ENVELOPE__BODY_STOP:
         w->want_stop = true;
-        drain(w);
+        worker_stop_drain(w);
         return 0;
     default:
         if (!w->ops->on_message)

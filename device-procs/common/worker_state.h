@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* worker_state.h - what worker.c (the start) and worker_run.c (the loop) share; devices see only
- * worker.h. */
+/* worker_state.h - what the skeleton's parts share, types only: worker <- worker_queue, worker_stop <-
+ * worker_poll <- worker_run <- worker_main. Devices see only worker.h, worker_stop.h and worker_main.h. */
 #pragma once
 
 #include "ipc/channel.h"
 #include "ipc/rules.h"
+#include "shm/gmem.h"
 #include "shm/layout.h"
-#include "worker.h"
+#include "shm/stats.h"
+#include "turn.h"
+#include "worker_ops.h"
 
-enum { WORKER_MAX_KEEP = 3 * RULE_MAX_QUEUES + 32 };
+enum {
+    WORKER_MAX_KEEP = 3 * RULE_MAX_QUEUES + 32,
+    WORKER_POLL_NS = 50 * 1000, /* so long work is looked for before a sleep */
+};
 
 struct worker_queue {
     struct worker *worker;
@@ -59,14 +65,3 @@ struct worker {
     bool poll_useless;          /* neither: another task is waited for */
     uint64_t slept_at_ns;       /* 0: not asleep */
 };
-
-/* Sends and follows the state; a broker that is gone is not an error. */
-int worker_say(struct worker *w, const Bulkhead__Envelope *envelope);
-/* Adds the loop's events; before the sandbox, for they need descriptors. */
-int worker_watch(struct worker *w) must_check;
-int worker_run(struct worker *w);
-/* ---- worker_run.c for worker_poll.c, and back ---- */
-void worker_run_queue(struct worker *w, unsigned q);
-void worker_run_pending(struct worker *w); /* what worker_rerun() asked for */
-void worker_poll(struct worker *w);
-void worker_poll_sleeps(struct worker *w);

@@ -1,84 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* console.c - bulkhead-dev-console: owns the terminal, file, socket or pty of one guest console
  * and moves bytes between it and the serial port's ring or a virtio-console. */
-#include "console.h"
-
 #include <errno.h>
-#include <linux/virtio_ids.h>
 #include <stdlib.h>
-#include <string.h>
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "common/worker.h"
+#include "common/worker_main.h"
+#include "common/worker_stop.h"
+#include "console_device.h"
+#include "console_input.h"
 #include "ipc/channel.h"
+#include "sandbox/gen/filter_console.h"
+#include "sandbox/limits.h"
+#include "serial.h"
+#include "vcon.h"
 
 enum { PART_IDLE_MS = 100, TELL_AGAIN_MS = 100 };
-
-static void show_help(struct console *c)
-{
-    static const char help[] =
-        "\r\n[Ctrl-A x: end the VM, Ctrl-A Ctrl-A: send Ctrl-A, Ctrl-A h: this]\r\n";
-
-    (void)backend_write(c->backend, help, sizeof(help) - 1);
-}
-
-static size_t watch_keys(struct console *c, const uint8_t *src, size_t len, uint8_t *dst)
-{
-    unsigned actions = 0;
-    size_t out = escape_filter(&c->escape, src, len, dst, &actions);
-
-    if (actions & ESCAPE_LEAVE) {
-        Bulkhead__ConsoleEscape escape = BULKHEAD__CONSOLE_ESCAPE__INIT;
-        ENVELOPE(e, CONSOLE_ESCAPE, console_escape, &escape);
-
-        if (worker_send(c->worker, &e) < 0)
-            log_warn("Ctrl-A x: %s", err_text());
-    }
-    if (actions & ESCAPE_HELP)
-        show_help(c);
-    return out;
-}
-
-/* A Ctrl-A that waits for its second key may be the guest's: it needs room too. */
-static size_t room_for_input(struct console *c)
-{
-    size_t room = c->front->room(c->front_data);
-
-    return c->watch_escape && c->escape.pending && room > 0 ? room - 1 : room;
-}
-
-static void say_deaf(struct console *c)
-{
-    if (c->deaf && !c->said_deaf)
-        log_warn("the guest takes no input: what is typed is dropped, but Ctrl-A x works");
-    c->said_deaf = c->deaf;
-}
-
-bool console_pump_input(struct console *c)
-{
-    uint8_t raw[CONSOLE_CHUNK_BYTES], keys[CONSOLE_CHUNK_BYTES + 1];
-    size_t room, len;
-
-    /* One chunk at least: a guest that uses up each turn must not keep the keys from being read. */
-    for (int i = 0; i < CONSOLE_CHUNKS_PER_TURN; i++) {
-        if (i > 0 && turn_over(worker_turn(c->worker)))
-            break;
-        room = room_for_input(c);
-        c->deaf = c->deaf && room == 0;
-        if (room == 0 && !c->deaf)
-            return false;
-        len = backend_read(c->backend, raw, c->deaf ? sizeof(raw) : MIN(room, sizeof(raw)));
-        if (len == 0)
-            return true;
-        if (c->watch_escape)
-            c->front->input(c->front_data, keys, watch_keys(c, raw, len, keys));
-        else
-            c->front->input(c->front_data, raw, len);
-        c->accepted += c->deaf ? 0 : len;
-        say_deaf(c);
-    }
-    return true; /* the watch is level-triggered */
-}
 
 static void wait_while_not_deaf(struct console *c)
 {
@@ -93,7 +32,7 @@ static void on_deaf_timer(int fd, unsigned what, void *arg)
 
     (void)fd;
     (void)what;
-    if (room_for_input(c) > 0) /* input goes on already, or is about to */
+    if (console_input_room(c) > 0) /* input goes on already, or is about to */
         return;
     if (c->accepted != c->accepted_at_arm) {
         wait_while_not_deaf(c);
@@ -107,7 +46,7 @@ static void on_input(void *arg)
 {
     struct console *c = arg;
 
-    if (!console_pump_input(c)) {
+    if (!console_input_pump(c)) {
         backend_input_pause(c->backend);
         c->front->wait_for_room(c->front_data);
         wait_while_not_deaf(c);

@@ -6,13 +6,16 @@
  * there into the void: together they keep the newest 64 KiB, and the core never finds the ring
  * full for long.
  */
+#include "serial.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include "base/err.h"
 #include "base/fd.h"
 #include "common/fifo.h"
-#include "console.h"
+#include "common/worker.h"
+#include "console_input.h"
 #include "shm/byte_ring.h"
 
 enum {
@@ -134,7 +137,7 @@ static void on_retry(int fd, unsigned what, void *arg)
 
     (void)fd;
     (void)what;
-    if (console_pump_input(s->console))
+    if (console_input_pump(s->console))
         backend_input_resume(s->console->backend);
     else
         (void)loop_timer_arm(s->retry, INPUT_RETRY_MS, false);

@@ -4,6 +4,8 @@
  * A Linux driver spins until its bytes are taken, so the transmit queue is always emptied at
  * once: what the host's side doesn't take goes to a buffer that drops its oldest bytes.
  */
+#include "vcon.h"
+
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_console.h>
@@ -12,7 +14,8 @@
 #include <stdlib.h>
 #include "base/err.h"
 #include "common/fifo.h"
-#include "console.h"
+#include "common/worker.h"
+#include "console_input.h"
 
 enum { RXQ = 0, TXQ = 1, BUFFER_BYTES = 65536, RX_BATCH = 256 };
 
@@ -151,7 +154,7 @@ static int on_rx(struct vcon *v)
 {
     int r = flush_in(v);
 
-    if (r == 0 && console_pump_input(v->console))
+    if (r == 0 && console_input_pump(v->console))
         backend_input_resume(v->console->backend);
     return r;
 }

@@ -1,26 +1,355 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* net.c - bulkhead-dev-net: the network device (virtio 1.2 section 5.1) between a guest and taps,
- * or passt's stream. */
+/* net.c - a network device at work: what happens, which part answers it, and what is waited for then.
+ * Only here are watches and timers armed. */
 #include "net.h"
 
 #include <errno.h>
-#include <linux/if_tun.h>
-#include <linux/virtio_config.h>
-#include <linux/virtio_ids.h>
-#include <linux/virtio_ring.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include "base/err.h"
-#include "base/fd.h"
 #include "base/log.h"
+#include "common/worker.h"
+#include "common/worker_stop.h"
+#include "net_ctrl.h"
+#include "net_link.h"
+#include "net_pair.h"
+#include "net_port.h"
+#include "net_rx.h"
+#include "net_tx.h"
 
-#ifndef TUN_F_USO4
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
-#endif
+enum { DRAIN_MS = 300, LOOKS_PER_READ = 16, ANSWERS_MISSING_MAX = 8 };
 
-enum { DRAIN_MS = 300, LOOKS_PER_READ = 16 };
+/* ---- watches and the timer ---- */
+
+static void watch(struct loop_event *event, bool *stopped, bool on)
+{
+    if (!event || *stopped == !on)
+        return;
+    *stopped = !on;
+    if (on)
+        (void)loop_event_resume(event);
+    else
+        (void)loop_event_pause(event);
+}
+
+static void rx_watch(struct net_pair *pair, bool on)
+{
+    watch(pair->rx_event, &pair->rx_stopped, on);
+}
+
+static void tx_watch(struct net_pair *pair, bool on)
+{
+    watch(pair->tx_event, &pair->tx_stopped, on);
+}
+
+static void retry_after(struct net *net, uint64_t ms)
+{
+    uint64_t due = now_ns() + ms * 1000000;
+
+    if (net->retry_due_ns != 0 && net->retry_due_ns <= due)
+        return;
+    net->retry_due_ns = due;
+    (void)loop_timer_arm(net->retry, ms, false);
+}
+
+static void retry_at(struct net *net, uint64_t at_ns)
+{
+    uint64_t now = now_ns();
+
+    retry_after(net, at_ns > now ? (at_ns - now) / 1000000 + 1 : 0);
+}
+
+/* ---- the port is lost, and found ---- */
+
+static void lose_port(struct net *net, bool gone)
+{
+    net_link_lost(net, gone);
+    if (net->port_down)
+        tx_watch(&net->pairs[0], true); /* until it takes frames again */
+}
+
+static int enable(struct net *net, unsigned n_pairs)
+{
+    int r;
+
+    for (unsigned p = 1; p < net->n_pairs; p++) {
+        struct net_pair *pair = &net->pairs[p];
+        bool on = p < n_pairs;
+
+        if (!on) {
+            rx_watch(pair, false); /* a detached queue would report an error for ever */
+            tx_watch(pair, false);
+            pair->frame_bytes = pair->short_until_ns = 0;
+        }
+        r = net_tap_attach(&pair->tap, on);
+        if (r < 0)
+            return err_trace(r);
+        pair->enabled = on;
+    }
+    net->n_enabled = n_pairs;
+    return 0;
+}
+
+/* A port that was lost: whether it carries frames again, set up as the driver wants it. */
+static bool look_again(struct net *net)
+{
+    enum net_tap_state state;
+
+    if (net->passt)
+        return false; /* another one comes with another worker */
+    state = net_tap_look(&net->pairs[0].tap);
+    if (state == NET_TAP_GONE)
+        net_link_lost(net, true);
+    else if (state == NET_TAP_UP && !net->port_gone)
+        return true;
+    else if (net->port_gone) /* the broker has it again, with all queues attached */
+        return net_tap_set_offloads(&net->pairs[0].tap, net->features) == 0 &&
+               enable(net, net->n_enabled) == 0;
+    return false;
+}
+
+/* ---- queues ---- */
+
+static int run_rx(struct net_pair *pair)
+{
+    struct net *net = pair->net;
+    struct net_wait wait;
+    int r;
+
+    if (!worker_running(net->worker) || !pair->enabled || pair->rx_broken ||
+        (!net->link_up && !net->port_down)) {
+        rx_watch(pair, false);
+        return 0;
+    }
+    r = net_rx(pair, &wait);
+    if (wait.what == NET_WAITS_AGAIN && net->passt)
+        worker_rerun(net->worker, 2 * pair->index); /* whole frames may lie in our own buffer */
+    else
+        rx_watch(pair, wait.what == NET_WAITS_AGAIN || wait.what == NET_WAITS_PORT);
+    if (wait.what == NET_WAITS_LOST)
+        lose_port(net, wait.gone);
+    if (wait.until_ns != 0)
+        retry_at(net, wait.until_ns);
+    return r;
+}
+
+static void on_rx_ready(int fd, unsigned what, void *arg)
+{
+    struct net_pair *pair = arg;
+
+    (void)fd;
+    (void)what;
+    worker_poll_woken(pair->net->worker);
+    if (run_rx(pair) == VQ_E_GUEST)
+        worker_needs_reset(pair->net->worker, 2 * pair->index, "receive queue");
+}
+
+/* The host's stack takes a frame and queues its answer (TCP: an acknowledgement) within our write().
+ * So the tap is asked at once: a guest that sends and sends must not wait for its answers until it
+ * has nothing left to send, and no sleep is needed for what is there already. Who gets no answers is
+ * asked for less often. */
+static void take_answers(struct net_pair *pair, uint64_t sent_before)
+{
+    struct net *net = pair->net;
+    uint64_t read_before = net->stats->read_ops;
+
+    if (net->passt || pair->rx_stopped || net->stats->write_ops == sent_before)
+        return;
+    if (pair->answers_missing >= ANSWERS_MISSING_MAX &&
+        ++pair->sent_unasked % ANSWERS_MISSING_MAX != 0)
+        return;
+    on_rx_ready(-1, 0, pair);
+    if (net->stats->read_ops != read_before)
+        pair->answers_missing = 0;
+    else if (pair->answers_missing < ANSWERS_MISSING_MAX)
+        pair->answers_missing++;
+}
+
+static bool has_rest(const struct net *net)
+{
+    return net->passt && net_passt_has_rest(net->passt);
+}
+
+static int run_tx(struct net_pair *pair)
+{
+    struct net *net = pair->net;
+    uint64_t sent_before = net->stats->write_ops;
+    struct net_wait wait;
+    int r;
+
+    if (!worker_running(net->worker))
+        return 0;
+    r = net_tx(pair, &wait);
+    if (wait.what == NET_WAITS_LOST)
+        lose_port(net, wait.gone);
+    tx_watch(pair,
+             wait.what == NET_WAITS_PORT || has_rest(net) || (net->port_down && pair->index == 0));
+    if (r == 0 && (wait.what == NET_WAITS_AGAIN || wait.what == NET_WAITS_LOST))
+        worker_rerun(net->worker,
+                     2 * pair->index + 1); /* what a lost port doesn't take is dropped */
+    if (wait.until_ns != 0)
+        retry_at(net, wait.until_ns);
+    take_answers(pair, sent_before);
+    return r;
+}
+
+static uint8_t set_pairs(struct net *net, unsigned pairs)
+{
+    if (pairs < 1 || pairs > net->n_pairs)
+        return VIRTIO_NET_ERR;
+    for (unsigned p = 0; p < pairs; p++)
+        if (!vq_active(worker_vq(net->worker, 2 * p)) ||
+            !vq_active(worker_vq(net->worker, 2 * p + 1)))
+            return VIRTIO_NET_ERR;
+    if (enable(net, pairs) < 0) {
+        log_warn("%s", err_text());
+        return VIRTIO_NET_ERR;
+    }
+    for (unsigned p = 0; p < pairs; p++) {
+        worker_rerun(net->worker, 2 * p);
+        worker_rerun(net->worker, 2 * p + 1);
+    }
+    return VIRTIO_NET_OK;
+}
+
+static uint8_t set_mac(struct net *net, const uint8_t mac[NET_MAC_BYTES])
+{
+    /* With the filter the address is the tenant's identity: it stays what the host said. */
+    if (net->mac_filter && memcmp(mac, net->config.mac, NET_MAC_BYTES) != 0)
+        return VIRTIO_NET_ERR;
+    memcpy(net->config.mac, mac, NET_MAC_BYTES);
+    if (worker_config_update(net->worker, 0, net->config.mac, NET_MAC_BYTES) < 0)
+        return VIRTIO_NET_ERR;
+    return VIRTIO_NET_OK;
+}
+
+static uint8_t obey(struct net *net, const struct net_command *command)
+{
+    switch (command->kind) {
+    case NET_COMMAND_NOTHING:
+        return VIRTIO_NET_OK;
+    case NET_COMMAND_PAIRS:
+        return set_pairs(net, command->n_pairs);
+    case NET_COMMAND_MAC:
+        return set_mac(net, command->mac);
+    case NET_COMMAND_BAD:
+    default:
+        return VIRTIO_NET_ERR;
+    }
+}
+
+static int run_ctrl(struct net *net)
+{
+    struct vq *vq = worker_vq(net->worker, net->ctrl_queue);
+    struct vq_chain chain;
+    uint8_t req[NET_CTRL_MAX_BYTES];
+    int r = 0;
+
+    /* The clock is read with each: a change of the pairs waits for all of the host's interfaces. */
+    for (unsigned i = 0; i < NET_BATCH && !turn_over(worker_turn(net->worker)); i++) {
+        struct net_command command;
+        uint8_t ack;
+
+        r = vq_pop(vq, &chain);
+        if (r != 0)
+            break;
+        command = net_ctrl_parse(req, vq_chain_read(&chain, 0, req, sizeof(req)), net->features);
+        ack = obey(net, &command);
+        vq_push(vq, chain.head, (uint32_t)vq_chain_write(&chain, 0, &ack, sizeof(ack)));
+    }
+    if (r == 0)
+        worker_rerun(net->worker, net->ctrl_queue);
+    vq_notify(vq);
+    return r == VQ_EMPTY ? 0 : r;
+}
+
+int net_on_queue(void *device, unsigned q)
+{
+    struct net *net = device;
+
+    if (q == net->ctrl_queue)
+        return run_ctrl(net);
+    if (q / 2 >= net->n_pairs)
+        return 0;
+    return q % 2 == 0 ? run_rx(&net->pairs[q / 2]) : run_tx(&net->pairs[q / 2]);
+}
+
+enum worker_found net_poll(void *device)
+{
+    struct net *net = device;
+    uint64_t before = net->stats->read_ops + net->stats->dropped;
+
+    if (net->passt || ++net->n_looks % LOOKS_PER_READ != 0)
+        return WORKER_FOUND_NOTHING;
+    for (unsigned p = 0; p < net->n_enabled; p++)
+        if (!net->pairs[p].rx_stopped)
+            on_rx_ready(-1, 0, &net->pairs[p]);
+    return net->stats->read_ops + net->stats->dropped != before ? WORKER_FOUND_SOME
+                                                                : WORKER_FOUND_NOTHING;
+}
+
+/* ---- the driver comes and goes ---- */
+
+/* The pairs can't be asked: those that the driver has set up. */
+static void activate_without_tap(struct net *net, bool resume)
+{
+    net->n_enabled = 1;
+    for (unsigned p = 1; p < net->n_pairs; p++) {
+        struct net_pair *pair = &net->pairs[p];
+
+        pair->enabled =
+            resume && p == net->n_enabled && vq_active(net_rxq(pair)) && vq_active(net_txq(pair));
+        net->n_enabled += pair->enabled;
+    }
+    net_link_lost(net, true);
+}
+
+/* Finds out which pairs are attached: a predecessor of this process had enabled them. */
+static int find_enabled(struct net *net)
+{
+    int r;
+
+    net->n_enabled = 1;
+    for (unsigned p = 1; p < net->n_pairs; p++) {
+        struct net_pair *pair = &net->pairs[p];
+
+        pair->enabled = p == net->n_enabled && net_tap_find_attached(&pair->tap);
+        if (pair->enabled)
+            net->n_enabled++;
+        else if ((r = net_tap_attach(&pair->tap, false)) < 0)
+            return err_trace(r);
+    }
+    return 0;
+}
+
+int net_activate(void *device, uint64_t features, bool resume)
+{
+    struct net *net = device;
+    int r;
+
+    net->features = features;
+    net->mac_inherited = resume; /* its driver may have set one while a predecessor ran */
+    net->ctrl_queue = features & NET_BIT(VIRTIO_NET_F_MQ) ? 2 * net->n_pairs : 2;
+    if (net->passt)
+        return 0;
+    r = net_tap_set_offloads(&net->pairs[0].tap, features);
+    if (net_tap_is_gone(-r)) {
+        activate_without_tap(net, resume);
+        return 0;
+    }
+    if (r < 0)
+        return err_origin(r, "tap offloads");
+    r = resume ? find_enabled(net) : enable(net, 1);
+    return r < 0 ? err_trace(r) : 0;
+}
+
+static void drained(struct net *net)
+{
+    if (!net->draining)
+        return;
+    net->draining = false;
+    worker_drained(net->worker); /* frames are moved at once, none is in flight */
+}
 
 /* What is left of a frame goes out first, or its time runs out: stats->cut_stream tells whoever comes
  * after this worker. The timer may also have been armed for something else. */
@@ -28,11 +357,73 @@ static void drain_later(struct net *net)
 {
     uint64_t now = now_ns();
 
-    if (!net_port_has_rest(net) || now >= net->drain_until_ns)
-        net_drained(net);
+    if (!has_rest(net) || now >= net->drain_until_ns)
+        drained(net);
     else
-        net_retry_after(net, (net->drain_until_ns - now) / 1000000 + 1);
+        retry_at(net, net->drain_until_ns);
 }
+
+void net_drain(void *device)
+{
+    struct net *net = device;
+
+    for (unsigned p = 0; p < net->n_pairs; p++) {
+        rx_watch(&net->pairs[p], false);
+        tx_watch(&net->pairs[p], has_rest(net));
+    }
+    net->draining = true;
+    net->drain_until_ns = now_ns() + DRAIN_MS * 1000000ull;
+    drain_later(net);
+}
+
+/* The address that a driver set goes with it: the next one begins with the host's. */
+static void restore_mac(struct net *net)
+{
+    if (!net->mac_inherited && memcmp(net->config.mac, net->mac, NET_MAC_BYTES) == 0)
+        return;
+    net->mac_inherited = false;
+    memcpy(net->config.mac, net->mac, NET_MAC_BYTES);
+    if (worker_config_update(net->worker, offsetof(struct virtio_net_config, mac), net->config.mac,
+                             NET_MAC_BYTES) < 0)
+        log_warn("MAC: %s", err_text());
+}
+
+void net_reset(void *device)
+{
+    struct net *net = device;
+
+    net->features = 0;
+    for (unsigned p = 0; p < net->n_pairs; p++)
+        net->pairs[p].frame_bytes = net->pairs[p].short_until_ns = 0;
+    restore_mac(net);
+    if (!net->passt && enable(net, 1) < 0)
+        log_warn("%s", err_text());
+}
+
+int net_on_message(void *device, const Bulkhead__Envelope *e, int *fds, unsigned n_fds)
+{
+    struct net *net = device;
+
+    (void)fds;
+    (void)n_fds;
+    switch ((int)e->body_case) {
+    case BULKHEAD__ENVELOPE__BODY_LINK_STATE:
+        net_link_want(net, e->link_state->up);
+        if (net->port_gone && look_again(net))
+            net_link_found(net);
+        return 0;
+    case BULKHEAD__ENVELOPE__BODY_SET_RATE_LIMIT:
+        net_limit_set(net->limit, e->set_rate_limit->limit);
+        retry_after(net, 0); /* what waits for the old buckets */
+        return 0;
+    case BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE:
+        return 0; /* nothing in this configuration space is the driver's to write */
+    default:
+        return err_origin(-EPROTO, "message %d is nothing for net", (int)e->body_case);
+    }
+}
+
+/* ---- events ---- */
 
 static void on_retry(int fd, unsigned what, void *arg)
 {
@@ -50,229 +441,43 @@ static void on_retry(int fd, unsigned what, void *arg)
     }
 }
 
-void net_retry_after(struct net *net, uint64_t ms)
+static void on_tx_ready(int fd, unsigned what, void *arg)
 {
-    uint64_t due = now_ns() + ms * 1000000;
+    struct net_pair *pair = arg;
+    struct net *net = pair->net;
+    int r = 0;
 
-    if (net->retry_due_ns != 0 && net->retry_due_ns <= due)
+    (void)fd;
+    (void)what;
+    tx_watch(pair, false);
+    if (net->port_down && look_again(net))
+        net_link_found(net);
+    if (net->passt)
+        r = net_passt_flush(net->passt);
+    if (r == NET_PORT_FULL) {
+        tx_watch(pair, true);
         return;
-    net->retry_due_ns = due;
-    (void)loop_timer_arm(net->retry, ms, false);
+    }
+    if (r == NET_PORT_GONE)
+        lose_port(net, true);
+    drained(net);
+    if (run_tx(pair) == VQ_E_GUEST)
+        worker_needs_reset(net->worker, 2 * pair->index + 1, "transmit queue");
 }
 
-/* What the guest may use, given what the user allows and the tap can do. It is not tried here: another
- * worker may be using the tap. */
-static uint64_t offloads(const Bulkhead__NetWorkerConfig *config, unsigned tap)
+int net_watch(struct net *net)
 {
-    uint64_t f = 0;
+    struct loop *loop = worker_loop(net->worker);
+    int r = loop_add_timer(loop, on_retry, net, &net->retry);
 
-    if (!config->offload_csum || !(tap & TUN_F_CSUM))
-        return 0;
-    f |= NET_BIT(VIRTIO_NET_F_CSUM) | NET_BIT(VIRTIO_NET_F_GUEST_CSUM);
-    if (config->offload_tso && (tap & TUN_F_TSO4))
-        f |= NET_BIT(VIRTIO_NET_F_HOST_TSO4) | NET_BIT(VIRTIO_NET_F_HOST_TSO6) |
-             NET_BIT(VIRTIO_NET_F_HOST_ECN) | NET_BIT(VIRTIO_NET_F_GUEST_TSO4) |
-             NET_BIT(VIRTIO_NET_F_GUEST_TSO6) | NET_BIT(VIRTIO_NET_F_GUEST_ECN);
-    if (config->offload_ufo && (tap & TUN_F_UFO))
-        f |= NET_BIT(VIRTIO_NET_F_HOST_UFO) | NET_BIT(VIRTIO_NET_F_GUEST_UFO);
-    if (config->offload_ufo && (tap & TUN_F_USO4) && (tap & TUN_F_USO6))
-        f |= NET_BIT(VIRTIO_NET_F_HOST_USO) | NET_BIT(VIRTIO_NET_F_GUEST_USO4) |
-             NET_BIT(VIRTIO_NET_F_GUEST_USO6);
-    return f;
-}
+    for (unsigned p = 0; r == 0 && p < net->n_pairs; p++) {
+        struct net_pair *pair = &net->pairs[p];
 
-static void fill_announce(struct net *net, const Bulkhead__NetWorkerConfig *config,
-                          Bulkhead__Announce *announce)
-{
-    uint64_t f = NET_BIT(VIRTIO_F_VERSION_1) | NET_BIT(VIRTIO_RING_F_EVENT_IDX) |
-                 NET_BIT(VIRTIO_RING_F_INDIRECT_DESC) | NET_BIT(VIRTIO_NET_F_MAC) |
-                 NET_BIT(VIRTIO_NET_F_STATUS) | NET_BIT(VIRTIO_NET_F_MRG_RXBUF) |
-                 NET_BIT(VIRTIO_NET_F_CTRL_VQ) | NET_BIT(VIRTIO_NET_F_CTRL_RX) |
-                 NET_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR);
-
-    memcpy(net->mac, config->mac.data, NET_MAC_BYTES);
-    memcpy(net->config.mac, net->mac, NET_MAC_BYTES);
-    net->config.status = net->link_up ? VIRTIO_NET_S_LINK_UP : 0;
-    net->config.max_virtqueue_pairs = (uint16_t)net->n_pairs;
-    net->config.mtu = (uint16_t)net->mtu;
-    if (net->mtu)
-        f |= NET_BIT(VIRTIO_NET_F_MTU);
-    if (net->n_pairs > 1)
-        f |= NET_BIT(VIRTIO_NET_F_MQ);
-    if (!net->stream)
-        f |= offloads(config, config->tap_offloads);
-    net->offered = f;
-    announce->virtio_id = VIRTIO_ID_NET;
-    announce->features = f;
-    announce->config.data = (uint8_t *)&net->config;
-    announce->config.len = sizeof(net->config);
-}
-
-static int check_config(const struct worker *w, const Bulkhead__NetWorkerConfig *c, unsigned n_fds)
-{
-    if (c->mac.len != NET_MAC_BYTES || !net_mac_is_unicast(c->mac.data))
-        return err_origin(-EINVAL, "mac: 6 bytes of a unicast address are needed");
-    if (c->mtu != 0 && (c->mtu < 68 || c->mtu > 65535))
-        return err_origin(-EINVAL, "mtu %u: 68 to 65535", c->mtu);
-    if (c->queue_pairs < 1 || c->queue_pairs > NET_MAX_PAIRS || (c->stream && c->queue_pairs != 1))
-        return err_origin(-EINVAL, "%u queue pairs", c->queue_pairs);
-    if (worker_num_queues(w) != 2 * c->queue_pairs + 1 || n_fds != c->queue_pairs)
-        return err_origin(-EPROTO, "%u queues, %u descriptors for %u queue pairs",
-                          worker_num_queues(w), n_fds, c->queue_pairs);
-    return 0;
-}
-
-static int net_setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, unsigned n_fds,
-                     Bulkhead__Announce *announce, void **ret_device)
-{
-    const Bulkhead__NetWorkerConfig *config = cfg->net;
-    struct net *net;
-    int r = check_config(w, config, n_fds);
-
-    if (r < 0)
-        return err_trace(r);
-    net = calloc(1, sizeof(*net));
-    if (!net)
-        return err_origin(-ENOMEM, "net");
-    net->worker = w;
-    net->stats = worker_stats(w);
-    net->n_pairs = config->queue_pairs;
-    net->n_enabled = 1;
-    net->stream = config->stream;
-    net->mac_filter = config->mac_filter;
-    net->link_wanted = net->link_up = !config->link_down;
-    net->mtu = config->mtu;
-    r = loop_add_timer(worker_loop(w), on_retry, net, &net->retry);
-    for (unsigned p = 0; r == 0 && p < net->n_pairs; p++)
-        r = net_port_setup(net, p, fd_take(&fds[p]));
-    if (r == 0)
-        r = net_limit_new(net, config->rate_limit);
-    if (r == 0 && !net->stream && config->use_io_uring)
-        r = net_burst_new(net);
-    if (r < 0)
-        return err_trace(r);
-    fill_announce(net, config, announce);
-    *ret_device = net;
-    return 0;
-}
-
-/* Whether the tap has frames only the kernel can tell: it is asked with every few looks. */
-static enum worker_found net_poll(void *device)
-{
-    struct net *net = device;
-    uint64_t before = net->stats->read_ops + net->stats->dropped;
-
-    if (net->stream || ++net->n_looks % LOOKS_PER_READ != 0)
-        return WORKER_FOUND_NOTHING;
-    for (unsigned p = 0; p < net->n_enabled; p++)
-        if (!net->pairs[p].rx_stopped)
-            net_on_rx_ready(-1, 0, &net->pairs[p]);
-    return net->stats->read_ops + net->stats->dropped != before ? WORKER_FOUND_SOME
-                                                                : WORKER_FOUND_NOTHING;
-}
-
-static int net_activate(void *device, uint64_t features, bool resume)
-{
-    struct net *net = device;
-    int r;
-
-    net->features = features;
-    net->mac_inherited = resume; /* its driver may have set one while a predecessor ran */
-    net->ctrl_queue = features & NET_BIT(VIRTIO_NET_F_MQ) ? 2 * net->n_pairs : 2;
-    r = net_port_activate(net, resume);
+        r = loop_add_fd(loop, pair->fd, LOOP_READ, on_rx_ready, pair, &pair->rx_event);
+        if (r == 0)
+            r = loop_add_fd(loop, pair->fd, LOOP_WRITE, on_tx_ready, pair, &pair->tx_event);
+        rx_watch(pair, false);
+        tx_watch(pair, false);
+    }
     return r < 0 ? err_trace(r) : 0;
-}
-
-static int net_on_queue(void *device, unsigned q)
-{
-    struct net *net = device;
-
-    if (q == net->ctrl_queue)
-        return net_ctrl(net);
-    if (q / 2 >= net->n_pairs)
-        return 0;
-    return q % 2 == 0 ? net_rx(&net->pairs[q / 2]) : net_tx(&net->pairs[q / 2]);
-}
-
-static void net_drain(void *device)
-{
-    struct net *net = device;
-
-    for (unsigned p = 0; p < net->n_pairs; p++) {
-        net_rx_watch(&net->pairs[p], false);
-        net_tx_watch(&net->pairs[p], net_port_has_rest(net));
-    }
-    net->draining = true;
-    net->drain_until_ns = now_ns() + DRAIN_MS * 1000000ull;
-    drain_later(net);
-}
-
-void net_drained(struct net *net)
-{
-    if (!net->draining)
-        return;
-    net->draining = false;
-    worker_drained(net->worker); /* frames are moved at once, none is in flight */
-}
-
-/* The address that a driver set goes with it: the next one begins with the host's. */
-static void restore_mac(struct net *net)
-{
-    if (!net->mac_inherited && memcmp(net->config.mac, net->mac, NET_MAC_BYTES) == 0)
-        return;
-    net->mac_inherited = false;
-    memcpy(net->config.mac, net->mac, NET_MAC_BYTES);
-    if (worker_config_update(net->worker, offsetof(struct virtio_net_config, mac), net->config.mac,
-                             NET_MAC_BYTES) < 0)
-        log_warn("MAC: %s", err_text());
-}
-
-static void net_reset(void *device)
-{
-    struct net *net = device;
-
-    net->features = 0;
-    for (unsigned p = 0; p < net->n_pairs; p++)
-        net->pairs[p].frame_bytes = net->pairs[p].short_until_ns = 0;
-    restore_mac(net);
-    if (!net->stream && net_port_enable(net, 1) < 0)
-        log_warn("%s", err_text());
-}
-
-static int net_on_message(void *device, const Bulkhead__Envelope *e, int *fds, unsigned n_fds)
-{
-    struct net *net = device;
-
-    (void)fds;
-    (void)n_fds;
-    switch ((int)e->body_case) {
-    case BULKHEAD__ENVELOPE__BODY_LINK_STATE:
-        net_link_want(net, e->link_state->up);
-        return 0;
-    case BULKHEAD__ENVELOPE__BODY_SET_RATE_LIMIT:
-        net_limit_set(net, e->set_rate_limit->limit);
-        net_retry_after(net, 0); /* what waits for the old buckets */
-        return 0;
-    case BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE:
-        return 0; /* nothing in this configuration space is the driver's to write */
-    default:
-        return err_origin(-EPROTO, "message %d is nothing for net", (int)e->body_case);
-    }
-}
-
-static const struct worker_ops net_ops = {
-    .role = BULKHEAD__ROLE__ROLE_NET,
-    .filter = &sandbox_filter_net,
-    .setup = net_setup,
-    .activate = net_activate,
-    .on_queue = net_on_queue,
-    .poll = net_poll,
-    .drain = net_drain,
-    .reset = net_reset,
-    .on_message = net_on_message,
-};
-
-int main(int argc, char **argv)
-{
-    return worker_main(&net_ops, argc, argv);
 }

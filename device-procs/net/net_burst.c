@@ -5,6 +5,8 @@
  * Only for taps that never say "full" (no limit to what they have under way), so that each frame is
  * either sent or dropped. A tap takes a frame within the call, so nothing stays in the ring.
  */
+#include "net_burst.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <linux/if_tun.h>
@@ -15,7 +17,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "common/uring.h"
-#include "net.h"
+#include "common/worker.h"
+#include "net_pair.h"
 
 enum {
     BURST_IOVECS = 1024,
@@ -59,7 +62,7 @@ int net_burst_new(struct net *net)
     int r;
 
     for (unsigned p = 0; p < net->n_pairs; p++) {
-        taps[p] = net->pairs[p].fd;
+        taps[p] = net->pairs[p].tap.fd;
         if (!never_full(taps[p]))
             return 0;
     }
@@ -161,11 +164,11 @@ static void write_all(struct net_burst *burst, const struct net_pair *pair)
         struct frame *frame = &burst->frames[i];
 
         if (frame->n_iov > 0 && !frame->done)
-            frame->error = writev(pair->fd, frame->iov, (int)frame->n_iov) < 0 ? errno : 0;
+            frame->error = writev(pair->tap.fd, frame->iov, (int)frame->n_iov) < 0 ? errno : 0;
     }
 }
 
-void net_burst_send(struct net_pair *pair)
+int net_burst_send(struct net_pair *pair)
 {
     struct net_burst *burst = pair->net->burst;
     uint64_t sent_before = pair->net->stats->write_ops;
@@ -176,15 +179,14 @@ void net_burst_send(struct net_pair *pair)
         const struct frame *frame = &burst->frames[i];
 
         if (frame->bytes > 0)
-            net_tx_count(pair->net, frame->n_iov > 0 && frame->error == 0, frame->bytes);
+            net_pair_count(pair, frame->n_iov > 0 && frame->error == 0, frame->bytes);
         if (frame->error != 0)
             error = frame->error;
         vq_stage(net_txq(pair), frame->chain, 0);
     }
-    (void)net_tx_took(pair->net, sent_before, burst->start_ns);
+    (void)net_pair_took(pair, sent_before, burst->start_ns);
     vq_publish(net_txq(pair));
     burst->n_frames = burst->n_iov = 0;
     burst->bytes = 0;
-    if (error != 0)
-        net_port_failed(pair, error);
+    return error != 0 ? net_pair_failed(pair, error) : 0;
 }

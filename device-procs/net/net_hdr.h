@@ -17,6 +17,8 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
+#define NET_BIT(f) (1ull << (f))
+
 enum {
     NET_HDR_BYTES = 12,
     NET_ETH_BYTES = 14,

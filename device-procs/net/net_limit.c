@@ -1,55 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_limit.c - the rate limit of a network device, each direction with buckets of its own. */
+#include "net_limit.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include "base/err.h"
+#include "base/loop.h"
 #include "common/token_bucket.h"
-#include "net.h"
 
 struct net_limit {
     struct rate_limit ways[2]; /* to the host, to the guest */
 };
 
-int net_limit_new(struct net *net, const Bulkhead__RateLimit *limit)
+int net_limit_new(struct net_limit **ret_limit, const Bulkhead__RateLimit *to)
 {
-    net->limit = calloc(1, sizeof(*net->limit));
-    if (!net->limit)
+    struct net_limit *limit = calloc(1, sizeof(*limit));
+
+    if (!limit)
         return err_origin(-ENOMEM, "rate limit");
-    net_limit_set(net, limit);
+    net_limit_set(limit, to);
+    *ret_limit = limit;
     return 0;
 }
 
-void net_limit_set(struct net *net, const Bulkhead__RateLimit *limit)
+void net_limit_set(struct net_limit *limit, const Bulkhead__RateLimit *to)
 {
     uint64_t now = now_ns();
 
-    for (unsigned way = 0; way < ARRAY_SIZE(net->limit->ways); way++)
-        rate_limit_set(&net->limit->ways[way], limit, now);
+    for (unsigned way = 0; way < ARRAY_SIZE(limit->ways); way++)
+        rate_limit_set(&limit->ways[way], to, now);
 }
 
-bool net_limit_ready(struct net *net, bool rx)
+uint64_t net_limit_until_ns(struct net_limit *limit, bool rx)
 {
-    struct rate_limit *limit = &net->limit->ways[rx];
+    struct rate_limit *way = &limit->ways[rx];
     uint64_t now, bytes_ns, ops_ns;
 
-    if (!rate_limit_active(limit))
-        return true;
+    if (!rate_limit_active(way))
+        return 0;
     now = now_ns();
-    bytes_ns = token_bucket_wait_ns(&limit->bandwidth, now);
-    ops_ns = token_bucket_wait_ns(&limit->ops, now);
-    if (bytes_ns == 0 && ops_ns == 0)
-        return true;
-    net->stats->throttled++;
-    net_retry_after(net, MAX(bytes_ns, ops_ns) / 1000000 + 1);
-    return false;
+    bytes_ns = token_bucket_wait_ns(&way->bandwidth, now);
+    ops_ns = token_bucket_wait_ns(&way->ops, now);
+    return bytes_ns == 0 && ops_ns == 0 ? 0 : now + MAX(bytes_ns, ops_ns);
 }
 
-void net_limit_charge(struct net *net, bool rx, size_t bytes)
+void net_limit_charge(struct net_limit *limit, bool rx, size_t bytes)
 {
-    struct rate_limit *limit = &net->limit->ways[rx];
+    struct rate_limit *way = &limit->ways[rx];
 
-    if (!rate_limit_active(limit))
+    if (!rate_limit_active(way))
         return;
-    token_bucket_take(&limit->bandwidth, bytes);
-    token_bucket_take(&limit->ops, 1);
+    token_bucket_take(&way->bandwidth, bytes);
+    token_bucket_take(&way->ops, 1);
 }

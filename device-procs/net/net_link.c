@@ -2,12 +2,13 @@
 /* net_link.c - the link that the guest sees. It is down when the user wants it so, and while the port
  * carries nothing: a tap whose interface is down, one that was deleted, a stream that ended. Each
  * such state is told to the broker once, and nothing is tried again and again meanwhile. */
-#include <poll.h>
+#include "net_link.h"
+
 #include <stddef.h>
 #include "base/err.h"
 #include "base/log.h"
+#include "common/worker.h"
 #include "ipc/channel.h"
-#include "net.h"
 
 static void say(struct net *net, const Bulkhead__Envelope *e)
 {
@@ -36,8 +37,6 @@ static void update(struct net *net)
 void net_link_want(struct net *net, bool up)
 {
     net->link_wanted = up;
-    if (net->port_gone && net_port_look_again(net))
-        net_link_found(net);
     update(net);
 }
 

@@ -4,20 +4,14 @@
  * At most one frame is taken before there are buffers for it; while it waits the port is not
  * watched, so a guest without buffers costs nothing and the host's queue drops, as a wire would.
  */
+#include "net_rx.h"
+
 #include <stddef.h>
 #include <string.h>
-#include "net.h"
+#include "net_pair.h"
+#include "net_port.h"
 
-void net_rx_watch(struct net_pair *pair, bool on)
-{
-    if (!pair->rx_event || pair->rx_stopped == !on)
-        return;
-    pair->rx_stopped = !on;
-    if (on)
-        (void)loop_event_resume(pair->rx_event);
-    else
-        (void)loop_event_pause(pair->rx_event);
-}
+enum { RETRY_MAX_MS = 1024 }; /* after a read that failed; the first time at once */
 
 static void forget_frame(struct net_pair *pair)
 {
@@ -48,10 +42,7 @@ static bool is_too_long(struct net_pair *pair, const struct vq_chain *chains, un
         return true;
     if (pair->short_until_ns == 0)
         pair->short_until_ns = now + NET_SHORT_MS * 1000000ull;
-    if (now >= pair->short_until_ns)
-        return true;
-    net_retry_after(pair->net, (pair->short_until_ns - now) / 1000000 + 1);
-    return false;
+    return now >= pair->short_until_ns;
 }
 
 /* Takes buffers for the waiting frame: 0 with *ret_n > 0; 0 with 0: it can never fit, dropped;
@@ -138,11 +129,11 @@ static int check(const struct net_pair *pair, struct virtio_net_hdr_v1 *hdr)
     return 0;
 }
 
-/* The next frame from the port, checked: 0, or what net_port_read() says. */
+/* The next frame from the port, checked: 0, or what net_pair_read() says. */
 static int fetch(struct net_pair *pair)
 {
     struct virtio_net_hdr_v1 hdr;
-    int r = net_port_read(pair);
+    int r = net_pair_read(pair);
 
     if (r != 0)
         return r;
@@ -154,66 +145,72 @@ static int fetch(struct net_pair *pair)
     return 0;
 }
 
-/* Why a batch ends early; beside VQ_EMPTY and VQ_E_GUEST. */
-enum { STOP_PORT = 100, STOP_LIMIT };
+/* A batch ends, and not for want of buffers; beside VQ_EMPTY and VQ_E_GUEST. */
+enum { STOP = 100 };
 
-static int one_frame(struct net_pair *pair)
+/* The port has given no frame. */
+static int stop_at_port(struct net_pair *pair, int says, struct net_wait *ret_wait)
+{
+    uint64_t pause_ms;
+
+    if (says == NET_PORT_EMPTY) {
+        *ret_wait = (struct net_wait){ .what = NET_WAITS_PORT };
+    } else if (says == NET_PORT_GONE) {
+        *ret_wait = (struct net_wait){ .what = NET_WAITS_LOST, .gone = true };
+    } else { /* each error in a row makes the pause longer */
+        pause_ms = MIN(1u << MIN(pair->rx_errors, 10u), (unsigned)RETRY_MAX_MS);
+        pair->rx_errors++;
+        *ret_wait =
+            (struct net_wait){ .what = says == NET_PORT_DOWN ? NET_WAITS_LOST : NET_WAITS_UNTIL,
+                               .until_ns = now_ns() + pause_ms * 1000000 };
+    }
+    return STOP;
+}
+
+/* 0 when there may be another; VQ_EMPTY: waits for buffers; VQ_E_GUEST; STOP with *ret_wait. */
+static int one_frame(struct net_pair *pair, struct net_wait *ret_wait)
 {
     struct net *net = pair->net;
+    uint64_t limited_until_ns;
     int r;
 
     if (net->port_down) { /* read on: that it is deleted is told to readers alone */
         if (pair->frame_bytes > 0)
             drop_frame(pair);
-        r = net_port_read(pair);
-        net_rx_watch(pair, r == PORT_EMPTY);
-        return r != 0 ? STOP_PORT : 0;
+        r = net_pair_read(pair);
+        return r != 0 ? stop_at_port(pair, r, ret_wait) : 0;
     }
     if (pair->frame_bytes == 0) {
-        if (!net_limit_ready(net, true))
-            return STOP_LIMIT;
-        r = fetch(pair);
-        if (r != 0) {
-            net_rx_watch(pair, r == PORT_EMPTY);
-            return STOP_PORT;
+        limited_until_ns = net_limit_until_ns(net->limit, true);
+        if (limited_until_ns != 0) {
+            net->stats->throttled++;
+            *ret_wait = (struct net_wait){ .what = NET_WAITS_UNTIL, .until_ns = limited_until_ns };
+            return STOP;
         }
+        r = fetch(pair);
+        if (r != 0)
+            return stop_at_port(pair, r, ret_wait);
         if (pair->frame_bytes == 0)
             return 0;
-        net_limit_charge(net, true, pair->frame_bytes - NET_HDR_BYTES);
+        net_limit_charge(net->limit, true, pair->frame_bytes - NET_HDR_BYTES);
     }
     return deliver(pair);
 }
 
-int net_rx(struct net_pair *pair)
+int net_rx(struct net_pair *pair, struct net_wait *ret_wait)
 {
     struct net *net = pair->net;
     int r = 0;
 
-    if (!worker_running(net->worker) || !pair->enabled || pair->rx_broken ||
-        (!net->link_up && !net->port_down)) {
-        net_rx_watch(pair, false);
-        return 0;
-    }
     for (unsigned i = 0; r == 0 && net_turn_goes_on(net, i); i++)
-        r = one_frame(pair);
-    if (r == 0 && net->stream)
-        worker_rerun(net->worker, 2 * pair->index); /* whole frames may lie in our own buffer */
-    else if (r == 0)
-        net_rx_watch(pair, true);
-    else if (r == VQ_EMPTY || r == STOP_LIMIT)
-        net_rx_watch(pair, false); /* until the guest gives buffers, or the timer runs */
-    net_port_commit(net);
+        r = one_frame(pair, ret_wait);
+    if (r == 0)
+        *ret_wait = (struct net_wait){ .what = NET_WAITS_AGAIN };
+    else if (r != STOP)
+        *ret_wait = (struct net_wait){ .what = NET_WAITS_BUFFERS,
+                                       .until_ns = r == VQ_EMPTY ? pair->short_until_ns : 0 };
+    if (net->passt && net_passt_commit(net->passt, pair->frame_bytes) != 0)
+        *ret_wait = (struct net_wait){ .what = NET_WAITS_LOST, .gone = true };
     vq_notify(net_rxq(pair));
     return r == VQ_E_GUEST ? r : 0;
-}
-
-void net_on_rx_ready(int fd, unsigned what, void *arg)
-{
-    struct net_pair *pair = arg;
-
-    (void)fd;
-    (void)what;
-    worker_poll_woken(pair->net->worker);
-    if (net_rx(pair) == VQ_E_GUEST)
-        worker_needs_reset(pair->net->worker, 2 * pair->index, "receive queue");
 }

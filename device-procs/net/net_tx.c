@@ -4,24 +4,13 @@
  * The virtio header and the Ethernet header are copied first: what was checked is what is sent,
  * whatever the guest writes meanwhile. The rest goes out from where it lies.
  */
-#include <string.h>
-#include "net.h"
+#include "net_tx.h"
 
-enum {
-    TX_IOVECS = VQ_MAX_SEGMENTS + 2,
-    ANSWERS_MISSING_MAX = 8,
-};
+#include "net_burst.h"
+#include "net_pair.h"
+#include "net_port.h"
 
-void net_tx_watch(struct net_pair *pair, bool on)
-{
-    if (!pair->tx_event || pair->tx_stopped == !on)
-        return;
-    pair->tx_stopped = !on;
-    if (on)
-        (void)loop_event_resume(pair->tx_event);
-    else
-        (void)loop_event_pause(pair->tx_event);
-}
+enum { TX_IOVECS = VQ_MAX_SEGMENTS + 2 };
 
 static int check(const struct net *net, const struct vq_chain *chain, struct net_tx_head *head)
 {
@@ -47,18 +36,8 @@ static bool carries(const struct net_pair *pair)
     return pair->net->link_up && pair->enabled;
 }
 
-void net_tx_count(struct net *net, bool sent, size_t frame_bytes)
-{
-    if (sent) {
-        net->stats->write_ops++;
-        net->stats->write_bytes += frame_bytes;
-    } else {
-        net->stats->dropped++;
-        net->stats->errors++;
-    }
-}
-
-/* 0: done with it (sent or dropped); PORT_FULL: later. */
+/* 0: done with it (sent or dropped); NET_PORT_DOWN, _GONE: the same, and the port was lost;
+ * NET_PORT_FULL: later. */
 static int send_frame(struct net_pair *pair, const struct vq_chain *chain)
 {
     struct net *net = pair->net;
@@ -76,49 +55,26 @@ static int send_frame(struct net_pair *pair, const struct vq_chain *chain)
     iov[1] = (struct iovec){ .iov_base = head.eth, .iov_len = NET_ETH_BYTES };
     n = vq_chain_iovec(chain, false, NET_TX_HEAD_BYTES, frame_bytes - NET_ETH_BYTES, iov + 2,
                        TX_IOVECS - 2);
-    r = n < 0 ? PORT_BROKEN : net_port_write(pair, iov, n + 2, frame_bytes);
-    if (r == PORT_FULL)
+    r = n < 0 ? NET_PORT_BROKEN : net_pair_write(pair, iov, n + 2, frame_bytes);
+    if (r == NET_PORT_FULL)
         return r;
-    net_tx_count(net, r == 0, frame_bytes);
-    net_limit_charge(net, false, frame_bytes);
-    return 0;
+    net_pair_count(pair, r == 0, frame_bytes);
+    net_limit_charge(net->limit, false, frame_bytes);
+    return r == NET_PORT_BROKEN ? 0 : r;
 }
 
-/* Before frames are given back to the guest: those that were sent since there were `sent_before`. */
-uint64_t net_tx_took(struct net *net, uint64_t sent_before, uint64_t since_ns)
+/* 0: a frame may pass; else when. */
+static uint64_t limited_until_ns(struct net *net)
 {
-    uint64_t now, n = net->stats->write_ops - sent_before;
+    uint64_t until_ns = net_limit_until_ns(net->limit, false);
 
-    if (n == 0)
-        return since_ns;
-    now = now_ns();
-    stats_count_latency(net->stats, now - since_ns, n);
-    return now;
+    net->stats->throttled += until_ns != 0;
+    return until_ns;
 }
 
-/* The host's stack takes a frame and queues its answer (TCP: an acknowledgement) within our write().
- * So the tap is asked at once: a guest that sends and sends must not wait for its answers until it
- * has nothing left to send, and no sleep is needed for what is there already. Who gets no answers is
- * asked for less often. */
-static void take_answers(struct net_pair *pair, uint64_t sent_before)
-{
-    struct net *net = pair->net;
-    uint64_t read_before = net->stats->read_ops;
-
-    if (net->stream || pair->rx_stopped || net->stats->write_ops == sent_before)
-        return;
-    if (pair->answers_missing >= ANSWERS_MISSING_MAX &&
-        ++pair->sent_unasked % ANSWERS_MISSING_MAX != 0)
-        return;
-    net_on_rx_ready(-1, 0, pair);
-    if (net->stats->read_ops != read_before)
-        pair->answers_missing = 0;
-    else if (pair->answers_missing < ANSWERS_MISSING_MAX)
-        pair->answers_missing++;
-}
-
-/* Frames one by one: 0 when there may be more, PORT_FULL, VQ_EMPTY or VQ_E_GUEST. */
-static int send_singly(struct net_pair *pair)
+/* Frames one by one: 0 when there may be more, at *ret_until_ns if that is set; NET_PORT_FULL, _DOWN,
+ * _GONE, VQ_EMPTY or VQ_E_GUEST. */
+static int send_singly(struct net_pair *pair, uint64_t *ret_until_ns)
 {
     struct net *net = pair->net;
     struct vq *vq = net_txq(pair);
@@ -129,7 +85,8 @@ static int send_singly(struct net_pair *pair)
     for (unsigned i = 0; r == 0 && net_turn_goes_on(net, i); i++) {
         uint64_t sent_before = net->stats->write_ops;
 
-        if (!net_limit_ready(net, false))
+        *ret_until_ns = limited_until_ns(net);
+        if (*ret_until_ns != 0)
             break;
         r = vq_pop(vq, &chain);
         if (r != 0)
@@ -138,75 +95,65 @@ static int send_singly(struct net_pair *pair)
             since = now_ns();
         turn_spend(worker_turn(net->worker), chain.read_bytes);
         r = send_frame(pair, &chain);
-        since = net_tx_took(net, sent_before, since);
-        if (r == 0)
-            vq_push(vq, chain.head, 0);
-        else
+        since = net_pair_took(pair, sent_before, since);
+        if (r == NET_PORT_FULL)
             vq_unpop(vq, &chain);
+        else
+            vq_push(vq, chain.head, 0);
     }
     return r;
 }
 
-/* The same with one system call for all: 0 when there may be more, VQ_EMPTY or VQ_E_GUEST. */
-static int send_burst(struct net_pair *pair)
+/* The same with one system call for all. *ret_lost: NET_PORT_DOWN or NET_PORT_GONE if the port was lost
+ * in it. */
+static int send_burst(struct net_pair *pair, uint64_t *ret_until_ns, int *ret_lost)
 {
     struct net *net = pair->net;
     struct net_tx_head head;
     struct vq_chain chain;
     int r = 0;
 
-    for (unsigned i = 0;
-         net_turn_goes_on(net, i) && net_burst_has_room(net->burst) && net_limit_ready(net, false);
-         i++) {
+    for (unsigned i = 0; net_turn_goes_on(net, i) && net_burst_has_room(net->burst); i++) {
         bool good;
 
+        *ret_until_ns = limited_until_ns(net);
+        if (*ret_until_ns != 0)
+            break;
         r = vq_pop(net_txq(pair), &chain);
         if (r != 0)
             break;
         good = carries(pair) && check(net, &chain, &head) == 0;
         if (good)
-            net_limit_charge(net, false, (size_t)chain.read_bytes - NET_HDR_BYTES);
+            net_limit_charge(net->limit, false, (size_t)chain.read_bytes - NET_HDR_BYTES);
         else
             net->stats->dropped++;
         turn_spend(worker_turn(net->worker), chain.read_bytes);
         net_burst_add(net->burst, &chain, good ? &head : NULL);
     }
-    net_burst_send(pair);
+    *ret_lost = net_burst_send(pair);
     return r;
 }
 
-int net_tx(struct net_pair *pair)
+int net_tx(struct net_pair *pair, struct net_wait *ret_wait)
 {
     struct net *net = pair->net;
-    uint64_t sent_before = net->stats->write_ops;
-    int r;
+    uint64_t until_ns = 0;
+    int lost = 0;
+    int r = net->burst ? send_burst(pair, &until_ns, &lost) : send_singly(pair, &until_ns);
 
-    if (!worker_running(net->worker))
-        return 0;
-    r = net->burst ? send_burst(pair) : send_singly(pair);
-    net_tx_watch(pair,
-                 r == PORT_FULL || net_port_has_rest(net) || (net->port_down && pair->index == 0));
-    if (r == 0 && net_limit_ready(net, false))
-        worker_rerun(net->worker, 2 * pair->index + 1);
-    vq_notify(net_txq(pair));
-    take_answers(pair, sent_before);
-    return r == VQ_E_GUEST ? r : 0;
-}
-
-void net_on_tx_ready(int fd, unsigned what, void *arg)
-{
-    struct net_pair *pair = arg;
-
-    (void)fd;
-    (void)what;
-    net_tx_watch(pair, false);
-    if (pair->net->port_down && net_port_look_again(pair->net))
-        net_link_found(pair->net);
-    if (pair->net->stream && net_port_flush(pair->net) == PORT_FULL) {
-        net_tx_watch(pair, true);
-        return;
+    *ret_wait = (struct net_wait){ .what = NET_WAITS_BUFFERS };
+    if (r == NET_PORT_DOWN || r == NET_PORT_GONE)
+        lost = r;
+    if (lost == NET_PORT_DOWN || lost == NET_PORT_GONE) {
+        *ret_wait = (struct net_wait){ .what = NET_WAITS_LOST, .gone = lost == NET_PORT_GONE };
+    } else if (r == NET_PORT_FULL) {
+        ret_wait->what = NET_WAITS_PORT;
+    } else if (r == 0) {
+        if (until_ns == 0) /* the turn is over: is the next one to be at once? */
+            until_ns = limited_until_ns(net);
+        ret_wait->what = until_ns != 0 ? NET_WAITS_UNTIL : NET_WAITS_AGAIN;
+        ret_wait->until_ns = until_ns;
     }
-    net_drained(pair->net);
-    if (net_tx(pair) == VQ_E_GUEST)
-        worker_needs_reset(pair->net->worker, 2 * pair->index + 1, "transmit queue");
+    vq_notify(net_txq(pair));
+    return r == VQ_E_GUEST ? r : 0;
 }

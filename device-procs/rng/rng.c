@@ -8,7 +8,10 @@
 #include <string.h>
 #include <sys/random.h>
 #include "base/err.h"
+#include "sandbox/gen/filter_rng.h"
 #include "worker.h"
+#include "worker_main.h"
+#include "worker_stop.h"
 
 /* getrandom() of 256 bytes is never interrupted nor short. One request gets at most MAX_BYTES: the
  * driver asks again when it wants more, and a huge buffer can't hold up the loop. */

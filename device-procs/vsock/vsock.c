@@ -3,8 +3,6 @@
  * sockets, as Firecracker and Cloud Hypervisor have it. A host program connects to the listening
  * socket and writes "CONNECT <port>\n"; a guest's program that connects to host port N arrives at
  * the socket <path>_N, which the broker connects to on our behalf. */
-#include "vsock.h"
-
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
@@ -15,39 +13,84 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "ipc/channel.h"
+#include "common/worker.h"
+#include "common/worker_main.h"
+#include "common/worker_stop.h"
+#include "sandbox/gen/filter_vsock.h"
+#include "vsock_conn.h"
+#include "vsock_rx.h"
+#include "vsock_tx.h"
+#include "vsock_watch.h"
 
-static void listen_watch(struct vsock *v, bool on)
+/* Runs vsock_rx() outside of a kick and handles what it says. */
+static void pump(struct vsock *v)
 {
-    on = on && !v->parting;
-    if (v->listen_paused == !on)
+    if (vsock_rx(v) == VQ_E_GUEST)
+        worker_needs_reset(v->worker, VSOCK_RXQ, "receive queue");
+}
+
+static void vsock_part(void *device)
+{
+    struct vsock *v = device;
+
+    if (!v->parting && vq_active(worker_vq(v->worker, VSOCK_TXQ)))
+        vsock_tx_rest(v); /* of a core that ended: nobody had us drained */
+    v->parting = true;
+    vsock_watch_listen(v, false);
+    for (unsigned i = 0; i < VSOCK_MAX_CONNECTIONS; i++) {
+        const struct vsock_conn *conn = &v->table.conns[i];
+
+        if (conn->state != VSOCK_FREE && conn->fd >= 0 && conn->to_host.len_bytes > 0)
+            return;
+    }
+    worker_leave(v->worker);
+}
+
+static void on_readable(int fd, unsigned what, void *arg)
+{
+    struct vsock_conn *conn = arg;
+    struct vsock *v = conn->vsock;
+    uint32_t generation = conn->generation;
+
+    (void)fd;
+    (void)what;
+    if (!vsock_conn_readable(conn))
         return;
-    v->listen_paused = !on;
-    if (on)
-        (void)loop_event_resume(v->listen_event);
-    else
-        (void)loop_event_pause(v->listen_event);
+    pump(v);
+    /* Whatever could not be passed on is waited for on the guest's side. */
+    if (conn->generation == generation && conn->state == VSOCK_OPEN &&
+        (conn->wants & VSOCK_SEND_DATA))
+        vsock_conn_read_watch(conn, false);
 }
 
-void vsock_slot_freed(struct vsock *v)
+static void on_writable(int fd, unsigned what, void *arg)
 {
-    listen_watch(v, true);
-}
-
-static void arm_sweep(struct vsock *v)
-{
-    if (v->sweep_armed)
-        return;
-    v->sweep_armed = true;
-    (void)loop_timer_arm(v->sweep, VSOCK_SWEEP_MS, true);
-}
-
-void vsock_deadline(struct vsock_conn *conn, uint64_t ms)
-{
+    struct vsock_conn *conn = arg;
     struct vsock *v = conn->vsock;
 
-    conn->deadline_ns = now_ns() + ms * 1000000;
-    arm_sweep(v);
+    (void)fd;
+    (void)what;
+    vsock_conn_writable(conn);
+    pump(v);
+    if (v->parting)
+        vsock_part(v);
+}
+
+/* The socket is the connection's from here on, also when it fails; then the caller ends the
+ * connection. */
+static int attach(struct vsock_conn *conn, int fd)
+{
+    struct loop *loop = worker_loop(conn->vsock->worker);
+    int r;
+
+    conn->fd = fd;
+    r = loop_add_fd(loop, fd, LOOP_READ, on_readable, conn, &conn->read_event);
+    if (r == 0)
+        r = loop_add_fd(loop, fd, LOOP_WRITE, on_writable, conn, &conn->write_event);
+    if (r < 0)
+        return err_trace(r);
+    vsock_conn_write_watch(conn, false);
+    return 0;
 }
 
 /* Deadlines, and host programs that closed one half first and the other unseen. */
@@ -58,7 +101,7 @@ static void on_sweep(int fd, unsigned what, void *arg)
 
     (void)fd;
     (void)what;
-    listen_watch(v, true);
+    vsock_watch_listen(v, true);
     for (unsigned i = 0; i < VSOCK_MAX_CONNECTIONS && v->table.n_used > 0; i++) {
         struct vsock_conn *conn = &v->table.conns[i];
 
@@ -73,7 +116,7 @@ static void on_sweep(int fd, unsigned what, void *arg)
         v->sweep_armed = false;
         loop_timer_disarm(v->sweep);
     }
-    vsock_pump(v);
+    pump(v);
 }
 
 static void on_program(int fd, unsigned what, void *arg)
@@ -84,35 +127,25 @@ static void on_program(int fd, unsigned what, void *arg)
 
     (void)what;
     if (!v->table.free && !vsock_table_oldest_lingering(&v->table)) {
-        listen_watch(v, false);
+        vsock_watch_listen(v, false);
         return;
     }
     client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client < 0) {
         /* The host has no more: the next slot that is freed goes on, or the next sweep. */
         if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
-            listen_watch(v, false);
-            arm_sweep(v);
+            vsock_watch_listen(v, false);
+            vsock_watch_sweep(v);
         }
         return;
     }
     conn = vsock_conn_new(v);
     conn->state = VSOCK_GREETING;
-    vsock_deadline(conn, VSOCK_HANDSHAKE_MS);
-    if (vsock_conn_attach(conn, client) < 0) {
+    vsock_watch_deadline(conn, VSOCK_HANDSHAKE_MS);
+    if (attach(conn, client) < 0) {
         log_warn("%s", err_text());
         vsock_conn_close(conn);
     }
-}
-
-int vsock_ask_broker(struct vsock_conn *conn)
-{
-    Bulkhead__VsockConnect connect = BULKHEAD__VSOCK_CONNECT__INIT;
-    ENVELOPE(e, VSOCK_CONNECT, vsock_connect, &connect);
-
-    connect.port = conn->host_port;
-    connect.token = vsock_table_token(&conn->vsock->table, conn);
-    return worker_send(conn->vsock->worker, &e);
 }
 
 static void on_connected(struct vsock *v, const Bulkhead__VsockConnected *m, int *fds,
@@ -125,7 +158,7 @@ static void on_connected(struct vsock *v, const Bulkhead__VsockConnected *m, int
         return; /* the guest gave up; the skeleton closes the descriptor */
     if (m->error != 0 || n_fds != 1 || fd_set_nonblock(fds[0]) < 0) {
         vsock_conn_reset(conn);
-    } else if (vsock_conn_attach(conn, fd_take(&fds[0])) < 0) {
+    } else if (attach(conn, fd_take(&fds[0])) < 0) {
         log_warn("%s", err_text());
         vsock_conn_reset(conn);
     } else {
@@ -135,10 +168,10 @@ static void on_connected(struct vsock *v, const Bulkhead__VsockConnected *m, int
         vsock_conn_read_watch(conn, false); /* until the guest has our answer */
         vsock_conn_want(conn, VSOCK_SEND_RESPONSE);
     }
-    vsock_pump(v);
+    pump(v);
 }
 
-int vsock_event(struct vsock *v)
+static int vsock_event(struct vsock *v)
 {
     static const struct virtio_vsock_event event = { .id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET };
     struct vq *vq = worker_vq(v->worker, VSOCK_EVENTQ);
@@ -208,10 +241,13 @@ static int vsock_activate(void *device, uint64_t features, bool resume)
 static int vsock_on_queue(void *device, unsigned q)
 {
     struct vsock *v = device;
+    int r = 0;
 
     if (q == VSOCK_EVENTQ)
         return vsock_event(v);
-    return q == VSOCK_TXQ ? vsock_tx(v) : vsock_rx(v);
+    if (q == VSOCK_TXQ)
+        r = vsock_tx(v);
+    return r != 0 ? r : vsock_rx(v); /* what was taken may have an answer */
 }
 
 static void vsock_drain(void *device)
@@ -221,23 +257,6 @@ static void vsock_drain(void *device)
     if (vq_active(worker_vq(v->worker, VSOCK_TXQ)))
         vsock_tx_rest(v);
     worker_drained(v->worker); /* packets are moved at once, none is in flight */
-}
-
-void vsock_part(void *device)
-{
-    struct vsock *v = device;
-
-    if (!v->parting && vq_active(worker_vq(v->worker, VSOCK_TXQ)))
-        vsock_tx_rest(v); /* of a core that ended: nobody had us drained */
-    v->parting = true;
-    listen_watch(v, false);
-    for (unsigned i = 0; i < VSOCK_MAX_CONNECTIONS; i++) {
-        const struct vsock_conn *conn = &v->table.conns[i];
-
-        if (conn->state != VSOCK_FREE && conn->fd >= 0 && conn->to_host.len_bytes > 0)
-            return;
-    }
-    worker_leave(v->worker);
 }
 
 /* The driver left, and with it the guest's end of every connection that it knew. */

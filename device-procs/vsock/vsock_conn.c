@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_conn.c - one connection's socket on the host. */
+#include "vsock_conn.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -7,10 +9,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include "base/err.h"
 #include "base/fd.h"
-#include "base/log.h"
-#include "vsock.h"
+#include "vsock_watch.h"
 
 enum { BOTH = VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND };
 
@@ -25,7 +25,7 @@ void vsock_conn_read_watch(struct vsock_conn *conn, bool on)
         (void)loop_event_pause(conn->read_event);
 }
 
-static void write_watch(struct vsock_conn *conn, bool on)
+void vsock_conn_write_watch(struct vsock_conn *conn, bool on)
 {
     if (!conn->write_event || conn->write_paused == !on)
         return;
@@ -52,7 +52,7 @@ void vsock_conn_close(struct vsock_conn *conn)
 
     drop_socket(conn);
     vsock_table_free(&v->table, conn);
-    vsock_slot_freed(v);
+    vsock_watch_listen(v, true);
 }
 
 /* Lingering costs a slot, so it lasts while nobody else needs that. */
@@ -113,7 +113,7 @@ void vsock_conn_guest_ended(struct vsock_conn *conn)
     conn->wants = 0;
     conn->deadline_ns = 0;
     vsock_table_linger(&conn->vsock->table, conn);
-    vsock_slot_freed(conn->vsock); /* as good as free */
+    vsock_watch_listen(conn->vsock, true); /* as good as free */
 }
 
 /* ---- from the guest to the socket ---- */
@@ -129,7 +129,7 @@ static void forwarded(struct vsock_conn *conn, size_t len)
 /* All is out: what waited for that happens now. */
 static void drained(struct vsock_conn *conn)
 {
-    write_watch(conn, false);
+    vsock_conn_write_watch(conn, false);
     if (conn->state == VSOCK_LINGERING)
         vsock_conn_close(conn);
     else if (conn->state == VSOCK_ENDING)
@@ -170,7 +170,7 @@ static void write_failed(struct vsock_conn *conn, int error)
     }
     conn->credit.in_forwarded += (uint32_t)conn->to_host.len_bytes;
     fifo_consume(&conn->to_host, conn->to_host.len_bytes);
-    write_watch(conn, false);
+    vsock_conn_write_watch(conn, false);
     if ((conn->guest_shutdown & BOTH) == BOTH) { /* nothing is left to be sent either way */
         vsock_conn_reset(conn);
         return;
@@ -179,7 +179,7 @@ static void write_failed(struct vsock_conn *conn, int error)
     vsock_conn_want(conn, VSOCK_SEND_SHUTDOWN);
 }
 
-static void flush(struct vsock_conn *conn)
+void vsock_conn_writable(struct vsock_conn *conn)
 {
     const uint8_t *data;
     size_t len;
@@ -191,7 +191,7 @@ static void flush(struct vsock_conn *conn)
             if (n < 0 && !is_retry(errno))
                 write_failed(conn, errno);
             else
-                write_watch(conn, true);
+                vsock_conn_write_watch(conn, true);
             return;
         }
         fifo_consume(&conn->to_host, (size_t)n);
@@ -243,7 +243,7 @@ void vsock_conn_deliver(struct vsock_conn *conn, const struct vq_chain *chain, u
     conn->credit.in_received += len;
     if ((size_t)n < len) {
         keep(conn, chain, (size_t)n, len - (size_t)n);
-        write_watch(conn, true);
+        vsock_conn_write_watch(conn, true);
     }
     if (n > 0)
         forwarded(conn, (size_t)n);
@@ -257,7 +257,7 @@ void vsock_conn_guest_shutdown(struct vsock_conn *conn, uint32_t flags)
         conn->wants &= ~(unsigned)VSOCK_SEND_DATA;
     }
     if ((conn->guest_shutdown & BOTH) == BOTH)
-        vsock_deadline(conn, VSOCK_HANDSHAKE_MS); /* for what the socket still has to take */
+        vsock_watch_deadline(conn, VSOCK_HANDSHAKE_MS); /* for what the socket still has to take */
     if (conn->to_host.len_bytes == 0)
         drained(conn);
 }
@@ -281,13 +281,15 @@ void vsock_conn_host_ended(struct vsock_conn *conn)
     if ((conn->host_shutdown | flags) == conn->host_shutdown)
         return;
     conn->host_shutdown |= flags;
+    /* The guest answers with a reset, or gets one. */
     if (conn->host_shutdown == BOTH)
-        vsock_deadline(conn, VSOCK_HANDSHAKE_MS); /* the guest answers with a reset, or gets one */
+        vsock_watch_deadline(conn, VSOCK_HANDSHAKE_MS);
     vsock_conn_want(conn, VSOCK_SEND_SHUTDOWN);
 }
 
-/* Takes the line's bytes and none after it: those are the stream's. */
-static void greet(struct vsock_conn *conn)
+/* Takes the line's bytes and none after it: those are the stream's. Whether the guest is to be
+ * asked. */
+static bool greet(struct vsock_conn *conn)
 {
     struct vsock_table *table = &conn->vsock->table;
     size_t room = sizeof(conn->line) - conn->line_len;
@@ -298,79 +300,37 @@ static void greet(struct vsock_conn *conn)
     int r;
 
     if (n < 0 && is_retry(errno))
-        return;
+        return false;
     if (n <= 0) {
         vsock_conn_close(conn);
-        return;
+        return false;
     }
     end = memchr(at, '\n', (size_t)n);
     n = read(conn->fd, at, end ? (size_t)(end - at) + 1 : (size_t)n);
     if (n <= 0)
-        return;
+        return false;
     conn->line_len += (unsigned)n;
     r = vsock_line_parse(conn->line, conn->line_len, &port);
     if (r < 0) {
         vsock_conn_close(conn);
-        return;
+        return false;
     }
     if (r > 0)
-        return;
+        return false;
     vsock_conn_read_watch(conn, false);
     vsock_table_enter(table, conn, vsock_table_port(table, port), port);
     conn->state = VSOCK_REQUESTED;
-    vsock_deadline(conn, VSOCK_HANDSHAKE_MS);
+    vsock_watch_deadline(conn, VSOCK_HANDSHAKE_MS);
     vsock_conn_want(conn, VSOCK_SEND_REQUEST);
-    vsock_pump(conn->vsock);
+    return true;
 }
 
-static void on_readable(int fd, unsigned what, void *arg)
+bool vsock_conn_readable(struct vsock_conn *conn)
 {
-    struct vsock_conn *conn = arg;
-    struct vsock *v = conn->vsock;
-    uint32_t generation = conn->generation;
-
-    (void)fd;
-    (void)what;
-    if (conn->state == VSOCK_GREETING) {
-        greet(conn);
-        return;
-    }
+    if (conn->state == VSOCK_GREETING)
+        return greet(conn);
     vsock_conn_want(conn, VSOCK_SEND_DATA);
-    vsock_pump(v);
-    /* Whatever could not be passed on is waited for on the guest's side. */
-    if (conn->generation == generation && conn->state == VSOCK_OPEN &&
-        (conn->wants & VSOCK_SEND_DATA))
-        vsock_conn_read_watch(conn, false);
-}
-
-static void on_writable(int fd, unsigned what, void *arg)
-{
-    struct vsock_conn *conn = arg;
-    struct vsock *v = conn->vsock;
-
-    (void)fd;
-    (void)what;
-    flush(conn);
-    vsock_pump(v);
-    if (v->parting)
-        vsock_part(v);
-}
-
-int vsock_conn_attach(struct vsock_conn *conn, int fd)
-{
-    struct loop *loop = worker_loop(conn->vsock->worker);
-    int r;
-
-    conn->fd = fd;
-    r = loop_add_fd(loop, fd, LOOP_READ, on_readable, conn, &conn->read_event);
-    if (r == 0)
-        r = loop_add_fd(loop, fd, LOOP_WRITE, on_writable, conn, &conn->write_event);
-    if (r < 0) {
-        drop_socket(conn);
-        return err_trace(r);
-    }
-    write_watch(conn, false);
-    return 0;
+    return true;
 }
 
 /* The guest accepted: the host program hears its own port, then the stream begins. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_rx.c - packets to the guest: whoever waits first is served first, one packet a turn. */
+#include "vsock_rx.h"
+
 #include <errno.h>
-#include <string.h>
 #include <sys/uio.h>
-#include "vsock.h"
+#include "common/worker.h"
+#include "vsock_conn.h"
 
 static struct virtio_vsock_hdr header(const struct vsock *v, uint32_t host_port,
                                       uint32_t guest_port, uint16_t op)
@@ -189,10 +191,4 @@ int vsock_rx(struct vsock *v)
         worker_rerun(v->worker, VSOCK_TXQ);
     }
     return r == VQ_EMPTY ? 0 : r;
-}
-
-void vsock_pump(struct vsock *v)
-{
-    if (vsock_rx(v) == VQ_E_GUEST)
-        worker_needs_reset(v->worker, VSOCK_RXQ, "receive queue");
 }

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_tx.c - packets from the guest. */
-#include <string.h>
+#include "vsock_tx.h"
+
 #include "base/err.h"
 #include "base/log.h"
-#include "vsock.h"
+#include "common/worker.h"
+#include "ipc/channel.h"
+#include "vsock_conn.h"
+#include "vsock_watch.h"
 
 static void refuse(struct vsock *v, const struct virtio_vsock_hdr *hdr)
 {
@@ -26,6 +30,16 @@ static void take_credit(struct vsock_conn *conn, const struct virtio_vsock_hdr *
         vsock_conn_want(conn, VSOCK_SEND_DATA);
 }
 
+static int ask_broker(struct vsock_conn *conn)
+{
+    Bulkhead__VsockConnect connect = BULKHEAD__VSOCK_CONNECT__INIT;
+    ENVELOPE(e, VSOCK_CONNECT, vsock_connect, &connect);
+
+    connect.port = conn->host_port;
+    connect.token = vsock_table_token(&conn->vsock->table, conn);
+    return worker_send(conn->vsock->worker, &e);
+}
+
 /* A guest's program connects: the broker opens the host's side. */
 static void on_request(struct vsock *v, const struct virtio_vsock_hdr *hdr)
 {
@@ -39,8 +53,8 @@ static void on_request(struct vsock *v, const struct virtio_vsock_hdr *hdr)
     conn->state = VSOCK_OPENING;
     vsock_table_enter(&v->table, conn, hdr->dst_port, hdr->src_port);
     take_credit(conn, hdr);
-    vsock_deadline(conn, VSOCK_HANDSHAKE_MS);
-    if (vsock_ask_broker(conn) < 0) {
+    vsock_watch_deadline(conn, VSOCK_HANDSHAKE_MS);
+    if (ask_broker(conn) < 0) {
         log_warn("%s", err_text());
         vsock_conn_reset(conn);
         return;
@@ -201,7 +215,5 @@ int vsock_tx(struct vsock *v)
     v->tx_stalled = v->n_resets == VSOCK_MAX_RESETS;
     if (r == 0 && !v->tx_stalled)
         worker_rerun(v->worker, VSOCK_TXQ);
-    if (r == VQ_E_GUEST)
-        return r;
-    return vsock_rx(v);
+    return r == VQ_E_GUEST ? r : 0;
 }

@@ -18,6 +18,17 @@
 #define LAYOUT_ECAM_BASE 0xe0000000ull
 #define LAYOUT_ECAM_BYTES 0x100000ull /* bus 0 only: 32 devices x 8 functions x 4 KiB */
 
+/* 64-bit PCI window, for BARs of up to its size: aligned to that, above all RAM of this VM. It is the
+ * one thing whose place depends on the VM. A guest whose processor can't address it (36 bits) leaves
+ * it alone. */
+#define LAYOUT_MMIO64_BYTES (64ull << 30)
+static inline uint64_t layout_mmio64_base(uint64_t ram_bytes)
+{
+    uint64_t high = ram_bytes > LAYOUT_LOW_RAM_MAX ? ram_bytes - LAYOUT_LOW_RAM_MAX : 0;
+
+    return (LAYOUT_HIGH_RAM_BASE + high + LAYOUT_MMIO64_BYTES - 1) & ~(LAYOUT_MMIO64_BYTES - 1);
+}
+
 #define LAYOUT_IOAPIC_BASE 0xfec00000ull
 #define LAYOUT_LAPIC_BASE 0xfee00000ull
 #define LAYOUT_KVM_TSS 0xfffbd000ull

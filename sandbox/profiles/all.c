@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* all.c - every profile, by id. */
-#include "profile.h"
+/* all.c - see all.h. */
+#include "all.h"
+
+/* Each is in the file of its name, and for nobody but this table. */
+extern const struct profile profile_broker, profile_loader, profile_core_control, profile_core_vcpu,
+    profile_blk, profile_rng, profile_console, profile_net, profile_vsock, profile_balloon,
+    profile_start;
 
 const struct profile *const profile_all[SANDBOX_PROFILE__MAX] = {
     [SANDBOX_BROKER] = &profile_broker,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* balloon.c - the memory balloon. */
 #include <fcntl.h>
+#include "common.h"
 #include "profile.h"
 
 static const struct profile_rule rules[] = {

@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <linux/io_uring.h>
 #include <sys/uio.h>
+#include "common.h"
 #include "profile.h"
 
 #ifndef IORING_ENTER_REGISTERED_RING

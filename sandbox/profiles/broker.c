@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include "common.h"
 #include "profile.h"
 
 static const struct profile_rule files[] = {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* common.c - rows that several programs share. */
+/* common.c - see common.h. */
+#include "common.h"
+
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include "base/fd.h"
-#include "profile.h"
 
 static const struct profile_rule base[] = {
     ALLOW(read, "take an eventfd's count; bytes of the descriptors handed in"),

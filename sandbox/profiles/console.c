@@ -2,6 +2,7 @@
 /* console.c - the serial port's other end and the virtio console. */
 #include <sys/socket.h>
 #include <sys/time.h>
+#include "common.h"
 #include "profile.h"
 
 static const struct profile_rule rules[] = {

@@ -3,6 +3,7 @@
 #include <linux/futex.h>
 #include <linux/kvm.h>
 #include <signal.h>
+#include "common.h"
 #include "profile.h"
 
 static const struct profile_rule rules[] = {

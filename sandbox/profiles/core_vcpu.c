@@ -3,6 +3,7 @@
  * allocates. */
 #include <linux/futex.h>
 #include <linux/kvm.h>
+#include "common.h"
 #include "profile.h"
 
 static const struct profile_rule rules[] = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* loader.c - the boot loader, gone before the guest's first instruction. */
+#include "common.h"
 #include "profile.h"
 
 static const struct profile_rule rules[] = {

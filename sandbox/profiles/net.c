@@ -4,6 +4,7 @@
 #include <linux/io_uring.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include "common.h"
 #include "profile.h"
 
 static const struct profile_rule rules[] = {

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 #include <sys/syscall.h>
-#include "sandbox.h"
+#include "sandbox/seccomp.h"
 
 enum { PROFILE_MAX_ARGS = 4, PROFILE_MAX_SETS = 7 };
 
@@ -67,16 +67,3 @@ struct profile {
     }
 #define PROFILE_SET(set_name, table)                                                               \
     const struct profile_set set_name = { .rules = (table), .n_rules = ARRAY_SIZE(table) }
-
-/* common.c: what several programs share. */
-extern const struct profile_set profile_base;    /* exit, log, eventfds */
-extern const struct profile_set profile_loop;    /* base/loop.c */
-extern const struct profile_set profile_control; /* ipc/channel.c on descriptor 3 */
-extern const struct profile_set profile_extra;   /* instrumented builds only, else empty */
-
-extern const struct profile profile_broker, profile_loader, profile_core_control, profile_core_vcpu,
-    profile_blk, profile_rng, profile_console, profile_net, profile_vsock, profile_balloon,
-    profile_start;
-
-/* all.c: every profile, by id. */
-extern const struct profile *const profile_all[SANDBOX_PROFILE__MAX];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rng.c - the entropy device. */
 #include <sys/random.h>
+#include "common.h"
 #include "profile.h"
 
 static const struct profile_rule rules[] = {

@@ -8,6 +8,7 @@
  * kernel decides without running the program. A worker's own filter then comes on top. */
 #include <errno.h>
 #include <fcntl.h>
+#include "common.h"
 #include "profile.h"
 
 enum { CHANGES = O_ACCMODE | O_CREAT | O_TRUNC };

@@ -2,6 +2,7 @@
 /* vsock.c - the socket device. */
 #include <fcntl.h>
 #include <sys/socket.h>
+#include "common.h"
 #include "profile.h"
 
 static const struct profile_rule rules[] = {

@@ -60,7 +60,7 @@ static void broker(struct rig *rig, unsigned op, uint16_t where, uint64_t value)
 
 static void guest(struct rig *rig, unsigned op, unsigned size, uint16_t where, uint64_t value)
 {
-    uint64_t bar = rig->dev.fn.bar_at == PCI_BAR_NOT_DECODED ? RIG_BAR : rig->dev.fn.bar_at;
+    uint64_t bar = rig->dev.fn.bars[0].at == PCI_BAR_NOT_DECODED ? RIG_BAR : rig->dev.fn.bars[0].at;
 
     switch (op) {
     case OP_BAR_WRITE:
@@ -108,10 +108,10 @@ static void check(const struct rig *rig)
         if (queue->irq_attached != rig->hv.gsi[queue->gsi].attached ||
             (queue->irq_attached && !msix_can_fire(&dev->msix, queue->vector)) ||
             (queue->notify_at != 0 &&
-             queue->notify_at != dev->fn.bar_at + VIRTIO_BAR_NOTIFY + 4 * q))
+             queue->notify_at != dev->fn.bars[0].at + VIRTIO_BAR_NOTIFY + 4 * q))
             abort();
     }
-    if (dev->fn.bar_at == PCI_BAR_NOT_DECODED && fake_notifies(&rig->hv) != 0)
+    if (dev->fn.bars[0].at == PCI_BAR_NOT_DECODED && fake_notifies(&rig->hv) != 0)
         abort();
 }
 

@@ -14,7 +14,7 @@
 #include "base/fd.h"
 #include "broker.h"
 #include "client.pb-c.h"
-#include "ring.h"
+#include "sandbox/ring.h"
 
 static _Noreturn void die(const char *what)
 {

@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "device-procs/common/worker.h"
 #include "device-procs/common/worker_state.h"
 #include "hostile.h"
 

@@ -15,7 +15,12 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/loop.h"
+#include "device-procs/common/worker.h"
+#include "device-procs/common/worker_main.h"
+#include "device-procs/common/worker_run.h"
 #include "device-procs/common/worker_state.h"
+#include "sandbox/enter.h"
+#include "sandbox/seccomp.h"
 
 /* In the broker's care a new build is on probation first: a death within it is rolled back. */
 enum { TICK_MS = 10, SERVE_FIRST_MS = 6500, SERVE_MS = 20, PATIENCE_MS = 10000, BEAT_MS = 100 };
@@ -29,8 +34,8 @@ int __real_worker_main(const struct worker_ops *ops, int argc, char **argv);
 int __wrap_worker_main(const struct worker_ops *ops, int argc, char **argv);
 int __real_worker_watch(struct worker *w);
 int __wrap_worker_watch(struct worker *w);
-int __real_worker_say(struct worker *w, const Bulkhead__Envelope *envelope);
-int __wrap_worker_say(struct worker *w, const Bulkhead__Envelope *envelope);
+int __real_worker_send(struct worker *w, const Bulkhead__Envelope *envelope);
+int __wrap_worker_send(struct worker *w, const Bulkhead__Envelope *envelope);
 int __real_sandbox_enter(const struct sandbox_filter *filter, const int *keep, unsigned n_keep,
                          const struct sandbox_limits *limits, bool insecure, unsigned *ret_missing);
 int __wrap_sandbox_enter(const struct sandbox_filter *filter, const int *keep, unsigned n_keep,
@@ -317,7 +322,7 @@ static void say_instead(struct worker *w)
             _exit(1);
 }
 
-int __wrap_worker_say(struct worker *w, const Bulkhead__Envelope *envelope)
+int __wrap_worker_send(struct worker *w, const Bulkhead__Envelope *envelope)
 {
     Bulkhead__Envelope changed = *envelope;
     Bulkhead__Ready ready;
@@ -329,17 +334,17 @@ int __wrap_worker_say(struct worker *w, const Bulkhead__Envelope *envelope)
         change_hello(&hello);
         say_instead(w);
         changed.hello = &hello;
-        return __real_worker_say(w, &changed);
+        return __real_worker_send(w, &changed);
     }
     if (envelope->body_case != BULKHEAD__ENVELOPE__BODY_READY || !action || !action->on_ready)
-        return __real_worker_say(w, envelope);
+        return __real_worker_send(w, envelope);
     announce_try();
     ready = *envelope->ready;
     r = action->on_ready(w, &ready, action->arg);
     if (r < 0)
         judge(r);
     changed.ready = &ready;
-    return __real_worker_say(w, &changed);
+    return __real_worker_send(w, &changed);
 }
 
 /* Lies in Hello are asked for by name, since no page is there yet: as an argument by a test, by

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "base/fd.h"
+#include "device-procs/common/worker.h"
 #include "device-procs/common/worker_state.h"
 #include "hostile.h"
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "base/loop.h"
+#include "device-procs/common/worker.h"
 #include "device-procs/common/worker_state.h"
 #include "hostile.h"
 #include "shm/inflight.h"

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "device-procs/common/worker.h"
 #include "device-procs/common/worker_state.h"
 #include "hostile.h"
 

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "device-procs/common/worker.h"
 #include "device-procs/common/worker_state.h"
 #include "hostile.h"
 

@@ -20,7 +20,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 #include "race.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/seccomp.h"
 
 /* The harness's rings. */
 enum {

@@ -20,6 +20,10 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "sandbox/ids.h"
+#include "sandbox/layers.h"
+#include "sandbox/namespaces.h"
+#include "sandbox/spawn.h"
 #include <cmocka.h>
 
 enum { PATIENCE_MS = 60000, OTHER_UID = 12345 };

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "probe.h"
-#include "sandbox.h"
+#include "sandbox/spawn.h"
 
 struct probe {
     pid_t pid;

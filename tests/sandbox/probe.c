@@ -13,7 +13,8 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_rng.h"
 
 #ifdef BH_SANITIZED
 /* The leak check at exit wants what no sandbox has, with or without a filter. */

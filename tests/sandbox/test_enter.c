@@ -19,7 +19,12 @@
 #include <unistd.h>
 #include "base/compiler.h"
 #include "harness.h"
-#include "readback.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_rng.h"
+#include "sandbox/layers.h"
+#include "sandbox/limits.h"
+#include "sandbox/readback.h"
+#include "sandbox/spawn.h"
 #include <cmocka.h>
 
 static void expect_status(pid_t pid, const char *key, const char *want)

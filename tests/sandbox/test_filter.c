@@ -22,7 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/compiler.h"
-#include "layers.h"
+#include "sandbox/profile_info.h"
+#include "sandbox/seccomp.h"
 #include <cmocka.h>
 
 enum { SURVIVED = 77, MAX_CALL = 1024 };

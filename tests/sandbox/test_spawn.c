@@ -19,8 +19,10 @@
 #include <unistd.h>
 #include "base/compiler.h"
 #include "base/err.h"
-#include "cgroup.h"
 #include "harness.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/layers.h"
+#include "sandbox/spawn.h"
 #include <cmocka.h>
 
 /* Starts the probe in mode "none" with these descriptors at 0..n-1; 3 must be `theirs`. */

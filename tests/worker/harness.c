@@ -23,7 +23,10 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/loop.h"
-#include "sandbox.h"
+#include "sandbox/gen/filter_start.h"
+#include "sandbox/ids.h"
+#include "sandbox/namespaces.h"
+#include "sandbox/spawn.h"
 
 void wh_die(const char *fmt, ...)
 {

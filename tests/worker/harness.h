@@ -16,7 +16,7 @@
 #include "control.pb-c.h"
 #include "ipc/channel.h"
 #include "ipc/rules.h"
-#include "ring.h"
+#include "sandbox/ring.h"
 #include "shm/inflight.h"
 #include "shm/stats.h"
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cpuid.c - what a vCPU says it is: KVM's supported set, with this VM's ids and topology
+/* cpuid.c - see cpuid.h: KVM's supported set, with this VM's ids and topology
  * (one package, one thread per core, APIC id = index). Leaves are changed, never added: what KVM
  * doesn't list, the host lacks. */
-#include "kvm/kvm.h"
+#include "kvm/cpuid.h"
+
+#include "base/compiler.h"
 
 enum {
     CPUID_1_ECX_VMX = 1 << 5,

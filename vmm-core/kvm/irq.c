@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* irq.c - interrupt routes, irqfds, and the ioeventfds of the queues' notify addresses. */
+/* irq.c - see irq.h: interrupt routes, irqfds, ioeventfds. */
+#include "kvm/irq.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>

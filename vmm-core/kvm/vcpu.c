@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vcpu.c - one vCPU: what firmware would have set up, the entry state, and its exits. */
+/* vcpu.c - see vcpu.h: what firmware would have set up, the entry state, and exits. */
+#include "kvm/vcpu.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +10,7 @@
 #include <sys/mman.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "kvm/cpuid.h"
 #include "kvm/kvm.h"
 
 enum {
@@ -130,6 +133,11 @@ void kvm_vcpu_deinit(struct hv_vcpu *vcpu)
         munmap(vcpu->run, vcpu->run_bytes);
     vcpu->run = NULL;
     fd_closep(&vcpu->fd);
+}
+
+struct hv_vcpu *hv_vcpu_at(struct hv *hv, unsigned index)
+{
+    return &hv->vcpus[index];
 }
 
 static struct kvm_segment flat_segment(uint16_t selector, uint8_t type, bool code64)

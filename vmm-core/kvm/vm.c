@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vm.c - the VM: what the host must have, memory slots, interrupt controllers. */
+/* vm.c - see vm.h: what the host must have, memory slots, interrupt controllers. */
+#include "kvm/vm.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "kvm/cpuid.h"
+#include "kvm/irq.h"
 #include "kvm/kvm.h"
+#include "kvm/vcpu.h"
 
 static const struct {
     int cap;
@@ -174,9 +179,4 @@ unsigned hv_fds(const struct hv *hv, int *fds, unsigned max)
     for (unsigned i = 0; i < hv->n_vcpus && i + 1 < max; i++)
         fds[i + 1] = hv->vcpus[i].fd;
     return hv->n_vcpus + 1;
-}
-
-struct hv_vcpu *hv_vcpu(struct hv *hv, unsigned index)
-{
-    return &hv->vcpus[index];
 }

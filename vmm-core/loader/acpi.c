@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* acpi.c - hardware-reduced ACPI tables (ACPI 6.4, chapter 5), put where the loader says. */
+/* acpi.c - see acpi.h. */
 #include "acpi.h"
 
 #include <errno.h>
 #include <string.h>
 #include "base/err.h"
-#include "loader.h"
+#include "dsdt.h"
 #include "shm/layout.h"
 
 enum {
@@ -111,7 +111,7 @@ static uint64_t write_dsdt(struct tables *t)
     uint8_t buf[TABLE_MAX];
     struct aml a = begin(buf, "DSDT", 2);
 
-    dsdt_body(&a);
+    dsdt_body(&a, layout_mmio64_base(t->l->low_ram_end + t->l->high_ram_bytes));
     return end(t, &a, false);
 }
 

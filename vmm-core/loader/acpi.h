@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* acpi.h - the tables' bytes, apart from where they go: dsdt.c writes AML, acpi.c the rest. */
+/* acpi.h - hardware-reduced ACPI tables (ACPI 6.4, chapter 5). */
 #pragma once
 
-#include "aml.h"
+#include "base/compiler.h"
+#include "loader.h"
 
-/* The differentiated system description: PCI root, serial port, RTC, keyboard, power button, GED, S5. */
-void dsdt_body(struct aml *a);
+/* At LAYOUT_RSDP and LAYOUT_ACPI_TABLES; 0, or a negative errno with an origin. */
+int acpi_write(struct loader *l) must_check;

@@ -309,3 +309,17 @@ void aml_res_memory_window(struct aml *a, uint32_t min, uint32_t max)
     aml_u32(a, 0);
     aml_u32(a, max - min + 1);
 }
+
+void aml_res_memory_window64(struct aml *a, uint64_t min, uint64_t max)
+{
+    aml_u8(a, 0x8a); /* quad-word address space */
+    aml_u16(a, 43);
+    aml_u8(a, 0);
+    aml_u8(a, 0x0c);
+    aml_u8(a, 1); /* read-write, not cacheable */
+    aml_u64(a, 0);
+    aml_u64(a, min);
+    aml_u64(a, max);
+    aml_u64(a, 0);
+    aml_u64(a, max - min + 1);
+}

@@ -48,3 +48,4 @@ void aml_res_memory32(struct aml *a, uint32_t base, uint32_t len);
 void aml_res_bus(struct aml *a, uint16_t min, uint16_t max);
 void aml_res_io_window(struct aml *a, uint16_t min, uint16_t max);
 void aml_res_memory_window(struct aml *a, uint32_t min, uint32_t max);
+void aml_res_memory_window64(struct aml *a, uint64_t min, uint64_t max);

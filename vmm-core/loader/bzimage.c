@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bzimage.c - the Linux/x86 boot protocol, 64-bit entry (Documentation/arch/x86/boot.rst). */
+/* bzimage.c - see bzimage.h. */
+#include "bzimage.h"
+
 #include <errno.h>
 #include <string.h>
 #include "base/err.h"
-#include "loader.h"
+#include "memmap.h"
 #include "shm/layout.h"
 
 /* Offsets in the file's first sectors, and in struct boot_params, which begins the same. */
@@ -151,6 +153,30 @@ int bzimage_load(struct loader *l, struct kernel_image *ret_image)
     return 0;
 }
 
+/* What the 64-bit entry wants: flat segments at selectors 0x10 and 0x18, and the first 4 GiB
+ * mapped to themselves with 2 MiB pages. */
+static int page_tables_write(struct loader *l)
+{
+    static const uint64_t gdt[] = { 0, 0, 0x00af9b000000ffffull, 0x00cf93000000ffffull,
+                                    0x008f8b000000ffffull };
+    enum { PRESENT_RW = 3, LARGE = 0x80, ENTRIES = 512, GIB = 4 };
+    uint64_t page[ENTRIES] = { 0 };
+    uint64_t at = LAYOUT_PAGE_TABLES;
+    int r = gmem_write(l->mem, GPA(LAYOUT_BOOT_GDT), gdt, sizeof gdt);
+
+    page[0] = (at + PAGE_BYTES) | PRESENT_RW;
+    r |= gmem_write(l->mem, GPA(at), page, sizeof page);
+    for (unsigned i = 0; i < GIB; i++)
+        page[i] = (at + (2 + i) * (uint64_t)PAGE_BYTES) | PRESENT_RW;
+    r |= gmem_write(l->mem, GPA(at + PAGE_BYTES), page, sizeof page);
+    for (unsigned i = 0; i < GIB; i++) {
+        for (unsigned j = 0; j < ENTRIES; j++)
+            page[j] = ((uint64_t)i << 30) | ((uint64_t)j << 21) | PRESENT_RW | LARGE;
+        r |= gmem_write(l->mem, GPA(at + (2 + i) * (uint64_t)PAGE_BYTES), page, sizeof page);
+    }
+    return r == 0 ? 0 : err_origin(-EFAULT, "writing page tables");
+}
+
 int boot_params_write(struct loader *l, const struct kernel_image *image, struct initrd initrd)
 {
     struct memmap_entry map[MEMMAP_MAX];
@@ -178,28 +204,4 @@ int boot_params_write(struct loader *l, const struct kernel_image *image, struct
     if (gmem_write(l->mem, GPA(LAYOUT_BOOT_PARAMS), p, sizeof p) != 0)
         return err_origin(-EFAULT, "writing boot parameters");
     return page_tables_write(l);
-}
-
-/* What the 64-bit entry wants: flat segments at selectors 0x10 and 0x18, and the first 4 GiB
- * mapped to themselves with 2 MiB pages. */
-int page_tables_write(struct loader *l)
-{
-    static const uint64_t gdt[] = { 0, 0, 0x00af9b000000ffffull, 0x00cf93000000ffffull,
-                                    0x008f8b000000ffffull };
-    enum { PRESENT_RW = 3, LARGE = 0x80, ENTRIES = 512, GIB = 4 };
-    uint64_t page[ENTRIES] = { 0 };
-    uint64_t at = LAYOUT_PAGE_TABLES;
-    int r = gmem_write(l->mem, GPA(LAYOUT_BOOT_GDT), gdt, sizeof gdt);
-
-    page[0] = (at + PAGE_BYTES) | PRESENT_RW;
-    r |= gmem_write(l->mem, GPA(at), page, sizeof page);
-    for (unsigned i = 0; i < GIB; i++)
-        page[i] = (at + (2 + i) * (uint64_t)PAGE_BYTES) | PRESENT_RW;
-    r |= gmem_write(l->mem, GPA(at + PAGE_BYTES), page, sizeof page);
-    for (unsigned i = 0; i < GIB; i++) {
-        for (unsigned j = 0; j < ENTRIES; j++)
-            page[j] = ((uint64_t)i << 30) | ((uint64_t)j << 21) | PRESENT_RW | LARGE;
-        r |= gmem_write(l->mem, GPA(at + (2 + i) * (uint64_t)PAGE_BYTES), page, sizeof page);
-    }
-    return r == 0 ? 0 : err_origin(-EFAULT, "writing page tables");
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dsdt.c - the machine that a guest finds, in AML. */
-#include "acpi.h"
+#include "dsdt.h"
+
 #include "shm/layout.h"
 
 enum {
@@ -88,9 +89,9 @@ static void pci_osc(struct aml *a)
 }
 
 /* No _PRT: functions interrupt by MSI-X alone. */
-static void pci_root(struct aml *a)
+static void pci_root(struct aml *a, uint64_t window64)
 {
-    uint8_t buf[128];
+    uint8_t buf[192];
     struct aml res = scratch(buf, sizeof buf);
     size_t dev = aml_open_device(a, "PCI0");
 
@@ -105,6 +106,7 @@ static void pci_root(struct aml *a)
     aml_res_io_window(&res, 0, LAYOUT_PIO_PCI_ADDRESS - 1);
     aml_res_io_window(&res, LAYOUT_PIO_PCI_ADDRESS + 8, 0xffff);
     aml_res_memory_window(&res, LAYOUT_MMIO32_BASE, LAYOUT_MMIO32_END - 1);
+    aml_res_memory_window64(&res, window64, window64 + LAYOUT_MMIO64_BYTES - 1);
     aml_name_resources(a, &res);
     pci_osc(a);
     aml_close(a, dev);
@@ -228,11 +230,11 @@ static void event_device(struct aml *a)
     aml_close(a, dev);
 }
 
-void dsdt_body(struct aml *a)
+void dsdt_body(struct aml *a, uint64_t window64)
 {
     size_t scope = aml_open_scope(a, "\\_SB"), package;
 
-    pci_root(a);
+    pci_root(a, window64);
     motherboard(a);
     port_device(a, "COM1", "PNP0501", LAYOUT_PIO_SERIAL, 8, LAYOUT_GSI_SERIAL);
     /* The clock tells the time and has no alarm: with an interrupt the guest would wait for one. */

@@ -6,10 +6,13 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "boot.h"
 #include "ipc/channel.h"
 #include "ipc/rules.h"
 #include "loader.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_loader.h"
+#include "sandbox/layers.h"
 #include "shm/layout.h"
 
 struct loader_process {
@@ -171,7 +174,7 @@ static int run(struct loader_process *p)
     if (r == 0)
         r = next_message(p, &msg); /* Start */
     if (r == 0)
-        r = loader_run(&p->loader, &entry);
+        r = boot_load(&p->loader, &entry);
     return r == 0 ? say_loaded(p, &entry) : r;
 }
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virtio_caps.c - configuration space of a virtio function: header, MSI-X capability, the virtio
- * capabilities of virtio 1.2 section 4.1.4, and the window to the BAR that one of them is. */
+/* virtio_caps.c - see virtio_caps.h. One of the capabilities is a window to the BAR. */
+#include "pci/virtio_caps.h"
+
 #include <string.h>
-#include "pci/virtio_pci.h"
+#include "bus/bus.h"
+#include "pci/virtio_bar.h"
+#include "pci/virtio_irq.h"
 
 enum {
     VENDOR = 0x1af4,
@@ -10,12 +13,13 @@ enum {
     REVISION = 1,
     CAP_ID_VENDOR = 0x09,
     CAP_ID_MSIX = 0x11,
+    MSIX_CAP_BYTES = 12,
     CFG_COMMON = 1,
     CFG_NOTIFY = 2,
     CFG_ISR = 3,
     CFG_DEVICE = 4,
     CFG_PCI = 5,
-    /* Where each capability is. */
+    /* Where each capability is, in the order of the list. */
     AT_MSIX = 0x40,
     AT_COMMON = 0x50,
     AT_NOTIFY = 0x60,
@@ -46,11 +50,10 @@ static uint32_t class_of(uint32_t virtio_id)
     }
 }
 
-static void put_cap(struct pci_function *fn, unsigned at, unsigned next, uint8_t len, uint8_t type,
+static void add_cap(struct pci_function *fn, unsigned at, uint8_t len, uint8_t type,
                     uint32_t offset, uint32_t bytes)
 {
-    pci_set8(fn, at, CAP_ID_VENDOR);
-    pci_set8(fn, at + 1, (uint8_t)next);
+    pci_capability_add(fn, at, CAP_ID_VENDOR, len);
     pci_set8(fn, at + 2, len);
     pci_set8(fn, at + 3, type);
     pci_set8(fn, at + 4, 0); /* BAR 0 */
@@ -58,7 +61,7 @@ static void put_cap(struct pci_function *fn, unsigned at, unsigned next, uint8_t
     pci_set32(fn, at + 12, bytes);
 }
 
-void virtio_pci_caps_init(struct virtio_pci *dev)
+void virtio_caps_init(struct virtio_pci *dev)
 {
     struct pci_function *fn = &dev->fn;
 
@@ -66,26 +69,22 @@ void virtio_pci_caps_init(struct virtio_pci *dev)
     pci_set8(fn, PCI_REVISION, REVISION);
     pci_set16(fn, PCI_SUBSYSTEM_VENDOR, VENDOR);
     pci_set16(fn, PCI_SUBSYSTEM_ID, (uint16_t)(DEVICE_BASE + dev->virtio_id));
-    pci_set16(fn, PCI_STATUS, PCI_STATUS_CAPABILITIES);
-    pci_set8(fn, PCI_CAPABILITIES, AT_MSIX);
-    fn->bar_bytes = VIRTIO_BAR_BYTES;
-    pci_set32(fn, PCI_BAR0, (uint32_t)(LAYOUT_MMIO32_BASE + dev->slot * LAYOUT_BAR_STRIDE));
-    pci_writable32(fn, PCI_BAR0, ~(uint32_t)(VIRTIO_BAR_BYTES - 1));
+    pci_bar_init(fn, 0, PCI_BAR_32, VIRTIO_BAR_BYTES,
+                 LAYOUT_MMIO32_BASE + dev->slot * LAYOUT_BAR_STRIDE);
 
-    pci_set8(fn, AT_MSIX, CAP_ID_MSIX);
-    pci_set8(fn, AT_MSIX + 1, AT_COMMON);
+    pci_capability_add(fn, AT_MSIX, CAP_ID_MSIX, MSIX_CAP_BYTES);
     pci_set16(fn, MSIX_CONTROL, (uint16_t)(dev->msix.n_vectors - 1));
     pci_writable16(fn, MSIX_CONTROL, MSIX_CONTROL_ENABLE | MSIX_CONTROL_MASK_ALL);
     pci_set32(fn, AT_MSIX + 4, VIRTIO_BAR_MSIX_TABLE); /* in BAR 0 */
     pci_set32(fn, AT_MSIX + 8, VIRTIO_BAR_MSIX_PBA);
 
-    put_cap(fn, AT_COMMON, AT_NOTIFY, 16, CFG_COMMON, VIRTIO_BAR_COMMON, COMMON_BYTES);
-    put_cap(fn, AT_NOTIFY, AT_ISR, 20, CFG_NOTIFY, VIRTIO_BAR_NOTIFY,
+    add_cap(fn, AT_COMMON, 16, CFG_COMMON, VIRTIO_BAR_COMMON, COMMON_BYTES);
+    add_cap(fn, AT_NOTIFY, 20, CFG_NOTIFY, VIRTIO_BAR_NOTIFY,
             LAYOUT_MAX_QUEUES * VIRTIO_NOTIFY_STRIDE);
     pci_set32(fn, AT_NOTIFY + 16, VIRTIO_NOTIFY_STRIDE);
-    put_cap(fn, AT_ISR, AT_DEVICE, 16, CFG_ISR, VIRTIO_BAR_ISR, 4);
-    put_cap(fn, AT_DEVICE, AT_WINDOW, 16, CFG_DEVICE, VIRTIO_BAR_DEVICE, VIRTIO_CONFIG_MAX);
-    put_cap(fn, AT_WINDOW, 0, 20, CFG_PCI, 0, 0);
+    add_cap(fn, AT_ISR, 16, CFG_ISR, VIRTIO_BAR_ISR, 4);
+    add_cap(fn, AT_DEVICE, 16, CFG_DEVICE, VIRTIO_BAR_DEVICE, VIRTIO_CONFIG_MAX);
+    add_cap(fn, AT_WINDOW, 20, CFG_PCI, 0, 0);
     pci_set8(fn, WINDOW_BAR, 0);
     fn->writable[WINDOW_BAR] = 0xff;
     pci_writable32(fn, WINDOW_OFFSET, UINT32_MAX);
@@ -107,7 +106,7 @@ static bool window_valid(const struct virtio_pci *dev, uint32_t *ret_off, unsign
     return true;
 }
 
-uint64_t virtio_pci_caps_read(struct virtio_pci *dev, unsigned off, unsigned size)
+uint64_t virtio_caps_read(struct virtio_pci *dev, unsigned off, unsigned size)
 {
     uint32_t at = 0;
     unsigned bytes = 0;
@@ -117,19 +116,16 @@ uint64_t virtio_pci_caps_read(struct virtio_pci *dev, unsigned off, unsigned siz
 
         memcpy(dev->fn.config + WINDOW_DATA, &value, bytes);
     }
-    return bus_image_read(dev->fn.config, PCI_CONFIG_BYTES, off, size);
+    return bus_image_read(dev->fn.config, PCI_FUNCTION_BYTES, off, size);
 }
 
-void virtio_pci_caps_write(struct virtio_pci *dev, unsigned off, unsigned size, uint64_t value)
+void virtio_caps_write(struct virtio_pci *dev, unsigned off, unsigned size, uint64_t value)
 {
     uint32_t at = 0;
     unsigned bytes = 0;
 
-    pci_config_store(&dev->fn, off, size, value);
-    if (pci_overlaps(off, size, PCI_COMMAND, 2) || pci_overlaps(off, size, PCI_BAR0, 4)) {
-        dev->fn.bar_at = pci_bar_address(&dev->fn);
+    if (pci_config_store(&dev->fn, off, size, value))
         virtio_notify_sync(dev);
-    }
     if (pci_overlaps(off, size, MSIX_CONTROL, 2)) {
         uint16_t control = pci_get16(&dev->fn, MSIX_CONTROL);
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virtio_common.c - the common configuration registers and the device status state machine.
- * virtio 1.2, sections 4.1.4.3 and 3.1. */
+/* virtio_common.c - see virtio_common.h. */
+#include "pci/virtio_common.h"
+
 #include <string.h>
 #include "base/fd.h"
 #include "base/log.h"
-#include "pci/virtio_pci.h"
+#include "bus/bus.h"
+#include "pci/virtio_irq.h"
 
 enum {
     REG_DEVICE_SELECT = 0x00,

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virtio_irq.c - the wiring of a function's eventfds: a queue's call eventfd raises its vector as
- * long as that may fire, a guest's write to a queue's notify address signals its kick eventfd. */
+/* virtio_irq.c - see virtio_irq.h. A queue's call eventfd raises its vector as long as that may fire,
+ * a guest's write to a queue's notify address signals its kick eventfd. */
+#include "pci/virtio_irq.h"
+
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "pci/virtio_pci.h"
+#include "kvm/irq.h"
 
 static bool route(struct virtio_pci *dev, struct virtio_queue *queue)
 {
@@ -104,7 +106,7 @@ void virtio_irq_collect_pending(struct virtio_pci *dev)
  * guest's write arrives as an exit and virtio_bar_write() signals the eventfd. */
 void virtio_notify_sync(struct virtio_pci *dev)
 {
-    uint64_t bar = dev->fn.bar_at;
+    uint64_t bar = dev->fn.bars[0].at;
 
     for (unsigned q = 0; q < dev->n_queues; q++) {
         struct virtio_queue *queue = &dev->queues[q];

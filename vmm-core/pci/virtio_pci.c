@@ -1,100 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virtio_pci.c - see virtio_pci.h: the BAR's regions, locks, and the control thread's side. */
+/* virtio_pci.c - see virtio_pci.h: locks, the vCPU threads' entry points, and the control thread's side. */
 #include "pci/virtio_pci.h"
 
 #include <errno.h>
 #include <string.h>
 #include "base/err.h"
-#include "base/fd.h"
 #include "base/log.h"
+#include "pci/virtio_bar.h"
+#include "pci/virtio_caps.h"
+#include "pci/virtio_common.h"
+#include "pci/virtio_irq.h"
 
 static struct virtio_pci *from_function(struct pci_function *fn)
 {
     return (struct virtio_pci *)((char *)fn - offsetof(struct virtio_pci, fn));
-}
-
-/* ---- device configuration ---- */
-
-/* What a driver may write, by device type and offered feature; all else is read-only. */
-static const struct {
-    uint32_t virtio_id;
-    uint8_t off, len;
-    uint64_t feature; /* 0: always */
-} writable_config[] = {
-    { 2, 32, 1, UINT64_C(1) << 11 }, /* block: writeback, with CONFIG_WCE   */
-    { 3, 8, 4, UINT64_C(1) << 2 },   /* console: emerg_wr, with EMERG_WRITE */
-    { 5, 4, 4, 0 },                  /* balloon: actual                     */
-    { 5, 12, 4, UINT64_C(1) << 4 },  /* balloon: poison_val, PAGE_POISON    */
-};
-
-static bool config_writable(const struct virtio_pci *dev, uint64_t off, unsigned size)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(writable_config); i++) {
-        if (writable_config[i].virtio_id != dev->virtio_id || off < writable_config[i].off ||
-            off + size > writable_config[i].off + (uint64_t)writable_config[i].len)
-            continue;
-        return writable_config[i].feature == 0 || (dev->offered & writable_config[i].feature);
-    }
-    return false;
-}
-
-static void write_config(struct virtio_pci *dev, uint64_t off, unsigned size, uint64_t value)
-{
-    if (dev->backend == VIRTIO_RESET_DUE || dev->backend == VIRTIO_RESETTING)
-        return; /* the driver must wait for status 0 */
-    if (off >= dev->config_len || size > dev->config_len - off ||
-        !config_writable(dev, off, size)) {
-        log_guest("slot %u: write to read-only configuration at 0x%llx", dev->slot,
-                  (unsigned long long)off);
-        return;
-    }
-    memcpy(dev->config + off, &value, size);
-    for (unsigned i = 0; i < size; i++)
-        dev->config_dirty[(off + i) / 64] |= UINT64_C(1) << ((off + i) % 64);
-    fd_event_signal(dev->wake_fd);
-}
-
-/* ---- BAR 0 ---- */
-
-/* An access that crosses two regions is answered from the first alone. */
-uint64_t virtio_bar_read(struct virtio_pci *dev, uint64_t off, unsigned size)
-{
-    uint64_t value = 0;
-
-    if (off < VIRTIO_BAR_ISR)
-        return virtio_common_read(dev, off, size);
-    if (off < VIRTIO_BAR_DEVICE) {
-        if (off != VIRTIO_BAR_ISR)
-            return 0;
-        value = dev->isr;
-        dev->isr = 0;
-        return value;
-    }
-    if (off < VIRTIO_BAR_NOTIFY)
-        return bus_image_read(dev->config, dev->config_len, off - VIRTIO_BAR_DEVICE, size);
-    if (off < VIRTIO_BAR_MSIX_TABLE)
-        return 0;
-    if (off < VIRTIO_BAR_MSIX_PBA)
-        return msix_table_read(&dev->msix, off - VIRTIO_BAR_MSIX_TABLE, size);
-    virtio_irq_collect_pending(dev);
-    return msix_pba_read(&dev->msix, off - VIRTIO_BAR_MSIX_PBA, size);
-}
-
-void virtio_bar_write(struct virtio_pci *dev, uint64_t off, unsigned size, uint64_t value)
-{
-    if (off < VIRTIO_BAR_ISR) {
-        virtio_common_write(dev, off, size, value);
-    } else if (off >= VIRTIO_BAR_DEVICE && off < VIRTIO_BAR_NOTIFY) {
-        write_config(dev, off - VIRTIO_BAR_DEVICE, size, value);
-    } else if (off >= VIRTIO_BAR_NOTIFY && off < VIRTIO_BAR_MSIX_TABLE) {
-        uint64_t q = (off - VIRTIO_BAR_NOTIFY) / VIRTIO_NOTIFY_STRIDE;
-
-        if (q < dev->n_queues)
-            fd_event_signal(dev->queues[q].kick_fd);
-    } else if (off >= VIRTIO_BAR_MSIX_TABLE && off < VIRTIO_BAR_MSIX_PBA) {
-        if (msix_table_write(&dev->msix, off - VIRTIO_BAR_MSIX_TABLE, size, value))
-            virtio_irq_sync(dev);
-    }
 }
 
 /* ---- the function's entry points, on vCPU threads ---- */
@@ -105,7 +24,7 @@ static uint64_t on_config_read(struct pci_function *fn, unsigned off, unsigned s
     uint64_t value;
 
     pthread_mutex_lock(&dev->lock);
-    value = virtio_pci_caps_read(dev, off, size);
+    value = virtio_caps_read(dev, off, size);
     pthread_mutex_unlock(&dev->lock);
     return value;
 }
@@ -115,25 +34,28 @@ static void on_config_write(struct pci_function *fn, unsigned off, unsigned size
     struct virtio_pci *dev = from_function(fn);
 
     pthread_mutex_lock(&dev->lock);
-    virtio_pci_caps_write(dev, off, size, value);
+    virtio_caps_write(dev, off, size, value);
     pthread_mutex_unlock(&dev->lock);
 }
 
-static uint64_t on_bar_read(struct pci_function *fn, uint64_t off, unsigned size)
+static uint64_t on_bar_read(struct pci_function *fn, unsigned bar, uint64_t off, unsigned size)
 {
     struct virtio_pci *dev = from_function(fn);
     uint64_t value;
 
+    (void)bar; /* 0, the only one */
     pthread_mutex_lock(&dev->lock);
     value = virtio_bar_read(dev, off, size);
     pthread_mutex_unlock(&dev->lock);
     return value;
 }
 
-static void on_bar_write(struct pci_function *fn, uint64_t off, unsigned size, uint64_t value)
+static void on_bar_write(struct pci_function *fn, unsigned bar, uint64_t off, unsigned size,
+                         uint64_t value)
 {
     struct virtio_pci *dev = from_function(fn);
 
+    (void)bar;
     pthread_mutex_lock(&dev->lock);
     virtio_bar_write(dev, off, size, value);
     pthread_mutex_unlock(&dev->lock);
@@ -172,7 +94,7 @@ int virtio_pci_init(struct virtio_pci *dev, struct hv *hv, const struct virtio_p
     }
     msix_init(&dev->msix, config->n_queues + 1);
     dev->fn.ops = &function_ops;
-    virtio_pci_caps_init(dev);
+    virtio_caps_init(dev);
     virtio_common_reset(dev);
     return 0;
 }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include "base/compiler.h"
 #include "bus/bus.h"
-#include "kvm/hv.h"
+#include "kvm/irq.h"
 
 enum { KEYBOARD_FIFO_BYTES = 16 };
 

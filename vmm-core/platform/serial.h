@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include "base/compiler.h"
 #include "bus/bus.h"
-#include "kvm/hv.h"
+#include "kvm/irq.h"
 #include "shm/byte_ring.h"
 
 enum { SERIAL_PORTS = 8, SERIAL_FIFO_BYTES = 16 };

@@ -8,8 +8,11 @@
 #include <string.h>
 #include "base/err.h"
 #include "process_info.h"
-#include "readback.h"
-#include "sandbox.h"
+#include "sandbox/gen/filter_start.h"
+#include "sandbox/ids.h"
+#include "sandbox/profile_info.h"
+#include "sandbox/readback.h"
+#include "sandbox/seccomp.h"
 
 struct threads {
     const struct audit_target *t;

@@ -16,7 +16,7 @@
 #include "ipc/rules.h"
 #include "output.h"
 #include "process_info.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
 
 enum { AUDIT_MAX_PROCESSES = 128, AUDIT_TRIES = 40, AUDIT_RETRY_MS = 100 };
 

@@ -22,7 +22,8 @@
 #include "base/fd.h"
 #include "in_child.h"
 #include "process_info.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
+#include "sandbox/namespaces.h"
 
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65

@@ -8,7 +8,8 @@
 #include "messages_json.h"
 #include "options/run_flags.h"
 #include "output.h"
-#include "sandbox.h"
+#include "sandbox/profile_info.h"
+#include "sandbox/seccomp.h"
 
 static const struct sandbox_filter *find_profile(const char *name)
 {

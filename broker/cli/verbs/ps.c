@@ -9,7 +9,9 @@
 #include "options/flags.h"
 #include "output.h"
 #include "process_info.h"
-#include "sandbox.h"
+#include "sandbox/layers.h"
+#include "sandbox/profile_info.h"
+#include "sandbox/seccomp.h"
 
 /* "16+7": system calls that the filters of its kinds of thread let through; "" without a filter. */
 static const char *count_calls(char *dst, size_t size, Bulkhead__Role role)

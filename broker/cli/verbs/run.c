@@ -19,8 +19,8 @@
 #include "events.h"
 #include "options/run_flags.h"
 #include "output.h"
+#include "sandbox/trim.h"
 #include "terminal.h"
-#include "trim.h"
 
 struct run {
     struct vm_options options;

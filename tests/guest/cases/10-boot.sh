@@ -56,6 +56,19 @@ case_memory_above_4g()
     expect "$T/log" 'BULKHEAD-GUEST-EXIT status=0'
 }
 
+# Where BARs may lie: below 4 GiB, and behind RAM as far as the processor can address it.
+case_windows_for_bars()
+{
+    local cmd bits
+    cmd=$(echo "grep 'PCI Bus 0000:00' /proc/iomem; awk '/^address sizes/ { print \"BITS\", \$4 }' /proc/cpuinfo" | base64 -w0)
+    guest "$T/log" "bh.cmd=$cmd" --cpus boot=1 --memory size=256M
+    expect_status 0 $? "$T/log"
+    expect "$T/log" '^c0000000-dfffffff : PCI Bus 0000:00'
+    bits=$(tr -d '\r' <"$T/log" | sed -n 's/^BITS //p')
+    [ "${bits:-0}" -gt 36 ] || { note "$bits bits: the window of 64-bit BARs is out of reach here"; return 0; }
+    expect "$T/log" '^1000000000-1fffffffff : PCI Bus 0000:00'
+}
+
 case_reboot_is_told()
 {
     guest "$T/log" "bh.test=hello bh.end=reboot" --no-reboot --memory size=256M

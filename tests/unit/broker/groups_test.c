@@ -8,10 +8,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
-#include "cgroup.h"
-#include "cgroup_life.h"
 #include "fixture.h"
-#include "sandbox.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/cgroup_life.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_broker.h"
+#include "sandbox/landlock.h"
+#include "sandbox/layers.h"
 #include "spawner/cgroups.h"
 
 static int base_fd = -1;

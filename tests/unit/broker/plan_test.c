@@ -5,7 +5,7 @@
 #include "plan/identity.h"
 #include "plan/plan.h"
 #include "plan/plan_message.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
 
 static const struct plan_host root_host = { .root = true, .uid_range = 1234, .cgroup = "/x" };
 static const struct plan_host user_host = {

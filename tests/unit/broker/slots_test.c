@@ -11,7 +11,7 @@
 
 #include "client.pb-c.h"
 #include "plan/plan.h"
-#include "ring.h"
+#include "sandbox/ring.h"
 #include "spawner/exec.h"
 #include "spawner/slots.h"
 

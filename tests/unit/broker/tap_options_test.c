@@ -15,7 +15,8 @@
 #include "fixture.h"
 #include "resources/open.h"
 #include "resources/tap.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_broker.h"
 
 enum { KEEP = 1 };
 

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "fixture.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
 #include "spawner/uids.h"
 
 enum { RACERS = 8, ROUNDS = 100, FIRST = 77 };

@@ -21,9 +21,13 @@
 #include "audit/process.h"
 #include "audit/threads.h"
 #include "base/fd.h"
-#include "cgroup.h"
 #include "process_info.h"
-#include "sandbox.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/gen/filter_start.h"
+#include "sandbox/ids.h"
+#include "sandbox/layers.h"
+#include "sandbox/seccomp.h"
+#include "sandbox/spawn.h"
 
 #include <cmocka.h>
 

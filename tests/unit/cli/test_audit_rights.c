@@ -18,7 +18,7 @@
 #include "audit/binary.h"
 #include "audit/process.h"
 #include "audit/threads.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
 
 #include <cmocka.h>
 

@@ -13,7 +13,9 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_net.h"
+#include "sandbox/gen/filter_rng.h"
 
 enum { RAM_BYTES = 1 << 20 };
 

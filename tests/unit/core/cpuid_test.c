@@ -4,7 +4,8 @@
 
 #include <stdbool.h>
 #include <string.h>
-#include "kvm/kvm.h"
+#include "kvm/cpuid.h"
+#include "shm/layout.h"
 
 struct table {
     struct kvm_cpuid2 head;

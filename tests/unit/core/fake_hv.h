@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fake_hv.h - kvm/hv.h without a hypervisor: remembers what the devices asked of it. */
+/* fake_hv.h - kvm/irq.h without a hypervisor: remembers what the devices asked of it. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
-#include "kvm/hv.h"
+#include "kvm/irq.h"
 
 enum { FAKE_GSIS = 4096, FAKE_NOTIFIES = 256 };
 

@@ -11,7 +11,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "base/err.h"
+#include "kvm/cpuid.h"
+#include "kvm/irq.h"
 #include "kvm/kvm.h"
+#include "kvm/vcpu.h"
+#include "kvm/vm.h"
 
 enum { DEVICE = 1000, VM = 1001, RUN_BYTES = 4096, CPUID_WIDTH = 0x80000008 };
 enum { LVT_LINT0 = 0x350, LVT_MASKED = 1 << 16 };
@@ -219,15 +223,15 @@ static void waiting_for_init_is_no_error(void **state)
     kvm.run_error = EINTR;
     kvm.mp_state = KVM_MP_STATE_UNINITIALIZED;
     for (unsigned i = 0; i < 5000; i++) {
-        hv_vcpu_run(hv_vcpu(hv, 1), &exit);
+        hv_vcpu_run(hv_vcpu_at(hv, 1), &exit);
         assert_int_equal(exit.kind, HV_EXIT_IDLE);
     }
     /* Its INIT has come, which KVM says by one more. */
     kvm.again = 1;
     kvm.mp_state = KVM_MP_STATE_INIT_RECEIVED;
-    hv_vcpu_run(hv_vcpu(hv, 1), &exit);
+    hv_vcpu_run(hv_vcpu_at(hv, 1), &exit);
     assert_int_equal(exit.kind, HV_EXIT_NONE);
-    hv_vcpu_run(hv_vcpu(hv, 1), &exit);
+    hv_vcpu_run(hv_vcpu_at(hv, 1), &exit);
     assert_int_equal(exit.kind, HV_EXIT_NONE);
     hv_free(hv);
 }
@@ -249,7 +253,7 @@ static void host_failures_are_named(void **state)
     assert_int_equal(new_vm(&hv, 1, 1 << 30), 0);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         kvm.run_error = cases[i].error;
-        hv_vcpu_run(hv_vcpu(hv, 0), &exit);
+        hv_vcpu_run(hv_vcpu_at(hv, 0), &exit);
         assert_int_equal(exit.kind, HV_EXIT_HOST_ERROR);
         if (!strstr(exit.what, cases[i].say))
             fail_msg("'%s' does not say '%s'", exit.what, cases[i].say);
@@ -258,7 +262,7 @@ static void host_failures_are_named(void **state)
     kvm.mp_state = KVM_MP_STATE_RUNNABLE;
     kvm.again = 100000;
     do
-        hv_vcpu_run(hv_vcpu(hv, 0), &exit);
+        hv_vcpu_run(hv_vcpu_at(hv, 0), &exit);
     while (kvm.again > 0 && exit.kind == HV_EXIT_NONE);
     assert_int_equal(exit.kind, HV_EXIT_HOST_ERROR);
     hv_free(hv);

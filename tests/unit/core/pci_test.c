@@ -2,6 +2,8 @@
 /* pci_test.c - configuration space by ECAM and by ports, BARs, capabilities, the memory window. */
 #include "test.h"
 
+#include <errno.h>
+#include "base/compiler.h"
 #include "base/fd.h"
 #include "rig.h"
 
@@ -22,6 +24,17 @@ static uint32_t address(unsigned devfn, unsigned reg)
 
 static void test_headers(void **state)
 {
+    static const struct {
+        struct pci_address at;
+        int want;
+    } taken[] = {
+        { { .device = RIG_SLOT }, -EEXIST },
+        { { .device = 0 }, -EINVAL }, /* the bridge's */
+        { { .device = LAYOUT_PCI_SLOTS }, -EINVAL },
+        { { .device = RIG_SLOT + 1, .function = 1 }, -EINVAL },
+        { { .bus = 1, .device = RIG_SLOT + 1 }, -EINVAL },
+        { { .segment = 1, .device = RIG_SLOT + 1 }, -EINVAL },
+    };
     struct rig *rig = rig_new(2, RIG_QUEUES);
 
     (void)state;
@@ -38,9 +51,8 @@ static void test_headers(void **state)
                                  0xffffffff);
     rig_write(rig, LAYOUT_ECAM_BASE, 4, 0x12345678); /* read-only */
     assert_int_equal(rig_read(rig, LAYOUT_ECAM_BASE, 4), 0x00081b36);
-    assert_int_equal(pci_host_plug(&rig->host, RIG_SLOT, &rig->dev.fn) < 0, 1);
-    assert_int_equal(pci_host_plug(&rig->host, 0, &rig->dev.fn) < 0, 1);
-    assert_int_equal(pci_host_plug(&rig->host, LAYOUT_PCI_SLOTS, &rig->dev.fn) < 0, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
+        assert_int_equal(pci_host_plug(&rig->host, taken[i].at, &rig->dev.fn), taken[i].want);
     rig_free(rig);
 }
 
@@ -130,7 +142,7 @@ static void test_bar(void **state)
 
         set_cfg(rig, 0x10, 4, bad[i]);
         assert_int_equal(fake_notifies(&rig->hv), 0);
-        assert_true(rig->dev.fn.bar_at == PCI_BAR_NOT_DECODED);
+        assert_true(rig->dev.fn.bars[0].at == PCI_BAR_NOT_DECODED);
     }
     set_cfg(rig, 0x10, 4, LAYOUT_MMIO32_END - 0x8000); /* the last place */
     assert_int_equal(rig_read(rig, LAYOUT_MMIO32_END - 0x8000 + 0x12, 2), RIG_QUEUES);

@@ -15,7 +15,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "process_rig.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
+#include "sandbox/spawn.h"
 
 void emit(struct code *c, const void *bytes, size_t n)
 {

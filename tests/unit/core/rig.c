@@ -37,10 +37,10 @@ struct rig *rig_new(uint32_t virtio_id, unsigned n_queues)
         rig->kick[q] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         rig->call[q] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     }
-    pci_host_init(&rig->host, on_reset, rig);
+    pci_host_init(&rig->host, RIG_WINDOW64, on_reset, rig);
     if (pci_host_add_to(&rig->host, &rig->pio, &rig->mmio) < 0 ||
         virtio_pci_init(&rig->dev, &rig->hv, &c) < 0 ||
-        pci_host_plug(&rig->host, RIG_SLOT, &rig->dev.fn) < 0)
+        pci_host_plug(&rig->host, (struct pci_address){ .device = RIG_SLOT }, &rig->dev.fn) < 0)
         abort();
     rig_write(rig, RIG_ECAM + PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
     return rig;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* turns_test.c - vmm-core/vcpu.c: its threads run, stand still and go on as they are told to. Below
+/* turns_test.c - vmm-core/vcpu_threads.c: the threads run, stand still and go on as they are told to. Below
  * them is a hypervisor whose guest does nothing until it is interrupted. */
 #include "test.h"
 
@@ -7,8 +7,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "base/fd.h"
-#include "core.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_core_vcpu.h"
+#include "sandbox/seccomp.h"
+#include "vcpu_threads.h"
 
 enum { VCPUS = 2, PATIENCE_MS = 60000, ROUNDS = 50 };
 
@@ -31,7 +33,7 @@ static struct hv hvs[TESTS], *hv;
 static struct core cores[TESTS], *core;
 static unsigned ends;
 
-/* ---- what vcpu.c calls ---- */
+/* ---- what vcpu_threads.c calls ---- */
 
 const struct sandbox_filter sandbox_filter_core_vcpu;
 
@@ -53,7 +55,7 @@ void core_host_failed(struct core *c, const char *detail)
     __atomic_add_fetch(&ends, 1, __ATOMIC_RELAXED);
 }
 
-struct hv_vcpu *hv_vcpu(struct hv *h, unsigned index)
+struct hv_vcpu *hv_vcpu_at(struct hv *h, unsigned index)
 {
     return &h->vcpus[index];
 }

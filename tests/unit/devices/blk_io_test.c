@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "blk_io.h"
-#include "ring.h"
+#include "sandbox/ring.h"
 #include "uring.h"
 #include <cmocka.h>
 

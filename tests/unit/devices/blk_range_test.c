@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include "base/compiler.h"
 #include "blk_io.h"
-#include "ring.h"
+#include "sandbox/ring.h"
 #include "uring.h"
 #include <cmocka.h>
 

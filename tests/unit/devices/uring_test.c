@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "ring.h"
+#include "sandbox/ring.h"
 #include "uring.h"
 #include <cmocka.h>
 

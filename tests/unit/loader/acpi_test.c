@@ -7,21 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "loader.h"
+#include "acpi.h"
 #include "shm/layout.h"
 
 static uint8_t ram[1 << 20];
 static struct gmem mem;
 
-static int setup(void **state)
+static int write_tables(uint64_t ram_bytes)
 {
-    static struct loader l;
+    struct loader l;
 
-    (void)state;
     gmem_init_for_test(&mem, 0, ram, sizeof ram);
-    loader_init(&l, &mem, 1ull << 30);
+    loader_init(&l, &mem, ram_bytes);
     l.vcpus = 3;
     return acpi_write(&l);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return write_tables(1ull << 30);
 }
 
 static uint64_t get(uint64_t at, unsigned bytes)
@@ -126,6 +131,42 @@ static void events_interrupt_by_level(void **state)
     assert_int_equal(interrupt_flags(LAYOUT_GSI_SERIAL), CONSUMER | EDGE);
 }
 
+/* The one address space descriptor with this tag, whose numbers have `bytes` each. */
+static uint64_t memory_window(uint8_t tag, unsigned bytes)
+{
+    uint64_t dsdt = get(table("FACP") + 140, 8), end = dsdt + get(dsdt + 4, 4), found = 0;
+    const uint8_t want[] = { tag, (uint8_t)(3 + 5 * bytes), 0, 0 /* memory */, 0x0c };
+
+    for (uint64_t at = dsdt; at + 6 + 5 * bytes <= end; at++)
+        if (memcmp(ram + at, want, sizeof want) == 0) {
+            assert_int_equal(found, 0);
+            found = at + 6;
+        }
+    assert_int_not_equal(found, 0);
+    return found;
+}
+
+/* What PCI's _CRS has for BARs: the window below 4 GiB, and the one above this VM's RAM. */
+static void windows_for_bars(void **state)
+{
+    static const uint64_t sizes[] = { 1ull << 30, LAYOUT_LOW_RAM_MAX, 63ull << 30, 200ull << 30,
+                                      LAYOUT_RAM_MAX_BYTES };
+    uint64_t at;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        assert_int_equal(write_tables(sizes[i]), 0);
+        at = memory_window(0x87, 4);
+        assert_int_equal(get(at + 4, 4), LAYOUT_MMIO32_BASE);
+        assert_int_equal(get(at + 8, 4), LAYOUT_MMIO32_END - 1);
+        at = memory_window(0x8a, 8);
+        assert_true(get(at + 8, 8) == layout_mmio64_base(sizes[i]));
+        assert_true(get(at + 16, 8) == layout_mmio64_base(sizes[i]) + LAYOUT_MMIO64_BYTES - 1);
+        assert_true(get(at + 32, 8) == LAYOUT_MMIO64_BYTES);
+    }
+    assert_int_equal(setup(NULL), 0);
+}
+
 static void write_table(const char *dir, const char *name, uint64_t at)
 {
     char path[128];
@@ -162,6 +203,7 @@ static void iasl_understands_the_tables(void **state)
         "exit; done && "
         "grep -q PNP0A08 dsdt.dsl && grep -q 'Method (_OSC' dsdt.dsl && ! grep -q 'External (' "
         "dsdt.dsl && "
+        "[ $(grep -c '[DQ]WordMemory (ResourceProducer' dsdt.dsl) = 2 ] && "
         "[ $(grep -c 'Interrupt (Res' dsdt.dsl) = 3 ] && " /* the clock has none */
         "[ $(grep -c 'ResourceConsumer, Level, ActiveHigh, Exclusive' dsdt.dsl) = 2 ] && "
         "grep -q '33db4d5b-1ff7-401c-9657-7441c03dd766' dsdt.dsl",
@@ -175,9 +217,9 @@ static void iasl_understands_the_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(checksums_are_zero),          cmocka_unit_test(fadt_is_hardware_reduced),
-        cmocka_unit_test(madt_lists_each_processor),   cmocka_unit_test(events_interrupt_by_level),
-        cmocka_unit_test(iasl_understands_the_tables),
+        cmocka_unit_test(checksums_are_zero),        cmocka_unit_test(fadt_is_hardware_reduced),
+        cmocka_unit_test(madt_lists_each_processor), cmocka_unit_test(events_interrupt_by_level),
+        cmocka_unit_test(windows_for_bars),          cmocka_unit_test(iasl_understands_the_tables),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "boot.h"
 #include "images.h"
-#include "loader.h"
 #include "shm/layout.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     loader_init(&l, &mem, RAM);
     l.kernel_fd = image_fd(image, sizeof image);
     l.cmdline = text;
-    r = loader_run(&l, &entry);
+    r = boot_load(&l, &entry);
     if (r < 0)
         abort();
     if (r == 0 && (gmem_read(&mem, GPA(LAYOUT_CMDLINE), back, strlen(text) + 1) != 0 ||

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include "loader.h"
+#include "boot.h"
 #include "shm/layout.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     loader_init(&l, &mem, RAM);
     l.kernel_fd = fd;
     l.cmdline = "console=ttyS0";
-    r = loader_run(&l, &entry);
+    r = boot_load(&l, &entry);
     if (r < 0 || (r == LOADER_E_INPUT && (l.why[0] == '\0' || strchr(l.why, '\n'))))
         abort();
     if (r == 0 && (entry.rip < LAYOUT_KERNEL_MIN || entry.rip >= RAM))

@@ -11,8 +11,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "boot.h"
 #include "images.h"
-#include "loader.h"
+#include "memmap.h"
 #include "shm/layout.h"
 
 enum { RAM = 64 << 20 };
@@ -62,7 +63,7 @@ static void bzimage_with_initramfs_and_cmdline(void **state)
     f.l.kernel_fd = image_fd(image, sizeof image);
     f.l.initramfs_fd = image_fd("initramfs!", 10);
     f.l.cmdline = "console=ttyS0";
-    assert_int_equal(loader_run(&f.l, &entry), 0);
+    assert_int_equal(boot_load(&f.l, &entry), 0);
     assert_int_equal(entry.kind, LOADER_ENTRY_LINUX64);
     assert_int_equal(entry.rip, 0x1000200);
     assert_int_equal(at(&f, 0x1000000, 4), 0x90909090);
@@ -119,7 +120,7 @@ static void kernel_is_placed_once(void **state)
         memcpy(image + 0x230, &places[i].alignment, 4);
         image[0x234] = places[i].relocatable;
         f.l.kernel_fd = image_fd(image, sizeof image);
-        r = loader_run(&f.l, &entry);
+        r = boot_load(&f.l, &entry);
         if (places[i].message ? r != LOADER_E_INPUT || !strstr(f.l.why, places[i].message)
                               : r != 0 || entry.rip != places[i].entry)
             fail_msg("place %zu: %d, %#llx '%s'", i, r, (unsigned long long)entry.rip, f.l.why);
@@ -141,7 +142,7 @@ static void only_the_header_is_copied(void **state)
     memset(image + 0x26c, 0xee, 0x300 - 0x26c);
     image[0x1ef] = 0xff; /* the sentinel: a loader that copies it has copied too much */
     f.l.kernel_fd = image_fd(image, sizeof image);
-    assert_int_equal(loader_run(&f.l, &entry), 0);
+    assert_int_equal(boot_load(&f.l, &entry), 0);
     assert_int_equal(at(&f, LAYOUT_BOOT_PARAMS + 0x1ef, 1), 0);
     assert_int_equal(at(&f, LAYOUT_BOOT_PARAMS + 0x288, 8), 0xeeeeeeeeeeeeeeeeull);
     for (unsigned off = 0x290; off < 0x2d0; off += 8)
@@ -167,7 +168,7 @@ static void file_length_near_syssize(void **state)
         image_bzimage(image);
         memset(image + BZIMAGE_BYTES, 0x55, 512);
         f.l.kernel_fd = image_fd(image, (size_t)(BZIMAGE_BYTES + cases[i].more));
-        assert_int_equal(loader_run(&f.l, &entry), cases[i].want);
+        assert_int_equal(boot_load(&f.l, &entry), cases[i].want);
         assert_int_equal(at(&f, 0x1000000 + BZIMAGE_BYTES - 5 * 512, 1), 0);
         fixture_end(&f);
     }
@@ -193,9 +194,37 @@ static void overlapping_segments_are_bounded(void **state)
     memcpy(image + sizeof h, &ph, sizeof ph);
     memcpy(image + sizeof h + 2 * sizeof ph, &ph, sizeof ph);
     f.l.kernel_fd = image_fd(image, sizeof image);
-    assert_int_equal(loader_run(&f.l, &entry), LOADER_E_INPUT);
+    assert_int_equal(boot_load(&f.l, &entry), LOADER_E_INPUT);
     assert_non_null(strstr(f.l.why, "overlap"));
     fixture_end(&f);
+}
+
+/* Linux takes what the map has out of the windows for BARs; what is RAM there would be two things. */
+static void memory_map_leaves_the_windows(void **state)
+{
+    static const uint64_t sizes[] = { LAYOUT_RAM_MIN_BYTES, LAYOUT_LOW_RAM_MAX,
+                                      LAYOUT_LOW_RAM_MAX + PAGE_BYTES, 63ull << 30,
+                                      LAYOUT_RAM_MAX_BYTES };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        uint64_t window64 = layout_mmio64_base(sizes[i]), ram = 0, end = 0;
+        struct memmap_entry map[MEMMAP_MAX];
+        struct loader l;
+        unsigned n;
+
+        loader_init(&l, NULL, sizes[i]);
+        n = memmap_build(&l, map);
+        for (unsigned e = 0; e < n; e++) {
+            assert_true(map[e].addr >= end); /* ascending */
+            end = map[e].addr + map[e].size;
+            assert_true(end <= LAYOUT_MMIO32_BASE || map[e].addr >= LAYOUT_MMIO32_END);
+            assert_true(end <= window64);
+            if (map[e].type == 1)
+                ram += map[e].size;
+        }
+        assert_true(ram == sizes[i] - (LAYOUT_KERNEL_MIN - LAYOUT_EBDA));
+    }
 }
 
 static void pvh_vmlinux(void **state)
@@ -209,7 +238,7 @@ static void pvh_vmlinux(void **state)
     image_elf(image);
     f.l.kernel_fd = image_fd(image, sizeof image);
     f.l.initramfs_fd = image_fd("initramfs!", 10);
-    assert_int_equal(loader_run(&f.l, &entry), 0);
+    assert_int_equal(boot_load(&f.l, &entry), 0);
     assert_int_equal(entry.kind, LOADER_ENTRY_PVH);
     assert_int_equal(entry.rip, 0x1000000);
     assert_int_equal(at(&f, LAYOUT_HVM_START_INFO, 4), 0x336ec578);
@@ -284,7 +313,7 @@ static void each_broken_field_has_its_message(void **state)
         else
             len = broken[i].off;
         f.l.kernel_fd = image_fd(image, len);
-        r = loader_run(&f.l, &entry);
+        r = boot_load(&f.l, &entry);
         if (r != LOADER_E_INPUT || !strstr(f.l.why, broken[i].message))
             fail_msg("%s: %d '%s'", broken[i].why, r, f.l.why);
         assert_null(strchr(f.l.why, '\n'));
@@ -305,19 +334,19 @@ static void what_does_not_fit_is_told(void **state)
     fixture_start(&f, RAM);
     f.l.kernel_fd = image_fd(image, sizeof image);
     f.l.initramfs_fd = image_fd(big, sizeof big);
-    assert_int_equal(loader_run(&f.l, &entry), LOADER_E_INPUT);
+    assert_int_equal(boot_load(&f.l, &entry), LOADER_E_INPUT);
     assert_non_null(strstr(f.l.why, "initramfs (65 MiB) doesn't fit"));
     assert_non_null(strstr(f.l.why, "size=83M or more")); /* 17 MiB up to the kernel's end */
     assert_int_equal(ftruncate(f.l.initramfs_fd, 1ll << 40), 0);
-    assert_int_equal(loader_run(&f.l, &entry), LOADER_E_INPUT);
+    assert_int_equal(boot_load(&f.l, &entry), LOADER_E_INPUT);
     assert_non_null(strstr(f.l.why, "can be given at most 2031 MiB")); /* initrd_addr_max */
     close(f.l.initramfs_fd);
     f.l.initramfs_fd = image_fd("", 0);
-    assert_int_equal(loader_run(&f.l, &entry), LOADER_E_INPUT);
+    assert_int_equal(boot_load(&f.l, &entry), LOADER_E_INPUT);
     assert_non_null(strstr(f.l.why, "initramfs is empty"));
     memset(long_line, 'a', LAYOUT_CMDLINE_MAX);
     f.l.cmdline = long_line;
-    assert_int_equal(loader_run(&f.l, &entry), LOADER_E_INPUT);
+    assert_int_equal(boot_load(&f.l, &entry), LOADER_E_INPUT);
     assert_non_null(strstr(f.l.why, "command line"));
     fixture_end(&f);
 }
@@ -340,7 +369,7 @@ static void real_kernel(void **state)
         snprintf(path, sizeof path, "/boot/%s", entry->d_name);
         fixture_start(&f, 256 << 20);
         f.l.kernel_fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (loader_run(&f.l, &got) != 0)
+        if (boot_load(&f.l, &got) != 0)
             fail_msg("%s: %s", path, f.l.why);
         assert_int_equal(got.kind, LOADER_ENTRY_LINUX64);
         tried++;
@@ -360,6 +389,7 @@ int main(void)
         cmocka_unit_test(only_the_header_is_copied),
         cmocka_unit_test(file_length_near_syssize),
         cmocka_unit_test(overlapping_segments_are_bounded),
+        cmocka_unit_test(memory_map_leaves_the_windows),
         cmocka_unit_test(pvh_vmlinux),
         cmocka_unit_test(each_broken_field_has_its_message),
         cmocka_unit_test(what_does_not_fit_is_told),

@@ -18,7 +18,8 @@
 #include "images.h"
 #include "ipc/channel.h"
 #include "ipc/rules.h"
-#include "sandbox.h"
+#include "sandbox/ids.h"
+#include "sandbox/spawn.h"
 #include "shm/layout.h"
 
 enum { RAM = 32 << 20, ENDED_WELL = 0, ENDED_FAILED = 1 };

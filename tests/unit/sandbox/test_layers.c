@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include "cgroup.h"
-#include "sandbox.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/ids.h"
+#include "sandbox/layers.h"
+#include "sandbox/namespaces.h"
 #include <cmocka.h>
 
 static void test_names(void **state)

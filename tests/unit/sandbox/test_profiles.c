@@ -13,8 +13,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "base/compiler.h"
-#include "bpf.h"
-#include "profiles/profile.h"
+#include "sandbox/bpf.h"
+#include "sandbox/profile_info.h"
+#include "sandbox/profiles/all.h"
+#include "sandbox/profiles/profile.h"
+#include "sandbox/seccomp.h"
 #include <cmocka.h>
 
 typedef void (*rule_fn)(const struct profile *profile, const struct profile_rule *rule);

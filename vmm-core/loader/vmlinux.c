@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* elf.c - an ELF vmlinux with a PVH entry note (Xen's docs/misc/pvh.pandoc, elfnote 18). */
+/* vmlinux.c - see vmlinux.h. */
+#include "vmlinux.h"
+
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
 #include "base/err.h"
-#include "loader.h"
+#include "memmap.h"
 #include "shm/layout.h"
 
 enum { NOTE_PHYS32_ENTRY = 18, MAX_PHDRS = 64, MAX_NOTES_BYTES = 65536, MAX_NOTES = 256 };
@@ -108,7 +110,7 @@ static int load_segment(struct loader *l, const Elf64_Phdr *ph, uint64_t *end, u
     return r; /* what is beyond filesz is zero: RAM is fresh */
 }
 
-int elf_load(struct loader *l, struct kernel_image *ret_image)
+int vmlinux_load(struct loader *l, struct kernel_image *ret_image)
 {
     uint64_t entry = 0, end = 0, total = 0;
     Elf64_Ehdr h;

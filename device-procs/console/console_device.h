@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* console.h - what the two front ends of the console worker share: the serial port's byte ring
- * and the virtio-console device. Only one of them exists in a process. */
+/* console_device.h - what the console worker's parts share, types only: backend, escape <-
+ * console_input <- serial, vcon (two front ends, of which a process has one: the serial port's byte
+ * ring, the virtio-console device) <- console. */
 #pragma once
 
 #include <stdbool.h>
@@ -36,22 +37,6 @@ struct console_front {
     bool (*owes)(void *front);        /* output that the backend has not taken */
     size_t (*room)(void *front);      /* for input bytes */
     void (*input)(void *front, const uint8_t *src, size_t len); /* what doesn't fit is dropped */
-    /* Input is paused: call console_pump_input() and backend_input_resume() when there is room. */
+    /* Input is paused: call console_input_pump() and backend_input_resume() when there is room. */
     void (*wait_for_room)(void *front);
 };
-
-/* Reads what the backend has and gives it to the front end. The host's side waits while the guest
- * takes nothing. With the escape keys it waits for CONSOLE_DEAF_MS, then it is read and dropped, so
- * that Ctrl-A x works however deaf the guest is. Returns false when it stopped for want of room. */
-bool console_pump_input(struct console *console);
-
-/* serial.c; fds: [serial memfd][eventfd to_worker][eventfd to_guest] */
-enum { SERIAL_FDS = 3 };
-int serial_new(struct console *console, int *fds) must_check;
-/* vcon.c */
-int vcon_new(struct console *console, Bulkhead__Announce *announce) must_check;
-int vcon_activate(void *front, uint64_t features, bool resume) must_check;
-int vcon_on_queue(void *front, unsigned q) must_check;
-/* What the guest has sent already, before a reset, a pause, the end: as far as the turn goes. */
-void vcon_drain(void *front);
-void vcon_reset(void *front);

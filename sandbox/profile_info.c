@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* info.c - every compiled profile, for audit, doctor and tests. */
-#include "sandbox.h"
+/* profile_info.c - see profile_info.h. */
+#include "sandbox/profile_info.h"
+
+#include "sandbox/gen/filter_balloon.h"
+#include "sandbox/gen/filter_blk.h"
+#include "sandbox/gen/filter_broker.h"
+#include "sandbox/gen/filter_console.h"
+#include "sandbox/gen/filter_core_control.h"
+#include "sandbox/gen/filter_core_vcpu.h"
+#include "sandbox/gen/filter_loader.h"
+#include "sandbox/gen/filter_net.h"
+#include "sandbox/gen/filter_rng.h"
+#include "sandbox/gen/filter_start.h"
+#include "sandbox/gen/filter_vsock.h"
 
 const struct sandbox_filter *sandbox_profile_info(enum sandbox_profile_id profile)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vcpu.c - the vCPU threads: run the guest, answer its port and memory accesses, stand still when
- * they are told to. */
+/* vcpu_threads.c - see vcpu_threads.h. */
+#include "vcpu_threads.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,8 +11,8 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
-#include "core.h"
-#include "sandbox.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_core_vcpu.h"
 
 /* Takes a thread out of the guest; only its arrival matters. */
 enum { KICK_SIGNAL = SIGUSR1 };
@@ -64,7 +65,7 @@ static bool wait_turn(struct core_vcpu *vcpu)
             pthread_cond_wait(&core->turn_changed, &core->turn_lock);
         core->turns.parked--;
     }
-    hv_vcpu_interrupt(hv_vcpu(core->hv, vcpu->index), false);
+    hv_vcpu_interrupt(hv_vcpu_at(core->hv, vcpu->index), false);
     pthread_mutex_unlock(&core->turn_lock);
     return stood;
 }
@@ -90,7 +91,7 @@ static void idle_a_little(struct core *core)
 static void run_guest(struct core_vcpu *vcpu)
 {
     struct core *core = vcpu->core;
-    struct hv_vcpu *hv = hv_vcpu(core->hv, vcpu->index);
+    struct hv_vcpu *hv = hv_vcpu_at(core->hv, vcpu->index);
     struct hv_exit exit = { .kind = HV_EXIT_NONE };
 
     for (;;) {
@@ -137,7 +138,7 @@ static void *vcpu_main(void *arg)
     vcpu->tid = (pid_t)syscall(SYS_gettid);
     r = sandbox_enter_thread(&sandbox_filter_core_vcpu);
     if (r == 0 && vcpu->index == 0)
-        r = hv_vcpu_first_run(hv_vcpu(core->hv, 0));
+        r = hv_vcpu_first_run(hv_vcpu_at(core->hv, 0));
 
     pthread_mutex_lock(&core->turn_lock);
     core->turns.ready++;
@@ -148,7 +149,7 @@ static void *vcpu_main(void *arg)
 
     (void)wait_turn(vcpu);
     if (vcpu->index == 0) {
-        r = hv_vcpu_enter(hv_vcpu(core->hv, 0), &core->entry);
+        r = hv_vcpu_enter(hv_vcpu_at(core->hv, 0), &core->entry);
         if (r < 0)
             core_host_failed(core, err_text());
     }
@@ -200,7 +201,7 @@ void core_hold(struct core *core)
     pthread_mutex_lock(&core->turn_lock);
     core->turns.turn = CORE_HOLD;
     for (unsigned i = 0; i < core->n_vcpus; i++)
-        hv_vcpu_interrupt(hv_vcpu(core->hv, i), true);
+        hv_vcpu_interrupt(hv_vcpu_at(core->hv, i), true);
     if (core->turns.parked == core->n_vcpus)
         fd_event_signal(core->wake_fd);
     pthread_mutex_unlock(&core->turn_lock);

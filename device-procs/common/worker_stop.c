@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker_stop.c - the ways to stop: drained reset and quiesce, Stop, the core's death. */
+#include "worker_stop.h"
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "worker.h"
+#include "worker_state.h"
+
+void worker_stop_part(struct worker *w, unsigned patience_ms)
+{
+    w->running = false;
+    if (!w->ops->part || loop_timer_arm(w->part, patience_ms, false) < 0)
+        worker_leave(w);
+    else
+        w->ops->part(w->device);
+}
+
+static int finish_quiesce(struct worker *w)
+{
+    Bulkhead__Quiesced quiesced = BULKHEAD__QUIESCED__INIT;
+    ENVELOPE(e, QUIESCED, quiesced, &quiesced);
+
+    w->want_quiesce = false;
+    return worker_send(w, &e);
+}
+
+static int finish_reset(struct worker *w)
+{
+    Bulkhead__ResetDone done = BULKHEAD__RESET_DONE__INIT;
+    ENVELOPE(e, RESET_DONE, reset_done, &done);
+
+    w->want_reset = false;
+    for (unsigned i = 0; i < w->n_queues; i++) {
+        vq_deactivate(w->queues[i].vq);
+        w->queues[i].rerun = false;
+    }
+    if (w->activated && w->ops->reset)
+        w->ops->reset(w->device);
+    w->activated = false;
+    w->broken = false;
+    return worker_send(w, &e);
+}
+
+static void finish_drain(struct worker *w)
+{
+    int r = 0;
+
+    w->draining = false;
+    if (w->want_quiesce)
+        r = finish_quiesce(w);
+    if (r == 0 && w->want_reset)
+        r = finish_reset(w);
+    if (r < 0)
+        worker_fail(w, r);
+    else if (w->want_stop)
+        worker_stop_part(w, WORKER_PART_MS);
+}
+
+void worker_stop_drain(struct worker *w)
+{
+    w->running = false;
+    if (w->draining)
+        return;
+    w->draining = true;
+    if (w->activated)
+        w->ops->drain(w->device);
+    else
+        finish_drain(w);
+}
+
+void worker_drained(struct worker *w)
+{
+    if (w->draining)
+        finish_drain(w);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* enter.h - the child's half of a sandbox: one call with a fixed order: close_range, empty read-only
+ * root, capabilities and bounding set, no_new_privs, not dumpable, rlimits, landlock, seccomp last.
+ * The parent's half is spawn.h. Nothing outside sandbox/ calls libseccomp or libcap-ng.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/compiler.h"
+#include "sandbox/limits.h"
+#include "sandbox/seccomp.h"
+
+struct sandbox_limits {
+    uint64_t max_files; /* RLIMIT_NOFILE: one above the highest descriptor ever open; 0: of keep */
+    uint64_t stack_bytes; /* of the threads that are made later, in all: added to RLIMIT_DATA */
+    uint64_t file_bytes; /* RLIMIT_FSIZE: up to where a regular file may be written; 0: none may be,
+                             SANDBOX_FILE_UNLIMITED: no limit */
+};
+
+/* keep: descriptors that stay, all others are closed. For a process with one thread.
+ * Returns 0, or a negative errno with an origin: the process must exit. *ret_missing names layers
+ * that the kernel lacks; a mandatory one is an error unless insecure. */
+int sandbox_enter(const struct sandbox_filter *filter, const int *keep, unsigned n_keep,
+                  const struct sandbox_limits *limits, bool insecure,
+                  unsigned *ret_missing) must_check;
+
+/* The same for a process whose threads have filters of their own. The kernel keeps capabilities,
+ * no_new_privs and landlock per thread, so the order is: sandbox_enter_process() in the only
+ * thread (all but seccomp), then the threads are made, then each calls sandbox_enter_thread()
+ * before it reads a guest's byte, the main thread last. A thread that was made before is refused
+ * with -EPERM. */
+int sandbox_enter_process(const int *keep, unsigned n_keep, const struct sandbox_limits *limits,
+                          bool insecure, unsigned *ret_missing) must_check;
+int sandbox_enter_thread(const struct sandbox_filter *filter) must_check;
+
+struct sandbox_broker {
+    uint64_t keep_caps;
+    bool insecure;
+};
+
+/* For the broker, which stays in the host's namespaces to open what its VMs name: keeps only the
+ * capabilities of keep_caps (bits 1 << CAP_*) that it has, then no_new_privs, not dumpable, no core file,
+ * no executable memory, no change to any file by its path (landlock, where the kernel has it; also no
+ * TCP), seccomp. It closes nothing. */
+int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandbox_broker *rights,
+                         unsigned *ret_missing) must_check;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* spawn_child.h - what the clone does, up to exec, for spawn.c. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "sandbox/seccomp.h"
+
+/* The pointers and descriptors are the clone's copies of the parent's. */
+struct spawn_child {
+    char *const *argv;
+    char *const *envp; /* NULL: empty environment */
+    const int *fds;    /* fds[i] becomes descriptor i */
+    unsigned n_fds;
+    uint32_t uid, gid;                   /* host ids; 0: the caller's */
+    const struct sandbox_filter *filter; /* put on before exec; NULL: none */
+    int program_fd;
+    int go_fd;    /* one byte: the id maps are written */
+    int error_fd; /* struct spawn_error, or end of file at exec */
+    bool in_userns;
+    bool no_userns;  /* capabilities are given up here, before exec */
+    bool empty_root; /* and the host's root too */
+};
+
+enum spawn_step {
+    SPAWN_STEP_WAIT,
+    SPAWN_STEP_ROOT,
+    SPAWN_STEP_IDS,
+    SPAWN_STEP_CAPS,
+    SPAWN_STEP_FDS,
+    SPAWN_STEP_FILTER,
+    SPAWN_STEP_EXEC,
+};
+
+struct spawn_error {
+    enum spawn_step step;
+    int error; /* errno value */
+};
+
+/* Runs in the clone, where the parent had one thread. */
+_Noreturn void spawn_child_run(const struct spawn_child *child);
