@@ -254,6 +254,22 @@ end_orphans()
     [ -n "$core" ] && kill -KILL "$core"
 }
 
+# next_vm FLAG...: a VM of the same name runs and is stopped. What a killed spawner left is its to remove: a
+# broker in its sandbox can't.
+next_vm()
+{
+    local i
+    "$BIN/bulkhead" run --name kill "$@" </dev/null >"$T/io/next" 2>&1 &
+    for ((i = 0; i < 600; i++)); do
+        "$BIN/bulkhead" ps kill 2>/dev/null | grep -q '^kill: running' && break
+        kill -0 $! 2>/dev/null || break
+        sleep 0.1
+    done
+    "$BIN/bulkhead" stop kill >/dev/null
+    wait $!
+    [ $? = 5 ]
+}
+
 # kill_start PROCESS DELAY_MS FLAG...: starts a VM, kills PROCESS that long after it appeared.
 # Prints one line, counts in $failed.
 kill_start()
@@ -285,6 +301,7 @@ kill_start()
     if [ "$process" = broker ] && ! left=$(gone "$(grep -q '"booted"' "$T/io/events" && echo 5 || echo 50)") && ! end_orphans; then
         why="${why:+$why; }$left"
     fi
+    [ "$process" != spawner ] || next_vm "$@" || why="${why:+$why; }no VM of that name can follow: $(head -1 "$T/io/next")"
     left=$(gone 50) || why="${why:+$why; }$left"
     if [ -z "$why" ]; then
         echo "ok $name (${outcome:-ended, status 1})"
