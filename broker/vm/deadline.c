@@ -96,14 +96,23 @@ static void not_reset(struct vm *vm, struct child *c)
 
 static uint64_t dead_by(const struct vm *vm, const struct child *c)
 {
-    return vm->phase == VM_ENDING ? after(c->killed_ns, DIE_MS * MS) : 0;
+    (void)vm;
+    return after(c->killed_ns, DIE_MS * MS);
 }
 
+/* Nobody may take its place while the kernel may still work for it. */
 static void not_dead(struct vm *vm, struct child *c)
 {
-    action_log(&vm->actions, true, "%s (pid %d) does not die: the VM ends without it", c->name,
-               (int)c->pid);
-    incoming_exited(vm, c, false, "");
+    action_log(&vm->actions, true, "%s (pid %d) was killed and does not die", c->name, (int)c->pid);
+    if (vm->phase == VM_ENDING) {
+        incoming_exited(vm, c, false, "");
+    } else if (c->id == vm->core) {
+        end_vm(vm, END_BY_HOST, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE,
+               "the core was killed and does not die");
+    } else {
+        action_notice(&vm->actions, "device", "does_not_die", "id", c->name, NULL);
+        c->killed_ns = vm->now;
+    }
 }
 
 /* ---- of a device ---- */

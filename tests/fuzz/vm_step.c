@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+// vm_step.c - random events for a VM's rules. Whatever comes: no two living children share a uid, each ticket
+// gets one reply, every event settles, what is waited for has a deadline, and the VM can be ended, once.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "config/config.h"
+#include "ipc/channel.h"
+#include "vm/step.h"
+
+#define B(name) BULKHEAD__ENVELOPE__BODY_##name
+#define CHECK(what)                                                                                \
+    do {                                                                                           \
+        if (!(what)) {                                                                             \
+            fprintf(stderr, "vm_step: not so: %s\n", #what);                                       \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+enum { MAX_TICKETS = 4096, MAX_EVENTS = 1500, MANY_DEADLINES = 2000 };
+
+static struct {
+    struct vm vm;
+    struct plan plan;
+    Bulkhead__VmConfig *config;
+    uint64_t now;
+    uint32_t n_tickets;
+    uint8_t replies[MAX_TICKETS];
+    unsigned ended;
+    const uint8_t *data;
+    size_t left;
+} f;
+
+static unsigned pick(unsigned n)
+{
+    if (f.left == 0)
+        return 0;
+    f.left--;
+    return *f.data++ % n;
+}
+
+static void step(const struct event *event);
+
+/* Effects that fail and effects that answer at once. */
+static void perform(const struct action *a)
+{
+    struct event e = { .child = a->child, .device = a->device };
+
+    switch ((int)a->kind) {
+    case ACTION_REPLY:
+        CHECK(a->ticket.request < MAX_TICKETS);
+        CHECK(++f.replies[a->ticket.request] == 1);
+        break;
+    case ACTION_ENDED:
+        f.ended++;
+        break;
+    case ACTION_MAKE_BOOT:
+        e.kind = pick(16) == 1 ? EVENT_BOOT_FAILED : EVENT_BOOT_MADE;
+        step(&e);
+        break;
+    case ACTION_OPEN_PROGRAM:
+    case ACTION_ATTACH_TAP:
+        e.kind = a->kind == ACTION_ATTACH_TAP ? EVENT_TAP_ATTACHED : EVENT_PROGRAM_OPENED;
+        e.fault.error = pick(4) == 1 ? 2 : 0;
+        step(&e);
+        break;
+    default:
+        break;
+    }
+}
+
+static bool waits(const struct vm *vm)
+{
+    bool waits =
+        vm->phase == VM_STARTING || vm->phase == VM_ENDING ||
+        (vm->phase == VM_RUNNING && (vm->run == GUEST_RESUMING || vm->run == GUEST_PAUSING));
+
+    for (unsigned i = 0; vm->phase == VM_RUNNING && i < VM_MAX_CHILDREN; i++) {
+        const struct child *c = &vm->children[i];
+
+        waits |= c->id != 0 && c->killed_ns == 0 && c->state != CHILD_ENDED && c->old_ring == 0 &&
+                 (child_owes(c, DEBT_ACTIVATED) || child_owes(c, DEBT_RESET_DONE));
+    }
+    for (unsigned i = 0; vm->phase == VM_RUNNING && i < vm->n_devices; i++)
+        waits |= vm->devices[i].stage == STAGE_VACANT || vm->devices[i].stage == STAGE_DRAIN;
+    return waits;
+}
+
+static void check(const struct vm *vm)
+{
+    for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
+        for (unsigned j = 0; j < i; j++)
+            CHECK(vm->children[i].id == 0 || vm->children[j].id == 0 ||
+                  vm->children[i].uid_slot != vm->children[j].uid_slot);
+    CHECK(f.ended <= 1);
+    CHECK((vm->phase == VM_GONE) == (f.ended == 1));
+    CHECK(!waits(vm) || vm_next_deadline(vm) != 0);
+    for (unsigned i = 0; i < vm->n_devices; i++) {
+        const struct child *w = vm_look(vm, vm->devices[i].worker);
+        const struct child *next = vm_look(vm, vm->devices[i].candidate);
+
+        /* Only one of the two may ever be on the rings. */
+        CHECK(!w || !next || next->state != CHILD_RUNNING);
+    }
+}
+
+static void step(const struct event *event)
+{
+    static struct actions todo[4];
+    static unsigned depth;
+
+    f.now += 1000000;
+    vm_step(&f.vm, event, f.now);
+    CHECK(!f.vm.actions.full);
+    CHECK(depth < 4);
+    todo[depth] = f.vm.actions;
+    depth++;
+    for (unsigned i = 0; i < todo[depth - 1].n; i++)
+        perform(&todo[depth - 1].list[i]);
+    depth--;
+}
+
+static uint32_t any_child(void)
+{
+    unsigned start = pick(VM_MAX_CHILDREN);
+
+    for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
+        if (f.vm.children[(start + i) % VM_MAX_CHILDREN].id != 0)
+            return f.vm.children[(start + i) % VM_MAX_CHILDREN].id;
+    return 0;
+}
+
+/* What that child might say now: mostly what would be next. */
+static void say(uint32_t id)
+{
+    static const Bulkhead__Envelope__BodyCase of_worker[] = { B(ACTIVATED),    B(RESET_DONE),
+                                                              B(QUIESCED),     B(NEEDS_RESET),
+                                                              B(RING_DRAINED), B(LINK_LOST),
+                                                              B(LINK_FOUND) };
+    const struct child *c = vm_look(&f.vm, id);
+    const struct device *d = c && c->device != CHILD_NO_DEVICE ? &f.vm.devices[c->device] : NULL;
+    Bulkhead__Envelope e = BULKHEAD__ENVELOPE__INIT;
+    Bulkhead__Hello hello = BULKHEAD__HELLO__INIT;
+    Bulkhead__Announce announce = BULKHEAD__ANNOUNCE__INIT;
+    Bulkhead__Ready ready = BULKHEAD__READY__INIT;
+    Bulkhead__EntryState entry = BULKHEAD__ENTRY_STATE__INIT;
+    Bulkhead__Loaded loaded = BULKHEAD__LOADED__INIT;
+    Bulkhead__Activate activate = BULKHEAD__ACTIVATE__INIT;
+    Bulkhead__QueueState queue = BULKHEAD__QUEUE_STATE__INIT, *queues[] = { &queue };
+    Bulkhead__Reset reset = BULKHEAD__RESET__INIT;
+    Bulkhead__GuestState state = BULKHEAD__GUEST_STATE__INIT;
+    Bulkhead__LinkLost lost = BULKHEAD__LINK_LOST__INIT;
+    Bulkhead__NeedsReset needs = BULKHEAD__NEEDS_RESET__INIT;
+    struct event event = { .kind = EVENT_MESSAGE, .child = id, .envelope = &e };
+    uint8_t config[16] = { 0 };
+    unsigned body;
+
+    if (!c)
+        return;
+    if (c->state == CHILD_STARTED) {
+        hello.protocol_min = PROTOCOL_MIN;
+        hello.protocol_max = PROTOCOL_MAX;
+        hello.role = c->role;
+        e.body_case = B(HELLO);
+        e.hello = &hello;
+    } else if (c->state == CHILD_CONFIGURED) {
+        if (d) {
+            announce.virtio_id = 4;
+            announce.num_queues = d->plan->num_queues;
+            announce.queue_size = d->plan->queue_size;
+            announce.config = (ProtobufCBinaryData){ .len = sizeof config, .data = config };
+            ready.announce = &announce;
+        }
+        e.body_case = B(READY);
+        e.ready = &ready;
+    } else if (c->role == BULKHEAD__ROLE__ROLE_LOADER) {
+        entry.kind = BULKHEAD__ENTRY_KIND__ENTRY_LINUX64;
+        loaded.entry = &entry;
+        e.body_case = B(LOADED);
+        e.loaded = &loaded;
+    } else if (c->role == BULKHEAD__ROLE__ROLE_CORE) {
+        unsigned slot = f.vm.devices[pick(f.vm.n_devices)].plan->pci_slot;
+
+        queue.size = 8;
+        activate.slot = reset.slot = slot;
+        activate.queues = queues;
+        activate.n_queues = 1;
+        switch (pick(4)) {
+        case 0:
+            e.body_case = B(ACTIVATE);
+            e.activate = &activate;
+            break;
+        case 1:
+            e.body_case = B(RESET);
+            e.reset = &reset;
+            break;
+        default:
+            state.state = (Bulkhead__GuestStateKind)(1 + pick(8));
+            e.body_case = B(GUEST_STATE);
+            e.guest_state = &state;
+            break;
+        }
+    } else {
+        /* None of these has content that the rules need, but for the two below. */
+        static Bulkhead__ResetDone done = BULKHEAD__RESET_DONE__INIT;
+
+        body = pick(sizeof of_worker / sizeof of_worker[0]);
+        e.body_case = of_worker[body];
+        e.reset_done = &done;
+        if (e.body_case == B(LINK_LOST))
+            e.link_lost = &lost;
+        if (e.body_case == B(NEEDS_RESET))
+            e.needs_reset = &needs;
+        lost.returns = body % 2;
+    }
+    step(&event);
+}
+
+/* Straight to a guest that runs: by chance alone that is rare. */
+static void run_up(void)
+{
+    for (unsigned i = 0; i < VM_MAX_CHILDREN; i++) {
+        struct event started = { .kind = EVENT_STARTED, .child = f.vm.children[i].id, .pid = 100 };
+
+        if (started.child == 0 || f.vm.children[i].role == BULKHEAD__ROLE__ROLE_PASST)
+            continue;
+        step(&started);
+        say(started.child);
+        say(started.child);
+    }
+    for (unsigned i = 0; i < f.vm.n_devices; i++) {
+        const struct event settled = { .kind = EVENT_PASST_SETTLED, .device = i };
+
+        step(&settled);
+    }
+    if (f.vm.loader != 0) {
+        const struct event left = { .kind = EVENT_EXITED, .child = f.vm.loader, .clean = true };
+
+        say(f.vm.loader);
+        step(&left);
+    }
+}
+
+static void ask(void)
+{
+    struct command c = { .kind = (enum command_kind)pick(COMMAND_SET_LINK + 1) };
+    const struct event e = { .kind = EVENT_COMMAND, .command = &c };
+    Bulkhead__RateLimit limit = BULKHEAD__RATE_LIMIT__INIT;
+    uint8_t bytes[32];
+
+    if (f.n_tickets + 1 >= MAX_TICKETS || (c.kind == COMMAND_STOP && pick(8) != 1))
+        return;
+    c.ticket = (struct ticket){ .session = 1, .request = f.n_tickets++ };
+    c.device = pick(f.vm.n_devices);
+    c.opened = pick(2);
+    c.up = pick(2);
+    c.size_bytes = pick(16) * 4096u;
+    if (c.kind == COMMAND_SET_LIMIT)
+        c.limit =
+            bulkhead__rate_limit__unpack(NULL, bulkhead__rate_limit__pack(&limit, bytes), bytes);
+    step(&e);
+}
+
+static void happen(void)
+{
+    struct event e = { .child = 0 };
+
+    switch (pick(12)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+        say(any_child());
+        return;
+    case 4:
+    case 5:
+        ask();
+        return;
+    case 6:
+        e.kind = EVENT_EXITED;
+        e.child = any_child();
+        e.clean = pick(2);
+        break;
+    case 7:
+        e.kind = pick(4) == 1 ? EVENT_START_FAILED : EVENT_STARTED;
+        e.child = any_child();
+        e.pid = 100;
+        e.has_ring = pick(2);
+        break;
+    case 8:
+        f.now += (uint64_t)pick(100) * 100000000u;
+        e.kind = EVENT_DEADLINE;
+        break;
+    case 9:
+        e.kind = EVENT_PULSE;
+        e.device = pick(f.vm.n_devices);
+        e.beat = f.now;
+        e.pulse = (enum pulse)pick(4);
+        break;
+    case 10:
+        e.kind = pick(2) ? EVENT_TAP : EVENT_PASST_SETTLED;
+        e.device = pick(f.vm.n_devices);
+        e.tap = (enum tap_state)pick(3);
+        break;
+    default:
+        e.kind = pick(8) == 1 ? EVENT_CLOSED : pick(8) == 1 ? EVENT_DEAF : EVENT_TICK;
+        e.child = any_child();
+        break;
+    }
+    step(&e);
+}
+
+static Bulkhead__VmConfig *make_config(void)
+{
+    Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
+    Bulkhead__VmConfig *c = config_copy(&empty);
+    Bulkhead__NetConfig *net = malloc(sizeof *net);
+
+    bulkhead__net_config__init(net);
+    net->mode = strdup(pick(2) ? "user" : "tap");
+    c->nets = malloc(sizeof *c->nets);
+    c->nets[c->n_nets++] = net;
+    if (config_fill(c, "fuzz") < 0)
+        abort();
+    c->rng->enabled = c->balloon->enabled = c->vsock->enabled = true;
+    c->vsock->id = strdup("vsock0");
+    c->serial->mode = c->console->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_OFF;
+    c->no_reboot = pick(2);
+    return c;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const struct event boot = { .kind = EVENT_BOOT }, deadline = { .kind = EVENT_DEADLINE };
+    struct event stop = { .kind = EVENT_END };
+
+    memset(&f, 0, sizeof f);
+    f.data = data;
+    f.left = size;
+    f.now = UINT64_C(1000000000000);
+    f.config = make_config();
+    plan_make(f.config, &f.plan);
+    vm_init(&f.vm, f.config, &f.plan, f.now);
+    f.vm.insecure = true;
+    for (unsigned i = 0; i < f.vm.n_devices; i++)
+        if (f.vm.devices[i].plan->role == BULKHEAD__ROLE__ROLE_NET)
+            f.vm.devices[i].is_user = strcmp(f.config->nets[0]->mode, "user") == 0;
+    step(&boot);
+    if (pick(8) != 1)
+        run_up();
+    for (unsigned n = 0; f.left > 0 && n < MAX_EVENTS && f.vm.phase != VM_GONE; n++) {
+        happen();
+        check(&f.vm);
+    }
+    /* Nobody answers any more, and nobody dies: the end comes all the same. */
+    if (f.vm.phase != VM_GONE)
+        step(&stop);
+    for (unsigned n = 0; f.vm.phase != VM_GONE && n < MANY_DEADLINES; n++) {
+        uint64_t at = vm_next_deadline(&f.vm);
+
+        CHECK(at != 0);
+        f.now = at > f.now ? at : f.now;
+        step(&deadline);
+    }
+    CHECK(f.vm.phase == VM_GONE && f.ended == 1);
+    for (uint32_t i = 0; i < f.n_tickets; i++)
+        CHECK(f.replies[i] == 1);
+    vm_deinit(&f.vm);
+    config_free(f.config);
+    return 0;
+}
