@@ -274,6 +274,7 @@ int main(int argc, char **argv)
     int userns_error;
 
     log_init("bulkhead", LOG_LEVEL_INFO);
+    log_never_wait();
     if ((argc > 1 && strcmp(argv[1], "--private") != 0) || argc > 2 ||
         fd_expect(FD_CLIENT, FD_TYPE_SEQPACKET, "the client's socket") < 0) {
         log_error("bulkhead-broker is started by `bulkhead run`");

@@ -2,7 +2,9 @@
 /* log.c - see log.h. */
 #include "base/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +18,8 @@ enum { MAX_LINE = 512, GUEST_LINES = 10, GUEST_WINDOW_S = 10 };
 static struct {
     char name[24];
     enum log_level min;
+    bool never_waits;
+    unsigned dropped; /* lines, since the last one that was written */
 } log_state = { .min = LOG_LEVEL_INFO };
 
 static _Thread_local struct {
@@ -27,6 +31,31 @@ void log_init(const char *name, enum log_level min)
 {
     snprintf(log_state.name, sizeof log_state.name, "%s", name);
     log_state.min = min;
+}
+
+void log_never_wait(void)
+{
+    log_state.never_waits = true;
+}
+
+/* Of a pipe that has room at all, a line's length is free. */
+static bool has_room(void)
+{
+    struct pollfd p = { .fd = FD_LOG, .events = POLLOUT };
+
+    return !log_state.never_waits || poll(&p, 1, 0) == 1;
+}
+
+static void say_dropped(void)
+{
+    char line[MAX_LINE];
+    ssize_t ignored;
+    int n = snprintf(line, sizeof line, "%s: %u lines were not written: nobody reads\n",
+                     log_state.name, log_state.dropped);
+
+    log_state.dropped = 0;
+    ignored = write(FD_LOG, line, (size_t)n);
+    (void)ignored;
 }
 
 static void emit(enum log_level level, const char *fmt, va_list args)
@@ -43,7 +72,13 @@ static void emit(enum log_level level, const char *fmt, va_list args)
         return;
     n = MIN(n + m, (int)sizeof line - 2);
     line[n++] = '\n';
-    /* A full pipe drops the line: a log must never hold up a device. */
+    /* A full pipe drops the line: a log must never hold up a device, nor the broker. */
+    if (log_state.dropped > 0 && has_room())
+        say_dropped();
+    if (!has_room()) {
+        log_state.dropped++;
+        return;
+    }
     ignored = write(FD_LOG, line, (size_t)n);
     (void)ignored;
 }

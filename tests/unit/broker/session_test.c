@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session_test.c - clients that don't listen, don't leave, or come in numbers. */
+#include <sys/socket.h>
+#include <unistd.h>
+#include "api/requests.h"
+#include "api/session.h"
+#include "base/fd.h"
+#include "rig.h"
+#include "run/happen.h"
+
+enum { MANY_EVENTS = 20000 };
+
+static struct rig rig;
+static struct sessions sessions;
+
+static void start(void)
+{
+    memset(&sessions, 0, sizeof sessions);
+    rig_run(&rig, 5);
+    session_init(&sessions, &rig.in, request_take);
+}
+
+static void end(void)
+{
+    session_close_all(&sessions);
+    rig_end(&rig);
+}
+
+/* Its end of a new session. */
+static struct channel *connect_client(bool is_run)
+{
+    struct channel *ours;
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
+                     0);
+    assert_int_equal(session_add(&sessions, pair[0], is_run), 0);
+    assert_int_equal(channel_new(&ours, pair[1], CHANNEL_ARENA_BROKER), 0);
+    return ours;
+}
+
+/* The next message; NULL: none. Valid until the next one. */
+static const Bulkhead__ClientEnvelope *hear(struct channel *channel, bool *ret_closed)
+{
+    ProtobufCMessage *msg = NULL;
+    int *fds = NULL, r;
+    size_t n_fds;
+
+    r = channel_receive_raw(channel, false, &bulkhead__client_envelope__descriptor, &msg, &fds,
+                            &n_fds);
+    *ret_closed = r != 0 && r != CHANNEL_EMPTY;
+    return r == 0 ? (const Bulkhead__ClientEnvelope *)msg : NULL;
+}
+
+static bool is_closed(struct channel *channel)
+{
+    bool closed = false;
+
+    while (hear(channel, &closed))
+        ;
+    return closed;
+}
+
+static void on_stop(int fd, unsigned what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    loop_quit(arg, 0);
+}
+
+/* What the broker has to do, it does. */
+static void turn(void)
+{
+    struct loop_event *timer;
+
+    assert_int_equal(loop_add_timer(rig.loop, on_stop, rig.loop, &timer), 0);
+    assert_int_equal(loop_timer_arm(timer, 20, false), 0);
+    assert_int_equal(loop_run(rig.loop), 0);
+    loop_event_free(timer);
+}
+
+static void ask_to_stop(struct channel *client)
+{
+    Bulkhead__StopVm stop = BULKHEAD__STOP_VM__INIT;
+    CLIENT_ENVELOPE(e, STOP_VM, stop_vm, &stop);
+
+    e.id = 1;
+    assert_int_equal(channel_send_raw(client, &e.base, NULL, 0, false), 0);
+}
+
+/* Sixteen that are stopped don't lock the seventeenth out: it may be the one that ends the VM. */
+static void somebody_gets_in(void **state)
+{
+    struct channel *run, *idle[SESSIONS_MAX - 1], *last;
+
+    (void)state;
+    start();
+    run = connect_client(true);
+    for (unsigned i = 0; i < ARRAY_SIZE(idle); i++)
+        idle[i] = connect_client(false);
+    last = connect_client(false);
+    assert_true(is_closed(idle[0])); /* it has been silent longest */
+    assert_false(is_closed(run));    /* not the one who runs the VM */
+    assert_false(is_closed(idle[1]));
+    ask_to_stop(last);
+    turn();
+    assert_int_equal(rig.in.vm.phase, VM_ENDING);
+    for (unsigned i = 0; i < ARRAY_SIZE(idle); i++)
+        channel_free(idle[i]);
+    channel_free(run);
+    channel_free(last);
+    end();
+}
+
+static void notice(void)
+{
+    struct actions *actions = &rig.in.vm.actions;
+
+    actions->n = 0;
+    action_notice(actions, "test", "tick", "n", "1", NULL);
+    rig.in.audience.notice(rig.in.audience.arg, &actions->list[0]);
+}
+
+/* One that reads late has missed some, and knows how many. */
+static void who_reads_late_is_told(void **state)
+{
+    const Bulkhead__ClientEnvelope *e;
+    struct channel *client;
+    unsigned heard = 0, missed = 0;
+    bool closed;
+
+    (void)state;
+    start();
+    client = connect_client(true);
+    for (unsigned i = 0; i < MANY_EVENTS; i++)
+        notice();
+    while ((e = hear(client, &closed)) != NULL)
+        heard++;
+    assert_false(closed);
+    assert_in_range(heard, 1, MANY_EVENTS - 1);
+    notice();
+    while ((e = hear(client, &closed)) != NULL) {
+        if (strcmp(e->event->event, "missed") == 0)
+            missed = (unsigned)strtoul(e->event->properties[0]->value, NULL, 10);
+        else
+            heard++;
+    }
+    assert_int_equal(missed, MANY_EVENTS - (heard - 1));
+    channel_free(client);
+    end();
+}
+
+/* Each request has one answer, whatever it was. */
+static void one_answer(void **state)
+{
+    const Bulkhead__ClientEnvelope *e;
+    struct channel *client;
+    bool closed;
+
+    (void)state;
+    start();
+    client = connect_client(false);
+    ask_to_stop(client);
+    turn();
+    e = hear(client, &closed);
+    assert_non_null(e);
+    assert_int_equal(e->id, 1);
+    assert_int_equal(e->body_case, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY);
+    assert_null(hear(client, &closed));
+    channel_free(client);
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(somebody_gets_in),
+        cmocka_unit_test(who_reads_late_is_told),
+        cmocka_unit_test(one_answer),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* log_test.c - a log that nobody reads holds nobody up, and says how much it lost. */
+#include "test.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "base/log.h"
+
+enum { LINES = 50, HANG_S = 30 };
+
+/* In a child: its log is a full pipe, which blocks as the user's does. */
+static int write_lines(int pipe_fd, int written, int go)
+{
+    char byte;
+
+    if (dup2(pipe_fd, FD_LOG) < 0)
+        return 2;
+    alarm(HANG_S);
+    log_init("test", LOG_LEVEL_INFO);
+    log_never_wait();
+    for (int i = 0; i < LINES; i++)
+        log_warn("nobody reads this");
+    /* Now what is in the pipe is read. */
+    if (write(written, "x", 1) != 1 || read(go, &byte, 1) != 1)
+        return 3;
+    log_warn("somebody reads this");
+    return 0;
+}
+
+static void a_full_pipe(void **state)
+{
+    char text[512] = "";
+    int log[2], written[2], go[2], status = -1;
+    char byte;
+    ssize_t n;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pipe2(log, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(go, O_CLOEXEC) | pipe2(written, O_CLOEXEC), 0);
+    assert_int_equal(fcntl(log[1], F_SETPIPE_SZ, 4096), 4096);
+    memset(text, '.', sizeof text);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(write(log[1], text, sizeof text), sizeof text);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(write_lines(log[1], written[1], go[0]));
+    assert_int_equal(read(written[0], &byte, 1), 1);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(read(log[0], text, sizeof text), sizeof text);
+    assert_int_equal(write(go[1], "x", 1), 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    n = read(log[0], text, sizeof text - 1);
+    assert_true(n > 0);
+    text[n] = '\0';
+    assert_non_null(strstr(text, "lines were not written"));
+    assert_non_null(strstr(text, "somebody reads this"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(a_full_pipe) };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
