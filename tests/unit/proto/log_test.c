@@ -41,16 +41,16 @@ static void a_full_pipe(void **state)
     (void)state;
     assert_int_equal(pipe2(log, O_CLOEXEC), 0);
     assert_int_equal(pipe2(go, O_CLOEXEC) | pipe2(written, O_CLOEXEC), 0);
-    assert_int_equal(fcntl(log[1], F_SETPIPE_SZ, 4096), 4096);
+    assert_int_equal(fcntl(log[1], F_SETPIPE_SZ, 8192), 8192);
     memset(text, '.', sizeof text);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 16; i++)
         assert_int_equal(write(log[1], text, sizeof text), sizeof text);
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0)
         _exit(write_lines(log[1], written[1], go[0]));
     assert_int_equal(read(written[0], &byte, 1), 1);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 16; i++)
         assert_int_equal(read(log[0], text, sizeof text), sizeof text);
     assert_int_equal(write(go[1], "x", 1), 1);
     assert_int_equal(waitpid(pid, &status, 0), pid);
