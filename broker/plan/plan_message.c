@@ -78,6 +78,7 @@ static bool add_limit(Bulkhead__ProcessPlan *p, const char *key, const char *val
     return APPEND(p->rlimits, p->n_rlimits, 8, kv);
 }
 
+#ifndef BH_SANITIZED
 static bool add_limit_at_most(Bulkhead__ProcessPlan *p, const char *key, uint64_t most)
 {
     char value[32];
@@ -85,6 +86,7 @@ static bool add_limit_at_most(Bulkhead__ProcessPlan *p, const char *key, uint64_
     snprintf(value, sizeof value, "<=%llu", (unsigned long long)most);
     return add_limit(p, key, value);
 }
+#endif
 
 /* The heap and the stack of each are limited close above what it has when it enters its sandbox: a
  * little, and its virtqueues' tables. Only a disk and a console write regular files. */

@@ -420,6 +420,7 @@ static void a_flood_of_requests_given_up(void **state)
     free_dev(d);
 }
 
+#ifndef BH_SANITIZED /* shadow memory is terabytes of it */
 /* "<=" and the bytes, of the plan that an audit compares with. */
 static unsigned long long planned_data(void)
 {
@@ -444,7 +445,6 @@ static unsigned long long planned_data(void)
     return most;
 }
 
-#ifndef BH_SANITIZED /* shadow memory is terabytes of it */
 static void its_memory_is_limited_as_planned(void **state)
 {
     struct dev *d = new_dev(true);
