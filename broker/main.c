@@ -57,7 +57,8 @@ static void say_last(struct channel *client, uint32_t id, const struct fault *f)
     reply.bad_input = f->bad_input;
     reply.text = text;
     e.id = id;
-    if (channel_send_raw(client, &e.base, NULL, 0, true) < 0)
+    /* A client that left before it asked knows why. */
+    if (channel_send_raw(client, &e.base, NULL, 0, true) < 0 && f->error != EPIPE)
         log_error("%s", f->text);
 }
 
@@ -155,6 +156,7 @@ static int send_plan(struct instance *in, struct channel *client, uint32_t id)
 {
     Bulkhead__Plan plan = BULKHEAD__PLAN__INIT;
     CLIENT_ENVELOPE(e, PLAN, plan, &plan);
+    struct fault f;
     int r;
 
     plan.plan = plan_message(&in->plan, in->config, &in->host);
@@ -163,6 +165,12 @@ static int send_plan(struct instance *in, struct channel *client, uint32_t id)
     e.id = id;
     r = channel_send_raw(client, &e.base, NULL, 0, true);
     bulkhead__vm_plan__free_unpacked(plan.plan, NULL);
+    if (r == -EMSGSIZE) {
+        fault_input(&f, "the plan is longer than a message can be (%d bytes): use shorter paths",
+                    CHANNEL_MAX_BYTES);
+        say_last(client, id, &f);
+        return EXIT_USAGE;
+    }
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -293,7 +301,7 @@ int main(int argc, char **argv)
     terms.no_userns = userns_error < 0;
     terms.uid_base = uids.claimed ? sandbox_uid(uids.range, 0) : 0;
     if (spawner_start(&spawner, FD_CLIENT, &terms) < 0 || loop_new(&loop) < 0 ||
-        channel_new(&client, FD_CLIENT, CHANNEL_ARENA_BROKER) < 0) {
+        channel_new(&client, FD_CLIENT, CHANNEL_ARENA_CLIENT) < 0) {
         log_error("%s", err_text());
         return EXIT_FAILURE;
     }

@@ -133,10 +133,14 @@ void query_plan(struct client *client, const Bulkhead__ClientEnvelope *request)
     struct instance *in = client->sessions->in;
     Bulkhead__Plan plan = BULKHEAD__PLAN__INIT;
     CLIENT_ENVELOPE(e, PLAN, plan, &plan);
+    struct fault f;
 
     plan.plan = plan_message(&in->plan, in->config, &in->host);
     e.id = request->id;
-    session_send(client, &e);
+    if (session_send(client, &e) == -EMSGSIZE) {
+        fault_host(&f, EMSGSIZE, "the plan is longer than a message can be");
+        session_reply(client, request->id, &f);
+    }
     if (plan.plan)
         bulkhead__vm_plan__free_unpacked(plan.plan, NULL);
 }

@@ -113,7 +113,7 @@ int session_add(struct sessions *s, int fd, bool is_run)
     if (!client)
         return err_origin(-EBUSY, "too many clients");
     memset(client, 0, sizeof *client);
-    r = channel_new(&client->channel, fd, CHANNEL_ARENA_BROKER);
+    r = channel_new(&client->channel, fd, CHANNEL_ARENA_CLIENT);
     if (r < 0)
         return err_trace(r);
     r = loop_add_fd(s->in->loop, fd, LOOP_READ, on_client, client, &client->event);

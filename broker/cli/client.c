@@ -80,7 +80,7 @@ int client_start_broker(struct client *ret_client, int log_fd)
     fd_closep(&pair[1]);
     *ret_client = (struct client){ .broker = pid };
     if (r == 0)
-        r = channel_new(&ret_client->channel, pair[0], CHANNEL_ARENA_BROKER);
+        r = channel_new(&ret_client->channel, pair[0], CHANNEL_ARENA_CLIENT);
     if (r < 0)
         fd_closep(&pair[0]);
     return r;
@@ -126,7 +126,7 @@ int client_connect(struct client *ret_client, const char *vm)
         return err_origin(-errno, "connecting to '%s'", vm);
     }
     *ret_client = (struct client){ 0 };
-    r = channel_new(&ret_client->channel, fd, CHANNEL_ARENA_BROKER);
+    r = channel_new(&ret_client->channel, fd, CHANNEL_ARENA_CLIENT);
     if (r == 0)
         fd_take(&fd);
     return r;
@@ -199,11 +199,15 @@ int client_failed(int r)
 {
     bool bad_input =
         r == -ENOENT || r == -ECONNREFUSED || r == -ENAMETOOLONG || r == -EACCES || r == -EPERM;
-
     const char *text = err_text();
     const char *cause = strerror(-r);
     size_t len = strlen(text);
 
+    if (r == -EMSGSIZE)
+        return say_error(EXIT_BAD_INPUT,
+                         "the request is longer than a message can be (%d bytes): use shorter "
+                         "paths, or fewer devices",
+                         CHANNEL_MAX_BYTES);
     /* "no VM 'x'" is said in full; "No such file or directory" after it only puzzles. */
     if ((r == -ENOENT || r == -ECONNREFUSED || r == -EPIPE || r == -ETIMEDOUT) &&
         len > strlen(cause) + 2 && strcmp(text + len - strlen(cause), cause) == 0)

@@ -26,7 +26,12 @@ struct message {
 
 /* arena_bytes: what one unpacked message may need; children use CHANNEL_ARENA_CHILD. The buffers
  * are mapped on first use. The fd is owned by the channel. */
-enum { CHANNEL_ARENA_CHILD = 16384, CHANNEL_ARENA_BROKER = 131072 };
+enum {
+    CHANNEL_ARENA_CHILD = 16384,
+    CHANNEL_ARENA_BROKER = 131072,
+    CHANNEL_ARENA_CLIENT =
+        1 << 20, /* either end of the command socket: a plan has many small texts */
+};
 int channel_new(struct channel **ret_channel, int fd, size_t arena_bytes) must_check;
 void channel_free(struct channel *channel);
 void channel_freep(struct channel **channel);
