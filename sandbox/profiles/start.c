@@ -4,10 +4,14 @@
  * needs to start and to enter its own sandbox, and what any of the workers may do afterwards: no
  * socket, no new process, no io_uring of its own, no look at another process. What was
  * opened by a path is for reading: the broker, whose landlock forbids it to change files, would else
- * have it done here, with the same uid where that is a user's. All others by numbers alone, which the
- * kernel decides without running the program. A worker's own filter then comes on top. */
+ * have it done here, with the same uid where that is a user's. Nearly all others by numbers alone, which
+ * the kernel decides without running the program. A worker's own filter then comes on top. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/if_tun.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
 #include "common.h"
 #include "profile.h"
 
@@ -71,6 +75,7 @@ static const struct profile_rule sandbox[] = {
     ALLOW(capget, "the sandbox: capabilities"),
     ALLOW(capset, "the sandbox: capabilities"),
     ALLOW(prctl, "the sandbox: bounding set, no_new_privs, dumpable, names"),
+    ALLOW(ioctl, "the sandbox: whose is a namespace", ARG_IS(1, NS_GET_USERNS)),
     ALLOW(landlock_create_ruleset, "the sandbox: landlock"),
     ALLOW(landlock_restrict_self, "the sandbox: landlock"),
     ALLOW(seccomp, "the sandbox: its own filter"),
@@ -93,7 +98,8 @@ static PROFILE_SET(instrumented_set, instrumented);
 static const struct profile_set instrumented_set = { 0 };
 #endif
 
-/* The union of the workers' profiles, without their conditions. */
+/* The union of the workers' profiles, without their conditions. But fcntl() and ioctl() are many calls
+ * in one: O_ASYNC and FIOASYNC would have the kernel signal who sits at a console's terminal. */
 static const struct profile_rule work[] = {
     ALLOW(readv, "a device's work"),
     ALLOW(writev, "a device's work"),
@@ -101,7 +107,13 @@ static const struct profile_rule work[] = {
     ALLOW(pwritev2, "a disk's work"),
     ALLOW(fdatasync, "a disk's work"),
     ALLOW(fallocate, "a disk's work; a balloon's"),
-    ALLOW(ioctl, "a disk's work; a tap's; a terminal's"),
+    ALLOW(ioctl, "discard on a block device", ARG_IS(1, BLKDISCARD)),
+    ALLOW(ioctl, "a tap's offloads", ARG_IS(1, TUNSETOFFLOAD)),
+    ALLOW(ioctl, "a tap's queues", ARG_IS(1, TUNSETQUEUE)),
+    ALLOW(ioctl, "whether a tap has a limit", ARG_IS(1, TUNGETSNDBUF)),
+    ALLOW(ioctl, "libc: is it a terminal", ARG_IS(1, TCGETS)),
+    ALLOW(ioctl, "the size of a terminal", ARG_IS(1, TIOCGWINSZ)),
+    ALLOW(ioctl, "libevent: how much there is to read", ARG_IS(1, FIONREAD)),
     ALLOW(io_uring_enter, "a disk's work; a tap's"),
     ALLOW(accept4, "a console's client; a vsock's"),
     ALLOW(getsockopt, "what a descriptor is"),
@@ -110,7 +122,12 @@ static const struct profile_rule work[] = {
     ALLOW(setitimer, "a console's work"),
     ALLOW(sendmsg, "messages to the broker"),
     ALLOW(recvmsg, "messages of the broker"),
-    ALLOW(fcntl, "O_NONBLOCK, a duplicate"),
+    ALLOW(fcntl, "a duplicate", ARG_IS(1, F_DUPFD_CLOEXEC)),
+    ALLOW(fcntl, "close-on-exec", ARG_IS(1, F_GETFD)),
+    ALLOW(fcntl, "close-on-exec", ARG_IS(1, F_SETFD)),
+    ALLOW(fcntl, "how a descriptor was opened", ARG_IS(1, F_GETFL)),
+    ALLOW(fcntl, "O_NONBLOCK", ARG_IS(1, F_SETFL), ARG_BITS(2, O_ASYNC, 0)),
+    ALLOW(fcntl, "is it a memfd", ARG_IS(1, F_GET_SEALS)),
     ALLOW(epoll_pwait, "the event loop"),
     ALLOW(timerfd_settime, "the event loop"),
 };

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -54,6 +55,11 @@ static const struct {
     CALL("memfd-create", memfd_create, ADDRESS("x"), MFD_CLOEXEC),
     CALL("pidfd-open", pidfd_open, 1, 0),
     CALL("kill", kill, 1, 0),
+    CALL("fcntl-set-owner", fcntl, FD_CONTROL, F_SETOWN, 1),
+    CALL("fcntl-set-signal", fcntl, FD_CONTROL, F_SETSIG, SIGKILL),
+    CALL("fcntl-async", fcntl, FD_CONTROL, F_SETFL, O_ASYNC | O_RDWR),
+    CALL("ioctl-async", ioctl, FD_CONTROL, FIOASYNC, ADDRESS(page)),
+    CALL("ioctl-type-into-terminal", ioctl, FD_CONTROL, TIOCSTI, ADDRESS(page)),
     CALL("sethostname", sethostname, ADDRESS("h"), 1),
     CALL("setuid", setuid, 0),
     CALL("setgroups", setgroups, 0, 0),

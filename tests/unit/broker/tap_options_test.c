@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
@@ -220,6 +221,30 @@ static void attached_again(void **state)
     config_free(c);
 }
 
+/* What any user may do with an interface that has no owner: reading it takes no more. */
+static int attach_anew(const Bulkhead__NetConfig *n, const struct backend *b)
+{
+    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+    cleanup_(fd_closep) int fd = open("/dev/net/tun", O_RDONLY | O_CLOEXEC);
+
+    (void)n;
+    (void)b;
+    snprintf(req.ifr_name, sizeof req.ifr_name, "another");
+    return fd >= 0 && ioctl(fd, TUNSETIFF, &req) == 0 ? 0 : 3;
+}
+
+static void no_other_is_attached(void **state)
+{
+    enum { LANDLOCK_OF_IOCTLS = 5 };
+
+    (void)state;
+    make("another", IFF_TAP);
+    assert_int_equal(attach_anew(NULL, NULL), 0);
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1u /* VERSION */) >= LANDLOCK_OF_IOCTLS)
+        assert_int_not_equal(in_the_sandbox(attach_anew, NULL, NULL), 0);
+    destroy("another", IFF_TAP);
+}
+
 /* Without root, in a user namespace of its own as well. */
 static int enter_namespace(void **state)
 {
@@ -235,6 +260,7 @@ int main(void)
         cmocka_unit_test(the_right_number_of_queues),
         cmocka_unit_test(offloads),
         cmocka_unit_test(attached_again),
+        cmocka_unit_test(no_other_is_attached),
     };
 
     return cmocka_run_group_tests(tests, enter_namespace, NULL);
