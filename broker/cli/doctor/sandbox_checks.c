@@ -32,15 +32,17 @@
 #define PTRACE_SECCOMP_GET_FILTER 0x420c
 #endif
 
+enum { NO_USERNS = 1, NO_OTHERS, TOO_MANY_OTHERS };
+
 static int try_namespaces(void *arg)
 {
     const bool *with_user = arg;
 
     if (*with_user && unshare(CLONE_NEWUSER) < 0)
-        return 1;
+        return NO_USERNS;
     if (unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
                 CLONE_NEWCGROUP) < 0)
-        return 2;
+        return errno == ENOSPC || errno == EUSERS ? TOO_MANY_OTHERS : NO_OTHERS;
     return 0;
 }
 
@@ -60,15 +62,22 @@ void doctor_userns(struct doctor_result *result)
         return;
     }
     with_user = false;
-    if (r == 1 && has_uids() && in_child(try_namespaces, &with_user, 5000) == 0) {
+    if (r == NO_USERNS && has_uids() && in_child(try_namespaces, &with_user, 5000) == 0) {
         doctor_ok(result, "no user namespace can be made, all others were: root's processes have a "
                           "uid without capabilities instead (--net user won't start)");
         result->verdict = DOCTOR_REPLACED;
         return;
     }
+    if (r == TOO_MANY_OTHERS) {
+        doctor_missing(result, false,
+                       "a limit of pid, mount, network, ipc, uts or cgroup namespaces is reached",
+                       "raise that of user.max_{pid,mnt,net,ipc,uts,cgroup}_namespaces which is "
+                       "too low (sysctl)");
+        return;
+    }
     doctor_missing(result, false,
-                   r == 1 ? "user namespaces can't be made"
-                          : "namespaces can't be made inside a user namespace",
+                   r == NO_USERNS ? "user namespaces can't be made"
+                                  : "namespaces can't be made inside a user namespace",
                    error < 0 ? sandbox_userns_cure(error)
                              : "no rule of AppArmor or SELinux against it (Ubuntu: "
                                "kernel.apparmor_restrict_unprivileged_userns=0), or run as root");
