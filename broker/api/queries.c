@@ -6,6 +6,7 @@
 #include <linux/virtio_balloon.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "plan/plan_message.h"
 #include "sandbox/ids.h"
 #include "sandbox/layers.h"
@@ -128,6 +129,31 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
     session_send(client, &e);
 }
 
+static void say_file(const struct backend *b, unsigned own, Bulkhead__ProcessPlan *p)
+{
+    struct stat st;
+
+    for (size_t i = 0; i < p->n_fds; i++) {
+        if (strcmp(p->fds[i]->type, "file") != 0 || own >= b->n_own || fstat(b->own[own], &st) < 0)
+            continue;
+        p->fds[i]->dev = st.st_dev;
+        p->fds[i]->ino = st.st_ino;
+    }
+}
+
+/* Which files the names in the plan stood for, when they were opened: a disk's, a console's output. */
+static void say_files(const struct instance *in, Bulkhead__VmPlan *plan)
+{
+    for (unsigned i = 0; i < in->n_ends; i++) {
+        const struct plan_device *d = &in->plan.devices[i];
+
+        for (size_t j = 0; j < plan->n_processes; j++)
+            if (strcmp(plan->processes[j]->name, d->name) == 0)
+                say_file(&in->ends[i].backend, d->role == BULKHEAD__ROLE__ROLE_CONSOLE ? 1 : 0,
+                         plan->processes[j]);
+    }
+}
+
 void query_plan(struct client *client, const Bulkhead__ClientEnvelope *request)
 {
     struct instance *in = client->sessions->in;
@@ -136,6 +162,8 @@ void query_plan(struct client *client, const Bulkhead__ClientEnvelope *request)
     struct fault f;
 
     plan.plan = plan_message(&in->plan, in->config, &in->host);
+    if (plan.plan)
+        say_files(in, plan.plan);
     e.id = request->id;
     if (session_send(client, &e) == -EMSGSIZE) {
         fault_host(&f, EMSGSIZE, "the plan is longer than a message can be");

@@ -89,15 +89,19 @@ static int look_at(pid_t pid, int number, struct open_fd *ret_fd)
     return 0;
 }
 
-static bool same_file(const struct open_fd *fd, const char *path, pid_t broker)
+/* By now the name may stand for another file: a log was rotated, an image replaced. */
+static bool same_file(const struct open_fd *fd, const Bulkhead__FdPlan *plan, pid_t broker)
 {
     char from_broker[PATH_MAX + 32];
     struct stat st;
+    const char *path = plan->what;
     const char *slash = strrchr(path, '/');
     const char *base = slash ? slash + 1 : path;
     size_t len = strlen(fd->target);
     size_t base_len = strlen(base);
 
+    if (fd->stated && plan->ino != 0)
+        return plan->dev == fd->dev && plan->ino == fd->ino;
     snprintf(from_broker, sizeof(from_broker), "/proc/%d/cwd/%s", (int)broker, path);
     if (fd->stated && stat(path[0] == '/' ? path : from_broker, &st) == 0)
         return st.st_dev == fd->dev && st.st_ino == fd->ino;
@@ -129,7 +133,7 @@ static bool file_fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan, pi
 
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
         fits |= strcmp(fd->type, types[i]) == 0;
-    return fits && access_fits(fd, plan) && same_file(fd, plan->what, broker);
+    return fits && access_fits(fd, plan) && same_file(fd, plan, broker);
 }
 
 static bool fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan, pid_t broker)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "audit/binary.h"
@@ -40,6 +41,7 @@ struct fault {
     const char *text;  /* part of its text */
     unsigned skip_layers;
     bool share_netns, wrong_uid, wrong_gid, stdin_socket, other_file, writable_file, extra_file;
+    bool replaced; /* the file, under its name, since the broker opened it and said which it is */
     bool limit_nproc, limit_core, cgroup, own_cgroup, near_cgroup;
     const char *path, *what, *type;      /* of the file instead: opened, in the plan */
     const char *name;                    /* of the file that is made */
@@ -94,6 +96,12 @@ static const struct fault faults[] = {
     { .victim = "none", .check = "fds", .text = "0 -> socket:", .stdin_socket = true },
     { .victim = "none", .check = "fds", .text = "is not in the plan", .other_file = true },
     { .victim = "none", .check = "fds", .text = "is not in the plan", .writable_file = true },
+    { .victim = "none", .replaced = true },
+    { .victim = "none",
+      .check = "fds",
+      .text = "is not in the plan",
+      .replaced = true,
+      .other_file = true },
     { .victim = "none", .check = "uid", .text = "Uid", .wrong_uid = true },
     { .victim = "none", .check = "gid", .text = "Gid", .wrong_gid = true },
     { .victim = "none", .check = "namespaces", .text = "net:", .share_netns = true },
@@ -140,6 +148,7 @@ struct victim {
     pid_t pid;
     int pidfd, control;
     char file[64];
+    struct stat opened;                /* the file, if it is replaced */
     char group[48], near[48], own[49]; /* of the former, and another that it starts with */
     int group_fd;
 };
@@ -171,6 +180,18 @@ static void make_group(struct victim *v, const struct fault *f)
     assert_int_equal(sandbox_cgroup_create(base_fd, v->group, &none, &v->group_fd, &in_force), 0);
 }
 
+/* The old one keeps a name until then, so that the new one gets no number of its. */
+static void replace(struct victim *v)
+{
+    char old[80];
+
+    snprintf(old, sizeof(old), "%s.1", v->file);
+    assert_int_equal(stat(v->file, &v->opened), 0);
+    assert_int_equal(rename(v->file, old), 0);
+    close(open(v->file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    assert_int_equal(unlink(old), 0);
+}
+
 static int open_file(struct victim *v, const struct fault *f)
 {
     int fd;
@@ -182,10 +203,13 @@ static int open_file(struct victim *v, const struct fault *f)
     memcpy(left_file, v->file, sizeof(left_file));
     if (f->extra_file)
         return open("/dev/zero", O_RDONLY | O_CLOEXEC);
-    return open(f->path         ? f->path
-                : f->other_file ? "/proc/self/exe"
-                                : v->file,
-                (f->writable_file ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    fd = open(f->path         ? f->path
+              : f->other_file ? "/proc/self/exe"
+                              : v->file,
+              (f->writable_file ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    if (f->replaced)
+        replace(v);
+    return fd;
 }
 
 static void start(struct victim *v, const struct fault *f, uint32_t uid)
@@ -298,6 +322,8 @@ static void make_plan(struct plan *plan, const struct fault *f, const struct vic
         plan->fds[i].count = 1;
         plan->fd_pointers[i] = &plan->fds[i];
     }
+    plan->fds[4].dev = v->opened.st_dev;
+    plan->fds[4].ino = v->opened.st_ino;
     plan->p.fds = plan->fd_pointers;
     plan->p.n_fds = 5;
     for (unsigned i = 0; i < 2; i++) {
