@@ -22,8 +22,9 @@ static const struct profile_rule files[] = {
     ALLOW(pread64, "files of its own state"),
     ALLOW(ftruncate, "the size of a memfd before it is sealed"),
     ALLOW(fallocate, "guest RAM that is to be there from the start"),
-    /* By number: F_SETOWN and F_SETSIG would have the kernel send any signal to any process that the
-     * broker's uid may signal, O_ASYNC one to who sits at a terminal. */
+    /* All locks were taken before, and nobody lets go of them. By number: F_SETOWN and F_SETSIG would
+     * have the kernel send any signal to any process that the broker's uid may signal, O_ASYNC one to
+     * who sits at a terminal. */
     ALLOW(fcntl, "a duplicate to keep, close-on-exec", ARG_IS(1, F_DUPFD_CLOEXEC)),
     ALLOW(fcntl, "close-on-exec", ARG_IS(1, F_GETFD)),
     ALLOW(fcntl, "close-on-exec", ARG_IS(1, F_SETFD)),
@@ -31,8 +32,6 @@ static const struct profile_rule files[] = {
     ALLOW(fcntl, "O_NONBLOCK", ARG_IS(1, F_SETFL), ARG_BITS(2, O_ASYNC, 0)),
     ALLOW(fcntl, "guest RAM can't be resized", ARG_IS(1, F_ADD_SEALS)),
     ALLOW(fcntl, "is it a memfd", ARG_IS(1, F_GET_SEALS)),
-    ALLOW(fcntl, "a macvtap is one VM's", ARG_IS(1, F_OFD_SETLK)),
-    ALLOW(flock, "one writer per image"),
     ALLOW(readlink, "what a link of /proc names: its own path, a tty"),
     ALLOW(dup, "keep a descriptor that a child gets too"),
     ALLOW(memfd_create, "guest RAM, journals, stats pages", ARG_BITS(1, MFD_CLOEXEC, MFD_CLOEXEC)),

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -93,6 +94,15 @@ static enum broker_verdict signal_by_owner(struct broker *b, long command)
     return judge(r < 0 ? -errno : r, 0);
 }
 
+/* Its VM's claims hang on locks that it shares with the spawner: it could give them to another VM, or
+ * by a file that it may read keep all others from theirs. */
+static enum broker_verdict change_a_lock(struct broker *b, long type)
+{
+    struct flock lock = { .l_type = (short)type, .l_whence = SEEK_SET };
+
+    return judge(fcntl(b->victim_lock, F_OFD_SETLK, &lock), 0);
+}
+
 /* A file of somebody else's, which the broker's uid may write. */
 static enum broker_verdict change_a_file(struct broker *b, long how)
 {
@@ -159,6 +169,9 @@ static const struct broker_action actions[] = {
     { .name = "fcntl-set-owner", .run = signal_by_owner, .arg = F_SETOWN },
     { .name = "fcntl-set-signal", .run = signal_by_owner, .arg = F_SETSIG },
     { .name = "fcntl-async", .run = signal_by_owner, .arg = F_SETFL },
+    { .name = "lock", .run = change_a_lock, .arg = F_RDLCK },
+    { .name = "unlock", .run = change_a_lock, .arg = F_UNLCK },
+    CALL_OR("flock", EBADF, flock, (uint64_t)-1, LOCK_EX | LOCK_NB),
     CALL("fork", fork),
     CALL("clone", clone, SIGCHLD),
     CALL("clone3", clone3, ADDRESS(clone_args), sizeof clone_args),

@@ -58,6 +58,7 @@ static const struct {
     CALL("fcntl-set-owner", fcntl, FD_CONTROL, F_SETOWN, 1),
     CALL("fcntl-set-signal", fcntl, FD_CONTROL, F_SETSIG, SIGKILL),
     CALL("fcntl-async", fcntl, FD_CONTROL, F_SETFL, O_ASYNC | O_RDWR),
+    CALL("fcntl-lock", fcntl, FD_CONTROL, F_OFD_SETLK, ADDRESS(page)),
     CALL("ioctl-async", ioctl, FD_CONTROL, FIOASYNC, ADDRESS(page)),
     CALL("ioctl-type-into-terminal", ioctl, FD_CONTROL, TIOCSTI, ADDRESS(page)),
     CALL("sethostname", sethostname, ADDRESS("h"), 1),
