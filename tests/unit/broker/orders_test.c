@@ -173,6 +173,27 @@ static void one_with_a_worker_that_does_not_die(void **state)
     script_end(&s);
 }
 
+/* What the user is to do about it is not to correct hostfwd=. */
+static void a_passt_that_is_not_there(void **state)
+{
+    const struct event made = { .kind = EVENT_BOOT_MADE };
+    struct event failed = { .kind = EVENT_START_FAILED, .fault = { .bad_input = true } };
+    const char *text = "user networking needs passt: apt-get install passt";
+
+    (void)state;
+    script_run_net(&s, "user");
+    reboot(0);
+    script_happen(&s, &made);
+    failed.child = script_device(&s, BULKHEAD__ROLE__ROLE_NET)->passt;
+    snprintf(failed.fault.text, sizeof failed.fault.text, "%s", text);
+    script_happen(&s, &failed);
+    assert_int_equal(s.vm.phase, VM_ENDING);
+    assert_non_null(strstr(s.vm.end.detail, text));
+    assert_null(strstr(s.vm.end.detail, "hostfwd"));
+    assert_true(s.vm.end.fault.bad_input);
+    script_end(&s);
+}
+
 /* ---- disks ---- */
 
 static void spawned_with_ring(uint32_t child)
@@ -270,6 +291,7 @@ int main(void)
         cmocka_unit_test(an_old_one_that_is_long_in_dying),
         cmocka_unit_test(one_during_an_upgrade_of_all),
         cmocka_unit_test(one_with_a_worker_that_does_not_die),
+        cmocka_unit_test(a_passt_that_is_not_there),
         cmocka_unit_test(no_upgrade_before_the_ring_is_still),
         cmocka_unit_test(a_repair_by_hand_without_room),
         cmocka_unit_test(a_long_reason_is_told_whole),
