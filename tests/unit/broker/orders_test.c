@@ -7,7 +7,7 @@
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
 
-enum { ENOUGH_DEATHS = 5, DIE_MS = 10000, LEAVE_MS = 1000 };
+enum { ENOUGH_DEATHS = 5, DIE_MS = 10000, LEAVE_MS = 1000, A_SECOND_NS = 1000000000 };
 
 static struct script s;
 
@@ -262,6 +262,32 @@ static void a_repair_by_hand_without_room(void **state)
     script_end(&s);
 }
 
+/* ---- time ---- */
+
+/* What it has said meanwhile is not read yet. */
+static void a_broker_that_was_not_run_itself(void **state)
+{
+    struct event tick = { .kind = EVENT_TICK };
+    struct device *d, *other;
+
+    (void)state;
+    script_run(&s, ENOUGH_DEATHS);
+    d = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
+    other = script_device(&s, BULKHEAD__ROLE__ROLE_BALLOON);
+    script_use(&s, other);
+    script_activate(&s, d);
+    script_reset(&s, other);
+    s.now += UINT64_C(50) * A_SECOND_NS;
+    tick.lost_ns = UINT64_C(50) * A_SECOND_NS;
+    script_answer(&s, other->worker, B(RESET_DONE)); /* is read first */
+    script_happen(&s, &tick);
+    script_wait(&s, 100);
+    assert_false(script_killed(&s, d->worker));
+    script_wait(&s, 5000);
+    assert_true(script_killed(&s, d->worker));
+    script_end(&s);
+}
+
 /* ---- what is told ---- */
 
 static void a_long_reason_is_told_whole(void **state)
@@ -294,6 +320,7 @@ int main(void)
         cmocka_unit_test(a_passt_that_is_not_there),
         cmocka_unit_test(no_upgrade_before_the_ring_is_still),
         cmocka_unit_test(a_repair_by_hand_without_room),
+        cmocka_unit_test(a_broker_that_was_not_run_itself),
         cmocka_unit_test(a_long_reason_is_told_whole),
     };
 
