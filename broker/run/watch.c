@@ -207,7 +207,7 @@ static void on_spawner(int fd, unsigned what, void *arg)
 
 /* ---- time ---- */
 
-static void look_at(struct instance *in, unsigned number, uint64_t now)
+static void look_at(struct instance *in, unsigned number)
 {
     const struct device *d = &in->vm.devices[number];
     const struct starved_limits limits = {
@@ -217,6 +217,7 @@ static void look_at(struct instance *in, unsigned number, uint64_t now)
     const struct child *w = vm_look(&in->vm, d->worker);
     struct port *port = instance_port(in, d->worker);
     struct event e = { .kind = EVENT_PULSE, .device = number };
+    uint64_t now = now_ns(); /* not before a sign of life that the tick has moved */
     enum starved_of of;
 
     if (!w || !port || !child_is_live(w))
@@ -252,7 +253,7 @@ void watch_on_tick(int fd, unsigned what, void *arg)
         return;
     happen(in, &e);
     for (unsigned i = 0; i < in->n_ends && in->vm.phase == VM_RUNNING; i++)
-        look_at(in, i, now);
+        look_at(in, i);
 }
 
 static void on_deadline(int fd, unsigned what, void *arg)

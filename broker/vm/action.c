@@ -52,7 +52,7 @@ void action_log(struct actions *actions, bool error, const char *fmt, ...)
 void action_notice(struct actions *actions, const char *source, const char *name, ...)
 {
     struct action *a = action_add(actions, ACTION_NOTICE);
-    size_t used = 0, most = sizeof a->text / ACTION_MAX_KEYS;
+    size_t used = 0;
     const char *key;
     va_list args;
 
@@ -61,7 +61,9 @@ void action_notice(struct actions *actions, const char *source, const char *name
     va_start(args, name);
     for (unsigned i = 0; i < ACTION_MAX_KEYS && (key = va_arg(args, const char *)) != NULL; i++) {
         a->keys[i] = key;
-        snprintf(a->text + used, most, "%s", va_arg(args, const char *));
+        /* all that is left, but for the ends of those that may follow */
+        snprintf(a->text + used, sizeof a->text - used - (ACTION_MAX_KEYS - 1 - i), "%s",
+                 va_arg(args, const char *));
         used += strlen(a->text + used) + 1;
     }
     va_end(args);

@@ -105,6 +105,9 @@ static void not_dead(struct vm *vm, struct child *c)
 {
     action_log(&vm->actions, true, "%s (pid %d) was killed and does not die", c->name, (int)c->pid);
     if (vm->phase == VM_ENDING) {
+        if (vm->end.reboot)
+            end_vm(vm, END_BY_HOST, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE,
+                   "reboot: %s was killed and does not die", c->name);
         incoming_exited(vm, c, false, "");
     } else if (c->id == vm->core) {
         end_vm(vm, END_BY_HOST, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE,

@@ -15,7 +15,8 @@ void device_init(struct device *d, unsigned number, const struct plan_device *pl
 void device_unboot(struct device *d)
 {
     d->announced = d->attached = d->active = d->touched = d->reset_wanted = false;
-    d->needs_reset_due = d->failed = d->by_hand = d->vacated = d->candidate_lost = false;
+    d->needs_reset_due = d->failed = d->by_hand = d->vacated = d->candidate_lost = d->for_all =
+        false;
     d->updates = d->n_deaths = d->retries = 0;
     d->retry_ns = 0;
     d->for_core = d->for_worker = (struct dirty){ 0 };

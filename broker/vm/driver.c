@@ -85,12 +85,20 @@ static void tell_of(struct vm *vm, struct child *child, struct device *d, struct
     *dirty = (struct dirty){ 0 };
 }
 
-void driver_tell_core(struct vm *vm, struct device *d)
+static void tell_core(struct vm *vm, struct device *d)
 {
     struct child *core = vm_child(vm, vm->core);
 
     if (core && d->attached)
         tell_of(vm, core, d, &d->for_core);
+}
+
+void driver_tell_core(struct vm *vm, struct device *d)
+{
+    if (d->updates == UPDATES_PER_TICK)
+        return;
+    d->updates++;
+    tell_core(vm, d);
 }
 
 static void tell_worker(struct vm *vm, struct device *d)
@@ -104,7 +112,7 @@ static void tell_worker(struct vm *vm, struct device *d)
 void driver_on_tick(struct vm *vm, struct device *d)
 {
     d->updates = 0;
-    driver_tell_core(vm, d);
+    tell_core(vm, d);
     tell_worker(vm, d);
 }
 
@@ -117,10 +125,7 @@ void driver_config_from_worker(struct vm *vm, struct device *d, struct child *wo
         return;
     }
     device_add_dirty(&d->for_core, update->offset, update->offset + update->data.len);
-    if (d->updates < UPDATES_PER_TICK) {
-        d->updates++;
-        driver_tell_core(vm, d);
-    }
+    driver_tell_core(vm, d);
 }
 
 void driver_config_from_core(struct vm *vm, const Bulkhead__ConfigUpdate *update)

@@ -16,7 +16,7 @@ void driver_no_room(struct device *device, size_t from, size_t to);
  * tick, and of the rest in one piece with the next tick. */
 void driver_config_from_worker(struct vm *vm, struct device *device, struct child *worker,
                                const Bulkhead__ConfigUpdate *update);
-/* What the device itself has changed: device->for_core. */
+/* What the device itself has changed: device->for_core; of a few changes a tick, as above. */
 void driver_tell_core(struct vm *vm, struct device *device);
 void driver_on_tick(struct vm *vm, struct device *device);
 void driver_needs_reset(struct device *device, const char *why);

@@ -41,14 +41,25 @@ void health_pulse(struct vm *vm, struct device *d, uint64_t beat, enum pulse pul
     }
 }
 
-/* Moves the last sign of life forward, never past now. */
+/* Never past now; 0 means that nothing is waited for. */
+static void move(uint64_t *since_ns, uint64_t lost_ns, uint64_t now)
+{
+    if (*since_ns != 0)
+        *since_ns = MIN(*since_ns + lost_ns, now);
+}
+
+/* Moves the last sign of life forward, and what answers and the start are counted from. */
 void health_excuse(struct vm *vm, uint64_t lost_ns)
 {
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++) {
         struct child *c = &vm->children[i];
 
-        if (c->id != 0)
-            c->beat_ns = MIN(c->beat_ns + lost_ns, vm->now);
+        if (c->id == 0)
+            continue;
+        c->beat_ns = MIN(c->beat_ns + lost_ns, vm->now);
+        move(&c->started_ns, lost_ns, vm->now);
+        for (unsigned debt = 0; debt < DEBTS; debt++)
+            move(&c->debt_ns[debt], lost_ns, vm->now);
     }
 }
 

@@ -253,6 +253,8 @@ void replace_not_started(struct vm *vm, struct child *child, const char *why)
         return;
     /* A failure of the host's is not a crash: it is asked again, ever more rarely. */
     d->worker = 0;
+    if (d->by_hand) /* the one that was to be replaced was never there */
+        d->by_hand = d->failed = false;
     if (d->retries++ == 0) {
         action_notice(out(vm), "device", "not_started", "id", d->plan->name, "why", why, NULL);
         action_log(out(vm), true, "%s: %s: it is tried again", d->plan->name, why);
@@ -300,7 +302,9 @@ int replace_check_upgrade(const struct vm *vm, const struct device *d, struct fa
     if (vm->phase != VM_RUNNING || vm->run == GUEST_PAUSING || vm->run == GUEST_IS_PAUSED)
         return fault_input(f, "%s can be upgraded while the VM runs: resume or start it first",
                            d->plan->name);
-    if (d->stage != STAGE_SERVED || d->asker.session != 0 || d->failed || d->worker == 0)
+    /* A candidate starts beside a living worker, and knows nothing of a dead one's ring. */
+    if (d->stage != STAGE_SERVED || d->asker.session != 0 || d->failed || d->worker == 0 ||
+        d->old_ring != 0)
         return fault_input(f, "%s is being replaced or has failed: repair it first", d->plan->name);
     if (d->reset_wanted)
         return fault_input(f, "the guest is resetting %s: try again", d->plan->name);
@@ -396,7 +400,7 @@ static bool settle_vacated(struct vm *vm, struct device *d)
     memcpy(how, d->vacated_how, sizeof how);
     if (d->stage == STAGE_MAKE_WAY) { /* it left as it was told */
         if (d->candidate != 0) {
-            promote(vm, d);
+            promote(vm, d)->started_ns = vm->now; /* it could do nothing before */
             device_enter(d, STAGE_REPAIR, vm->now);
         } else {
             start_worker(vm, d);
@@ -438,6 +442,12 @@ static bool settle_repair(struct vm *vm, struct device *d, struct child *w)
     return true;
 }
 
+/* What it had in flight is over when it has ended, and its end is acted on. */
+static bool is_ending(const struct child *w)
+{
+    return w && !child_is_live(w);
+}
+
 static bool settle_probe(struct vm *vm, struct device *d, struct child *w)
 {
     struct child *next = vm_child(vm, d->candidate);
@@ -450,7 +460,7 @@ static bool settle_probe(struct vm *vm, struct device *d, struct child *w)
         replace_give_up(vm, d, "the guest reset the device");
         return true;
     }
-    if (!next)
+    if (!next || next->killed_ns != 0 || next->closed)
         return false;
     if (device_is_exclusive(d) && next->state == CHILD_GREETED) {
         device_enter(d, STAGE_MAKE_WAY, vm->now);
@@ -459,7 +469,7 @@ static bool settle_probe(struct vm *vm, struct device *d, struct child *w)
             child_stop(w, out(vm), vm->now);
         return true;
     }
-    if (next->state != CHILD_READY || next->killed_ns != 0)
+    if (next->state != CHILD_READY || is_ending(w))
         return false;
     if (w && d->active && w->state == CHILD_RUNNING)
         device_enter(d, STAGE_DRAIN, vm->now);
@@ -474,7 +484,7 @@ static bool settle_drain(struct vm *vm, struct device *d, struct child *w)
         replace_give_up(vm, d, d->candidate_lost ? d->candidate_how : "the guest reset the device");
         return true;
     }
-    if (w && w->state == CHILD_RUNNING)
+    if (is_ending(w) || (w && w->state == CHILD_RUNNING))
         return false;
     hand_over(vm, d);
     return true;

@@ -115,7 +115,7 @@ static void handle(struct vm *vm, const struct event *e)
         on_tick(vm, e->lost_ns);
         break;
     case EVENT_DEADLINE:
-        break; /* looked at in any case */
+        break; /* looked at when all is settled */
     case EVENT_SPAWNER_GONE:
         end_vm(vm, END_BY_HOST, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE,
                "the spawner died: its VM can't be supervised any more");
@@ -167,6 +167,9 @@ static bool settle_once(struct vm *vm)
 
 void vm_step(struct vm *vm, const struct event *event, uint64_t now)
 {
+    /* Not with a message: after a time in which the broker did not run, answers are read before the tick
+     * says how long that was. */
+    bool time_passed = event->kind == EVENT_DEADLINE || event->kind == EVENT_TICK;
     unsigned n = 0;
 
     vm->now = now;
@@ -176,7 +179,7 @@ void vm_step(struct vm *vm, const struct event *event, uint64_t now)
     do {
         while (n < SETTLES_MAX && settle_once(vm))
             n++;
-    } while (n++ < SETTLES_MAX && deadline_pass(vm));
+    } while (n++ < SETTLES_MAX && time_passed && deadline_pass(vm));
     if (n >= SETTLES_MAX || vm->actions.full)
         end_vm(vm, END_BY_HOST, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE,
                "the broker's rules don't settle: this is a fault of Bulkhead's");

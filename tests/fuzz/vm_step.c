@@ -27,6 +27,8 @@ static struct {
     uint32_t n_tickets;
     uint8_t replies[MAX_TICKETS];
     unsigned ended;
+    uint32_t
+        on_rings[PLAN_MAX_DEVICES]; /* who was told to go on, and may have requests in flight */
     const uint8_t *data;
     size_t left;
 } f;
@@ -41,12 +43,25 @@ static unsigned pick(unsigned n)
 
 static void step(const struct event *event);
 
+/* The one before has said that it has nothing in flight, or has ended. */
+static void go_on(const struct action *a)
+{
+    uint32_t *on = &f.on_rings[a->device];
+
+    CHECK(*on == 0 || *on == a->child || !vm_look(&f.vm, *on));
+    *on = a->child;
+}
+
 /* Effects that fail and effects that answer at once. */
 static void perform(const struct action *a)
 {
     struct event e = { .child = a->child, .device = a->device };
 
     switch ((int)a->kind) {
+    case ACTION_TELL:
+        if (a->body == B(ACTIVATE) || a->body == B(UNQUIESCE))
+            go_on(a);
+        break;
     case ACTION_REPLY:
         CHECK(a->ticket.request < MAX_TICKETS);
         CHECK(++f.replies[a->ticket.request] == 1);
@@ -67,6 +82,49 @@ static void perform(const struct action *a)
     default:
         break;
     }
+}
+
+/* Who asked is answered by something that is on its way. */
+static bool is_answered(const struct vm *vm, const struct device *d)
+{
+    const struct child *w = vm_look(vm, d->worker);
+
+    if (d->asker.session == 0 && !d->for_all)
+        return true;
+    return (d->stage != STAGE_SERVED && d->stage != STAGE_DEAD) ||
+           (d->by_hand && w && w->killed_ns != 0);
+}
+
+/* Somebody serves the device, or somebody is on the way. */
+static bool is_served(const struct vm *vm, const struct device *d)
+{
+    switch (d->stage) {
+    case STAGE_SERVED:
+    case STAGE_DRAIN:
+    case STAGE_HANDOVER:
+    case STAGE_MAKE_WAY:
+        return vm_look(vm, d->worker) != NULL;
+    case STAGE_PROBE:
+        return vm_look(vm, d->worker) && vm_look(vm, d->candidate);
+    case STAGE_REPAIR:
+        return vm_look(vm, d->worker) || d->retry_ns != 0;
+    case STAGE_DEAD:
+        return d->worker == 0 && !d->reset_wanted;
+    case STAGE_VACANT:
+        return d->worker == 0;
+    case STAGE_NONE:
+    case STAGE_FIRST:
+    default:
+        return false;
+    }
+}
+
+/* What a dead one left in flight is watched by the one that is to go on. */
+static bool ring_is_watched(const struct vm *vm, const struct device *d)
+{
+    const struct child *w = vm_look(vm, d->worker);
+
+    return d->old_ring == 0 || !w || w->old_ring == d->old_ring;
 }
 
 static bool waits(const struct vm *vm)
@@ -101,6 +159,12 @@ static void check(const struct vm *vm)
 
         /* Only one of the two may ever be on the rings. */
         CHECK(!w || !next || next->state != CHILD_RUNNING);
+        if (vm->phase != VM_RUNNING)
+            continue;
+        CHECK(is_served(vm, &vm->devices[i]));
+        CHECK(is_answered(vm, &vm->devices[i]));
+        CHECK(ring_is_watched(vm, &vm->devices[i]));
+        CHECK(vm->upgrades_all || !vm->devices[i].for_all);
     }
 }
 
@@ -136,7 +200,7 @@ static void say(uint32_t id)
     static const Bulkhead__Envelope__BodyCase of_worker[] = { B(ACTIVATED),    B(RESET_DONE),
                                                               B(QUIESCED),     B(NEEDS_RESET),
                                                               B(RING_DRAINED), B(LINK_LOST),
-                                                              B(LINK_FOUND) };
+                                                              B(LINK_FOUND),   B(FAILED) };
     const struct child *c = vm_look(&f.vm, id);
     const struct device *d = c && c->device != CHILD_NO_DEVICE ? &f.vm.devices[c->device] : NULL;
     Bulkhead__Envelope e = BULKHEAD__ENVELOPE__INIT;
@@ -151,6 +215,7 @@ static void say(uint32_t id)
     Bulkhead__GuestState state = BULKHEAD__GUEST_STATE__INIT;
     Bulkhead__LinkLost lost = BULKHEAD__LINK_LOST__INIT;
     Bulkhead__NeedsReset needs = BULKHEAD__NEEDS_RESET__INIT;
+    Bulkhead__Failed failed = BULKHEAD__FAILED__INIT;
     struct event event = { .kind = EVENT_MESSAGE, .child = id, .envelope = &e };
     uint8_t config[16] = { 0 };
     unsigned body;
@@ -209,18 +274,35 @@ static void say(uint32_t id)
         e.reset_done = &done;
         if (e.body_case == B(LINK_LOST))
             e.link_lost = &lost;
+        if (e.body_case == B(FAILED))
+            e.failed = &failed;
         if (e.body_case == B(NEEDS_RESET))
             e.needs_reset = &needs;
         lost.returns = body % 2;
+        if (d && f.on_rings[d->number] == id && c->killed_ns == 0 &&
+            ((e.body_case == B(QUIESCED) && child_owes(c, DEBT_QUIESCED)) ||
+             (e.body_case == B(RESET_DONE) && child_owes(c, DEBT_RESET_DONE))))
+            f.on_rings[d->number] = 0;
     }
     step(&event);
+}
+
+/* Of disks' workers the spawner holds it. */
+static bool has_ring(uint32_t child)
+{
+    const struct child *c = vm_look(&f.vm, child);
+
+    return c && c->role == BULKHEAD__ROLE__ROLE_BLK;
 }
 
 /* Straight to a guest that runs: by chance alone that is rare. */
 static void run_up(void)
 {
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++) {
-        struct event started = { .kind = EVENT_STARTED, .child = f.vm.children[i].id, .pid = 100 };
+        struct event started = { .kind = EVENT_STARTED,
+                                 .child = f.vm.children[i].id,
+                                 .pid = 100,
+                                 .has_ring = has_ring(f.vm.children[i].id) };
 
         if (started.child == 0 || f.vm.children[i].role == BULKHEAD__ROLE__ROLE_PASST)
             continue;
@@ -261,6 +343,14 @@ static void ask(void)
     step(&e);
 }
 
+/* It is there, whatever the spawner says. */
+static bool is_heard(uint32_t child)
+{
+    const struct child *c = vm_look(&f.vm, child);
+
+    return c->role != BULKHEAD__ROLE__ROLE_PASST && c->state != CHILD_STARTED;
+}
+
 static void happen(void)
 {
     struct event e = { .child = 0 };
@@ -284,8 +374,12 @@ static void happen(void)
     case 7:
         e.kind = pick(4) == 1 ? EVENT_START_FAILED : EVENT_STARTED;
         e.child = any_child();
+        if (e.child == 0 || vm_look(&f.vm, e.child)->pid != 0)
+            return; /* the spawner says so once */
+        if (is_heard(e.child))
+            e.kind = EVENT_STARTED;
         e.pid = 100;
-        e.has_ring = pick(2);
+        e.has_ring = has_ring(e.child);
         break;
     case 8:
         f.now += (uint64_t)pick(100) * 100000000u;
@@ -315,11 +409,16 @@ static Bulkhead__VmConfig *make_config(void)
     Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
     Bulkhead__VmConfig *c = config_copy(&empty);
     Bulkhead__NetConfig *net = malloc(sizeof *net);
+    Bulkhead__DiskConfig *disk = malloc(sizeof *disk);
 
     bulkhead__net_config__init(net);
     net->mode = strdup(pick(2) ? "user" : "tap");
     c->nets = malloc(sizeof *c->nets);
     c->nets[c->n_nets++] = net;
+    bulkhead__disk_config__init(disk);
+    disk->path = strdup("/d0.raw");
+    c->disks = malloc(sizeof *c->disks);
+    c->disks[c->n_disks++] = disk;
     if (config_fill(c, "fuzz") < 0)
         abort();
     c->rng->enabled = c->balloon->enabled = c->vsock->enabled = true;

@@ -186,6 +186,35 @@ static void the_host_tells_of_a_macvtap(void **state)
     script_end(&s);
 }
 
+/* A worker that says so in a loop doesn't fill the core's socket. */
+static void the_core_is_not_flooded(void **state)
+{
+    const struct event tick = { .kind = EVENT_TICK };
+    struct device *d = net("tap");
+    struct action a;
+    unsigned told = 0, last = 0;
+
+    (void)state;
+    script_use(&s, d);
+    s.n_log = 0;
+    for (unsigned i = 0; i < 101; i++) {
+        if (i % 2 == 0)
+            say_lost(d, true);
+        else
+            say_found(d);
+        while (script_heard(&s, s.vm.core, &a) == BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE)
+            told++;
+        s.n_log = 0;
+    }
+    assert_in_range(told, 1, 8);
+    script_happen(&s, &tick);
+    while (script_heard(&s, s.vm.core, &a) == BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE)
+        last++;
+    assert_int_equal(last, 1);
+    assert_int_equal(d->config[6] & 1, 0);
+    script_end(&s);
+}
+
 /* ---- passt ---- */
 
 static void a_new_passt_gets_a_new_worker(void **state)
@@ -242,6 +271,7 @@ int main(void)
         cmocka_unit_test(a_replacement_finds_out_for_itself),
         cmocka_unit_test(an_upgrade_meanwhile),
         cmocka_unit_test(the_host_tells_of_a_macvtap),
+        cmocka_unit_test(the_core_is_not_flooded),
         cmocka_unit_test(a_new_passt_gets_a_new_worker),
         cmocka_unit_test(a_passt_that_dies_too_often),
     };

@@ -305,22 +305,10 @@ static void load(struct script *s)
     script_exit(s, loader, true);
 }
 
-static void boot(struct script *s, Bulkhead__VmConfig *config)
+void script_boot(struct script *s)
 {
-    const struct event begin = { .kind = EVENT_BOOT }, made = { .kind = EVENT_BOOT_MADE };
+    const struct event made = { .kind = EVENT_BOOT_MADE };
 
-    memset(s, 0, sizeof *s);
-    s->now = 1000 * SECOND;
-    s->config = config;
-    config->memory->size = 64 << 20;
-    config->crash_window_s = 3600;
-    plan_make(config, &s->plan);
-    vm_init(&s->vm, config, &s->plan, s->now);
-    s->vm.insecure = true;
-    for (unsigned i = 0; i < s->vm.n_devices; i++)
-        if (s->vm.devices[i].plan->role == BULKHEAD__ROLE__ROLE_NET)
-            s->vm.devices[i].is_user = strcmp(config->nets[0]->mode, "user") == 0;
-    script_happen(s, &begin);
     assert_int_equal(script_count(s, ACTION_MAKE_BOOT), 1);
     script_happen(s, &made);
     script_make_ready(s, s->vm.core);
@@ -336,6 +324,25 @@ static void boot(struct script *s, Bulkhead__VmConfig *config)
     script_core_hears(s, B(START));
     script_state(s, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING);
     s->n_log = 0;
+}
+
+static void boot(struct script *s, Bulkhead__VmConfig *config)
+{
+    const struct event begin = { .kind = EVENT_BOOT };
+
+    memset(s, 0, sizeof *s);
+    s->now = 1000 * SECOND;
+    s->config = config;
+    config->memory->size = 64 << 20;
+    config->crash_window_s = 3600;
+    plan_make(config, &s->plan);
+    vm_init(&s->vm, config, &s->plan, s->now);
+    s->vm.insecure = true;
+    for (unsigned i = 0; i < s->vm.n_devices; i++)
+        if (s->vm.devices[i].plan->role == BULKHEAD__ROLE__ROLE_NET)
+            s->vm.devices[i].is_user = strcmp(config->nets[0]->mode, "user") == 0;
+    script_happen(s, &begin);
+    script_boot(s);
 }
 
 static Bulkhead__VmConfig *small_config(uint32_t crash_limit, const char *net, bool vsock)
@@ -370,6 +377,15 @@ void script_run_net(struct script *s, const char *mode)
 void script_run_vsock(struct script *s)
 {
     boot(s, small_config(5, NULL, true));
+}
+
+void script_run_disk(struct script *s)
+{
+    Bulkhead__VmConfig *c = small_config(5, NULL, false);
+
+    fixture_add_disk(c, "/d0.raw");
+    assert_int_equal(config_fill(c, "script"), 0);
+    boot(s, c);
 }
 
 void script_end(struct script *s)

@@ -25,6 +25,9 @@ void script_run(struct script *s, uint32_t crash_limit);
 void script_run_net(struct script *s, const char *mode);
 /* The same with a vsock, whose workers can't be there at once. */
 void script_run_vsock(struct script *s);
+void script_run_disk(struct script *s);
+/* The guest has rebooted: all start again, up to a guest that runs. */
+void script_boot(struct script *s);
 void script_end(struct script *s);
 void script_happen(struct script *s, const struct event *event);
 struct device *script_device(struct script *s, Bulkhead__Role role);
