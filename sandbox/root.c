@@ -19,14 +19,15 @@ static int refused(const char *what)
                                       : "");
 }
 
-/* Any folder will do as the mount point: what it hides goes away with the old root. */
+/* Any folder will do as the mount point: what it hides goes away with the old root. Without options
+ * (size and the like): the filter of a program that was handed over lets no mount have any. */
 static int mount_empty(void)
 {
     static const char *const points[] = { "/proc", "/tmp", "/dev", "/usr" };
 
     for (unsigned i = 0; i < ARRAY_SIZE(points); i++) {
-        if (mount("none", points[i], "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC | MS_RDONLY,
-                  "size=4k,nr_inodes=1,mode=000") == 0)
+        if (mount("none", points[i], "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC | MS_RDONLY, NULL) ==
+            0)
             return chdir(points[i]) < 0 ? err_origin(-errno, "%s", points[i]) : 0;
         if (errno != ENOENT && errno != ENOTDIR)
             return refused("mounting an empty root");
@@ -47,9 +48,9 @@ bool root_is_empty(void)
 {
     struct statfs fs;
 
-    /* One inode is the directory itself: nothing else was ever in it. */
+    /* One inode is the directory itself: nothing else is in it, and nothing can be made in it. */
     return statfs("/", &fs) == 0 && fs.f_type == TMPFS_MAGIC && (fs.f_flags & ST_RDONLY) &&
-           fs.f_files == 1;
+           fs.f_files - fs.f_ffree == 1;
 }
 
 int root_enter(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* root.h - the file system of a child: one empty directory that it may not even list. */
+/* root.h - the file system of a child: one empty directory, in which nothing can be made. */
 #pragma once
 
 #include <stdbool.h>

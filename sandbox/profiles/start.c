@@ -67,7 +67,8 @@ static PROFILE_SET(start_set, start);
 
 static const struct profile_rule sandbox[] = {
     ALLOW(close_range, "the sandbox: descriptors"),
-    ALLOW(mount, "the sandbox: the empty root"),
+    /* Without data there is no overlay: that clears its work folder, whatever flags it is mounted with. */
+    ALLOW(mount, "the sandbox: the empty root", ARG_NULL(4)),
     ALLOW(pivot_root, "the sandbox: the empty root"),
     ALLOW(umount2, "the sandbox: the old root goes"),
     ALLOW(chroot, "the sandbox: the empty root, where there is no pivot_root"),

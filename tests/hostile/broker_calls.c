@@ -17,6 +17,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/compiler.h"
@@ -101,6 +102,21 @@ static enum broker_verdict change_a_lock(struct broker *b, long type)
     struct flock lock = { .l_type = (short)type, .l_whence = SEEK_SET };
 
     return judge(fcntl(b->victim_lock, F_OFD_SETLK, &lock), 0);
+}
+
+/* A name of a host's daemon: landlock keeps it from sockets in folders, and no folder has this one. */
+static enum broker_verdict take_a_name(struct broker *b, long listens)
+{
+    static const struct sockaddr_un address = { .sun_family = AF_UNIX,
+                                                .sun_path = "\0bulkhead-hostile" };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int r;
+
+    (void)b;
+    if (fd < 0)
+        return BROKER_REFUSED;
+    r = listens ? listen(fd, 1) : bind(fd, (const struct sockaddr *)&address, sizeof address);
+    return judge(r < 0 ? -errno : r, listens ? EINVAL : 0);
 }
 
 /* A file of somebody else's, which the broker's uid may write. */
@@ -195,6 +211,8 @@ static const struct broker_action actions[] = {
     CALL("tcp6", socket, AF_INET6, SOCK_STREAM),
     CALL("netlink", socket, AF_NETLINK, SOCK_RAW),
     CALL("packet", socket, AF_PACKET, SOCK_RAW),
+    { .name = "bind-abstract", .run = take_a_name, .arg = 0 },
+    { .name = "listen", .run = take_a_name, .arg = 1 },
     CALL_OR("symlink", ENOENT, symlink, NOWHERE, NOWHERE),
     CALL_OR("link", ENOENT, link, NOWHERE, NOWHERE),
     CALL_OR("rename", ENOENT, rename, NOWHERE, NOWHERE),

@@ -73,6 +73,8 @@ static const struct {
     CALL("symlink", symlink, ADDRESS("/"), ADDRESS(PUPPET_PATH)),
     CALL("unlink", unlink, ADDRESS(PUPPET_PATH)),
     CALL("chmod", chmod, ADDRESS(PUPPET_PATH), 04755),
+    CALL("mount-with-options", mount, ADDRESS("x"), ADDRESS("/tmp"), ADDRESS("tmpfs"), 0,
+         ADDRESS("size=4k")),
     CALL("shmget", shmget, 0, 4096, 01600),
     CALL("semget", semget, 0, 1, 01600),
     CALL("personality", personality, 0xffffffff),
