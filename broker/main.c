@@ -222,8 +222,16 @@ static int enter_sandbox(struct instance *in, struct fault *f)
     return 0;
 }
 
+/* Both are open for writing, so a broker that was taken over could fill /run by them. The spawner keeps
+ * them open, and so the locks on them. */
+static void leave_locks_to_spawner(struct instance *in, struct uids *uids)
+{
+    fd_closep(&in->rundir.place.lock_fd);
+    fd_closep(&uids->file_fd);
+}
+
 static int open_vm(struct instance *in, struct sessions *sessions, struct request *req,
-                   const struct channel *client, struct fault *f)
+                   const struct channel *client, struct uids *uids, struct fault *f)
 {
     int fd = fcntl(channel_fd(client), F_DUPFD_CLOEXEC, 4), r;
 
@@ -236,8 +244,10 @@ static int open_vm(struct instance *in, struct sessions *sessions, struct reques
     if (session_listen(sessions) < 0 || watch_signals(in) < 0 || watch_begin(in) < 0)
         return fault_host(f, ENOMEM, "%s", err_text());
     r = seal_spawner(in, f);
-    if (r == 0)
-        r = enter_sandbox(in, f);
+    if (r < 0)
+        return r;
+    leave_locks_to_spawner(in, uids);
+    r = enter_sandbox(in, f);
     trace(in, "broker sandboxed");
     return r;
 }
@@ -258,7 +268,7 @@ static int run(struct instance *in, struct sessions *sessions, struct request *r
     }
     start_trace(in);
     trace(in, "request checked");
-    if (open_vm(in, sessions, req, client, &f) < 0)
+    if (open_vm(in, sessions, req, client, terms->uids, &f) < 0)
         goto refuse;
     happen(in, &boot);
     return loop_run(in->loop) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -10,7 +10,8 @@
  *   alone.
  *
  * The search starts at a random range: what neither sees is a collision of 1 in 4194304. Broker
- * and spawner hold both; the locks go with the last of them. */
+ * and spawner hold both until the VM is sealed, then the spawner alone the first; the locks go with the last
+ * of them. */
 #pragma once
 
 #include <stdbool.h>

@@ -37,7 +37,6 @@ static const struct profile_rule files[] = {
     ALLOW(memfd_create, "guest RAM, journals, stats pages", ARG_BITS(1, MFD_CLOEXEC, MFD_CLOEXEC)),
     ALLOW(eventfd2, "kicks and interrupts"),
     ALLOW(pipe2, "log pipes and the life pipe"),
-    ALLOW(access, "can this be opened at all: a hint for an error message"),
 };
 static PROFILE_SET(files_set, files);
 
@@ -51,8 +50,6 @@ static const struct profile_rule sockets[] = {
     ALLOW(accept4, "clients of the command socket"),
     ALLOW(connect, "a guest's connection to <vsock path>_<port>; is a socket's file stale"),
     ALLOW(getsockopt, "a client's credentials, a socket's type", ARG_IS(1, SOL_SOCKET)),
-    ALLOW(setsockopt, "buffer sizes of control sockets", ARG_IS(1, SOL_SOCKET)),
-    ALLOW(shutdown, "end a client"),
 };
 static PROFILE_SET(sockets_set, sockets);
 
@@ -66,12 +63,6 @@ static const struct profile_rule rest[] = {
     ALLOW(ioctl, "is it read-only", ARG_IS(1, BLKROGET)),
     ALLOW(ioctl, "is it a terminal; its mode, to restore", ARG_IS(1, TCGETS)),
     ALLOW(ioctl, "raw while attached, restored at the end", ARG_IS(1, TCSETS)),
-    ALLOW(ioctl, "the same, after what was written", ARG_IS(1, TCSETSW)),
-    ALLOW(ioctl, "the same, after a flush", ARG_IS(1, TCSETSF)),
-    ALLOW(ioctl, "a pty's number", ARG_IS(1, TIOCGPTN)),
-    ALLOW(ioctl, "unlock a pty", ARG_IS(1, TIOCSPTLCK)),
-    ALLOW(ioctl, "a pty's other end", ARG_IS(1, TIOCGPTPEER)),
-    ALLOW(ioctl, "the size of a terminal", ARG_IS(1, TIOCGWINSZ)),
     ALLOW(mmap, "memory and shared pages, never executable", ARG_BITS(2, PROT_EXEC, 0)),
     ALLOW(munmap, "memory and shared pages"),
     ALLOW(mremap, "the heap"),

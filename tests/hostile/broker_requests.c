@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/compiler.h"
 #include "base/fd.h"
@@ -474,6 +475,7 @@ static enum broker_verdict flood_and_not_read(struct broker *b, long unused)
 {
     struct spawner_request bad = { .kind = SPAWNER_START, .slot = SLOT_EMPTY };
     struct pollfd never = { .fd = -1 };
+    struct stat st;
     char path[32];
 
     (void)unused;
@@ -492,7 +494,7 @@ static enum broker_verdict flood_and_not_read(struct broker *b, long unused)
         }
     }
     close(b->control); /* so the worker leaves */
-    for (unsigned ms = 0; access(path, F_OK) == 0; ms += 5) {
+    for (unsigned ms = 0; stat(path, &st) == 0; ms += 5) {
         if (ms > BROKER_PATIENCE_MS)
             return BROKER_LET;
         poll(&never, 1, 5);

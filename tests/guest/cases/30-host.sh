@@ -25,10 +25,27 @@ case_ps_shows_each_process()
     expect_status 5 $? "$T/log"
 }
 
+# A broker that was taken over could fill /run by what it has open for writing there.
+no_file_to_fill_run()
+{
+    local fd path broker
+
+    broker=$(pid_of vm broker)
+    [ -n "$broker" ] || die "ps has no broker"
+    for fd in "/proc/$broker/fd/"*; do
+        path=$(readlink "$fd") || continue
+        case $path in /run/* | */lock) ;; *) continue ;; esac
+        if [ -f "$path" ] && grep -q '^flags:.*[12]$' "/proc/$broker/fdinfo/${fd##*/}"; then
+            die "the broker can write to $path"
+        fi
+    done
+}
+
 case_audit_finds_no_drift()
 {
     running_guest
     no_drift vm
+    no_file_to_fill_run
     "$BIN/bulkhead" stop vm
     wait "$GUEST_PID"
     expect_status 5 $? "$T/log"
