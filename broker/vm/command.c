@@ -51,11 +51,15 @@ static void reconnect(struct vm *vm, struct device *d, struct ticket *ticket)
 
 void command_tap_attached(struct vm *vm, struct device *d, const struct fault *fault)
 {
+    struct child *worker = vm_worker(vm, d);
+
     if (fault->error != 0) {
         action_reply(&vm->actions, &d->asker, fault);
         return;
     }
-    d->link_changed = true; /* the worker looks, and says LinkFound */
+    /* Told of the link once more, it looks, and says LinkFound. */
+    if (worker)
+        worker->link_up = !link_wanted(d);
     action_reply_ok(&vm->actions, &d->asker, "the interface is used again");
 }
 

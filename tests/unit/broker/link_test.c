@@ -69,6 +69,17 @@ static void lost_and_found(void **state)
     script_end(&s);
 }
 
+/* How often the worker was told of the link, which has it look at the tap. */
+static unsigned worker_was_told(const struct device *d)
+{
+    Bulkhead__Envelope__BodyCase body;
+    unsigned n = 0;
+
+    while ((body = script_heard(&s, d->worker, NULL)) != B(_NOT_SET))
+        n += body == B(LINK_STATE);
+    return n;
+}
+
 /* Its interface was made again: `repair` takes it. */
 static void taken_again(void **state)
 {
@@ -80,8 +91,11 @@ static void taken_again(void **state)
     script_ask_device(&s, COMMAND_REPAIR, d);
     assert_int_equal(script_count(&s, ACTION_ATTACH_TAP), 1);
     assert_int_equal(script_replied(&s), -1);
+    (void)worker_was_told(d);
     script_happen(&s, &attached);
     assert_int_equal(script_replied(&s), 0);
+    assert_int_equal(worker_was_told(d), 1);
+    assert_true(vm_worker(&s.vm, d)->link_up);
     script_ask_device(&s, COMMAND_REPAIR, d);
     fault_input(&attached.fault, "there is no interface");
     script_happen(&s, &attached);
