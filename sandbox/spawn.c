@@ -185,7 +185,9 @@ int sandbox_spawn_end(struct sandbox_spawning *spawning, const char *name)
         return 0;
     if (n != (ssize_t)sizeof error || error.error <= 0 || (unsigned)error.step >= ARRAY_SIZE(steps))
         return err_origin(-EIO, "%s: starting it", name);
-    if (error.step == SPAWN_STEP_EXEC && error.error == EACCES && spawning->no_userns)
+    /* ENOENT: its interpreter, which the empty root doesn't have. */
+    if (error.step == SPAWN_STEP_EXEC && (error.error == EACCES || error.error == ENOENT) &&
+        spawning->no_userns)
         return err_origin(-EACCES,
                           "%s: not static, which a host without user namespaces needs, or not the "
                           "child's uid's to execute (chmod o+rx)",
