@@ -48,7 +48,7 @@ static const struct profile_rule sockets[] = {
     ALLOW(socketpair, "a child's control socket", ARG_IS(0, AF_UNIX)),
     ALLOW(socket, "to connect to a vsock peer; to ask about a tap", ARG_IS(0, AF_UNIX)),
     ALLOW(accept4, "clients of the command socket"),
-    ALLOW(connect, "a guest's connection to <vsock path>_<port>; is a socket's file stale"),
+    ALLOW(connect, "a guest's connection to <vsock path>_<port>"),
     ALLOW(getsockopt, "a client's credentials, a socket's type", ARG_IS(1, SOL_SOCKET)),
 };
 static PROFILE_SET(sockets_set, sockets);
