@@ -77,7 +77,7 @@ refuses()
     fi
     failed=$((failed + 1))
     echo "FAIL $name: $why"
-    sed 's/^/  | /' "$T/io/err" | head -5
+    sed 's/^/  | /' "$T/io/err" | sed -n 1,5p
     return 0
 }
 
@@ -196,7 +196,7 @@ gone()
 # pid_in VM PROCESS
 pid_in()
 {
-    "$BIN/bulkhead" ps "$1" --json 2>/dev/null | tr '{' '\n' | sed -n "s/.*\"name\": *\"$2\".*\"pid\": *\([0-9]*\).*/\1/p" | head -1
+    "$BIN/bulkhead" ps "$1" --json 2>/dev/null | tr '{' '\n' | sed -n "s/.*\"name\": *\"$2\".*\"pid\": *\([0-9]*\).*/\1/p" | sed -n 1p
 }
 
 # nonblocking PID FD: is it open with O_NONBLOCK?
@@ -250,7 +250,7 @@ end_orphans()
 {
     local core
     grep -q '"booted"' "$T/io/events" || return 1
-    core=$(processes_of "$BIN" | while read -r exe; do [ "$(readlink "$exe")" != "$BIN/bulkhead-core" ] || basename "${exe%/exe}"; done | head -1)
+    core=$(processes_of "$BIN" | while read -r exe; do [ "$(readlink "$exe")" != "$BIN/bulkhead-core" ] || basename "${exe%/exe}"; done | sed -n 1p)
     [ -n "$core" ] && kill -KILL "$core"
 }
 
@@ -261,7 +261,7 @@ next_vm()
     local i
     "$BIN/bulkhead" run --name kill "$@" </dev/null >"$T/io/next" 2>&1 &
     for ((i = 0; i < 600; i++)); do
-        "$BIN/bulkhead" ps kill 2>/dev/null | grep -q '^kill: running' && break
+        "$BIN/bulkhead" ps kill 2>/dev/null | grep '^kill: running' >/dev/null && break
         kill -0 $! 2>/dev/null || break
         sleep 0.1
     done
@@ -310,7 +310,7 @@ kill_start()
     fi
     failed=$((failed + 1))
     echo "FAIL $name: killed '$pid': $why"
-    sed 's/^/  | /' "$T/io/err" | head -8
+    sed 's/^/  | /' "$T/io/err" | sed -n 1,8p
     processes_of "$BIN" | while read -r exe; do kill -KILL "$(basename "${exe%/exe}")"; done 2>/dev/null
     find "$BULKHEAD_RUNDIR" -mindepth 1 -delete
     return 0

@@ -87,7 +87,7 @@ say_go() { printf go | dd of="$1" conv=notrunc 2>/dev/null; }
 # yet, which is shown as 0: that would be everybody here to kill.
 pid_of()
 {
-    "$BIN/bulkhead" ps "$1" --json | tr '{' '\n' | sed -n "s/.*\"name\": *\"$2\".*\"pid\": *\([1-9][0-9]*\).*/\1/p" | head -1
+    "$BIN/bulkhead" ps "$1" --json | tr '{' '\n' | sed -n "s/.*\"name\": *\"$2\".*\"pid\": *\([1-9][0-9]*\).*/\1/p" | sed -n 1p
 }
 
 # no_drift VM: its audit passes; $T/audit has it.

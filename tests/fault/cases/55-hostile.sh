@@ -18,7 +18,7 @@ hostile_vm()
     truncate -s 16M "$T/disk1"
     truncate -s 1M "$T/end"
     NAME=vm GUEST_TIMEOUT=3000 guest_start "$T/log" "bh.cmd=$(base64 -w0 <<'GUEST'
-while ! dd if=/dev/vdc bs=512 count=1 iflag=direct 2>/dev/null | grep -q END; do
+while ! dd if=/dev/vdc bs=512 count=1 iflag=direct 2>/dev/null | grep END >/dev/null; do
     bhio stress /dev/vda 10 1 | tail -1
 done
 GUEST

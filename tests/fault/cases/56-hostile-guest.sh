@@ -13,7 +13,7 @@ while :; do
     fio --name=w --filename=/dev/vda --size=2m --rw=randrw --bs=4k --ioengine=libaio --iodepth=4 --direct=1 \
         --verify=crc32c --verify_fatal=1 --verify_state_save=0 --randseed=$i --clocksource=clock_gettime \
         --output-format=json >/tmp/json 2>/tmp/why
-    echo "WINDOW $i status=$? errors=$(sed -n "s/.*\"error\" : \([0-9]*\).*/\1/p" /tmp/json | head -1) us=$(($(
+    echo "WINDOW $i status=$? errors=$(sed -n "s/.*\"error\" : \([0-9]*\).*/\1/p" /tmp/json | sed -n 1p) us=$(($(
         sed -n "s/.*\"99.000000\" : \([0-9]*\).*/\1/p" /tmp/json | sort -n | tail -1) / 1000))."
     head -2 /tmp/why
 done'

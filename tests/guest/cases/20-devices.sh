@@ -111,7 +111,7 @@ case_serial_pty_both_ways()
     mkfifo "$T/in"
     guest_start "$T/log" "bh.test=console" --memory size=256M --serial pty
     await "$T/log.err" 'serial: /dev/pts/'
-    path=$(sed -n 's/.*serial: \(\/dev\/pts\/[0-9]*\).*/\1/p' "$T/log.err" | head -1)
+    path=$(sed -n 's/.*serial: \(\/dev\/pts\/[0-9]*\).*/\1/p' "$T/log.err" | sed -n 1p)
     socat "OPEN:$path,rawer" - <"$T/in" >"$T/seen" &
     local user=$!
     exec 7>"$T/in"

@@ -161,7 +161,7 @@ GUEST
     "$BIN/bulkhead" pause vm || die "pause failed"
     "$BIN/bulkhead" ps vm --json >"$T/ps" || die "ps failed"
     for i in disk0 disk1 disk2 net0 rng serial; do
-        grep -A 12 "\"name\": *\"$i\"" "$T/ps" | grep -q quiesced || { cat "$T/ps" >&2; die "$i is not quiesced"; }
+        grep -A 12 "\"name\": *\"$i\"" "$T/ps" | grep quiesced >/dev/null || { cat "$T/ps" >&2; die "$i is not quiesced"; }
     done
     before=$(wc -c <"$T/log")
     sleep 12

@@ -187,7 +187,7 @@ GUEST
     await "$T/log" '^CARRIER-DOWN'
     pid=$(pid_of vm net0)
     kill -KILL "$pid" && other_pid vm net0 "$pid"
-    for ((i = 0; i < 100; i++)); do "$BIN/bulkhead" ps vm | grep -q 'net0 .* running ' && break; sleep 0.1; done
+    for ((i = 0; i < 100; i++)); do "$BIN/bulkhead" ps vm | grep 'net0 .* running ' >/dev/null && break; sleep 0.1; done
     expect_not "$T/log" '^CARRIER-UP'
     "$BIN/bulkhead" set vm net0 link=up || die "the link can't be set"
     await "$T/log" '^PAGE-AFTER-LINK'
@@ -376,7 +376,7 @@ await_ram()
 }
 
 # figure VM DEVICE KEY: a number of that device from `bulkhead top --json`.
-figure() { "$BIN/bulkhead" top "$1" --json | tr '{' '\n' | grep -A 1 "\"name\": *\"$2\".*latency" | sed -n "s/.*\"$3\": *\([0-9]*\).*/\1/p" | head -1; }
+figure() { "$BIN/bulkhead" top "$1" --json | tr '{' '\n' | grep -A 1 "\"name\": *\"$2\".*latency" | sed -n "s/.*\"$3\": *\([0-9]*\).*/\1/p" | sed -n 1p; }
 
 # What the balloon takes from the guest the host gets back; a guest that needs more than is left
 # takes it out of the balloon, and nobody is killed for it.

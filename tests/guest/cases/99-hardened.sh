@@ -26,7 +26,7 @@ AUDIT='"source":"audit","event":"'
 # Who asks the broker: to a user namespace root outside is nobody.
 AS=()
 ctl() { "${AS[@]}" "$BIN/bulkhead" "$@"; }
-disk0() { ctl ps hard --json | tr '{' '\n' | sed -n 's/.*"name": *"disk0".*"pid": *\([1-9][0-9]*\).*/\1/p' | head -1; }
+disk0() { ctl ps hard --json | tr '{' '\n' | sed -n 's/.*"name": *"disk0".*"pid": *\([1-9][0-9]*\).*/\1/p' | sed -n 1p; }
 
 # replaced_and_audited: the disk of the VM that runs; ends the VM.
 replaced_and_audited()
