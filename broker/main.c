@@ -35,6 +35,8 @@
 #include "spawner/cgroups.h"
 #include "spawner/uids.h"
 
+_Static_assert((int)SANDBOX_READABLE_MAX == (int)PROGRAMS_FOLDERS, "the programs' folders are what it reads");
+
 enum { FD_CLIENT = 3, EXIT_USAGE = 2, MAX_PASSED_FDS = 2 + RESOURCES_MAX_TAPS * 4 };
 
 /* The first request, kept on our own heap: the channel's buffer is reused. */
@@ -209,12 +211,20 @@ static int enter_sandbox(struct instance *in, struct fault *f)
     struct sandbox_broker rights = { .insecure = in->vm.insecure };
     unsigned missing = 0;
 
-    /* Services for the guest in a tenant's folder are the tenant's; socket_path.c says which of
-     * them it may reach. */
-    for (unsigned i = 0; i < in->n_ends; i++)
-        if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_VSOCK &&
-            socket_path_is_foreign(&in->ends[i].backend.socket))
-            rights.keep_caps = 1ull << CAP_DAC_OVERRIDE;
+    memcpy(rights.readable, in->programs.folders, sizeof rights.readable);
+    if (in->host.root)
+        rights.uid = host_uid(&in->host, PLAN_UID_BROKER);
+    /* Services for the guest are root's or, in a tenant's folder, the tenant's; socket_path.c says which
+     * of them it may reach. */
+    for (unsigned i = 0; i < in->n_ends; i++) {
+        struct socket_path *socket = &in->ends[i].backend.socket;
+
+        if (in->plan.devices[i].role != BULKHEAD__ROLE__ROLE_VSOCK || in->host.uid != 0 ||
+            (!in->host.root && !socket_path_is_foreign(socket)))
+            continue;
+        socket->overrides = true;
+        rights.keep_caps = 1ull << CAP_DAC_OVERRIDE;
+    }
     if (sandbox_enter_broker(&sandbox_filter_broker, &rights, &missing) < 0)
         return fault_input(f, "the broker's sandbox: %s: see bulkhead doctor, or use --insecure",
                            err_text());

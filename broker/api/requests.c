@@ -84,14 +84,31 @@ static void repair(struct client *client, const Bulkhead__ClientEnvelope *reques
         command(client, request, &c);
 }
 
-/* A program that the user names is opened here, once it is known that it can be of use. */
+/* A program comes open: the client could read it, which this process perhaps can't. */
+static int take_program(struct client *client, struct device *d, struct fault *f)
+{
+    struct instance *in = client->sessions->in;
+    int *candidate = &in->ends[d->number].candidate_fd;
+    int r = replace_check_upgrade(&in->vm, d, f);
+
+    if (r < 0)
+        return r;
+    if (client->n_fds != 1)
+        return fault_input(f, "%zu descriptors came with the request: one is needed, the new build",
+                           client->n_fds);
+    r = programs_check(client->fds[0], f);
+    if (r < 0)
+        return r;
+    fd_closep(candidate);
+    *candidate = fd_take(&client->fds[0]);
+    return 0;
+}
+
 static void upgrade(struct client *client, const Bulkhead__ClientEnvelope *request)
 {
-    const char *path = request->upgrade->path;
-    struct instance *in = client->sessions->in;
-    struct command c = { .kind = COMMAND_UPGRADE, .opened = path[0] != '\0' };
+    struct command c = { .kind = COMMAND_UPGRADE, .opened = request->upgrade->handed_over };
+    struct vm *vm = &client->sessions->in->vm;
     struct fault f;
-    int *candidate;
 
     if (request->upgrade->device[0] == '\0') {
         command(client, request, &(struct command){ .kind = COMMAND_UPGRADE_ALL });
@@ -99,17 +116,9 @@ static void upgrade(struct client *client, const Bulkhead__ClientEnvelope *reque
     }
     if (!find_device(client, request, request->upgrade->device, &c.device))
         return;
-    if (c.opened) {
-        candidate = &in->ends[c.device].candidate_fd;
-        if (replace_check_upgrade(&in->vm, &in->vm.devices[c.device], &f) < 0) {
-            refuse(client, request, &f);
-            return;
-        }
-        fd_closep(candidate);
-        if (programs_open_path(path, candidate, &f) < 0) {
-            refuse(client, request, &f);
-            return;
-        }
+    if (c.opened && take_program(client, &vm->devices[c.device], &f) < 0) {
+        refuse(client, request, &f);
+        return;
     }
     command(client, request, &c);
 }

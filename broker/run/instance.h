@@ -29,7 +29,7 @@ struct port {
     struct loop_event *exit_event; /* of pidfd, when there is no spawner to report the exit */
     struct log_relay *log;
     int pidfd;
-    int stat_fd; /* its /proc/PID/stat, which hidepid may hide from us; -1: none */
+    int stat_fd; /* its /proc/PID/stat, of passt status, which hidepid may hide from us; -1: none */
     struct starved starved;
 };
 

@@ -46,7 +46,7 @@ enum spawner_kind {
     SPAWNER_KILL,  /* broker: SIGKILL to child `id` */
     SPAWNER_DROP_RING, /* broker: the duplicate of child `id`'s io_uring is not needed any more */
     SPAWNER_STARTED,   /* spawner: pid, missing layers, has_ring; fds [pidfd], perhaps [its
-                        /proc/PID/stat]. Or error, text */
+                        /proc/PID/stat, of passt /proc/PID/status]. Or error, text */
     SPAWNER_EXITED,    /* spawner: wait_code, wait_status as waitid() gave them */
 };
 

@@ -2,23 +2,28 @@
 // control.c - verbs that tell a running VM's broker one thing: pause, resume, stop,
 // power-button, repair, upgrade; and events, which listens.
 #include "verbs/control.h"
-#include <limits.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/err.h"
+#include "base/fd.h"
 #include "client.h"
 #include "events.h"
 #include "options/flags.h"
 #include "output.h"
 
 /* Sends a request that a Reply answers; prints `done` (NULL: the reply's text). */
-static int tell(const char *vm, Bulkhead__ClientEnvelope *request, bool json, const char *done)
+static int tell_with(const char *vm, Bulkhead__ClientEnvelope *request, int fd, bool json,
+                     const char *done)
 {
     struct client client = { 0 };
     struct client_answer answer;
     const char *text;
-    int r = client_ask(&client, vm, request, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &answer);
+    int r = client_ask_with(&client, vm, request, &fd, fd >= 0 ? 1 : 0,
+                            BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &answer);
     char clean[512];
 
     if (r != EXIT_OK)
@@ -30,6 +35,11 @@ static int tell(const char *vm, Bulkhead__ClientEnvelope *request, bool json, co
         printf("%s: %s\n", vm, say_clean(clean, sizeof(clean), text));
     client_close(&client);
     return r;
+}
+
+static int tell(const char *vm, Bulkhead__ClientEnvelope *request, bool json, const char *done)
+{
+    return tell_with(vm, request, -1, json, done);
 }
 
 /* Operands min..max of a verb; EXIT_OK with *help set when --help was all. */
@@ -125,18 +135,33 @@ static int on_upgrade_flag(void *arg, int id, const char *value, struct option_e
     return 0;
 }
 
-static int upgrade_one(const char *vm, const char *device, const char *path, bool json)
+/* program_fd: the new build; -1: the installed one. */
+static int upgrade_one(const char *vm, const char *device, int program_fd, bool json)
 {
     Bulkhead__Upgrade msg = BULKHEAD__UPGRADE__INIT;
     char device_text[64];
-    char path_text[PATH_MAX];
 
     REQUEST(request, UPGRADE, upgrade, &msg);
     snprintf(device_text, sizeof(device_text), "%s", device);
-    snprintf(path_text, sizeof(path_text), "%s", path);
     msg.device = device_text;
-    msg.path = path_text;
-    return tell(vm, &request, json, "upgraded");
+    msg.handed_over = program_fd >= 0;
+    return tell_with(vm, &request, program_fd, json, "upgraded");
+}
+
+/* With the rights of who asks: the broker may be able to open less. */
+static int open_build(const char *path, int *ret_fd)
+{
+    cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+
+    if (fd < 0)
+        return say_error(EXIT_BAD_INPUT, "--binary %s: %s", path, strerror(errno));
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return say_error(EXIT_BAD_INPUT, "--binary %s: not a regular file", path);
+    if (access(path, X_OK) != 0)
+        return say_error(EXIT_BAD_INPUT, "--binary %s: not executable", path);
+    *ret_fd = fd_take(&fd);
+    return EXIT_OK;
 }
 
 /* One device after the other; the first that fails ends it, since a build that is bad for one is
@@ -158,7 +183,7 @@ static int upgrade_all(const char *vm, bool json)
         snprintf(names[n++], sizeof(names[0]), "%s", answer.envelope->stats->devices[i]->name);
     client_close(&client);
     for (size_t i = 0; i < n && r == EXIT_OK; i++)
-        r = upgrade_one(vm, names[i], "", json);
+        r = upgrade_one(vm, names[i], -1, json);
     return r;
 }
 
@@ -170,7 +195,8 @@ static int run_upgrade(int argc, char **argv)
     };
     struct upgrade_args args = { 0 };
     struct option_error err;
-    char path[PATH_MAX] = "";
+    cleanup_(fd_closep) int fd = -1;
+    int r;
 
     if (flags_parse(flags, ARRAY_SIZE(flags), argc, argv, on_upgrade_flag, &args, &err) < 0)
         return say_error(EXIT_BAD_INPUT, "%s", err.text);
@@ -178,16 +204,14 @@ static int run_upgrade(int argc, char **argv)
         return VERB_HELP;
     if (args.simple.n_operands < 1)
         return VERB_USAGE;
-    /* The broker's working directory is not ours. */
-    if (args.binary && !realpath(args.binary, path))
-        return say_error(EXIT_BAD_INPUT, "--binary %s: not found", args.binary);
-    if (args.binary && access(path, X_OK) != 0)
-        return say_error(EXIT_BAD_INPUT, "--binary %s: not executable", args.binary);
     if (args.binary && args.simple.n_operands < 2)
         return say_error(EXIT_BAD_INPUT, "--binary needs the DEVICE it is for");
     if (args.simple.n_operands == 1)
         return upgrade_all(args.simple.operands[0], args.simple.json);
-    return upgrade_one(args.simple.operands[0], args.simple.operands[1], path, args.simple.json);
+    r = args.binary ? open_build(args.binary, &fd) : EXIT_OK;
+    if (r != EXIT_OK)
+        return r;
+    return upgrade_one(args.simple.operands[0], args.simple.operands[1], fd, args.simple.json);
 }
 
 static int follow_events(const char *vm, bool json)

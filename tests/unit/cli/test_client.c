@@ -311,7 +311,7 @@ static void test_refusals(void **state)
         { "ps --jsno", "unknown flag '--jsno' (the nearest is '--json')" },
         { "set alpha disk0 ops_size=5", "belong together" },
         { "set alpha balloon size=5", "not a multiple" },
-        { "upgrade alpha disk0 --binary /nonexistent", "not found" },
+        { "upgrade alpha disk0 --binary /nonexistent", "No such file" },
         { "upgrade alpha disk0 --binary /etc/passwd", "not executable" },
         { "audit nobody", "no VM 'nobody'" },
         { "top one two", "top takes one VM" },
