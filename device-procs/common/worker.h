@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* worker.h - the skeleton of every device process; the device supplies a struct worker_ops, and calls
- * what is declared here and in worker_stop.h. */
+ * what is declared here, in worker_say.h and in worker_stop.h. */
 #pragma once
 
 #include <stdbool.h>
@@ -40,7 +40,3 @@ void worker_leave(struct worker *w);       /* ends the part of worker_ops, and w
 void worker_poll_woken(struct worker *w);
 /* Runs on_queue again soon although no kick came (throttled, out of room before). */
 void worker_rerun(struct worker *w, unsigned q);
-int worker_send(struct worker *w, const Bulkhead__Envelope *envelope);
-/* With a descriptor, which stays the caller's; -1: none. */
-int worker_send_fd(struct worker *w, const Bulkhead__Envelope *envelope, int fd);
-int worker_config_update(struct worker *w, unsigned offset, const void *data, unsigned len);
