@@ -112,11 +112,12 @@ void worker_needs_reset(struct worker *w, unsigned q, const char *why)
     worker_say(w, WORKER_SAYS_NEEDS_RESET);
 }
 
-void worker_ring_drained(struct worker *w)
+bool worker_ring_drained(struct worker *w)
 {
-    w->old_ring_drained = true;
-    if (w->state >= CHILD_READY) /* else Ready says so */
+    if (!w->old_ring_drained && w->state >= CHILD_READY) /* else Ready says so */
         worker_say(w, WORKER_SAYS_RING_DRAINED);
+    w->old_ring_drained = true;
+    return !(w->say.due & WORKER_SAYS_RING_DRAINED);
 }
 
 /* ---- the loop ---- */

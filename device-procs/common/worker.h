@@ -29,9 +29,10 @@ void worker_reserve_fds(struct worker *w, unsigned n);
 void worker_limit_files(struct worker *w, uint64_t max_bytes);
 struct worker_ring *worker_own_ring(struct worker *w); /* disabled; the spawner has a duplicate */
 struct worker_ring *worker_old_ring(struct worker *w); /* the dead worker's, to be drained */
-/* The dead worker's ring is still: said in Ready, or from then on in RingDrained. Until then
- * nothing may be submitted to the own ring: the spawner goes on holding the old one alone. */
-void worker_ring_drained(struct worker *w);
+/* The dead worker's ring is still: said in Ready, or from then on in RingDrained. False while that waits
+ * for room in the socket: ask again. Until it is true nothing may be submitted to the own ring, as the
+ * spawner goes on holding the old one alone. */
+bool worker_ring_drained(struct worker *w);
 bool worker_running(const struct worker *w); /* activated, not draining */
 void worker_needs_reset(struct worker *w, unsigned q, const char *why); /* the guest broke it */
 void worker_fail(struct worker *w, int r); /* ours: Failed to the broker, then exit */
