@@ -121,6 +121,8 @@ static int start_child(struct instance *in, struct port *port, const struct chil
     r = channel_new(&port->channel, pair[0], CHANNEL_ARENA_BROKER);
     if (r < 0)
         close(pair[0]);
+    if (r == 0 && in->kept)
+        channel_peek(port->channel);
     if (r == 0)
         r = loop_add_fd(in->loop, pair[0], LOOP_READ, in->on_message, port, &port->event);
     if (r < 0)

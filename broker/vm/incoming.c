@@ -313,14 +313,15 @@ static void on_worker_message(struct vm *vm, struct child *c, const struct event
         on_service(vm, c, d, event);
 }
 
-/* What was on its way to the broker before counts for nothing, and only who was asked says where it stands. */
+/* What was on its way to the broker before counts for nothing, and only who was asked says where it stands. But
+ * one that has died can't be asked any more, and its successor must know which ring is to be drained. */
 static bool is_answer(const struct vm *vm, const struct child *c, const Bulkhead__Envelope *e)
 {
     if (e->body_case == B(SNAPSHOT))
         return c->unsure && c->asked_ns != 0 && e->snapshot->epoch == vm->epoch;
     if (e->body_case == B(DEVICE_SNAPSHOT))
         return c->unsure && c->asked_ns != 0 && e->device_snapshot->epoch == vm->epoch;
-    return !c->unsure;
+    return !c->unsure || e->body_case == B(RING_DRAINED);
 }
 
 void incoming_message(struct vm *vm, struct child *c, const struct event *event)
