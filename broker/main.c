@@ -356,8 +356,9 @@ static int adopt(void)
 
 static int check_arguments(int argc, char **argv)
 {
-    bool known = argc == 1 || (argc == 2 && (strcmp(argv[1], "--private") == 0 ||
-                                             strcmp(argv[1], "--adopt") == 0));
+    bool known =
+        argc == 1 ||
+        (argc == 2 && (strcmp(argv[1], "--private") == 0 || strcmp(argv[1], "--adopt") == 0));
 
     if (known && fd_expect(FD_CLIENT, FD_TYPE_SEQPACKET, "the client's socket") == 0)
         return 0;

@@ -213,8 +213,7 @@ void instance_note_backend(struct instance *in, unsigned number)
 
 int instance_map_stats(struct instance *in, unsigned number)
 {
-    void *page =
-        mmap(NULL, PAGE_BYTES, PROT_READ, MAP_SHARED, in->ends[number].stats_fd, 0);
+    void *page = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_SHARED, in->ends[number].stats_fd, 0);
 
     if (page == MAP_FAILED)
         return err_origin(-errno, "mapping the counters of %s", in->plan.devices[number].name);

@@ -62,9 +62,9 @@ struct instance {
     struct plan plan;
     struct plan_host host;
     struct rundir rundir;
-    bool kept;      /* by the spawner, see keeper.h */
+    bool kept; /* by the spawner, see keeper.h */
     bool is_successor;
-    bool foreign;   /* connecting for a device takes CAP_DAC_OVERRIDE */
+    bool foreign; /* connecting for a device takes CAP_DAC_OVERRIDE */
     int record_fd;
     struct record_page *record;
     bool sandboxed; /* the broker is: it can remove nothing any more */

@@ -69,7 +69,7 @@ static bool receive_some(struct instance *in, uint32_t id)
         port = instance_port(in, id);
         if (port && port->channel)
             channel_done(port->channel); /* it is acted on, and written down */
-        if (port && c && c->closed) { /* it broke the protocol: nothing more is read of it */
+        if (port && c && c->closed) {    /* it broke the protocol: nothing more is read of it */
             port_close(port);
             return false;
         }

@@ -3,7 +3,6 @@
  * of children. The numbers are the broker's and its successors' affair; to the spawner they are numbers. */
 #pragma once
 
-#include "devices/backend.h"
 #include "plan/plan.h"
 #include "shm/layout.h"
 
@@ -26,6 +25,7 @@ enum keep_place {
 };
 
 /* Of a device. */
+enum { KEEP_MAX_OWN = 18 }; /* RESOURCES_MAX_OWN */
 enum keep_of_device {
     KEEP_STATS,
     KEEP_PROGRAM,
@@ -35,7 +35,7 @@ enum keep_of_device {
     KEEP_CONSOLE_CLIENT,
     KEEP_HELD,
     KEEP_OWN = KEEP_HELD + 2,
-    KEEP_JOURNAL = KEEP_OWN + RESOURCES_MAX_OWN, /* from here on: of one boot */
+    KEEP_JOURNAL = KEEP_OWN + KEEP_MAX_OWN, /* from here on: of one boot */
     KEEP_SHARED,
     KEEP_KICK = KEEP_SHARED + 3,
     KEEP_CALL = KEEP_KICK + LAYOUT_MAX_QUEUES,

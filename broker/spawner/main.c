@@ -164,10 +164,9 @@ static int begin(struct state *s, const struct spawner_request *request,
         return err_trace(r);
     order.cgroup_fd = group_fd =
         groups_add(s->groups, slot->name, slot->pids_max, slot->memory_max);
-    *child = (struct spawned){ .slot = request->slot,
-                               .uid_slot = request->uid_slot,
-                               .log_reader = -1,
-                               .control = -1 };
+    *child = (struct spawned){
+        .slot = request->slot, .uid_slot = request->uid_slot, .log_reader = -1, .control = -1
+    };
     r = exec_begin(&order, &child->spawning);
     if (r < 0) {
         rings_drop(&s->rings, request->id);
@@ -350,8 +349,8 @@ static void on_request(struct state *s)
  * a signal that ends VMs. */
 static int enforce(struct state *s)
 {
-    bool orphaned = s->fd < 0 && !s->brokers.awaited &&
-                    (!s->core_started || s->core_ended || s->told_to_end);
+    bool orphaned =
+        s->fd < 0 && !s->brokers.awaited && (!s->core_started || s->core_ended || s->told_to_end);
     uint64_t age_ms;
 
     if (orphaned) {
@@ -466,8 +465,10 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
 {
     struct groups *groups = terms->groups;
     struct uids *uids = terms->uids;
-    const int keep[] = { fd,         groups->base_fd, groups->vm_fd, groups->kill_fd, uids->file_fd,
-                         uids->ns_fd,  terms->broker_pidfd };
+    const int keep[] = {
+        fd,          groups->base_fd,    groups->vm_fd, groups->kill_fd, uids->file_fd,
+        uids->ns_fd, terms->broker_pidfd
+    };
     static struct state state; /* one spawner per process; too large for the stack */
     static struct watched watched;
     struct state *s = &state;

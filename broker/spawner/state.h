@@ -18,7 +18,7 @@
 struct spawned {
     uint32_t id; /* 0: this place is free */
     uint32_t slot, uid_slot;
-    pid_t pid;                        /* 0: it has ended, and the broker has not acknowledged that */
+    pid_t pid; /* 0: it has ended, and the broker has not acknowledged that */
     struct sandbox_spawning spawning; /* error_fd -1: it was heard how exec went */
     int log_reader;                   /* keeps the log pipe writable when the broker is gone */
     int control;                      /* a copy of the broker's end; -1: none */
@@ -34,12 +34,12 @@ struct spawned {
 struct brokers {
     int program_fd; /* of the broker; -1: none can be started */
     int pidfd;
-    pid_t pid;          /* if it is a child of ours; 0: it forked us */
-    bool left;          /* in order */
-    bool awaited;       /* it is lost: when it is dead, another is started */
-    bool adopted;       /* it has taken over */
-    uint32_t epoch;     /* how many there were before */
-    uint64_t since_ns;  /* its start, of a successor */
+    pid_t pid;         /* if it is a child of ours; 0: it forked us */
+    bool left;         /* in order */
+    bool awaited;      /* it is lost: when it is dead, another is started */
+    bool adopted;      /* it has taken over */
+    uint32_t epoch;    /* how many there were before */
+    uint64_t since_ns; /* its start, of a successor */
     uint32_t limit, window_s;
     uint64_t window_ns; /* deaths are counted from here on */
     uint32_t deaths;

@@ -14,7 +14,8 @@ struct store {
 void store_init(struct store *store);
 /* Takes over fds for the places from `first` on. 0, or a negative errno with an origin: no such places, or
  * after the seal one that is fixed. */
-int store_put(struct store *store, bool sealed, uint32_t first, int *fds, unsigned n_fds) must_check;
+int store_put(struct store *store, bool sealed, uint32_t first, int *fds,
+              unsigned n_fds) must_check;
 /* Empties n places; of those that are fixed and those that aren't there nothing. */
 void store_drop(struct store *store, uint32_t first, uint32_t n);
 /* Can a successor be started at all? */

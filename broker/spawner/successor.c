@@ -70,9 +70,10 @@ void successor_lost(struct state *s)
     }
     kill_broker(b); /* it may only have closed its end */
     if (dies_too_often(b)) {
-        log_error("the broker died %u times within %u s and is not started again: the guest runs on, but "
-                  "its devices are not repaired and it can't be asked for",
-                  b->deaths, b->window_s);
+        log_error(
+            "the broker died %u times within %u s and is not started again: the guest runs on, but "
+            "its devices are not repaired and it can't be asked for",
+            b->deaths, b->window_s);
         give_up(s);
         return;
     }

@@ -43,11 +43,11 @@ enum {
 
 enum spawner_kind {
     SPAWNER_SLOT = 1, /* broker, before the seal: `setup` is what slot `slot` starts */
-    SPAWNER_HOLD,  /* broker, before the seal: fds [folder][socket in it]; path = its name there: to
+    SPAWNER_HOLD, /* broker, before the seal: fds [folder][socket in it]; path = its name there: to
                       be removed in the end, see socket_path.h */
-    SPAWNER_VM,    /* broker, once, before the seal: the VM's directory to remove at the end, as in
+    SPAWNER_VM,   /* broker, once, before the seal: the VM's directory to remove at the end, as in
                       struct rundir_place: fds [lock][base][directory]; path = its name in base */
-    SPAWNER_SEAL,  /* broker: no more of these three; starts are taken from now on. limit, window_s */
+    SPAWNER_SEAL, /* broker: no more of these three; starts are taken from now on. limit, window_s */
     SPAWNER_START, /* broker: fds [log read end][fd 3 of the child][log write end], for a device's
                          worker perhaps [program], and if `kept` is set [the broker's end of fd 3] */
     SPAWNER_KILL,  /* broker: SIGKILL to child `id` */
@@ -57,13 +57,13 @@ enum spawner_kind {
     SPAWNER_EXITED,    /* spawner: wait_code, wait_status as waitid() gave them */
     SPAWNER_ACK,       /* broker: the end of child `id`, or that it was not started, is known */
     SPAWNER_DEPOSIT,   /* broker: fds for the places from `id` on; what was there is closed */
-    SPAWNER_DROP,      /* broker: `slot` places from `id` on are empty. Descriptors that come along are
+    SPAWNER_DROP,  /* broker: `slot` places from `id` on are empty. Descriptors that come along are
                           closed after that: the far end of a pipe tells the broker */
-    SPAWNER_LEAVE,     /* broker: it ends in order, and wants no successor */
-    SPAWNER_ADOPTED,   /* successor: it has taken over */
-    SPAWNER_KEPT,      /* spawner: fds of the places from `id` on */
-    SPAWNER_CHILD,     /* spawner: `kept` says which fds come, and more; the rest as in its reports */
-    SPAWNER_ALL,       /* spawner: `id` is the number of the last start; pid: of the spawner; epoch */
+    SPAWNER_LEAVE, /* broker: it ends in order, and wants no successor */
+    SPAWNER_ADOPTED, /* successor: it has taken over */
+    SPAWNER_KEPT,    /* spawner: fds of the places from `id` on */
+    SPAWNER_CHILD,   /* spawner: `kept` says which fds come, and more; the rest as in its reports */
+    SPAWNER_ALL,     /* spawner: `id` is the number of the last start; pid: of the spawner; epoch */
 };
 
 /* Bits of a SPAWNER_CHILD's `kept`, in the order of the descriptors; then what is known of it. */
@@ -103,10 +103,11 @@ struct spawner_request {
     uint32_t slot; /* SPAWNER_SLOT, SPAWNER_START */
     uint32_t uid_slot; /* SPAWNER_START: no process that is alive has it */
     uint32_t
-        ring_of; /* SPAWNER_START: a dead child of that slot, whose io_uring the new one drains;
+        ring_of;   /* SPAWNER_START: a dead child of that slot, whose io_uring the new one drains;
                           0: none */
- uint32_t kept;                  /* SPAWNER_START: the last descriptor is the broker's own end */
-    uint32_t limit, window_s; /* SPAWNER_SEAL: so many deaths of the broker within that time, and it is
+    uint32_t kept; /* SPAWNER_START: the last descriptor is the broker's own end */
+    uint32_t limit,
+        window_s; /* SPAWNER_SEAL: so many deaths of the broker within that time, and it is
                                  not started again; 0: never is */
     uint32_t unused;
     struct spawner_slot setup;     /* SPAWNER_SLOT */

@@ -174,7 +174,8 @@ void adopt_device(struct vm *vm, struct child *core, const Bulkhead__DeviceSnaps
 
     if (!d || !driver_is_offered(d, s->features, s->queues, s->n_queues) ||
         s->config.len != d->config_len) {
-        child_kill(core, &vm->actions, vm->now, "broke the protocol: a device that was not offered");
+        child_kill(core, &vm->actions, vm->now,
+                   "broke the protocol: a device that was not offered");
         return;
     }
     if (s->active && !d->active) {

@@ -48,10 +48,10 @@ struct child {
     bool needs_reset;        /* it said so; again only after a reset */
     /* The broker before died: where this child stands is not known until it says so, see adopt.h. */
     bool unsure;
-    uint64_t asked_ns;       /* since when it is asked for that; 0: it isn't */
-    uint64_t leave_by_ns;    /* 0: it need not leave */
-    uint64_t killed_ns;      /* SIGKILL is on its way; 0: no */
-    char reason[160];        /* why it was killed, or what it said before it left */
+    uint64_t asked_ns;    /* since when it is asked for that; 0: it isn't */
+    uint64_t leave_by_ns; /* 0: it need not leave */
+    uint64_t killed_ns;   /* SIGKILL is on its way; 0: no */
+    char reason[160];     /* why it was killed, or what it said before it left */
     bool reason_bad_input;
     uint64_t beat, beat_ns;
     bool stalled; /* the event was given: it waits for the host's disk */

@@ -200,8 +200,8 @@ static const struct {
     uint64_t (*due)(const struct vm *vm, const struct child *child);
     void (*pass)(struct vm *vm, struct child *child);
 } of_child[] = {
-    { ready_by, not_ready }, { known_by, not_known }, { left_by, not_left }, { activated_by, not_activated },
-    { reset_by, not_reset }, { dead_by, not_dead },
+    { ready_by, not_ready },         { known_by, not_known }, { left_by, not_left },
+    { activated_by, not_activated }, { reset_by, not_reset }, { dead_by, not_dead },
 };
 
 static const struct {

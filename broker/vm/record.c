@@ -311,12 +311,12 @@ static bool device_fits(const struct vm *vm, const struct device *d, const struc
 
     return r->num_queues <= d->plan->num_queues && r->queue_size <= 32768 &&
            r->config_len <= RULE_MAX_CONFIG_BYTES && guest_fits(d, r) && r->stage <= STAGE_DEAD &&
-           r->tap <= TAP_GONE && r->n_deaths <= RECORD_DEATHS && serves(vm, r->worker, role, d->number) &&
-           serves(vm, r->candidate, role, d->number) &&
+           r->tap <= TAP_GONE && r->n_deaths <= RECORD_DEATHS &&
+           serves(vm, r->worker, role, d->number) && serves(vm, r->candidate, role, d->number) &&
            serves(vm, r->passt, BULKHEAD__ROLE__ROLE_PASST, d->number) &&
            (r->worker == 0 || r->worker != r->candidate) &&
-           (!balloon || (r->balloon_bytes % PAGE_BYTES == 0 &&
-                         r->balloon_bytes < vm->config->memory->size));
+           (!balloon ||
+            (r->balloon_bytes % PAGE_BYTES == 0 && r->balloon_bytes < vm->config->memory->size));
 }
 
 static void load_health(struct device *d, const struct record_device *r, uint64_t now)

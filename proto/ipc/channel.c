@@ -137,7 +137,8 @@ static int receive_bytes(struct channel *channel, bool block, size_t *ret_len)
     channel_done(channel);
     do
         n = recvmsg(channel->fd, &msg,
-                    MSG_CMSG_CLOEXEC | (block ? 0 : MSG_DONTWAIT) | (channel->peeks ? MSG_PEEK : 0));
+                    MSG_CMSG_CLOEXEC | (block ? 0 : MSG_DONTWAIT) |
+                        (channel->peeks ? MSG_PEEK : 0));
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return CHANNEL_EMPTY;

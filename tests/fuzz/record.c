@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // record.c - a record that a broker wrote that was taken over: a valid one with any bytes changed. It is refused,
 // or the VM that is made of it goes on like any other: every event settles, and it can be ended.
+#include "vm/record.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "config/config.h"
 #include "ipc/channel.h"
-#include "vm/record.h"
 #include "vm/step.h"
 
 enum { MANY_DEADLINES = 2000, CHANGE_BYTES = 4 };
@@ -140,7 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         make_valid();
     changed = valid;
     for (size_t i = 1; i + CHANGE_BYTES <= size; i += CHANGE_BYTES) {
-        size_t at = (data[i] | (size_t)data[i + 1] << 8 | (size_t)data[i + 2] << 16) % sizeof changed;
+        size_t at =
+            (data[i] | (size_t)data[i + 1] << 8 | (size_t)data[i + 2] << 16) % sizeof changed;
 
         ((uint8_t *)&changed)[at] = data[i + 3];
     }

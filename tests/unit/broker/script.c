@@ -238,7 +238,8 @@ static void put_queues(const struct device *d, Bulkhead__QueueState *states,
 
 void script_device_stands(struct script *s, struct device *d, bool active, bool resetting)
 {
-    Bulkhead__QueueState queue = BULKHEAD__QUEUE_STATE__INIT, *queues[LAYOUT_MAX_QUEUES] = { &queue };
+    Bulkhead__QueueState queue = BULKHEAD__QUEUE_STATE__INIT,
+                         *queues[LAYOUT_MAX_QUEUES] = { &queue };
     Bulkhead__QueueState states[LAYOUT_MAX_QUEUES];
     Bulkhead__DeviceSnapshot snapshot = BULKHEAD__DEVICE_SNAPSHOT__INIT;
     ENVELOPE(e, DEVICE_SNAPSHOT, device_snapshot, &snapshot);
