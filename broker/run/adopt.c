@@ -19,7 +19,8 @@
 
 enum { CHILD_FDS = 4 };
 
-_Static_assert(KEEP_MAX_OWN == RESOURCES_MAX_OWN, "a place for each descriptor of a device's own");
+_Static_assert((int)KEEP_MAX_OWN == (int)RESOURCES_MAX_OWN,
+               "a place for each descriptor of a device's own");
 
 struct heir {
     struct spawner_report report;
