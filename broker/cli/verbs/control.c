@@ -2,15 +2,20 @@
 // control.c - verbs that tell a running VM's broker one thing: pause, resume, stop,
 // power-button, repair, upgrade; and events, which listens.
 #include "verbs/control.h"
+#include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "client.h"
 #include "events.h"
 #include "options/flags.h"
 #include "output.h"
+
+enum { EVENTS_AGAIN_MS = 20 };
 
 /* Sends a request that a Reply answers; prints `done` (NULL: the reply's text). */
 static int tell(const char *vm, Bulkhead__ClientEnvelope *request, bool json, const char *done)
@@ -190,21 +195,44 @@ static int run_upgrade(int argc, char **argv)
     return upgrade_one(args.simple.operands[0], args.simple.operands[1], path, args.simple.json);
 }
 
-static int follow_events(const char *vm, bool json)
+static int subscribe(struct client *client, const char *vm)
 {
     Bulkhead__Subscribe msg = BULKHEAD__SUBSCRIBE__INIT;
-    struct client client = { 0 };
-    struct client_answer answer;
-    int r = client_connect(&client, vm);
+    int r = client_connect(client, vm);
 
     REQUEST(request, SUBSCRIBE, subscribe, &msg);
     if (r == 0)
-        r = client_send(&client, &request, NULL, 0);
+        r = client_send(client, &request, NULL, 0);
+    return r;
+}
+
+/* Its broker has closed the connection, at the VM's end or by its own death. Then another takes over, at the
+ * same socket. False: nobody does. */
+static bool subscribe_again(struct client *client, const char *vm)
+{
+    const struct timespec pause = { .tv_nsec = EVENTS_AGAIN_MS * 1000000 };
+
+    client_close(client);
+    nanosleep(&pause, NULL);
+    return subscribe(client, vm) == 0;
+}
+
+static int follow_events(const char *vm, bool json)
+{
+    struct client client = { 0 };
+    struct client_answer answer;
+    int r = subscribe(&client, vm);
+
     if (r < 0) {
         client_close(&client);
         return client_failed(r);
     }
-    while ((r = client_receive(&client, -1, &answer)) == 0) {
+    for (;;) {
+        r = client_receive(&client, -1, &answer);
+        if (r == -EPIPE && subscribe_again(&client, vm))
+            continue;
+        if (r < 0 || answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED)
+            break;
         if (answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT) {
             if (!json)
                 event_print(answer.envelope->event, stdout);
@@ -218,7 +246,7 @@ static int follow_events(const char *vm, bool json)
         }
     }
     client_close(&client);
-    return EXIT_OK; /* the broker has gone: the VM has ended */
+    return EXIT_OK; /* the VM has ended */
 }
 
 static int run_events(int argc, char **argv)
