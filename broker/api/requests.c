@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "api/queries.h"
+#include "base/err.h"
 #include "base/fd.h"
 #include "config/config.h"
 #include "run/happen.h"
@@ -84,6 +85,35 @@ static void repair(struct client *client, const Bulkhead__ClientEnvelope *reques
         command(client, request, &c);
 }
 
+/* The spawner opens what is installed: what a broker names, one that was taken over could have made. If all is
+ * well there is no reply: this broker is killed, and the next one is asked. */
+static void upgrade_broker(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    const struct spawner_request renew = { .kind = SPAWNER_RENEW };
+    struct instance *in = client->sessions->in;
+    struct fault f = { 0 };
+
+    if (request->upgrade->path[0] != '\0')
+        fault_input(&f,
+                    "the broker is upgraded to the build that is installed: leave --binary out");
+    else if (in->vm.phase != VM_RUNNING || in->renewer.session != 0)
+        fault_input(&f, "the broker can be upgraded while the VM runs: try again");
+    else if (spawner_send(in->spawner, &renew, NULL, 0) < 0)
+        fault_host(&f, EPIPE, "%s", err_text());
+    if (f.error != 0)
+        refuse(client, request, &f);
+    else
+        in->renewer = (struct ticket){ .session = client->serial, .request = request->id };
+}
+
+static bool is_device(const struct vm *vm, const char *name)
+{
+    for (unsigned i = 0; i < vm->n_devices; i++)
+        if (strcmp(vm->devices[i].plan->name, name) == 0)
+            return true;
+    return false;
+}
+
 /* A program that the user names is opened here, once it is known that it can be of use. */
 static void upgrade(struct client *client, const Bulkhead__ClientEnvelope *request)
 {
@@ -95,6 +125,10 @@ static void upgrade(struct client *client, const Bulkhead__ClientEnvelope *reque
 
     if (request->upgrade->device[0] == '\0') {
         command(client, request, &(struct command){ .kind = COMMAND_UPGRADE_ALL });
+        return;
+    }
+    if (strcmp(request->upgrade->device, "broker") == 0 && !is_device(&in->vm, "broker")) {
+        upgrade_broker(client, request);
         return;
     }
     if (!find_device(client, request, request->upgrade->device, &c.device))

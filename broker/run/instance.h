@@ -64,7 +64,9 @@ struct instance {
     struct rundir rundir;
     bool kept; /* by the spawner, see keeper.h */
     bool is_successor;
-    bool foreign; /* connecting for a device takes CAP_DAC_OVERRIDE */
+    bool fell_back;        /* a new build of the broker was given up for this one */
+    struct ticket renewer; /* who asked for a new build: told only if there is none */
+    bool foreign;          /* connecting for a device takes CAP_DAC_OVERRIDE */
     int record_fd;
     struct record_page *record;
     bool sandboxed; /* the broker is: it can remove nothing any more */

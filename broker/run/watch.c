@@ -187,6 +187,17 @@ static void on_spawner_gone(struct instance *in)
     }
 }
 
+static void on_not_renewed(struct instance *in, const struct spawner_report *report)
+{
+    struct action reply = { .kind = ACTION_REPLY, .ticket = in->renewer, .error = report->error };
+
+    reply.bad_input = true;
+    snprintf(reply.text, sizeof reply.text, "%s", report->text);
+    in->renewer = (struct ticket){ 0 };
+    if (in->audience.reply)
+        in->audience.reply(in->audience.arg, &reply);
+}
+
 static void on_spawner(int fd, unsigned what, void *arg)
 {
     struct instance *in = arg;
@@ -206,7 +217,9 @@ static void on_spawner(int fd, unsigned what, void *arg)
             return;
         }
         port = instance_port(in, report.id);
-        if (port && report.kind == SPAWNER_STARTED)
+        if (report.kind == SPAWNER_RENEW)
+            on_not_renewed(in, &report);
+        else if (port && report.kind == SPAWNER_STARTED)
             on_started(in, port, &report, fds);
         else if (port && report.kind == SPAWNER_EXITED)
             watch_exited(in, port, report.wait_code, report.wait_status);

@@ -233,6 +233,18 @@ static int on_hold(struct state *s, struct spawner_request *request, int *fds, u
     return socket_path_hold(s->sockets, request->path, fds);
 }
 
+static void on_renew(struct state *s)
+{
+    struct spawner_report r = { .kind = SPAWNER_RENEW };
+    int result = successor_renew(s);
+
+    if (result == 0)
+        return;
+    r.error = -result;
+    snprintf(r.text, sizeof r.text, "%s", err_text());
+    reports_add(&s->reports, &r, NULL);
+}
+
 static int obey(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds)
 {
     struct spawned *child;
@@ -275,7 +287,10 @@ static int obey(struct state *s, struct spawner_request *request, int *fds, unsi
         s->brokers.left = true;
         return 0;
     case SPAWNER_ADOPTED:
-        s->brokers.adopted = true;
+        successor_adopted(s);
+        return 0;
+    case SPAWNER_RENEW:
+        on_renew(s);
         return 0;
     default:
         return err_origin(-EINVAL, "a request of kind %u", request->kind);

@@ -167,6 +167,59 @@ static int upgrade_all(const char *vm, bool json)
     return r;
 }
 
+static int say_broker(const char *vm, const Bulkhead__ProcessList *list, bool json)
+{
+    for (size_t i = 0; i < list->n_processes; i++) {
+        const Bulkhead__ProcessInfo *p = list->processes[i];
+        char text[160], clean[512];
+
+        if (p->role != BULKHEAD__ROLE__ROLE_BROKER)
+            continue;
+        if (strcmp(p->state, "rolled back") == 0)
+            return say_error(EXIT_BAD_INPUT,
+                             "broker: the new build was given up, the old one runs on");
+        snprintf(text, sizeof(text), "broker upgraded to %s", p->build_id);
+        if (json)
+            return say_json(json_pack("{s:s,s:s}", "vm", vm, "result", text));
+        printf("%s: %s\n", vm, say_clean(clean, sizeof(clean), text));
+        return EXIT_OK;
+    }
+    return say_error(EXIT_HOST, "the new broker of '%s' does not list itself", vm);
+}
+
+/* A reply means that there is no new broker. Else the connection ends with the old one, and the next broker says what
+ * it is. */
+static int upgrade_broker(const char *vm, const char *path, bool json)
+{
+    Bulkhead__Upgrade msg = BULKHEAD__UPGRADE__INIT;
+    Bulkhead__ListProcesses list = BULKHEAD__LIST_PROCESSES__INIT;
+    struct client client = { 0 };
+    struct client_answer answer;
+    char device[] = "broker";
+    int r = client_connect(&client, vm);
+
+    REQUEST(request, UPGRADE, upgrade, &msg);
+    REQUEST(processes, LIST_PROCESSES, list_processes, &list);
+    msg.device = device;
+    msg.path = (char *)(uintptr_t)path;
+    if (r < 0)
+        return client_failed(r);
+    r = client_call(&client, &request, &answer);
+    if (r == 0 && answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY)
+        r = client_reply(answer.envelope->reply);
+    else
+        r = r == -EPIPE ? EXIT_OK : client_failed(r);
+    client_close(&client);
+    if (r != EXIT_OK)
+        return r;
+    r = client_ask(&client, vm, &processes, BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST, &answer);
+    if (r != EXIT_OK)
+        return r;
+    r = say_broker(vm, answer.envelope->process_list, json);
+    client_close(&client);
+    return r;
+}
+
 static int run_upgrade(int argc, char **argv)
 {
     static const struct flag flags[] = {
@@ -192,6 +245,8 @@ static int run_upgrade(int argc, char **argv)
         return say_error(EXIT_BAD_INPUT, "--binary needs the DEVICE it is for");
     if (args.simple.n_operands == 1)
         return upgrade_all(args.simple.operands[0], args.simple.json);
+    if (strcmp(args.simple.operands[1], "broker") == 0)
+        return upgrade_broker(args.simple.operands[0], path, args.simple.json);
     return upgrade_one(args.simple.operands[0], args.simple.operands[1], path, args.simple.json);
 }
 

@@ -296,8 +296,7 @@ static void ask_to_stop(struct run *run)
  * another, which is no child of ours. */
 static void on_child(struct run *run)
 {
-    if (run->client.broker > 0 &&
-        waitpid(run->client.broker, NULL, WNOHANG) == run->client.broker)
+    if (run->client.broker > 0 && waitpid(run->client.broker, NULL, WNOHANG) == run->client.broker)
         run->client.broker = 0;
     if (run->audit <= 0 || waitpid(run->audit, NULL, WNOHANG) != run->audit)
         return;
