@@ -77,6 +77,14 @@ static void list_layers(Bulkhead__ProcessInfo *info, unsigned missing, char *nam
     }
 }
 
+static void add_broker(const struct instance *in, Bulkhead__ProcessInfo *info)
+{
+    info->build_id = (char *)(uintptr_t)BH_BUILD_ID;
+    info->restarts = in->vm.epoch;
+    if (in->fell_back)
+        info->state = (char *)(uintptr_t) "rolled back";
+}
+
 void query_processes(struct client *client, const Bulkhead__ClientEnvelope *request)
 {
     struct instance *in = client->sessions->in;
@@ -92,8 +100,8 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
     list.vm = vm->config->name;
     list.state = (char *)(uintptr_t)vm_state_text(vm);
     list.ram_size = vm->config->memory->size;
-    add_process(&list, &infos[n++], BULKHEAD__ROLE__ROLE_BROKER, "broker", in->host.broker_pid,
-                host_uid(&in->host, PLAN_UID_BROKER));
+    add_broker(in, add_process(&list, &infos[n++], BULKHEAD__ROLE__ROLE_BROKER, "broker",
+                               in->host.broker_pid, host_uid(&in->host, PLAN_UID_BROKER)));
     add_process(&list, &infos[n++], BULKHEAD__ROLE__ROLE_SPAWNER, "spawner", in->spawner->pid,
                 in->host.uid);
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++) {

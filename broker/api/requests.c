@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "api/queries.h"
+#include "base/err.h"
 #include "base/fd.h"
 #include "config/config.h"
 #include "run/happen.h"
@@ -104,6 +105,35 @@ static int take_program(struct client *client, struct device *d, struct fault *f
     return 0;
 }
 
+/* The spawner opens what is installed: what a broker names, one that was taken over could have made. If all is
+ * well there is no reply: this broker is killed, and the next one is asked. */
+static void upgrade_broker(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    const struct spawner_request renew = { .kind = SPAWNER_RENEW };
+    struct instance *in = client->sessions->in;
+    struct fault f = { 0 };
+
+    if (request->upgrade->handed_over)
+        fault_input(&f,
+                    "the broker is upgraded to the build that is installed: leave --binary out");
+    else if (in->vm.phase != VM_RUNNING || in->renewer.session != 0)
+        fault_input(&f, "the broker can be upgraded while the VM runs: try again");
+    else if (spawner_send(in->spawner, &renew, NULL, 0) < 0)
+        fault_host(&f, EPIPE, "%s", err_text());
+    if (f.error != 0)
+        refuse(client, request, &f);
+    else
+        in->renewer = (struct ticket){ .session = client->serial, .request = request->id };
+}
+
+static bool is_device(const struct vm *vm, const char *name)
+{
+    for (unsigned i = 0; i < vm->n_devices; i++)
+        if (strcmp(vm->devices[i].plan->name, name) == 0)
+            return true;
+    return false;
+}
+
 static void upgrade(struct client *client, const Bulkhead__ClientEnvelope *request)
 {
     struct command c = { .kind = COMMAND_UPGRADE, .opened = request->upgrade->handed_over };
@@ -112,6 +142,10 @@ static void upgrade(struct client *client, const Bulkhead__ClientEnvelope *reque
 
     if (request->upgrade->device[0] == '\0') {
         command(client, request, &(struct command){ .kind = COMMAND_UPGRADE_ALL });
+        return;
+    }
+    if (strcmp(request->upgrade->device, "broker") == 0 && !is_device(vm, "broker")) {
+        upgrade_broker(client, request);
         return;
     }
     if (!find_device(client, request, request->upgrade->device, &c.device))

@@ -25,6 +25,13 @@ static int open_program(const int folders[PROGRAMS_FOLDERS], Bulkhead__Role role
     return fd;
 }
 
+void programs_open_folders(struct programs *programs)
+{
+    programs->folders[0] = open(programs->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    programs->folders[1] =
+        openat(programs->folders[0], "../libexec/bulkhead", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 void programs_open(struct programs *programs)
 {
     char *slash;
@@ -36,9 +43,7 @@ void programs_open(struct programs *programs)
     slash = strrchr(programs->dir, '/');
     if (slash)
         *slash = '\0';
-    programs->folders[0] = open(programs->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    programs->folders[1] =
-        openat(programs->folders[0], "../libexec/bulkhead", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    programs_open_folders(programs);
     for (int role = BULKHEAD__ROLE__ROLE_CORE; role <= BULKHEAD__ROLE__ROLE_BALLOON; role++)
         programs->fds[role] = open_program(programs->folders, (Bulkhead__Role)role);
     for (size_t i = 0; i < ARRAY_SIZE(passt_paths); i++)

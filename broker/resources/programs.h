@@ -18,6 +18,8 @@ struct programs {
 /* Looks beside the broker's own binary, then in ../libexec/bulkhead. Opens what is there; a
  * missing program is an error only when it is asked for. */
 void programs_open(struct programs *programs);
+/* Its part for the folders; dir is filled. */
+void programs_open_folders(struct programs *programs);
 void programs_close(struct programs *programs);
 /* The descriptor of a role's program; -ENOENT and one line for the user when it is missing. */
 int programs_fd(const struct programs *programs, Bulkhead__Role role,

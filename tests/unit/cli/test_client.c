@@ -286,6 +286,11 @@ static void test_events(void **state)
     e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT;
     e.event = &event;
     assert_int_equal(channel_send_raw(channel, &e.base, NULL, 0, true), 0);
+    channel_free(channel); /* the broker dies, and another takes over */
+    channel = accept_client(f);
+    expect(channel, BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE);
+    close(f->listener);
+    f->listener = -1;
     channel_free(channel); /* the VM ends */
     assert_int_equal(finish(f), 0);
     root = json_loads(f->text, 0, NULL);
