@@ -108,9 +108,11 @@ GUEST
 
 case_broker_and_workers_killed_at_random()
 {
-    local kills=${KILLS:-20} i pid adopted
+    local kills=${KILLS:-20} i pid adopted spawner files
     [ -z "${BULKHEAD_LONG:-}" ] || kills=${KILLS:-1000}
     stress_guest --json --crash-limit 1024 --crash-window 1
+    spawner=$(pid_of vm spawner)
+    files=$(find "/proc/$spawner/fd" -mindepth 1 | wc -l)
     for ((i = 0; i < kills; i++)); do
         pid=$(pid_of vm "$([ $((RANDOM % 3)) = 0 ] && echo disk0 || echo broker)" 2>/dev/null)
         [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null
@@ -120,6 +122,11 @@ case_broker_and_workers_killed_at_random()
     adopted=$(grep -c '"event":"adopted"' "$T/log.out")
     note "$kills kills, $adopted brokers took over"
     [ "$adopted" -gt $((kills / 4)) ] || die "few brokers were killed"
+    for ((i = 0; i < 50; i++)); do # the last replacement is there
+        [ "$(find "/proc/$spawner/fd" -mindepth 1 | wc -l)" -gt $((files + 2)) ] || break
+        sleep 0.2
+    done
+    [ "$i" -lt 50 ] || die "the spawner had $files files open, and has $(find "/proc/$spawner/fd" -mindepth 1 | wc -l)"
     no_harm_done
     settled || die "orphans"
 }
