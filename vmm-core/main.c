@@ -33,7 +33,7 @@ static int say_hello(struct core *core)
     hello.protocol_max = PROTOCOL_MAX;
     hello.build_id = build_id;
     hello.role = BULKHEAD__ROLE__ROLE_CORE;
-    return core_send(core, &e, true);
+    return core_send(core, &e);
 }
 
 static void say_failed(struct core *core, int r)
@@ -47,7 +47,7 @@ static void say_failed(struct core *core, int r)
     failed.error = -r;
     failed.bad_input = r == -EOPNOTSUPP; /* the host's KVM can't do it */
     failed.what = what;
-    if (core_send(core, &e, true) < 0) /* else the broker says it, once */
+    if (core_send(core, &e) < 0) /* else the broker says it, once */
         log_error("%s", what);
 }
 

@@ -6,10 +6,10 @@
 
 #define ROLE BULKHEAD__ROLE__ROLE_CORE
 
-int core_send(struct core *core, const Bulkhead__Envelope *envelope, bool block)
+int core_send(struct core *core, const Bulkhead__Envelope *envelope)
 {
     struct core_control *c = &core->control;
-    int r = channel_send(c->channel, envelope, NULL, 0, block);
+    int r = channel_send(c->channel, envelope, NULL, 0, false);
 
     if (r < 0)
         return r;
@@ -27,7 +27,7 @@ int core_say_ready(struct core *core, unsigned missing_layers)
     for (unsigned bit = 0; bit < ARRAY_SIZE(names); bit++)
         if (missing_layers & (1u << bit))
             names[ready.n_missing_layers++] = (char *)(uintptr_t)sandbox_layer_name(1u << bit);
-    return core_send(core, &e, true);
+    return core_send(core, &e);
 }
 
 /* ---- what devices are due ---- */
@@ -63,7 +63,7 @@ static int send_activate(struct core *core, unsigned slot, const struct virtio_d
     activate.features = item->features;
     activate.n_queues = item->n_queues;
     activate.queues = list_queues(&list, item);
-    return core_send(core, &e, false);
+    return core_send(core, &e);
 }
 
 static int send_reset(struct core *core, unsigned slot)
@@ -72,7 +72,7 @@ static int send_reset(struct core *core, unsigned slot)
 
     ENVELOPE(e, RESET, reset, &reset);
     reset.slot = slot;
-    return core_send(core, &e, false);
+    return core_send(core, &e);
 }
 
 static int send_config(struct core *core, unsigned slot, struct virtio_due_item *item)
@@ -84,7 +84,7 @@ static int send_config(struct core *core, unsigned slot, struct virtio_due_item 
     update.offset = item->config_off;
     update.data.data = item->config;
     update.data.len = item->config_len;
-    return core_send(core, &e, false);
+    return core_send(core, &e);
 }
 
 int core_say_item(struct core *core, unsigned slot, struct virtio_due_item *item)
@@ -122,7 +122,7 @@ int core_say_guest_state(struct core *core, Bulkhead__GuestStateKind kind)
 
     ENVELOPE(e, GUEST_STATE, guest_state, &state);
     describe_state(core, kind, &state);
-    return core_send(core, &e, false);
+    return core_send(core, &e);
 }
 
 /* ---- all of it, for a new broker ---- */
@@ -148,7 +148,7 @@ int core_say_device_snapshot(struct core *core, unsigned slot)
         message.n_queues = snapshot.driver.n_queues;
         message.queues = list_queues(&list, &snapshot.driver);
     }
-    return core_send(core, &e, false);
+    return core_send(core, &e);
 }
 
 /* As if all that is due had been said. */
@@ -176,5 +176,5 @@ int core_say_snapshot(struct core *core)
         describe_state(core, core->turns.end, &end);
         snapshot.end = &end;
     }
-    return core_send(core, &e, false);
+    return core_send(core, &e);
 }

@@ -9,7 +9,7 @@
 static const struct profile_rule rules[] = {
     ALLOW(epoll_wait, "sleep until the broker, a vCPU or the console's input has something"),
     ALLOW(epoll_ctl, "watch for room in the control socket"),
-    ALLOW(poll, "one descriptor: an eventfd without blocking, a full control socket", ARG_IS(1, 1)),
+    ALLOW(poll, "one descriptor: an eventfd without blocking", ARG_IS(1, 1)),
     ALLOW(ioctl, "a queue's notify address of an attached device", ARG_IS(1, KVM_IOEVENTFD)),
     ALLOW(ioctl, "a queue's interrupt of an attached device", ARG_IS(1, KVM_IRQFD)),
     ALLOW(ioctl, "MSI routes of the vectors", ARG_IS(1, KVM_SET_GSI_ROUTING)),

@@ -46,7 +46,7 @@ int core_attach(struct core *core, const Bulkhead__AttachDevice *attach, int *fd
     return -ENOSYS;
 }
 
-static void end_guest(struct core *core, Bulkhead__GuestStateKind how, const char *detail)
+void core_guest_ended(struct core *core, Bulkhead__GuestStateKind how, const char *detail)
 {
     pthread_mutex_lock(&core->turn_lock);
     core->turns.end = how;
@@ -55,11 +55,6 @@ static void end_guest(struct core *core, Bulkhead__GuestStateKind how, const cha
     core->turns.parked = VCPUS;
     pthread_mutex_unlock(&core->turn_lock);
     fd_event_signal(core->wake_fd);
-}
-
-void core_guest_ended(struct core *core, Bulkhead__GuestStateKind how, const char *detail)
-{
-    end_guest(core, how, detail);
 }
 
 void core_kick(struct core *core)
@@ -496,7 +491,7 @@ static void an_end_is_told_to_each_broker(void **state)
 
     (void)state;
     start();
-    end_guest(&t.core, BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT, "reset register");
+    core_guest_ended(&t.core, BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT, "reset register");
     expect_state(BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT);
     for (uint32_t epoch = 1; epoch < 4; epoch++) {
         resync(epoch);
@@ -516,7 +511,7 @@ static void an_end_waits_too(void **state)
     (void)state;
     start();
     go_away();
-    end_guest(&t.core, BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN, "ACPI S5");
+    core_guest_ended(&t.core, BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN, "ACPI S5");
     let_it_turn();
     resync(2);
     let_it_turn();
