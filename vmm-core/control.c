@@ -283,7 +283,7 @@ static int on_message(struct core *core, const struct message *msg)
         c->state_due = BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING;
         return 0;
     case BULKHEAD__ENVELOPE__BODY_POWER_BUTTON:
-        power_button(&core->power);
+        ged_raise(&core->ged, LAYOUT_GED_POWER_BUTTON);
         keyboard_wake(&core->keyboard);
         return 0;
     default:

@@ -107,7 +107,8 @@ static int setup_buses(struct core *core, uint64_t window64)
     int r;
 
     pci_host_init(&core->pci, window64, on_pci_reset, core);
-    power_init(&core->power, core->hv, on_power, core);
+    power_init(&core->power, on_power, core);
+    ged_init(&core->ged, core->hv);
     keyboard_init(&core->keyboard, core->hv, on_keyboard_reset, core);
     rtc_init(&core->rtc);
     r = pci_host_add_to(&core->pci, &core->pio, &core->mmio);
@@ -115,6 +116,8 @@ static int setup_buses(struct core *core, uint64_t window64)
         r = serial_add_to(&core->serial, &core->pio);
     if (r == 0)
         r = power_add_to(&core->power, &core->pio);
+    if (r == 0)
+        r = ged_add_to(&core->ged, &core->pio);
     if (r == 0)
         r = keyboard_add_to(&core->keyboard, &core->pio);
     if (r == 0)

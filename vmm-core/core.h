@@ -21,6 +21,7 @@
 #include "kvm/vcpu.h"
 #include "pci/pci.h"
 #include "pci/virtio_pci.h"
+#include "platform/ged.h"
 #include "platform/keyboard.h"
 #include "platform/power.h"
 #include "platform/rtc.h"
@@ -83,6 +84,7 @@ struct core {
     struct pci_host pci;
     struct serial serial;
     struct power power;
+    struct ged ged;
     struct keyboard keyboard;
     struct rtc rtc;
     unsigned next_gsi;

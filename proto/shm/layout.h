@@ -48,6 +48,7 @@ enum {
     LAYOUT_RESET_VALUE = 0x01,
     LAYOUT_SLP_TYP_S5 = 5, /* \_S5 value; sleep control = SLP_EN (bit 5) | typ << 2 */
     LAYOUT_GED_POWER_BUTTON = 1,
+    LAYOUT_GED_PCI = 2, /* a slot's device came, or is to go */
 };
 
 enum {
