@@ -90,6 +90,15 @@ static int send_config(struct core *core, unsigned slot, struct virtio_due_item 
     return core_control_send(core, &e, false);
 }
 
+static int send_gone(struct core *core, unsigned slot)
+{
+    Bulkhead__DeviceGone gone = BULKHEAD__DEVICE_GONE__INIT;
+
+    ENVELOPE(e, DEVICE_GONE, device_gone, &gone);
+    gone.slot = slot;
+    return core_control_send(core, &e, false);
+}
+
 static int send_item(struct core *core, unsigned slot, struct virtio_due_item *item)
 {
     switch (item->what) {
@@ -99,6 +108,8 @@ static int send_item(struct core *core, unsigned slot, struct virtio_due_item *i
         return send_reset(core, slot);
     case VIRTIO_DUE_CONFIG:
         return send_config(core, slot, item);
+    case VIRTIO_DUE_GONE:
+        return send_gone(core, slot);
     case VIRTIO_DUE_NOTHING:
         break;
     }
@@ -151,6 +162,8 @@ static bool take_due(struct core *core)
     for (unsigned slot = 1; slot < LAYOUT_PCI_SLOTS; slot++) {
         if (!core->attached[slot] || !virtio_pci_take(&core->devices[slot], &c->out))
             continue;
+        if (c->out.what == VIRTIO_DUE_GONE)
+            core->attached[slot] = false;
         c->out_slot = slot;
         c->out_held = true;
         return true;
@@ -235,7 +248,8 @@ static struct virtio_pci *device(struct core *core, uint32_t slot)
     return slot < LAYOUT_PCI_SLOTS && core->attached[slot] ? &core->devices[slot] : NULL;
 }
 
-static int on_device_message(struct core *core, const Bulkhead__Envelope *e)
+/* What the broker says of an empty slot crossed DeviceGone on its way. */
+static void on_device_message(struct core *core, const Bulkhead__Envelope *e)
 {
     struct virtio_pci *dev;
 
@@ -255,7 +269,6 @@ static int on_device_message(struct core *core, const Bulkhead__Envelope *e)
                                               (unsigned)update->data.len))
             log_warn("slot %u: configuration update is out of range", update->slot);
     }
-    return dev ? 0 : err_origin(-EPROTO, "message for an empty slot");
 }
 
 static int on_message(struct core *core, const struct message *msg)
@@ -266,13 +279,17 @@ static int on_message(struct core *core, const struct message *msg)
     switch ((int)e->body_case) {
     case BULKHEAD__ENVELOPE__BODY_ATTACH_DEVICE:
         return core_attach(core, e->attach_device, msg->fds);
+    case BULKHEAD__ENVELOPE__BODY_DETACH_DEVICE:
+        core_detach(core, e->detach_device->slot, e->detach_device->force);
+        return 0;
     case BULKHEAD__ENVELOPE__BODY_START:
         on_start(core, e->start->entry);
         return 0;
     case BULKHEAD__ENVELOPE__BODY_RESET_DONE:
     case BULKHEAD__ENVELOPE__BODY_NEEDS_RESET:
     case BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE:
-        return on_device_message(core, e);
+        on_device_message(core, e);
+        return 0;
     case BULKHEAD__ENVELOPE__BODY_PAUSE_VCPUS:
         c->pausing = true;
         core_hold(core);
