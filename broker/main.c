@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main.c - bulkhead-broker --private: one VM for the client on descriptor 3.
+/* main.c - bulkhead-broker --private: one VM for the client on descriptor 3. bulkhead-broker --adopt: takes over
+ * from one that died, with the spawner on descriptor 3.
  *
  * In order: fork the spawner, hear what is wanted, check it, plan, open everything, tell the spawner
  * what may be started, enter the sandbox, and only then start children: no byte of a child is read before seccomp is on. */
@@ -9,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "api/requests.h"
 #include "api/session.h"
@@ -23,8 +26,10 @@
 #include "plan/plan_message.h"
 #include "resources/memory.h"
 #include "resources/signals.h"
+#include "run/adopt.h"
 #include "run/happen.h"
 #include "run/instance.h"
+#include "run/keeper.h"
 #include "run/links.h"
 #include "run/seal.h"
 #include "run/watch.h"
@@ -35,7 +40,7 @@
 #include "spawner/cgroups.h"
 #include "spawner/uids.h"
 
-enum { FD_CLIENT = 3, EXIT_USAGE = 2, MAX_PASSED_FDS = 2 + RESOURCES_MAX_TAPS * 4 };
+enum { FD_CLIENT = 3, FD_SPAWNER = 3, EXIT_USAGE = 2, MAX_PASSED_FDS = 2 + RESOURCES_MAX_TAPS * 4 };
 
 /* The first request, kept on our own heap: the channel's buffer is reused. */
 struct request {
@@ -204,17 +209,23 @@ static int open_all(struct instance *in, struct request *req, struct fault *f)
     return r;
 }
 
+/* Services for the guest in a tenant's folder are the tenant's; socket_path.c says which of them it may
+ * reach. */
+static void look_for_foreign(struct instance *in)
+{
+    for (unsigned i = 0; i < in->n_ends; i++)
+        if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_VSOCK &&
+            socket_path_is_foreign(&in->ends[i].backend.socket))
+            in->foreign = true;
+}
+
 static int enter_sandbox(struct instance *in, struct fault *f)
 {
     struct sandbox_broker rights = { .insecure = in->vm.insecure };
     unsigned missing = 0;
 
-    /* Services for the guest in a tenant's folder are the tenant's; socket_path.c says which of
-     * them it may reach. */
-    for (unsigned i = 0; i < in->n_ends; i++)
-        if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_VSOCK &&
-            socket_path_is_foreign(&in->ends[i].backend.socket))
-            rights.keep_caps = 1ull << CAP_DAC_OVERRIDE;
+    if (in->foreign)
+        rights.keep_caps = 1ull << CAP_DAC_OVERRIDE;
     if (sandbox_enter_broker(&sandbox_filter_broker, &rights, &missing) < 0)
         return fault_input(f, "the broker's sandbox: %s: see bulkhead doctor, or use --insecure",
                            err_text());
@@ -231,7 +242,7 @@ static void leave_locks_to_spawner(struct instance *in, struct uids *uids)
 }
 
 static int open_vm(struct instance *in, struct sessions *sessions, struct request *req,
-                   const struct channel *client, struct uids *uids, struct fault *f)
+                   const struct channel *client, const struct spawner_terms *terms, struct fault *f)
 {
     int fd = fcntl(channel_fd(client), F_DUPFD_CLOEXEC, 4), r;
 
@@ -243,10 +254,13 @@ static int open_vm(struct instance *in, struct sessions *sessions, struct reques
     trace(in, "everything opened");
     if (session_listen(sessions) < 0 || watch_signals(in) < 0 || watch_begin(in) < 0)
         return fault_host(f, ENOMEM, "%s", err_text());
-    r = seal_spawner(in, f);
+    look_for_foreign(in);
+    r = keeper_begin(in, fd, terms->groups->kill_fd, f);
+    if (r == 0)
+        r = seal_spawner(in, f);
     if (r < 0)
         return r;
-    leave_locks_to_spawner(in, uids);
+    leave_locks_to_spawner(in, terms->uids);
     r = enter_sandbox(in, f);
     trace(in, "broker sandboxed");
     return r;
@@ -268,7 +282,7 @@ static int run(struct instance *in, struct sessions *sessions, struct request *r
     }
     start_trace(in);
     trace(in, "request checked");
-    if (open_vm(in, sessions, req, client, terms->uids, &f) < 0)
+    if (open_vm(in, sessions, req, client, terms, &f) < 0)
         goto refuse;
     happen(in, &boot);
     return loop_run(in->loop) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -277,27 +291,136 @@ refuse:
     return f.bad_input ? EXIT_USAGE : EXIT_FAILURE;
 }
 
-int main(int argc, char **argv)
+/* ---- a successor ---- */
+
+/* Who would say so is the spawner alone, which starts another one, or gives up. */
+static int can_not_adopt(void)
+{
+    log_error("taking over from the broker that died: %s", err_text());
+    return EXIT_FAILURE;
+}
+
+static int take_over(struct instance *in, struct sessions *sessions, struct adoption *adoption)
+{
+    int fd;
+
+    if (adopt_hear_rest(in, adoption) < 0 || session_listen(sessions) < 0)
+        return can_not_adopt();
+    fd = adopt_take_client(adoption);
+    if (fd >= 0 && session_add(sessions, fd, true) < 0)
+        return can_not_adopt();
+    adopt_act(in, adoption);
+    return loop_run(in->loop) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int adopt(void)
+{
+    static struct instance in; /* large; one per process */
+    static struct sessions sessions;
+    struct groups groups = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
+    struct spawner spawner = { .fd = FD_SPAWNER, .is_parent = true };
+    struct adoption *adoption = NULL;
+    struct loop *loop = NULL;
+    struct fault f = { 0 };
+    int status;
+
+    fcntl(FD_SPAWNER, F_SETFD, FD_CLOEXEC);
+    prctl(PR_SET_NAME, "bulkhead-broker"); /* it was executed by a descriptor, which has no name */
+    signals_init();
+    if (loop_new(&loop) < 0)
+        return can_not_adopt();
+    instance_init(&in, loop, &spawner);
+    session_init(&sessions, &in, request_take);
+    if (adopt_hear_sealed(&in, &adoption) < 0 || watch_signals(&in) < 0)
+        return can_not_adopt();
+    if (enter_sandbox(&in, &f) < 0) {
+        log_error("%s", f.text);
+        return EXIT_FAILURE;
+    }
+    status = take_over(&in, &sessions, adoption);
+    groups.kill_fd = adopt_take_group_kill(adoption);
+    if (status == EXIT_SUCCESS)
+        spawner_leave(&spawner);
+    adopt_free(adoption);
+    session_close_all(&sessions);
+    keeper_deinit(&in);
+    instance_deinit(&in);
+    spawner_stop(&spawner);
+    if (status == EXIT_SUCCESS)
+        groups_kill(&groups);
+    loop_free(loop);
+    return status;
+}
+
+/* ---- the first ---- */
+
+static int check_arguments(int argc, char **argv)
+{
+    bool known =
+        argc == 1 ||
+        (argc == 2 && (strcmp(argv[1], "--private") == 0 || strcmp(argv[1], "--adopt") == 0));
+
+    if (known && fd_expect(FD_CLIENT, FD_TYPE_SEQPACKET, "the client's socket") == 0)
+        return 0;
+    log_error("bulkhead-broker is started by `bulkhead run`");
+    return -EINVAL;
+}
+
+static int serve(struct spawner_terms *terms)
 {
     static struct instance in; /* large; one per process */
     static struct sessions sessions;
     static struct request req;
-    static struct groups groups;
-    static struct uids uids;
-    struct spawner_terms terms = { .groups = &groups, .uids = &uids };
     struct spawner spawner = { .fd = -1, .pid = -1 };
     struct channel *client = NULL;
     struct loop *loop = NULL;
-    int status = EXIT_FAILURE;
-    int userns_error;
+    int userns_error = sandbox_try_userns();
+    int status;
+
+    terms->no_userns = userns_error < 0;
+    terms->uid_base = terms->uids->claimed ? sandbox_uid(terms->uids->range, 0) : 0;
+    if (spawner_start(&spawner, FD_CLIENT, terms) < 0 || loop_new(&loop) < 0 ||
+        channel_new(&client, FD_CLIENT, CHANNEL_ARENA_CLIENT) < 0) {
+        log_error("%s", err_text());
+        return EXIT_FAILURE;
+    }
+    fd_closep(&terms->broker_pidfd);
+    instance_init(&in, loop, &spawner);
+    session_init(&sessions, &in, request_take);
+    host_look(userns_error, &in.host);
+    in.host.cgroup = terms->groups->path;
+    in.host.uid_range = terms->uids->range;
+    status = run(&in, &sessions, &req, client, terms);
+    spawner_leave(&spawner);
+    session_close_all(&sessions);
+    keeper_deinit(&in);
+    instance_deinit(&in);
+    channel_free(client);
+    spawner_stop(&spawner);
+    /* The spawner has removed what it made, sockets and the VM's directory too; a sandboxed broker can't. If
+     * the spawner was killed, the next VM does. */
+    if (in.sandboxed) {
+        groups_kill(terms->groups);
+    } else {
+        groups_end(terms->groups);
+        uids_release(terms->uids);
+    }
+    loop_free(loop);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static struct groups groups;
+    static struct uids uids;
+    struct spawner_terms terms = { .groups = &groups, .uids = &uids };
 
     log_init("bulkhead", LOG_LEVEL_INFO);
     log_never_wait();
-    if ((argc > 1 && strcmp(argv[1], "--private") != 0) || argc > 2 ||
-        fd_expect(FD_CLIENT, FD_TYPE_SEQPACKET, "the client's socket") < 0) {
-        log_error("bulkhead-broker is started by `bulkhead run`");
+    if (check_arguments(argc, argv) < 0)
         return EXIT_USAGE;
-    }
+    if (argc == 2 && strcmp(argv[1], "--adopt") == 0)
+        return adopt();
     fcntl(FD_CLIENT, F_SETFD, FD_CLOEXEC);
     signals_init();
     raise_file_limits(); /* before the spawner is forked: what it starts lowers its own */
@@ -307,32 +430,6 @@ int main(int argc, char **argv)
     uids_init(&uids);
     if (host_has_uids())
         uids_claim(&uids, UIDS_FILE, uids_random());
-    userns_error = sandbox_try_userns();
-    terms.no_userns = userns_error < 0;
-    terms.uid_base = uids.claimed ? sandbox_uid(uids.range, 0) : 0;
-    if (spawner_start(&spawner, FD_CLIENT, &terms) < 0 || loop_new(&loop) < 0 ||
-        channel_new(&client, FD_CLIENT, CHANNEL_ARENA_CLIENT) < 0) {
-        log_error("%s", err_text());
-        return EXIT_FAILURE;
-    }
-    instance_init(&in, loop, &spawner);
-    session_init(&sessions, &in, request_take);
-    host_look(userns_error, &in.host);
-    in.host.cgroup = groups.path;
-    in.host.uid_range = uids.range;
-    status = run(&in, &sessions, &req, client, &terms);
-    session_close_all(&sessions);
-    instance_deinit(&in);
-    channel_free(client);
-    spawner_stop(&spawner);
-    /* The spawner has removed what it made, sockets and the VM's directory too; a sandboxed broker can't. If
-     * the spawner was killed, the next VM does. */
-    if (in.sandboxed) {
-        groups_kill(&groups);
-    } else {
-        groups_end(&groups);
-        uids_release(&uids);
-    }
-    loop_free(loop);
-    return status;
+    terms.broker_pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    return serve(&terms);
 }

@@ -4,27 +4,15 @@
 #include "control.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "sandbox/layers.h"
+#include "messages.h"
 #include "vcpu_threads.h"
 
 #define ROLE BULKHEAD__ROLE__ROLE_CORE
-
-int core_control_send(struct core *core, const Bulkhead__Envelope *envelope, bool block)
-{
-    struct core_control *c = &core->control;
-    int r = channel_send(c->channel, envelope, NULL, 0, block);
-
-    if (r < 0)
-        return r;
-    c->state = rules_next(RULE_FROM_CHILD, ROLE, c->state, envelope);
-    return 0;
-}
 
 int core_control_next(struct core *core, bool block, struct message *ret_msg)
 {
@@ -44,91 +32,7 @@ int core_control_next(struct core *core, bool block, struct message *ret_msg)
     return c->stop ? -ESHUTDOWN : 0;
 }
 
-/* ---- messages to the broker ---- */
-
-static int send_activate(struct core *core, unsigned slot, const struct virtio_due_item *item)
-{
-    Bulkhead__Activate activate = BULKHEAD__ACTIVATE__INIT;
-    Bulkhead__QueueState states[LAYOUT_MAX_QUEUES];
-    Bulkhead__QueueState *queues[LAYOUT_MAX_QUEUES];
-
-    ENVELOPE(e, ACTIVATE, activate, &activate);
-    activate.slot = slot;
-    activate.features = item->features;
-    activate.n_queues = item->n_queues;
-    activate.queues = queues;
-    for (unsigned i = 0; i < item->n_queues; i++) {
-        bulkhead__queue_state__init(&states[i]);
-        states[i].index = item->queues[i].index;
-        states[i].size = item->queues[i].size;
-        states[i].desc = item->queues[i].desc;
-        states[i].avail = item->queues[i].avail;
-        states[i].used = item->queues[i].used;
-        queues[i] = &states[i];
-    }
-    return core_control_send(core, &e, false);
-}
-
-static int send_reset(struct core *core, unsigned slot)
-{
-    Bulkhead__Reset reset = BULKHEAD__RESET__INIT;
-
-    ENVELOPE(e, RESET, reset, &reset);
-    reset.slot = slot;
-    return core_control_send(core, &e, false);
-}
-
-static int send_config(struct core *core, unsigned slot, struct virtio_due_item *item)
-{
-    Bulkhead__ConfigUpdate update = BULKHEAD__CONFIG_UPDATE__INIT;
-
-    ENVELOPE(e, CONFIG_UPDATE, config_update, &update);
-    update.slot = slot;
-    update.offset = item->config_off;
-    update.data.data = item->config;
-    update.data.len = item->config_len;
-    return core_control_send(core, &e, false);
-}
-
-static int send_gone(struct core *core, unsigned slot)
-{
-    Bulkhead__DeviceGone gone = BULKHEAD__DEVICE_GONE__INIT;
-
-    ENVELOPE(e, DEVICE_GONE, device_gone, &gone);
-    gone.slot = slot;
-    return core_control_send(core, &e, false);
-}
-
-static int send_item(struct core *core, unsigned slot, struct virtio_due_item *item)
-{
-    switch (item->what) {
-    case VIRTIO_DUE_ACTIVATE:
-        return send_activate(core, slot, item);
-    case VIRTIO_DUE_RESET:
-        return send_reset(core, slot);
-    case VIRTIO_DUE_CONFIG:
-        return send_config(core, slot, item);
-    case VIRTIO_DUE_GONE:
-        return send_gone(core, slot);
-    case VIRTIO_DUE_NOTHING:
-        break;
-    }
-    return 0;
-}
-
-static int send_guest_state(struct core *core, Bulkhead__GuestStateKind kind)
-{
-    Bulkhead__GuestState state = BULKHEAD__GUEST_STATE__INIT;
-
-    ENVELOPE(e, GUEST_STATE, guest_state, &state);
-    state.state = kind;
-    /* Written once, before `end` was seen under the lock. */
-    if (kind == core->turns.end) {
-        state.detail = core->turns.end_detail;
-        state.host_failure = core->turns.end_host_failure;
-    }
-    return core_control_send(core, &e, false);
-}
+/* ---- to the broker ---- */
 
 static void watch_writable(struct core_control *c, bool on)
 {
@@ -171,14 +75,37 @@ static bool take_due(struct core *core)
     return false;
 }
 
+/* Slot by slot, then all the rest. What was due before is said with it. */
+static int send_of_snapshot(struct core *core)
+{
+    struct core_control *c = &core->control;
+    int r;
+
+    while (c->resync_slot < LAYOUT_PCI_SLOTS && !core->attached[c->resync_slot])
+        c->resync_slot++;
+    if (c->resync_slot < LAYOUT_PCI_SLOTS) {
+        r = core_say_device_snapshot(core, c->resync_slot);
+        c->resync_slot += r == 0;
+        return r < 0 ? r : 1;
+    }
+    r = core_say_snapshot(core);
+    if (r < 0)
+        return r;
+    c->resync_slot = 0;
+    c->state_due = c->end_due = BULKHEAD__GUEST_STATE_KIND__GUEST_NONE;
+    return 1;
+}
+
 /* One message, if one is due: 1 sent, 0 nothing to send, negative errno. */
 static int send_one(struct core *core)
 {
     struct core_control *c = &core->control;
     int r;
 
+    if (c->resync_slot != 0)
+        return send_of_snapshot(core);
     if (c->state_due != BULKHEAD__GUEST_STATE_KIND__GUEST_NONE) {
-        r = send_guest_state(core, c->state_due);
+        r = core_say_guest_state(core, c->state_due);
         if (r == 0) {
             c->state_due = c->end_due;
             c->end_due = BULKHEAD__GUEST_STATE_KIND__GUEST_NONE;
@@ -189,13 +116,13 @@ static int send_one(struct core *core)
         return 0;
     if (!take_due(core))
         return 0;
-    r = send_item(core, c->out_slot, &c->out);
+    r = core_say_item(core, c->out_slot, &c->out);
     if (r == 0)
         c->out_held = false;
     return r < 0 ? r : 1;
 }
 
-/* Nobody can tell a worker to leave the rings alone, and a reset that is acknowledged too early
+/* There will be no other broker: nobody can tell a worker to leave the rings alone, and a reset that is acknowledged too early
  * lets it write where the guest keeps other things by then. Drivers reset their devices when the
  * guest goes down, so that is what it is taken for. */
 static void flush_alone(struct core *core)
@@ -210,6 +137,13 @@ static void flush_alone(struct core *core)
     }
 }
 
+/* A full socket means that the broker is slow, or dead with its end held open for the next one. Either
+ * way the guest runs on, and a reset waits. */
+static bool is_for_now_only(int r)
+{
+    return r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM;
+}
+
 static void flush(struct core *core)
 {
     struct core_control *c = &core->control;
@@ -221,10 +155,10 @@ static void flush(struct core *core)
         flush_alone(core);
         return;
     }
-    if (r < 0 && r != -EAGAIN)
+    if (r < 0 && !is_for_now_only(r))
         broker_is_gone(core);
     else
-        watch_writable(c, r == -EAGAIN);
+        watch_writable(c, r < 0);
 }
 
 /* ---- messages from the broker ---- */
@@ -271,6 +205,17 @@ static void on_device_message(struct core *core, const Bulkhead__Envelope *e)
     }
 }
 
+/* What was taken from a device and not sent is in the device's snapshot. */
+static int on_resync(struct core_control *c, uint32_t epoch)
+{
+    if (epoch <= c->epoch)
+        return err_origin(-EPROTO, "resync %u after %u", epoch, c->epoch);
+    c->epoch = epoch;
+    c->resync_slot = 1;
+    c->out_held = false;
+    return 0;
+}
+
 static int on_message(struct core *core, const struct message *msg)
 {
     const Bulkhead__Envelope *e = msg->envelope;
@@ -303,6 +248,8 @@ static int on_message(struct core *core, const struct message *msg)
         ged_raise(&core->ged, LAYOUT_GED_POWER_BUTTON);
         keyboard_wake(&core->keyboard);
         return 0;
+    case BULKHEAD__ENVELOPE__BODY_RESYNC:
+        return on_resync(c, e->resync->epoch);
     default:
         return err_origin(-EPROTO, "message without a handler");
     }
@@ -372,19 +319,6 @@ static int watch(struct core *core, int fd)
     return 0;
 }
 
-static int say_ready(struct core *core, unsigned missing_layers)
-{
-    Bulkhead__Ready ready = BULKHEAD__READY__INIT;
-    char *names[32];
-
-    ENVELOPE(e, READY, ready, &ready);
-    ready.missing_layers = names;
-    for (unsigned bit = 0; bit < ARRAY_SIZE(names); bit++)
-        if (missing_layers & (1u << bit))
-            names[ready.n_missing_layers++] = (char *)(uintptr_t)sandbox_layer_name(1u << bit);
-    return core_control_send(core, &e, true);
-}
-
 static int turn_loop(struct core *core)
 {
     struct core_control *c = &core->control;
@@ -420,7 +354,7 @@ int core_control_run(struct core *core, unsigned missing_layers)
     if (r == 0 && core->serial_in_fd >= 0)
         r = watch(core, core->serial_in_fd);
     if (r == 0)
-        r = say_ready(core, missing_layers);
+        r = core_say_ready(core, missing_layers);
     while (r == 0)
         r = turn_loop(core);
     return r == -ESHUTDOWN ? 0 : err_trace(r);

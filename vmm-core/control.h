@@ -10,8 +10,6 @@
 /* After core_start_threads(): Ready, then the life of the VM. missing_layers: SANDBOX_LAYER_*
  * bits. 0 at its end, or a negative errno. */
 int core_control_run(struct core *core, unsigned missing_layers);
-/* block: waits for room in the socket; else -EAGAIN. */
-int core_control_send(struct core *core, const Bulkhead__Envelope *envelope, bool block) must_check;
 /* The next legal message; -ESHUTDOWN when the broker is gone or says Stop, CHANNEL_EMPTY when none is
  * there and block is false. */
 int core_control_next(struct core *core, bool block, struct message *ret_msg) must_check;

@@ -64,7 +64,9 @@ struct core_control {
     bool end_told;
     bool kicked; /* the end has taken the vCPUs out of the guest */
     bool stop;
-    bool out_held; /* `out` was taken from out_slot and is not sent yet */
+    uint32_t epoch;       /* of the last Resync */
+    unsigned resync_slot; /* whose DeviceSnapshot is due; past the last one: Snapshot; 0: none is */
+    bool out_held;        /* `out` was taken from out_slot and is not sent yet */
     unsigned out_slot;
     struct virtio_due_item out;
     Bulkhead__GuestStateKind state_due; /* GuestState to be sent */

@@ -2,6 +2,7 @@
 /* main.c - the core process, top to bottom: check what was inherited, Hello, Configure, build the
  * VM, sandbox, threads, Ready; then control.c has the word. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "control.h"
 #include "core.h"
 #include "kvm/vm.h"
+#include "messages.h"
 #include "sandbox/enter.h"
 #include "sandbox/gen/filter_core_control.h"
 #include "vcpu_threads.h"
@@ -31,7 +33,7 @@ static int say_hello(struct core *core)
     hello.protocol_max = PROTOCOL_MAX;
     hello.build_id = build_id;
     hello.role = BULKHEAD__ROLE__ROLE_CORE;
-    return core_control_send(core, &e, true);
+    return core_send(core, &e, true);
 }
 
 static void say_failed(struct core *core, int r)
@@ -45,7 +47,7 @@ static void say_failed(struct core *core, int r)
     failed.error = -r;
     failed.bad_input = r == -EOPNOTSUPP; /* the host's KVM can't do it */
     failed.what = what;
-    if (core_control_send(core, &e, true) < 0) /* else the broker says it, once */
+    if (core_send(core, &e, true) < 0) /* else the broker says it, once */
         log_error("%s", what);
 }
 
@@ -112,6 +114,7 @@ int main(void)
     int r;
 
     log_init("", LOG_LEVEL_INFO);
+    signal(SIGPIPE, SIG_IGN); /* of the log, whose reader may die */
     r = fd_expect(FD_CONTROL, FD_TYPE_SEQPACKET, "control socket");
     if (r == 0)
         r = channel_new(&core.control.channel, FD_CONTROL, CHANNEL_ARENA_CHILD);

@@ -142,6 +142,14 @@ void client_close(struct client *client)
     client->broker = 0;
 }
 
+void client_await_end(struct client *client)
+{
+    struct client_answer unused;
+
+    while (client->channel && client_receive(client, CLIENT_TIMEOUT_MS, &unused) == 0)
+        ;
+}
+
 int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,
                 size_t n_fds)
 {

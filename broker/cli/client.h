@@ -30,6 +30,9 @@ int client_start_broker(struct client *ret_client, int log_fd) must_check;
 /* -ENOENT: no VM of that name; the text then names those that run. */
 int client_connect(struct client *ret_client, const char *vm) must_check;
 void client_close(struct client *client);
+/* The VM has ended: waits until all that held the connection has, the spawner last, when it has removed what the
+ * VM had. Whatever comes meanwhile is dropped. */
+void client_await_end(struct client *client);
 
 /* Numbers and sends a request. */
 int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,

@@ -15,6 +15,14 @@ void backend_init(struct backend *b)
     socket_path_init(&b->socket);
 }
 
+void backend_forget(struct backend *b)
+{
+    for (unsigned i = 0; i < RESOURCES_MAX_OWN; i++)
+        b->own[i] = -1;
+    b->held[0] = b->held[1] = b->client = -1;
+    b->socket.dir_fd = b->socket.socket_fd = -1;
+}
+
 void backend_deinit(struct backend *b)
 {
     for (unsigned i = 0; i < RESOURCES_MAX_OWN; i++)

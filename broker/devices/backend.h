@@ -33,4 +33,6 @@ struct backend {
     int macvtap;           /* its interface's index; 0: it is none */
 };
 void backend_init(struct backend *backend);
+/* A copy of another process's: the descriptors in it are empty, and nothing is closed. */
+void backend_forget(struct backend *backend);
 void backend_deinit(struct backend *backend);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include "base/log.h"
+#include "run/keeper.h"
 #include "run/perform.h"
 #include "vm/step.h"
 
@@ -34,6 +35,7 @@ static void carry_out(struct instance *in, const struct event *event)
     struct event next;
 
     vm_step(&in->vm, event, now_ns());
+    keeper_note(in); /* before it is acted on */
     for (unsigned i = 0; i < in->vm.actions.n; i++)
         if (perform(in, &in->vm.actions.list[i], &next))
             wait(in, &next);

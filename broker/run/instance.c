@@ -198,7 +198,7 @@ static int open_backend(struct instance *in, unsigned number, const int *tty, in
 }
 
 /* What the rules depend on. */
-static void note_backend(struct instance *in, unsigned number)
+void instance_note_backend(struct instance *in, unsigned number)
 {
     const struct plan_device *device = &in->plan.devices[number];
     const struct backend *b = &in->ends[number].backend;
@@ -211,27 +211,38 @@ static void note_backend(struct instance *in, unsigned number)
                  strcmp(in->config->nets[device->index]->mode, "user") == 0;
 }
 
+int instance_map_stats(struct instance *in, unsigned number)
+{
+    void *page = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_SHARED, in->ends[number].stats_fd, 0);
+
+    if (page == MAP_FAILED)
+        return err_origin(-errno, "mapping the counters of %s", in->plan.devices[number].name);
+    in->ends[number].stats = page;
+    return 0;
+}
+
 static int open_device(struct instance *in, unsigned number, const int *tty, int **net_fds,
                        unsigned *n_net_fds, struct fault *f)
 {
     struct device_ends *e = &in->ends[number];
     const char *name = in->plan.devices[number].name;
-    void *page;
     int r = open_backend(in, number, tty, net_fds, n_net_fds, f);
 
     if (r < 0)
         return r;
-    note_backend(in, number);
+    instance_note_backend(in, number);
     if (e->backend.socket.dir_fd >= 0 && spawner_hold(in->spawner, &e->backend.socket) < 0)
         return fault_host(f, EPIPE, "the spawner died: start again");
     r = resources_memfd("stats", PAGE_BYTES, false, &e->stats_fd);
     if (r < 0)
         return fault_host(f, r, "%s: %s", name, err_text());
-    page = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_SHARED, e->stats_fd, 0);
-    if (page == MAP_FAILED)
-        return fault_host(f, errno, "%s: mapping its counters: %s", name, strerror(errno));
-    e->stats = page;
-    return 0;
+    r = instance_map_stats(in, number);
+    return r < 0 ? fault_host(f, r, "%s", err_text()) : 0;
+}
+
+void instance_add_ends(struct instance *in)
+{
+    ends_init(&in->ends[in->n_ends++]);
 }
 
 int instance_open_devices(struct instance *in, const int *tty, int *net_fds, unsigned n_net_fds,
@@ -240,7 +251,7 @@ int instance_open_devices(struct instance *in, const int *tty, int *net_fds, uns
     int r = 0;
 
     for (unsigned i = 0; r == 0 && i < in->plan.n_devices; i++) {
-        ends_init(&in->ends[in->n_ends++]);
+        instance_add_ends(in);
         if (programs_fd(&in->programs, in->plan.devices[i].role, f) < 0)
             return -ENOENT;
         r = open_device(in, i, tty, &net_fds, &n_net_fds, f);
@@ -257,7 +268,7 @@ void instance_init(struct instance *in, struct loop *loop, struct spawner *spawn
     in->spawner = spawner;
     in->ram_fd = in->kvm_fd = in->kernel_fd = in->initramfs_fd = -1;
     in->life_read = in->life_write = in->tty_fd = -1;
-    in->signal_fd = in->links_fd = -1;
+    in->signal_fd = in->links_fd = in->record_fd = -1;
     rundir_init(&in->rundir);
 }
 

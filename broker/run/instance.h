@@ -62,6 +62,11 @@ struct instance {
     struct plan plan;
     struct plan_host host;
     struct rundir rundir;
+    bool kept; /* by the spawner, see keeper.h */
+    bool is_successor;
+    bool foreign; /* connecting for a device takes CAP_DAC_OVERRIDE */
+    int record_fd;
+    struct record_page *record;
     bool sandboxed; /* the broker is: it can remove nothing any more */
     int ram_fd, kvm_fd, kernel_fd, initramfs_fd;
     int life_read, life_write;
@@ -100,6 +105,11 @@ int instance_open(struct instance *in, const int *tty, int *net_fds, unsigned n_
 /* Its part for the devices. */
 int instance_open_devices(struct instance *in, const int *tty, int *net_fds, unsigned n_net_fds,
                           struct fault *ret_fault) must_check;
+/* The next device's ends, empty. */
+void instance_add_ends(struct instance *in);
+/* What rules depend on of what is open for that device. */
+void instance_note_backend(struct instance *in, unsigned number);
+int instance_map_stats(struct instance *in, unsigned number) must_check;
 /* What belongs to one boot: guest RAM, rings, eventfds. */
 int instance_make_boot(struct instance *in, struct fault *ret_fault) must_check;
 void instance_free_boot(struct instance *in);

@@ -134,6 +134,17 @@ void links_on_change(int fd, unsigned what, void *arg)
     }
 }
 
+int links_go_on(struct instance *in, int fd)
+{
+    int r = loop_add_fd(in->loop, fd, LOOP_READ, links_on_change, in, &in->links_event);
+
+    in->links_fd = fd;
+    if (r < 0)
+        return err_trace(r);
+    ask_all(in, fd);
+    return 0;
+}
+
 int links_watch(struct instance *in, struct fault *f)
 {
     struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };

@@ -87,6 +87,7 @@ static int send_activate(struct instance *in, const struct action *a)
     activate.queues = pointers;
     activate.n_queues = d->n_queues;
     activate.resume = a->flag;
+    activate.activation = d->activation;
     return send(in, a, &e, NULL, 0);
 }
 
@@ -137,6 +138,7 @@ static int send_bare(struct instance *in, const struct action *a)
     Bulkhead__PauseVcpus pause = BULKHEAD__PAUSE_VCPUS__INIT;
     Bulkhead__ResumeVcpus resume = BULKHEAD__RESUME_VCPUS__INIT;
     Bulkhead__PowerButton button = BULKHEAD__POWER_BUTTON__INIT;
+    Bulkhead__Resync resync = BULKHEAD__RESYNC__INIT;
 
     e.body_case = a->body;
     switch ((int)a->body) {
@@ -160,6 +162,10 @@ static int send_bare(struct instance *in, const struct action *a)
         break;
     case B(POWER_BUTTON):
         e.power_button = &button;
+        break;
+    case B(RESYNC):
+        resync.epoch = in->vm.epoch;
+        e.resync = &resync;
         break;
     default:
         return err_origin(-EINVAL, "nothing says how to send %s", rules_body_name(a->body));

@@ -12,16 +12,19 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "devices/net.h"
+#include "run/keeper.h"
 #include "run/outgoing.h"
+#include "spawner/keep.h"
 
 /* ---- start ---- */
 
 /* The child's log pipe and the request itself; fd3 becomes its descriptor 3. program_fd -1: the
- * spawner's own. */
+ * spawner's own. A copy of our end of descriptor 3 is kept. */
 static int ask_spawner(struct instance *in, struct port *port, const struct child *c,
                        struct spawner_request *request, int fd3, int program_fd, struct fault *f)
 {
-    int fds[4] = { -1, fd3, -1, program_fd };
+    int fds[5] = { -1, fd3, -1, program_fd, -1 };
+    unsigned n_fds = program_fd >= 0 ? 4 : 3;
     int pipes[2];
     int r;
 
@@ -33,7 +36,10 @@ static int ask_spawner(struct instance *in, struct port *port, const struct chil
     request->id = c->id;
     request->uid_slot = c->uid_slot;
     request->ring_of = c->old_ring;
-    r = spawner_send(in->spawner, request, fds, program_fd >= 0 ? 4 : 3);
+    request->kept = in->kept && port->channel;
+    if (request->kept)
+        fds[n_fds++] = channel_fd(port->channel);
+    r = spawner_send(in->spawner, request, fds, n_fds);
     close(pipes[1]);
     if (r == 0)
         r = log_relay_new(&port->log, in->loop, pipes[0], c->name);
@@ -62,6 +68,9 @@ static int new_stream(struct instance *in, const struct child *c, struct fault *
     b->held[1] = fd_take(&b->held[0]);
     b->held[0] = fresh.held[0];
     b->own[0] = fresh.own[0];
+    keeper_keep(in, c->device, KEEP_HELD + 1, b->held[1]);
+    keeper_keep(in, c->device, KEEP_HELD, b->held[0]);
+    keeper_keep(in, c->device, KEEP_OWN, b->own[0]);
     return 0;
 }
 
@@ -69,7 +78,7 @@ static int start_passt(struct instance *in, struct port *port, const struct chil
                        struct fault *f)
 {
     struct spawner_request request = { .slot = in->plan.devices[c->device].passt_uid_slot };
-    int r = programs_fd(&in->programs, c->role, f);
+    int r = in->is_successor ? 0 : programs_fd(&in->programs, c->role, f);
 
     if (r >= 0)
         r = new_stream(in, c, f);
@@ -104,7 +113,7 @@ static int start_child(struct instance *in, struct port *port, const struct chil
     cleanup_(fd_closep) int theirs = -1;
     int pair[2], program = program_of(in, c), r;
 
-    if (program < 0 && programs_fd(&in->programs, c->role, f) < 0)
+    if (program < 0 && !in->is_successor && programs_fd(&in->programs, c->role, f) < 0)
         return -ENOENT;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return fault_host(f, errno, "starting %s: no resources", plan_program(c->role));
@@ -112,6 +121,8 @@ static int start_child(struct instance *in, struct port *port, const struct chil
     r = channel_new(&port->channel, pair[0], CHANNEL_ARENA_BROKER);
     if (r < 0)
         close(pair[0]);
+    if (r == 0 && in->kept)
+        channel_peek(port->channel);
     if (r == 0)
         r = loop_add_fd(in->loop, pair[0], LOOP_READ, in->on_message, port, &port->event);
     if (r < 0)
@@ -197,6 +208,7 @@ static void keep_client(struct instance *in, const struct action *a)
     fd_closep(&b->client);
     if (a->flag && in->message && in->message->n_fds == 1)
         b->client = fd_take(&in->message->fds[0]);
+    keeper_keep(in, a->device, KEEP_CONSOLE_CLIENT, b->client);
 }
 
 static void change_program(struct instance *in, const struct action *a)
@@ -212,7 +224,10 @@ static void change_program(struct instance *in, const struct action *a)
         ends->program_fd = fd_take(&ends->prev_program_fd);
     } else {
         fd_closep(&ends->candidate_fd);
+        return;
     }
+    keeper_keep(in, a->device, KEEP_PREV_PROGRAM, ends->prev_program_fd);
+    keeper_keep(in, a->device, KEEP_PROGRAM, ends->program_fd);
 }
 
 static void open_program(struct instance *in, const struct action *a, struct event *e)
@@ -254,6 +269,27 @@ static void forget(struct instance *in, const struct action *a)
 
     if (port)
         port_free(port);
+    keeper_acknowledge(in, a->child);
+}
+
+static void make_boot(struct instance *in, struct event *e)
+{
+    if (instance_make_boot(in, &e->fault) < 0)
+        e->kind = EVENT_BOOT_FAILED;
+    else
+        keeper_keep_boot(in);
+}
+
+static void free_boot(struct instance *in)
+{
+    instance_free_boot(in);
+    keeper_drop_boot(in);
+}
+
+static void drop_old_stream(struct instance *in, const struct action *a)
+{
+    fd_closep(&in->ends[a->device].backend.held[1]);
+    keeper_keep(in, a->device, KEEP_HELD + 1, -1);
 }
 
 static void speak(struct instance *in, const struct action *a)
@@ -301,17 +337,16 @@ bool perform(struct instance *in, const struct action *a, struct event *e)
         change_program(in, a);
         return false;
     case ACTION_OLD_STREAM:
-        fd_closep(&in->ends[a->device].backend.held[1]);
+        drop_old_stream(in, a);
         return false;
     case ACTION_ATTACH_TAP:
         attach_tap(in, a, e);
         return true;
     case ACTION_MAKE_BOOT:
-        if (instance_make_boot(in, &e->fault) < 0)
-            e->kind = EVENT_BOOT_FAILED;
+        make_boot(in, e);
         return true;
     case ACTION_FREE_BOOT:
-        instance_free_boot(in);
+        free_boot(in);
         return false;
     case ACTION_LOUD:
         make_loud(in, a);

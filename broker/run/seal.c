@@ -98,7 +98,9 @@ static int tell_device(struct instance *in, unsigned number)
 
 int seal_spawner(struct instance *in, struct fault *f)
 {
-    struct spawner_request seal = { .kind = SPAWNER_SEAL };
+    struct spawner_request seal = { .kind = SPAWNER_SEAL,
+                                    .limit = in->kept ? in->config->crash_limit : 0,
+                                    .window_s = in->config->crash_window_s };
     int r = tell_role(in, PLAN_UID_CORE, BULKHEAD__ROLE__ROLE_CORE);
 
     if (r == 0)

@@ -67,7 +67,9 @@ static bool receive_some(struct instance *in, uint32_t id)
         }
         c = vm_look(&in->vm, id);
         port = instance_port(in, id);
-        if (port && c && c->closed) { /* it broke the protocol: nothing more is read of it */
+        if (port && port->channel)
+            channel_done(port->channel); /* it is acted on, and written down */
+        if (port && c && c->closed) {    /* it broke the protocol: nothing more is read of it */
             port_close(port);
             return false;
         }
@@ -124,27 +126,35 @@ void watch_exited(struct instance *in, struct port *port, int wait_code, int wai
     happen(in, &e);
 }
 
+void watch_not_started(struct instance *in, struct port *port, int error, const char *why)
+{
+    struct event e = { .kind = EVENT_START_FAILED, .child = port->id };
+
+    e.fault.error = error;
+    /* What the host forbids, or has no more of, is the caller's environment. */
+    e.fault.bad_input = error == EPERM || error == EACCES || error == ENOSPC || error == EUSERS;
+    snprintf(e.fault.text, sizeof e.fault.text, "%s", why);
+    port_close(port);
+    happen(in, &e);
+}
+
 static void on_started(struct instance *in, struct port *port, const struct spawner_report *report,
                        int *fds)
 {
     struct event e = { .child = port->id };
 
     if (report->error != 0) {
-        e.kind = EVENT_START_FAILED;
-        e.fault.error = report->error;
-        /* What the host forbids, or has no more of, is the caller's environment. */
-        e.fault.bad_input = report->error == EPERM || report->error == EACCES ||
-                            report->error == ENOSPC || report->error == EUSERS;
-        snprintf(e.fault.text, sizeof e.fault.text, "%s", report->text);
-        port_close(port);
-    } else {
-        e.kind = EVENT_STARTED;
-        e.pid = report->pid;
-        e.missing = report->missing;
-        e.has_ring = report->has_ring;
-        port->pidfd = fd_take(&fds[SPAWNER_FD_PID]);
-        port->stat_fd = fd_take(&fds[SPAWNER_FD_STAT]);
+        watch_not_started(in, port, report->error, report->text);
+        return;
     }
+    e.kind = EVENT_STARTED;
+    e.pid = report->pid;
+    e.missing = report->missing;
+    e.has_ring = report->has_ring;
+    fd_closep(&port->pidfd);
+    fd_closep(&port->stat_fd);
+    port->pidfd = fd_take(&fds[SPAWNER_FD_PID]);
+    port->stat_fd = fd_take(&fds[SPAWNER_FD_STAT]);
     happen(in, &e);
 }
 

@@ -11,6 +11,8 @@ int watch_signals(struct instance *in) must_check;
 void watch_on_message(int fd, unsigned what, void *port);
 /* wait_code, wait_status: as waitid() gave them; 0, 0: unknown. What it said last is heard first. */
 void watch_exited(struct instance *in, struct port *port, int wait_code, int wait_status);
+/* error: a positive errno. */
+void watch_not_started(struct instance *in, struct port *port, int error, const char *why);
 /* Periodic: heartbeats. */
 void watch_on_tick(int fd, unsigned what, void *instance);
 /* "killed by signal 9 (Killed)", "left with status 1", ... */

@@ -24,14 +24,17 @@
 #include "sandbox/spawn.h"
 #include "sandbox/trim.h"
 #include "spawner/cgroups.h"
+#include "spawner/children.h"
 #include "spawner/exec.h"
+#include "spawner/handover.h"
 #include "spawner/reports.h"
 #include "spawner/rings.h"
 #include "spawner/slots.h"
+#include "spawner/successor.h"
 #include "spawner/uids.h"
 
 enum {
-    MAX_FDS = 4,
+    MAX_FDS = SPAWNER_KEPT_FDS,
     IDLE_MS = 500,
     REFUSALS_LOGGED = 32,
     /* of SPAWNER_START */
@@ -39,64 +42,8 @@ enum {
     START_CONTROL,
     START_LOG,
     START_PROGRAM,
+    START_FDS = 5,
 };
-
-struct spawned {
-    uint32_t id, slot, uid_slot;
-    pid_t pid;                        /* 0: place is free */
-    struct sandbox_spawning spawning; /* error_fd -1: it was heard how exec went */
-    int log_reader;                   /* keeps the log pipe writable when the broker is gone */
-    bool is_core;
-    bool next_boot; /* started after the core's end: a reboot's, which that end is not for */
-    int error;      /* of a start that failed: positive errno */
-    char text[160];
-};
-
-struct state {
-    struct groups *groups;
-    const struct spawner_terms *terms;
-    struct programs programs;
-    struct slots slots;
-    struct rings rings;
-    struct reports reports;
-    uint32_t last_id;
-    unsigned refusals;
-    int fd; /* to the broker; -1: it is gone */
-    int null_fd;
-    struct spawned children[SPAWNER_MAX_CHILDREN];
-    bool core_started;
-    bool core_ended;
-    uint64_t core_ended_ns;
-    bool killed_rest;
-    bool told_to_end; /* by a signal: the broker's affair while there is one */
-    int signal_fd;
-    struct rundir_place place;
-    struct socket_path sockets[SOCKET_PATHS_MAX];
-};
-
-static struct spawned *find(struct state *s, uint32_t id)
-{
-    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
-        if (s->children[i].pid != 0 && s->children[i].id == id)
-            return &s->children[i];
-    return NULL;
-}
-
-static struct spawned *find_free(struct state *s)
-{
-    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
-        if (s->children[i].pid == 0)
-            return &s->children[i];
-    return NULL;
-}
-
-static bool any_left(const struct state *s)
-{
-    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
-        if (s->children[i].pid != 0)
-            return true;
-    return false;
-}
 
 /* The broker may be lying, and as often as it likes. */
 static void log_refusal(struct state *s)
@@ -177,7 +124,7 @@ static int give_rings(struct state *s, const struct spawner_request *request,
     int r;
 
     if (request->ring_of != 0) {
-        if (find(s, request->ring_of))
+        if (children_find(s, request->ring_of))
             return err_origin(-EBUSY, "the io_uring of process %u, which is alive",
                               request->ring_of);
         order->old_ring = rings_find(&s->rings, request->ring_of, request->slot);
@@ -218,7 +165,7 @@ static int begin(struct state *s, const struct spawner_request *request,
     order.cgroup_fd = group_fd =
         groups_add(s->groups, slot->name, slot->pids_max, slot->memory_max);
     *child = (struct spawned){
-        .id = request->id, .slot = request->slot, .uid_slot = request->uid_slot, .log_reader = -1
+        .slot = request->slot, .uid_slot = request->uid_slot, .log_reader = -1, .control = -1
     };
     r = exec_begin(&order, &child->spawning);
     if (r < 0) {
@@ -229,6 +176,7 @@ static int begin(struct state *s, const struct spawner_request *request,
     if (!ring_is_disks(
             (enum ring_purpose)slot->ring)) /* only a disk leaves work behind in its ring */
         rings_drop(&s->rings, request->id);
+    child->id = request->id;
     child->pid = child->spawning.pid;
     child->is_core = slot->role == BULKHEAD__ROLE__ROLE_CORE;
     child->next_boot = s->core_ended;
@@ -236,19 +184,12 @@ static int begin(struct state *s, const struct spawner_request *request,
     return 0;
 }
 
-static void say_not_started(struct state *s, uint32_t id, int error, const char *text)
-{
-    struct spawner_report r = { .kind = SPAWNER_STARTED, .id = id, .error = error };
-
-    snprintf(r.text, sizeof r.text, "%s", text);
-    reports_add(&s->reports, &r, NULL);
-}
-
 static void on_start(struct state *s, const struct spawner_request *request, int *fds,
                      unsigned n_fds)
 {
     const struct spawner_slot *slot = NULL;
-    struct spawned *child = find_free(s);
+    struct spawned *child = children_find_free(s);
+    cleanup_(fd_closep) int own = request->kept && n_fds > 0 ? fd_take(&fds[--n_fds]) : -1;
     int r = check_start(s, request, fds, n_fds, &slot);
 
     if (r < 0)
@@ -258,76 +199,9 @@ static void on_start(struct state *s, const struct spawner_request *request, int
     else
         r = begin(s, request, slot, fds, child);
     if (r < 0)
-        say_not_started(s, request->id, -r, err_text());
-}
-
-/* The child has executed its program, or couldn't; or it was killed, which its pidfd tells next. */
-static void hear(struct state *s, struct spawned *child)
-{
-    const char *name = plan_program((Bulkhead__Role)s->slots.of[child->slot].role);
-    struct spawner_report r = { .kind = SPAWNER_STARTED, .id = child->id, .pid = child->pid };
-    int result = sandbox_spawn_end(&child->spawning, name);
-    int fds[SPAWNER_REPORT_FDS];
-
-    if (result < 0) { /* reported when it is reaped: until then its uid is in use */
-        child->error = -result;
-        snprintf(child->text, sizeof child->text, "%.150s", err_text());
-        rings_drop(&s->rings, child->id);
-        return;
-    }
-    s->core_started |= child->is_core;
-    if (child->is_core) {
-        s->core_ended = false;
-        s->killed_rest = false;
-        for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
-            s->children[i].next_boot = false;
-    }
-    r.missing = child->spawning.missing;
-    r.has_ring = ring_is_disks((enum ring_purpose)s->slots.of[child->slot].ring) &&
-                 rings_find(&s->rings, child->id, child->slot) != NULL;
-    fds[SPAWNER_FD_PID] = child->spawning.pidfd;
-    fds[SPAWNER_FD_STAT] = child->spawning.stat_fd;
-    reports_add(&s->reports, &r, fds);
-    fd_closep(&child->spawning.stat_fd);
-}
-
-static void kill_child(const struct spawned *child)
-{
-    syscall(SYS_pidfd_send_signal, child->spawning.pidfd, SIGKILL, NULL, 0);
-}
-
-static void kill_all(struct state *s, bool next_boot_too)
-{
-    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
-        if (s->children[i].pid != 0 && (next_boot_too || !s->children[i].next_boot))
-            kill_child(&s->children[i]);
-}
-
-static void reap(struct state *s, struct spawned *child)
-{
-    struct spawner_report r = { .kind = SPAWNER_EXITED, .id = child->id, .pid = child->pid };
-    siginfo_t info = { 0 };
-
-    if (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG) < 0 && errno != ECHILD)
-        return;
-    if (info.si_pid == 0 && errno != ECHILD)
-        return;
-    r.wait_code = info.si_code;
-    r.wait_status = info.si_status;
-    fd_closep(&child->spawning.pidfd);
-    fd_closep(&child->spawning.stat_fd);
-    fd_closep(&child->log_reader);
-    child->pid = 0;
-    groups_remove(s->groups, s->slots.of[child->slot].name);
-    if (child->error != 0) {
-        say_not_started(s, child->id, child->error, child->text);
-        return;
-    }
-    if (child->is_core) {
-        s->core_ended = true;
-        s->core_ended_ns = now_ns();
-    }
-    reports_add(&s->reports, &r, NULL);
+        children_say_not_started(s, request->id, -r, err_text());
+    else
+        child->control = fd_take(&own);
 }
 
 /* ---- requests ---- */
@@ -372,18 +246,36 @@ static int obey(struct state *s, struct spawner_request *request, int *fds, unsi
     case SPAWNER_HOLD:
         return on_hold(s, request, fds, n_fds);
     case SPAWNER_SEAL:
+        if (!s->slots.sealed) {
+            s->brokers.limit = request->limit;
+            s->brokers.window_s = request->window_s;
+        }
         s->slots.sealed = true;
         return 0;
     case SPAWNER_START:
         on_start(s, request, fds, n_fds);
         return 0;
     case SPAWNER_KILL:
-        child = find(s, request->id);
+        child = children_find(s, request->id);
         if (child)
-            kill_child(child);
+            children_kill(child);
         return 0;
     case SPAWNER_DROP_RING:
         rings_drop(&s->rings, request->id);
+        return 0;
+    case SPAWNER_ACK:
+        children_acknowledge(s, request->id);
+        return 0;
+    case SPAWNER_DEPOSIT:
+        return store_put(&s->store, s->slots.sealed, request->id, fds, n_fds);
+    case SPAWNER_DROP:
+        store_drop(&s->store, request->id, request->slot);
+        return 0;
+    case SPAWNER_LEAVE:
+        s->brokers.left = true;
+        return 0;
+    case SPAWNER_ADOPTED:
+        s->brokers.adopted = true;
         return 0;
     default:
         return err_origin(-EINVAL, "a request of kind %u", request->kind);
@@ -426,16 +318,18 @@ static void on_request(struct state *s)
                           .msg_iovlen = 1,
                           .msg_control = control.bytes,
                           .msg_controllen = sizeof control.bytes };
-    int fds[MAX_FDS] = { -1, -1, -1, -1 };
+    int fds[MAX_FDS];
     unsigned n_fds;
     ssize_t n = recvmsg(s->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     int r;
 
+    for (unsigned i = 0; i < MAX_FDS; i++)
+        fds[i] = -1;
+
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     if (n < 0 || (n == 0 && hung_up(s->fd))) {
-        fd_closep(&s->fd);
-        reports_clear(&s->reports);
+        successor_lost(s);
         return;
     }
     n_fds = take_descriptors(&msg, fds);
@@ -455,21 +349,30 @@ static void on_request(struct state *s)
  * a signal that ends VMs. */
 static int enforce(struct state *s)
 {
-    bool orphaned = s->fd < 0 && (!s->core_started || s->core_ended || s->told_to_end);
+    bool orphaned =
+        s->fd < 0 && !s->brokers.awaited && (!s->core_started || s->core_ended || s->told_to_end);
     uint64_t age_ms;
 
     if (orphaned) {
-        kill_all(s, true);
-        return any_left(s) ? 20 : 0;
+        children_kill_all(s, true);
+        return children_any_left(s) ? 20 : 0;
     }
     if (!s->core_ended || s->killed_rest)
         return -1;
     age_ms = (now_ns() - s->core_ended_ns) / 1000000;
     if (age_ms < SPAWNER_CORE_GRACE_MS)
         return (int)(SPAWNER_CORE_GRACE_MS - age_ms);
-    kill_all(s, false);
+    children_kill_all(s, false);
     s->killed_rest = true;
     return -1;
+}
+
+/* Of two times to wait; -1: for ever. */
+static int sooner(int a, int b)
+{
+    if (a < 0 || b < 0)
+        return MAX(a, b);
+    return MIN(a, b);
 }
 
 /* Nothing of the broker's or its client's stays open here. */
@@ -491,8 +394,8 @@ static void close_all_but(const int *keep, unsigned n_keep)
 }
 
 struct watched {
-    struct pollfd polled[2 * SPAWNER_MAX_CHILDREN + 2];
-    struct spawned *who[2 * SPAWNER_MAX_CHILDREN + 2]; /* NULL: the broker, a signal */
+    struct pollfd polled[2 * SPAWNER_MAX_CHILDREN + 3];
+    struct spawned *who[2 * SPAWNER_MAX_CHILDREN + 3]; /* NULL: the broker, its pidfd, a signal */
     nfds_t n;
 };
 
@@ -504,8 +407,8 @@ static void watch(struct watched *w, int fd, short events, struct spawned *who)
 
 static void watch_all(struct state *s, struct watched *w)
 {
-    short wanted =
-        (short)((reports_have_room(&s->reports) ? POLLIN : 0) | (s->reports.n > 0 ? POLLOUT : 0));
+    short wanted = (short)((reports_have_room(&s->reports) ? POLLIN : 0) |
+                           (s->reports.n > 0 || s->handover.active ? POLLOUT : 0));
 
     w->n = 0;
     for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++) {
@@ -519,6 +422,18 @@ static void watch_all(struct state *s, struct watched *w)
     watch(w, s->signal_fd, POLLIN, NULL);
     if (s->fd >= 0)
         watch(w, s->fd, wanted, NULL);
+    else if (s->brokers.awaited)
+        watch(w, s->brokers.pidfd, POLLIN, NULL);
+}
+
+static void send_all(struct state *s)
+{
+    int r = s->fd >= 0 ? handover_send(s) : 0;
+
+    if (r == 0 && s->fd >= 0 && !s->handover.active)
+        r = reports_send(&s->reports, s->fd);
+    if (r < 0)
+        successor_lost(s);
 }
 
 static void act(struct state *s, const struct watched *w)
@@ -530,29 +445,30 @@ static void act(struct state *s, const struct watched *w)
             continue;
         if (!child && w->polled[i].fd == s->signal_fd) {
             s->told_to_end |= signals_take(s->signal_fd) != NULL;
+        } else if (!child && s->fd < 0 && s->brokers.awaited) {
+            successor_start(s);
         } else if (!child) {
             /* Without room for answers only its end counts, which sending finds. */
             if (s->fd >= 0 && (w->polled[i].revents & ~POLLOUT) && reports_have_room(&s->reports))
                 on_request(s);
         } else if (child->pid != 0) {
             if (child->spawning.error_fd >= 0) /* of both, this comes first */
-                hear(s, child);
+                children_hear(s, child);
             else
-                reap(s, child);
+                children_reap(s, child);
         }
     }
-    if (s->fd >= 0 && reports_send(&s->reports, s->fd) < 0) {
-        fd_closep(&s->fd);
-        reports_clear(&s->reports);
-    }
+    send_all(s);
 }
 
 _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
 {
     struct groups *groups = terms->groups;
     struct uids *uids = terms->uids;
-    const int keep[] = { fd,         groups->base_fd, groups->vm_fd, groups->kill_fd, uids->file_fd,
-                         uids->ns_fd };
+    const int keep[] = {
+        fd,          groups->base_fd,    groups->vm_fd, groups->kill_fd, uids->file_fd,
+        uids->ns_fd, terms->broker_pidfd
+    };
     static struct state state; /* one spawner per process; too large for the stack */
     static struct watched watched;
     struct state *s = &state;
@@ -572,10 +488,12 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
     s->terms = terms;
     s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     programs_open(&s->programs);
-    while (s->fd >= 0 || any_left(s)) {
-        int timeout = enforce(s), ready;
+    store_init(&s->store);
+    successor_init(s);
+    while (s->fd >= 0 || s->brokers.awaited || children_any_left(s)) {
+        int timeout = sooner(enforce(s), successor_enforce(s)), ready;
 
-        if (s->fd < 0 && !any_left(s))
+        if (s->fd < 0 && !s->brokers.awaited && !children_any_left(s))
             break;
         watch_all(s, &watched);
         if (timeout < 0 && !idle)

@@ -23,19 +23,19 @@ void reports_add(struct reports *reports, const struct spawner_report *report, c
     reports->n++;
 }
 
-static int send_one(int socket_fd, struct spawner_report *report, const int *fds)
+int reports_send_one(int socket_fd, const struct spawner_report *report, const int *fds,
+                     unsigned n_fds)
 {
-    struct iovec iov = { .iov_base = report, .iov_len = sizeof *report };
+    /* sendmsg() takes a writable iovec but only reads. */
+    struct spawner_report copy = *report;
+    struct iovec iov = { .iov_base = &copy, .iov_len = sizeof copy };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int) * SPAWNER_REPORT_FDS)];
+        char bytes[CMSG_SPACE(sizeof(int) * SPAWNER_KEPT_FDS)];
     } control = { 0 };
-    unsigned n_fds = 0;
     ssize_t n;
 
-    while (n_fds < SPAWNER_REPORT_FDS && fds[n_fds] >= 0)
-        n_fds++;
     if (n_fds > 0) {
         msg.msg_control = control.bytes;
         msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
@@ -47,7 +47,20 @@ static int send_one(int socket_fd, struct spawner_report *report, const int *fds
     do
         n = sendmsg(socket_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
-    return n < 0 ? -errno : 0;
+    if (n >= 0)
+        return 0;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ETOOMANYREFS
+               ? 1
+               : -errno;
+}
+
+static int send_first(int socket_fd, const struct spawner_report *report, const int *fds)
+{
+    unsigned n_fds = 0;
+
+    while (n_fds < SPAWNER_REPORT_FDS && fds[n_fds] >= 0)
+        n_fds++;
+    return reports_send_one(socket_fd, report, fds, n_fds);
 }
 
 static void drop_first(struct reports *reports)
@@ -61,13 +74,11 @@ static void drop_first(struct reports *reports)
 int reports_send(struct reports *reports, int socket_fd)
 {
     while (reports->n > 0) {
-        int r = send_one(socket_fd, &reports->waiting[reports->first].report,
-                         reports->waiting[reports->first].fds);
+        int r = send_first(socket_fd, &reports->waiting[reports->first].report,
+                           reports->waiting[reports->first].fds);
 
-        if (r == -EAGAIN || r == -EWOULDBLOCK || r == -ENOBUFS || r == -ETOOMANYREFS)
-            return 0;
-        if (r < 0)
-            return r;
+        if (r != 0)
+            return r > 0 ? 0 : r;
         drop_first(reports);
     }
     return 0;

@@ -25,6 +25,10 @@ struct reports {
 void reports_add(struct reports *reports, const struct spawner_report *report, const int *fds);
 /* Sends what the socket has room for. 0, or a negative errno: the broker is gone. */
 int reports_send(struct reports *reports, int socket_fd) must_check;
+/* One message at once, past those that wait: fds stay the caller's, SPAWNER_KEPT_FDS at most. 0; 1: there is no room now; or a
+ * negative errno. */
+int reports_send_one(int socket_fd, const struct spawner_report *report, const int *fds,
+                     unsigned n_fds) must_check;
 void reports_clear(struct reports *reports);
 /* May another request be read? */
 bool reports_have_room(const struct reports *reports);

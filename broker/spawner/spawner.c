@@ -11,9 +11,10 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "resources/socket_path.h"
 
-enum { MAX_REQUEST_FDS = 4 };
+enum { MAX_REQUEST_FDS = SPAWNER_KEPT_FDS };
 
 union control {
     struct cmsghdr header;
@@ -87,21 +88,22 @@ int spawner_hold(struct spawner *spawner, const struct socket_path *socket)
     return spawner_send(spawner, &request, fds, ARRAY_SIZE(fds));
 }
 
-static void take_descriptors(struct msghdr *msg, int ret_fds[SPAWNER_REPORT_FDS])
+static unsigned take_descriptors(struct msghdr *msg, int ret_fds[SPAWNER_KEPT_FDS])
 {
     const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
     size_t n;
 
-    for (unsigned i = 0; i < SPAWNER_REPORT_FDS; i++)
+    for (unsigned i = 0; i < SPAWNER_KEPT_FDS; i++)
         ret_fds[i] = -1;
     if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-        return;
-    n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    memcpy(ret_fds, CMSG_DATA(c), MIN(n, (size_t)SPAWNER_REPORT_FDS) * sizeof(int));
+        return 0;
+    n = MIN((c->cmsg_len - CMSG_LEN(0)) / sizeof(int), (size_t)SPAWNER_KEPT_FDS);
+    memcpy(ret_fds, CMSG_DATA(c), n * sizeof(int));
+    return (unsigned)n;
 }
 
-int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,
-                    int ret_fds[SPAWNER_REPORT_FDS])
+static int receive(struct spawner *spawner, int flags, struct spawner_report *ret_report,
+                   int ret_fds[SPAWNER_KEPT_FDS], unsigned *ret_n_fds)
 {
     struct spawner_report report;
     struct iovec iov = { .iov_base = &report, .iov_len = sizeof report };
@@ -113,7 +115,7 @@ int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,
     ssize_t n;
 
     do
-        n = recvmsg(spawner->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        n = recvmsg(spawner->fd, &msg, flags | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return 1;
@@ -121,9 +123,9 @@ int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,
         return err_origin(-errno, "hearing from the spawner");
     if (n == 0)
         return err_origin(-EPIPE, "the spawner is gone");
-    take_descriptors(&msg, ret_fds);
+    *ret_n_fds = take_descriptors(&msg, ret_fds);
     if (n != (ssize_t)sizeof report) {
-        for (unsigned i = 0; i < SPAWNER_REPORT_FDS; i++)
+        for (unsigned i = 0; i < SPAWNER_KEPT_FDS; i++)
             fd_closep(&ret_fds[i]);
         return err_origin(-EBADMSG, "a report of the spawner has a wrong size");
     }
@@ -132,10 +134,42 @@ int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,
     return 0;
 }
 
+int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,
+                    int ret_fds[SPAWNER_REPORT_FDS])
+{
+    int fds[SPAWNER_KEPT_FDS];
+    unsigned n = 0;
+    int r = receive(spawner, MSG_DONTWAIT, ret_report, fds, &n);
+
+    if (r != 0)
+        return r;
+    for (unsigned i = 0; i < SPAWNER_REPORT_FDS; i++)
+        ret_fds[i] = fd_take(&fds[i]);
+    for (unsigned i = 0; i < SPAWNER_KEPT_FDS; i++)
+        fd_closep(&fds[i]);
+    return 0;
+}
+
+int spawner_receive_kept(struct spawner *spawner, struct spawner_report *ret_report,
+                         int ret_fds[SPAWNER_KEPT_FDS], unsigned *ret_n_fds)
+{
+    int r = receive(spawner, 0, ret_report, ret_fds, ret_n_fds);
+
+    return r < 0 ? err_trace(r) : 0;
+}
+
+void spawner_leave(struct spawner *spawner)
+{
+    const struct spawner_request request = { .kind = SPAWNER_LEAVE };
+
+    if (spawner->fd >= 0 && spawner_send(spawner, &request, NULL, 0) < 0)
+        log_debug("%s", err_text());
+}
+
 void spawner_stop(struct spawner *spawner)
 {
     fd_closep(&spawner->fd);
-    if (spawner->pid > 0)
+    if (spawner->pid > 0 && !spawner->is_parent)
         while (waitid(P_PID, (id_t)spawner->pid, NULL, WEXITED) < 0 && errno == EINTR)
             ;
     spawner->pid = -1;

@@ -2,6 +2,7 @@
 /* spawner.h - the broker's end of the spawner (wire.h says what that is). */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 #include "base/compiler.h"
 #include "spawner/wire.h"
@@ -9,6 +10,7 @@
 struct spawner {
     int fd; /* the broker's end */
     pid_t pid;
+    bool is_parent; /* of this broker, which then can't wait for it */
 };
 
 /* Forks the spawner; the caller is single-threaded and has opened nothing the spawner must not
@@ -25,5 +27,11 @@ int spawner_hold(struct spawner *spawner, const struct socket_path *socket) must
  * owned by the caller. */
 int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,
                     int ret_fds[SPAWNER_REPORT_FDS]) must_check;
+/* What is kept is told to the broker that takes over: KEPT, CHILD and ALL. Waits for it. *ret_n_fds of ret_fds, SPAWNER_KEPT_FDS at
+ * most, are owned by the caller. 0, or a negative errno with an origin. */
+int spawner_receive_kept(struct spawner *spawner, struct spawner_report *ret_report,
+                         int ret_fds[SPAWNER_KEPT_FDS], unsigned *ret_n_fds) must_check;
+/* This broker ends in order: no other one is started. */
+void spawner_leave(struct spawner *spawner);
 /* Closes the socket and waits for the spawner, which leaves when it has no children. */
 void spawner_stop(struct spawner *spawner);

@@ -15,6 +15,12 @@
  * start; arguments, uids, namespaces, cgroup and limits; a disk's io_uring. A program that comes with
  * a start (an upgrade's) runs behind sandbox_filter_start, as the spawner can't know what it is. What
  * doesn't fit is refused, with the reason in the report and on the log.
+ *
+ * It is the keeper: a broker that dies is started again (successor.c). For that it has a copy of each
+ * descriptor that the broker keeps, in numbered places (keep.h), and a child's in its start. It looks at
+ * none of them. What it was given before the seal and says so there (KEEP_FIXED) stays as it is. A
+ * successor is told all of it, unasked: SPAWNER_KEPT, SPAWNER_CHILD for each child, SPAWNER_ALL. Ends of
+ * children are told again until SPAWNER_ACK.
  */
 #pragma once
 
@@ -32,22 +38,43 @@ enum {
     SPAWNER_MTU_MIN = 68,
     SPAWNER_MTU_MAX = 65535,
     SPAWNER_CORE_GRACE_MS = 80, /* from the core's death until the rest is killed */
+    SPAWNER_KEPT_FDS = 32,      /* in one message, at most */
 };
 
 enum spawner_kind {
     SPAWNER_SLOT = 1, /* broker, before the seal: `setup` is what slot `slot` starts */
-    SPAWNER_HOLD,  /* broker, before the seal: fds [folder][socket in it]; path = its name there: to
+    SPAWNER_HOLD, /* broker, before the seal: fds [folder][socket in it]; path = its name there: to
                       be removed in the end, see socket_path.h */
-    SPAWNER_VM,    /* broker, once, before the seal: the VM's directory to remove at the end, as in
+    SPAWNER_VM,   /* broker, once, before the seal: the VM's directory to remove at the end, as in
                       struct rundir_place: fds [lock][base][directory]; path = its name in base */
-    SPAWNER_SEAL,  /* broker: no more of these three; starts are taken from now on */
-    SPAWNER_START, /* broker: fds [log read end][fd 3 of the child][log write end], and for a
-                         device's worker perhaps [program] */
+    SPAWNER_SEAL, /* broker: no more of these three; starts are taken from now on. limit, window_s */
+    SPAWNER_START, /* broker: fds [log read end][fd 3 of the child][log write end], for a device's
+                         worker perhaps [program], and if `kept` is set [the broker's end of fd 3] */
     SPAWNER_KILL,  /* broker: SIGKILL to child `id` */
     SPAWNER_DROP_RING, /* broker: the duplicate of child `id`'s io_uring is not needed any more */
     SPAWNER_STARTED,   /* spawner: pid, missing layers, has_ring; fds [pidfd], perhaps [its
                         /proc/PID/stat]. Or error, text */
     SPAWNER_EXITED,    /* spawner: wait_code, wait_status as waitid() gave them */
+    SPAWNER_ACK,       /* broker: the end of child `id`, or that it was not started, is known */
+    SPAWNER_DEPOSIT,   /* broker: fds for the places from `id` on; what was there is closed */
+    SPAWNER_DROP,  /* broker: `slot` places from `id` on are empty. Descriptors that come along are
+                          closed after that: the far end of a pipe tells the broker */
+    SPAWNER_LEAVE, /* broker: it ends in order, and wants no successor */
+    SPAWNER_ADOPTED, /* successor: it has taken over */
+    SPAWNER_KEPT,    /* spawner: fds of the places from `id` on */
+    SPAWNER_CHILD,   /* spawner: `kept` says which fds come, and more; the rest as in its reports */
+    SPAWNER_ALL,     /* spawner: `id` is the number of the last start; pid: of the spawner; epoch */
+};
+
+/* Bits of a SPAWNER_CHILD's `kept`, in the order of the descriptors; then what is known of it. */
+enum {
+    SPAWNER_CHILD_LOG = 1,
+    SPAWNER_CHILD_CONTROL = 2,
+    SPAWNER_CHILD_PIDFD = 4,
+    SPAWNER_CHILD_STAT = 8,
+    SPAWNER_CHILD_FDS = 15,
+    SPAWNER_CHILD_STARTED = 16, /* it has executed its program */
+    SPAWNER_CHILD_ENDED = 32,   /* wait_code, wait_status; or error, text */
 };
 
 /* A port of the host that leads to the guest. */
@@ -76,8 +103,12 @@ struct spawner_request {
     uint32_t slot; /* SPAWNER_SLOT, SPAWNER_START */
     uint32_t uid_slot; /* SPAWNER_START: no process that is alive has it */
     uint32_t
-        ring_of; /* SPAWNER_START: a dead child of that slot, whose io_uring the new one drains;
+        ring_of;   /* SPAWNER_START: a dead child of that slot, whose io_uring the new one drains;
                           0: none */
+    uint32_t kept; /* SPAWNER_START: the last descriptor is the broker's own end */
+    uint32_t limit,
+        window_s; /* SPAWNER_SEAL: so many deaths of the broker within that time, and it is
+                                 not started again; 0: never is */
     uint32_t unused;
     struct spawner_slot setup;     /* SPAWNER_SLOT */
     char path[SPAWNER_PATH_BYTES]; /* SPAWNER_VM, SPAWNER_HOLD: the name */
@@ -95,6 +126,9 @@ struct spawner_report {
     uint32_t has_ring; /* the spawner holds a duplicate of its io_uring */
     int32_t wait_code;
     int32_t wait_status;
+    uint32_t slot, uid_slot; /* SPAWNER_CHILD */
+    uint32_t kept;
+    uint32_t epoch; /* SPAWNER_ALL: how many brokers there were before */
     char text[160];
 };
 
@@ -109,4 +143,5 @@ struct spawner_terms {
     uint32_t uid_base; /* the child of uid slot n has the uid and gid uid_base + n; 0: all keep the
                           caller's */
     bool no_userns;    /* for every child, see sandbox_spawn() */
+    int broker_pidfd;  /* of the broker that forks; -1: there is none, and no successor of it */
 };

@@ -10,7 +10,7 @@
 bool child_is_live(const struct child *child)
 {
     return child->state >= CHILD_READY && child->state <= CHILD_QUIESCED && child->killed_ns == 0 &&
-           !child->closed;
+           !child->closed && !child->unsure;
 }
 
 bool child_owes(const struct child *child, enum debt debt)
@@ -42,6 +42,7 @@ bool child_tell(struct child *child, struct actions *actions, Bulkhead__Envelope
     if (ret_action)
         *ret_action = &unused;
     if (child->closed || child->killed_ns != 0 ||
+        (child->unsure && body != BULKHEAD__ENVELOPE__BODY_STOP) ||
         !rules_legal(RULE_TO_CHILD, child->role, child->state, body))
         return false;
     a = action_add_child(actions, ACTION_TELL, child->id);

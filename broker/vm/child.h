@@ -46,15 +46,18 @@ struct child {
     bool link_up;
     uint64_t debt_ns[DEBTS]; /* since when it owes an answer; 0: it doesn't */
     bool needs_reset;        /* it said so; again only after a reset */
-    uint64_t leave_by_ns;    /* 0: it need not leave */
-    uint64_t killed_ns;      /* SIGKILL is on its way; 0: no */
-    char reason[160];        /* why it was killed, or what it said before it left */
+    /* The broker before died: where this child stands is not known until it says so, see adopt.h. */
+    bool unsure;
+    uint64_t asked_ns;    /* since when it is asked for that; 0: it isn't */
+    uint64_t leave_by_ns; /* 0: it need not leave */
+    uint64_t killed_ns;   /* SIGKILL is on its way; 0: no */
+    char reason[160];     /* why it was killed, or what it said before it left */
     bool reason_bad_input;
     uint64_t beat, beat_ns;
     bool stalled; /* the event was given: it waits for the host's disk */
 };
 
-/* Ready, running or quiesced: it takes messages about its work. */
+/* Ready, running or quiesced, for sure: it takes messages about its work. */
 bool child_is_live(const struct child *child);
 bool child_owes(const struct child *child, enum debt debt);
 /* Notes the message, whose content follows from the facts when it is sent; false if the child can't take

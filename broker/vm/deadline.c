@@ -57,6 +57,16 @@ static void not_ready(struct vm *vm, struct child *c)
     child_kill(c, &vm->actions, vm->now, "was not ready within %d s", CHILD_READY_MS / 1000);
 }
 
+static uint64_t known_by(const struct vm *vm, const struct child *c)
+{
+    return is_alive(c) && c->unsure ? after(c->asked_ns, patience_ns(vm)) : 0;
+}
+
+static void not_known(struct vm *vm, struct child *c)
+{
+    child_kill(c, &vm->actions, vm->now, "does not tell a new broker where it stands");
+}
+
 static uint64_t left_by(const struct vm *vm, const struct child *c)
 {
     (void)vm;
@@ -190,8 +200,8 @@ static const struct {
     uint64_t (*due)(const struct vm *vm, const struct child *child);
     void (*pass)(struct vm *vm, struct child *child);
 } of_child[] = {
-    { ready_by, not_ready }, { left_by, not_left }, { activated_by, not_activated },
-    { reset_by, not_reset }, { dead_by, not_dead },
+    { ready_by, not_ready },         { known_by, not_known }, { left_by, not_left },
+    { activated_by, not_activated }, { reset_by, not_reset }, { dead_by, not_dead },
 };
 
 static const struct {

@@ -51,12 +51,14 @@ struct device {
 
     /* What the guest set up, as the core last said. */
     bool active;
-    bool touched; /* a worker of this activation may have begun with the rings */
+    bool touched;        /* a worker of this activation may have begun with the rings */
+    uint64_t activation; /* how often a driver has become active; names this one to workers */
     uint64_t guest_features;
     unsigned n_queues;
     struct queue queues[LAYOUT_MAX_QUEUES];
-    bool reset_wanted;    /* the core waits for ResetDone */
-    bool needs_reset_due; /* the driver is to be told that */
+    bool reset_wanted;     /* the core waits for ResetDone */
+    bool needs_reset_due;  /* the driver is to be told that */
+    bool sees_needs_reset; /* it reads so, as the core said when this broker took over */
     char needs_reset_why[96];
     uint64_t needs_reset_ns; /* when listeners were last told */
 

@@ -19,15 +19,16 @@ static void core_lies(struct vm *vm, const char *what)
 }
 
 /* What the driver agreed to must be within what the device offered. */
-static bool is_offered(const struct device *d, const Bulkhead__Activate *a)
+bool driver_is_offered(const struct device *d, uint64_t features,
+                       Bulkhead__QueueState *const *queues, size_t n_queues)
 {
-    if ((a->features & ~d->features) != 0)
+    if ((features & ~d->features) != 0)
         return false;
-    for (size_t i = 0; i < a->n_queues; i++) {
-        if (a->queues[i]->index >= d->num_queues || a->queues[i]->size > d->queue_size)
+    for (size_t i = 0; i < n_queues; i++) {
+        if (queues[i]->index >= d->num_queues || queues[i]->size > d->queue_size)
             return false;
         for (size_t j = 0; j < i; j++)
-            if (a->queues[j]->index == a->queues[i]->index)
+            if (queues[j]->index == queues[i]->index)
                 return false;
     }
     return true;
@@ -37,12 +38,13 @@ void driver_activate(struct vm *vm, const Bulkhead__Activate *a)
 {
     struct device *d = vm_find_slot(vm, a->slot);
 
-    if (!d || d->active || !is_offered(d, a)) {
+    if (!d || d->active || !driver_is_offered(d, a->features, a->queues, a->n_queues)) {
         core_lies(vm, "an activation that was not offered");
         return;
     }
     d->active = true;
     d->touched = false;
+    d->activation++;
     d->guest_features = a->features;
     d->n_queues = (unsigned)a->n_queues;
     for (unsigned i = 0; i < d->n_queues; i++)

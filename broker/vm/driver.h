@@ -6,6 +6,9 @@
 
 #include "vm/vm.h"
 
+/* Is that within what the device offers? */
+bool driver_is_offered(const struct device *device, uint64_t features,
+                       Bulkhead__QueueState *const *queues, size_t n_queues);
 void driver_activate(struct vm *vm, const Bulkhead__Activate *activate);
 void driver_reset(struct vm *vm, uint32_t slot);
 /* A driver may write as often as it likes: a worker that is behind with reading is told of the last

@@ -36,6 +36,7 @@ enum event_kind {
     EVENT_PROGRAM_OPENED, /* answers ACTION_OPEN_PROGRAM: the same */
     EVENT_DEADLINE,       /* vm_next_deadline() has passed */
     EVENT_SPAWNER_GONE,
+    EVENT_ADOPTED, /* the facts are a dead broker's: kept, n_kept are the children that the spawner knows */
     EVENT_END,     /* somebody on the host ends the VM: fault.text */
     EVENT_COMMAND, /* command */
 };
@@ -72,6 +73,14 @@ struct command {
     Bulkhead__RateLimit *limit;      /* on the heap; the VM takes it over if it accepts */
 };
 
+/* A child as the spawner knows it. */
+struct kept_child {
+    uint32_t id;
+    pid_t pid; /* 0: it has ended */
+    unsigned missing;
+    bool has_ring;
+};
+
 struct event {
     enum event_kind kind;
     uint32_t child; /* its id */
@@ -88,4 +97,6 @@ struct event {
     size_t from, to;
     struct fault fault;
     const struct command *command;
+    const struct kept_child *kept;
+    size_t n_kept;
 };

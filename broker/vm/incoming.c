@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "sandbox/layers.h"
+#include "vm/adopt.h"
 #include "vm/boot.h"
 #include "vm/driver.h"
 #include "vm/end.h"
@@ -158,9 +159,22 @@ static void on_guest_state(struct vm *vm, const Bulkhead__GuestState *state)
     }
 }
 
-static void on_core_message(struct vm *vm, const Bulkhead__Envelope *e)
+static void on_core_snapshot(struct vm *vm, struct child *core, const Bulkhead__Snapshot *s)
+{
+    adopt_core(vm, core, s);
+    if (s->end)
+        on_guest_state(vm, s->end);
+}
+
+static void on_core_message(struct vm *vm, struct child *core, const Bulkhead__Envelope *e)
 {
     switch ((int)e->body_case) {
+    case B(DEVICE_SNAPSHOT):
+        adopt_device(vm, core, e->device_snapshot);
+        break;
+    case B(SNAPSHOT):
+        on_core_snapshot(vm, core, e->snapshot);
+        break;
     case B(ACTIVATE):
         driver_activate(vm, e->activate);
         break;
@@ -267,6 +281,11 @@ static void on_worker_message(struct vm *vm, struct child *c, const struct event
         return;
     }
     switch ((int)e->body_case) {
+    case B(SNAPSHOT):
+        if (e->snapshot->old_ring_drained)
+            on_ring_drained(vm, c, d);
+        adopt_worker(vm, c, e->snapshot);
+        return;
     case B(ACTIVATED):
         c->debt_ns[DEBT_ACTIVATED] = 0;
         break;
@@ -294,12 +313,25 @@ static void on_worker_message(struct vm *vm, struct child *c, const struct event
         on_service(vm, c, d, event);
 }
 
+/* What was on its way to the broker before counts for nothing, and only who was asked says where it stands. But
+ * one that has died can't be asked any more, and its successor must know which ring is to be drained. */
+static bool is_answer(const struct vm *vm, const struct child *c, const Bulkhead__Envelope *e)
+{
+    if (e->body_case == B(SNAPSHOT))
+        return c->unsure && c->asked_ns != 0 && e->snapshot->epoch == vm->epoch;
+    if (e->body_case == B(DEVICE_SNAPSHOT))
+        return c->unsure && c->asked_ns != 0 && e->device_snapshot->epoch == vm->epoch;
+    return !c->unsure || e->body_case == B(RING_DRAINED);
+}
+
 void incoming_message(struct vm *vm, struct child *c, const struct event *event)
 {
     const Bulkhead__Envelope *e = event->envelope;
 
     if (c->state == CHILD_ENDED || c->killed_ns != 0)
         return; /* the last messages of one that was told to leave */
+    if (!is_answer(vm, c, e))
+        return;
     if (rules_check(RULE_FROM_CHILD, c->role, c->state, e, event->n_fds) < 0) {
         incoming_broken(vm, c, err_text());
         return;
@@ -320,7 +352,7 @@ void incoming_message(struct vm *vm, struct child *c, const struct event *event)
         break;
     default:
         if (c->role == BULKHEAD__ROLE__ROLE_CORE)
-            on_core_message(vm, e);
+            on_core_message(vm, c, e);
         else if (c->device != CHILD_NO_DEVICE)
             on_worker_message(vm, c, event);
         break;

@@ -68,7 +68,7 @@ static bool is_still(struct vm *vm, const struct device *d)
 
     if (!device_is_pci(d) || !d->active || d->stage == STAGE_DEAD)
         return true;
-    return w && w->state == CHILD_QUIESCED && !d->reset_wanted;
+    return w && w->state == CHILD_QUIESCED && !w->unsure && !d->reset_wanted;
 }
 
 bool pause_settle(struct vm *vm)

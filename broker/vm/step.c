@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include "base/compiler.h"
+#include "vm/adopt.h"
 #include "vm/boot.h"
 #include "vm/command.h"
 #include "vm/deadline.h"
@@ -120,6 +121,9 @@ static void handle(struct vm *vm, const struct event *e)
         end_vm(vm, END_BY_HOST, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE,
                "the spawner died: its VM can't be supervised any more");
         break;
+    case EVENT_ADOPTED:
+        adopt_begin(vm, e->kept, e->n_kept);
+        break;
     case EVENT_END:
         end_vm(vm, END_BY_USER, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE, "%s", e->fault.text);
         break;
@@ -157,8 +161,10 @@ static bool settle_device(struct vm *vm, struct device *d)
 
 static bool settle_once(struct vm *vm)
 {
-    if (end_settle(vm) || boot_settle(vm))
+    if (end_settle(vm) || boot_settle(vm) || adopt_settle(vm))
         return true;
+    if (adopt_waits(vm))
+        return false;
     for (unsigned i = 0; vm->phase == VM_RUNNING && i < vm->n_devices; i++)
         if (settle_device(vm, &vm->devices[i]))
             return true;

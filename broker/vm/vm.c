@@ -123,7 +123,7 @@ bool vm_core_stands(const struct vm *vm)
 {
     const struct child *core = vm_look(vm, vm->core);
 
-    return core && core->state == CHILD_QUIESCED;
+    return core && core->state == CHILD_QUIESCED && !core->unsure;
 }
 
 void vm_trace(struct vm *vm, const char *fmt, ...)

@@ -50,6 +50,7 @@ struct vm {
     struct child children[VM_MAX_CHILDREN];
     uint32_t core, loader; /* ids; 0: none */
     uint32_t next_id;
+    uint32_t epoch; /* how many brokers there were before this one */
     Bulkhead__EntryState entry;
     bool have_entry;
     uint64_t boot_ns; /* since when it boots */

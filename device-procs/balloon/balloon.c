@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "common/worker.h"
 #include "common/worker_main.h"
+#include "common/worker_say.h"
 #include "common/worker_stop.h"
 #include "sandbox/gen/filter_balloon.h"
 
@@ -208,11 +209,11 @@ static int balloon_on_queue(void *device, unsigned q)
 
 /* ---- messages ---- */
 
-static int set_target(struct balloon *b, uint64_t bytes)
+static void set_target(struct balloon *b, uint64_t bytes)
 {
     b->config.num_pages = (uint32_t)(MIN(bytes, b->ram_bytes) / BALLOON_PAGE_BYTES);
-    return worker_config_update(b->worker, offsetof(struct virtio_balloon_config, num_pages),
-                                &b->config.num_pages, sizeof(b->config.num_pages));
+    worker_config_changed(b->worker, offsetof(struct virtio_balloon_config, num_pages),
+                          sizeof(b->config.num_pages));
 }
 
 /* The driver wrote to the configuration space: only `actual` is its to write. */
@@ -234,7 +235,8 @@ static int balloon_on_message(void *device, const Bulkhead__Envelope *e, int *fd
     (void)n_fds;
     switch ((int)e->body_case) {
     case BULKHEAD__ENVELOPE__BODY_BALLOON_TARGET:
-        return set_target(b, e->balloon_target->size);
+        set_target(b, e->balloon_target->size);
+        return 0;
     case BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE:
         driver_wrote(b, e->config_update);
         return 0;
@@ -318,8 +320,7 @@ static void forget_actual(struct balloon *b)
     if (b->config.actual == 0)
         return;
     b->config.actual = 0;
-    if (worker_config_update(b->worker, at, &b->config.actual, sizeof(b->config.actual)) < 0)
-        log_warn("balloon: %s", err_text());
+    worker_config_changed(b->worker, at, sizeof(b->config.actual));
 }
 
 static void balloon_reset(void *device)

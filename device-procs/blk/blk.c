@@ -410,13 +410,12 @@ static void on_old_ring(int fd, unsigned what, void *arg)
 
     (void)fd;
     (void)what;
-    if (!uring_old_drained(blk->old_ring))
+    if (!uring_old_drained(blk->old_ring) || !worker_ring_drained(blk->worker))
         return;
     loop_timer_disarm(blk->on_old_ring);
     uring_old_free(blk->old_ring, true);
     blk->old_ring = NULL;
     log_info("the dead worker's ring is drained");
-    worker_ring_drained(blk->worker);
     for (unsigned q = 0; q < worker_num_queues(blk->worker); q++)
         worker_rerun(blk->worker, q);
 }
@@ -439,7 +438,7 @@ static int take_old_ring(struct blk *blk)
     if (uring_old_drained(blk->old_ring)) {
         uring_old_free(blk->old_ring, false);
         blk->old_ring = NULL;
-        worker_ring_drained(blk->worker);
+        (void)worker_ring_drained(blk->worker);
         return 0;
     }
     worker_keep_fd(blk->worker, fd);

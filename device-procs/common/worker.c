@@ -9,6 +9,7 @@
 #include <string.h>
 #include "base/err.h"
 #include "base/log.h"
+#include "worker_say.h"
 #include "worker_state.h"
 
 enum { SHORT_SLEEP_NS = 2 * WORKER_POLL_NS }; /* a wake-up's own cost is in it */
@@ -77,39 +78,6 @@ struct worker_ring *worker_old_ring(struct worker *w)
 
 /* ---- to the broker ---- */
 
-int worker_send_fd(struct worker *w, const Bulkhead__Envelope *envelope, int fd)
-{
-    int r;
-
-    if (w->control_gone)
-        return 0;
-    r = channel_send(w->channel, envelope, &fd, fd >= 0 ? 1 : 0, true);
-    if (r == -EPIPE || r == -ECONNRESET) {
-        w->control_gone = true;
-        return 0;
-    }
-    if (r < 0)
-        return err_trace(r);
-    w->state = rules_next(RULE_FROM_CHILD, w->ops->role, w->state, envelope);
-    return 0;
-}
-
-int worker_send(struct worker *w, const Bulkhead__Envelope *envelope)
-{
-    return worker_send_fd(w, envelope, -1);
-}
-
-int worker_config_update(struct worker *w, unsigned offset, const void *data, unsigned len)
-{
-    Bulkhead__ConfigUpdate update = BULKHEAD__CONFIG_UPDATE__INIT;
-    ENVELOPE(e, CONFIG_UPDATE, config_update, &update);
-
-    update.offset = offset;
-    update.data.data = (uint8_t *)(uintptr_t)data;
-    update.data.len = len;
-    return worker_send(w, &e);
-}
-
 static void say_failed(struct worker *w, int r)
 {
     Bulkhead__Failed failed = BULKHEAD__FAILED__INIT;
@@ -134,35 +102,22 @@ void worker_fail(struct worker *w, int r)
 
 void worker_needs_reset(struct worker *w, unsigned q, const char *why)
 {
-    Bulkhead__NeedsReset needs = BULKHEAD__NEEDS_RESET__INIT;
-    char text[96];
-    ENVELOPE(e, NEEDS_RESET, needs_reset, &needs);
-    int r;
-
     w->stats->guest_faults++;
     log_guest("queue %u: %s; waiting for the driver's reset", q, why);
     w->running = false;
     if (w->broken)
         return;
     w->broken = true;
-    snprintf(text, sizeof text, "queue %u: %s", q, why);
-    needs.why = text;
-    r = worker_send(w, &e);
-    if (r < 0)
-        worker_fail(w, r);
+    snprintf(w->say.why, sizeof w->say.why, "queue %u: %s", q, why);
+    worker_say(w, WORKER_SAYS_NEEDS_RESET);
 }
 
-void worker_ring_drained(struct worker *w)
+bool worker_ring_drained(struct worker *w)
 {
-    Bulkhead__RingDrained drained = BULKHEAD__RING_DRAINED__INIT;
-    ENVELOPE(e, RING_DRAINED, ring_drained, &drained);
-    int r = 0;
-
+    if (!w->old_ring_drained && w->state >= CHILD_READY) /* else Ready says so */
+        worker_say(w, WORKER_SAYS_RING_DRAINED);
     w->old_ring_drained = true;
-    if (w->state >= CHILD_READY)
-        r = worker_send(w, &e);
-    if (r < 0)
-        worker_fail(w, r);
+    return !(w->say.due & WORKER_SAYS_RING_DRAINED);
 }
 
 /* ---- the loop ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* worker.h - the skeleton of every device process; the device supplies a struct worker_ops, and calls
- * what is declared here and in worker_stop.h. */
+ * what is declared here, in worker_say.h and in worker_stop.h. */
 #pragma once
 
 #include <stdbool.h>
@@ -29,9 +29,10 @@ void worker_reserve_fds(struct worker *w, unsigned n);
 void worker_limit_files(struct worker *w, uint64_t max_bytes);
 struct worker_ring *worker_own_ring(struct worker *w); /* disabled; the spawner has a duplicate */
 struct worker_ring *worker_old_ring(struct worker *w); /* the dead worker's, to be drained */
-/* The dead worker's ring is still: said in Ready, or from then on in RingDrained. Until then
- * nothing may be submitted to the own ring: the spawner goes on holding the old one alone. */
-void worker_ring_drained(struct worker *w);
+/* The dead worker's ring is still: said in Ready, or from then on in RingDrained. False while that waits
+ * for room in the socket: ask again. Until it is true nothing may be submitted to the own ring, as the
+ * spawner goes on holding the old one alone. */
+bool worker_ring_drained(struct worker *w);
 bool worker_running(const struct worker *w); /* activated, not draining */
 void worker_needs_reset(struct worker *w, unsigned q, const char *why); /* the guest broke it */
 void worker_fail(struct worker *w, int r); /* ours: Failed to the broker, then exit */
@@ -40,7 +41,3 @@ void worker_leave(struct worker *w);       /* ends the part of worker_ops, and w
 void worker_poll_woken(struct worker *w);
 /* Runs on_queue again soon although no kick came (throttled, out of room before). */
 void worker_rerun(struct worker *w, unsigned q);
-int worker_send(struct worker *w, const Bulkhead__Envelope *envelope);
-/* With a descriptor, which stays the caller's; -1: none. */
-int worker_send_fd(struct worker *w, const Bulkhead__Envelope *envelope, int fd);
-int worker_config_update(struct worker *w, unsigned offset, const void *data, unsigned len);

@@ -20,6 +20,7 @@
 #include "shm/inflight.h"
 #include "worker.h"
 #include "worker_run.h"
+#include "worker_say.h"
 #include "worker_state.h"
 
 #ifndef BH_BUILD_ID
@@ -308,11 +309,15 @@ static int start(struct worker *w)
     if (r < 0)
         return err_trace(r);
     w->offered = announce.features;
+    w->config = announce.config;
     if (announce.num_queues == 0) { /* most devices offer what they were given */
         announce.num_queues = cfg->num_queues;
         announce.queue_size = cfg->queue_size;
     }
-    return say_ready(w, &announce, missing);
+    r = say_ready(w, &announce, missing);
+    if (r == 0)
+        worker_say_on_room(w);
+    return r;
 }
 
 int worker_main(const struct worker_ops *ops, int argc, char **argv)

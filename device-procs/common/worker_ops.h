@@ -37,7 +37,8 @@ struct worker_ops {
     const struct sandbox_filter *filter; /* &sandbox_filter_blk, from bh_filter_blk */
     bool needs_ram_fd; /* keep the RAM memfd open in steady state (balloon: punch holes) */
     /* fds: the device's own, after those of the skeleton; take what is kept with fd_take() and
-     * name it with worker_keep_fd(). Fill *ret_announce (config bytes must outlive the call).
+     * name it with worker_keep_fd(). Fill *ret_announce; its config bytes are the device's present ones
+     * for as long as the worker lives.
      * A negative errno with an origin ends the worker with Failed. */
     int (*setup)(struct worker *w, const Bulkhead__Configure *cfg, int *fds, unsigned n_fds,
                  Bulkhead__Announce *announce, void **ret_device) must_check;
@@ -65,6 +66,14 @@ struct worker_ops {
     void (*reset)(void *device);
     /* Messages other than the skeleton's (SetRateLimit, ConfigUpdate, ...). May be NULL. */
     int (*on_message)(void *device, const Bulkhead__Envelope *envelope, int *fds, unsigned n_fds);
+    /* After worker_say_more() (worker_say.h): sends what the device has to say beside the skeleton's, in
+     * the state that it has by then; forwards the error of worker_send(). Called again after -EAGAIN
+     * and the like, once there is room. May be NULL. */
+    int (*say)(void *device);
+    /* A new broker wants to know how things are: fills in the device's own part. What has no place there
+     * and may have been lost with the old broker is to be said again: worker_say_more(). May be
+     * called more often than one is sent. May be NULL. */
+    void (*snapshot)(void *device, Bulkhead__Snapshot *snapshot);
 };
 
 /* An io_uring that this process was born with; fd is the caller's once it is taken. */

@@ -16,6 +16,7 @@
 #include "worker.h"
 #include "worker_poll.h"
 #include "worker_queue.h"
+#include "worker_say.h"
 #include "worker_state.h"
 #include "worker_stop.h"
 
@@ -96,8 +97,30 @@ static void on_life(int fd, unsigned what, void *arg)
 
 /* ---- the broker's messages ---- */
 
+/* Whether some worker had begun what this activation is about. A broker that took over may not know. */
+static bool is_resumed(const struct worker *w, const Bulkhead__Activate *m)
+{
+    return m->resume && (m->activation == 0 || w->stats->activation == m->activation);
+}
+
+static void remember_activation(struct worker *w, const Bulkhead__Activate *m)
+{
+    struct worker_activation *a = &w->activation;
+
+    a->features = m->features;
+    a->number = m->activation;
+    a->n_queues = (unsigned)m->n_queues;
+    for (unsigned i = 0; i < a->n_queues; i++) {
+        a->queues[i].index = m->queues[i]->index;
+        a->queues[i].size = m->queues[i]->size;
+        a->queues[i].desc = m->queues[i]->desc;
+        a->queues[i].avail = m->queues[i]->avail;
+        a->queues[i].used = m->queues[i]->used;
+    }
+}
+
 /* 0, VQ_E_GUEST (the addresses are the guest's), or a negative errno (the message is wrong). */
-static int activate_queues(struct worker *w, const Bulkhead__Activate *m)
+static int activate_queues(struct worker *w, const Bulkhead__Activate *m, bool resume)
 {
     for (size_t i = 0; i < m->n_queues; i++) {
         const Bulkhead__QueueState *q = m->queues[i];
@@ -107,7 +130,7 @@ static int activate_queues(struct worker *w, const Bulkhead__Activate *m)
         if (q->index >= w->n_queues || vq_active(w->queues[q->index].vq))
             return err_origin(-EBADMSG, "activate names queue %u", q->index);
         a.size = q->size > VQ_MAX_SIZE ? 0 : (uint16_t)q->size;
-        r = vq_activate(w->queues[q->index].vq, &a, m->features, m->resume);
+        r = vq_activate(w->queues[q->index].vq, &a, m->features, resume);
         if (r != 0)
             return r;
     }
@@ -116,25 +139,24 @@ static int activate_queues(struct worker *w, const Bulkhead__Activate *m)
 
 static int handle_activate(struct worker *w, const Bulkhead__Activate *m)
 {
-    Bulkhead__Activated activated = BULKHEAD__ACTIVATED__INIT;
-    ENVELOPE(e, ACTIVATED, activated, &activated);
+    bool resume = is_resumed(w, m);
     int bad_rings;
     int r;
 
     if (m->features & ~w->offered)
         return err_origin(-EBADMSG, "activate with features that were not offered");
-    bad_rings = activate_queues(w, m);
+    bad_rings = activate_queues(w, m, resume);
     if (bad_rings < 0)
         return err_trace(bad_rings);
+    remember_activation(w, m);
+    w->stats->activation = m->activation; /* the journals are in order, the rings untouched */
     if (bad_rings == 0) {
         w->activated = true;
-        r = w->ops->activate(w->device, m->features, m->resume);
+        r = w->ops->activate(w->device, m->features, resume);
         if (r < 0)
             return err_trace(r);
     }
-    r = worker_send(w, &e);
-    if (r < 0)
-        return err_trace(r);
+    worker_say(w, WORKER_SAYS_ACTIVATED);
     if (bad_rings) {
         worker_needs_reset(w, 0, "a ring is not in RAM");
         return 0;
@@ -142,8 +164,20 @@ static int handle_activate(struct worker *w, const Bulkhead__Activate *m)
     w->running = true;
     /* Kicks may have come before; the dead worker's last interrupt may never have left. */
     rerun_all(w);
-    for (unsigned i = 0; m->resume && i < w->n_queues; i++)
+    for (unsigned i = 0; resume && i < w->n_queues; i++)
         vq_notify(w->queues[i].vq);
+    return 0;
+}
+
+/* A Snapshot that is due already will be the answer to this one too. */
+static int handle_resync(struct worker *w, uint32_t epoch)
+{
+    if (w->state == CHILD_ENDED)
+        return 0;
+    if (epoch <= w->say.epoch)
+        return err_origin(-EPROTO, "resync %u after %u", epoch, w->say.epoch);
+    w->say.epoch = epoch;
+    worker_say(w, WORKER_SAYS_SNAPSHOT);
     return 0;
 }
 
@@ -170,6 +204,8 @@ static int dispatch(struct worker *w, struct message *msg)
         w->want_stop = true;
         worker_stop_drain(w);
         return 0;
+    case BULKHEAD__ENVELOPE__BODY_RESYNC:
+        return handle_resync(w, e->resync->epoch);
     default:
         if (!w->ops->on_message)
             return err_origin(-EPROTO, "%s is nothing for this device",
@@ -192,7 +228,7 @@ static void on_control(int fd, unsigned what, void *arg)
             return;
         if (r == CHANNEL_CLOSED) {
             /* The broker is gone; the guest is not. The core's end still ends us. */
-            w->control_gone = true;
+            worker_say_no_more(w);
             loop_event_pause(w->on_control);
             return;
         }
@@ -213,6 +249,8 @@ int worker_watch(struct worker *w)
 {
     int r = loop_add_fd(w->loop, channel_fd(w->channel), LOOP_READ, on_control, w, &w->on_control);
 
+    if (r == 0)
+        r = worker_say_watch(w);
     if (r == 0)
         r = loop_add_fd(w->loop, w->life_fd, LOOP_READ, on_life, w, &w->on_life);
     for (unsigned i = 0; i < w->n_queues && r == 0; i++)

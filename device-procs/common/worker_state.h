@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* worker_state.h - what the skeleton's parts share, types only: worker <- worker_queue, worker_stop <-
- * worker_poll <- worker_run <- worker_main. Devices see only worker.h, worker_stop.h and worker_main.h. */
+/* worker_state.h - what the skeleton's parts share, types only: worker_say <- worker <- worker_queue,
+ * worker_stop <- worker_poll <- worker_run <- worker_main. Devices see only worker.h, worker_say.h,
+ * worker_stop.h and worker_main.h. */
 #pragma once
 
 #include "ipc/channel.h"
@@ -32,6 +33,41 @@ struct worker_poll {
     unsigned skip;
 };
 
+/* What a worker may have to say, as bits. */
+enum worker_word {
+    WORKER_SAYS_SNAPSHOT = 1 << 0,
+    WORKER_SAYS_CONFIG = 1 << 1,
+    WORKER_SAYS_MORE = 1 << 2, /* the device's own */
+    WORKER_SAYS_RING_DRAINED = 1 << 3,
+    WORKER_SAYS_ACTIVATED = 1 << 4,
+    WORKER_SAYS_NEEDS_RESET = 1 << 5,
+    WORKER_SAYS_QUIESCED = 1 << 6,
+    WORKER_SAYS_RESET_DONE = 1 << 7,
+};
+
+enum { WORKER_CONFIG_WORDS = RULE_MAX_CONFIG_BYTES / 64 };
+
+struct worker_say {
+    unsigned due;   /* enum worker_word */
+    bool busy;      /* saying it */
+    bool waiting;   /* for room */
+    char why[96];   /* of NeedsReset */
+    uint32_t epoch; /* of the last Resync */
+    /* Bytes of the configuration space that the device changed: ever, and not said yet. */
+    uint64_t config_changed[WORKER_CONFIG_WORDS], config_due[WORKER_CONFIG_WORDS];
+    struct loop_event *on_room, *again;
+};
+
+/* What the worker was activated with. */
+struct worker_activation {
+    uint64_t features, number;
+    unsigned n_queues;
+    struct {
+        uint32_t index, size;
+        uint64_t desc, avail, used;
+    } queues[RULE_MAX_QUEUES];
+};
+
 struct worker {
     const struct worker_ops *ops;
     void *device;
@@ -42,7 +78,10 @@ struct worker {
     struct stats_page *stats;
     struct worker_queue queues[RULE_MAX_QUEUES];
     unsigned n_queues, queue_size;
-    uint64_t offered; /* features announced */
+    uint64_t offered;           /* features announced */
+    ProtobufCBinaryData config; /* the device's configuration space, its own memory */
+    struct worker_activation activation;
+    struct worker_say say;
     int ram_fd, life_fd;
     int keep[WORKER_MAX_KEEP];
     unsigned n_keep, n_reserved;

@@ -2,9 +2,9 @@
 /* worker_stop.c - the ways to stop: drained reset and quiesce, Stop, the core's death. */
 #include "worker_stop.h"
 
-#include "base/err.h"
 #include "base/loop.h"
 #include "worker.h"
+#include "worker_say.h"
 #include "worker_state.h"
 
 void worker_stop_part(struct worker *w, unsigned patience_ms)
@@ -16,20 +16,14 @@ void worker_stop_part(struct worker *w, unsigned patience_ms)
         w->ops->part(w->device);
 }
 
-static int finish_quiesce(struct worker *w)
+static void finish_quiesce(struct worker *w)
 {
-    Bulkhead__Quiesced quiesced = BULKHEAD__QUIESCED__INIT;
-    ENVELOPE(e, QUIESCED, quiesced, &quiesced);
-
     w->want_quiesce = false;
-    return worker_send(w, &e);
+    worker_say(w, WORKER_SAYS_QUIESCED);
 }
 
-static int finish_reset(struct worker *w)
+static void finish_reset(struct worker *w)
 {
-    Bulkhead__ResetDone done = BULKHEAD__RESET_DONE__INIT;
-    ENVELOPE(e, RESET_DONE, reset_done, &done);
-
     w->want_reset = false;
     for (unsigned i = 0; i < w->n_queues; i++) {
         vq_deactivate(w->queues[i].vq);
@@ -39,21 +33,17 @@ static int finish_reset(struct worker *w)
         w->ops->reset(w->device);
     w->activated = false;
     w->broken = false;
-    return worker_send(w, &e);
+    worker_say(w, WORKER_SAYS_RESET_DONE);
 }
 
 static void finish_drain(struct worker *w)
 {
-    int r = 0;
-
     w->draining = false;
     if (w->want_quiesce)
-        r = finish_quiesce(w);
-    if (r == 0 && w->want_reset)
-        r = finish_reset(w);
-    if (r < 0)
-        worker_fail(w, r);
-    else if (w->want_stop)
+        finish_quiesce(w);
+    if (w->want_reset)
+        finish_reset(w);
+    if (w->want_stop)
         worker_stop_part(w, WORKER_PART_MS);
 }
 

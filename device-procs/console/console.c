@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "common/worker.h"
 #include "common/worker_main.h"
+#include "common/worker_say.h"
 #include "common/worker_stop.h"
 #include "console_device.h"
 #include "console_input.h"
@@ -17,7 +18,7 @@
 #include "serial.h"
 #include "vcon.h"
 
-enum { PART_IDLE_MS = 100, TELL_AGAIN_MS = 100 };
+enum { PART_IDLE_MS = 100 };
 
 static void wait_while_not_deaf(struct console *c)
 {
@@ -93,40 +94,56 @@ static void console_part(void *device)
     on_writable(c);
 }
 
-/* The broker holds the client too, for those who serve it after us. */
-static int tell_client(struct console *c, int fd)
-{
-    Bulkhead__ConsoleClient client = BULKHEAD__CONSOLE_CLIENT__INIT;
-    ENVELOPE(e, CONSOLE_CLIENT, console_client, &client);
-
-    client.attached = fd >= 0;
-    return worker_send_fd(c->worker, &e, fd);
-}
-
-static void on_tell_timer(int fd, unsigned what, void *arg)
-{
-    struct console *c = arg;
-
-    (void)fd;
-    (void)what;
-    if (c->client_fd < 0)
-        return;
-    /* A user may have few descriptors on their way at once, in all processes together. */
-    if (tell_client(c, c->client_fd) < 0)
-        (void)loop_timer_arm(c->tell_timer, TELL_AGAIN_MS, false);
-    else
-        c->client_fd = -1;
-}
-
 static void on_client(void *arg, int fd)
 {
     struct console *c = arg;
 
     c->client_fd = fd;
-    if (fd >= 0)
-        on_tell_timer(-1, 0, c);
-    else if (tell_client(c, -1) < 0)
-        log_warn("console: %s", err_text());
+    c->client_due = true;
+    worker_say_more(c->worker);
+}
+
+/* The broker holds the client too, for those who serve it after this process. */
+static int say_client(struct console *c)
+{
+    Bulkhead__ConsoleClient client = BULKHEAD__CONSOLE_CLIENT__INIT;
+    ENVELOPE(e, CONSOLE_CLIENT, console_client, &client);
+    int r;
+
+    client.attached = c->client_fd >= 0;
+    r = worker_send_fd(c->worker, &e, c->client_fd);
+    if (r < 0)
+        return err_trace(r);
+    c->client_due = false;
+    return 0;
+}
+
+static int console_say(void *device)
+{
+    Bulkhead__ConsoleEscape escape = BULKHEAD__CONSOLE_ESCAPE__INIT;
+    struct console *c = device;
+    ENVELOPE(e, CONSOLE_ESCAPE, console_escape, &escape);
+    int r = 0;
+
+    if (c->escape_due)
+        r = worker_send(c->worker, &e);
+    if (r == 0)
+        c->escape_due = false;
+    if (r == 0 && c->client_due)
+        r = say_client(c);
+    return r < 0 ? err_trace(r) : 0;
+}
+
+static void console_snapshot(void *device, Bulkhead__Snapshot *snapshot)
+{
+    struct console *c = device;
+
+    snapshot->escape = c->escaped;
+    c->escape_due = false;
+    if (!c->on_socket)
+        return;
+    c->client_due = true;
+    worker_say_more(c->worker);
 }
 
 /* fds: [in][out], [listening socket] and perhaps its client, or none for a console that goes
@@ -164,6 +181,8 @@ static int new_backend(struct console *c, Bulkhead__ConsoleMode mode, int *fds, 
             worker_keep_fd(c->worker, config.client_fd);
         }
         worker_reserve_fds(c->worker, 1);
+        c->on_socket = true;
+        c->client_fd = config.client_fd;
     }
     if (!nowhere) {
         /* A file is written only. */
@@ -206,8 +225,6 @@ static int console_setup(struct worker *w, const Bulkhead__Configure *cfg, int *
         r = loop_add_timer(worker_loop(w), on_part_timer, c, &c->part_timer);
     if (r == 0)
         r = loop_add_timer(worker_loop(w), on_deaf_timer, c, &c->deaf_timer);
-    if (r == 0)
-        r = loop_add_timer(worker_loop(w), on_tell_timer, c, &c->tell_timer);
     if (r < 0)
         return err_trace(r);
     backend_yield(c->backend); /* a predecessor may have left output in the ring */
@@ -255,6 +272,8 @@ static const struct worker_ops console_ops = {
     .drain = console_drain,
     .part = console_part,
     .reset = console_reset,
+    .say = console_say,
+    .snapshot = console_snapshot,
 };
 
 int main(int argc, char **argv)

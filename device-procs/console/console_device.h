@@ -25,9 +25,11 @@ struct console {
     uint64_t accepted, accepted_at_arm; /* bytes the guest's side took, then and now */
     bool deaf;                          /* for so long that only the escape keys are looked for */
     bool said_deaf;
-    int client_fd; /* of the socket's client, if the broker doesn't know it yet; -1 */
-    struct loop_event *tell_timer;
-    bool parting; /* the worker leaves when the output is out, or nobody takes it */
+    bool escaped; /* the keys that end the VM were pressed */
+    bool on_socket;
+    int client_fd;               /* the socket's client, the backend's; -1: none */
+    bool escape_due, client_due; /* the broker is to be told */
+    bool parting;                /* the worker leaves when the output is out, or nobody takes it */
     uint64_t parting_bytes;
     struct loop_event *part_timer;
 };

@@ -3,10 +3,9 @@
  * keys. */
 #include "console_input.h"
 
-#include "base/err.h"
 #include "base/log.h"
 #include "common/worker.h"
-#include "ipc/channel.h"
+#include "common/worker_say.h"
 
 static void show_help(struct console *c)
 {
@@ -22,11 +21,8 @@ static size_t watch_keys(struct console *c, const uint8_t *src, size_t len, uint
     size_t out = escape_filter(&c->escape, src, len, dst, &actions);
 
     if (actions & ESCAPE_LEAVE) {
-        Bulkhead__ConsoleEscape escape = BULKHEAD__CONSOLE_ESCAPE__INIT;
-        ENVELOPE(e, CONSOLE_ESCAPE, console_escape, &escape);
-
-        if (worker_send(c->worker, &e) < 0)
-            log_warn("Ctrl-A x: %s", err_text());
+        c->escaped = c->escape_due = true;
+        worker_say_more(c->worker);
     }
     if (actions & ESCAPE_HELP)
         show_help(c);

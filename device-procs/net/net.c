@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "common/worker.h"
+#include "common/worker_say.h"
 #include "common/worker_stop.h"
 #include "net_ctrl.h"
 #include "net_link.h"
@@ -218,8 +219,7 @@ static uint8_t set_mac(struct net *net, const uint8_t mac[NET_MAC_BYTES])
     if (net->mac_filter && memcmp(mac, net->config.mac, NET_MAC_BYTES) != 0)
         return VIRTIO_NET_ERR;
     memcpy(net->config.mac, mac, NET_MAC_BYTES);
-    if (worker_config_update(net->worker, 0, net->config.mac, NET_MAC_BYTES) < 0)
-        return VIRTIO_NET_ERR;
+    worker_config_changed(net->worker, offsetof(struct virtio_net_config, mac), NET_MAC_BYTES);
     return VIRTIO_NET_OK;
 }
 
@@ -383,9 +383,7 @@ static void restore_mac(struct net *net)
         return;
     net->mac_inherited = false;
     memcpy(net->config.mac, net->mac, NET_MAC_BYTES);
-    if (worker_config_update(net->worker, offsetof(struct virtio_net_config, mac), net->config.mac,
-                             NET_MAC_BYTES) < 0)
-        log_warn("MAC: %s", err_text());
+    worker_config_changed(net->worker, offsetof(struct virtio_net_config, mac), NET_MAC_BYTES);
 }
 
 void net_reset(void *device)

@@ -25,6 +25,8 @@ enum {
     NET_SHORT_MS = 2000,     /* a frame waits so long for the rest of its buffers */
 };
 
+enum net_port_word { NET_PORT_IS_WELL, NET_PORT_IS_DOWN, NET_PORT_IS_GONE };
+
 /* What a queue waits for after its turn. net.c sees to it: it alone has watches and timers. */
 enum net_waits {
     NET_WAITS_AGAIN,   /* for its next turn: there may be more */
@@ -80,6 +82,7 @@ struct net {
     bool link_up;     /* for the guest */
     bool port_gone;   /* the tap was deleted, the stream has ended: only the broker can help */
     bool port_down;   /* the tap's interface: looked at again when it takes frames */
+    enum net_port_word port_said; /* what the broker was told last of the two */
     uint32_t mtu;
     struct loop_event *retry; /* broken ports, empty buckets */
     uint64_t retry_due_ns;    /* 0: not armed */

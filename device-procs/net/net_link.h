@@ -11,3 +11,6 @@ void net_link_want(struct net *net, bool up);
 void net_link_lost(struct net *net, bool gone);
 /* The port carries frames again. */
 void net_link_found(struct net *net);
+/* Of struct worker_ops. */
+int net_link_say(void *device) must_check;
+void net_link_snapshot(void *device, Bulkhead__Snapshot *snapshot);

@@ -13,6 +13,7 @@
 #include "common/worker_main.h"
 #include "net.h"
 #include "net_burst.h"
+#include "net_link.h"
 #include "sandbox/gen/filter_net.h"
 
 /* What the guest may use, given what the user allows and the tap can do. It is not tried here: another
@@ -135,6 +136,8 @@ static const struct worker_ops net_ops = {
     .drain = net_drain,
     .reset = net_reset,
     .on_message = net_on_message,
+    .say = net_link_say,
+    .snapshot = net_link_snapshot,
 };
 
 int main(int argc, char **argv)

@@ -17,6 +17,7 @@
 #include "common/worker_main.h"
 #include "common/worker_stop.h"
 #include "sandbox/gen/filter_vsock.h"
+#include "vsock_ask.h"
 #include "vsock_conn.h"
 #include "vsock_rx.h"
 #include "vsock_tx.h"
@@ -153,7 +154,7 @@ static void on_connected(struct vsock *v, const Bulkhead__VsockConnected *m, int
 {
     struct vsock_conn *conn = vsock_table_by_token(&v->table, m->token);
 
-    v->n_asked -= v->n_asked > 0; /* an answer is an answer, also to one that is gone */
+    vsock_ask_answered(v);
     if (!conn || conn->state != VSOCK_OPENING)
         return; /* the guest gave up; the skeleton closes the descriptor */
     if (m->error != 0 || n_fds != 1 || fd_set_nonblock(fds[0]) < 0) {
@@ -298,6 +299,8 @@ static const struct worker_ops vsock_ops = {
     .part = vsock_part,
     .reset = vsock_reset,
     .on_message = vsock_on_message,
+    .say = vsock_ask_say,
+    .snapshot = vsock_ask_snapshot,
 };
 
 int main(int argc, char **argv)

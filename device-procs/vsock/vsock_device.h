@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_device.h - what the socket device's parts share, types only: vsock_pkt <- vsock_table <-
- * vsock_watch (listener and deadlines) <- vsock_conn (one connection's socket) <- vsock_rx (packets
- * to the guest), vsock_tx (packets from it) <- vsock (worker, events, broker's answers). */
+ * vsock_watch (listener and deadlines), vsock_ask (questions to the broker) <- vsock_conn (one
+ * connection's socket) <- vsock_rx (packets to the guest), vsock_tx (packets from it) <- vsock (worker, events, broker's answers). */
 #pragma once
 
 #include "common/worker.h"
@@ -33,6 +33,7 @@ struct vsock {
     bool tx_stalled;  /* no room for another reset: waits for the guest's buffers */
     bool tell_reset;  /* the guest must hear that its connections are gone */
     unsigned n_asked; /* without an answer yet, whether or not the connection is still there */
+    bool ask_due;     /* of some connection the broker is yet to be asked */
     struct vsock_reset resets[VSOCK_MAX_RESETS];
     unsigned resets_at, n_resets;
     struct vsock_table table;

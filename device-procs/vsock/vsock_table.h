@@ -42,6 +42,7 @@ struct vsock_conn {
     int fd;
     struct loop_event *read_event, *write_event;
     bool read_paused, write_paused;
+    bool ask_due;            /* opening: the broker is yet to be asked */
     bool host_ended;         /* end of file from the socket */
     bool asked_credit;       /* and no answer came yet */
     uint32_t guest_shutdown; /* VIRTIO_VSOCK_SHUTDOWN_* as the guest said */

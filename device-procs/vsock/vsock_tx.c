@@ -2,10 +2,8 @@
 /* vsock_tx.c - packets from the guest. */
 #include "vsock_tx.h"
 
-#include "base/err.h"
-#include "base/log.h"
 #include "common/worker.h"
-#include "ipc/channel.h"
+#include "vsock_ask.h"
 #include "vsock_conn.h"
 #include "vsock_watch.h"
 
@@ -30,22 +28,12 @@ static void take_credit(struct vsock_conn *conn, const struct virtio_vsock_hdr *
         vsock_conn_want(conn, VSOCK_SEND_DATA);
 }
 
-static int ask_broker(struct vsock_conn *conn)
-{
-    Bulkhead__VsockConnect connect = BULKHEAD__VSOCK_CONNECT__INIT;
-    ENVELOPE(e, VSOCK_CONNECT, vsock_connect, &connect);
-
-    connect.port = conn->host_port;
-    connect.token = vsock_table_token(&conn->vsock->table, conn);
-    return worker_send(conn->vsock->worker, &e);
-}
-
 /* A guest's program connects: the broker opens the host's side. */
 static void on_request(struct vsock *v, const struct virtio_vsock_hdr *hdr)
 {
     struct vsock_conn *conn;
 
-    if (v->n_asked >= VSOCK_MAX_ASKED || !(conn = vsock_conn_new(v))) {
+    if (!vsock_ask_may(v) || !(conn = vsock_conn_new(v))) {
         v->stats->dropped++;
         refuse(v, hdr);
         return;
@@ -54,12 +42,7 @@ static void on_request(struct vsock *v, const struct virtio_vsock_hdr *hdr)
     vsock_table_enter(&v->table, conn, hdr->dst_port, hdr->src_port);
     take_credit(conn, hdr);
     vsock_watch_deadline(conn, VSOCK_HANDSHAKE_MS);
-    if (ask_broker(conn) < 0) {
-        log_warn("%s", err_text());
-        vsock_conn_reset(conn);
-        return;
-    }
-    v->n_asked++;
+    vsock_ask(conn);
 }
 
 static void on_data(struct vsock_conn *conn, const struct virtio_vsock_hdr *hdr,

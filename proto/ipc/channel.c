@@ -21,6 +21,7 @@ struct channel {
     struct arena arena;
     int fds[CHANNEL_MAX_FDS];
     size_t n_fds;
+    bool peeks, peeked; /* the last message is in the socket still */
 };
 
 union control {
@@ -101,6 +102,27 @@ static int collect_fds(struct channel *channel, struct msghdr *msg)
     return r;
 }
 
+void channel_peek(struct channel *channel)
+{
+    channel->peeks = true;
+}
+
+/* Without room for them descriptors are closed by the kernel. */
+void channel_done(struct channel *channel)
+{
+    uint8_t byte;
+    struct iovec iov = { .iov_base = &byte, .iov_len = sizeof byte };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    ssize_t n;
+
+    if (!channel->peeked)
+        return;
+    channel->peeked = false;
+    do
+        n = recvmsg(channel->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+}
+
 static int receive_bytes(struct channel *channel, bool block, size_t *ret_len)
 {
     union control control;
@@ -112,8 +134,11 @@ static int receive_bytes(struct channel *channel, bool block, size_t *ret_len)
     ssize_t n;
 
     close_untaken(channel);
+    channel_done(channel);
     do
-        n = recvmsg(channel->fd, &msg, MSG_CMSG_CLOEXEC | (block ? 0 : MSG_DONTWAIT));
+        n = recvmsg(channel->fd, &msg,
+                    MSG_CMSG_CLOEXEC | (block ? 0 : MSG_DONTWAIT) |
+                        (channel->peeks ? MSG_PEEK : 0));
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return CHANNEL_EMPTY;
@@ -121,6 +146,7 @@ static int receive_bytes(struct channel *channel, bool block, size_t *ret_len)
         return CHANNEL_CLOSED;
     if (n < 0)
         return err_origin(-errno, "receiving a message");
+    channel->peeked = channel->peeks;
     if (collect_fds(channel, &msg) < 0 || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
         return err_origin(-EBADMSG, "message is truncated or has foreign control data");
     if (n == 0)

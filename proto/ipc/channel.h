@@ -39,6 +39,10 @@ int channel_fd(const struct channel *channel);
 
 /* block: wait for a message. 0, CHANNEL_EMPTY (not block), CHANNEL_CLOSED, or negative errno. */
 int channel_receive(struct channel *channel, bool block, struct message *ret_msg) must_check;
+/* From now on a message stays in the socket until channel_done(), so that whoever has a copy of this end finds it there if
+ * this process dies before it has dealt with it. */
+void channel_peek(struct channel *channel);
+void channel_done(struct channel *channel);
 /* Packs into the channel's buffer and sends; fds stay the caller's. Never raises SIGPIPE.
  * -EAGAIN when the socket is full and !block, -EMSGSIZE, -EPIPE. */
 int channel_send(struct channel *channel, const Bulkhead__Envelope *envelope, const int *fds,

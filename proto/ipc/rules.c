@@ -34,6 +34,7 @@ enum {
     S_QUIESCED = BIT(CHILD_QUIESCED),
     S_LIVE = S_READY | S_RUNNING | S_QUIESCED,
     S_BEFORE_END = S_STARTED | S_GREETED | S_CONFIGURED | S_LIVE,
+    S_LIVE_OR_ENDED = S_LIVE | BIT(CHILD_ENDED),
 };
 
 enum { SAME = -1 };
@@ -84,13 +85,18 @@ static const struct rule rules[] = {
     { RULE_FROM_CHILD, B(RING_DRAINED), R_BLK, S_LIVE, 0, 0, SAME },
     { RULE_FROM_CHILD, B(CONSOLE_ESCAPE), R_CONSOLE, S_LIVE, 0, 0, SAME },
     { RULE_FROM_CHILD, B(CONSOLE_CLIENT), R_CONSOLE, S_LIVE, 0, 1, SAME },
-    { RULE_FROM_CHILD, B(VSOCK_CONNECT), R_VSOCK, S_RUNNING, 0, 0, SAME },
+    { RULE_FROM_CHILD, B(VSOCK_CONNECT), R_VSOCK, S_RUNNING | S_QUIESCED, 0, 0, SAME },
     { RULE_TO_CHILD, B(VSOCK_CONNECTED), R_VSOCK, S_LIVE, 0, 1, SAME },
     { RULE_TO_CHILD, B(SET_RATE_LIMIT), R_BLK | R_NET, S_LIVE, 0, 0, SAME },
     { RULE_TO_CHILD, B(BALLOON_TARGET), R_BALLOON, S_LIVE, 0, 0, SAME },
     { RULE_TO_CHILD, B(LINK_STATE), R_NET, S_LIVE, 0, 0, SAME },
     { RULE_FROM_CHILD, B(LINK_LOST), R_NET, S_LIVE, 0, 0, SAME },
     { RULE_FROM_CHILD, B(LINK_FOUND), R_NET, S_LIVE, 0, 0, SAME },
+
+    /* Who is leaving doesn't answer, and must not be in the wrong for being asked. */
+    { RULE_TO_CHILD, B(RESYNC), R_CORE | R_WORKERS, S_LIVE_OR_ENDED, 0, 0, SAME },
+    { RULE_FROM_CHILD, B(SNAPSHOT), R_CORE | R_WORKERS, S_LIVE, 0, 0, SAME }, /* rules_next() */
+    { RULE_FROM_CHILD, B(DEVICE_SNAPSHOT), R_CORE, S_LIVE, 0, 0, SAME },
 };
 
 static const struct rule *find(enum rule_dir dir, Bulkhead__Role role,
@@ -123,17 +129,64 @@ static int check_ready(Bulkhead__Role role, const Bulkhead__Ready *ready)
     return check_announce(ready->announce);
 }
 
-static int check_activate(const Bulkhead__Activate *a)
+static int check_queues(Bulkhead__QueueState *const *queues, size_t n)
 {
-    if (a->slot >= LAYOUT_PCI_SLOTS || a->n_queues > RULE_MAX_QUEUES)
-        return err_origin(-EBADMSG, "activate is out of range");
-    for (size_t i = 0; i < a->n_queues; i++) {
-        const Bulkhead__QueueState *q = a->queues[i];
+    if (n > RULE_MAX_QUEUES)
+        return err_origin(-EBADMSG, "%zu queues", n);
+    for (size_t i = 0; i < n; i++) {
+        const Bulkhead__QueueState *q = queues[i];
 
         if (q->index >= RULE_MAX_QUEUES || !is_power_of_two(q->size) || q->size > 32768)
             return err_origin(-EBADMSG, "activate: queue %u is out of range", q->index);
     }
     return 0;
+}
+
+static int check_activate(const Bulkhead__Activate *a)
+{
+    if (a->slot >= LAYOUT_PCI_SLOTS)
+        return err_origin(-EBADMSG, "activate is out of range");
+    return check_queues(a->queues, a->n_queues);
+}
+
+/* An end is one of the guest's, not a pause. */
+static int check_end(const Bulkhead__GuestState *end)
+{
+    return end->state >= BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN &&
+                   end->state <= BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR
+               ? 0
+               : err_origin(-EBADMSG, "snapshot with the end %d", (int)end->state);
+}
+
+static int check_snapshot(Bulkhead__Role role, const Bulkhead__Snapshot *s)
+{
+    bool worker = BIT(role) & R_WORKERS;
+    bool activated = s->state == BULKHEAD__SNAPSHOT_STATE__SNAPSHOT_RUNNING ||
+                     s->state == BULKHEAD__SNAPSHOT_STATE__SNAPSHOT_QUIESCED;
+
+    if (s->epoch == 0 || s->state <= BULKHEAD__SNAPSHOT_STATE__SNAPSHOT_NONE ||
+        s->state > BULKHEAD__SNAPSHOT_STATE__SNAPSHOT_QUIESCED ||
+        s->config.len > RULE_MAX_CONFIG_BYTES)
+        return err_origin(-EBADMSG, "snapshot is out of range");
+    if (!worker)
+        return s->activate ? err_origin(-EBADMSG, "snapshot of a core with a worker's part")
+               : s->end    ? check_end(s->end)
+                           : 0;
+    if (activated != (s->activate != NULL) || s->end || s->pausing)
+        return err_origin(-EBADMSG, "snapshot contradicts its state");
+    /* Both are asked for in an activated worker only. */
+    if (!activated && (s->owes_reset || s->owes_quiesce || s->needs_reset))
+        return err_origin(-EBADMSG, "snapshot owes what can't be owed in its state");
+    return s->activate ? check_activate(s->activate) : 0;
+}
+
+static int check_device_snapshot(const Bulkhead__DeviceSnapshot *s)
+{
+    if (s->epoch == 0 || s->slot == 0 || s->slot >= LAYOUT_PCI_SLOTS || s->generation > UINT8_MAX ||
+        s->config.len > RULE_MAX_CONFIG_BYTES || (s->resetting && !s->active) ||
+        (!s->active && s->n_queues > 0))
+        return err_origin(-EBADMSG, "device snapshot is out of range");
+    return check_queues(s->queues, s->n_queues);
 }
 
 static int check_slot(uint32_t slot)
@@ -217,6 +270,12 @@ static int check_content(Bulkhead__Role role, const Bulkhead__Envelope *e, size_
         return (e->vsock_connected->error != 0) == (n_fds == 0)
                    ? 0
                    : err_origin(-EBADMSG, "vsock connected with %zu fds", n_fds);
+    case B(RESYNC):
+        return e->resync->epoch != 0 ? 0 : err_origin(-EBADMSG, "resync without an epoch");
+    case B(SNAPSHOT):
+        return check_snapshot(role, e->snapshot);
+    case B(DEVICE_SNAPSHOT):
+        return check_device_snapshot(e->device_snapshot);
     default:
         return 0;
     }
@@ -235,6 +294,13 @@ int rules_check(enum rule_dir dir, Bulkhead__Role role, enum child_state state,
     return check_content(role, envelope, n_fds);
 }
 
+static enum child_state state_of(Bulkhead__SnapshotState state)
+{
+    return state == BULKHEAD__SNAPSHOT_STATE__SNAPSHOT_READY     ? CHILD_READY
+           : state == BULKHEAD__SNAPSHOT_STATE__SNAPSHOT_RUNNING ? CHILD_RUNNING
+                                                                 : CHILD_QUIESCED;
+}
+
 enum child_state rules_next(enum rule_dir dir, Bulkhead__Role role, enum child_state state,
                             const Bulkhead__Envelope *envelope)
 {
@@ -248,6 +314,8 @@ enum child_state rules_next(enum rule_dir dir, Bulkhead__Role role, enum child_s
         if (envelope->guest_state->state == BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING)
             return CHILD_RUNNING;
     }
+    if (dir == RULE_FROM_CHILD && envelope->body_case == B(SNAPSHOT))
+        return state_of(envelope->snapshot->state);
     return rule->next == SAME ? state : (enum child_state)rule->next;
 }
 

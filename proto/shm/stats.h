@@ -28,6 +28,8 @@ struct stats_page {
     /* net: the socket (its inode) that may have a part of a frame whose rest is in its writer's
      * memory alone; 0: none. For the replacement: nothing can follow on that stream. */
     uint64_t cut_stream;
+    /* Activate.activation of the rings that the journal is about: stored before they are touched. */
+    uint64_t activation;
 };
 
 /* n requests that took so long, each from when it was taken off the ring until it was given back. */

@@ -33,10 +33,25 @@ enum op {
 
 static struct virtio_due_item item;
 
+/* What is said of the driver is what was taken, and asking changes nothing of it. */
+static void ask(struct rig *rig)
+{
+    static struct virtio_snapshot s;
+    enum virtio_backend backend = rig->dev.backend;
+
+    virtio_pci_snapshot(&rig->dev, &s);
+    if (rig->dev.backend != backend || s.active != (backend >= VIRTIO_ACTIVE) ||
+        s.resetting != (backend == VIRTIO_RESETTING) || s.config_len != RIG_CONFIG ||
+        (s.active && s.driver.n_queues > RIG_QUEUES))
+        abort();
+}
+
 static void broker(struct rig *rig, unsigned op, uint16_t where, uint64_t value)
 {
     switch (op) {
     case OP_TAKE:
+        if (where & 1)
+            ask(rig);
         if (virtio_pci_take(&rig->dev, &item) && item.what == VIRTIO_DUE_ACTIVATE) {
             if (item.n_queues > rig->n_queues || (item.features & ~RIG_FEATURES) ||
                 !(item.features & VIRTIO_FEATURE_VERSION_1))

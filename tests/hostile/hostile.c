@@ -18,6 +18,7 @@
 #include "device-procs/common/worker.h"
 #include "device-procs/common/worker_main.h"
 #include "device-procs/common/worker_run.h"
+#include "device-procs/common/worker_say.h"
 #include "device-procs/common/worker_state.h"
 #include "sandbox/enter.h"
 #include "sandbox/seccomp.h"

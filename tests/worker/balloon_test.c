@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include "harness.h"
+#include "harness_away.h"
 #include <cmocka.h>
 
 #define BIT(f) (1ull << (f))
@@ -42,6 +43,7 @@ static struct dev *new_dev(uint64_t features)
                            .configure = configure,
                            .n_queues = 4,
                            .queue_size = 64,
+                           .away = true,
                            .arg = &d->config };
 
     bulkhead__balloon_worker_config__init(&d->config);
@@ -385,6 +387,46 @@ static void restart(void **state)
     free_dev(d);
 }
 
+static void expect_target(struct dev *d, uint64_t bytes)
+{
+    const Bulkhead__ConfigUpdate *u =
+        wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE)->config_update;
+    uint32_t pages;
+
+    assert_int_equal(u->offset, 0);
+    assert_int_equal(u->data.len, 4);
+    memcpy(&pages, u->data.data, 4);
+    assert_int_equal(pages, bytes / PAGE);
+}
+
+/* Of many changes that nobody read, what they came to; and a new broker hears of it once more. */
+static void changes_are_merged(void **state)
+{
+    Bulkhead__BalloonTarget target = BULKHEAD__BALLOON_TARGET__INIT;
+    ENVELOPE(e, BALLOON_TARGET, balloon_target, &target);
+    struct dev *d = new_dev(BASE);
+    const Bulkhead__Snapshot *s;
+    uint32_t pages;
+
+    (void)state;
+    wh_go_away(d->wh);
+    for (unsigned i = 1; i <= 100; i++) {
+        target.size = i * MIB / 4;
+        wh_send(d->wh, &e);
+        if (i % 10 == 0)
+            wh_let_it_turn(d->wh);
+    }
+    wh_come_back(d->wh);
+    expect_target(d, 25 * MIB);
+    wh_expect_silence(d->wh);
+    s = wh_resync(d->wh, 2);
+    memcpy(&pages, s->config.data, 4);
+    assert_int_equal(pages, 25 * MIB / PAGE);
+    expect_target(d, 25 * MIB);
+    wh_expect_silence(d->wh);
+    free_dev(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +440,7 @@ int main(void)
         cmocka_unit_test(statistics_and_restarts),
         cmocka_unit_test(two_reports_at_once),
         cmocka_unit_test(restart),
+        cmocka_unit_test(changes_are_merged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "blk_driver.h"
+#include "harness_away.h"
 #include "slow_disk.h"
 #include <cmocka.h>
 
@@ -204,6 +205,52 @@ static void a_reset_waits_too(void **state)
     blkd_free(d);
 }
 
+/* A new broker hears of the reset that its predecessor asked for, and gets the answer. */
+static void a_new_broker_waits_for_the_reset(void **state)
+{
+    const Bulkhead__Snapshot *s;
+    struct blkd *d;
+
+    (void)state;
+    assert_int_equal(begin(&d, 1), 0);
+    d->wh->config.away = true;
+    wh_restart(d->wh, d->features);
+    wh_send_reset(d->wh);
+    s = wh_resync(d->wh, 2);
+    assert_int_equal(s->state, BULKHEAD__SNAPSHOT_STATE__SNAPSHOT_RUNNING);
+    assert_true(s->owes_reset);
+    assert_false(s->old_ring_drained || s->owes_quiesce);
+    slow_disk_release(gate, LATE_MS);
+    wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_RESET_DONE);
+    s = wh_resync(d->wh, 3);
+    assert_int_equal(s->state, BULKHEAD__SNAPSHOT_STATE__SNAPSHOT_READY);
+    assert_true(s->old_ring_drained);
+    blkd_free(d);
+}
+
+/* Whoever comes after this one must know which ring to wait for. */
+static void the_own_ring_is_not_used_before_the_broker_can_know(void **state)
+{
+    int fd = open_fast();
+    struct blkd *d;
+
+    (void)state;
+    assert_int_equal(begin(&d, 1), 0);
+    wh_kill(d->wh);
+    go_fast(d);
+    d->wh->config.away = true;
+    wh_restart(d->wh, d->features);
+    wh_go_away(d->wh);
+    slow_disk_release(gate, LATE_MS);
+    while (slow_disk_arrived(gate) < TOTAL)
+        poll(NULL, 0, 1);
+    wh_let_it_turn(d->wh);
+    assert_int_equal(d->wh->queues[0].vring.used->idx, 0);
+    wh_come_back(d->wh);
+    finish(d, fd, 2);
+    close(fd);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +258,8 @@ static int run(void)
         cmocka_unit_test(the_drain_outlives_those_who_wait),
         cmocka_unit_test(without_a_ring_of_its_own_it_waits_too),
         cmocka_unit_test(a_reset_waits_too),
+        cmocka_unit_test(a_new_broker_waits_for_the_reset),
+        cmocka_unit_test(the_own_ring_is_not_used_before_the_broker_can_know),
     };
     const struct CMUnitTest with_devices[] = { cmocka_unit_test(no_write_comes_late) };
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "console_driver.h"
+#include "harness_away.h"
 #include <cmocka.h>
 
 static int listen_anywhere(struct sockaddr_un *addr, socklen_t *len)
@@ -265,6 +266,75 @@ static void a_users_last_line(void **state)
     free_port(p);
 }
 
+/* A new broker gets the client anew, whether or not the old one had kept it. */
+static void a_new_broker_has_the_client(void **state)
+{
+    struct sockaddr_un addr;
+    socklen_t len;
+    int listener = listen_anywhere(&addr, &len), client, kept;
+    struct port *p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET, false, listener, -1);
+    struct wh_config *config = &p->wh->config;
+    char got[8];
+
+    (void)state;
+    config->away = true;
+    wh_start(p->wh);
+    wh_resync(p->wh, 1);
+    assert_int_equal(client_of(p), -1);
+    wh_go_away(p->wh);
+    for (unsigned i = 0; i < 20; i++) { /* they come and go */
+        client = connect_to(&addr, len);
+        print(p, "hi", 2);
+        read_all(client, got, 2);
+        close(client);
+        wh_let_it_turn(p->wh);
+    }
+    client = connect_to(&addr, len);
+    print(p, "last", 4);
+    read_all(client, got, 4);
+    wh_come_back(p->wh);
+    close(client_of(p));
+    wh_expect_silence(p->wh);
+    wh_resync(p->wh, 2);
+    kept = client_of(p);
+    assert_true(kept >= 0);
+    wh_kill(p->wh);
+    config->own_fds[config->n_own_fds++] = kept;
+    wh_start(p->wh);
+    wh_resync(p->wh, 1); /* this one has it from the start */
+    close(client_of(p));
+    print(p, "after", 5);
+    read_all(client, got, 5);
+    assert_memory_equal(got, "after", 5);
+    close(client);
+    free_port(p);
+}
+
+static void a_new_broker_hears_of_the_keys(void **state)
+{
+    int in[2], out[2];
+    struct port *p;
+
+    (void)state;
+    assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, false, in[0], out[1]);
+    p->config.escape = true;
+    p->wh->config.away = true;
+    wh_start(p->wh);
+    assert_false(wh_resync(p->wh, 1)->escape);
+    wh_go_away(p->wh);
+    assert_int_equal(write(in[1], "\1x\1x", 4), 4);
+    wh_let_it_turn(p->wh);
+    wh_come_back(p->wh);
+    wh_expect(p->wh, BULKHEAD__ENVELOPE__BODY_CONSOLE_ESCAPE);
+    wh_expect_silence(p->wh);
+    assert_true(wh_resync(p->wh, 2)->escape);
+    wh_expect_silence(p->wh);
+    close(in[1]);
+    close(out[0]);
+    free_port(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +344,8 @@ int main(void)
         cmocka_unit_test(the_next_client_cuts_nobody_off),
         cmocka_unit_test(a_users_last_line),
         cmocka_unit_test(a_host_without_descriptors),
+        cmocka_unit_test(a_new_broker_has_the_client),
+        cmocka_unit_test(a_new_broker_hears_of_the_keys),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,7 +77,7 @@ struct wh *wh_new(const struct wh_config *config)
         &wh->journal);
     wh->life_read_fd = life[0];
     wh->life_write_fd = life[1];
-    wh->pidfd = wh->ring.fd = wh->old_ring.fd = -1;
+    wh->pidfd = wh->ring.fd = wh->old_ring.fd = wh->far_fd = -1;
     for (unsigned q = 0; q < config->n_queues; q++) {
         wh->queues[q].kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         wh->queues[q].call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -89,6 +89,7 @@ static void forget_worker(struct wh *wh)
 {
     fd_closep(&wh->pidfd);
     channel_freep(&wh->channel);
+    fd_closep(&wh->far_fd);
     wh->pid = 0;
 }
 
@@ -245,7 +246,9 @@ static void spawn(struct wh *wh, int control_fd)
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     struct arguments args = { .argv = { args.path },
                               .n = 1,
-                              .fds = { null_fd, null_fd, STDERR_FILENO, control_fd },
+                              .fds = { null_fd, null_fd,
+                                       wh->config.log_fd > 0 ? wh->config.log_fd : STDERR_FILENO,
+                                       control_fd },
                               .n_fds = FD_CHILD_FIRST_FREE };
     struct sandbox_spawn how = { .program = args.path,
                                  .argv = args.argv,
@@ -377,6 +380,9 @@ int wh_try_start(struct wh *wh)
         wh_die("socketpair: %s", strerror(errno));
     wh->state = CHILD_STARTED;
     spawn(wh, pair[1]);
+    fd_closep(&wh->far_fd);
+    if (wh->config.away)
+        wh->far_fd = fd_take(&pair[1]);
     fd_closep(&pair[1]);
     if (channel_new(&wh->channel, pair[0], CHANNEL_ARENA_BROKER) < 0)
         wh_die("channel: %s", err_text());
@@ -437,6 +443,7 @@ void wh_send_activate(struct wh *wh, uint64_t features, bool resume)
     }
     m.features = features;
     m.resume = resume;
+    m.activation = wh->activation;
     m.n_queues = wh->config.n_queues;
     m.queues = list;
     wh_send(wh, &e);
@@ -503,6 +510,7 @@ void wh_start_beside(struct wh *wh, struct wh *ret_old)
                             .state = wh->state,
                             .pid = wh->pid,
                             .pidfd = wh->pidfd,
+                            .far_fd = -1,
                             .ring = { .fd = -1 },
                             .old_ring = { .fd = -1 } };
     wh->channel = NULL;

@@ -38,6 +38,8 @@ struct wh_config {
      * failure like Failed, with wh->refused set; the worker is then to be killed. */
     Bulkhead__Role judge_as;
     bool handed_over; /* behind sandbox_filter_start, as an upgrade is */
+    bool away;        /* for harness_away.h */
+    int log_fd;       /* the worker's log, the harness's; 0: stderr */
 };
 
 struct wh_ring {
@@ -80,6 +82,9 @@ struct wh {
     enum child_state state; /* only with judge_as */
     bool refused;
     unsigned starts;
+    int far_fd;          /* a duplicate of the worker's end of the socket, with `away` */
+    unsigned n_unread;   /* datagrams that fill it */
+    uint64_t activation; /* for the next Activate; 0: unnamed */
 };
 
 /* ---- broker ---- */

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "harness_away.h"
 #include "net_driver.h"
 #include <cmocka.h>
 
@@ -21,6 +22,7 @@ static struct nic *started(unsigned pairs, bool use_io_uring)
     struct nic *n = netd_new_tap(pairs);
 
     n->config.use_io_uring = use_io_uring;
+    n->wh->config.away = true;
     wh_start(n->wh);
     wh_activate(n->wh, n->wh->features, false);
     for (unsigned i = 0; i < BUFFERS; i++)
@@ -222,6 +224,45 @@ static void a_replacement_without_a_tap(void **state)
     netd_free(n);
 }
 
+/* Down, up and down again: the broker hears what it came to, or nothing. */
+static void nobody_hears_of_it(void **state)
+{
+    struct nic *n = started(1, true);
+    const Bulkhead__Snapshot *s;
+
+    (void)state;
+    wh_go_away(n->wh);
+    for (unsigned round = 0; round < 2; round++) {
+        netd_set_up(false);
+        send_some(n, 1);
+        wh_let_it_turn(n->wh);
+        netd_set_up(true);
+        wh_let_it_turn(n->wh);
+    }
+    wh_come_back(n->wh);
+    assert_int_equal(netd_link_status(n), VIRTIO_NET_S_LINK_UP);
+    wh_expect_silence(n->wh);
+    wh_go_away(n->wh);
+    netd_set_up(false);
+    send_some(n, 2);
+    wh_let_it_turn(n->wh);
+    wh_come_back(n->wh);
+    expect_lost(n, true);
+    s = wh_resync(n->wh, 2);
+    assert_true(s->link_lost && s->link_returns);
+    assert_int_equal(netd_link_status(n), 0);
+    wh_go_away(n->wh);
+    netd_set_up(true);
+    wh_let_it_turn(n->wh);
+    wh_send_resync(n->wh, 3);
+    wh_let_it_turn(n->wh);
+    wh_come_back(n->wh);
+    assert_false(wh_expect(n->wh, BULKHEAD__ENVELOPE__BODY_SNAPSHOT)->snapshot->link_lost);
+    assert_int_equal(netd_link_status(n), VIRTIO_NET_S_LINK_UP);
+    wh_expect_silence(n->wh);
+    netd_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +271,7 @@ int main(void)
         cmocka_unit_test(deleted_while_down),
         cmocka_unit_test(made_again),
         cmocka_unit_test(a_replacement_without_a_tap),
+        cmocka_unit_test(nobody_hears_of_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

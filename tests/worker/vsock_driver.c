@@ -47,6 +47,7 @@ struct dev *new_dev_idle(void)
                            .n_queues = 3,
                            .queue_size = 256,
                            .n_own_fds = 1,
+                           .away = true,
                            .arg = &d->config };
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sa_family_t family = AF_UNIX;

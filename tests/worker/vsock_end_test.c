@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_end_test.c - how connections of the vsock worker end: what either side sent before arrives,
  * and nothing is kept that nobody will ever ask for. */
+#include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "harness_away.h"
 #include "vsock_driver.h"
 #include <cmocka.h>
 
@@ -314,6 +316,64 @@ static void a_guest_without_a_driver(void **state)
     free_dev(d);
 }
 
+static uint32_t question(struct dev *d, uint32_t port)
+{
+    const Bulkhead__VsockConnect *m =
+        wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_VSOCK_CONNECT)->vsock_connect;
+
+    assert_int_equal(m->port, port);
+    return m->token;
+}
+
+static void answer(struct dev *d, uint32_t token)
+{
+    Bulkhead__VsockConnected m = BULKHEAD__VSOCK_CONNECTED__INIT;
+    ENVELOPE(e, VSOCK_CONNECTED, vsock_connected, &m);
+
+    m.token = token;
+    m.error = ECONNREFUSED;
+    wh_send(d->wh, &e);
+}
+
+/* Questions wait for room as all else does, no more of them than a broker has to answer at once. */
+static void questions_wait_for_a_broker(void **state)
+{
+    enum { ASKED = 64, GIVEN_UP = 10 };
+    struct dev *d = new_dev(true);
+    uint32_t tokens[ASKED];
+
+    (void)state;
+    wh_go_away(d->wh);
+    for (unsigned i = 0; i < ASKED + 20; i++)
+        guest_send(d, 1000 + i, 80, VIRTIO_VSOCK_OP_REQUEST);
+    for (unsigned i = ASKED; i < ASKED + 20; i++)
+        assert_int_equal(guest_expect(d, VIRTIO_VSOCK_OP_RST).dst_port, 1000 + i);
+    for (unsigned i = 0; i < GIVEN_UP; i++) /* which nobody was asked about */
+        guest_send(d, 1000 + i, 80, VIRTIO_VSOCK_OP_RST);
+    wh_come_back(d->wh);
+    for (unsigned i = GIVEN_UP; i < ASKED; i++)
+        tokens[i] = question(d, 80);
+    wh_expect_silence(d->wh);
+    answer(d, tokens[ASKED - 1]);
+    assert_int_equal(guest_expect(d, VIRTIO_VSOCK_OP_RST).dst_port, 1000 + ASKED - 1);
+    /* Another broker is asked about those that are still open, also while the guest stands still. */
+    wh_quiesce(d->wh);
+    wh_resync(d->wh, 2);
+    for (unsigned i = GIVEN_UP; i < ASKED - 1; i++)
+        assert_int_equal(question(d, 80), tokens[i]);
+    wh_expect_silence(d->wh);
+    wh_unquiesce(d->wh);
+    for (unsigned i = GIVEN_UP; i < ASKED - 1; i++) {
+        answer(d, tokens[i]);
+        assert_int_equal(guest_expect(d, VIRTIO_VSOCK_OP_RST).dst_port, 1000 + i);
+    }
+    for (unsigned i = 0; i < ASKED; i++) { /* and as many may be asked again */
+        guest_send(d, 3000 + i, 81, VIRTIO_VSOCK_OP_REQUEST);
+        tokens[i] = question(d, 81);
+    }
+    free_dev(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_host_without_descriptors),
         cmocka_unit_test(those_who_linger_make_room),
         cmocka_unit_test(a_guest_without_a_driver),
+        cmocka_unit_test(questions_wait_for_a_broker),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

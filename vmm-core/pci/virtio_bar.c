@@ -45,8 +45,10 @@ static void write_config(struct virtio_pci *dev, uint64_t off, unsigned size, ui
         return;
     }
     memcpy(dev->config + off, &value, size);
-    for (unsigned i = 0; i < size; i++)
+    for (unsigned i = 0; i < size; i++) {
         dev->config_dirty[(off + i) / 64] |= UINT64_C(1) << ((off + i) % 64);
+        dev->config_written[(off + i) / 64] |= UINT64_C(1) << ((off + i) % 64);
+    }
     fd_event_signal(dev->wake_fd);
 }
 

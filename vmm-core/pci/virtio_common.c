@@ -96,6 +96,7 @@ void virtio_common_reset(struct virtio_pci *dev)
     dev->status = 0;
     dev->isr = 0;
     dev->config_early = false;
+    memset(dev->config_written, 0, sizeof dev->config_written);
     dev->backend = VIRTIO_IDLE;
     for (unsigned q = 0; q < dev->n_queues; q++) {
         struct virtio_queue *queue = &dev->queues[q];

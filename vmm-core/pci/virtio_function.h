@@ -91,7 +91,8 @@ struct virtio_pci {
     uint16_t queue_max;
     unsigned config_len;
     uint8_t config[VIRTIO_CONFIG_MAX];
-    uint64_t config_dirty[VIRTIO_CONFIG_MAX / 64]; /* bytes the driver wrote, not yet sent */
+    /* Bytes that the driver wrote: not sent yet; since the device's last reset. */
+    uint64_t config_dirty[VIRTIO_CONFIG_MAX / 64], config_written[VIRTIO_CONFIG_MAX / 64];
     struct msix msix;
     struct virtio_queue queues[LAYOUT_MAX_QUEUES];
 };

@@ -82,9 +82,9 @@ void virtio_pci_init(struct virtio_pci *dev, struct hv *hv, unsigned slot, int w
 
 /* ---- the control thread's side ---- */
 
-static void take_activate(struct virtio_pci *dev, struct virtio_due_item *item)
+/* Frozen from DRIVER_OK until the reset is over. */
+static void describe_driver(const struct virtio_pci *dev, struct virtio_due_item *item)
 {
-    dev->backend = VIRTIO_ACTIVE;
     item->what = VIRTIO_DUE_ACTIVATE;
     item->features = dev->accepted;
     item->n_queues = 0;
@@ -131,17 +131,37 @@ bool virtio_pci_take(struct virtio_pci *dev, struct virtio_due_item *ret_item)
         virtio_plug_release(dev);
         ret_item->what = VIRTIO_DUE_GONE;
     } else if (dev->backend == VIRTIO_ACTIVATE_DUE) {
-        take_activate(dev, ret_item);
+        dev->backend = VIRTIO_ACTIVE;
+        describe_driver(dev, ret_item);
     } else if (!take_config(dev, ret_item)) {
         /* Only now, as the driver did it: what it wrote would outlive the reset. */
         any = dev->backend == VIRTIO_RESET_DUE;
         if (any) {
             dev->backend = VIRTIO_RESETTING;
+            memset(dev->config_written, 0, sizeof dev->config_written);
             ret_item->what = VIRTIO_DUE_RESET;
         }
     }
     pthread_mutex_unlock(&dev->lock);
     return any;
+}
+
+void virtio_pci_snapshot(struct virtio_pci *dev, struct virtio_snapshot *ret_snapshot)
+{
+    pthread_mutex_lock(&dev->lock);
+    *ret_snapshot = (struct virtio_snapshot){
+        .active = dev->backend != VIRTIO_IDLE && dev->backend != VIRTIO_ACTIVATE_DUE,
+        .resetting = dev->backend == VIRTIO_RESETTING,
+        .needs_reset = dev->status & VIRTIO_STATUS_NEEDS_RESET,
+        .config_len = dev->config_len,
+        .generation = dev->generation,
+    };
+    if (ret_snapshot->active)
+        describe_driver(dev, &ret_snapshot->driver);
+    memcpy(ret_snapshot->config, dev->config, dev->config_len);
+    for (size_t i = 0; i < ARRAY_SIZE(dev->config_dirty); i++)
+        dev->config_dirty[i] |= dev->config_written[i];
+    pthread_mutex_unlock(&dev->lock);
 }
 
 void virtio_pci_reset_done(struct virtio_pci *dev)
@@ -165,6 +185,11 @@ void virtio_pci_needs_reset(struct virtio_pci *dev)
     pthread_mutex_unlock(&dev->lock);
 }
 
+static bool is_written(const struct virtio_pci *dev, unsigned byte)
+{
+    return dev->config_written[byte / 64] >> (byte % 64) & 1;
+}
+
 bool virtio_pci_config_changed(struct virtio_pci *dev, unsigned off, const void *data, unsigned len)
 {
     bool fits;
@@ -172,7 +197,10 @@ bool virtio_pci_config_changed(struct virtio_pci *dev, unsigned off, const void 
     pthread_mutex_lock(&dev->lock);
     fits = off <= dev->config_len && len <= dev->config_len - off;
     if (fits && dev->presence != VIRTIO_LEAVING) {
-        memcpy(dev->config + off, data, len);
+        /* What this driver has written is the driver's: the device's word is from before that. */
+        for (unsigned i = 0; i < len; i++)
+            if (!is_written(dev, off + i))
+                dev->config[off + i] = ((const uint8_t *)data)[i];
         dev->generation++;
         if (dev->status & VIRTIO_STATUS_DRIVER_OK)
             virtio_irq_config(dev);

@@ -47,10 +47,23 @@ struct virtio_due_item {
  * Activate and one Reset are on their way per device, and a configuration byte is sent once
  * however often the guest wrote it in between. */
 bool virtio_pci_take(struct virtio_pci *dev, struct virtio_due_item *ret_item);
+/* What virtio_pci_take() has given so far amounts to, for a broker that knows nothing of it. What the
+ * driver wrote to the configuration space since the last reset is due once more. */
+struct virtio_snapshot {
+    bool active;                   /* Activate was taken, and no ResetDone came since */
+    bool resetting;                /* active: Reset was taken */
+    bool needs_reset;              /* the driver was told that the device is broken */
+    struct virtio_due_item driver; /* active: as in Activate */
+    unsigned config_len;
+    uint8_t generation;
+    uint8_t config[VIRTIO_CONFIG_MAX];
+};
+void virtio_pci_snapshot(struct virtio_pci *dev, struct virtio_snapshot *ret_snapshot);
 /* The worker no longer touches the rings: the driver may see status 0. */
 void virtio_pci_reset_done(struct virtio_pci *dev);
 void virtio_pci_needs_reset(struct virtio_pci *dev);
-/* The device changed its configuration; false when the range is not in it. These three mean nothing to
+/* The device changed its configuration; false when the range is not in it. Bytes that the driver has
+ * written since the last reset stay as the driver wrote them. These three mean nothing to
  * a device on its way out. */
 bool virtio_pci_config_changed(struct virtio_pci *dev, unsigned off, const void *data,
                                unsigned len);

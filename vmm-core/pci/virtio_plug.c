@@ -34,6 +34,7 @@ static void fill(struct virtio_pci *dev, const struct virtio_plug_config *config
     dev->config_len = config->config_len;
     memset(dev->config, 0, sizeof dev->config);
     memset(dev->config_dirty, 0, sizeof dev->config_dirty);
+    memset(dev->config_written, 0, sizeof dev->config_written);
     if (config->config_len > 0)
         memcpy(dev->config, config->config, config->config_len);
     memset(dev->queues, 0, sizeof dev->queues);
@@ -78,6 +79,7 @@ static void unplug(struct virtio_pci *dev)
 {
     dev->presence = VIRTIO_LEAVING;
     memset(dev->config_dirty, 0, sizeof dev->config_dirty);
+    memset(dev->config_written, 0, sizeof dev->config_written);
     virtio_notify_sync(dev);
     if (dev->backend == VIRTIO_ACTIVATE_DUE)
         virtio_common_reset(dev); /* the worker has not heard of it */

@@ -30,6 +30,7 @@ struct run {
     int in_flags, out_flags; /* of descriptors 0 and 1, to be put back */
     bool tty;                /* the guest has our terminal */
     bool stopping;           /* we asked the broker to end the VM */
+    bool ended;              /* it did, as the broker says */
     pid_t audit;             /* the process that audits, 0: none */
     bool audit_again;        /* something was started since it began */
     int status;              /* exit status, -1: the VM still runs */
@@ -274,6 +275,7 @@ static void on_message(struct run *run)
                           : client_reply(answer.envelope->reply);
     } else if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED) {
         terminal_restore();
+        run->ended = true;
         run->status = end_status(answer.envelope->vm_ended);
     }
 }
@@ -379,6 +381,8 @@ static int run_vm(struct run *run)
     if (r == EXIT_OK)
         r = follow(run);
     terminal_restore();
+    if (run->ended)
+        client_await_end(&run->client);
     client_close(&run->client);
     if (run->in_flags >= 0)
         fcntl(0, F_SETFL, run->in_flags);

@@ -18,7 +18,7 @@
 #include "output.h"
 #include "samples.h"
 
-enum { TOP_PERIOD_MS = 1000, TOP_FIRST_MS = 250 };
+enum { TOP_PERIOD_MS = 1000, TOP_FIRST_MS = 250, TOP_AGAIN_MS = 20, TOP_TRIES = 50 };
 
 static uint64_t monotonic_ns(void)
 {
@@ -116,7 +116,23 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-static int watch_vm(struct client *client, struct top_sample samples[2])
+/* Its broker has closed the connection, at the VM's end or by its own death. Then another takes over, at the same socket. */
+static int take_sample_again(struct client *client, const char *vm, int sig, struct top_sample *s)
+{
+    int r = take_sample(client, s);
+
+    for (int i = 0; i < TOP_TRIES && r == -EPIPE; i++) {
+        struct pollfd p = { .fd = sig, .events = POLLIN };
+
+        client_close(client);
+        if (poll(&p, 1, TOP_AGAIN_MS) > 0 || client_connect(client, vm) < 0)
+            return -EPIPE;
+        r = take_sample(client, s);
+    }
+    return r;
+}
+
+static int watch_vm(struct client *client, const char *vm, struct top_sample samples[2])
 {
     cleanup_(fd_closep) int sig = open_signals();
     bool screen = isatty(STDOUT_FILENO);
@@ -132,7 +148,7 @@ static int watch_vm(struct client *client, struct top_sample samples[2])
 
         if (poll(&p, 1, i == 1 ? TOP_FIRST_MS : TOP_PERIOD_MS) > 0)
             break;
-        r = take_sample(client, now);
+        r = take_sample_again(client, vm, sig, now);
         if (r == 0)
             show(now, before, screen);
     }
@@ -153,7 +169,7 @@ static int top_vm(const char *vm, bool json)
         if (r == 0)
             status = say_json(top_json(&samples[0]));
     } else if (r == 0) {
-        r = watch_vm(&client, samples);
+        r = watch_vm(&client, vm, samples);
     }
     if (r < 0)
         status = client_failed(r);

@@ -3,6 +3,7 @@
 #include "script.h"
 
 #include "config/config.h"
+#include "vm/record.h"
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
 #define SECOND UINT64_C(1000000000)
@@ -195,6 +196,103 @@ bool script_wait_deadline(struct script *s)
         s->now = at;
     script_happen(s, &e);
     return true;
+}
+
+/* ---- another broker ---- */
+
+void script_adopt(struct script *s, uint32_t unknown)
+{
+    static struct record record; /* large */
+    struct kept_child kept[VM_MAX_CHILDREN];
+    struct event e = { .kind = EVENT_ADOPTED, .kept = kept };
+    uint32_t epoch = s->vm.epoch;
+
+    record_store(&s->vm, &record);
+    vm_deinit(&s->vm);
+    memset(&s->vm, 0, sizeof s->vm);
+    vm_init(&s->vm, s->config, &s->plan, s->now);
+    s->vm.insecure = true;
+    s->vm.epoch = epoch + 1;
+    assert_int_equal(record_load(&s->vm, &record, s->now), 0);
+    for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
+        if (s->vm.children[i].id != 0 && s->vm.children[i].id != unknown)
+            kept[e.n_kept++] = (struct kept_child){ .id = s->vm.children[i].id,
+                                                    .pid = 1000 + (int)s->vm.children[i].id };
+    s->n_log = 0;
+    script_happen(s, &e);
+}
+
+static void put_queues(const struct device *d, Bulkhead__QueueState *states,
+                       Bulkhead__QueueState **queues)
+{
+    for (unsigned i = 0; i < d->n_queues; i++) {
+        bulkhead__queue_state__init(&states[i]);
+        states[i].index = d->queues[i].index;
+        states[i].size = d->queues[i].size;
+        states[i].desc = d->queues[i].desc;
+        states[i].avail = d->queues[i].avail;
+        states[i].used = d->queues[i].used;
+        queues[i] = &states[i];
+    }
+}
+
+void script_device_stands(struct script *s, struct device *d, bool active, bool resetting)
+{
+    Bulkhead__QueueState queue = BULKHEAD__QUEUE_STATE__INIT,
+                         *queues[LAYOUT_MAX_QUEUES] = { &queue };
+    Bulkhead__QueueState states[LAYOUT_MAX_QUEUES];
+    Bulkhead__DeviceSnapshot snapshot = BULKHEAD__DEVICE_SNAPSHOT__INIT;
+    ENVELOPE(e, DEVICE_SNAPSHOT, device_snapshot, &snapshot);
+
+    queue.size = 8;
+    if (d->n_queues > 0)
+        put_queues(d, states, queues);
+    snapshot.epoch = s->vm.epoch;
+    snapshot.slot = d->plan->pci_slot;
+    snapshot.active = active;
+    snapshot.resetting = resetting;
+    snapshot.queues = queues;
+    snapshot.n_queues = active ? MAX(d->n_queues, 1u) : 0;
+    snapshot.config = (ProtobufCBinaryData){ .len = d->config_len, .data = d->config };
+    script_say(s, s->vm.core, &e);
+}
+
+void script_core_stands(struct script *s, Bulkhead__SnapshotState state)
+{
+    Bulkhead__Snapshot snapshot = BULKHEAD__SNAPSHOT__INIT;
+    ENVELOPE(e, SNAPSHOT, snapshot, &snapshot);
+
+    snapshot.epoch = s->vm.epoch;
+    snapshot.state = state;
+    script_say(s, s->vm.core, &e);
+}
+
+void script_core_says_all(struct script *s, Bulkhead__SnapshotState state)
+{
+    for (unsigned i = 0; i < s->vm.n_devices; i++)
+        if (device_is_pci(&s->vm.devices[i]))
+            script_device_stands(s, &s->vm.devices[i], s->vm.devices[i].active,
+                                 s->vm.devices[i].reset_wanted);
+    script_core_stands(s, state);
+}
+
+void script_worker_stands(struct script *s, uint32_t worker, Bulkhead__SnapshotState state)
+{
+    const struct device *d = &s->vm.devices[vm_child(&s->vm, worker)->device];
+    Bulkhead__QueueState states[LAYOUT_MAX_QUEUES], *queues[LAYOUT_MAX_QUEUES];
+    Bulkhead__Activate activate = BULKHEAD__ACTIVATE__INIT;
+    Bulkhead__Snapshot snapshot = BULKHEAD__SNAPSHOT__INIT;
+    ENVELOPE(e, SNAPSHOT, snapshot, &snapshot);
+
+    put_queues(d, states, queues);
+    activate.features = d->guest_features;
+    activate.queues = queues;
+    activate.n_queues = d->n_queues;
+    snapshot.epoch = s->vm.epoch;
+    snapshot.state = state;
+    if (state != BULKHEAD__SNAPSHOT_STATE__SNAPSHOT_READY)
+        snapshot.activate = &activate;
+    script_say(s, worker, &e);
 }
 
 /* ---- clients ---- */

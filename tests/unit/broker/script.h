@@ -30,6 +30,15 @@ void script_run_disk(struct script *s);
 void script_boot(struct script *s);
 void script_end(struct script *s);
 void script_happen(struct script *s, const struct event *event);
+/* The broker dies, having written its facts down, and another takes over: the spawner knows all children but
+ * `unknown` (0: all). */
+void script_adopt(struct script *s, uint32_t unknown);
+/* The core says where it stands: each device as the record has it, then its own state. */
+void script_core_stands(struct script *s, Bulkhead__SnapshotState state);
+void script_device_stands(struct script *s, struct device *d, bool active, bool resetting);
+void script_core_says_all(struct script *s, Bulkhead__SnapshotState state);
+/* The worker serves what the device has, if it is activated. */
+void script_worker_stands(struct script *s, uint32_t worker, Bulkhead__SnapshotState state);
 struct device *script_device(struct script *s, Bulkhead__Role role);
 
 /* ---- what children do ---- */

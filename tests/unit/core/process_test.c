@@ -265,6 +265,65 @@ static void test_hotplug(void **state)
     close(call);
 }
 
+static void send_resync(struct process *p, uint32_t epoch)
+{
+    Bulkhead__Resync message = BULKHEAD__RESYNC__INIT;
+
+    ENVELOPE(e, RESYNC, resync, &message);
+    message.epoch = epoch;
+    send_msg(p, &e, NULL, 0);
+}
+
+/* A new broker takes over: a driver that is active, then one that waits for its reset. */
+static void test_resync(void **state)
+{
+    Bulkhead__ResetDone done = BULKHEAD__RESET_DONE__INIT;
+    const Bulkhead__DeviceSnapshot *device;
+    const Bulkhead__Snapshot *snapshot;
+    struct process p;
+    struct code c;
+
+    (void)state;
+    ENVELOPE(e, RESET_DONE, reset_done, &done);
+    done.slot = SLOT;
+    c = boot(&p, 1);
+    emit_pci_enable(&c);
+    emit_mmio8(&c, BAR + 0x14, 3);
+    emit_mmio32(&c, BAR + 0x08, 1);
+    emit_mmio32(&c, BAR + 0x0c, 1); /* VERSION_1 */
+    emit_mmio8(&c, BAR + 0x14, 15);
+    emit_wait_ram8_set(&c, COUNTER);
+    emit_mmio8(&c, BAR + 0x14, 0);
+    emit_wait_mmio8_zero(&c, BAR + 0x14);
+    emit_power_off(&c);
+    send_resync(&p, 1);
+    assert_false(expect(&p, BULKHEAD__ENVELOPE__BODY_DEVICE_SNAPSHOT)->device_snapshot->active);
+    assert_int_equal(expect(&p, BULKHEAD__ENVELOPE__BODY_SNAPSHOT)->snapshot->state,
+                     BULKHEAD__SNAPSHOT_STATE__SNAPSHOT_READY);
+    send_start(&p);
+    expect_state(&p, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING);
+    expect(&p, BULKHEAD__ENVELOPE__BODY_ACTIVATE);
+    send_resync(&p, 2);
+    device = expect(&p, BULKHEAD__ENVELOPE__BODY_DEVICE_SNAPSHOT)->device_snapshot;
+    assert_int_equal(device->slot, SLOT);
+    assert_true(device->active && !device->resetting);
+    assert_int_equal(expect(&p, BULKHEAD__ENVELOPE__BODY_SNAPSHOT)->snapshot->state,
+                     BULKHEAD__SNAPSHOT_STATE__SNAPSHOT_RUNNING);
+    p.ram[COUNTER] = 1;
+    expect(&p, BULKHEAD__ENVELOPE__BODY_RESET);
+    send_resync(&p, 3);
+    device = expect(&p, BULKHEAD__ENVELOPE__BODY_DEVICE_SNAPSHOT)->device_snapshot;
+    assert_true(device->active && device->resetting);
+    expect(&p, BULKHEAD__ENVELOPE__BODY_SNAPSHOT);
+    send_msg(&p, &e, NULL, 0);
+    expect_state(&p, BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN);
+    send_resync(&p, 4);
+    assert_false(expect(&p, BULKHEAD__ENVELOPE__BODY_DEVICE_SNAPSHOT)->device_snapshot->active);
+    snapshot = expect(&p, BULKHEAD__ENVELOPE__BODY_SNAPSHOT)->snapshot;
+    assert_int_equal(snapshot->end->state, BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN);
+    assert_int_equal(stop(&p), 0);
+}
+
 /* The broker's death is not the guest's; the core's own is everybody's, seen at the life pipe. */
 static void test_broker_death(void **state)
 {
@@ -416,8 +475,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_reboot),       cmocka_unit_test(test_serial_and_shutdown),
         cmocka_unit_test(test_triple_fault), cmocka_unit_test(test_pause),
         cmocka_unit_test(test_power_button), cmocka_unit_test(test_device),
-        cmocka_unit_test(test_hotplug),      cmocka_unit_test(test_broker_death),
-        cmocka_unit_test(test_orphan_ends),
+        cmocka_unit_test(test_hotplug),      cmocka_unit_test(test_resync),
+        cmocka_unit_test(test_broker_death), cmocka_unit_test(test_orphan_ends),
     };
 
     if (argc > 1 && strcmp(argv[1], "configure") == 0)

@@ -3,6 +3,7 @@
  * before the loop looks at its other events; by a clock of the test's own. The port is the test. */
 #include <stdlib.h>
 #include <string.h>
+#include "common/worker_say.h"
 #include "common/worker_stop.h"
 #include "net/net.h"
 #include "net/net_burst.h"
@@ -69,13 +70,11 @@ void worker_needs_reset(struct worker *w, unsigned q, const char *why)
     fail_msg("%s", why);
 }
 
-int worker_config_update(struct worker *w, unsigned offset, const void *data, unsigned len)
+void worker_config_changed(struct worker *w, unsigned offset, unsigned len)
 {
     (void)w;
     (void)offset;
-    (void)data;
     (void)len;
-    return 0;
 }
 
 struct loop *worker_loop(struct worker *w)

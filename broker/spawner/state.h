@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* state.h - all that the spawner has. Order of its parts: main <- successor, start <- handover, children. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "resources/programs.h"
+#include "resources/rundir.h"
+#include "resources/socket_path.h"
+#include "sandbox/spawn.h"
+#include "spawner/reports.h"
+#include "spawner/rings.h"
+#include "spawner/slots.h"
+#include "spawner/store.h"
+#include "spawner/wire.h"
+
+struct spawned {
+    uint32_t id; /* 0: this place is free */
+    uint32_t slot, uid_slot;
+    pid_t pid; /* 0: it has ended, and the broker has not acknowledged that */
+    struct sandbox_spawning spawning; /* error_fd -1: it was heard how exec went */
+    int log_reader;                   /* keeps the log pipe writable when the broker is gone */
+    int control;                      /* a copy of the broker's end; -1: none */
+    bool is_core;
+    bool next_boot; /* started after the core's end: a reboot's, which that end is not for */
+    bool started;   /* it has executed its program */
+    int error;      /* of a start that failed: positive errno */
+    int32_t wait_code, wait_status;
+    char text[160];
+};
+
+/* The broker that is, or was last, and whether there is to be another. */
+struct brokers {
+    int program_fd; /* of the broker; -1: none can be started */
+    int pidfd;
+    pid_t pid;         /* if it is a child of ours; 0: it forked us */
+    bool left;         /* in order */
+    bool awaited;      /* it is lost: when it is dead, another is started */
+    bool adopted;      /* it has taken over */
+    uint32_t epoch;    /* how many there were before */
+    uint64_t since_ns; /* its start, of a successor */
+    uint32_t limit, window_s;
+    uint64_t window_ns; /* deaths are counted from here on */
+    uint32_t deaths;
+};
+
+/* How much of all that is kept the successor was told. */
+struct handover {
+    bool active;
+    uint32_t place;
+    unsigned child;
+};
+
+struct state {
+    struct groups *groups;
+    const struct spawner_terms *terms;
+    struct programs programs;
+    struct slots slots;
+    struct rings rings;
+    struct reports reports;
+    struct store store;
+    struct brokers brokers;
+    struct handover handover;
+    uint32_t last_id;
+    unsigned refusals;
+    int fd; /* to the broker; -1: it is gone */
+    int null_fd;
+    struct spawned children[SPAWNER_MAX_CHILDREN];
+    bool core_started;
+    bool core_ended;
+    uint64_t core_ended_ns;
+    bool killed_rest;
+    bool told_to_end; /* by a signal: the broker's affair while there is one */
+    int signal_fd;
+    struct rundir_place place;
+    struct socket_path sockets[SOCKET_PATHS_MAX];
+};

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* successor.c - see successor.h. */
+#include "spawner/successor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "spawner/handover.h"
+
+enum { FD_SPAWNER = 3, TAKE_OVER_MS = 30000 }; /* slow hosts: emulated KVM */
+
+void successor_init(struct state *s)
+{
+    s->brokers.program_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    s->brokers.pidfd = s->terms->broker_pidfd;
+}
+
+static void kill_broker(const struct brokers *b)
+{
+    syscall(SYS_pidfd_send_signal, b->pidfd, SIGKILL, NULL, 0);
+}
+
+/* The VM goes on without a broker until its core ends; clients see that nobody is there. */
+static void give_up(struct state *s)
+{
+    store_clear(&s->store);
+    s->brokers.limit = 0;
+}
+
+static bool is_possible(const struct state *s)
+{
+    return s->slots.sealed && s->core_started && !s->told_to_end && s->brokers.limit != 0 &&
+           s->brokers.program_fd >= 0 && s->brokers.pidfd >= 0 && store_suffices(&s->store);
+}
+
+/* Counts a death. */
+static bool dies_too_often(struct brokers *b)
+{
+    uint64_t now = now_ns();
+
+    if (now - b->window_ns >= b->window_s * UINT64_C(1000000000)) {
+        b->window_ns = now;
+        b->deaths = 0;
+    }
+    return ++b->deaths >= b->limit;
+}
+
+void successor_lost(struct state *s)
+{
+    struct brokers *b = &s->brokers;
+
+    fd_closep(&s->fd);
+    reports_clear(&s->reports);
+    s->handover.active = false;
+    b->awaited = false;
+    if (b->left && (!s->core_started || s->core_ended))
+        return;
+    if (b->left || !is_possible(s)) {
+        give_up(s);
+        return;
+    }
+    kill_broker(b); /* it may only have closed its end */
+    if (dies_too_often(b)) {
+        log_error(
+            "the broker died %u times within %u s and is not started again: the guest runs on, but "
+            "its devices are not repaired and it can't be asked for",
+            b->deaths, b->window_s);
+        give_up(s);
+        return;
+    }
+    log_warn("the broker died: another takes over");
+    b->awaited = true;
+}
+
+static _Noreturn void become_broker(int program_fd, int fd)
+{
+    char name[] = "bulkhead-broker", how[] = "--adopt";
+    char *argv[] = { name, how, NULL };
+
+    if (fd == FD_SPAWNER ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, FD_SPAWNER) < 0)
+        _exit(127);
+    syscall(SYS_close_range, FD_SPAWNER + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+    syscall(SYS_execveat, program_fd, "", argv, environ, AT_EMPTY_PATH);
+    _exit(127);
+}
+
+/* 0, or a negative errno. */
+static int start(struct state *s)
+{
+    struct brokers *b = &s->brokers;
+    int pair[2], pidfd;
+    pid_t pid;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    pid = fork();
+    if (pid == 0)
+        become_broker(b->program_fd, pair[1]);
+    close(pair[1]);
+    pidfd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
+    if (pidfd < 0) {
+        int r = -errno;
+
+        if (pid > 0) {
+            kill(pid, SIGKILL);
+            while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+        }
+        close(pair[0]);
+        return r;
+    }
+    fd_closep(&b->pidfd);
+    b->pidfd = pidfd;
+    b->pid = pid;
+    s->fd = pair[0];
+    return 0;
+}
+
+void successor_start(struct state *s)
+{
+    struct brokers *b = &s->brokers;
+    int r;
+
+    if (b->pid != 0 && waitpid(b->pid, NULL, WNOHANG) != b->pid && errno != ECHILD)
+        return; /* its end is on the way */
+    b->pid = 0;
+    b->awaited = false;
+    if (!is_possible(s)) {
+        give_up(s);
+        return;
+    }
+    r = start(s);
+    if (r < 0) {
+        log_error("the broker can't be started again: %s", strerror(-r));
+        give_up(s);
+        return;
+    }
+    b->epoch++;
+    b->adopted = false;
+    b->since_ns = now_ns();
+    handover_begin(s);
+}
+
+int successor_enforce(struct state *s)
+{
+    const struct brokers *b = &s->brokers;
+    uint64_t age_ms = (now_ns() - b->since_ns) / 1000000;
+
+    if (s->fd < 0 || b->pid == 0 || b->adopted)
+        return -1;
+    if (age_ms < TAKE_OVER_MS)
+        return (int)(TAKE_OVER_MS - age_ms);
+    kill_broker(b);
+    return TAKE_OVER_MS;
+}
