@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -374,8 +375,9 @@ static void test_the_next_device_waits_for_the_eject(void **state)
 
 /* ---- together ---- */
 
-enum { ROUNDS = 300, GUESTS = 3 };
+enum { ROUNDS = 100, GUESTS = 3, ACCESSES = 300 };
 static _Atomic bool over;
+static _Atomic unsigned accesses; /* of all guests */
 
 /* A guest that writes and reads whatever is there, or not. */
 static void *guest_main(void *arg)
@@ -384,6 +386,7 @@ static void *guest_main(void *arg)
     uint32_t n = 1;
 
     while (!over) {
+        accesses++;
         n = n * 1664525 + 1013904223;
         switch (n >> 28) {
         case 0:
@@ -408,11 +411,14 @@ static void *guest_main(void *arg)
             bar_write(rig, NOTIFY + (n >> 8 & 0xc), 2, 0);
             break;
         case 7:
-            (void)virtio_plug_eject(&rig->dev);
+            if ((n & 0x30000) == 0)
+                (void)virtio_plug_eject(&rig->dev);
             break;
-        case 8: /* VERSION_1, so that some get as far as DRIVER_OK */
-            bar_write(rig, 0x08, 4, 1);
-            bar_write(rig, 0x0c, 4, 1);
+        case 8: /* what a driver does */
+            rig_write(rig, RIG_ECAM + PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+            rig_write(rig, RIG_ECAM + PCI_BAR0, 4, RIG_BAR);
+            rig_negotiate(rig, RIG_FEATURES);
+            rig_go(rig);
             break;
         default:
             (void)bar_read(rig, n >> 8 & 0x7ffc, 4);
@@ -428,27 +434,31 @@ static void test_with_vcpus_in_it(void **state)
     struct rig *rig = rig_new(RNG, RIG_QUEUES);
     pthread_t guests[GUESTS];
     struct virtio_due_item item;
-    unsigned gone = 0, resets = 0;
+    unsigned gone = 0, before = 0;
 
     (void)state;
     over = false;
     for (unsigned i = 0; i < GUESTS; i++)
         assert_int_equal(pthread_create(&guests[i], NULL, guest_main, rig), 0);
-    while (gone < ROUNDS || resets == 0) {
+    accesses = 0;
+    while (gone < ROUNDS) {
         unsigned kind = gone % 3;
 
-        (void)(kind == 0 ? virtio_plug_out(&rig->dev) : virtio_plug_ask(&rig->dev));
-        if (kind == 1)
-            virtio_pci_needs_reset(&rig->dev);
-        if (!virtio_pci_take(&rig->dev, &item))
+        if (!virtio_pci_take(&rig->dev, &item)) {
+            if (kind == 1)
+                virtio_pci_needs_reset(&rig->dev);
+            /* The guests have the device for a while. */
+            if (accesses - before >= ACCESSES)
+                (void)(kind == 0 ? virtio_plug_out(&rig->dev) : virtio_plug_ask(&rig->dev));
+            (void)sched_yield(); /* the mutex is not fair */
             continue;
-        if (item.what == VIRTIO_DUE_RESET) {
-            resets++;
-            virtio_pci_reset_done(&rig->dev);
         }
+        if (item.what == VIRTIO_DUE_RESET)
+            virtio_pci_reset_done(&rig->dev);
         if (item.what != VIRTIO_DUE_GONE)
             continue;
         gone++;
+        before = accesses;
         assert_true(rig_plug(rig, gone % 2 ? BLK : NET, 1 + gone % 5) >= 0);
     }
     over = true;
