@@ -40,6 +40,8 @@
 #include "spawner/cgroups.h"
 #include "spawner/uids.h"
 
+_Static_assert((int)SANDBOX_READABLE_MAX == (int)PROGRAMS_FOLDERS, "the programs' folders are what it reads");
+
 enum { FD_CLIENT = 3, FD_SPAWNER = 3, EXIT_USAGE = 2, MAX_PASSED_FDS = 2 + RESOURCES_MAX_TAPS * 4 };
 
 /* The first request, kept on our own heap: the channel's buffer is reused. */
@@ -209,14 +211,14 @@ static int open_all(struct instance *in, struct request *req, struct fault *f)
     return r;
 }
 
-/* Services for the guest in a tenant's folder are the tenant's; socket_path.c says which of them it may
- * reach. */
-static void look_for_foreign(struct instance *in)
+/* Services for the guest are root's or, in a tenant's folder, the tenant's; socket_path.c says which of them
+ * it may reach. */
+static void look_for_overrides(struct instance *in)
 {
     for (unsigned i = 0; i < in->n_ends; i++)
-        if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_VSOCK &&
-            socket_path_is_foreign(&in->ends[i].backend.socket))
-            in->foreign = true;
+        if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_VSOCK && in->host.uid == 0 &&
+            (in->host.root || socket_path_is_foreign(&in->ends[i].backend.socket)))
+            in->overrides = true;
 }
 
 static int enter_sandbox(struct instance *in, struct fault *f)
@@ -224,8 +226,13 @@ static int enter_sandbox(struct instance *in, struct fault *f)
     struct sandbox_broker rights = { .insecure = in->vm.insecure };
     unsigned missing = 0;
 
-    if (in->foreign)
+    memcpy(rights.readable, in->programs.folders, sizeof rights.readable);
+    if (in->host.root)
+        rights.uid = host_uid(&in->host, PLAN_UID_BROKER);
+    if (in->overrides)
         rights.keep_caps = 1ull << CAP_DAC_OVERRIDE;
+    for (unsigned i = 0; i < in->n_ends; i++)
+        in->ends[i].backend.socket.overrides = in->overrides;
     if (sandbox_enter_broker(&sandbox_filter_broker, &rights, &missing) < 0)
         return fault_input(f, "the broker's sandbox: %s: see bulkhead doctor, or use --insecure",
                            err_text());
@@ -254,7 +261,7 @@ static int open_vm(struct instance *in, struct sessions *sessions, struct reques
     trace(in, "everything opened");
     if (session_listen(sessions) < 0 || watch_signals(in) < 0 || watch_begin(in) < 0)
         return fault_host(f, ENOMEM, "%s", err_text());
-    look_for_foreign(in);
+    look_for_overrides(in);
     r = keeper_begin(in, fd, terms->groups->kill_fd, f);
     if (r == 0)
         r = seal_spawner(in, f);

@@ -3,6 +3,7 @@
 #include "sandbox/enter.h"
 
 #include <errno.h>
+#include <linux/securebits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -12,6 +13,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "sandbox/caps.h"
+#include "sandbox/ids.h"
 #include "sandbox/landlock.h"
 #include "sandbox/layers.h"
 #include "sandbox/namespaces.h"
@@ -221,12 +223,25 @@ int sandbox_enter_thread(const struct sandbox_filter *filter)
     return seccomp_enter(filter);
 }
 
+/* Before the capabilities go, and without their going by it. */
+static int enter_uid(uint32_t uid)
+{
+    if (uid == 0)
+        return 0;
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 ||
+        sandbox_ids_take(uid, uid) < 0)
+        return err_origin(-errno, "becoming uid %u", uid);
+    return 0;
+}
+
 int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandbox_broker *rights,
                          unsigned *ret_missing)
 {
     struct enter e = { .insecure = rights->insecure };
-    int r = layer_result(&e, SANDBOX_LAYER_CAPS, caps_enter(rights->keep_caps));
+    int r = enter_uid(rights->uid);
 
+    if (r == 0)
+        r = layer_result(&e, SANDBOX_LAYER_CAPS, caps_enter(rights->keep_caps));
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_NNP, enter_no_new_privs());
     if (r == 0)
@@ -236,7 +251,7 @@ int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandb
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_MDWE, limits_no_exec_memory());
     if (r == 0)
-        r = layer_result(&e, SANDBOX_LAYER_LANDLOCK, landlock_enter_reader());
+        r = layer_result(&e, SANDBOX_LAYER_LANDLOCK, landlock_enter_reader(rights->readable, SANDBOX_READABLE_MAX));
     trim_start_code();
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_SECCOMP, seccomp_enter(filter));

@@ -34,14 +34,18 @@ int sandbox_enter_process(const int *keep, unsigned n_keep, const struct sandbox
                           bool insecure, unsigned *ret_missing) must_check;
 int sandbox_enter_thread(const struct sandbox_filter *filter) must_check;
 
+enum { SANDBOX_READABLE_MAX = 2 };
+
 struct sandbox_broker {
     uint64_t keep_caps;
+    uint32_t uid; /* and gid, that it becomes; 0: it stays who it is */
+    int readable[SANDBOX_READABLE_MAX]; /* folders; -1: none */
     bool insecure;
 };
 
-/* For the broker, which stays in the host's namespaces to open what its VMs name: keeps only the
- * capabilities of keep_caps (bits 1 << CAP_*) that it has, then no_new_privs, not dumpable, no core file,
- * no executable memory, no change to any file by its path (landlock, where the kernel has it; also no
- * TCP), seccomp. It closes nothing. */
+/* For the broker, which stays in the host's namespaces to connect where its VM may: takes the uid, keeps only
+ * the capabilities of keep_caps (bits 1 << CAP_*) that it has, then no_new_privs, not dumpable, no core
+ * file, no executable memory, by its path no file but for reading, and that in the readable folders alone
+ * (landlock, where the kernel has it; also no TCP), seccomp. It closes nothing. */
 int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandbox_broker *rights,
                          unsigned *ret_missing) must_check;

@@ -4,11 +4,21 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 uint32_t sandbox_uid(uint32_t range, unsigned slot)
 {
     return (uint32_t)SANDBOX_UID_FIRST + range % SANDBOX_UID_RANGES * SANDBOX_UIDS_PER_VM +
            slot % SANDBOX_UIDS_PER_VM;
+}
+
+/* The raw calls: glibc's would wake threads that a clone of the spawner's doesn't have. */
+int sandbox_ids_take(uint32_t uid, uint32_t gid)
+{
+    if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, gid, gid, gid) < 0)
+        return -1;
+    return (int)syscall(SYS_setresuid, uid, uid, uid);
 }
 
 /* Does one line of the map have them all? Without such a file there are no user namespaces, and

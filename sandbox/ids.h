@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "base/compiler.h"
 
 /* The pool of host uids: 0x70000000 | range << 6 | slot. A range is one VM's, which has claimed it;
  * 0..SANDBOX_UID_RANGES - 1, taken modulo that; slot 0..63. */
@@ -14,6 +15,9 @@ enum {
     SANDBOX_UID_RANGES = SANDBOX_UID_COUNT / SANDBOX_UIDS_PER_VM,
 };
 uint32_t sandbox_uid(uint32_t range, unsigned slot);
+
+/* This thread gets these ids and no other group. 0, or -1 with errno. */
+int sandbox_ids_take(uint32_t uid, uint32_t gid) must_check;
 
 /* Are all of these ids there, as uids and as gids, in the user namespace of this process? */
 bool sandbox_ids_mapped(uint32_t first, uint32_t count);

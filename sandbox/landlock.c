@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* landlock.c - see landlock.h. Of a child a ruleset without a rule: a second wall behind the empty root and the filter.
- * Of the broker, which has to look at the host's files, one that lets it change none of them.
+ * Of the broker one that lets it read its programs' folders, to see what is installed now.
  * The numbers are the kernel's; headers of the build may be older than the running kernel. */
 #include "sandbox/landlock.h"
 
@@ -27,18 +27,15 @@ static const struct {
     [4] = { 15, 3, 0, 16 }, [5] = { 16, 3, 0, 16 }, [6] = { 16, 3, 3, 24 },
 };
 
-/* Bits of the kernel's ABI, of which an old header may know fewer. */
-enum {
-    FS_EXECUTE = 1 << 0,
-    FS_READ_FILE = 1 << 2,
-    FS_READ_DIR = 1 << 3,
-    /* Not FS_IOCTL_DEV, which leaves alone what is open already: whoever may read /dev/net/tun gets
-     * himself a tap with it. */
-    NOT_WRITES = FS_EXECUTE | FS_READ_FILE | FS_READ_DIR,
-};
+enum { FS_READ_FILE = 1 << 2, RULE_PATH_BENEATH = 1 };
 
-/* Forbids all accesses to files that the kernel knows, but for these. */
-static int enter(uint64_t allowed)
+struct beneath { /* struct landlock_path_beneath_attr */
+    uint64_t allowed;
+    int32_t parent_fd;
+} __attribute__((packed));
+
+/* Forbids all accesses to files that the kernel knows, but for reading in these folders. */
+static int enter(const int *folders, unsigned n)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1u /* VERSION */);
     cleanup_(fd_closep) int fd = -1;
@@ -48,23 +45,30 @@ static int enter(uint64_t allowed)
     if (version < 1)
         return err_origin(version < 0 ? -errno : -ENOSYS, "landlock");
     abi = MIN((size_t)version, ARRAY_SIZE(abis) - 1);
-    ruleset = (struct ruleset){ .fs = ((1ull << abis[abi].fs_bits) - 1) & ~allowed,
+    ruleset = (struct ruleset){ .fs = (1ull << abis[abi].fs_bits) - 1,
                                 .net = abis[abi].net,
                                 .scoped = abis[abi].scoped };
     fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, abis[abi].size, 0u);
     if (fd < 0)
         return err_origin(-errno, "landlock ruleset of ABI %zu", abi);
+    for (unsigned i = 0; i < n; i++) {
+        struct beneath rule = { .allowed = FS_READ_FILE, .parent_fd = folders[i] };
+
+        if (folders[i] >= 0 &&
+            syscall(SYS_landlock_add_rule, fd, RULE_PATH_BENEATH, &rule, 0u) < 0)
+            return err_origin(-errno, "landlock rule of a folder");
+    }
     if (syscall(SYS_landlock_restrict_self, fd, 0u) < 0)
         return err_origin(-errno, "landlock");
     return 0;
 }
 
-int landlock_enter_reader(void)
+int landlock_enter_reader(const int *folders, unsigned n)
 {
-    return enter(NOT_WRITES);
+    return enter(folders, n);
 }
 
 int landlock_enter(void)
 {
-    return enter(0);
+    return enter(NULL, 0);
 }

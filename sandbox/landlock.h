@@ -8,5 +8,5 @@
 /* Handles all that the running kernel's ABI knows and allows nothing. */
 int landlock_enter(void) must_check;
 
-/* For the broker: it may read what its uid may, and change nothing by its path. */
-int landlock_enter_reader(void) must_check;
+/* For the broker: of all files only those in these n folders (-1: none) can be opened, for reading. */
+int landlock_enter_reader(const int *folders, unsigned n) must_check;

@@ -146,11 +146,11 @@ static int write_maps(pid_t pid, const struct sandbox_spawn *spawn)
     return r < 0 ? err_trace(r) : 0;
 }
 
-static int open_stat(pid_t pid)
+static int open_proc(pid_t pid, const char *file)
 {
     char path[32];
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
@@ -256,7 +256,7 @@ static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_
                                                .no_userns = spawn->no_userns,
                                                .empty_root = empty_root(spawn, flags) });
     }
-    stat_fd = open_stat(pid);
+    stat_fd = open_proc(pid, spawn->wants_status ? "status" : "stat");
     r = flags & CLONE_NEWUSER ? write_maps(pid, spawn) : 0;
     if (r == 0)
         r = go(go_pipe);

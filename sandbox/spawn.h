@@ -24,7 +24,8 @@ struct sandbox_spawn {
     /* For a host without them, see sandbox_try_userns() in namespaces.h; needs a uid and root, and a
      * static program unless share_netns. */
     bool no_userns;
-    bool share_netns; /* passt alone keeps the host's network namespace */
+    bool share_netns;  /* passt alone keeps the host's network namespace */
+    bool wants_status; /* stat_fd is of /proc/PID/status, which tells whether it has a filter */
     /* With no_new_privs put on before exec, for a program that nobody vouches for; NULL: none. */
     const struct sandbox_filter *filter;
 };

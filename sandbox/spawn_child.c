@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "base/compiler.h"
 #include "sandbox/caps.h"
+#include "sandbox/ids.h"
 #include "sandbox/root.h"
 
 static _Noreturn void fail(int error_fd, enum spawn_step step)
@@ -40,7 +41,6 @@ static void wait_for_go(const struct spawn_child *child)
         _exit(127); /* the parent gave up and reports why */
 }
 
-/* The raw calls: glibc's would wake threads that this clone doesn't have. */
 static int take_ids(const struct spawn_child *child, bool in_userns)
 {
     unsigned uid = in_userns ? 0 : child->uid;
@@ -49,8 +49,8 @@ static int take_ids(const struct spawn_child *child, bool in_userns)
     if (!in_userns && child->uid == 0)
         return 0;
     /* Without privilege setgroups is denied, and the caller's groups stay: they are its own. */
-    if (child->uid != 0 && syscall(SYS_setgroups, 0, NULL) < 0)
-        return -1;
+    if (child->uid != 0)
+        return sandbox_ids_take(uid, gid);
     if (syscall(SYS_setresgid, gid, gid, gid) < 0)
         return -1;
     return (int)syscall(SYS_setresuid, uid, uid, uid);

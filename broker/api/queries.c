@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "plan/identity.h"
 #include "plan/plan_message.h"
-#include "sandbox/ids.h"
 #include "sandbox/layers.h"
 
 /* ---- lists ---- */
@@ -77,9 +77,12 @@ static void list_layers(Bulkhead__ProcessInfo *info, unsigned missing, char *nam
     }
 }
 
-static uint32_t uid_of(const struct plan_host *host, const struct child *c)
+static void add_broker(const struct instance *in, Bulkhead__ProcessInfo *info)
 {
-    return host->root ? sandbox_uid(host->uid_range, c->uid_slot) : host->uid;
+    info->build_id = (char *)(uintptr_t)BH_BUILD_ID;
+    info->restarts = in->vm.epoch;
+    if (in->fell_back)
+        info->state = (char *)(uintptr_t) "rolled back";
 }
 
 void query_processes(struct client *client, const Bulkhead__ClientEnvelope *request)
@@ -97,8 +100,8 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
     list.vm = vm->config->name;
     list.state = (char *)(uintptr_t)vm_state_text(vm);
     list.ram_size = vm->config->memory->size;
-    add_process(&list, &infos[n++], BULKHEAD__ROLE__ROLE_BROKER, "broker", in->host.broker_pid,
-                in->host.uid);
+    add_broker(in, add_process(&list, &infos[n++], BULKHEAD__ROLE__ROLE_BROKER, "broker",
+                               in->host.broker_pid, host_uid(&in->host, PLAN_UID_BROKER)));
     add_process(&list, &infos[n++], BULKHEAD__ROLE__ROLE_SPAWNER, "spawner", in->spawner->pid,
                 in->host.uid);
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++) {
@@ -108,7 +111,7 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
 
         if (c->id == 0)
             continue;
-        info = add_process(&list, &infos[n++], c->role, c->name, c->pid, uid_of(&in->host, c));
+        info = add_process(&list, &infos[n++], c->role, c->name, c->pid, host_uid(&in->host, c->uid_slot));
         info->state = (char *)(uintptr_t)child_state_text(vm, c);
         info->build_id = (char *)(uintptr_t)c->build_id;
         info->rights = (char *)(uintptr_t)plan_rights(d ? d->plan : NULL, c->role);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "api/queries.h"
+#include "base/err.h"
 #include "base/fd.h"
 #include "config/config.h"
 #include "run/happen.h"
@@ -84,32 +85,74 @@ static void repair(struct client *client, const Bulkhead__ClientEnvelope *reques
         command(client, request, &c);
 }
 
-/* A program that the user names is opened here, once it is known that it can be of use. */
+/* A program comes open: the client could read it, which this process perhaps can't. */
+static int take_program(struct client *client, struct device *d, struct fault *f)
+{
+    struct instance *in = client->sessions->in;
+    int *candidate = &in->ends[d->number].candidate_fd;
+    int r = replace_check_upgrade(&in->vm, d, f);
+
+    if (r < 0)
+        return r;
+    if (client->n_fds != 1)
+        return fault_input(f, "%zu descriptors came with the request: one is needed, the new build",
+                           client->n_fds);
+    r = programs_check(client->fds[0], f);
+    if (r < 0)
+        return r;
+    fd_closep(candidate);
+    *candidate = fd_take(&client->fds[0]);
+    return 0;
+}
+
+/* The spawner opens what is installed: what a broker names, one that was taken over could have made. If all is
+ * well there is no reply: this broker is killed, and the next one is asked. */
+static void upgrade_broker(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    const struct spawner_request renew = { .kind = SPAWNER_RENEW };
+    struct instance *in = client->sessions->in;
+    struct fault f = { 0 };
+
+    if (request->upgrade->handed_over)
+        fault_input(&f,
+                    "the broker is upgraded to the build that is installed: leave --binary out");
+    else if (in->vm.phase != VM_RUNNING || in->renewer.session != 0)
+        fault_input(&f, "the broker can be upgraded while the VM runs: try again");
+    else if (spawner_send(in->spawner, &renew, NULL, 0) < 0)
+        fault_host(&f, EPIPE, "%s", err_text());
+    if (f.error != 0)
+        refuse(client, request, &f);
+    else
+        in->renewer = (struct ticket){ .session = client->serial, .request = request->id };
+}
+
+static bool is_device(const struct vm *vm, const char *name)
+{
+    for (unsigned i = 0; i < vm->n_devices; i++)
+        if (strcmp(vm->devices[i].plan->name, name) == 0)
+            return true;
+    return false;
+}
+
 static void upgrade(struct client *client, const Bulkhead__ClientEnvelope *request)
 {
-    const char *path = request->upgrade->path;
-    struct instance *in = client->sessions->in;
-    struct command c = { .kind = COMMAND_UPGRADE, .opened = path[0] != '\0' };
+    struct command c = { .kind = COMMAND_UPGRADE, .opened = request->upgrade->handed_over };
+    struct vm *vm = &client->sessions->in->vm;
     struct fault f;
-    int *candidate;
 
     if (request->upgrade->device[0] == '\0') {
         command(client, request, &(struct command){ .kind = COMMAND_UPGRADE_ALL });
         return;
     }
+    if (strcmp(request->upgrade->device, "broker") == 0 && !is_device(vm, "broker")) {
+        upgrade_broker(client, request);
+        return;
+    }
     if (!find_device(client, request, request->upgrade->device, &c.device))
         return;
-    if (c.opened) {
-        candidate = &in->ends[c.device].candidate_fd;
-        if (replace_check_upgrade(&in->vm, &in->vm.devices[c.device], &f) < 0) {
-            refuse(client, request, &f);
-            return;
-        }
-        fd_closep(candidate);
-        if (programs_open_path(path, candidate, &f) < 0) {
-            refuse(client, request, &f);
-            return;
-        }
+    if (c.opened && take_program(client, &vm->devices[c.device], &f) < 0) {
+        refuse(client, request, &f);
+        return;
     }
     command(client, request, &c);
 }

@@ -81,6 +81,8 @@ static void on_client(int fd, unsigned what, void *arg)
             return;
         }
         client->heard_ns = now_ns();
+        client->fds = fds;
+        client->n_fds = n_fds;
         s->on_request(client, (const Bulkhead__ClientEnvelope *)msg);
     }
 }

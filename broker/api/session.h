@@ -16,6 +16,8 @@ struct client {
     struct loop_event *event;
     bool is_run; /* the one that asked for the VM */
     bool subscribed;
+    int *fds; /* of the request that is looked at: take with fd_take() */
+    size_t n_fds;
     uint64_t heard_ns; /* its last request, or its connection */
     uint64_t missed;   /* events that it had no room for */
 };

@@ -183,11 +183,11 @@ int client_receive(struct client *client, int timeout_ms, struct client_answer *
     return 0;
 }
 
-int client_call(struct client *client, Bulkhead__ClientEnvelope *request,
-                struct client_answer *ret_answer)
+static int call_with(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,
+                     size_t n_fds, struct client_answer *ret_answer)
 {
     struct timespec start, now;
-    int r = client_send(client, request, NULL, 0);
+    int r = client_send(client, request, fds, n_fds);
 
     clock_gettime(CLOCK_MONOTONIC, &start);
     while (r == 0) {
@@ -201,6 +201,12 @@ int client_call(struct client *client, Bulkhead__ClientEnvelope *request,
             return 0;
     }
     return err_trace(r);
+}
+
+int client_call(struct client *client, Bulkhead__ClientEnvelope *request,
+                struct client_answer *ret_answer)
+{
+    return call_with(client, request, NULL, 0, ret_answer);
 }
 
 int client_failed(int r)
@@ -234,11 +240,18 @@ int client_reply(const Bulkhead__Reply *reply)
 int client_ask(struct client *ret_client, const char *vm, Bulkhead__ClientEnvelope *request,
                Bulkhead__ClientEnvelope__BodyCase want, struct client_answer *ret_answer)
 {
+    return client_ask_with(ret_client, vm, request, NULL, 0, want, ret_answer);
+}
+
+int client_ask_with(struct client *ret_client, const char *vm, Bulkhead__ClientEnvelope *request,
+                    const int *fds, size_t n_fds, Bulkhead__ClientEnvelope__BodyCase want,
+                    struct client_answer *ret_answer)
+{
     int r = client_connect(ret_client, vm);
 
     if (r < 0)
         return client_failed(r);
-    r = client_call(ret_client, request, ret_answer);
+    r = call_with(ret_client, request, fds, n_fds, ret_answer);
     if (r < 0) {
         client_close(ret_client);
         return client_failed(r);

@@ -48,6 +48,10 @@ int client_call(struct client *client, Bulkhead__ClientEnvelope *request,
 int client_ask(struct client *ret_client, const char *vm, Bulkhead__ClientEnvelope *request,
                Bulkhead__ClientEnvelope__BodyCase want,
                struct client_answer *ret_answer) must_check;
+/* The same, with descriptors that stay the caller's. */
+int client_ask_with(struct client *ret_client, const char *vm, Bulkhead__ClientEnvelope *request,
+                    const int *fds, size_t n_fds, Bulkhead__ClientEnvelope__BodyCase want,
+                    struct client_answer *ret_answer) must_check;
 /* Prints a failure of one of the calls above and gives its exit status. */
 int client_failed(int r);
 /* The exit status of a Reply; prints its text when it is an error. */

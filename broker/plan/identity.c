@@ -21,6 +21,11 @@ void host_look(int userns_error, struct plan_host *ret_host)
                                     .broker_pid = getpid() };
 }
 
+uint32_t host_uid(const struct plan_host *host, unsigned uid_slot)
+{
+    return host->root ? sandbox_uid(host->uid_range, uid_slot) : host->uid;
+}
+
 int host_check(const Bulkhead__VmConfig *config, const struct plan_host *host, struct fault *f)
 {
     if (host->userns_error == 0)

@@ -10,6 +10,8 @@ bool host_has_uids(void);
 /* What the broker is, to the kernel. userns_error: 0, or the negative errno of
  * sandbox_try_userns(). Reads /proc; the cgroup is left to the caller. */
 void host_look(int userns_error, struct plan_host *ret_host);
+/* Of the process in that uid slot, and its gid where the host is root's. */
+uint32_t host_uid(const struct plan_host *host, unsigned uid_slot);
 /* Refuses, with what to do, a VM that can't have its mandatory layers here, or whose passt can't
  * run. 0, or a negative errno. */
 int host_check(const Bulkhead__VmConfig *config, const struct plan_host *host,

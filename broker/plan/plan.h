@@ -17,7 +17,8 @@ enum {
     PLAN_UID_LOADER = 1,
     PLAN_UID_FIRST_DEVICE = 2,
     PLAN_UID_SPARE = 33, /* + device index: a replacement beside the one that still runs, if free */
-    PLAN_UID_PASST = 56, /* + number of the user network; all below are processes of ours */
+    PLAN_UID_BROKER = 55, /* the broker itself, once it is in its sandbox; all below are children's */
+    PLAN_UID_PASST = 56,  /* + number of the user network */
     PLAN_VSOCK_CONNECTIONS = 1280, /* at once; a vsock worker's table */
 };
 
@@ -42,10 +43,10 @@ struct plan {
 
 /* What the host decides of a plan. */
 struct plan_host {
-    bool root;         /* own uid per child; else the caller's */
+    bool root;         /* own uid for broker and each child; else the caller's */
     int userns_error;  /* 0: each child has a user namespace; else why none can be made (negative
                           errno), and each has a host uid without capabilities instead */
-    uint32_t uid, gid; /* the broker's own */
+    uint32_t uid, gid; /* of who started the VM; the spawner's */
     pid_t broker_pid;
     uint32_t uid_range; /* root: claimed by uids_claim() */
     const char *cgroup; /* of the VM, from the root of the hierarchy; "": none is delegated */

@@ -8,7 +8,7 @@
 #include "base/compiler.h"
 #include "ipc/rules.h"
 #include "plan/plan.h"
-#include "sandbox/ids.h"
+#include "plan/identity.h"
 #include "sandbox/limits.h"
 
 #define NEW(ptr, type) ((ptr) = malloc(sizeof *(ptr))) && (type##__init(ptr), true)
@@ -145,11 +145,16 @@ static char *cgroup_path(const struct plan_host *host, const char *name)
     return text(path);
 }
 
+static void fill_ids(Bulkhead__ProcessPlan *p, const struct plan_host *host, unsigned uid_slot)
+{
+    p->uid = host_uid(host, uid_slot);
+    p->gid = host->root ? p->uid : host->gid;
+}
+
 /* What every sandboxed child of ours has. */
 static bool fill_child(Bulkhead__ProcessPlan *p, const struct plan_host *host, unsigned uid_slot)
 {
-    p->uid = host->root ? sandbox_uid(host->uid_range, uid_slot) : host->uid;
-    p->gid = host->root ? sandbox_uid(host->uid_range, uid_slot) : host->gid;
+    fill_ids(p, host, uid_slot);
     p->root = text("empty, read-only");
     p->cgroup = cgroup_path(host, p->name);
     /* The disk's io_uring makes threads in the kernel, which count; seccomp refuses clone(). */
@@ -335,8 +340,7 @@ static bool plan_passt(Bulkhead__VmPlan *plan, const struct plan_device *d,
     p = add_process(plan, BULKHEAD__ROLE__ROLE_PASST, name);
     if (!p)
         return false;
-    p->uid = host->root ? sandbox_uid(host->uid_range, d->passt_uid_slot) : host->uid;
-    p->gid = host->root ? p->uid : host->gid;
+    fill_ids(p, host, d->passt_uid_slot);
     p->root = text("its own, empty");
     p->cgroup = cgroup_path(host, p->name);
     return add_namespaces(p, host, true) &&
@@ -355,6 +359,8 @@ static bool plan_broker(Bulkhead__VmPlan *plan, const struct plan_host *host)
             return false;
         p->uid = host->uid;
         p->gid = host->gid;
+        if (roles[i] == BULKHEAD__ROLE__ROLE_BROKER)
+            fill_ids(p, host, PLAN_UID_BROKER);
         p->root = text("the host's");
         p->cgroup = text("");
     }

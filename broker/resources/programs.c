@@ -15,17 +15,21 @@
 
 static const char *const passt_paths[] = { "/usr/bin/passt", "/usr/local/bin/passt" };
 
-static int open_program(const char *dir, Bulkhead__Role role)
+static int open_program(const int folders[PROGRAMS_FOLDERS], Bulkhead__Role role)
 {
-    static const char *const below[] = { "", "../libexec/bulkhead/" };
-    char path[PROGRAMS_DIR_BYTES + 64];
     int fd = -1;
 
-    for (size_t i = 0; i < ARRAY_SIZE(below) && fd < 0; i++) {
-        snprintf(path, sizeof path, "%s/%s%s", dir, below[i], plan_program(role));
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    }
+    for (int i = 0; i < PROGRAMS_FOLDERS && fd < 0; i++)
+        if (folders[i] >= 0)
+            fd = openat(folders[i], plan_program(role), O_RDONLY | O_CLOEXEC | O_NOCTTY);
     return fd;
+}
+
+void programs_open_folders(struct programs *programs)
+{
+    programs->folders[0] = open(programs->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    programs->folders[1] =
+        openat(programs->folders[0], "../libexec/bulkhead", O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 void programs_open(struct programs *programs)
@@ -39,8 +43,9 @@ void programs_open(struct programs *programs)
     slash = strrchr(programs->dir, '/');
     if (slash)
         *slash = '\0';
+    programs_open_folders(programs);
     for (int role = BULKHEAD__ROLE__ROLE_CORE; role <= BULKHEAD__ROLE__ROLE_BALLOON; role++)
-        programs->fds[role] = open_program(programs->dir, (Bulkhead__Role)role);
+        programs->fds[role] = open_program(programs->folders, (Bulkhead__Role)role);
     for (size_t i = 0; i < ARRAY_SIZE(passt_paths); i++)
         if (programs->fds[BULKHEAD__ROLE__ROLE_PASST] < 0)
             programs->fds[BULKHEAD__ROLE__ROLE_PASST] = open(passt_paths[i], O_RDONLY | O_CLOEXEC);
@@ -49,7 +54,7 @@ void programs_open(struct programs *programs)
 int programs_reopen(const struct programs *programs, Bulkhead__Role role, int *ret_fd,
                     struct fault *f)
 {
-    int fd = open_program(programs->dir, role);
+    int fd = open_program(programs->folders, role);
 
     if (fd < 0)
         return fault_input(f, "%s is no longer installed in %s: install it or give --binary PATH",
@@ -62,6 +67,8 @@ void programs_close(struct programs *programs)
 {
     for (int role = 0; role < PROGRAMS_MAX; role++)
         fd_closep(&programs->fds[role]);
+    for (int i = 0; i < PROGRAMS_FOLDERS; i++)
+        fd_closep(&programs->folders[i]);
 }
 
 int programs_fd(const struct programs *programs, Bulkhead__Role role, struct fault *f)
@@ -75,18 +82,16 @@ int programs_fd(const struct programs *programs, Bulkhead__Role role, struct fau
     return -ENOENT;
 }
 
-int programs_open_path(const char *path, int *ret_fd, struct fault *f)
+int programs_check(int fd, struct fault *f)
 {
+    int flags = fcntl(fd, F_GETFL);
     struct stat st;
-    int fd = -1;
-    int r = resources_open("the new build", path, O_RDONLY, RESOURCES_KIND(S_IFREG), &fd, f);
 
-    if (r < 0)
-        return r;
-    if (fstat(fd, &st) < 0 || !(st.st_mode & 0111)) {
-        close(fd);
-        return fault_input(f, "the new build: %s is not executable: chmod +x it", path);
-    }
-    *ret_fd = fd;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return fault_input(f, "the new build is not a regular file: give the program itself");
+    if (!(st.st_mode & 0111))
+        return fault_input(f, "the new build is not executable: chmod +x it");
+    if (flags < 0 || (flags & (O_ACCMODE | O_PATH)) != O_RDONLY)
+        return fault_input(f, "the new build's descriptor is not open for reading alone");
     return 0;
 }

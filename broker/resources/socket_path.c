@@ -28,13 +28,10 @@ void socket_path_forget(struct socket_path *p)
     fd_closep(&p->socket_fd);
 }
 
-/* An entry of the folder itself, for a look at it or to connect to. */
+/* An entry of the folder itself, for a look at it or to connect to. name has no slash and is not "..". */
 static int open_entry(int dir_fd, const char *name, int *ret_fd, struct stat *ret_st)
 {
-    struct open_how how = { .flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
-                            .resolve =
-                                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
-    cleanup_(fd_closep) int fd = (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof how);
+    cleanup_(fd_closep) int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
         return -errno;
@@ -268,8 +265,7 @@ int socket_path_connect(struct socket_path *p, uint32_t port, int *ret_fd)
     if (socket_path_is_foreign(p) && st.st_nlink != 1)
         return -EMLINK; /* the folder's owner brought one here from elsewhere, of ours perhaps */
     /* With CAP_DAC_OVERRIDE the kernel lets us in anywhere; without it the check is the kernel's. */
-    if (p->uid == 0 && socket_path_is_foreign(p) &&
-        !socket_path_allows(&p->dir, &st, p->uid, p->gid)) {
+    if (p->overrides && !socket_path_allows(&p->dir, &st, p->uid, p->gid)) {
         if (!p->said_refused) /* once: how often is the guest's to say */
             log_warn("vsock: %s belongs to user %u, who owns neither the VM nor the folder: the "
                      "guest is refused; chmod a+w lets it in",

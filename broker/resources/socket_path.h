@@ -27,6 +27,7 @@ struct socket_path {
     struct stat dir;                   /* as it was at the start */
     uid_t uid;                         /* who started the VM; asking again takes a system call */
     gid_t gid;
+    bool overrides; /* whoever connects here has CAP_DAC_OVERRIDE */
     bool said_refused;
 };
 
@@ -54,7 +55,7 @@ void socket_path_remove(struct socket_path *path);
 /* Whether the one who started the VM (uid, gid) or the owner of the folder may connect to a socket in
  * it. The kernel's own check is off where CAP_DAC_OVERRIDE is kept, so it is done here. */
 bool socket_path_allows(const struct stat *dir, const struct stat *socket, uid_t uid, gid_t gid);
-/* Whether connecting beside it takes CAP_DAC_OVERRIDE: the folder is another user's. */
+/* The folder is another user's. */
 bool socket_path_is_foreign(const struct socket_path *path);
 
 /* For the spawner, which removes the sockets when nobody else is left to. Takes over fds, [folder]

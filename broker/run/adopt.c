@@ -19,7 +19,8 @@
 
 enum { CHILD_FDS = 4 };
 
-_Static_assert(KEEP_MAX_OWN == RESOURCES_MAX_OWN, "a place for each descriptor of a device's own");
+_Static_assert((int)KEEP_MAX_OWN == (int)RESOURCES_MAX_OWN,
+               "a place for each descriptor of a device's own");
 
 struct heir {
     struct spawner_report report;
@@ -214,6 +215,7 @@ int adopt_hear_rest(struct instance *in, struct adoption *a)
         return err_trace(r);
     in->spawner->pid = a->all.pid;
     in->spawner->is_parent = true;
+    in->fell_back = a->all.kept != 0;
     r = place_all(in, a);
     if (r == 0)
         r = load_facts(in, a);
@@ -261,7 +263,7 @@ static void report_end(struct instance *in, const struct heir *h)
 void adopt_act(struct instance *in, struct adoption *a)
 {
     struct spawner_request adopted = { .kind = SPAWNER_ADOPTED };
-    struct event e = { .kind = EVENT_ADOPTED, .kept = a->kept };
+    struct event e = { .kind = EVENT_ADOPTED, .kept = a->kept, .fell_back = in->fell_back };
 
     for (unsigned i = 0; i < a->n_heirs; i++) {
         const struct spawner_report *r = &a->heirs[i].report;

@@ -29,7 +29,7 @@ struct port {
     struct loop_event *exit_event; /* of pidfd, when there is no spawner to report the exit */
     struct log_relay *log;
     int pidfd;
-    int stat_fd; /* its /proc/PID/stat, which hidepid may hide from us; -1: none */
+    int stat_fd; /* its /proc/PID/stat, of passt status, which hidepid may hide from us; -1: none */
     struct starved starved;
 };
 
@@ -64,7 +64,9 @@ struct instance {
     struct rundir rundir;
     bool kept; /* by the spawner, see keeper.h */
     bool is_successor;
-    bool foreign; /* connecting for a device takes CAP_DAC_OVERRIDE */
+    bool fell_back;        /* a new build of the broker was given up for this one */
+    struct ticket renewer; /* who asked for a new build: told only if there is none */
+    bool overrides;        /* connecting for a device takes CAP_DAC_OVERRIDE */
     int record_fd;
     struct record_page *record;
     bool sandboxed; /* the broker is: it can remove nothing any more */

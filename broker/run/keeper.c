@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -167,6 +168,7 @@ int keeper_go_on(struct instance *in, int record_fd, struct record **ret_record)
 {
     struct record *copy = malloc(sizeof *copy);
     int seals = fcntl(record_fd, F_GET_SEALS);
+    struct stat st;
     uint32_t current;
     int r;
 
@@ -175,7 +177,7 @@ int keeper_go_on(struct instance *in, int record_fd, struct record **ret_record)
         return err_origin(-ENOMEM, "the record");
     /* What can't shrink can be read to its end. */
     r = seals < 0 || !(seals & F_SEAL_SHRINK) ||
-                lseek(record_fd, 0, SEEK_END) != (off_t)sizeof(struct record_page)
+                fstat(record_fd, &st) < 0 || st.st_size != (off_t)sizeof(struct record_page)
             ? err_origin(-EBADMSG, "the record of the broker before")
             : map_record(in);
     if (r < 0) {

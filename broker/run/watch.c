@@ -187,6 +187,17 @@ static void on_spawner_gone(struct instance *in)
     }
 }
 
+static void on_not_renewed(struct instance *in, const struct spawner_report *report)
+{
+    struct action reply = { .kind = ACTION_REPLY, .ticket = in->renewer, .error = report->error };
+
+    reply.bad_input = true;
+    snprintf(reply.text, sizeof reply.text, "%s", report->text);
+    in->renewer = (struct ticket){ 0 };
+    if (in->audience.reply)
+        in->audience.reply(in->audience.arg, &reply);
+}
+
 static void on_spawner(int fd, unsigned what, void *arg)
 {
     struct instance *in = arg;
@@ -206,7 +217,9 @@ static void on_spawner(int fd, unsigned what, void *arg)
             return;
         }
         port = instance_port(in, report.id);
-        if (port && report.kind == SPAWNER_STARTED)
+        if (report.kind == SPAWNER_RENEW)
+            on_not_renewed(in, &report);
+        else if (port && report.kind == SPAWNER_STARTED)
             on_started(in, port, &report, fds);
         else if (port && report.kind == SPAWNER_EXITED)
             watch_exited(in, port, report.wait_code, report.wait_status);
@@ -285,25 +298,21 @@ static bool has_ended(int pidfd)
 }
 
 /* passt gives no sign of being ready, but a system call filter is the last thing it does for that. */
-static bool has_filter(int pidfd, pid_t pid)
+static bool has_filter(const struct port *passt)
 {
-    cleanup_(fd_closep) int fd = -1;
-    char path[32], text[4096];
-    ssize_t n;
+    char text[4096];
+    ssize_t n = passt->stat_fd < 0 ? -1 : pread(passt->stat_fd, text, sizeof text - 1, 0);
 
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    /* Gone, which is about to be reported; or it can't be asked (hidepid), nor waited for. */
+    /* Gone, which is about to be reported; or it can't be asked, nor waited for. */
     if (n <= 0)
-        return !has_ended(pidfd);
+        return !has_ended(passt->pidfd);
     text[n] = '\0';
     return strstr(text, "\nSeccomp:\t2") != NULL;
 }
 
 bool watch_passt_settled(const struct port *passt, pid_t pid, uint64_t started_ns)
 {
-    return (pid != 0 && has_filter(passt->pidfd, pid)) ||
+    return (pid != 0 && has_filter(passt)) ||
            now_ns() - started_ns > CHILD_READY_MS * UINT64_C(1000000);
 }
 

@@ -102,10 +102,12 @@ void children_hear(struct state *s, struct spawned *child)
 }
 
 /* Frees the place. */
-static void forget(struct spawned *child)
+static void forget(struct state *s, struct spawned *child)
 {
-    fd_closep(&child->log_reader);
-    fd_closep(&child->control);
+    struct handed fds = { .fds = { fd_take(&child->log_reader), fd_take(&child->control) },
+                          .n = 2 };
+
+    handed_close(&s->closers, &fds);
     child->id = 0;
 }
 
@@ -146,12 +148,12 @@ void children_reap(struct state *s, struct spawned *child)
     /* Its last words, and how it ended, are kept for a broker that has not heard of it: if there can be
      * another one. */
     if (s->brokers.limit == 0 || !store_suffices(&s->store))
-        forget(child);
+        forget(s, child);
 }
 
 void children_acknowledge(struct state *s, uint32_t id)
 {
     for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
         if (id != 0 && s->children[i].id == id && s->children[i].pid == 0)
-            forget(&s->children[i]);
+            forget(s, &s->children[i]);
 }

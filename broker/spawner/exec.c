@@ -141,6 +141,7 @@ int exec_begin(const struct exec_order *order, struct sandbox_spawning *ret_spaw
         .cgroup_fd = order->cgroup_fd,
         .no_userns = order->no_userns,
         .share_netns = order->slot->role == BULKHEAD__ROLE__ROLE_PASST && !order->handed_over,
+        .wants_status = order->slot->role == BULKHEAD__ROLE__ROLE_PASST,
     };
     int r;
 

@@ -72,9 +72,11 @@ static int say_child(struct state *s)
 
 static int say_all(struct state *s)
 {
-    const struct spawner_report r = {
-        .kind = SPAWNER_ALL, .id = s->last_id, .pid = getpid(), .epoch = s->brokers.epoch
-    };
+    const struct spawner_report r = { .kind = SPAWNER_ALL,
+                                      .id = s->last_id,
+                                      .pid = getpid(),
+                                      .epoch = s->brokers.epoch,
+                                      .kept = s->brokers.fell_back };
     int result = reports_send_one(s->fd, &r, NULL, 0);
 
     if (result == 0)

@@ -26,6 +26,7 @@
 #include "spawner/cgroups.h"
 #include "spawner/children.h"
 #include "spawner/exec.h"
+#include "spawner/handed.h"
 #include "spawner/handover.h"
 #include "spawner/reports.h"
 #include "spawner/rings.h"
@@ -34,7 +35,6 @@
 #include "spawner/uids.h"
 
 enum {
-    MAX_FDS = SPAWNER_KEPT_FDS,
     IDLE_MS = 500,
     REFUSALS_LOGGED = 32,
     /* of SPAWNER_START */
@@ -42,7 +42,7 @@ enum {
     START_CONTROL,
     START_LOG,
     START_PROGRAM,
-    START_FDS = 5,
+    START_FDS,
 };
 
 /* The broker may be lying, and as often as it likes. */
@@ -56,25 +56,25 @@ static void log_refusal(struct state *s)
 
 /* ---- a start ---- */
 
+/* A program is what the kernel executes: its file system, which may not answer, is asked in the clone. */
 static int check_descriptors(const struct spawner_slot *slot, const int *fds, unsigned n_fds)
 {
     bool passt = slot->role == BULKHEAD__ROLE__ROLE_PASST;
     int r;
 
-    if (n_fds != START_PROGRAM && n_fds != START_PROGRAM + 1)
+    if (n_fds != START_PROGRAM && n_fds != START_FDS)
         return err_origin(-EINVAL, "a start with %u descriptors", n_fds);
-    r = fd_expect(fds[START_LOG_READER], FD_TYPE_PIPE, "the log's read end");
+    r = handed_expect(fds[START_LOG_READER], HANDED_PIPE, "the log's read end");
     if (r == 0)
-        r = fd_expect(fds[START_LOG], FD_TYPE_PIPE, "the log's write end");
+        r = handed_expect(fds[START_LOG], HANDED_PIPE, "the log's write end");
     if (r == 0)
-        r = fd_expect(fds[START_CONTROL], passt ? FD_TYPE_STREAM : FD_TYPE_SEQPACKET,
-                      "descriptor 3 of a start");
-    if (r < 0 || n_fds == START_PROGRAM)
-        return r < 0 ? err_trace(r) : 0;
-    if (!slots_is_device(slot))
-        return err_origin(-EPERM, "a program for %s", slot->name);
-    r = fd_expect(fds[START_PROGRAM], FD_TYPE_REGULAR, "a program that was handed over");
-    return r < 0 ? err_trace(r) : 0;
+        r = handed_expect(fds[START_CONTROL], passt ? HANDED_STREAM : HANDED_SEQPACKET,
+                          "descriptor 3 of a start");
+    if (r < 0)
+        return err_trace(r);
+    return n_fds == START_PROGRAM || slots_is_device(slot)
+               ? 0
+               : err_origin(-EPERM, "a program for %s", slot->name);
 }
 
 /* No two processes alive share a uid; only a device has a second process, an upgrade's. */
@@ -140,14 +140,14 @@ static int give_rings(struct state *s, const struct spawner_request *request,
 }
 
 static int begin(struct state *s, const struct spawner_request *request,
-                 const struct spawner_slot *slot, int *fds, struct spawned *child)
+                 const struct spawner_slot *slot, int *fds, bool handed_over, struct spawned *child)
 {
     struct exec_order order = { .slot = slot,
                                 .null_fd = s->null_fd,
                                 .log_fd = fds[START_LOG],
                                 .control_fd = fds[START_CONTROL],
-                                .program_fd = fds[START_PROGRAM],
-                                .handed_over = fds[START_PROGRAM] >= 0,
+                                .program_fd = handed_over ? fds[START_PROGRAM] : -1,
+                                .handed_over = handed_over,
                                 .no_userns = s->terms->no_userns };
     cleanup_(fd_closep) int group_fd = -1;
     struct fault missing = { 0 };
@@ -189,7 +189,7 @@ static void on_start(struct state *s, const struct spawner_request *request, int
 {
     const struct spawner_slot *slot = NULL;
     struct spawned *child = children_find_free(s);
-    cleanup_(fd_closep) int own = request->kept && n_fds > 0 ? fd_take(&fds[--n_fds]) : -1;
+    int *own = request->kept && n_fds > 0 ? &fds[--n_fds] : NULL;
     int r = check_start(s, request, fds, n_fds, &slot);
 
     if (r < 0)
@@ -197,11 +197,11 @@ static void on_start(struct state *s, const struct spawner_request *request, int
     else if (!child)
         r = err_origin(-EAGAIN, "too many processes");
     else
-        r = begin(s, request, slot, fds, child);
+        r = begin(s, request, slot, fds, n_fds == START_FDS, child);
     if (r < 0)
         children_say_not_started(s, request->id, -r, err_text());
     else
-        child->control = fd_take(&own);
+        child->control = own ? fd_take(own) : -1;
 }
 
 /* ---- requests ---- */
@@ -233,9 +233,32 @@ static int on_hold(struct state *s, struct spawner_request *request, int *fds, u
     return socket_path_hold(s->sockets, request->path, fds);
 }
 
-static int obey(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds)
+static void on_renew(struct state *s)
+{
+    struct spawner_report r = { .kind = SPAWNER_RENEW };
+    int result = successor_renew(s);
+
+    if (result == 0)
+        return;
+    r.error = -result;
+    snprintf(r.text, sizeof r.text, "%s", err_text());
+    reports_add(&s->reports, &r, NULL);
+}
+
+/* All goes where descriptors of the broker's go. */
+static void on_drop(struct state *s, uint32_t first, uint32_t n)
+{
+    static struct handed dropped;
+
+    while (store_take(&s->store, first, n, &dropped) > 0)
+        handed_close(&s->closers, &dropped);
+}
+
+static int obey(struct state *s, struct spawner_request *request, struct handed *handed)
 {
     struct spawned *child;
+    int *fds = handed->fds;
+    unsigned n_fds = handed->n;
 
     request->path[sizeof request->path - 1] = '\0';
     switch (request->kind) {
@@ -269,78 +292,42 @@ static int obey(struct state *s, struct spawner_request *request, int *fds, unsi
     case SPAWNER_DEPOSIT:
         return store_put(&s->store, s->slots.sealed, request->id, fds, n_fds);
     case SPAWNER_DROP:
-        store_drop(&s->store, request->id, request->slot);
+        on_drop(s, request->id, request->slot);
         return 0;
     case SPAWNER_LEAVE:
         s->brokers.left = true;
         return 0;
     case SPAWNER_ADOPTED:
-        s->brokers.adopted = true;
+        successor_adopted(s);
+        return 0;
+    case SPAWNER_RENEW:
+        on_renew(s);
         return 0;
     default:
         return err_origin(-EINVAL, "a request of kind %u", request->kind);
     }
 }
 
-/* Takes all descriptors of a message, MAX_FDS at most: the kernel had no room for more. */
-static unsigned take_descriptors(struct msghdr *msg, int fds[MAX_FDS])
-{
-    unsigned n = 0;
-
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-        size_t bytes = c->cmsg_len - CMSG_LEN(0);
-
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        for (size_t i = 0; i < bytes / sizeof(int) && n < MAX_FDS; i++)
-            memcpy(&fds[n++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-    }
-    return n;
-}
-
-/* An empty message reads as an end, but the other end is there. */
-static bool hung_up(int fd)
-{
-    struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
-
-    return poll(&p, 1, 0) < 0 || (p.revents & (POLLHUP | POLLRDHUP | POLLERR));
-}
-
 static void on_request(struct state *s)
 {
     static struct spawner_request request; /* large */
-    struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS)];
-    } control;
-    struct msghdr msg = { .msg_iov = &iov,
-                          .msg_iovlen = 1,
-                          .msg_control = control.bytes,
-                          .msg_controllen = sizeof control.bytes };
-    int fds[MAX_FDS];
-    unsigned n_fds;
-    ssize_t n = recvmsg(s->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    static struct handed fds;
+    ssize_t n = handed_receive(s->fd, &request, sizeof request, &fds);
     int r;
 
-    for (unsigned i = 0; i < MAX_FDS; i++)
-        fds[i] = -1;
-
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+    if (n == -EAGAIN)
         return;
-    if (n < 0 || (n == 0 && hung_up(s->fd))) {
+    if (n == -EPIPE) {
         successor_lost(s);
         return;
     }
-    n_fds = take_descriptors(&msg, fds);
-    if (n != (ssize_t)sizeof request || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
-        r = err_origin(-EMSGSIZE, "a request of %zd bytes and %u descriptors", n, n_fds);
+    if (n != (ssize_t)sizeof request)
+        r = err_origin(-EMSGSIZE, "a request of a wrong size, with %u descriptors", fds.n);
     else
-        r = obey(s, &request, fds, n_fds);
+        r = obey(s, &request, &fds);
     if (r < 0)
         log_refusal(s);
-    for (unsigned i = 0; i < MAX_FDS; i++)
-        fd_closep(&fds[i]);
+    handed_close(&s->closers, &fds);
 }
 
 /* ---- the VM's end ---- */
@@ -394,8 +381,9 @@ static void close_all_but(const int *keep, unsigned n_keep)
 }
 
 struct watched {
-    struct pollfd polled[2 * SPAWNER_MAX_CHILDREN + 3];
-    struct spawned *who[2 * SPAWNER_MAX_CHILDREN + 3]; /* NULL: the broker, its pidfd, a signal */
+    struct pollfd polled[2 * SPAWNER_MAX_CHILDREN + 3 + HANDED_CLOSERS];
+    /* NULL: the broker, its pidfd, a signal, a closer */
+    struct spawned *who[2 * SPAWNER_MAX_CHILDREN + 3 + HANDED_CLOSERS];
     nfds_t n;
 };
 
@@ -407,10 +395,13 @@ static void watch(struct watched *w, int fd, short events, struct spawned *who)
 
 static void watch_all(struct state *s, struct watched *w)
 {
-    short wanted = (short)((reports_have_room(&s->reports) ? POLLIN : 0) |
+    bool closes = closers_have_room(&s->closers);
+    short wanted = (short)((reports_have_room(&s->reports) && closes ? POLLIN : 0) |
                            (s->reports.n > 0 || s->handover.active ? POLLOUT : 0));
 
     w->n = 0;
+    for (unsigned i = 0; i < HANDED_CLOSERS && !closes; i++)
+        watch(w, s->closers.of[i].pidfd, POLLIN, NULL);
     for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++) {
         struct spawned *child = &s->children[i];
 
@@ -445,11 +436,14 @@ static void act(struct state *s, const struct watched *w)
             continue;
         if (!child && w->polled[i].fd == s->signal_fd) {
             s->told_to_end |= signals_take(s->signal_fd) != NULL;
-        } else if (!child && s->fd < 0 && s->brokers.awaited) {
+        } else if (!child && s->fd < 0 && s->brokers.awaited &&
+                   w->polled[i].fd == s->brokers.pidfd) {
             successor_start(s);
-        } else if (!child) {
+        } else if (!child && w->polled[i].fd == s->fd) {
             /* Without room for answers only its end counts, which sending finds. */
-            if (s->fd >= 0 && (w->polled[i].revents & ~POLLOUT) && reports_have_room(&s->reports))
+            if (!closers_have_room(&s->closers) && (w->polled[i].revents & (POLLHUP | POLLERR)))
+                successor_lost(s);
+            else if ((w->polled[i].revents & ~POLLOUT) && reports_have_room(&s->reports))
                 on_request(s);
         } else if (child->pid != 0) {
             if (child->spawning.error_fd >= 0) /* of both, this comes first */

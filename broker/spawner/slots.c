@@ -109,7 +109,7 @@ const struct spawner_slot *slots_find(const struct slots *slots, uint32_t slot)
 int slots_check_uid(const struct slots *slots, uint32_t slot, uint32_t uid_slot)
 {
     bool fits = slots->of[slot].role == BULKHEAD__ROLE__ROLE_PASST ? uid_slot == slot
-                                                                   : uid_slot < PLAN_UID_PASST;
+                                                                   : uid_slot < PLAN_UID_BROKER;
 
     return fits ? 0 : err_origin(-EPERM, "slot %u with the uid of slot %u", slot, uid_slot);
 }

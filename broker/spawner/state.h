@@ -9,6 +9,7 @@
 #include "resources/rundir.h"
 #include "resources/socket_path.h"
 #include "sandbox/spawn.h"
+#include "spawner/handed.h"
 #include "spawner/reports.h"
 #include "spawner/rings.h"
 #include "spawner/slots.h"
@@ -34,9 +35,14 @@ struct spawned {
 struct brokers {
     int program_fd; /* of the broker; -1: none can be started */
     int pidfd;
-    pid_t pid;         /* if it is a child of ours; 0: it forked us */
-    bool left;         /* in order */
-    bool awaited;      /* it is lost: when it is dead, another is started */
+    pid_t pid;        /* if it is a child of ours; 0: it forked us */
+    bool left;        /* in order */
+    bool awaited;     /* it is lost: when it is dead, another is started */
+    int candidate_fd; /* a new build, that has not taken over yet; -1: none */
+    int prev_fd;      /* the build before one that has; -1: none */
+    bool renewing;    /* the one that asked for a new build is being killed */
+    bool fell_back;   /* the last new build was given up */
+    uint64_t adopted_ns;
     bool adopted;      /* it has taken over */
     uint32_t epoch;    /* how many there were before */
     uint64_t since_ns; /* its start, of a successor */
@@ -60,6 +66,7 @@ struct state {
     struct rings rings;
     struct reports reports;
     struct store store;
+    struct closers closers;
     struct brokers brokers;
     struct handover handover;
     uint32_t last_id;

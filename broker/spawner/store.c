@@ -19,17 +19,33 @@ int store_put(struct store *store, bool sealed, uint32_t first, int *fds, unsign
     if (sealed && first < KEEP_FIXED)
         return err_origin(-EPERM, "place %u after the seal", first);
     for (unsigned i = 0; i < n_fds; i++) {
-        fd_closep(&store->fds[first + i]);
-        store->fds[first + i] = fd_take(&fds[i]);
+        int old = store->fds[first + i];
+
+        store->fds[first + i] = fds[i];
+        fds[i] = old;
     }
     return 0;
 }
 
-void store_drop(struct store *store, uint32_t first, uint32_t n)
+static unsigned take(struct store *store, uint32_t from, uint32_t to, struct handed *ret_fds)
 {
-    for (uint32_t i = first; i < KEEP_PLACES && i - first < n; i++)
-        if (i >= KEEP_FIXED)
-            fd_closep(&store->fds[i]);
+    ret_fds->n = 0;
+    for (uint32_t i = from; i < to && ret_fds->n < HANDED_MAX; i++)
+        if (store->fds[i] >= 0)
+            ret_fds->fds[ret_fds->n++] = fd_take(&store->fds[i]);
+    return ret_fds->n;
+}
+
+unsigned store_take(struct store *store, uint32_t first, uint32_t n, struct handed *ret_fds)
+{
+    uint32_t from = MIN(first, (uint32_t)KEEP_PLACES);
+
+    return take(store, MAX(from, (uint32_t)KEEP_FIXED), from + MIN(n, KEEP_PLACES - from), ret_fds);
+}
+
+unsigned store_take_all(struct store *store, struct handed *ret_fds)
+{
+    return take(store, 0, KEEP_PLACES, ret_fds);
 }
 
 bool store_suffices(const struct store *store)
@@ -47,10 +63,4 @@ unsigned store_next(const struct store *store, uint32_t first, unsigned max, uin
         n++;
     *ret_first = first;
     return n;
-}
-
-void store_clear(struct store *store)
-{
-    for (unsigned i = 0; i < KEEP_PLACES; i++)
-        fd_closep(&store->fds[i]);
 }

@@ -11,17 +11,24 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "config/fault.h"
 #include "spawner/handover.h"
 
-enum { FD_SPAWNER = 3, TAKE_OVER_MS = 30000 }; /* slow hosts: emulated KVM */
+enum {
+    FD_SPAWNER = 3,
+    TAKE_OVER_MS = 30000, /* slow hosts: emulated KVM */
+    PROBATION_MS = 5000,
+};
 
 void successor_init(struct state *s)
 {
     s->brokers.program_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     s->brokers.pidfd = s->terms->broker_pidfd;
+    s->brokers.candidate_fd = s->brokers.prev_fd = -1;
 }
 
 static void kill_broker(const struct brokers *b)
@@ -32,7 +39,10 @@ static void kill_broker(const struct brokers *b)
 /* The VM goes on without a broker until its core ends; clients see that nobody is there. */
 static void give_up(struct state *s)
 {
-    store_clear(&s->store);
+    static struct handed all;
+
+    while (store_take_all(&s->store, &all) > 0)
+        handed_close(&s->closers, &all);
     s->brokers.limit = 0;
 }
 
@@ -54,11 +64,34 @@ static bool dies_too_often(struct brokers *b)
     return ++b->deaths >= b->limit;
 }
 
+/* A new build that can't, or that dies soon after: the one before is the broker's again. */
+static bool fall_back(struct brokers *b)
+{
+    bool soon = b->adopted && now_ns() - b->adopted_ns < PROBATION_MS * UINT64_C(1000000);
+
+    if (b->renewing) { /* that one was killed to make way */
+        b->renewing = false;
+        return true;
+    }
+    if (b->candidate_fd >= 0) {
+        fd_closep(&b->candidate_fd);
+    } else if (b->prev_fd >= 0 && soon) {
+        fd_closep(&b->program_fd);
+        b->program_fd = fd_take(&b->prev_fd);
+    } else {
+        return false;
+    }
+    log_warn("the new build of the broker was given up");
+    b->fell_back = true;
+    return true;
+}
+
 void successor_lost(struct state *s)
 {
     struct brokers *b = &s->brokers;
 
-    fd_closep(&s->fd);
+    /* What it had sent goes with the socket; without room to close that, at the very end. */
+    handed_close(&s->closers, &(struct handed){ .fds = { fd_take(&s->fd) }, .n = 1 });
     reports_clear(&s->reports);
     s->handover.active = false;
     b->awaited = false;
@@ -69,7 +102,7 @@ void successor_lost(struct state *s)
         return;
     }
     kill_broker(b); /* it may only have closed its end */
-    if (dies_too_often(b)) {
+    if (!fall_back(b) && dies_too_often(b)) {
         log_error(
             "the broker died %u times within %u s and is not started again: the guest runs on, but "
             "its devices are not repaired and it can't be asked for",
@@ -77,8 +110,45 @@ void successor_lost(struct state *s)
         give_up(s);
         return;
     }
-    log_warn("the broker died: another takes over");
+    log_warn("the broker is gone: another takes over");
     b->awaited = true;
+}
+
+int successor_renew(struct state *s)
+{
+    struct brokers *b = &s->brokers;
+    struct fault fault = { 0 };
+    int fd = -1;
+
+    if (!is_possible(s) || b->candidate_fd >= 0 || (b->pid != 0 && !b->adopted))
+        return err_origin(-EBUSY, "the broker can't be replaced now");
+    if (b->deaths + 1 >= b->limit && now_ns() - b->window_ns < b->window_s * UINT64_C(1000000000))
+        return err_origin(-EAGAIN, "the broker was replaced too often within %u s: wait",
+                          b->window_s);
+    /* By the spawner's own path: what the broker names, one that was taken over could have made. */
+    if (programs_reopen(&s->programs, BULKHEAD__ROLE__ROLE_BROKER, &fd, &fault) < 0)
+        return err_origin(-ENOENT, "%s", fault.text);
+    (void)dies_too_often(b);
+    b->candidate_fd = fd;
+    b->renewing = true;
+    b->fell_back = false;
+    kill_broker(b);
+    return 0;
+}
+
+void successor_adopted(struct state *s)
+{
+    struct brokers *b = &s->brokers;
+
+    if (b->adopted || b->pid == 0)
+        return;
+    b->adopted = true;
+    b->adopted_ns = now_ns();
+    if (b->candidate_fd < 0)
+        return;
+    fd_closep(&b->prev_fd);
+    b->prev_fd = b->program_fd;
+    b->program_fd = fd_take(&b->candidate_fd);
 }
 
 static _Noreturn void become_broker(int program_fd, int fd)
@@ -104,7 +174,7 @@ static int start(struct state *s)
         return -errno;
     pid = fork();
     if (pid == 0)
-        become_broker(b->program_fd, pair[1]);
+        become_broker(b->candidate_fd >= 0 ? b->candidate_fd : b->program_fd, pair[1]);
     close(pair[1]);
     pidfd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
     if (pidfd < 0) {

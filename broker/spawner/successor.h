@@ -3,6 +3,7 @@
  * listened to, and the next is not started before the last is dead. */
 #pragma once
 
+#include "base/compiler.h"
 #include "spawner/state.h"
 
 /* Opens the broker's program, so that a successor is what was installed when the VM started. */
@@ -11,5 +12,11 @@ void successor_init(struct state *state);
 void successor_lost(struct state *state);
 /* The dead one's pidfd is readable: starts the next. */
 void successor_start(struct state *state);
+/* The broker wants to be followed by the build that is installed now. 0: it is being killed; or a
+ * negative errno with an origin. A build that does not take over, or dies within a moment, is given up for
+ * the one before. */
+int successor_renew(struct state *state) must_check;
+/* The successor says that it has taken over. */
+void successor_adopted(struct state *state);
 /* In how many ms to look again; -1: never. Kills a successor that does not take over in time. */
 int successor_enforce(struct state *state);

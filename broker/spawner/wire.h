@@ -53,7 +53,7 @@ enum spawner_kind {
     SPAWNER_KILL,  /* broker: SIGKILL to child `id` */
     SPAWNER_DROP_RING, /* broker: the duplicate of child `id`'s io_uring is not needed any more */
     SPAWNER_STARTED,   /* spawner: pid, missing layers, has_ring; fds [pidfd], perhaps [its
-                        /proc/PID/stat]. Or error, text */
+                        /proc/PID/stat, of passt /proc/PID/status]. Or error, text */
     SPAWNER_EXITED,    /* spawner: wait_code, wait_status as waitid() gave them */
     SPAWNER_ACK,       /* broker: the end of child `id`, or that it was not started, is known */
     SPAWNER_DEPOSIT,   /* broker: fds for the places from `id` on; what was there is closed */
@@ -61,9 +61,12 @@ enum spawner_kind {
                           closed after that: the far end of a pipe tells the broker */
     SPAWNER_LEAVE, /* broker: it ends in order, and wants no successor */
     SPAWNER_ADOPTED, /* successor: it has taken over */
+    SPAWNER_RENEW,   /* broker: the build that is installed now is to take over. spawner: error,
+                        text: it is not */
     SPAWNER_KEPT,    /* spawner: fds of the places from `id` on */
     SPAWNER_CHILD,   /* spawner: `kept` says which fds come, and more; the rest as in its reports */
-    SPAWNER_ALL,     /* spawner: `id` is the number of the last start; pid: of the spawner; epoch */
+    SPAWNER_ALL,     /* spawner: `id` is the number of the last start; pid: of the spawner; epoch;
+                        `kept` is not 0: a new build was given up for this one */
 };
 
 /* Bits of a SPAWNER_CHILD's `kept`, in the order of the descriptors; then what is known of it. */

@@ -132,10 +132,10 @@ static void end_again(struct vm *vm)
         action_add(&vm->actions, ACTION_ENDED);
 }
 
-void adopt_begin(struct vm *vm, const struct kept_child *kept, size_t n_kept)
+void adopt_begin(struct vm *vm, const struct event *event)
 {
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
-        if (vm->children[i].id != 0 && !find_kept(&vm->children[i], kept, n_kept))
+        if (vm->children[i].id != 0 && !find_kept(&vm->children[i], event->kept, event->n_kept))
             never_was(vm, &vm->children[i]);
     if (vm->phase == VM_ENDING || vm->phase == VM_GONE) {
         end_again(vm);
@@ -146,6 +146,8 @@ void adopt_begin(struct vm *vm, const struct kept_child *kept, size_t n_kept)
         return;
     }
     action_notice(&vm->actions, "vm", "adopted", NULL);
+    if (event->fell_back)
+        action_notice(&vm->actions, "vm", "broker_rolled_back", NULL);
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
         if (vm->children[i].id != 0)
             take_child(vm, &vm->children[i]);

@@ -13,8 +13,9 @@
 
 #include "vm/vm.h"
 
-/* kept: the children that the spawner knows, dead ones whose end was not acknowledged among them. */
-void adopt_begin(struct vm *vm, const struct kept_child *kept, size_t n_kept);
+/* event: EVENT_ADOPTED; kept: the children that the spawner knows, dead ones whose end was not acknowledged
+ * among them. */
+void adopt_begin(struct vm *vm, const struct event *event);
 /* Of the core, before its Snapshot. */
 void adopt_device(struct vm *vm, struct child *core, const Bulkhead__DeviceSnapshot *snapshot);
 /* Its state is the Snapshot's already. */

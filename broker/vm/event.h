@@ -97,6 +97,7 @@ struct event {
     size_t from, to;
     struct fault fault;
     const struct command *command;
+    bool fell_back; /* a new build of the broker was given up */
     const struct kept_child *kept;
     size_t n_kept;
 };

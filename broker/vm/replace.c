@@ -253,6 +253,8 @@ void replace_not_started(struct vm *vm, struct child *child, const char *why)
         return;
     /* A failure of the host's is not a crash: it is asked again, ever more rarely. */
     d->worker = 0;
+    if (d->stage == STAGE_MAKE_WAY) /* a broker that took over killed it meanwhile */
+        device_enter(d, STAGE_REPAIR, vm->now);
     if (d->by_hand) /* the one that was to be replaced was never there */
         d->by_hand = d->failed = false;
     if (d->retries++ == 0) {

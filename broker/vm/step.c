@@ -122,7 +122,7 @@ static void handle(struct vm *vm, const struct event *e)
                "the spawner died: its VM can't be supervised any more");
         break;
     case EVENT_ADOPTED:
-        adopt_begin(vm, e->kept, e->n_kept);
+        adopt_begin(vm, e);
         break;
     case EVENT_END:
         end_vm(vm, END_BY_USER, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE, "%s", e->fault.text);

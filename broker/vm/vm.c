@@ -74,7 +74,7 @@ static int free_slot(const struct vm *vm, unsigned wanted)
 {
     if (slot_is_free(vm, wanted))
         return (int)wanted;
-    for (unsigned slot = PLAN_UID_FIRST_DEVICE; wanted < PLAN_UID_PASST && slot < PLAN_UID_PASST;
+    for (unsigned slot = PLAN_UID_FIRST_DEVICE; wanted < PLAN_UID_BROKER && slot < PLAN_UID_BROKER;
          slot++)
         if (slot_is_free(vm, slot))
             return (int)slot;

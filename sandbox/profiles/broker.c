@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* broker.c - the broker once it has opened what its VM's plan names: taps are set up, sockets bound and
- * folders made before. It never runs a program or signals a process (the spawner, which has no filter,
+/* broker.c - the broker once it has opened what its VM's plan names: disks and taps are looked at, sockets
+ * bound and folders made before. It never runs a program or signals a process (the spawner, which has no filter,
  * does that for it). */
 #include <asm/ioctls.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
@@ -14,26 +13,23 @@
 #include "common.h"
 #include "profile.h"
 
+enum { CHANGES = O_ACCMODE | O_CREAT | O_TRUNC };
+
 static const struct profile_rule files[] = {
-    ALLOW(openat2, "open what a plan names, without following links out of place"),
-    ALLOW(openat, "the broker's own files: /proc, /sys, /dev/null"),
-    ALLOW(newfstatat, "type and size of what was opened"),
-    ALLOW(lseek, "the size of a block device"),
-    ALLOW(pread64, "files of its own state"),
+    /* By number of flags: what is opened is not changed, and no terminal becomes that of the broker's session. */
+    ALLOW(openat, "a new build of a program", ARG_BITS(2, CHANGES | O_NOCTTY | O_PATH, O_NOCTTY)),
+    ALLOW(openat, "a vsock peer's socket, to look at it and connect", ARG_BITS(2, O_PATH, O_PATH)),
+    ALLOW(newfstatat, "type and size of what came by message"),
+    ALLOW(pread64, "a child's stat file: how much it has run"),
     ALLOW(ftruncate, "the size of a memfd before it is sealed"),
     ALLOW(fallocate, "guest RAM that is to be there from the start"),
     /* All locks were taken before, and nobody lets go of them. By number: F_SETOWN and F_SETSIG would
      * have the kernel send any signal to any process that the broker's uid may signal, O_ASYNC one to
      * who sits at a terminal. */
-    ALLOW(fcntl, "a duplicate to keep, close-on-exec", ARG_IS(1, F_DUPFD_CLOEXEC)),
-    ALLOW(fcntl, "close-on-exec", ARG_IS(1, F_GETFD)),
-    ALLOW(fcntl, "close-on-exec", ARG_IS(1, F_SETFD)),
     ALLOW(fcntl, "how a descriptor was opened", ARG_IS(1, F_GETFL)),
     ALLOW(fcntl, "O_NONBLOCK", ARG_IS(1, F_SETFL), ARG_BITS(2, O_ASYNC, 0)),
     ALLOW(fcntl, "guest RAM can't be resized", ARG_IS(1, F_ADD_SEALS)),
     ALLOW(fcntl, "is it a memfd", ARG_IS(1, F_GET_SEALS)),
-    ALLOW(readlink, "what a link of /proc names: its own path, a tty"),
-    ALLOW(dup, "keep a descriptor that a child gets too"),
     ALLOW(memfd_create, "guest RAM, journals, stats pages", ARG_BITS(1, MFD_CLOEXEC, MFD_CLOEXEC)),
     ALLOW(eventfd2, "kicks and interrupts"),
     ALLOW(pipe2, "log pipes and the life pipe"),
@@ -57,10 +53,6 @@ static const struct profile_rule rest[] = {
     ALLOW(ioctl, "is a tap there, has somebody got it", ARG_IS(1, SIOCGIFFLAGS)),
     ALLOW(ioctl, "a tap that was deleted and made again (repair)", ARG_IS(1, TUNSETIFF)),
     ALLOW(ioctl, "its header size", ARG_IS(1, TUNSETVNETHDRSZ)),
-    ALLOW(ioctl, "the size of a block device", ARG_IS(1, BLKGETSIZE64)),
-    ALLOW(ioctl, "its block size", ARG_IS(1, BLKSSZGET)),
-    ALLOW(ioctl, "its physical block size", ARG_IS(1, BLKPBSZGET)),
-    ALLOW(ioctl, "is it read-only", ARG_IS(1, BLKROGET)),
     ALLOW(ioctl, "is it a terminal; its mode, to restore", ARG_IS(1, TCGETS)),
     ALLOW(ioctl, "raw while attached, restored at the end", ARG_IS(1, TCSETS)),
     ALLOW(mmap, "memory and shared pages, never executable", ARG_BITS(2, PROT_EXEC, 0)),
@@ -68,8 +60,6 @@ static const struct profile_rule rest[] = {
     ALLOW(mremap, "the heap"),
     ALLOW(madvise, "the heap gives memory back", ARG_IS(2, MADV_DONTNEED)),
     ALLOW(waitid, "how a child ended"),
-    ALLOW(getrandom, "a VM's name, a MAC address"),
-    ALLOW(getpid, "names of its files"),
     ALLOW(rt_sigprocmask, "signals that end the VM"),
     ALLOW(rt_sigaction, "signals that end the VM"),
 };
@@ -78,6 +68,6 @@ static PROFILE_SET(rest_set, rest);
 const struct profile profile_broker = {
     .id = SANDBOX_BROKER,
     .name = "broker",
-    .max_syscalls = 56,
+    .max_syscalls = 40,
     .sets = { &profile_base, &profile_loop, &files_set, &sockets_set, &rest_set, &profile_extra },
 };

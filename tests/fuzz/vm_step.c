@@ -6,6 +6,8 @@
 #include <string.h>
 #include "config/config.h"
 #include "ipc/channel.h"
+#include "vm/adopt.h"
+#include "vm/record.h"
 #include "vm/step.h"
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
@@ -159,7 +161,8 @@ static void check(const struct vm *vm)
 
         /* Only one of the two may ever be on the rings. */
         CHECK(!w || !next || next->state != CHILD_RUNNING);
-        if (vm->phase != VM_RUNNING)
+        /* Until the core has said where it stands, nothing follows. */
+        if (vm->phase != VM_RUNNING || adopt_waits(vm))
             continue;
         CHECK(is_served(vm, &vm->devices[i]));
         CHECK(is_answered(vm, &vm->devices[i]));
@@ -194,6 +197,96 @@ static uint32_t any_child(void)
     return 0;
 }
 
+/* ---- another broker takes over ---- */
+
+static unsigned put_queues(const struct device *d, Bulkhead__QueueState *states,
+                           Bulkhead__QueueState **queues)
+{
+    for (unsigned i = 0; i < d->n_queues; i++) {
+        bulkhead__queue_state__init(&states[i]);
+        states[i].index = d->queues[i].index;
+        states[i].size = d->queues[i].size;
+        queues[i] = &states[i];
+    }
+    return d->n_queues;
+}
+
+static void say_device(struct device *d)
+{
+    Bulkhead__QueueState states[LAYOUT_MAX_QUEUES], *queues[LAYOUT_MAX_QUEUES];
+    Bulkhead__DeviceSnapshot snapshot = BULKHEAD__DEVICE_SNAPSHOT__INIT;
+    ENVELOPE(envelope, DEVICE_SNAPSHOT, device_snapshot, &snapshot);
+    const struct event e = { .kind = EVENT_MESSAGE, .child = f.vm.core, .envelope = &envelope };
+
+    snapshot.epoch = f.vm.epoch;
+    snapshot.slot = d->plan->pci_slot;
+    snapshot.active = d->active;
+    snapshot.resetting = d->active && d->reset_wanted;
+    snapshot.queues = queues;
+    snapshot.n_queues = d->active ? put_queues(d, states, queues) : 0;
+    snapshot.config = (ProtobufCBinaryData){ .len = d->config_len, .data = d->config };
+    step(&e);
+}
+
+/* Where it stands is what its broker knew when it died: all that was decided was done. */
+static void say_state(const struct child *c)
+{
+    Bulkhead__QueueState states[LAYOUT_MAX_QUEUES], *queues[LAYOUT_MAX_QUEUES];
+    Bulkhead__Activate activate = BULKHEAD__ACTIVATE__INIT;
+    Bulkhead__Snapshot snapshot = BULKHEAD__SNAPSHOT__INIT;
+    ENVELOPE(envelope, SNAPSHOT, snapshot, &snapshot);
+    const struct event e = { .kind = EVENT_MESSAGE, .child = c->id, .envelope = &envelope };
+    bool core = c->id == f.vm.core, activated = !core && c->state != CHILD_READY;
+
+    for (unsigned i = 0; core && i < f.vm.n_devices; i++)
+        if (device_is_pci(&f.vm.devices[i]))
+            say_device(&f.vm.devices[i]);
+    snapshot.epoch = f.vm.epoch;
+    snapshot.state = (Bulkhead__SnapshotState)(c->state - CHILD_READY + 1);
+    snapshot.pausing =
+        core && f.vm.run == GUEST_PAUSING && f.vm.core_told && c->state == CHILD_RUNNING;
+    if (activated) {
+        const struct device *d = &f.vm.devices[c->device];
+
+        activate.features = d->guest_features;
+        activate.queues = queues;
+        activate.n_queues = put_queues(d, states, queues);
+        snapshot.activate = &activate;
+        snapshot.owes_reset = child_owes(c, DEBT_RESET_DONE);
+        snapshot.owes_quiesce = c->state == CHILD_RUNNING && child_owes(c, DEBT_QUIESCED);
+    }
+    step(&e);
+}
+
+static void adopt(void)
+{
+    static struct record record;
+    static struct kept_child kept[VM_MAX_CHILDREN];
+    struct event e = { .kind = EVENT_ADOPTED, .kept = kept };
+    uint32_t epoch = f.vm.epoch;
+
+    record_store(&f.vm, &record);
+    vm_deinit(&f.vm);
+    memset(&f.vm, 0, sizeof f.vm);
+    vm_init(&f.vm, f.config, &f.plan, f.now);
+    f.vm.insecure = true;
+    f.vm.epoch = epoch + 1;
+    for (unsigned i = 0; i < f.vm.n_devices; i++)
+        if (f.vm.devices[i].plan->role == BULKHEAD__ROLE__ROLE_NET)
+            f.vm.devices[i].is_user = strcmp(f.config->nets[0]->mode, "user") == 0;
+    CHECK(record_load(&f.vm, &record, f.now) == 0);
+    for (unsigned i = 0; i < VM_MAX_CHILDREN; i++) {
+        const struct child *c = &f.vm.children[i];
+
+        if (c->id != 0 && (c->pid != 0 || c->state != CHILD_STARTED || pick(4) != 1))
+            kept[e.n_kept++] =
+                (struct kept_child){ .id = c->id, .pid = c->pid, .has_ring = c->has_ring };
+    }
+    for (uint32_t i = 0; i < f.n_tickets; i++) /* who was not answered is not any more */
+        f.replies[i] = 1;
+    step(&e);
+}
+
 /* What that child might say now: mostly what would be next. */
 static void say(uint32_t id)
 {
@@ -222,6 +315,10 @@ static void say(uint32_t id)
 
     if (!c)
         return;
+    if (c->unsure && pick(4) != 1) {
+        say_state(c);
+        return;
+    }
     if (c->state == CHILD_STARTED) {
         hello.protocol_min = PROTOCOL_MIN;
         hello.protocol_max = PROTOCOL_MAX;
@@ -397,7 +494,12 @@ static void happen(void)
         e.tap = (enum tap_state)pick(3);
         break;
     default:
-        e.kind = pick(8) == 1 ? EVENT_CLOSED : pick(8) == 1 ? EVENT_DEAF : EVENT_TICK;
+        e.beat = pick(8);
+        if (e.beat == 7) {
+            adopt();
+            return;
+        }
+        e.kind = e.beat == 1 ? EVENT_CLOSED : pick(8) == 1 ? EVENT_DEAF : EVENT_TICK;
         e.child = any_child();
         break;
     }

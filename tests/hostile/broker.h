@@ -30,6 +30,7 @@ struct broker {
     const struct broker_action *action; /* that runs */
     struct spawner spawner;
     uint32_t next_id;
+    uint32_t uid_base; /* of the VM's range; 0: not root */
     int program_fd;  /* of this test, to hand over */
     char dir[64];    /* the VM's */
     char victim[64]; /* a directory that is none of the VM's */
@@ -37,6 +38,9 @@ struct broker {
     int victim_lock; /* a file in it */
     int base_fd;     /* of the directory that both are in */
     int dir_fd;
+    int root_dir, null; /* opened before the sandbox */
+    int slow_path;      /* O_PATH, of `slow` */
+    int lingers, peer;  /* a TCP socket whose last close waits, until its peer is closed */
     char slow[64];    /* a program, open nowhere but for a lease */
     int lease;        /* on it */
     pid_t test;       /* a process that is no child */

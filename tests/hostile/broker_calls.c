@@ -142,6 +142,34 @@ static enum broker_verdict change_a_file(struct broker *b, long how)
     return judge(r, 0);
 }
 
+/* Files of who started the VM are read before the sandbox, or by others. */
+static enum broker_verdict read_a_file(struct broker *b, long flags)
+{
+    char path[80];
+    int r;
+
+    if (b->no_landlock)
+        return BROKER_REFUSED;
+    snprintf(path, sizeof path, "%s/extra", b->victim);
+    r = open(path, (int)flags | O_RDONLY | O_CLOEXEC);
+    return judge(r < 0 ? -errno : r, 0);
+}
+
+/* Services ask the kernel who connects: to them it must not be root. */
+static enum broker_verdict connect_as_root(struct broker *b, long unused)
+{
+    struct ucred peer = { .uid = (uid_t)-1 };
+    socklen_t len = sizeof peer;
+    int pair[2];
+
+    (void)b;
+    (void)unused;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ||
+        getsockopt(pair[0], SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+        return BROKER_REFUSED;
+    return peer.uid == 0 ? BROKER_LET : BROKER_REFUSED;
+}
+
 /* Its own VM's files too are the spawner's to remove. */
 static enum broker_verdict remove_its_own(struct broker *b, long how)
 {
@@ -157,6 +185,10 @@ static const struct broker_action actions[] = {
     { .name = "truncate-a-file", .run = change_a_file, .arg = 2 },
     { .name = "create-a-setuid-file", .run = change_a_file, .arg = 3 },
     { .name = "remove-a-file", .run = change_a_file, .arg = 4 },
+    { .name = "read-a-file", .run = read_a_file, .arg = O_NOCTTY },
+    { .name = "open-perhaps-a-terminal", .run = read_a_file, .arg = 0 },
+    { .name = "connect-as-root", .run = connect_as_root },
+    CALL_OR("openat2", ENOENT, openat2, AT_FDCWD, NOWHERE, ADDRESS(page), 24),
     { .name = "remove-its-own-socket", .run = remove_its_own, .arg = 0 },
     { .name = "remove-its-own-by-folder", .run = remove_its_own, .arg = 1 },
     CALL("setuid", setuid, 65534),

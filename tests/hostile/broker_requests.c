@@ -104,7 +104,7 @@ void broker_prepare(struct broker *b, struct start *start, uint32_t slot)
         .n_fds = 3
     };
     b->control = pair[0];
-    b->log = dup(log[0]);
+    b->log = log[0];
 }
 
 static void note_end(struct broker *b, const struct spawner_report *report)
@@ -136,12 +136,22 @@ static enum broker_verdict answer(struct broker *b, uint32_t id)
     return report.error != 0 ? BROKER_REFUSED : BROKER_LET;
 }
 
+/* All but what another request needs: the broker makes no duplicates. */
+static void let_go(const struct broker *b, int fd)
+{
+    const int kept[] = { b->program_fd, b->root_dir, b->null, b->slow_path, b->lingers, b->log };
+
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+        if (fd == kept[i])
+            return;
+    close(fd);
+}
+
 enum broker_verdict broker_start(struct broker *b, struct start *start)
 {
     send_raw(b, &start->request, sizeof start->request, start->fds, start->n_fds);
     for (unsigned i = 0; i < start->n_fds; i++)
-        if (start->fds[i] != b->program_fd)
-            close(start->fds[i]);
+        let_go(b, start->fds[i]);
     return answer(b, start->request.id);
 }
 
@@ -220,7 +230,7 @@ static enum broker_verdict uid_slot(struct broker *b, long number)
 static enum broker_verdict uid_zero(struct broker *b, long unused)
 {
     (void)unused;
-    return uid_slot(b, -(long)(0x70000000u | ((uint32_t)getpid() << 6)));
+    return uid_slot(b, b->uid_base ? -(long)b->uid_base : -1);
 }
 
 static enum broker_verdict passt_uid(struct broker *b, long number)
@@ -292,7 +302,7 @@ static enum broker_verdict program_is(struct broker *b, long which)
     if (which == 0)
         fd = memfd_create("program", MFD_CLOEXEC);
     else
-        fd = open(which == 1 ? "/" : "/dev/null", O_RDONLY | O_CLOEXEC);
+        fd = which == 1 ? b->root_dir : b->null;
     if (fd < 0)
         die("a program");
     broker_prepare(b, &start, SLOT_RNG);
@@ -306,21 +316,12 @@ static enum broker_verdict descriptors(struct broker *b, long number)
 
     broker_prepare(b, &start, SLOT_RNG);
     while (start.n_fds > (unsigned)number)
-        close(start.fds[--start.n_fds]);
-    while (start.n_fds < (unsigned)number) {
-        int fd = start.fds[start.n_fds++] = dup(b->program_fd);
-
-        if (fd < 0)
-            die("a descriptor");
-    }
+        let_go(b, start.fds[--start.n_fds]);
+    while (start.n_fds < (unsigned)number)
+        start.fds[start.n_fds++] = b->program_fd;
     send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
     for (unsigned i = 0; i < start.n_fds; i++)
-        close(start.fds[i]);
-    /* The kernel tells the spawner that there were more than it takes: no answer, but none started. */
-    if (number > 4) {
-        settle(b);
-        return BROKER_REFUSED;
-    }
+        let_go(b, start.fds[i]);
     return answer(b, start.request.id);
 }
 
@@ -331,8 +332,8 @@ static enum broker_verdict descriptor_is_file(struct broker *b, long which)
     struct start start;
 
     broker_prepare(b, &start, SLOT_RNG);
-    close(start.fds[which]);
-    start.fds[which] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    let_go(b, start.fds[which]);
+    start.fds[which] = b->null;
     return broker_start(b, &start);
 }
 
@@ -408,7 +409,7 @@ static enum broker_verdict length(struct broker *b, long len)
     send_raw(b, bytes, len < 0 ? sizeof start.request + (size_t)-len : (size_t)len, start.fds,
              len == 0 ? 0 : start.n_fds);
     for (unsigned i = 0; i < start.n_fds; i++)
-        close(start.fds[i]);
+        let_go(b, start.fds[i]);
     settle(b);
     return BROKER_REFUSED;
 }
@@ -421,7 +422,7 @@ static enum broker_verdict kind(struct broker *b, long number)
     start.request.kind = (uint32_t)number;
     send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
     for (unsigned i = 0; i < start.n_fds; i++)
-        close(start.fds[i]);
+        let_go(b, start.fds[i]);
     settle(b);
     return BROKER_REFUSED;
 }
@@ -506,13 +507,12 @@ static enum broker_verdict flood_and_not_read(struct broker *b, long unused)
  * started meanwhile. */
 static enum broker_verdict exec_is_slow(struct broker *b, long unused)
 {
-    int program = open(b->slow, O_PATH | O_CLOEXEC);
     struct start slow;
     uint32_t id;
 
     (void)unused;
     broker_prepare(b, &slow, SLOT_RNG);
-    slow.fds[slow.n_fds++] = program;
+    slow.fds[slow.n_fds++] = b->slow_path;
     id = slow.request.id;
     send_raw(b, &slow.request, sizeof slow.request, slow.fds, slow.n_fds);
     settle(b);
@@ -521,6 +521,46 @@ static enum broker_verdict exec_is_slow(struct broker *b, long unused)
     close(b->lease); /* and the lease ends */
     /* Whatever it is: where a program must be static it is none. */
     return answer(b, id) != BROKER_NO_ANSWER ? BROKER_REFUSED : BROKER_NO_ANSWER;
+}
+
+enum { LINGERS_BESIDE, LINGERS_AS_LOG, LINGERS_IN_QUEUE, LINGERS_AS_PROGRAM };
+
+/* Whoever closes it last waits for an hour. The spawner starts others meanwhile. */
+static enum broker_verdict lingering(struct broker *b, long how)
+{
+    struct spawner control = { .fd = -1 };
+    sigset_t alarm;
+    struct spawner_request nothing = { 0 };
+    struct start start;
+
+    broker_prepare(b, &start, SLOT_RNG);
+    control.fd = b->control;
+    if (how == LINGERS_IN_QUEUE && spawner_send(&control, &nothing, &b->lingers, 1) < 0)
+        die("a descriptor in a queue");
+    if (how == LINGERS_AS_LOG || how == LINGERS_IN_QUEUE)
+        close(start.fds[AT_LOG]);
+    if (how == LINGERS_AS_LOG)
+        start.fds[AT_LOG] = b->lingers;
+    else if (how == LINGERS_IN_QUEUE)
+        start.fds[AT_LOG] = b->null;
+    else
+        start.fds[start.n_fds++] = b->lingers;
+    if (how == LINGERS_BESIDE)
+        start.fds[start.n_fds++] = b->null;
+    send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
+    for (unsigned i = 0; i < start.n_fds; i++)
+        let_go(b, start.fds[i]);
+    /* If the spawner was faster, this is the last: a timer's signal interrupts it. */
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    sigprocmask(SIG_UNBLOCK, &alarm, NULL);
+    close(b->lingers);
+    sigprocmask(SIG_BLOCK, &alarm, NULL);
+    settle(b);
+    close(b->peer);
+    return how == LINGERS_AS_PROGRAM && b->other != start.request.id
+               ? answer(b, start.request.id)
+               : BROKER_REFUSED;
 }
 
 #define ASK(what, function, value)                                                                 \
@@ -581,6 +621,10 @@ static const struct broker_action actions[] = {
     ASK("kill-init", kill_who_is_no_child, 1),
     ASK("flood-and-not-read", flood_and_not_read, 0),
     ASK("exec-is-slow", exec_is_slow, 0),
+    ASK("lingering-descriptor", lingering, LINGERS_BESIDE),
+    ASK("lingering-log", lingering, LINGERS_AS_LOG),
+    ASK("lingering-in-a-queue", lingering, LINGERS_IN_QUEUE),
+    ASK("lingering-program", lingering, LINGERS_AS_PROGRAM),
 };
 
 const struct broker_table broker_requests = { actions, ARRAY_SIZE(actions) };

@@ -4,6 +4,7 @@
  * one. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,11 +16,13 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
 #include "broker.h"
+#include "plan/plan.h"
 #include "sandbox/enter.h"
 #include "sandbox/gen/filter_broker.h"
 #include "sandbox/ids.h"
@@ -78,6 +81,41 @@ static int hold_up(const char *program)
     return fd;
 }
 
+static void on_alarm(int sig)
+{
+    (void)sig;
+}
+
+/* Its peer has no room for what was written, so the close that is the last waits for as long as it says. */
+static void make_lingering(struct broker *b)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    const struct linger linger = { .l_onoff = 1, .l_linger = 3600 };
+    const struct itimerval often = { { 0, 50000 }, { 0, 50000 } };
+    socklen_t len = sizeof address;
+    static char bytes[65536];
+    sigset_t alarm;
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    b->lingers = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (server < 0 || b->lingers < 0 || bind(server, (struct sockaddr *)&address, len) < 0 ||
+        listen(server, 1) < 0 || getsockname(server, (struct sockaddr *)&address, &len) < 0 ||
+        connect(b->lingers, (struct sockaddr *)&address, len) < 0)
+        _exit(8);
+    b->peer = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+    close(server);
+    if (b->peer < 0 || setsockopt(b->lingers, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) < 0)
+        _exit(8);
+    while (send(b->lingers, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+        ;
+    signal(SIGALRM, on_alarm);
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    sigprocmask(SIG_BLOCK, &alarm, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+}
+
 static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
                                 enum broker_verdict (*run)(struct broker *b),
                                 const struct broker_action *action)
@@ -87,9 +125,12 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
     const struct spawner_terms terms = {
         .groups = &none, .uids = &no_uids, .uid_base = uid_base(), .no_userns = no_userns
     };
-    struct broker b = { .next_id = 1, .test = test, .action = action };
+    struct broker b = {
+        .next_id = 1, .uid_base = terms.uid_base, .test = test, .action = action
+    };
     char lock[80];
-    const struct sandbox_broker rights = { 0 };
+    const struct sandbox_broker rights = { .uid = terms.uid_base ? terms.uid_base + PLAN_UID_BROKER : 0,
+                                           .readable = { -1, -1 } };
     unsigned missing = 0;
 
     if (spawner_start(&b.spawner, -1, &terms) < 0)
@@ -101,6 +142,10 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
     b.lease = hold_up(b.slow);
     path_of(lock, sizeof lock, 1, "/lock");
     b.victim_lock = open(lock, O_RDWR | O_CLOEXEC);
+    b.root_dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    b.null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    b.slow_path = open(b.slow, O_PATH | O_CLOEXEC);
+    make_lingering(&b);
     b.victim_fd = open(b.victim, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     b.base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     b.dir_fd = open(b.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

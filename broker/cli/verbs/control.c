@@ -2,23 +2,32 @@
 // control.c - verbs that tell a running VM's broker one thing: pause, resume, stop,
 // power-button, repair, upgrade; and events, which listens.
 #include "verbs/control.h"
-#include <limits.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/err.h"
+#include "base/fd.h"
 #include "client.h"
 #include "events.h"
 #include "options/flags.h"
 #include "output.h"
 
+enum { EVENTS_AGAIN_MS = 20 };
+
 /* Sends a request that a Reply answers; prints `done` (NULL: the reply's text). */
-static int tell(const char *vm, Bulkhead__ClientEnvelope *request, bool json, const char *done)
+static int tell_with(const char *vm, Bulkhead__ClientEnvelope *request, int fd, bool json,
+                     const char *done)
 {
     struct client client = { 0 };
     struct client_answer answer;
     const char *text;
-    int r = client_ask(&client, vm, request, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &answer);
+    int r = client_ask_with(&client, vm, request, &fd, fd >= 0 ? 1 : 0,
+                            BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &answer);
     char clean[512];
 
     if (r != EXIT_OK)
@@ -30,6 +39,11 @@ static int tell(const char *vm, Bulkhead__ClientEnvelope *request, bool json, co
         printf("%s: %s\n", vm, say_clean(clean, sizeof(clean), text));
     client_close(&client);
     return r;
+}
+
+static int tell(const char *vm, Bulkhead__ClientEnvelope *request, bool json, const char *done)
+{
+    return tell_with(vm, request, -1, json, done);
 }
 
 /* Operands min..max of a verb; EXIT_OK with *help set when --help was all. */
@@ -125,18 +139,33 @@ static int on_upgrade_flag(void *arg, int id, const char *value, struct option_e
     return 0;
 }
 
-static int upgrade_one(const char *vm, const char *device, const char *path, bool json)
+/* program_fd: the new build; -1: the installed one. */
+static int upgrade_one(const char *vm, const char *device, int program_fd, bool json)
 {
     Bulkhead__Upgrade msg = BULKHEAD__UPGRADE__INIT;
     char device_text[64];
-    char path_text[PATH_MAX];
 
     REQUEST(request, UPGRADE, upgrade, &msg);
     snprintf(device_text, sizeof(device_text), "%s", device);
-    snprintf(path_text, sizeof(path_text), "%s", path);
     msg.device = device_text;
-    msg.path = path_text;
-    return tell(vm, &request, json, "upgraded");
+    msg.handed_over = program_fd >= 0;
+    return tell_with(vm, &request, program_fd, json, "upgraded");
+}
+
+/* With the rights of who asks: the broker may be able to open less. */
+static int open_build(const char *path, int *ret_fd)
+{
+    cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+
+    if (fd < 0)
+        return say_error(EXIT_BAD_INPUT, "--binary %s: %s", path, strerror(errno));
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return say_error(EXIT_BAD_INPUT, "--binary %s: not a regular file", path);
+    if (access(path, X_OK) != 0)
+        return say_error(EXIT_BAD_INPUT, "--binary %s: not executable", path);
+    *ret_fd = fd_take(&fd);
+    return EXIT_OK;
 }
 
 /* One device after the other; the first that fails ends it, since a build that is bad for one is
@@ -158,7 +187,60 @@ static int upgrade_all(const char *vm, bool json)
         snprintf(names[n++], sizeof(names[0]), "%s", answer.envelope->stats->devices[i]->name);
     client_close(&client);
     for (size_t i = 0; i < n && r == EXIT_OK; i++)
-        r = upgrade_one(vm, names[i], "", json);
+        r = upgrade_one(vm, names[i], -1, json);
+    return r;
+}
+
+static int say_broker(const char *vm, const Bulkhead__ProcessList *list, bool json)
+{
+    for (size_t i = 0; i < list->n_processes; i++) {
+        const Bulkhead__ProcessInfo *p = list->processes[i];
+        char text[160], clean[512];
+
+        if (p->role != BULKHEAD__ROLE__ROLE_BROKER)
+            continue;
+        if (strcmp(p->state, "rolled back") == 0)
+            return say_error(EXIT_BAD_INPUT,
+                             "broker: the new build was given up, the old one runs on");
+        snprintf(text, sizeof(text), "broker upgraded to %s", p->build_id);
+        if (json)
+            return say_json(json_pack("{s:s,s:s}", "vm", vm, "result", text));
+        printf("%s: %s\n", vm, say_clean(clean, sizeof(clean), text));
+        return EXIT_OK;
+    }
+    return say_error(EXIT_HOST, "the new broker of '%s' does not list itself", vm);
+}
+
+/* A reply means that there is no new broker. Else the connection ends with the old one, and the next broker says what
+ * it is. */
+static int upgrade_broker(const char *vm, bool has_binary, bool json)
+{
+    Bulkhead__Upgrade msg = BULKHEAD__UPGRADE__INIT;
+    Bulkhead__ListProcesses list = BULKHEAD__LIST_PROCESSES__INIT;
+    struct client client = { 0 };
+    struct client_answer answer;
+    char device[] = "broker";
+    int r = client_connect(&client, vm);
+
+    REQUEST(request, UPGRADE, upgrade, &msg);
+    REQUEST(processes, LIST_PROCESSES, list_processes, &list);
+    msg.device = device;
+    msg.handed_over = has_binary;
+    if (r < 0)
+        return client_failed(r);
+    r = client_call(&client, &request, &answer);
+    if (r == 0 && answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY)
+        r = client_reply(answer.envelope->reply);
+    else
+        r = r == -EPIPE ? EXIT_OK : client_failed(r);
+    client_close(&client);
+    if (r != EXIT_OK)
+        return r;
+    r = client_ask(&client, vm, &processes, BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST, &answer);
+    if (r != EXIT_OK)
+        return r;
+    r = say_broker(vm, answer.envelope->process_list, json);
+    client_close(&client);
     return r;
 }
 
@@ -170,7 +252,8 @@ static int run_upgrade(int argc, char **argv)
     };
     struct upgrade_args args = { 0 };
     struct option_error err;
-    char path[PATH_MAX] = "";
+    cleanup_(fd_closep) int fd = -1;
+    int r;
 
     if (flags_parse(flags, ARRAY_SIZE(flags), argc, argv, on_upgrade_flag, &args, &err) < 0)
         return say_error(EXIT_BAD_INPUT, "%s", err.text);
@@ -178,33 +261,56 @@ static int run_upgrade(int argc, char **argv)
         return VERB_HELP;
     if (args.simple.n_operands < 1)
         return VERB_USAGE;
-    /* The broker's working directory is not ours. */
-    if (args.binary && !realpath(args.binary, path))
-        return say_error(EXIT_BAD_INPUT, "--binary %s: not found", args.binary);
-    if (args.binary && access(path, X_OK) != 0)
-        return say_error(EXIT_BAD_INPUT, "--binary %s: not executable", args.binary);
     if (args.binary && args.simple.n_operands < 2)
         return say_error(EXIT_BAD_INPUT, "--binary needs the DEVICE it is for");
     if (args.simple.n_operands == 1)
         return upgrade_all(args.simple.operands[0], args.simple.json);
-    return upgrade_one(args.simple.operands[0], args.simple.operands[1], path, args.simple.json);
+    r = args.binary ? open_build(args.binary, &fd) : EXIT_OK;
+    if (r != EXIT_OK)
+        return r;
+    if (strcmp(args.simple.operands[1], "broker") == 0)
+        return upgrade_broker(args.simple.operands[0], args.binary != NULL, args.simple.json);
+    return upgrade_one(args.simple.operands[0], args.simple.operands[1], fd, args.simple.json);
+}
+
+static int subscribe(struct client *client, const char *vm)
+{
+    Bulkhead__Subscribe msg = BULKHEAD__SUBSCRIBE__INIT;
+    int r = client_connect(client, vm);
+
+    REQUEST(request, SUBSCRIBE, subscribe, &msg);
+    if (r == 0)
+        r = client_send(client, &request, NULL, 0);
+    return r;
+}
+
+/* Its broker has closed the connection, at the VM's end or by its own death. Then another takes over, at the
+ * same socket. False: nobody does. */
+static bool subscribe_again(struct client *client, const char *vm)
+{
+    const struct timespec pause = { .tv_nsec = EVENTS_AGAIN_MS * 1000000 };
+
+    client_close(client);
+    nanosleep(&pause, NULL);
+    return subscribe(client, vm) == 0;
 }
 
 static int follow_events(const char *vm, bool json)
 {
-    Bulkhead__Subscribe msg = BULKHEAD__SUBSCRIBE__INIT;
     struct client client = { 0 };
     struct client_answer answer;
-    int r = client_connect(&client, vm);
+    int r = subscribe(&client, vm);
 
-    REQUEST(request, SUBSCRIBE, subscribe, &msg);
-    if (r == 0)
-        r = client_send(&client, &request, NULL, 0);
     if (r < 0) {
         client_close(&client);
         return client_failed(r);
     }
-    while ((r = client_receive(&client, -1, &answer)) == 0) {
+    for (;;) {
+        r = client_receive(&client, -1, &answer);
+        if (r == -EPIPE && subscribe_again(&client, vm))
+            continue;
+        if (r < 0 || answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED)
+            break;
         if (answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT) {
             if (!json)
                 event_print(answer.envelope->event, stdout);
@@ -218,7 +324,7 @@ static int follow_events(const char *vm, bool json)
         }
     }
     client_close(&client);
-    return EXIT_OK; /* the broker has gone: the VM has ended */
+    return EXIT_OK; /* the VM has ended */
 }
 
 static int run_events(int argc, char **argv)

@@ -292,9 +292,12 @@ static void ask_to_stop(struct run *run)
     run->stopping = true;
 }
 
-/* The broker's own end shows on its socket; here only audits are reaped. */
+/* Whether there is a broker shows on its socket, which the spawner keeps: one that died is followed by
+ * another, which is no child of ours. */
 static void on_child(struct run *run)
 {
+    if (run->client.broker > 0 && waitpid(run->client.broker, NULL, WNOHANG) == run->client.broker)
+        run->client.broker = 0;
     if (run->audit <= 0 || waitpid(run->audit, NULL, WNOHANG) != run->audit)
         return;
     run->audit = 0;

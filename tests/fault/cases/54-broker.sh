@@ -79,7 +79,7 @@ case_resets_while_the_broker_dies()
 {
     local cmd i
     cmd=$(base64 -w0 <<'GUEST'
-cd /sys/bus/virtio/drivers/virtio_rng && device=$(ls -d virtio* | head -n 1)
+cd /sys/bus/virtio/drivers/virtio_rng && device=$(ls -d virtio* | sed -n 1p)
 i=0
 until said go /dev/vda; do
     echo $device >unbind; echo $device >bind

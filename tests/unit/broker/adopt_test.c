@@ -199,6 +199,25 @@ static void a_worker_that_was_never_asked_for(void **state)
     script_end(&s);
 }
 
+/* The host had no room for it, as is known only now. */
+static void a_worker_that_could_not_be_started(void **state)
+{
+    struct device *d = used_rng();
+    struct event no_room = { .kind = EVENT_START_FAILED };
+
+    (void)state;
+    script_exit(&s, d->worker, false);
+    no_room.child = d->worker;
+    script_adopt(&s, 0);
+    script_happen(&s, &no_room);
+    script_core_says_all(&s, STANDS(RUNNING));
+    assert_true(script_wait_deadline(&s));
+    assert_int_not_equal(d->worker, 0);
+    script_make_ready(&s, d->worker);
+    assert_int_equal(d->stage, STAGE_SERVED);
+    script_end(&s);
+}
+
 static void a_candidate_is_given_up(void **state)
 {
     struct device *d = used_rng();
@@ -440,6 +459,7 @@ int main(void)
         cmocka_unit_test(an_activation_that_was_not_sent),
         cmocka_unit_test(a_worker_that_was_not_ready),
         cmocka_unit_test(a_worker_that_was_never_asked_for),
+        cmocka_unit_test(a_worker_that_could_not_be_started),
         cmocka_unit_test(a_candidate_is_given_up),
         cmocka_unit_test(an_upgrade_that_had_taken_over),
         cmocka_unit_test(a_paused_guest_stays_paused),

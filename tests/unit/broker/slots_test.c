@@ -144,7 +144,8 @@ static void test_the_seal(void **state)
     assert_null(slots_find(&slots, SPAWNER_MAX_SLOTS));
     assert_null(slots_find(&slots, UINT32_MAX));
     assert_int_equal(slots_set(&slots, 6, &slot), -EPERM);
-    assert_int_equal(slots_check_uid(&slots, 5, PLAN_UID_PASST - 1), 0);
+    assert_int_equal(slots_check_uid(&slots, 5, PLAN_UID_BROKER - 1), 0);
+    assert_int_equal(slots_check_uid(&slots, 5, PLAN_UID_BROKER), -EPERM);
     assert_int_equal(slots_check_uid(&slots, 5, PLAN_UID_PASST), -EPERM);
 }
 

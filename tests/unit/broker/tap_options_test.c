@@ -146,7 +146,7 @@ static void await_carrier(const char *name, bool on)
 static int in_the_sandbox(int (*what)(const Bulkhead__NetConfig *n, const struct backend *b),
                           const Bulkhead__NetConfig *n, const struct backend *b)
 {
-    const struct sandbox_broker rights = { 0 };
+    const struct sandbox_broker rights = { .readable = { -1, -1 } };
     unsigned missing = 0;
     int status = -1;
     pid_t pid = fork();

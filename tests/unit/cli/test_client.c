@@ -286,6 +286,11 @@ static void test_events(void **state)
     e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT;
     e.event = &event;
     assert_int_equal(channel_send_raw(channel, &e.base, NULL, 0, true), 0);
+    channel_free(channel); /* the broker dies, and another takes over */
+    channel = accept_client(f);
+    expect(channel, BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE);
+    close(f->listener);
+    f->listener = -1;
     channel_free(channel); /* the VM ends */
     assert_int_equal(finish(f), 0);
     root = json_loads(f->text, 0, NULL);
@@ -311,7 +316,7 @@ static void test_refusals(void **state)
         { "ps --jsno", "unknown flag '--jsno' (the nearest is '--json')" },
         { "set alpha disk0 ops_size=5", "belong together" },
         { "set alpha balloon size=5", "not a multiple" },
-        { "upgrade alpha disk0 --binary /nonexistent", "not found" },
+        { "upgrade alpha disk0 --binary /nonexistent", "No such file" },
         { "upgrade alpha disk0 --binary /etc/passwd", "not executable" },
         { "audit nobody", "no VM 'nobody'" },
         { "top one two", "top takes one VM" },

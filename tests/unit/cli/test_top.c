@@ -351,6 +351,7 @@ static void on_terminal(struct fixture *f, unsigned short columns, unsigned shor
     struct termios before = { 0 }, after = { 0 }; /* tcgetattr() leaves the padding as it is */
     struct channel *channel = NULL;
     int slave, status;
+    char *frame;
 
     f->len = 0;
     f->text[0] = '\0';
@@ -369,10 +370,21 @@ static void on_terminal(struct fixture *f, unsigned short columns, unsigned shor
         channel_new(&channel, accept4(f->listener, NULL, NULL, SOCK_CLOEXEC), CHANNEL_ARENA_BROKER),
         0);
     play(f, channel, "\033[J");
-    if (how != 0)
+    channel_freep(&channel); /* the broker dies, and another takes over */
+    assert_int_equal(
+        channel_new(&channel, accept4(f->listener, NULL, NULL, SOCK_CLOEXEC), CHANNEL_ARENA_BROKER),
+        0);
+    frame = strstr(f->text, "\033[J");
+    frame[2] = '_'; /* the next one is a new sample's */
+    play(f, channel, "\033[J");
+    frame[2] = 'J';
+    if (how != 0) {
         kill(f->pid, how);
-    else
+    } else {
+        close(f->listener);
+        f->listener = -1;
         channel_freep(&channel); /* the VM ends */
+    }
     assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
     assert_int_equal(tcgetattr(slave, &after), 0);
     close(slave);
