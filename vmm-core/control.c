@@ -66,6 +66,8 @@ static bool take_due(struct core *core)
     for (unsigned slot = 1; slot < LAYOUT_PCI_SLOTS; slot++) {
         if (!core->attached[slot] || !virtio_pci_take(&core->devices[slot], &c->out))
             continue;
+        if (c->out.what == VIRTIO_DUE_GONE)
+            core->attached[slot] = false;
         c->out_slot = slot;
         c->out_held = true;
         return true;
@@ -180,7 +182,8 @@ static struct virtio_pci *device(struct core *core, uint32_t slot)
     return slot < LAYOUT_PCI_SLOTS && core->attached[slot] ? &core->devices[slot] : NULL;
 }
 
-static int on_device_message(struct core *core, const Bulkhead__Envelope *e)
+/* What the broker says of an empty slot crossed DeviceGone on its way. */
+static void on_device_message(struct core *core, const Bulkhead__Envelope *e)
 {
     struct virtio_pci *dev;
 
@@ -200,7 +203,6 @@ static int on_device_message(struct core *core, const Bulkhead__Envelope *e)
                                               (unsigned)update->data.len))
             log_warn("slot %u: configuration update is out of range", update->slot);
     }
-    return dev ? 0 : err_origin(-EPROTO, "message for an empty slot");
 }
 
 /* What was taken from a device and not sent is in the device's snapshot. */
@@ -222,13 +224,17 @@ static int on_message(struct core *core, const struct message *msg)
     switch ((int)e->body_case) {
     case BULKHEAD__ENVELOPE__BODY_ATTACH_DEVICE:
         return core_attach(core, e->attach_device, msg->fds);
+    case BULKHEAD__ENVELOPE__BODY_DETACH_DEVICE:
+        core_detach(core, e->detach_device->slot, e->detach_device->force);
+        return 0;
     case BULKHEAD__ENVELOPE__BODY_START:
         on_start(core, e->start->entry);
         return 0;
     case BULKHEAD__ENVELOPE__BODY_RESET_DONE:
     case BULKHEAD__ENVELOPE__BODY_NEEDS_RESET:
     case BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE:
-        return on_device_message(core, e);
+        on_device_message(core, e);
+        return 0;
     case BULKHEAD__ENVELOPE__BODY_PAUSE_VCPUS:
         c->pausing = true;
         core_hold(core);
@@ -239,7 +245,7 @@ static int on_message(struct core *core, const struct message *msg)
         c->state_due = BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING;
         return 0;
     case BULKHEAD__ENVELOPE__BODY_POWER_BUTTON:
-        power_button(&core->power);
+        ged_raise(&core->ged, LAYOUT_GED_POWER_BUTTON);
         keyboard_wake(&core->keyboard);
         return 0;
     case BULKHEAD__ENVELOPE__BODY_RESYNC:

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "kvm/vm.h"
+#include "pci/virtio_plug.h"
 
 enum { FD_RAM, FD_DEVICE, FD_LIFE, FD_SERIAL, FD_SERIAL_OUT, FD_SERIAL_IN, FDS_WITH_SERIAL };
 
@@ -57,6 +58,15 @@ static void on_pci_reset(void *arg)
 static void on_keyboard_reset(void *arg)
 {
     core_guest_ended(arg, BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT, "the 8042's reset line");
+}
+
+/* On the vCPU thread whose guest ejects; the slot had a device, or has one. */
+static void on_eject(void *arg, unsigned slot)
+{
+    struct core *core = arg;
+
+    if (virtio_plug_eject(&core->devices[slot]))
+        hotplug_came(&core->hotplug, slot);
 }
 
 static int check_configure(const Bulkhead__Configure *cfg, const int *fds, size_t n_fds)
@@ -107,7 +117,9 @@ static int setup_buses(struct core *core, uint64_t window64)
     int r;
 
     pci_host_init(&core->pci, window64, on_pci_reset, core);
-    power_init(&core->power, core->hv, on_power, core);
+    power_init(&core->power, on_power, core);
+    ged_init(&core->ged, core->hv);
+    hotplug_init(&core->hotplug, &core->ged, on_eject, core);
     keyboard_init(&core->keyboard, core->hv, on_keyboard_reset, core);
     rtc_init(&core->rtc);
     r = pci_host_add_to(&core->pci, &core->pio, &core->mmio);
@@ -115,6 +127,10 @@ static int setup_buses(struct core *core, uint64_t window64)
         r = serial_add_to(&core->serial, &core->pio);
     if (r == 0)
         r = power_add_to(&core->power, &core->pio);
+    if (r == 0)
+        r = ged_add_to(&core->ged, &core->pio);
+    if (r == 0)
+        r = hotplug_add_to(&core->hotplug, &core->pio);
     if (r == 0)
         r = keyboard_add_to(&core->keyboard, &core->pio);
     if (r == 0)
@@ -131,7 +147,6 @@ int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds, 
     core->n_vcpus = cfg->core->vcpus;
     core->insecure = cfg->insecure;
     core->pid = getpid();
-    core->next_gsi = LAYOUT_GSI_MSI_BASE;
     pthread_mutex_init(&core->turn_lock, NULL);
     pthread_cond_init(&core->turn_changed, NULL);
     core->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -153,36 +168,54 @@ int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds, 
     return 0;
 }
 
+/* The first device in a slot brings its function, which stays. */
+static int prepare_slot(struct core *core, unsigned slot)
+{
+    struct virtio_pci *dev = &core->devices[slot];
+    int r;
+
+    if (dev->hv)
+        return 0;
+    virtio_pci_init(dev, core->hv, slot, core->wake_fd);
+    r = pci_host_plug(&core->pci, (struct pci_address){ .device = (uint8_t)slot }, &dev->fn);
+    return r < 0 ? err_trace(r) : 0;
+}
+
 int core_attach(struct core *core, const Bulkhead__AttachDevice *attach, int *fds)
 {
     const Bulkhead__Announce *announce = attach->announce;
     unsigned slot = attach->slot, n = announce->num_queues;
-    struct virtio_pci *dev = &core->devices[slot];
-    struct virtio_pci_config config = {
-        .slot = slot,
+    struct virtio_plug_config config = {
         .virtio_id = announce->virtio_id,
         .features = announce->features,
         .n_queues = n,
         .queue_size = (uint16_t)announce->queue_size,
         .config = announce->config.data,
         .config_len = (unsigned)announce->config.len,
-        .first_gsi = core->next_gsi,
+        .first_gsi = LAYOUT_GSI_MSI_BASE + (slot - 1) * LAYOUT_MAX_QUEUES,
         .kick_fds = fds,
         .call_fds = fds + n,
-        .wake_fd = core->wake_fd,
     };
-    int r;
+    int r = prepare_slot(core, slot);
 
-    if (core->attached[slot])
-        return err_origin(-EEXIST, "slot %u has a device", slot);
-    r = virtio_pci_init(dev, core->hv, &config);
     if (r == 0)
-        r = pci_host_plug(&core->pci, (struct pci_address){ .device = (uint8_t)slot }, &dev->fn);
+        r = virtio_plug_in(&core->devices[slot], &config);
     if (r < 0)
         return err_trace(r);
     for (unsigned i = 0; i < 2 * n; i++)
-        (void)fd_take(&fds[i]); /* the device's, until the process ends */
-    core->next_gsi += n;
+        (void)fd_take(&fds[i]); /* the device's */
     core->attached[slot] = true;
+    if (r != VIRTIO_PLUG_WAITS && core->control.state != CHILD_READY)
+        hotplug_came(&core->hotplug, slot);
     return 0;
+}
+
+void core_detach(struct core *core, unsigned slot, bool force)
+{
+    struct virtio_pci *dev = &core->devices[slot];
+
+    if (!core->attached[slot])
+        return;
+    if (force ? virtio_plug_out(dev) : virtio_plug_ask(dev))
+        hotplug_goes(&core->hotplug, slot);
 }

@@ -21,6 +21,8 @@
 #include "kvm/vcpu.h"
 #include "pci/pci.h"
 #include "pci/virtio_pci.h"
+#include "platform/ged.h"
+#include "platform/hotplug.h"
 #include "platform/keyboard.h"
 #include "platform/power.h"
 #include "platform/rtc.h"
@@ -85,23 +87,28 @@ struct core {
     struct pci_host pci;
     struct serial serial;
     struct power power;
+    struct ged ged;
+    struct hotplug hotplug;
     struct keyboard keyboard;
     struct rtc rtc;
-    unsigned next_gsi;
     struct hv_entry entry;
     pthread_mutex_t turn_lock;
     pthread_cond_t turn_changed;
     struct core_turns turns;
     struct core_control control;
     struct core_vcpu vcpus[LAYOUT_MAX_VCPUS];
-    bool attached[LAYOUT_PCI_SLOTS];
+    bool attached[LAYOUT_PCI_SLOTS]; /* the control thread's: until DeviceGone is on its way */
     struct virtio_pci devices[LAYOUT_PCI_SLOTS];
 };
 
 /* Everything up to the threads; takes the descriptors it keeps out of fds. */
 int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds,
                    size_t n_fds) must_check;
+/* On the control thread; after Start the guest hears of it. Takes the eventfds. */
 int core_attach(struct core *core, const Bulkhead__AttachDevice *attach, int *fds) must_check;
+/* On the control thread: asks the guest for the device, or takes it away. What follows from it comes
+ * from virtio_pci_take(). An empty slot's is on its way already. */
+void core_detach(struct core *core, unsigned slot, bool force);
 /* Any thread; the first one counts. Takes all vCPUs out of the guest and wakes the control thread. */
 void core_guest_ended(struct core *core, Bulkhead__GuestStateKind how, const char *detail);
 /* The same for an end that is not the guest's doing. */

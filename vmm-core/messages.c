@@ -87,6 +87,15 @@ static int send_config(struct core *core, unsigned slot, struct virtio_due_item 
     return core_send(core, &e);
 }
 
+static int send_gone(struct core *core, unsigned slot)
+{
+    Bulkhead__DeviceGone gone = BULKHEAD__DEVICE_GONE__INIT;
+
+    ENVELOPE(e, DEVICE_GONE, device_gone, &gone);
+    gone.slot = slot;
+    return core_send(core, &e);
+}
+
 int core_say_item(struct core *core, unsigned slot, struct virtio_due_item *item)
 {
     switch (item->what) {
@@ -96,6 +105,8 @@ int core_say_item(struct core *core, unsigned slot, struct virtio_due_item *item
         return send_reset(core, slot);
     case VIRTIO_DUE_CONFIG:
         return send_config(core, slot, item);
+    case VIRTIO_DUE_GONE:
+        return send_gone(core, slot);
     case VIRTIO_DUE_NOTHING:
         break;
     }

@@ -10,7 +10,7 @@
 int core_send(struct core *core, const Bulkhead__Envelope *envelope) must_check;
 /* missing_layers: SANDBOX_LAYER_* bits. */
 int core_say_ready(struct core *core, unsigned missing_layers) must_check;
-/* Activate, Reset or ConfigUpdate. */
+/* Activate, Reset, ConfigUpdate or DeviceGone. */
 int core_say_item(struct core *core, unsigned slot, struct virtio_due_item *item) must_check;
 int core_say_guest_state(struct core *core, Bulkhead__GuestStateKind kind) must_check;
 /* Of an attached slot. */

@@ -58,7 +58,9 @@ static const struct rule rules[] = {
     { RULE_TO_CHILD, B(START), R_LOADER | R_CORE, S_READY, 0, 0, CHILD_RUNNING },
     { RULE_FROM_CHILD, B(LOADED), R_LOADER, S_RUNNING, 0, 0, CHILD_ENDED },
 
-    { RULE_TO_CHILD, B(ATTACH_DEVICE), R_CORE, S_READY, 0, 2 * RULE_MAX_QUEUES, SAME },
+    { RULE_TO_CHILD, B(ATTACH_DEVICE), R_CORE, S_LIVE, 0, 2 * RULE_MAX_QUEUES, SAME },
+    { RULE_TO_CHILD, B(DETACH_DEVICE), R_CORE, S_RUNNING | S_QUIESCED, 0, 0, SAME },
+    { RULE_FROM_CHILD, B(DEVICE_GONE), R_CORE, S_RUNNING | S_QUIESCED, 0, 0, SAME },
     { RULE_FROM_CHILD, B(ACTIVATE), R_CORE, S_RUNNING | S_QUIESCED, 0, 0, SAME },
     { RULE_TO_CHILD, B(ACTIVATE), R_WORKERS, S_READY, 0, 0, CHILD_RUNNING },
     { RULE_FROM_CHILD, B(ACTIVATED), R_WORKERS, S_RUNNING, 0, 0, SAME },
@@ -192,6 +194,12 @@ static int check_slot(uint32_t slot)
     return slot < LAYOUT_PCI_SLOTS ? 0 : err_origin(-EBADMSG, "slot %u", slot);
 }
 
+/* Where a device can be: slot 0 is the host bridge. */
+static int check_device_slot(uint32_t slot)
+{
+    return slot != 0 ? check_slot(slot) : err_origin(-EBADMSG, "slot 0 has no device");
+}
+
 static int check_config_update(const Bulkhead__ConfigUpdate *u)
 {
     if (u->slot >= LAYOUT_PCI_SLOTS || u->data.len == 0 || u->data.len > RULE_MAX_UPDATE_BYTES ||
@@ -206,7 +214,7 @@ static int check_attach(const Bulkhead__AttachDevice *a, size_t n_fds)
 
     if (r < 0)
         return err_trace(r);
-    if (!a->announce || a->slot == 0 || a->slot >= LAYOUT_PCI_SLOTS ||
+    if (!a->announce || check_device_slot(a->slot) < 0 ||
         n_fds != 2 * (size_t)a->announce->num_queues)
         return err_origin(-EBADMSG, "attach device is out of range");
     return 0;
@@ -235,6 +243,10 @@ static int check_content(Bulkhead__Role role, const Bulkhead__Envelope *e, size_
         return check_ready(role, e->ready);
     case B(ATTACH_DEVICE):
         return check_attach(e->attach_device, n_fds);
+    case B(DETACH_DEVICE):
+        return check_device_slot(e->detach_device->slot);
+    case B(DEVICE_GONE):
+        return check_device_slot(e->device_gone->slot);
     case B(START):
         return check_entry(e->start->entry, role == BULKHEAD__ROLE__ROLE_CORE);
     case B(LOADED):

@@ -43,11 +43,14 @@ enum {
     LAYOUT_PIO_PCI_ADDRESS = 0xcf8, /* 0xcf8..0xcff */
     LAYOUT_PIO_SLEEP_CONTROL = 0x600,
     LAYOUT_PIO_SLEEP_STATUS = 0x601,
-    LAYOUT_PIO_RESET = 0x602, /* write LAYOUT_RESET_VALUE */
-    LAYOUT_PIO_GED = 0x604,   /* 32 bits, read clears: LAYOUT_GED_* */
+    LAYOUT_PIO_RESET = 0x602,   /* write LAYOUT_RESET_VALUE */
+    LAYOUT_PIO_GED = 0x604,     /* 32 bits, read clears: LAYOUT_GED_* */
+    LAYOUT_PIO_HOTPLUG = 0x608, /* 32 bits each: slots up, down, eject */
+    LAYOUT_PIO_HOTPLUG_END = 0x614,
     LAYOUT_RESET_VALUE = 0x01,
     LAYOUT_SLP_TYP_S5 = 5, /* \_S5 value; sleep control = SLP_EN (bit 5) | typ << 2 */
     LAYOUT_GED_POWER_BUTTON = 1,
+    LAYOUT_GED_PCI = 2, /* a slot's device came, or is to go */
 };
 
 enum {

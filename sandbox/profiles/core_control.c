@@ -13,7 +13,7 @@ static const struct profile_rule rules[] = {
     ALLOW(ioctl, "a queue's notify address of an attached device", ARG_IS(1, KVM_IOEVENTFD)),
     ALLOW(ioctl, "a queue's interrupt of an attached device", ARG_IS(1, KVM_IRQFD)),
     ALLOW(ioctl, "MSI routes of the vectors", ARG_IS(1, KVM_SET_GSI_ROUTING)),
-    ALLOW(ioctl, "level of the serial port's and the power button's line", ARG_IS(1, KVM_IRQ_LINE)),
+    ALLOW(ioctl, "level of the serial port's and the event device's line", ARG_IS(1, KVM_IRQ_LINE)),
     ALLOW(ioctl, "a configuration interrupt", ARG_IS(1, KVM_SIGNAL_MSI)),
     ALLOW(futex, "locks between the threads",
           ARG_BITS(1, 0xffffffffu & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME), FUTEX_WAIT)),

@@ -24,6 +24,10 @@ enum op {
     OP_NEEDS_RESET,
     OP_CHANGED,
     OP_REFUSE,
+    OP_EJECT, /* the guest's, of a device that is to go */
+    OP_OUT,
+    OP_ASK,
+    OP_IN,
     OP__N
 };
 
@@ -49,12 +53,12 @@ static void broker(struct rig *rig, unsigned op, uint16_t where, uint64_t value)
         if (where & 1)
             ask(rig);
         if (virtio_pci_take(&rig->dev, &item) && item.what == VIRTIO_DUE_ACTIVATE) {
-            if (item.n_queues > RIG_QUEUES || (item.features & ~RIG_FEATURES) ||
+            if (item.n_queues > rig->n_queues || (item.features & ~RIG_FEATURES) ||
                 !(item.features & VIRTIO_FEATURE_VERSION_1))
                 abort();
             for (unsigned i = 0; i < item.n_queues; i++)
-                if (item.queues[i].index >= RIG_QUEUES || !is_power_of_two(item.queues[i].size) ||
-                    item.queues[i].size > RIG_QUEUE_MAX)
+                if (item.queues[i].index >= rig->n_queues ||
+                    !is_power_of_two(item.queues[i].size) || item.queues[i].size > RIG_QUEUE_MAX)
                     abort();
         }
         break;
@@ -66,6 +70,19 @@ static void broker(struct rig *rig, unsigned op, uint16_t where, uint64_t value)
         break;
     case OP_CHANGED:
         (void)virtio_pci_config_changed(&rig->dev, where, &value, (unsigned)(value % 9));
+        break;
+    case OP_EJECT:
+        (void)virtio_plug_eject(&rig->dev);
+        break;
+    case OP_OUT:
+        (void)virtio_plug_out(&rig->dev);
+        break;
+    case OP_ASK:
+        (void)virtio_plug_ask(&rig->dev);
+        break;
+    case OP_IN:
+        if (rig->dev.presence == VIRTIO_EMPTY)
+            (void)rig_plug(rig, 1 + where % 5, (unsigned)value % (RIG_QUEUES + 1));
         break;
     default:
         rig->hv.refuse = value & 1;
@@ -115,9 +132,14 @@ static void check(const struct rig *rig)
         abort();
     if ((dev->status & VIRTIO_STATUS_DRIVER_OK) && !(dev->status & VIRTIO_STATUS_FEATURES_OK))
         abort();
-    if ((dev->backend != VIRTIO_IDLE) != !!(dev->status & VIRTIO_STATUS_DRIVER_OK))
+    if (dev->presence != VIRTIO_LEAVING &&
+        (dev->backend != VIRTIO_IDLE) != !!(dev->status & VIRTIO_STATUS_DRIVER_OK))
         abort();
-    for (unsigned q = 0; q < RIG_QUEUES; q++) {
+    if (dev->presence == VIRTIO_EMPTY && (fake_routes(&rig->hv) != 0 || dev->n_queues != 0))
+        abort();
+    if (dev->presence != VIRTIO_PRESENT && fake_notifies(&rig->hv) != 0)
+        abort();
+    for (unsigned q = 0; q < dev->n_queues; q++) {
         const struct virtio_queue *queue = &dev->queues[q];
 
         if (queue->irq_attached != rig->hv.gsi[queue->gsi].attached ||

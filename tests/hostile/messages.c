@@ -251,6 +251,8 @@ static const struct hostile_action actions[] = {
     BODY("configure", CONFIGURE),
     BODY("ready", READY),
     BODY("attach-device", ATTACH_DEVICE),
+    BODY("detach-device", DETACH_DEVICE),
+    BODY("device-gone", DEVICE_GONE),
     BODY("start", START),
     BODY("loaded", LOADED),
     BODY("activate", ACTIVATE),

@@ -72,6 +72,34 @@ int hv_msi_route(struct hv *hv, unsigned gsi, uint64_t addr, uint32_t data)
     return r;
 }
 
+/* The last entry takes the place of one that goes. */
+static void drop_route(struct hv *hv, unsigned i)
+{
+    unsigned at = hv->route_of[i], last = hv->routes->nr - 1;
+
+    hv->routes->entries[at] = hv->routes->entries[last];
+    hv->route_of[hv->routes->entries[at].gsi - LAYOUT_GSI_MSI_BASE] = (uint16_t)at;
+    hv->route_of[i] = 0;
+    hv->routes->nr = last;
+}
+
+void hv_msi_unroute(struct hv *hv, unsigned gsi, unsigned n)
+{
+    unsigned first = gsi - LAYOUT_GSI_MSI_BASE;
+    bool any = false;
+
+    pthread_mutex_lock(&hv->route_lock);
+    for (unsigned i = first; i - first < n && i < KVM_MAX_MSI; i++)
+        if (hv->route_of[i] != 0) {
+            drop_route(hv, i);
+            any = true;
+        }
+    /* Refused, KVM keeps routes that nothing raises. */
+    if (any)
+        (void)ioctl(hv->vm_fd, KVM_SET_GSI_ROUTING, hv->routes);
+    pthread_mutex_unlock(&hv->route_lock);
+}
+
 static int set_irqfd(struct hv *hv, int event_fd, unsigned gsi, unsigned flags)
 {
     struct kvm_irqfd irqfd = { .fd = (uint32_t)event_fd, .gsi = gsi, .flags = flags };

@@ -17,6 +17,8 @@ void hv_irq_line(struct hv *hv, unsigned gsi, bool level);
 void hv_msi_send(struct hv *hv, uint64_t addr, uint32_t data);
 /* What gsi (>= LAYOUT_GSI_MSI_BASE) means; costs a millisecond, so only when it changed. */
 int hv_msi_route(struct hv *hv, unsigned gsi, uint64_t addr, uint32_t data) must_check;
+/* n of them from gsi on mean nothing any more. */
+void hv_msi_unroute(struct hv *hv, unsigned gsi, unsigned n);
 /* While attached, a signal on the eventfd raises gsi; one that is pending already does at once. */
 int hv_irq_attach(struct hv *hv, int event_fd, unsigned gsi) must_check;
 void hv_irq_detach(struct hv *hv, int event_fd, unsigned gsi);

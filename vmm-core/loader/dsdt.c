@@ -2,6 +2,7 @@
 /* dsdt.c - the machine that a guest finds, in AML. */
 #include "dsdt.h"
 
+#include <stdio.h>
 #include "shm/layout.h"
 
 enum {
@@ -23,7 +24,14 @@ enum {
 /* _OSC: status bits (ACPI 6.4, 6.2.11.1), and what the guest may control by itself: hotplug, SHPC,
  * PME, AER, the PCIe capability. Nobody else has them. */
 enum { OSC_BAD_UUID = 1 << 2, OSC_BAD_REVISION = 1 << 3, OSC_MASKED = 1 << 4, OSC_GRANTED = 0x1f };
-enum { NOTIFY_BUTTON_PRESSED = 0x80, SPACE_SYSTEM_IO = 1, FIELD_DWORD_ACCESS = 3 };
+enum {
+    NOTIFY_DEVICE_CHECK = 1,
+    NOTIFY_EJECT_REQUEST = 3,
+    NOTIFY_BUTTON_PRESSED = 0x80,
+    SPACE_SYSTEM_IO = 1,
+    FIELD_DWORD_ACCESS = 3,
+    SLOT_NAME = 4, /* bytes: S01 */
+};
 
 static struct aml scratch(uint8_t *buf, size_t cap)
 {
@@ -88,6 +96,102 @@ static void pci_osc(struct aml *a)
     aml_close(a, method);
 }
 
+/* OperationRegion (name, SystemIO, port, 4 * n) and over it Field { fields, 32 bits each }. */
+static void registers(struct aml *a, const char *name, uint16_t port, const char *const *fields,
+                      unsigned n)
+{
+    size_t field;
+
+    aml_u8(a, OP_EXT);
+    aml_u8(a, OP_REGION);
+    aml_name_string(a, name);
+    aml_u8(a, SPACE_SYSTEM_IO);
+    aml_int(a, port);
+    aml_int(a, 4 * (uint64_t)n);
+    aml_u8(a, OP_EXT);
+    aml_u8(a, OP_FIELD);
+    field = a->len;
+    aml_bytes(a, "\0\0\0", 3);
+    aml_name_string(a, name);
+    aml_u8(a, FIELD_DWORD_ACCESS);
+    for (unsigned i = 0; i < n; i++) {
+        aml_name_string(a, fields[i]);
+        aml_u8(a, 32);
+    }
+    aml_close(a, field);
+}
+
+/* ---- slots (hotplug.h has the registers) ---- */
+
+static void slot_name(char name[SLOT_NAME], unsigned slot)
+{
+    snprintf(name, SLOT_NAME, "S%02u", slot & 0x1f);
+}
+
+/* Device (Snn) { _ADR, _SUN, Method (_EJ0, 1) { PCEJ = 1 << slot } } */
+static void slot_device(struct aml *a, unsigned slot)
+{
+    char name[SLOT_NAME];
+    size_t dev, method;
+
+    slot_name(name, slot);
+    dev = aml_open_device(a, name);
+    aml_name_int(a, "_ADR", (uint64_t)slot << 16);
+    aml_name_int(a, "_SUN", slot);
+    method = aml_open_method(a, "_EJ0", 1, true);
+    aml_u8(a, OP_STORE);
+    aml_int(a, UINT64_C(1) << slot);
+    aml_name_string(a, "PCEJ");
+    aml_close(a, method);
+    aml_close(a, dev);
+}
+
+/* Method (PCNV, 2) { for each slot: If (Arg0 & 1 << slot) { Notify (Snn, Arg1) } } */
+static void slot_notify(struct aml *a)
+{
+    size_t method = aml_open_method(a, "PCNV", 2, true), condition;
+    char name[SLOT_NAME];
+
+    for (unsigned slot = 1; slot < LAYOUT_PCI_SLOTS; slot++) {
+        slot_name(name, slot);
+        condition = aml_open_if(a);
+        aml_u8(a, OP_AND);
+        aml_u8(a, OP_ARG0);
+        aml_int(a, UINT64_C(1) << slot);
+        aml_u8(a, OP_NULL);
+        aml_u8(a, OP_NOTIFY);
+        aml_name_string(a, name);
+        aml_u8(a, OP_ARG0 + 1);
+        aml_close(a, condition);
+    }
+    aml_close(a, method);
+}
+
+/* PCNV (reg, what) */
+static void notify_slots_of(struct aml *a, const char *reg, unsigned what)
+{
+    aml_name_string(a, "PCNV");
+    aml_name_string(a, reg);
+    aml_int(a, what);
+}
+
+/* Method (PCNT): what the event device calls. Who is to go first: a slot may have been filled again
+ * since. */
+static void slots(struct aml *a)
+{
+    static const char *const fields[] = { "PCUP", "PCDN", "PCEJ" };
+    size_t method;
+
+    registers(a, "PCIR", LAYOUT_PIO_HOTPLUG, fields, 3);
+    for (unsigned slot = 1; slot < LAYOUT_PCI_SLOTS; slot++)
+        slot_device(a, slot);
+    slot_notify(a);
+    method = aml_open_method(a, "PCNT", 0, true);
+    notify_slots_of(a, "PCDN", NOTIFY_EJECT_REQUEST);
+    notify_slots_of(a, "PCUP", NOTIFY_DEVICE_CHECK);
+    aml_close(a, method);
+}
+
 /* No _PRT: functions interrupt by MSI-X alone. */
 static void pci_root(struct aml *a, uint64_t window64)
 {
@@ -109,11 +213,12 @@ static void pci_root(struct aml *a, uint64_t window64)
     aml_res_memory_window64(&res, window64, window64 + LAYOUT_MMIO64_BYTES - 1);
     aml_name_resources(a, &res);
     pci_osc(a);
+    slots(a);
     aml_close(a, dev);
 }
 
 /* The ECAM must be claimed by a motherboard device or Linux doesn't trust MCFG; the ports of sleep,
- * reset and GED, so that no driver takes them. */
+ * reset, events and slots, so that no driver takes them. */
 static void motherboard(struct aml *a)
 {
     uint8_t buf[32];
@@ -123,7 +228,7 @@ static void motherboard(struct aml *a)
     aml_name_eisaid(a, "_HID", "PNP0C02");
     aml_name_int(a, "_UID", 0);
     aml_res_memory32(&res, LAYOUT_ECAM_BASE, LAYOUT_ECAM_BYTES);
-    aml_res_io(&res, LAYOUT_PIO_SLEEP_CONTROL, LAYOUT_PIO_GED + 4 - LAYOUT_PIO_SLEEP_CONTROL);
+    aml_res_io(&res, LAYOUT_PIO_SLEEP_CONTROL, LAYOUT_PIO_HOTPLUG_END - LAYOUT_PIO_SLEEP_CONTROL);
     aml_name_resources(a, &res);
     aml_close(a, dev);
 }
@@ -171,29 +276,17 @@ static void power_button(struct aml *a)
     aml_close(a, dev);
 }
 
-/* OperationRegion (EVTR, SystemIO, port, 4) and Field { EVTS, 32 } over it: reading clears. */
-static void event_register(struct aml *a)
+/* Local0 & bit */
+static void if_event(struct aml *a, unsigned bit)
 {
-    size_t field;
-
-    aml_u8(a, OP_EXT);
-    aml_u8(a, OP_REGION);
-    aml_name_string(a, "EVTR");
-    aml_u8(a, SPACE_SYSTEM_IO);
-    aml_int(a, LAYOUT_PIO_GED);
-    aml_int(a, 4);
-    aml_u8(a, OP_EXT);
-    aml_u8(a, OP_FIELD);
-    field = a->len;
-    aml_bytes(a, "\0\0\0", 3);
-    aml_name_string(a, "EVTR");
-    aml_u8(a, FIELD_DWORD_ACCESS);
-    aml_name_string(a, "EVTS");
-    aml_u8(a, 32);
-    aml_close(a, field);
+    aml_u8(a, OP_AND);
+    aml_u8(a, OP_LOCAL0);
+    aml_int(a, bit);
+    aml_u8(a, OP_NULL);
 }
 
-/* Method (_EVT, 1, Serialized) { Local0 = EVTS; If (Local0 & button) { Notify (PWRB, pressed) } } */
+/* Method (_EVT, 1, Serialized) { Local0 = EVTS; If (Local0 & button) { Notify (PWRB, pressed) }
+ * If (Local0 & slots) { PCNT () } }. Reading EVTS clears it. */
 static void event_method(struct aml *a)
 {
     size_t method = aml_open_method(a, "_EVT", 1, true), condition;
@@ -202,13 +295,14 @@ static void event_method(struct aml *a)
     aml_name_string(a, "EVTS");
     aml_u8(a, OP_LOCAL0);
     condition = aml_open_if(a);
-    aml_u8(a, OP_AND);
-    aml_u8(a, OP_LOCAL0);
-    aml_int(a, LAYOUT_GED_POWER_BUTTON);
-    aml_u8(a, OP_NULL);
+    if_event(a, LAYOUT_GED_POWER_BUTTON);
     aml_u8(a, OP_NOTIFY);
     aml_name_string(a, "\\_SB.PWRB");
     aml_int(a, NOTIFY_BUTTON_PRESSED);
+    aml_close(a, condition);
+    condition = aml_open_if(a);
+    if_event(a, LAYOUT_GED_PCI);
+    aml_name_string(a, "\\_SB.PCI0.PCNT");
     aml_close(a, condition);
     aml_close(a, method);
 }
@@ -217,6 +311,7 @@ static void event_method(struct aml *a)
  * line falls when _EVT reads the register. */
 static void event_device(struct aml *a)
 {
+    static const char *const field[] = { "EVTS" };
     uint8_t buf[16];
     struct aml res = scratch(buf, sizeof buf);
     size_t dev = aml_open_device(a, "GED");
@@ -225,7 +320,7 @@ static void event_device(struct aml *a)
     aml_name_int(a, "_UID", 0);
     aml_res_interrupt(&res, LAYOUT_GSI_GED, AML_LEVEL);
     aml_name_resources(a, &res);
-    event_register(a);
+    registers(a, "EVTR", LAYOUT_PIO_GED, field, 1);
     event_method(a);
     aml_close(a, dev);
 }

@@ -29,7 +29,7 @@ struct pci_window {
 };
 
 struct pci_host {
-    struct pci_function *slots[LAYOUT_PCI_SLOTS];
+    struct pci_function *_Atomic slots[LAYOUT_PCI_SLOTS];
     struct pci_function bridge;
     struct pci_window window32, window64;
     _Atomic uint32_t address;    /* 0xcf8 */
@@ -42,6 +42,7 @@ void pci_host_init(struct pci_host *host, uint64_t window64, void (*on_reset)(vo
                    void *arg);
 /* ECAM, the memory windows, 0xcf8..0xcff. */
 int pci_host_add_to(struct pci_host *host, struct bus *pio, struct bus *mmio) must_check;
-/* Before the guest runs; fn lives as long as host. -EINVAL for an address where no function can be,
+/* Any time; fn lives as long as host: there is no unplug. A function whose device has left answers for
+ * the empty slot itself, so that no vCPU thread is ever in one that goes away. -EINVAL for an address where no function can be,
  * -EEXIST when the slot is taken. */
 int pci_host_plug(struct pci_host *host, struct pci_address at, struct pci_function *fn) must_check;

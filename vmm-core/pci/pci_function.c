@@ -46,15 +46,21 @@ uint32_t pci_get32(const struct pci_function *fn, unsigned off)
 
 void pci_header_init(struct pci_function *fn, uint16_t vendor, uint16_t device, uint32_t class_code)
 {
+    fn->n_bars = 0;
+    for (unsigned bar = 0; bar < PCI_BARS; bar++) {
+        fn->bars[bar].at = PCI_BAR_NOT_DECODED;
+        fn->bars[bar].bytes = 0;
+    }
+    memset(fn->config, 0, sizeof fn->config);
+    memset(fn->writable, 0, sizeof fn->writable);
     pci_set16(fn, PCI_VENDOR_ID, vendor);
     pci_set16(fn, PCI_DEVICE_ID, device);
     pci_set32(fn, PCI_REVISION, class_code << 8);
     pci_writable16(fn, PCI_COMMAND, PCI_COMMAND_WRITABLE);
     pci_writable16(fn, PCI_CACHE_LINE, 0xffff); /* and the latency timer */
     pci_writable16(fn, PCI_INTERRUPT_LINE, 0x00ff);
+    fn->last_cap = 0;
     fn->caps_end = PCI_CAPABILITIES_MIN;
-    for (unsigned bar = 0; bar < PCI_BARS; bar++)
-        fn->bars[bar].at = PCI_BAR_NOT_DECODED;
 }
 
 /* ---- BARs ---- */

@@ -4,7 +4,7 @@
  * first 256 bytes: PCI Express 3.0 section 7.2.2).
  *
  * What is not set here reads as zero and is not written. The function's own lock guards the image;
- * where a BAR answers may be read without it. Offsets and sizes are in bytes.
+ * which BARs there are and where one answers may be read without it. Offsets and sizes are in bytes.
  */
 #pragma once
 
@@ -57,17 +57,17 @@ enum pci_bar_kind {
 
 struct pci_bar {
     enum pci_bar_kind kind;
-    uint64_t bytes;      /* a power of two; 0: there is none */
-    _Atomic uint64_t at; /* where it answers now, or PCI_BAR_NOT_DECODED */
+    _Atomic uint64_t bytes; /* a power of two; 0: there is none */
+    _Atomic uint64_t at;    /* where it answers now, or PCI_BAR_NOT_DECODED */
 };
 
 struct pci_function {
     const struct pci_function_ops *ops;
     struct pci_bar bars[PCI_BARS];
-    unsigned n_bars;   /* 1 + the highest BAR there is */
-    uint64_t window64; /* where the window of 64-bit BARs begins; 0: in no slot yet */
-    unsigned last_cap; /* offset of the list's last capability, 0: it is empty */
-    unsigned caps_end; /* the first byte behind it */
+    _Atomic unsigned n_bars; /* 1 + the highest BAR there is */
+    uint64_t window64;       /* where the window of 64-bit BARs begins; 0: in no slot yet */
+    unsigned last_cap;       /* offset of the list's last capability, 0: it is empty */
+    unsigned caps_end;       /* the first byte behind it */
     uint8_t config[PCI_FUNCTION_BYTES];
     uint8_t writable[PCI_FUNCTION_BYTES];
 };
@@ -80,8 +80,8 @@ void pci_writable32(struct pci_function *fn, unsigned off, uint32_t mask);
 uint16_t pci_get16(const struct pci_function *fn, unsigned off);
 uint32_t pci_get32(const struct pci_function *fn, unsigned off);
 
-/* Header of type 0 with the usual writable bits; class_code is class, subclass, interface. fn is
- * zeroed before. */
+/* Header of type 0 with the usual writable bits; class_code is class, subclass, interface. Of what
+ * was in fn before only ops and the windows are kept. */
 void pci_header_init(struct pci_function *fn, uint16_t vendor, uint16_t device,
                      uint32_t class_code);
 /* A memory BAR of `bytes`, a power of two of PCI_BAR_BYTES_MIN or more, that holds `at` until the

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio_function.h - the state of one virtio 1.2 PCI function, which the files virtio_*.c share:
- * virtio_irq.c and virtio_common.c, above them virtio_bar.c, virtio_caps.c and virtio_pci.c. Each
- * of their functions wants the function's lock held, but those of virtio_pci.h, which take it. */
+ * virtio_irq.c and virtio_common.c, above them virtio_bar.c, virtio_caps.c, virtio_plug.c and
+ * virtio_pci.c. Each of their functions wants the function's lock held, but those of virtio_pci.h and,
+ * where it says so, of virtio_plug.h, which take it. */
 #pragma once
 
 #include <pthread.h>
@@ -14,6 +15,7 @@ struct hv;
 
 enum { /* BAR0 */
        VIRTIO_BAR_COMMON = 0x0000,
+       VIRTIO_BAR_STATUS = 0x0014, /* the common configuration's device_status, 8 bits */
        VIRTIO_BAR_ISR = 0x1000,
        VIRTIO_BAR_DEVICE = 0x2000,
        VIRTIO_BAR_NOTIFY = 0x3000, /* + 4 * queue */
@@ -38,6 +40,14 @@ enum { /* device status, virtio 1.2 section 2.1 */
     (UINT64_C(0xffffff) | UINT64_C(0x3) << 28 | UINT64_C(0x1b) << 32 | UINT64_C(0x3fff) << 50)
 
 enum { VIRTIO_CONFIG_MAX = 256 };
+
+/* What is in the slot. The guest sees a function only in VIRTIO_PRESENT. */
+enum virtio_presence {
+    VIRTIO_EMPTY,
+    VIRTIO_PRESENT,
+    VIRTIO_WAITING, /* for the guest's eject of the device that was there before */
+    VIRTIO_LEAVING, /* the worker may still be on the rings */
+};
 
 enum virtio_backend {
     VIRTIO_IDLE,         /* the worker has no queues */
@@ -67,6 +77,8 @@ struct virtio_pci {
     struct hv *hv;
     int wake_fd;
     unsigned slot;
+    enum virtio_presence presence;
+    bool remains; /* a device was taken away, and the guest has not ejected it yet */
     uint32_t virtio_id;
     uint64_t offered, accepted; /* features; accepted: as the driver wrote them */
     uint32_t device_select, driver_select;

@@ -106,7 +106,7 @@ void virtio_irq_collect_pending(struct virtio_pci *dev)
  * guest's write arrives as an exit and virtio_bar_write() signals the eventfd. */
 void virtio_notify_sync(struct virtio_pci *dev)
 {
-    uint64_t bar = dev->fn.bars[0].at;
+    uint64_t bar = dev->presence == VIRTIO_PRESENT ? dev->fn.bars[0].at : PCI_BAR_NOT_DECODED;
 
     for (unsigned q = 0; q < dev->n_queues; q++) {
         struct virtio_queue *queue = &dev->queues[q];

@@ -10,4 +10,4 @@ void virtio_irq_sync_queue(struct virtio_pci *dev, unsigned q);
 void virtio_irq_config(struct virtio_pci *dev);          /* raise the configuration interrupt */
 void virtio_irq_forget(struct virtio_pci *dev);          /* on reset: nothing is pending */
 void virtio_irq_collect_pending(struct virtio_pci *dev); /* before the PBA is read */
-void virtio_notify_sync(struct virtio_pci *dev);         /* after the BAR moved */
+void virtio_notify_sync(struct virtio_pci *dev); /* after the BAR moved, or the device left */

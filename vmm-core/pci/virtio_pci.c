@@ -2,14 +2,14 @@
 /* virtio_pci.c - see virtio_pci.h: locks, the vCPU threads' entry points, and the control thread's side. */
 #include "pci/virtio_pci.h"
 
-#include <errno.h>
 #include <string.h>
-#include "base/err.h"
 #include "base/log.h"
+#include "bus/bus.h"
 #include "pci/virtio_bar.h"
 #include "pci/virtio_caps.h"
 #include "pci/virtio_common.h"
 #include "pci/virtio_irq.h"
+#include "pci/virtio_plug.h"
 
 static struct virtio_pci *from_function(struct pci_function *fn)
 {
@@ -24,7 +24,7 @@ static uint64_t on_config_read(struct pci_function *fn, unsigned off, unsigned s
     uint64_t value;
 
     pthread_mutex_lock(&dev->lock);
-    value = virtio_caps_read(dev, off, size);
+    value = dev->presence == VIRTIO_PRESENT ? virtio_caps_read(dev, off, size) : bus_ones(size);
     pthread_mutex_unlock(&dev->lock);
     return value;
 }
@@ -34,7 +34,8 @@ static void on_config_write(struct pci_function *fn, unsigned off, unsigned size
     struct virtio_pci *dev = from_function(fn);
 
     pthread_mutex_lock(&dev->lock);
-    virtio_caps_write(dev, off, size, value);
+    if (dev->presence == VIRTIO_PRESENT)
+        virtio_caps_write(dev, off, size, value);
     pthread_mutex_unlock(&dev->lock);
 }
 
@@ -45,7 +46,8 @@ static uint64_t on_bar_read(struct pci_function *fn, unsigned bar, uint64_t off,
 
     (void)bar; /* 0, the only one */
     pthread_mutex_lock(&dev->lock);
-    value = virtio_bar_read(dev, off, size);
+    value = dev->presence == VIRTIO_PRESENT ? virtio_bar_read(dev, off, size)
+                                            : virtio_plug_absent_read(dev, off, size);
     pthread_mutex_unlock(&dev->lock);
     return value;
 }
@@ -57,7 +59,8 @@ static void on_bar_write(struct pci_function *fn, unsigned bar, uint64_t off, un
 
     (void)bar;
     pthread_mutex_lock(&dev->lock);
-    virtio_bar_write(dev, off, size, value);
+    if (dev->presence == VIRTIO_PRESENT)
+        virtio_bar_write(dev, off, size, value);
     pthread_mutex_unlock(&dev->lock);
 }
 
@@ -68,35 +71,13 @@ static const struct pci_function_ops function_ops = {
     .bar_write = on_bar_write,
 };
 
-int virtio_pci_init(struct virtio_pci *dev, struct hv *hv, const struct virtio_pci_config *config)
+void virtio_pci_init(struct virtio_pci *dev, struct hv *hv, unsigned slot, int wake_fd)
 {
-    if (config->n_queues > LAYOUT_MAX_QUEUES || config->config_len > VIRTIO_CONFIG_MAX ||
-        config->slot == 0 || config->slot >= LAYOUT_PCI_SLOTS || config->virtio_id == 0 ||
-        config->virtio_id > 63 || !is_power_of_two(config->queue_size) ||
-        config->queue_size > 32768)
-        return err_origin(-EINVAL, "device in slot %u is out of range", config->slot);
-    memset(dev, 0, sizeof *dev);
     pthread_mutex_init(&dev->lock, NULL);
     dev->hv = hv;
-    dev->wake_fd = config->wake_fd;
-    dev->slot = config->slot;
-    dev->virtio_id = config->virtio_id;
-    dev->offered = (config->features & VIRTIO_FEATURES_POSSIBLE) | VIRTIO_FEATURE_VERSION_1;
-    dev->n_queues = config->n_queues;
-    dev->queue_max = config->queue_size;
-    dev->config_len = config->config_len;
-    if (config->config_len > 0)
-        memcpy(dev->config, config->config, config->config_len);
-    for (unsigned q = 0; q < config->n_queues; q++) {
-        dev->queues[q].kick_fd = config->kick_fds[q];
-        dev->queues[q].call_fd = config->call_fds[q];
-        dev->queues[q].gsi = config->first_gsi + q;
-    }
-    msix_init(&dev->msix, config->n_queues + 1);
+    dev->wake_fd = wake_fd;
+    dev->slot = slot;
     dev->fn.ops = &function_ops;
-    virtio_caps_init(dev);
-    virtio_common_reset(dev);
-    return 0;
 }
 
 /* ---- the control thread's side ---- */
@@ -146,7 +127,10 @@ bool virtio_pci_take(struct virtio_pci *dev, struct virtio_due_item *ret_item)
     bool any = true;
 
     pthread_mutex_lock(&dev->lock);
-    if (dev->backend == VIRTIO_ACTIVATE_DUE) {
+    if (dev->presence == VIRTIO_LEAVING && dev->backend == VIRTIO_IDLE) {
+        virtio_plug_release(dev);
+        ret_item->what = VIRTIO_DUE_GONE;
+    } else if (dev->backend == VIRTIO_ACTIVATE_DUE) {
         dev->backend = VIRTIO_ACTIVE;
         describe_driver(dev, ret_item);
     } else if (!take_config(dev, ret_item)) {
@@ -193,7 +177,8 @@ void virtio_pci_reset_done(struct virtio_pci *dev)
 void virtio_pci_needs_reset(struct virtio_pci *dev)
 {
     pthread_mutex_lock(&dev->lock);
-    if (dev->backend == VIRTIO_ACTIVATE_DUE || dev->backend == VIRTIO_ACTIVE) {
+    if (dev->presence == VIRTIO_PRESENT &&
+        (dev->backend == VIRTIO_ACTIVATE_DUE || dev->backend == VIRTIO_ACTIVE)) {
         dev->status |= VIRTIO_STATUS_NEEDS_RESET;
         virtio_irq_config(dev);
     }
@@ -207,18 +192,21 @@ static bool is_written(const struct virtio_pci *dev, unsigned byte)
 
 bool virtio_pci_config_changed(struct virtio_pci *dev, unsigned off, const void *data, unsigned len)
 {
-    if (off > dev->config_len || len > dev->config_len - off)
-        return false;
+    bool fits;
+
     pthread_mutex_lock(&dev->lock);
-    /* What this driver has written is the driver's: the device's word is from before that. */
-    for (unsigned i = 0; i < len; i++)
-        if (!is_written(dev, off + i))
-            dev->config[off + i] = ((const uint8_t *)data)[i];
-    dev->generation++;
-    if (dev->status & VIRTIO_STATUS_DRIVER_OK)
-        virtio_irq_config(dev);
-    else
-        dev->config_early = dev->status & VIRTIO_STATUS_DRIVER;
+    fits = off <= dev->config_len && len <= dev->config_len - off;
+    if (fits && dev->presence != VIRTIO_LEAVING) {
+        /* What this driver has written is the driver's: the device's word is from before that. */
+        for (unsigned i = 0; i < len; i++)
+            if (!is_written(dev, off + i))
+                dev->config[off + i] = ((const uint8_t *)data)[i];
+        dev->generation++;
+        if (dev->status & VIRTIO_STATUS_DRIVER_OK)
+            virtio_irq_config(dev);
+        else
+            dev->config_early = dev->status & VIRTIO_STATUS_DRIVER;
+    }
     pthread_mutex_unlock(&dev->lock);
-    return true;
+    return fits;
 }

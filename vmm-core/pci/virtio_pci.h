@@ -8,7 +8,8 @@
  *
  * Accesses of a driver that keeps to the rules of section 4.1.3.1 work; all others are harmless:
  * a read of any size at any offset returns the bytes of the registers there, a write that is not
- * one whole register (or one half of a 64-bit one) is ignored.
+ * one whole register (or one half of a 64-bit one) is ignored. A slot without a device reads as ones;
+ * how devices come and go: virtio_plug.h.
  */
 #pragma once
 
@@ -17,27 +18,18 @@
 #include "base/compiler.h"
 #include "pci/virtio_function.h"
 
-struct virtio_pci_config {
-    unsigned slot;
-    uint32_t virtio_id;
-    uint64_t features;
-    unsigned n_queues;
-    uint16_t queue_size;
-    const uint8_t *config;
-    unsigned config_len;
-    unsigned first_gsi; /* n_queues of them */
-    const int *kick_fds, *call_fds;
-    int wake_fd;
-};
-
-/* Before the guest runs. The descriptors stay open as long as dev lives. -EINVAL on a value out
- * of its range. */
-int virtio_pci_init(struct virtio_pci *dev, struct hv *hv,
-                    const struct virtio_pci_config *config) must_check;
+/* An empty function for a slot, 1..31; dev is zeroed before. wake_fd stays the caller's. */
+void virtio_pci_init(struct virtio_pci *dev, struct hv *hv, unsigned slot, int wake_fd);
 
 /* ---- the control thread's side ---- */
 
-enum virtio_due { VIRTIO_DUE_NOTHING, VIRTIO_DUE_ACTIVATE, VIRTIO_DUE_RESET, VIRTIO_DUE_CONFIG };
+enum virtio_due {
+    VIRTIO_DUE_NOTHING,
+    VIRTIO_DUE_ACTIVATE,
+    VIRTIO_DUE_RESET,
+    VIRTIO_DUE_CONFIG,
+    VIRTIO_DUE_GONE, /* the slot is empty */
+};
 
 struct virtio_due_item {
     enum virtio_due what;
@@ -71,6 +63,7 @@ void virtio_pci_snapshot(struct virtio_pci *dev, struct virtio_snapshot *ret_sna
 void virtio_pci_reset_done(struct virtio_pci *dev);
 void virtio_pci_needs_reset(struct virtio_pci *dev);
 /* The device changed its configuration; false when the range is not in it. Bytes that the driver has
- * written since the last reset stay as the driver wrote them. */
+ * written since the last reset stay as the driver wrote them. These three mean nothing to
+ * a device on its way out. */
 bool virtio_pci_config_changed(struct virtio_pci *dev, unsigned off, const void *data,
                                unsigned len);

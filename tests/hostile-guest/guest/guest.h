@@ -57,7 +57,7 @@ bool chance(struct random *r, unsigned percent);
 uint32_t odd_number(struct random *r); /* 0, ~0, powers of two and their neighbours, ... */
 
 /* ---- pci.c ---- */
-void pci_scan(void);
+void pci_scan(void); /* the devices that are there now */
 /* BAR and command register as they were. */
 void pci_restore(const struct device *d);
 uint32_t pci_read32(unsigned slot, unsigned off);
@@ -80,6 +80,7 @@ void fuzz_ports(struct random *r);
 void fuzz_bar(struct random *r);
 void fuzz_holes(struct random *r);
 void fuzz_ioapic(struct random *r);
+void fuzz_slots(struct random *r);
 
 /* ---- rings.c ---- */
 void fuzz_rings(struct random *r);

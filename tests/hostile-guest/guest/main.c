@@ -171,9 +171,9 @@ static void read_options(const struct start_info *info, bool *ret_interrupts)
 static void run_phase(unsigned phase)
 {
     static void (*const phases[])(struct random *) = {
-        fuzz_config_space, fuzz_ports, fuzz_bar, fuzz_holes, fuzz_ioapic, fuzz_rings,
+        fuzz_config_space, fuzz_ports, fuzz_bar, fuzz_holes, fuzz_ioapic, fuzz_rings, fuzz_slots,
     };
-    static const uint8_t weights[] = { 0, 0, 1, 1, 2, 2, 2, 3, 4, 5, 5, 5, 5, 5, 5, 5 };
+    static const uint8_t weights[] = { 0, 0, 1, 1, 2, 2, 2, 3, 4, 5, 5, 5, 5, 5, 6, 6 };
 
     if (only < sizeof phases / sizeof phases[0])
         phase = only;

@@ -5,7 +5,16 @@
 struct device devices[MAX_DEVICES];
 unsigned n_devices;
 
-enum { ADDRESS = 0xcf8, CONFIG_DATA = 0xcfc, BAR0 = 0x10, COMMAND = 4, COMMON_NUM_QUEUES = 0x12 };
+enum {
+    ADDRESS = 0xcf8,
+    CONFIG_DATA = 0xcfc,
+    BAR0 = 0x10,
+    COMMAND = 4,
+    COMMON_NUM_QUEUES = 0x12,
+    NO_QUEUES = 0xffff /* the device has gone meanwhile */
+};
+/* Where a slot's BAR is at boot. */
+#define BAR_OF(slot) (0xc0000000u + (slot)*0x10000u)
 
 uint32_t pci_read32(unsigned slot, unsigned off)
 {
@@ -27,6 +36,7 @@ void pci_restore(const struct device *d)
 
 void pci_scan(void)
 {
+    n_devices = 0;
     for (unsigned slot = 1; slot < 32 && n_devices < MAX_DEVICES; slot++) {
         uint32_t id = pci_read32(slot, 0);
         struct device *d = &devices[n_devices];
@@ -35,9 +45,9 @@ void pci_scan(void)
             continue;
         *d = (struct device){ .slot = slot,
                               .id = (uint16_t)((id >> 16) - 0x1040),
-                              .bar = pci_read32(slot, BAR0) & ~15u };
+                              .bar = BAR_OF(slot) };
         pci_restore(d);
         d->n_queues = mem_read16(d->bar + COMMON_NUM_QUEUES);
-        n_devices++;
+        n_devices += d->n_queues != NO_QUEUES;
     }
 }

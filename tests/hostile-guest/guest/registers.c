@@ -195,6 +195,53 @@ void fuzz_config_space(struct random *r)
         pci_restore(&devices[i]);
 }
 
+/* ---- events and slots ---- */
+
+/* As the DSDT does it, or not at all. Devices come and go if somebody outside adds and removes them. */
+void fuzz_slots(struct random *r)
+{
+    enum { EVENTS = 0x604, UP = 0x608, DOWN = 0x60c, EJECT = 0x610 };
+    uint32_t down = 0;
+
+    for (unsigned i = 0; i < BURST; i++) {
+        count_op();
+        switch (below(r, 10)) {
+        case 0:
+            (void)in32(EVENTS);
+            break;
+        case 1:
+            (void)in32(UP);
+            break;
+        case 2:
+            down = in32(DOWN);
+            break;
+        case 3:
+            out32(EJECT, down);
+            break;
+        case 4:
+            out32(EJECT, 1u << below(r, 32));
+            break;
+        case 5:
+            out32(EJECT, odd_number(r));
+            break;
+        case 6:
+            out16((uint16_t)(EVENTS + below(r, 18)), (uint16_t)odd_number(r));
+            break;
+        case 7:
+            out32((uint16_t)(EVENTS + below(r, 16)), odd_number(r));
+            break;
+        case 8:
+            (void)in16((uint16_t)(EVENTS + below(r, 18)));
+            break;
+        default:
+            (void)in8((uint16_t)(EVENTS + below(r, 18)));
+            break;
+        }
+    }
+    if (chance(r, 50))
+        pci_scan();
+}
+
 /* ---- ports ---- */
 
 /* The value without what would power off or reset the machine. */
@@ -265,11 +312,11 @@ static void port_access(struct random *r, uint16_t port)
 /* Left out: 0x20, 0x21, 0xa0, 0xa1 and 0x40 to 0x43, which the host's kernel answers. */
 void fuzz_ports(struct random *r)
 {
-    static const uint16_t ports[] = {
-        0x70,  0x71,  0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff, 0x3f7, 0x600,
-        0x601, 0x602, 0x604, 0x605, 0x607, 0x608, 0x5fe, 0x60,  0x64,  0x80,  0x92,  0xcf8,
-        0xcf9, 0xcfa, 0xcfb, 0xcfc, 0xcfd, 0xcfe, 0xcff, 0xcf6, 0xb2,  0xb3,  0x2f8, 0x510
-    };
+    static const uint16_t ports[] = { 0x70,  0x71,  0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd,
+                                      0x3fe, 0x3ff, 0x3f7, 0x600, 0x601, 0x602, 0x604, 0x605,
+                                      0x607, 0x608, 0x60a, 0x60c, 0x610, 0x613, 0x5fe, 0x60,
+                                      0x64,  0x80,  0x92,  0xcf8, 0xcf9, 0xcfa, 0xcfb, 0xcfc,
+                                      0xcfd, 0xcfe, 0xcff, 0xcf6, 0xb2,  0xb3,  0x2f8, 0x510 };
 
     for (unsigned i = 0; i < BURST; i++) {
         count_op();

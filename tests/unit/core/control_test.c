@@ -46,6 +46,11 @@ int core_attach(struct core *core, const Bulkhead__AttachDevice *attach, int *fd
     return -ENOSYS;
 }
 
+void core_detach(struct core *core, unsigned slot, bool force)
+{
+    (void)core, (void)slot, (void)force;
+}
+
 void core_guest_ended(struct core *core, Bulkhead__GuestStateKind how, const char *detail)
 {
     pthread_mutex_lock(&core->turn_lock);
@@ -265,19 +270,18 @@ static void plug(void)
 {
     static const uint8_t config[CONFIG_BYTES] = { 1, 2, 3, 4 };
     struct virtio_pci *dev = &t.core.devices[SLOT];
-    struct virtio_pci_config c = { .slot = SLOT,
-                                   .virtio_id = BALLOON,
-                                   .features = FEATURES,
-                                   .n_queues = QUEUES,
-                                   .queue_size = QUEUE_MAX,
-                                   .config = config,
-                                   .config_len = CONFIG_BYTES,
-                                   .first_gsi = 200,
-                                   .kick_fds = t.rig->kick,
-                                   .call_fds = t.rig->call,
-                                   .wake_fd = t.core.wake_fd };
+    struct virtio_plug_config c = { .virtio_id = BALLOON,
+                                    .features = FEATURES,
+                                    .n_queues = QUEUES,
+                                    .queue_size = QUEUE_MAX,
+                                    .config = config,
+                                    .config_len = CONFIG_BYTES,
+                                    .first_gsi = 200,
+                                    .kick_fds = t.rig->kick,
+                                    .call_fds = t.rig->call };
 
-    assert_int_equal(virtio_pci_init(dev, &t.rig->hv, &c), 0);
+    virtio_pci_init(dev, &t.rig->hv, SLOT, t.core.wake_fd);
+    assert_int_equal(virtio_plug_in(dev, &c), 0);
     assert_int_equal(pci_host_plug(&t.rig->host, (struct pci_address){ .device = SLOT }, &dev->fn),
                      0);
     rig_write(t.rig, ECAM + PCI_COMMAND, 2, PCI_COMMAND_MEMORY);

@@ -24,9 +24,18 @@ int hv_msi_route(struct hv *hv, unsigned gsi, uint64_t addr, uint32_t data)
     if (hv->refuse)
         return err_origin(-ENOSPC, "refused");
     hv->routings++;
+    hv->gsi[gsi].routed = true;
     hv->gsi[gsi].addr = addr;
     hv->gsi[gsi].data = data;
     return 0;
+}
+
+void hv_msi_unroute(struct hv *hv, unsigned gsi, unsigned n)
+{
+    for (unsigned i = gsi; i < gsi + n; i++) {
+        hv->mistakes += hv->gsi[i].attached;
+        hv->gsi[i].routed = false;
+    }
 }
 
 int hv_irq_attach(struct hv *hv, int event_fd, unsigned gsi)
@@ -68,6 +77,15 @@ void hv_notify_detach(struct hv *hv, int event_fd, uint64_t addr)
             return;
         }
     hv->mistakes++;
+}
+
+unsigned fake_routes(const struct hv *hv)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < FAKE_GSIS; i++)
+        n += hv->gsi[i].routed;
+    return n;
 }
 
 unsigned fake_notifies(const struct hv *hv)

@@ -16,7 +16,7 @@ struct hv {
     uint32_t msi_data;
     unsigned routings; /* times the table was set */
     struct {
-        bool attached;
+        bool attached, routed;
         int event_fd;
         uint64_t addr;
         uint32_t data;
@@ -29,5 +29,6 @@ struct hv {
     bool refuse;       /* every call that can fail does */
 };
 
+unsigned fake_routes(const struct hv *hv);
 unsigned fake_notifies(const struct hv *hv);
 int fake_notify_at(const struct hv *hv, uint64_t addr); /* event fd, or -1 */

@@ -27,7 +27,8 @@ static struct {
     /* What was asked for. */
     struct kvm_lapic_state lapic[2];
     unsigned n_lapics, vcpus, quirks;
-    unsigned pic_routes, ioapic_routes;
+    unsigned pic_routes, ioapic_routes, msi_routes;
+    uint32_t msi_data[4096]; /* of each GSI with a route, else 0 */
 } kvm;
 
 static void list_cpuid(struct kvm_cpuid2 *cpuid)
@@ -41,10 +42,16 @@ static void list_cpuid(struct kvm_cpuid2 *cpuid)
 
 static void set_routing(const struct kvm_irq_routing *routes)
 {
-    kvm.pic_routes = kvm.ioapic_routes = 0;
+    kvm.pic_routes = kvm.ioapic_routes = kvm.msi_routes = 0;
+    memset(kvm.msi_data, 0, sizeof kvm.msi_data);
     for (unsigned i = 0; i < routes->nr; i++) {
         const struct kvm_irq_routing_entry *e = &routes->entries[i];
 
+        if (e->type == KVM_IRQ_ROUTING_MSI) {
+            assert_int_equal(kvm.msi_data[e->gsi], 0); /* one route for each */
+            kvm.msi_data[e->gsi] = e->u.msi.data;
+            kvm.msi_routes++;
+        }
         if (e->type != KVM_IRQ_ROUTING_IRQCHIP)
             continue;
         if (e->u.irqchip.irqchip == KVM_IRQCHIP_IOAPIC && e->u.irqchip.pin == e->gsi)
@@ -178,6 +185,31 @@ static void no_interrupt_goes_to_an_8259(void **state)
     hv_free(hv);
 }
 
+/* Slots fill and empty in any order: what is left keeps its routes, and the table doesn't grow. */
+static void routes_are_given_back(void **state)
+{
+    enum { GSI = LAYOUT_GSI_MSI_BASE, N = 6 };
+    struct hv *hv;
+
+    (void)state;
+    assert_int_equal(new_vm(&hv, 1, 1 << 30), 0);
+    hv_msi_unroute(hv, GSI, LAYOUT_MAX_QUEUES); /* nothing there */
+    for (unsigned round = 0; round < 5000; round++) {
+        for (unsigned i = 0; i < N; i++)
+            assert_int_equal(hv_msi_route(hv, GSI + i, LAYOUT_LAPIC_BASE, 0x41 + i), 0);
+        assert_int_equal(kvm.msi_routes, N);
+        hv_msi_unroute(hv, GSI + round % N, 2);
+        for (unsigned i = 0; i < N; i++)
+            assert_int_equal(kvm.msi_data[GSI + i],
+                             i == round % N || i == round % N + 1 ? 0 : 0x41 + i);
+        if (round % 7 == 0)
+            hv_msi_unroute(hv, GSI, N);
+        assert_int_equal(kvm.msi_routes, round % 7 == 0 ? 0 : round % N == N - 1 ? N - 1 : N - 2);
+        assert_int_equal(kvm.ioapic_routes, KVM_IRQCHIP_PINS);
+    }
+    hv_free(hv);
+}
+
 static void memory_must_be_addressable(void **state)
 {
     static const struct {
@@ -272,6 +304,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(no_interrupt_goes_to_an_8259, reset),
+        cmocka_unit_test_setup(routes_are_given_back, reset),
         cmocka_unit_test_setup(memory_must_be_addressable, reset),
         cmocka_unit_test_setup(waiting_for_init_is_no_error, reset),
         cmocka_unit_test_setup(host_failures_are_named, reset),

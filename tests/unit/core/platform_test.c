@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "fake_hv.h"
+#include "platform/ged.h"
 #include "platform/keyboard.h"
 #include "platform/power.h"
 #include "platform/rtc.h"
@@ -21,6 +22,7 @@ struct board {
     struct bus pio;
     struct serial serial;
     struct power power;
+    struct ged ged;
     struct keyboard keyboard;
     struct rtc rtc;
     struct serial_shared *shared;
@@ -64,12 +66,14 @@ static struct board *board_new(void)
     byte_ring_attach_consumer(&b->out, &b->shared->to_worker);
     byte_ring_attach_producer(&b->in, &b->shared->to_guest);
     serial_init(&b->serial, &b->hv, b->shared, b->out_fd);
-    power_init(&b->power, &b->hv, on_power, b);
+    power_init(&b->power, on_power, b);
+    ged_init(&b->ged, &b->hv);
     keyboard_init(&b->keyboard, &b->hv, on_keyboard_reset, b);
     rtc_init(&b->rtc);
     b->rtc.now = fixed_time;
     assert_int_equal(serial_add_to(&b->serial, &b->pio), 0);
     assert_int_equal(power_add_to(&b->power, &b->pio), 0);
+    assert_int_equal(ged_add_to(&b->ged, &b->pio), 0);
     assert_int_equal(keyboard_add_to(&b->keyboard, &b->pio), 0);
     assert_int_equal(rtc_add_to(&b->rtc, &b->pio), 0);
     return b;
@@ -271,24 +275,28 @@ static void test_power(void **state)
     board_free(b);
 }
 
-static void test_power_button(void **state)
+static void test_events(void **state)
 {
     struct board *b = board_new();
 
     (void)state;
     assert_int_equal(in(b, LAYOUT_PIO_GED, 4), 0);
-    power_button(&b->power);
-    power_button(&b->power);
+    ged_raise(&b->ged, LAYOUT_GED_POWER_BUTTON);
+    ged_raise(&b->ged, LAYOUT_GED_POWER_BUTTON);
     assert_int_equal(b->hv.rises[LAYOUT_GSI_GED], 1);
     assert_true(b->hv.line[LAYOUT_GSI_GED]);
     out(b, LAYOUT_PIO_GED, 4, 0);
     assert_int_equal(in(b, LAYOUT_PIO_GED, 4), LAYOUT_GED_POWER_BUTTON);
     assert_false(b->hv.line[LAYOUT_GSI_GED]);
     assert_int_equal(in(b, LAYOUT_PIO_GED, 4), 0);
-    power_button(&b->power);
+    ged_raise(&b->ged, LAYOUT_GED_POWER_BUTTON);
     assert_int_equal(b->hv.rises[LAYOUT_GSI_GED], 2);
     assert_int_equal(in(b, LAYOUT_PIO_GED + 1, 1), 0); /* part of the register: nothing is taken */
     assert_true(b->hv.line[LAYOUT_GSI_GED]);           /* the line is up until it is */
+    ged_raise(&b->ged, LAYOUT_GED_PCI);                /* a second kind, on the line that is up */
+    assert_int_equal(b->hv.rises[LAYOUT_GSI_GED], 2);
+    assert_int_equal(in(b, LAYOUT_PIO_GED, 4), LAYOUT_GED_POWER_BUTTON | LAYOUT_GED_PCI);
+    assert_false(b->hv.line[LAYOUT_GSI_GED]);
     board_free(b);
 }
 
@@ -467,7 +475,7 @@ int main(void)
         cmocka_unit_test(test_transmit), cmocka_unit_test(test_transmit_interrupt),
         cmocka_unit_test(test_receive),  cmocka_unit_test(test_typed_ahead),
         cmocka_unit_test(test_probe),    cmocka_unit_test(test_no_console),
-        cmocka_unit_test(test_power),    cmocka_unit_test(test_power_button),
+        cmocka_unit_test(test_power),    cmocka_unit_test(test_events),
         cmocka_unit_test(test_keyboard), cmocka_unit_test(test_keyboard_is_full),
         cmocka_unit_test(test_clock),    cmocka_unit_test(test_clock_is_set),
     };

@@ -49,6 +49,13 @@ void emit_mmio32(struct code *c, uint32_t addr, uint32_t value)
     emit_imm(c, 0xa3, addr); /* mov [addr], eax */
 }
 
+void emit_in(struct code *c, uint16_t port, uint32_t to)
+{
+    emit_imm(c, 0xba, port);
+    emit(c, "\xed", 1);
+    emit_imm(c, 0xa3, to);
+}
+
 void emit_wait_port_set(struct code *c, uint16_t port)
 {
     emit_imm(c, 0xba, port);
@@ -117,7 +124,7 @@ static void make_memory(struct process *p)
     assert_true(p->ram != MAP_FAILED && p->serial != MAP_FAILED);
 }
 
-static int new_event(void)
+int new_event(void)
 {
     int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
@@ -178,18 +185,18 @@ void send_configure(struct process *p, int kvm_fd, int life_write_fd, unsigned n
     send_msg(p, &e, fds, n_fds);
 }
 
-static void send_attach(struct process *p)
+void send_attach(struct process *p, unsigned slot, int kick, int call)
 {
     Bulkhead__Announce announce = BULKHEAD__ANNOUNCE__INIT;
     Bulkhead__AttachDevice attach = BULKHEAD__ATTACH_DEVICE__INIT;
-    int fds[] = { p->kick, p->call };
+    int fds[] = { kick, call };
 
     ENVELOPE(e, ATTACH_DEVICE, attach_device, &attach);
     announce.virtio_id = 4;
     announce.features = UINT64_C(1) << 32 | UINT64_C(1) << 29;
     announce.num_queues = 1;
     announce.queue_size = 64;
-    attach.slot = SLOT;
+    attach.slot = slot;
     attach.announce = &announce;
     attach.name = (char[]){ "rng" };
     send_msg(p, &e, fds, 2);
@@ -241,7 +248,7 @@ struct code boot(struct process *p, unsigned vcpus)
     send_configure(p, p->kvm_fd, life[1], 6);
     close(life[1]);
     expect(p, BULKHEAD__ENVELOPE__BODY_READY);
-    send_attach(p);
+    send_attach(p, SLOT, p->kick, p->call);
     return (struct code){ .at = p->ram + CODE };
 }
 

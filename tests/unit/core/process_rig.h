@@ -34,6 +34,7 @@ void emit_imm(struct code *c, uint8_t op, uint32_t imm);
 void emit_out(struct code *c, uint16_t port, unsigned size, uint32_t value);
 void emit_mmio8(struct code *c, uint32_t addr, uint8_t value);
 void emit_mmio32(struct code *c, uint32_t addr, uint32_t value);
+void emit_in(struct code *c, uint16_t port, uint32_t to); /* 32 bits, to RAM */
 void emit_wait_port_set(struct code *c, uint16_t port);
 void emit_wait_mmio8_zero(struct code *c, uint32_t addr);
 void emit_wait_ram8_set(struct code *c, uint32_t addr);
@@ -48,6 +49,9 @@ void send_msg(struct process *p, const Bulkhead__Envelope *e, const int *fds, si
 /* kvm_fd and life_write_fd as given: tests of bad input pass others. */
 void send_configure(struct process *p, int kvm_fd, int life_write_fd, unsigned n_fds);
 void send_start(struct process *p);
+/* A device with one queue; the descriptors stay the caller's. */
+void send_attach(struct process *p, unsigned slot, int kick, int call);
+int new_event(void);
 bool kvm_there(void);
 /* A process that said Hello and has no configuration yet. */
 void prepare(struct process *p, unsigned vcpus);

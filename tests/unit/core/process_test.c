@@ -171,6 +171,100 @@ static void test_device(void **state)
     assert_int_equal(stop(&p), 0);
 }
 
+static void send_detach(struct process *p, unsigned slot, bool force)
+{
+    Bulkhead__DetachDevice detach = BULKHEAD__DETACH_DEVICE__INIT;
+
+    ENVELOPE(e, DETACH_DEVICE, detach_device, &detach);
+    detach.slot = slot;
+    detach.force = force;
+    send_msg(p, &e, NULL, 0);
+}
+
+static void emit_vendor(struct code *c, unsigned slot, uint32_t to)
+{
+    emit_out(c, LAYOUT_PIO_PCI_ADDRESS, 4, 0x80000000u | slot << 11);
+    emit_in(c, LAYOUT_PIO_PCI_ADDRESS + 4, to);
+}
+
+static unsigned open_files(pid_t pid)
+{
+    char path[64];
+    unsigned n = 0;
+    DIR *dir;
+
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    dir = opendir(path);
+    assert_non_null(dir);
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+/* A device comes while the guest runs, is ejected; another is taken away; both slots fill again. */
+static void test_hotplug(void **state)
+{
+    enum { NEW = 31, SEEN = COUNTER + 16 };
+    struct process p;
+    struct code c;
+    uint32_t *seen;
+    int kick = new_event(), call = new_event();
+    unsigned files;
+
+    (void)state;
+    c = boot(&p, 2);
+    seen = (uint32_t *)(void *)(p.ram + SEEN);
+    emit_vendor(&c, NEW, SEEN);
+    emit_mmio8(&c, COUNTER, 1);
+    emit_wait_port_set(&c, LAYOUT_PIO_GED);
+    emit_in(&c, LAYOUT_PIO_HOTPLUG, SEEN + 4);
+    emit_vendor(&c, NEW, SEEN + 8);
+    emit_mmio8(&c, COUNTER, 2);
+    emit_wait_port_set(&c, LAYOUT_PIO_GED);
+    emit_in(&c, LAYOUT_PIO_HOTPLUG + 4, SEEN + 12);
+    emit_out(&c, LAYOUT_PIO_HOTPLUG + 8, 4, 1u << NEW);
+    emit_vendor(&c, NEW, SEEN + 16);
+    emit_wait_port_set(&c, LAYOUT_PIO_GED);
+    emit_in(&c, LAYOUT_PIO_HOTPLUG + 4, SEEN + 20);
+    emit_vendor(&c, SLOT, SEEN + 24);
+    emit_mmio8(&c, COUNTER, 3);
+    emit_wait_ram8_set(&c, COUNTER + 4);
+    emit_out(&c, LAYOUT_PIO_HOTPLUG + 8, 4, 1u << SLOT);
+    emit_vendor(&c, SLOT, SEEN + 28);
+    emit_power_off(&c);
+    send_start(&p);
+    expect_state(&p, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING);
+    files = open_files(p.pid);
+    wait_counter_above(&p, 0);
+    send_attach(&p, NEW, kick, call);
+    wait_counter_above(&p, 1);
+    assert_int_equal(open_files(p.pid), files + 2);
+    send_detach(&p, NEW, false);
+    assert_int_equal(expect(&p, BULKHEAD__ENVELOPE__BODY_DEVICE_GONE)->device_gone->slot, NEW);
+    assert_int_equal(open_files(p.pid), files);
+    send_detach(&p, NEW, false); /* crosses it, as it may */
+    send_detach(&p, SLOT, true);
+    assert_int_equal(expect(&p, BULKHEAD__ENVELOPE__BODY_DEVICE_GONE)->device_gone->slot, SLOT);
+    wait_counter_above(&p, 2);
+    assert_int_equal(open_files(p.pid), files - 2);
+    send_attach(&p, SLOT, kick, call); /* which the guest sees after its eject */
+    send_attach(&p, NEW, p.kick, p.call);
+    p.ram[COUNTER + 4] = 1;
+    expect_state(&p, BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN);
+    assert_int_equal(seen[0], UINT32_MAX);
+    assert_int_equal(seen[1], 1u << NEW);
+    assert_int_equal(seen[2], 0x10441af4);
+    assert_int_equal(seen[3], 1u << NEW);
+    assert_int_equal(seen[4], UINT32_MAX);
+    assert_int_equal(seen[5], 1u << SLOT);
+    assert_int_equal(seen[6], UINT32_MAX);
+    assert_true(seen[7] == UINT32_MAX || seen[7] == 0x10441af4); /* the eject may have been first */
+    assert_int_equal(stop(&p), 0);
+    close(kick);
+    close(call);
+}
+
 static void send_resync(struct process *p, uint32_t epoch)
 {
     Bulkhead__Resync message = BULKHEAD__RESYNC__INIT;
@@ -381,8 +475,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_reboot),       cmocka_unit_test(test_serial_and_shutdown),
         cmocka_unit_test(test_triple_fault), cmocka_unit_test(test_pause),
         cmocka_unit_test(test_power_button), cmocka_unit_test(test_device),
-        cmocka_unit_test(test_resync),       cmocka_unit_test(test_broker_death),
-        cmocka_unit_test(test_orphan_ends),
+        cmocka_unit_test(test_hotplug),      cmocka_unit_test(test_resync),
+        cmocka_unit_test(test_broker_death), cmocka_unit_test(test_orphan_ends),
     };
 
     if (argc > 1 && strcmp(argv[1], "configure") == 0)

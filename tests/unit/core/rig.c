@@ -14,42 +14,49 @@ static void on_reset(void *arg)
     ((struct rig *)arg)->resets++;
 }
 
-struct rig *rig_new(uint32_t virtio_id, unsigned n_queues)
+int rig_plug(struct rig *rig, uint32_t virtio_id, unsigned n_queues)
 {
-    struct rig *rig = &the_rig;
     static const uint8_t config[RIG_CONFIG] = { 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7,
                                                 0xc8, 0xc9, 0xca, 0xcb, 0xcc, 0xcd, 0xce, 0xcf };
-    struct virtio_pci_config c = { .slot = RIG_SLOT,
-                                   .virtio_id = virtio_id,
-                                   .features = RIG_FEATURES,
-                                   .n_queues = n_queues,
-                                   .queue_size = RIG_QUEUE_MAX,
-                                   .config = config,
-                                   .config_len = RIG_CONFIG,
-                                   .first_gsi = RIG_GSI,
-                                   .kick_fds = rig->kick,
-                                   .call_fds = rig->call };
+    struct virtio_plug_config c = { .virtio_id = virtio_id,
+                                    .features = RIG_FEATURES,
+                                    .n_queues = n_queues,
+                                    .queue_size = RIG_QUEUE_MAX,
+                                    .config = config,
+                                    .config_len = RIG_CONFIG,
+                                    .first_gsi = RIG_GSI,
+                                    .kick_fds = rig->kick,
+                                    .call_fds = rig->call };
 
-    memset(rig, 0, sizeof *rig);
     rig->n_queues = n_queues;
-    rig->wake_fd = c.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     for (unsigned q = 0; q < n_queues; q++) {
         rig->kick[q] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         rig->call[q] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     }
+    return virtio_plug_in(&rig->dev, &c);
+}
+
+struct rig *rig_new(uint32_t virtio_id, unsigned n_queues)
+{
+    struct rig *rig = &the_rig;
+
+    memset(rig, 0, sizeof *rig);
+    rig->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     pci_host_init(&rig->host, RIG_WINDOW64, on_reset, rig);
+    virtio_pci_init(&rig->dev, &rig->hv, RIG_SLOT, rig->wake_fd);
     if (pci_host_add_to(&rig->host, &rig->pio, &rig->mmio) < 0 ||
-        virtio_pci_init(&rig->dev, &rig->hv, &c) < 0 ||
+        rig_plug(rig, virtio_id, n_queues) != 0 ||
         pci_host_plug(&rig->host, (struct pci_address){ .device = RIG_SLOT }, &rig->dev.fn) < 0)
         abort();
     rig_write(rig, RIG_ECAM + PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
     return rig;
 }
 
+/* Those of a device that has left are closed. */
 void rig_free(struct rig *rig)
 {
     close(rig->wake_fd);
-    for (unsigned q = 0; q < rig->n_queues; q++) {
+    for (unsigned q = 0; rig->dev.presence != VIRTIO_EMPTY && q < rig->n_queues; q++) {
         close(rig->kick[q]);
         close(rig->call[q]);
     }

@@ -6,6 +6,7 @@
 #include "fake_hv.h"
 #include "pci/pci.h"
 #include "pci/virtio_pci.h"
+#include "pci/virtio_plug.h"
 
 enum { RIG_SLOT = 3, RIG_QUEUES = 3, RIG_QUEUE_MAX = 256, RIG_CONFIG = 16, RIG_GSI = 100 };
 #define RIG_FEATURES ((UINT64_C(1) << 4) | (UINT64_C(1) << 28) | VIRTIO_FEATURE_VERSION_1)
@@ -29,6 +30,8 @@ struct rig {
  * one rig at a time. The memory decoder is on when it returns. */
 struct rig *rig_new(uint32_t virtio_id, unsigned n_queues);
 void rig_free(struct rig *rig);
+/* A device with fresh eventfds into the slot of a rig whose own has left: what virtio_plug_in() says. */
+int rig_plug(struct rig *rig, uint32_t virtio_id, unsigned n_queues);
 
 uint64_t rig_read(struct rig *rig, uint64_t addr, unsigned size);
 void rig_write(struct rig *rig, uint64_t addr, unsigned size, uint64_t value);

@@ -2,6 +2,7 @@
 /* virtio_test.c - life of a virtio function: activation, reset, configuration, interrupts, kicks. */
 #include "test.h"
 
+#include <errno.h>
 #include <string.h>
 #include "base/fd.h"
 #include "rig.h"
@@ -84,25 +85,26 @@ static void test_features(void **state)
 static void test_transport_features(void **state)
 {
     struct rig *rig = rig_new(RNG, RIG_QUEUES);
-    struct virtio_pci_config c = {
-        .slot = 4, .virtio_id = RNG, .features = UINT64_MAX, .queue_size = 64
-    };
-    static struct virtio_pci dev;
+    struct virtio_plug_config c = { .virtio_id = RNG, .features = UINT64_MAX, .queue_size = 64 };
+    static struct virtio_pci dev, other;
 
     (void)state;
-    assert_int_equal(virtio_pci_init(&dev, &rig->hv, &c), 0);
+    virtio_pci_init(&dev, &rig->hv, 4, -1);
+    virtio_pci_init(&other, &rig->hv, 5, -1);
+    assert_int_equal(virtio_plug_in(&dev, &c), 0);
     assert_false(dev.offered & UINT64_C(1) << 34); /* packed ring */
     assert_false(dev.offered & UINT64_C(1) << 38); /* notification data */
     assert_false(dev.offered & UINT64_C(1) << 40); /* queue reset */
     assert_true(dev.offered & UINT64_C(1) << 29);
     c.features = 0;
-    assert_int_equal(virtio_pci_init(&dev, &rig->hv, &c), 0);
-    assert_true(dev.offered == VIRTIO_FEATURE_VERSION_1);
     c.n_queues = LAYOUT_MAX_QUEUES + 1;
-    assert_true(virtio_pci_init(&dev, &rig->hv, &c) < 0);
+    assert_int_equal(virtio_plug_in(&other, &c), -EINVAL);
     c.n_queues = 0;
     c.queue_size = 100;
-    assert_true(virtio_pci_init(&dev, &rig->hv, &c) < 0);
+    assert_int_equal(virtio_plug_in(&other, &c), -EINVAL);
+    c.queue_size = 64;
+    assert_int_equal(virtio_plug_in(&other, &c), 0);
+    assert_true(other.offered == VIRTIO_FEATURE_VERSION_1);
     rig_free(rig);
 }
 

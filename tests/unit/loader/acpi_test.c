@@ -167,6 +167,51 @@ static void windows_for_bars(void **state)
     assert_int_equal(setup(NULL), 0);
 }
 
+/* An integer as AML has it, at *at, which moves behind it. */
+static uint64_t aml_number(uint64_t *at)
+{
+    uint8_t op = ram[(*at)++];
+    unsigned bytes = op == 0x0a ? 1 : op == 0x0b ? 2 : op == 0x0c ? 4 : op == 0x0e ? 8 : 0;
+    uint64_t value = bytes == 0 ? op : get(*at, bytes);
+
+    *at += bytes;
+    return value;
+}
+
+/* The number behind `what`, the first such bytes from *at on, which moves behind it. */
+static uint64_t number_after(uint64_t *at, const void *what, size_t len)
+{
+    uint8_t *found = memmem(ram + *at, LAYOUT_ACPI_END - *at, what, len);
+
+    assert_non_null(found);
+    *at = (uint64_t)(found - ram) + len;
+    return aml_number(at);
+}
+
+/* Each slot has an object with its address, number, and bit of the registers. */
+static void slots_can_be_filled_and_ejected(void **state)
+{
+    static const uint8_t device[] = { 0x5b, 0x82 }, store = 0x70, and_arg0[] = { 0x7b, 0x68 };
+    uint64_t dsdt = get(table("FACP") + 140, 8), at, notify = dsdt;
+    char name[8];
+
+    (void)state;
+    for (unsigned slot = 1; slot < LAYOUT_PCI_SLOTS; slot++) {
+        snprintf(name, sizeof name, "S%02u_", slot & 0x1f);
+        at = dsdt;
+        while (memcmp(ram + at, name, 4) != 0 || memcmp(ram + at - 5, device, 2) != 0)
+            assert_true(++at < LAYOUT_ACPI_END);
+        assert_int_equal(number_after(&at, "_ADR", 4), slot << 16);
+        assert_int_equal(number_after(&at, "_SUN", 4), slot);
+        (void)number_after(&at, "_EJ0", 4);
+        assert_int_equal(ram[at++], store);
+        assert_true(aml_number(&at) == UINT64_C(1) << slot);
+        assert_memory_equal(ram + at, "PCEJ", 4);
+        assert_true(number_after(&notify, and_arg0, 2) == UINT64_C(1) << slot);
+        assert_memory_equal(ram + notify + 2, name, 4);
+    }
+}
+
 static void write_table(const char *dir, const char *name, uint64_t at)
 {
     char path[128];
@@ -182,7 +227,7 @@ static void write_table(const char *dir, const char *name, uint64_t at)
 /* Each table is disassembled and what came out compiled again, without a complaint. */
 static void iasl_understands_the_tables(void **state)
 {
-    char dir[] = "/tmp/bulkhead-acpi.XXXXXX", command[1024];
+    char dir[] = "/tmp/bulkhead-acpi.XXXXXX", command[2048];
     int status;
 
     (void)state;
@@ -204,6 +249,11 @@ static void iasl_understands_the_tables(void **state)
         "grep -q PNP0A08 dsdt.dsl && grep -q 'Method (_OSC' dsdt.dsl && ! grep -q 'External (' "
         "dsdt.dsl && "
         "[ $(grep -c '[DQ]WordMemory (ResourceProducer' dsdt.dsl) = 2 ] && "
+        "[ $(grep -cE 'Device \\(S(0[1-9]|[12][0-9]|3[01])\\)' dsdt.dsl) = 31 ] && "
+        "[ $(grep -cE 'Notify \\(S[0-3][0-9], Arg1\\)' dsdt.dsl) = 31 ] && "
+        "grep -q 'OperationRegion (PCIR, SystemIO, 0x0608, 0x0C)' dsdt.dsl && "
+        "[ $(grep -cE 'PCNV \\(PCDN, 0x03\\)|PCNV \\(PCUP, One\\)' dsdt.dsl) = 2 ] && "
+        "grep -qF '_SB.PCI0.PCNT ()' dsdt.dsl && "
         "[ $(grep -c 'Interrupt (Res' dsdt.dsl) = 3 ] && " /* the clock has none */
         "[ $(grep -c 'ResourceConsumer, Level, ActiveHigh, Exclusive' dsdt.dsl) = 2 ] && "
         "grep -q '33db4d5b-1ff7-401c-9657-7441c03dd766' dsdt.dsl",
@@ -217,9 +267,13 @@ static void iasl_understands_the_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(checksums_are_zero),        cmocka_unit_test(fadt_is_hardware_reduced),
-        cmocka_unit_test(madt_lists_each_processor), cmocka_unit_test(events_interrupt_by_level),
-        cmocka_unit_test(windows_for_bars),          cmocka_unit_test(iasl_understands_the_tables),
+        cmocka_unit_test(checksums_are_zero),
+        cmocka_unit_test(fadt_is_hardware_reduced),
+        cmocka_unit_test(madt_lists_each_processor),
+        cmocka_unit_test(events_interrupt_by_level),
+        cmocka_unit_test(windows_for_bars),
+        cmocka_unit_test(slots_can_be_filled_and_ejected),
+        cmocka_unit_test(iasl_understands_the_tables),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);
