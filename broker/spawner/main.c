@@ -359,6 +359,19 @@ static int on_hold(struct state *s, struct spawner_request *request, int *fds, u
     return socket_path_hold(s->sockets, request->path, fds);
 }
 
+static int on_free(struct state *s, uint32_t slot)
+{
+    int r;
+
+    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
+        if (s->children[i].pid != 0 && s->children[i].slot == slot)
+            return err_origin(-EBUSY, "slot %u is freed, and somebody is in it", slot);
+    r = slots_free(&s->slots, slot);
+    if (r == 0)
+        rings_drop_slot(&s->rings, slot);
+    return r;
+}
+
 static int obey(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds)
 {
     struct spawned *child;
@@ -366,7 +379,10 @@ static int obey(struct state *s, struct spawner_request *request, int *fds, unsi
     request->path[sizeof request->path - 1] = '\0';
     switch (request->kind) {
     case SPAWNER_SLOT:
-        return slots_set(&s->slots, request->slot, &request->setup);
+        return s->slots.sealed ? slots_add(&s->slots, request->slot, &request->setup)
+                               : slots_set(&s->slots, request->slot, &request->setup);
+    case SPAWNER_FREE:
+        return on_free(s, request->slot);
     case SPAWNER_VM:
         return on_vm(s, request, fds, n_fds);
     case SPAWNER_HOLD:
@@ -472,24 +488,6 @@ static int enforce(struct state *s)
     return -1;
 }
 
-/* Nothing of the broker's or its client's stays open here. */
-static void close_all_but(const int *keep, unsigned n_keep)
-{
-    unsigned top = 2;
-
-    for (unsigned i = 0; i < n_keep; i++)
-        top = keep[i] > (int)top ? (unsigned)keep[i] : top;
-    for (unsigned fd = 3; fd < top; fd++) {
-        bool kept = false;
-
-        for (unsigned i = 0; i < n_keep; i++)
-            kept |= keep[i] == (int)fd;
-        if (!kept)
-            close((int)fd);
-    }
-    syscall(SYS_close_range, top + 1, ~0u, 0u);
-}
-
 struct watched {
     struct pollfd polled[2 * SPAWNER_MAX_CHILDREN + 2];
     struct spawned *who[2 * SPAWNER_MAX_CHILDREN + 2]; /* NULL: the broker, a signal */
@@ -560,7 +558,7 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
 
     prctl(PR_SET_NAME, "bulkhead-spawn");
     log_init("spawner", LOG_LEVEL_INFO);
-    close_all_but(keep, ARRAY_SIZE(keep));
+    fd_close_all_but(keep, ARRAY_SIZE(keep)); /* nothing of the broker's or its client's */
     signals_init();
     if (signals_open(&s->signal_fd) < 0)
         _exit(1);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "client.pb-c.h"
 #include "spawner/spawner.h"
 
 enum { BROKER_PATIENCE_MS = 60000 };
@@ -18,7 +19,8 @@ enum {
     SLOT_DISK = 3,
     SLOT_OTHER_DISK = 4,
     SLOT_PASST = 56,
-    SLOT_EMPTY = 40,
+    SLOT_FREE = 30,  /* of a device, and added by none of these but one */
+    SLOT_EMPTY = 40, /* of nobody: devices end before it */
     UID_SPARE = 33,
 };
 
@@ -76,6 +78,13 @@ extern const struct broker_table broker_requests, broker_calls;
 /* Slots, directory and seal, as main.c has them told. */
 void broker_tell(struct broker *b, bool seal);
 void broker_prepare(struct broker *b, struct start *start, uint32_t slot);
+/* A device more, after the seal, and a start of it. */
+enum broker_verdict broker_add(struct broker *b, uint32_t slot, Bulkhead__Role role,
+                               const char *name);
+/* Its slot is empty again, once all that was in it is dead. */
+void broker_free(struct broker *b, uint32_t slot);
+/* Kills the last one that was started, and hears that it ended. */
+void broker_kill_last(struct broker *b);
 /* Sends it as it is and waits for the answer. */
 enum broker_verdict broker_start(struct broker *b, struct start *start);
 /* An ordinary start of that slot: BROKER_LET, if all is well. */

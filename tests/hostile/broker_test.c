@@ -224,6 +224,25 @@ static enum broker_verdict honest(struct broker *b)
     return broker_start_with_ring_of_a_dead(b, SLOT_DISK);
 }
 
+/* A device comes while the VM runs, goes, and another kind has its place. */
+static enum broker_verdict comes_and_goes(struct broker *b)
+{
+    if (broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, "more") != BROKER_LET ||
+        !broker_await_word(b))
+        return BROKER_REFUSED;
+    broker_kill_last(b);
+    broker_free(b, SLOT_FREE);
+    return broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_BLK, "more");
+}
+
+static void a_device_comes_and_goes(void **state)
+{
+    (void)state;
+    assert_int_equal(live(CAGED, true, comes_and_goes, NULL), 0);
+    if (left->verdict != BROKER_LET)
+        fail_msg("verdict %d: %s", (int)left->verdict, left->text);
+}
+
 static void honest_requests_are_granted(void **state)
 {
     (void)state;
@@ -462,6 +481,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(honest_requests_are_granted),
+        cmocka_unit_test(a_device_comes_and_goes),
         cmocka_unit_test(nothing_starts_before_the_seal),
         cmocka_unit_test(no_request_gets_more),
         cmocka_unit_test(no_call_leaves_the_sandbox),
