@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main.c - bulkhead-broker --private: one VM for the client on descriptor 3.
+/* main.c - bulkhead-broker --private: one VM for the client on descriptor 3. --open: run/opener.h.
  *
  * In order: fork the spawner, hear what is wanted, check it, plan, open everything, tell the spawner
  * what may be started, enter the sandbox, and only then start children: no byte of a child is read before seccomp is on. */
@@ -26,6 +26,7 @@
 #include "run/happen.h"
 #include "run/instance.h"
 #include "run/links.h"
+#include "run/opener.h"
 #include "run/seal.h"
 #include "run/watch.h"
 #include "sandbox/enter.h"
@@ -121,11 +122,15 @@ static void raise_file_limits(void)
         }
 }
 
-static int check_file_limit(unsigned needed, struct fault *f)
+static int check_file_limit(struct instance *in, struct fault *f)
 {
+    unsigned needed = plan_files(&in->plan);
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 0;
+    in->max_files = (unsigned)MIN(limit.rlim_cur, (rlim_t)UINT32_MAX);
+    if (limit.rlim_cur >= needed)
         return 0;
     return fault_input(f,
                        "this VM needs up to %u open files, and the limit is %llu: raise the hard "
@@ -149,7 +154,7 @@ static int prepare(struct instance *in, struct request *req, struct fault *f)
     req->config = NULL;
     if (resources_check_size("the guest's memory", in->config->memory->size, f) < 0)
         return -EINVAL;
-    return check_file_limit(plan_files(&in->plan), f);
+    return check_file_limit(in, f);
 }
 
 static int send_plan(struct instance *in, struct channel *client, uint32_t id)
@@ -293,6 +298,8 @@ int main(int argc, char **argv)
 
     log_init("bulkhead", LOG_LEVEL_INFO);
     log_never_wait();
+    if (argc == 2 && strcmp(argv[1], "--open") == 0)
+        return opener_main(FD_CLIENT);
     if ((argc > 1 && strcmp(argv[1], "--private") != 0) || argc > 2 ||
         fd_expect(FD_CLIENT, FD_TYPE_SEQPACKET, "the client's socket") < 0) {
         log_error("bulkhead-broker is started by `bulkhead run`");

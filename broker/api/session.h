@@ -14,6 +14,8 @@ struct client {
     uint64_t serial; /* names it in tickets; 0: the place is free */
     struct channel *channel;
     struct loop_event *event;
+    int *fds; /* of the request that is looked at: fd_take() */
+    size_t n_fds;
     bool is_run; /* the one that asked for the VM */
     bool subscribed;
     uint64_t heard_ns; /* its last request, or its connection */

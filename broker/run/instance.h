@@ -62,7 +62,8 @@ struct instance {
     struct plan plan;
     struct plan_host host;
     struct rundir rundir;
-    bool sandboxed; /* the broker is: it can remove nothing any more */
+    bool sandboxed;     /* the broker is: it can remove nothing any more */
+    unsigned max_files; /* how many it may open; 0: no limit is known */
     int ram_fd, kvm_fd, kernel_fd, initramfs_fd;
     int life_read, life_write;
     struct device_ends ends[PLAN_MAX_DEVICES];
@@ -100,6 +101,11 @@ int instance_open(struct instance *in, const int *tty, int *net_fds, unsigned n_
 /* Its part for the devices. */
 int instance_open_devices(struct instance *in, const int *tty, int *net_fds, unsigned n_net_fds,
                           struct fault *ret_fault) must_check;
+/* A device that is added while the VM runs: its ends, with a back end that is taken over; then the rest of what its
+ * workers get. */
+void instance_begin_device(struct instance *in, unsigned number, struct backend *backend);
+int instance_make_device(struct instance *in, unsigned number, struct fault *ret_fault) must_check;
+void instance_close_device(struct instance *in, unsigned number);
 /* What belongs to one boot: guest RAM, rings, eventfds. */
 int instance_make_boot(struct instance *in, struct fault *ret_fault) must_check;
 void instance_free_boot(struct instance *in);

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "devices/net.h"
+#include "run/add.h"
 #include "run/outgoing.h"
 
 /* ---- start ---- */
@@ -306,6 +307,9 @@ bool perform(struct instance *in, const struct action *a, struct event *e)
     case ACTION_ATTACH_TAP:
         attach_tap(in, a, e);
         return true;
+    case ACTION_FREE_DEVICE:
+        add_undo(in, a->device);
+        return false;
     case ACTION_MAKE_BOOT:
         if (instance_make_boot(in, &e->fault) < 0)
             e->kind = EVENT_BOOT_FAILED;

@@ -57,6 +57,8 @@ static const struct profile_rule rest[] = {
     ALLOW(ioctl, "is a tap there, has somebody got it", ARG_IS(1, SIOCGIFFLAGS)),
     ALLOW(ioctl, "a tap that was deleted and made again (repair)", ARG_IS(1, TUNSETIFF)),
     ALLOW(ioctl, "its header size", ARG_IS(1, TUNSETVNETHDRSZ)),
+    ALLOW(ioctl, "which interface, of a tap that was handed over (add)", ARG_IS(1, TUNGETIFF)),
+    ALLOW(ioctl, "is it the one of another device", ARG_IS(1, SIOCGIFHWADDR)),
     ALLOW(ioctl, "the size of a block device", ARG_IS(1, BLKGETSIZE64)),
     ALLOW(ioctl, "its block size", ARG_IS(1, BLKSSZGET)),
     ALLOW(ioctl, "its physical block size", ARG_IS(1, BLKPBSZGET)),
