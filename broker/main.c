@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - bulkhead-broker --private: one VM for the client on descriptor 3. bulkhead-broker --adopt: takes over
- * from one that died, with the spawner on descriptor 3.
+ * from one that died, with the spawner on descriptor 3. bulkhead-broker --open: run/opener.h.
  *
  * In order: fork the spawner, hear what is wanted, check it, plan, open everything, tell the spawner
  * what may be started, enter the sandbox, and only then start children: no byte of a child is read before seccomp is on. */
@@ -31,6 +31,7 @@
 #include "run/instance.h"
 #include "run/keeper.h"
 #include "run/links.h"
+#include "run/opener.h"
 #include "run/seal.h"
 #include "run/watch.h"
 #include "sandbox/enter.h"
@@ -40,7 +41,8 @@
 #include "spawner/cgroups.h"
 #include "spawner/uids.h"
 
-_Static_assert((int)SANDBOX_READABLE_MAX == (int)PROGRAMS_FOLDERS, "the programs' folders are what it reads");
+_Static_assert((int)SANDBOX_READABLE_MAX == (int)PROGRAMS_FOLDERS,
+               "the programs' folders are what it reads");
 
 enum { FD_CLIENT = 3, FD_SPAWNER = 3, EXIT_USAGE = 2, MAX_PASSED_FDS = 2 + RESOURCES_MAX_TAPS * 4 };
 
@@ -128,11 +130,15 @@ static void raise_file_limits(void)
         }
 }
 
-static int check_file_limit(unsigned needed, struct fault *f)
+static int check_file_limit(struct instance *in, struct fault *f)
 {
+    unsigned needed = plan_files(&in->plan);
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 0;
+    in->max_files = (unsigned)MIN(limit.rlim_cur, (rlim_t)UINT32_MAX);
+    if (limit.rlim_cur >= needed)
         return 0;
     return fault_input(f,
                        "this VM needs up to %u open files, and the limit is %llu: raise the hard "
@@ -156,7 +162,7 @@ static int prepare(struct instance *in, struct request *req, struct fault *f)
     req->config = NULL;
     if (resources_check_size("the guest's memory", in->config->memory->size, f) < 0)
         return -EINVAL;
-    return check_file_limit(plan_files(&in->plan), f);
+    return check_file_limit(in, f);
 }
 
 static int send_plan(struct instance *in, struct channel *client, uint32_t id)
@@ -363,9 +369,9 @@ static int adopt(void)
 
 static int check_arguments(int argc, char **argv)
 {
-    bool known =
-        argc == 1 ||
-        (argc == 2 && (strcmp(argv[1], "--private") == 0 || strcmp(argv[1], "--adopt") == 0));
+    bool known = argc == 1 ||
+                 (argc == 2 && (strcmp(argv[1], "--private") == 0 ||
+                                strcmp(argv[1], "--adopt") == 0 || strcmp(argv[1], "--open") == 0));
 
     if (known && fd_expect(FD_CLIENT, FD_TYPE_SEQPACKET, "the client's socket") == 0)
         return 0;
@@ -426,6 +432,8 @@ int main(int argc, char **argv)
     log_never_wait();
     if (check_arguments(argc, argv) < 0)
         return EXIT_USAGE;
+    if (argc == 2 && strcmp(argv[1], "--open") == 0)
+        return opener_main(FD_CLIENT);
     if (argc == 2 && strcmp(argv[1], "--adopt") == 0)
         return adopt();
     fcntl(FD_CLIENT, F_SETFD, FD_CLOEXEC);

@@ -111,7 +111,8 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
 
         if (c->id == 0)
             continue;
-        info = add_process(&list, &infos[n++], c->role, c->name, c->pid, host_uid(&in->host, c->uid_slot));
+        info = add_process(&list, &infos[n++], c->role, c->name, c->pid,
+                           host_uid(&in->host, c->uid_slot));
         info->state = (char *)(uintptr_t)child_state_text(vm, c);
         info->build_id = (char *)(uintptr_t)c->build_id;
         info->rights = (char *)(uintptr_t)plan_rights(d ? d->plan : NULL, c->role);
@@ -122,7 +123,7 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
         const struct device *d = &vm->devices[i];
         Bulkhead__ProcessInfo *info;
 
-        if (d->worker != 0 || !(d->failed || d->stage == STAGE_DEAD))
+        if (!d->here || d->worker != 0 || !(d->failed || d->stage == STAGE_DEAD))
             continue;
         info = add_process(&list, &infos[n++], d->plan->role, d->plan->name, 0, 0);
         info->state = (char *)(uintptr_t) "failed";
@@ -245,6 +246,7 @@ void query_stats(struct client *client, const Bulkhead__ClientEnvelope *request)
     Bulkhead__Stats stats = BULKHEAD__STATS__INIT;
     CLIENT_ENVELOPE(e, STATS, stats, &stats);
     struct fault f;
+    size_t n = 0;
 
     if (!counters) {
         fault_host(&f, ENOMEM, "no memory");
@@ -255,17 +257,20 @@ void query_stats(struct client *client, const Bulkhead__ClientEnvelope *request)
         const struct device *d = &vm->devices[i];
         const struct child *w = vm_look(vm, d->worker);
 
-        bulkhead__device_stats__init(&devices[i]);
-        fill_counters(&counters[i], in, d);
-        devices[i].name = (char *)(uintptr_t)d->plan->name;
-        devices[i].role = d->plan->role;
-        devices[i].pid = w ? w->pid : 0;
-        devices[i].restarts = d->restarts;
-        devices[i].counters = &counters[i].counters;
-        pointers[i] = &devices[i];
+        if (!d->here)
+            continue;
+        bulkhead__device_stats__init(&devices[n]);
+        fill_counters(&counters[n], in, d);
+        devices[n].name = (char *)(uintptr_t)d->plan->name;
+        devices[n].role = d->plan->role;
+        devices[n].pid = w ? w->pid : 0;
+        devices[n].restarts = d->restarts;
+        devices[n].counters = &counters[n].counters;
+        pointers[n] = &devices[n];
+        n++;
     }
     stats.devices = pointers;
-    stats.n_devices = vm->n_devices;
+    stats.n_devices = n;
     e.id = request->id;
     session_send(client, &e);
     free(counters);

@@ -9,6 +9,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "config/config.h"
+#include "config/merge.h"
+#include "run/add.h"
 #include "run/happen.h"
 #include "vm/replace.h"
 
@@ -29,6 +31,8 @@ static bool find_device(struct client *client, const Bulkhead__ClientEnvelope *r
     for (unsigned i = 0; i < vm->n_devices; i++) {
         const char *own = vm->devices[i].plan->name;
 
+        if (!vm->devices[i].here)
+            continue;
         *ret_number = i;
         if (strcmp(own, name) == 0)
             return true;
@@ -116,6 +120,11 @@ static void upgrade_broker(struct client *client, const Bulkhead__ClientEnvelope
     if (request->upgrade->handed_over)
         fault_input(&f,
                     "the broker is upgraded to the build that is installed: leave --binary out");
+    else if (in->vm.changed)
+        fault_input(
+            &f,
+            "the VM's devices changed (add, remove), and it keeps the broker that it has: start "
+            "the VM again to have it run by the new build");
     else if (in->vm.phase != VM_RUNNING || in->renewer.session != 0)
         fault_input(&f, "the broker can be upgraded while the VM runs: try again");
     else if (spawner_send(in->spawner, &renew, NULL, 0) < 0)
@@ -201,6 +210,54 @@ static void set_link(struct client *client, const Bulkhead__ClientEnvelope *requ
         command(client, request, &c);
 }
 
+/* Who asks whether it may be added is told what it would be. */
+static void say_addable(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    Bulkhead__AddDevice answer = BULKHEAD__ADD_DEVICE__INIT;
+    CLIENT_ENVELOPE(e, ADD_DEVICE, add_device, &answer);
+    Bulkhead__VmConfig *config, only;
+    Bulkhead__Role role;
+    unsigned index;
+    struct fault f;
+
+    if (add_check(client->sessions->in, request->add_device->device, &config, &role, &index, &f) <
+        0) {
+        refuse(client, request, &f);
+        return;
+    }
+    only = config_only(config, role, index);
+    answer.device = &only;
+    e.id = request->id;
+    session_send(client, &e);
+    config_free(config);
+}
+
+static void add(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    const Bulkhead__AddDevice *m = request->add_device;
+    struct command c = { .kind = COMMAND_ADD };
+    struct fault f;
+
+    if (!m->device) {
+        fault_input(&f, "there is no device in the request");
+        refuse(client, request, &f);
+    } else if (m->check_only) {
+        say_addable(client, request);
+    } else if (add_take(client->sessions->in, m, client->fds, client->n_fds, &c.device, &f) < 0) {
+        refuse(client, request, &f);
+    } else {
+        command(client, request, &c);
+    }
+}
+
+static void remove_device(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    struct command c = { .kind = COMMAND_REMOVE, .force = request->remove_device->force };
+
+    if (find_device(client, request, request->remove_device->device, &c.device))
+        command(client, request, &c);
+}
+
 static const struct {
     Bulkhead__ClientEnvelope__BodyCase body;
     void (*take)(struct client *client, const Bulkhead__ClientEnvelope *request);
@@ -218,6 +275,8 @@ static const struct {
     { BULKHEAD__CLIENT_ENVELOPE__BODY_SET_DEVICE_RATE_LIMIT, set_limit },
     { BULKHEAD__CLIENT_ENVELOPE__BODY_RESIZE_BALLOON, set_balloon },
     { BULKHEAD__CLIENT_ENVELOPE__BODY_SET_LINK, set_link },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE, add },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_REMOVE_DEVICE, remove_device },
 };
 
 void request_take(struct client *client, const Bulkhead__ClientEnvelope *request)

@@ -29,18 +29,31 @@ int session_send(struct client *client, const Bulkhead__ClientEnvelope *envelope
     return channel_send_raw(client->channel, &envelope->base, NULL, 0, false);
 }
 
-void session_reply(struct client *client, uint32_t request, const struct fault *fault)
+/* device: NULL, or the one that was added. */
+static void reply(struct client *client, uint32_t request, const struct fault *fault,
+                  const struct plan_device *device)
 {
-    Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
-    CLIENT_ENVELOPE(e, REPLY, reply, &reply);
-    char text[FAULT_TEXT_MAX];
+    char text[FAULT_TEXT_MAX], id[PLAN_NAME_BYTES], address[16];
+    Bulkhead__Reply r = BULKHEAD__REPLY__INIT;
+    CLIENT_ENVELOPE(e, REPLY, reply, &r);
 
     snprintf(text, sizeof text, "%s", fault->text);
-    reply.error = fault->error;
-    reply.bad_input = fault->bad_input;
-    reply.text = text;
+    if (device) {
+        snprintf(id, sizeof id, "%s", device->name);
+        plan_address(device, address, sizeof address);
+        r.device = id;
+        r.address = address;
+    }
+    r.error = fault->error;
+    r.bad_input = fault->bad_input;
+    r.text = text;
     e.id = request;
     session_send(client, &e);
+}
+
+void session_reply(struct client *client, uint32_t request, const struct fault *fault)
+{
+    reply(client, request, fault, NULL);
 }
 
 /* ---- who comes, asks and goes ---- */
@@ -261,7 +274,8 @@ static void on_reply(void *arg, const struct action *a)
     snprintf(f.text, sizeof f.text, "%s", a->text);
     for (unsigned i = 0; i < SESSIONS_MAX; i++)
         if (s->clients[i].serial == a->ticket.session)
-            session_reply(&s->clients[i], a->ticket.request, &f);
+            reply(&s->clients[i], a->ticket.request, &f,
+                  a->flag ? &s->in->plan.devices[a->device] : NULL);
 }
 
 /* The last words may wait a moment for a client that is behind. */

@@ -43,9 +43,9 @@ int client_find_program(const char *name, char *dst, size_t size)
 }
 
 /* In the child: descriptor 3 is the socket, nothing else but the standard three is passed on. */
-static _Noreturn void exec_broker(const char *program, int sock, int log_fd)
+static _Noreturn void exec_broker(const char *program, char *arg, int sock, int log_fd)
 {
-    char *argv[] = { (char[]){ "bulkhead-broker" }, NULL };
+    char *argv[] = { (char[]){ "bulkhead-broker" }, arg, NULL };
     sigset_t none;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -62,7 +62,8 @@ static _Noreturn void exec_broker(const char *program, int sock, int log_fd)
     _exit(127);
 }
 
-int client_start_broker(struct client *ret_client, int log_fd)
+/* arg: its argument, or NULL. */
+static int start_program(struct client *ret_client, char *arg, int log_fd)
 {
     char program[1100];
     int pair[2] = { -1, -1 };
@@ -75,7 +76,7 @@ int client_start_broker(struct client *ret_client, int log_fd)
         return err_origin(-errno, "making the broker's socket");
     pid = fork();
     if (pid == 0)
-        exec_broker(program, pair[1], log_fd);
+        exec_broker(program, arg, pair[1], log_fd);
     r = pid < 0 ? err_origin(-errno, "starting the broker") : 0;
     fd_closep(&pair[1]);
     *ret_client = (struct client){ .broker = pid };
@@ -84,6 +85,16 @@ int client_start_broker(struct client *ret_client, int log_fd)
     if (r < 0)
         fd_closep(&pair[0]);
     return r;
+}
+
+int client_start_broker(struct client *ret_client, int log_fd)
+{
+    return start_program(ret_client, NULL, log_fd);
+}
+
+int client_start_opener(struct client *ret_client)
+{
+    return start_program(ret_client, (char[]){ "--open" }, -1);
 }
 
 static int no_such_vm(const char *vm)
@@ -183,7 +194,7 @@ int client_receive(struct client *client, int timeout_ms, struct client_answer *
     return 0;
 }
 
-static int call_with(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,
+int client_call_with(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,
                      size_t n_fds, struct client_answer *ret_answer)
 {
     struct timespec start, now;
@@ -206,7 +217,7 @@ static int call_with(struct client *client, Bulkhead__ClientEnvelope *request, c
 int client_call(struct client *client, Bulkhead__ClientEnvelope *request,
                 struct client_answer *ret_answer)
 {
-    return call_with(client, request, NULL, 0, ret_answer);
+    return client_call_with(client, request, NULL, 0, ret_answer);
 }
 
 int client_failed(int r)
@@ -251,7 +262,7 @@ int client_ask_with(struct client *ret_client, const char *vm, Bulkhead__ClientE
 
     if (r < 0)
         return client_failed(r);
-    r = call_with(ret_client, request, fds, n_fds, ret_answer);
+    r = client_call_with(ret_client, request, fds, n_fds, ret_answer);
     if (r < 0) {
         client_close(ret_client);
         return client_failed(r);

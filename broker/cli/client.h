@@ -27,6 +27,8 @@ struct client_answer {
  * own, so that the terminal's signals reach only the command line. Its log lines go to log_fd (-1: to
  * the caller's stderr), which stays the caller's. */
 int client_start_broker(struct client *ret_client, int log_fd) must_check;
+/* The same program with the caller's rights, to open what a device needs (bulkhead-broker --open). */
+int client_start_opener(struct client *ret_client) must_check;
 /* -ENOENT: no VM of that name; the text then names those that run. */
 int client_connect(struct client *ret_client, const char *vm) must_check;
 void client_close(struct client *client);
@@ -43,6 +45,9 @@ int client_receive(struct client *client, int timeout_ms,
 /* Sends and waits for the answer with the request's number; what comes between is dropped. */
 int client_call(struct client *client, Bulkhead__ClientEnvelope *request,
                 struct client_answer *ret_answer) must_check;
+/* The same with descriptors, which stay the caller's. */
+int client_call_with(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,
+                     size_t n_fds, struct client_answer *ret_answer) must_check;
 /* Connects to a VM, calls, prints what went wrong; EXIT_OK leaves the client open. `want` is the
  * body the answer must have. */
 int client_ask(struct client *ret_client, const char *vm, Bulkhead__ClientEnvelope *request,

@@ -10,6 +10,7 @@
 #include "verbs/audit.h"
 #include "verbs/control.h"
 #include "verbs/doctor.h"
+#include "verbs/hotplug.h"
 #include "verbs/plan.h"
 #include "verbs/ps.h"
 #include "verbs/run.h"
@@ -35,9 +36,9 @@ static const struct verb verb_help = {
 };
 
 static const struct verb *const verbs[] = {
-    &verb_run,          &verb_plan,   &verb_ps,      &verb_top,  &verb_events, &verb_audit,
-    &verb_doctor,       &verb_repair, &verb_upgrade, &verb_set,  &verb_pause,  &verb_resume,
-    &verb_power_button, &verb_stop,   &verb_version, &verb_help,
+    &verb_run,    &verb_plan,   &verb_ps,           &verb_top,  &verb_events,  &verb_audit,
+    &verb_doctor, &verb_repair, &verb_upgrade,      &verb_set,  &verb_add,     &verb_remove,
+    &verb_pause,  &verb_resume, &verb_power_button, &verb_stop, &verb_version, &verb_help,
 };
 
 static const struct verb *find_verb(const char *name)

@@ -43,13 +43,27 @@ static int set_text(char **field, const char *text)
     return 0;
 }
 
-static int fill_id(char **id, const char *prefix, size_t index)
+static bool is_taken(const Bulkhead__VmConfig *c, const char *id)
+{
+    for (size_t i = 0; i < c->n_disks; i++)
+        if (strcmp(c->disks[i]->id, id) == 0)
+            return true;
+    for (size_t i = 0; i < c->n_nets; i++)
+        if (strcmp(c->nets[i]->id, id) == 0)
+            return true;
+    return c->vsock->enabled && strcmp(c->vsock->id, id) == 0;
+}
+
+/* The first that is free from its own number on: others may have come and gone before it. */
+static int fill_id(const Bulkhead__VmConfig *c, char **id, const char *prefix, size_t index)
 {
     char text[32];
 
     if ((*id)[0] != '\0')
         return 0;
-    snprintf(text, sizeof text, "%s%zu", prefix, index);
+    do
+        snprintf(text, sizeof text, "%s%zu", prefix, index++);
+    while (is_taken(c, text));
     return set_text(id, text);
 }
 
@@ -105,7 +119,7 @@ int config_fill(Bulkhead__VmConfig *c, const char *fallback_name)
     for (size_t i = 0; i < c->n_disks; i++) {
         Bulkhead__DiskConfig *disk = c->disks[i];
 
-        if (fill_id(&disk->id, "disk", i) < 0)
+        if (fill_id(c, &disk->id, "disk", i) < 0)
             return err_origin(-ENOMEM, "configuration");
         disk->num_queues = disk->num_queues ? disk->num_queues : 1;
         disk->queue_size = disk->queue_size ? disk->queue_size : CONFIG_DISK_QUEUE_SIZE;
@@ -113,7 +127,7 @@ int config_fill(Bulkhead__VmConfig *c, const char *fallback_name)
     for (size_t i = 0; i < c->n_nets; i++) {
         Bulkhead__NetConfig *net = c->nets[i];
 
-        if (fill_id(&net->id, "net", i) < 0 || fill_mac(&net->mac) < 0 ||
+        if (fill_id(c, &net->id, "net", i) < 0 || fill_mac(&net->mac) < 0 ||
             (net->mode[0] == '\0' && set_text(&net->mode, "tap") < 0))
             return err_origin(-ENOMEM, "configuration");
         if (net->num_queues == 0)

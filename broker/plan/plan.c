@@ -5,61 +5,129 @@
 #include <stdio.h>
 #include <string.h>
 #include "config/config.h"
+#include "shm/layout.h"
 
 enum { CONSOLE_QUEUES = 2, VSOCK_QUEUES = 3, SMALL_QUEUE_SIZE = 64, VSOCK_QUEUE_SIZE = 256 };
 
-static struct plan_device *add(struct plan *plan, Bulkhead__Role role, const char *name)
+/* What follows from the configuration alone. */
+static void describe(const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index,
+                     struct plan_device *d)
 {
-    struct plan_device *d = &plan->devices[plan->n_devices];
+    const char *name = "rng";
 
-    *d = (struct plan_device){ .role = role, .needs_ram = true };
+    *d = (struct plan_device){ .role = role,
+                               .index = index,
+                               .needs_ram = true,
+                               .num_queues = 1,
+                               .queue_size = SMALL_QUEUE_SIZE };
+    switch ((int)role) {
+    case BULKHEAD__ROLE__ROLE_BLK:
+        name = c->disks[index]->id;
+        d->num_queues = c->disks[index]->num_queues;
+        d->queue_size = c->disks[index]->queue_size;
+        break;
+    case BULKHEAD__ROLE__ROLE_NET: /* one more: the control queue */
+        name = c->nets[index]->id;
+        d->num_queues = c->nets[index]->num_queues + 1;
+        d->queue_size = c->nets[index]->queue_size;
+        break;
+    case BULKHEAD__ROLE__ROLE_CONSOLE:
+        name = "console";
+        d->num_queues = CONSOLE_QUEUES;
+        break;
+    case BULKHEAD__ROLE__ROLE_VSOCK:
+        name = c->vsock->id;
+        d->num_queues = VSOCK_QUEUES;
+        d->queue_size = VSOCK_QUEUE_SIZE;
+        break;
+    case BULKHEAD__ROLE__ROLE_BALLOON: /* inflate, deflate, statistics, reporting */
+        name = "balloon";
+        d->num_queues = c->balloon->free_page_reporting ? 4 : 3;
+        break;
+    default:
+        break;
+    }
     snprintf(d->name, sizeof d->name, "%s", name);
-    d->uid_slot = PLAN_UID_FIRST_DEVICE + plan->n_devices;
-    plan->n_devices++;
-    return d;
 }
 
-static struct plan_device *add_pci(struct plan *plan, Bulkhead__Role role, const char *name,
-                                   unsigned num_queues, unsigned queue_size)
+bool plan_is_free(const struct plan_device *d)
 {
-    struct plan_device *d = add(plan, role, name);
-
-    /* Slots follow each other from 1 on; the serial port is added last and takes none. */
-    d->pci_slot = plan->n_devices;
-    d->num_queues = num_queues;
-    d->queue_size = queue_size;
-    plan->pci_slots |= 1u << d->pci_slot;
-    return d;
+    return d->role == BULKHEAD__ROLE__ROLE_NONE;
 }
 
+bool plan_writes_files(Bulkhead__Role role)
+{
+    return role == BULKHEAD__ROLE__ROLE_BLK || role == BULKHEAD__ROLE__ROLE_CONSOLE;
+}
+
+/* The lowest of each: place, and with it the uid, and PCI slot. */
+int plan_add(struct plan *plan, const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index)
+{
+    unsigned number = 0, slot = 1;
+    struct plan_device *d;
+
+    while (number < plan->n_devices && !plan_is_free(&plan->devices[number]))
+        number++;
+    while (slot < LAYOUT_PCI_SLOTS && (plan->pci_slots & (1u << slot)))
+        slot++;
+    if (number == PLAN_MAX_DEVICES || slot == LAYOUT_PCI_SLOTS)
+        return -1;
+    d = &plan->devices[number];
+    describe(c, role, index, d);
+    d->pci_slot = slot;
+    d->uid_slot = PLAN_UID_FIRST_DEVICE + number;
+    plan->pci_slots |= 1u << slot;
+    if (number == plan->n_devices)
+        plan->n_devices++;
+    return (int)number;
+}
+
+void plan_remove(struct plan *plan, unsigned number)
+{
+    struct plan_device was = plan->devices[number];
+
+    if (was.pci_slot != 0)
+        plan->pci_slots &= ~(1u << was.pci_slot);
+    plan->devices[number] = (struct plan_device){ .role = BULKHEAD__ROLE__ROLE_NONE };
+    for (unsigned i = 0; i < plan->n_devices; i++)
+        if (plan->devices[i].role == was.role && plan->devices[i].index > was.index)
+            plan->devices[i].index--;
+}
+
+void plan_address(const struct plan_device *d, char *ret_text, size_t size)
+{
+    snprintf(ret_text, size, "0000:00:%02x.0", d->pci_slot);
+}
+
+/* PCI slots follow each other from 1 on; the serial port is last and takes none. */
 void plan_make(const Bulkhead__VmConfig *c, struct plan *plan)
 {
     unsigned n_passt = 0;
 
     memset(plan, 0, sizeof *plan);
     for (unsigned i = 0; i < c->n_disks; i++)
-        add_pci(plan, BULKHEAD__ROLE__ROLE_BLK, c->disks[i]->id, c->disks[i]->num_queues,
-                c->disks[i]->queue_size)
-            ->index = i;
-    for (unsigned i = 0; i < c->n_nets; i++) { /* one more: the control queue */
-        struct plan_device *d = add_pci(plan, BULKHEAD__ROLE__ROLE_NET, c->nets[i]->id,
-                                        c->nets[i]->num_queues + 1, c->nets[i]->queue_size);
+        (void)plan_add(plan, c, BULKHEAD__ROLE__ROLE_BLK, i);
+    for (unsigned i = 0; i < c->n_nets; i++) {
+        int number = plan_add(plan, c, BULKHEAD__ROLE__ROLE_NET, i);
 
-        d->index = i;
-        if (strcmp(c->nets[i]->mode, "user") == 0)
-            d->passt_uid_slot = PLAN_UID_PASST + n_passt++;
+        if (number >= 0 && strcmp(c->nets[i]->mode, "user") == 0)
+            plan->devices[number].passt_uid_slot = PLAN_UID_PASST + n_passt++;
     }
     if (c->rng->enabled)
-        add_pci(plan, BULKHEAD__ROLE__ROLE_RNG, "rng", 1, SMALL_QUEUE_SIZE);
+        (void)plan_add(plan, c, BULKHEAD__ROLE__ROLE_RNG, 0);
     if (c->console->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_OFF)
-        add_pci(plan, BULKHEAD__ROLE__ROLE_CONSOLE, "console", CONSOLE_QUEUES, SMALL_QUEUE_SIZE);
+        (void)plan_add(plan, c, BULKHEAD__ROLE__ROLE_CONSOLE, 0);
     if (c->vsock->enabled)
-        add_pci(plan, BULKHEAD__ROLE__ROLE_VSOCK, c->vsock->id, VSOCK_QUEUES, VSOCK_QUEUE_SIZE);
-    if (c->balloon->enabled) /* inflate, deflate, statistics, reporting */
-        add_pci(plan, BULKHEAD__ROLE__ROLE_BALLOON, "balloon",
-                c->balloon->free_page_reporting ? 4 : 3, SMALL_QUEUE_SIZE);
+        (void)plan_add(plan, c, BULKHEAD__ROLE__ROLE_VSOCK, 0);
+    if (c->balloon->enabled)
+        (void)plan_add(plan, c, BULKHEAD__ROLE__ROLE_BALLOON, 0);
     if (c->serial->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_OFF) {
-        add(plan, BULKHEAD__ROLE__ROLE_CONSOLE, "serial")->needs_ram = false;
+        struct plan_device *d = &plan->devices[plan->n_devices];
+
+        *d = (struct plan_device){ .role = BULKHEAD__ROLE__ROLE_CONSOLE,
+                                   .name = "serial",
+                                   .uid_slot = PLAN_UID_FIRST_DEVICE + plan->n_devices };
+        plan->n_devices++;
         plan->serial = true;
     }
 }
@@ -73,7 +141,8 @@ unsigned plan_files(const struct plan *plan)
     unsigned n = FILES_OF_VM;
 
     for (unsigned i = 0; i < plan->n_devices; i++)
-        n += FILES_OF_DEVICE + 2 * plan->devices[i].num_queues;
+        if (!plan_is_free(&plan->devices[i]))
+            n += FILES_OF_DEVICE + 2 * plan->devices[i].num_queues;
     return n;
 }
 

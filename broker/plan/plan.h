@@ -17,13 +17,16 @@ enum {
     PLAN_UID_LOADER = 1,
     PLAN_UID_FIRST_DEVICE = 2,
     PLAN_UID_SPARE = 33, /* + device index: a replacement beside the one that still runs, if free */
-    PLAN_UID_BROKER = 55, /* the broker itself, once it is in its sandbox; all below are children's */
-    PLAN_UID_PASST = 56,  /* + number of the user network */
+    PLAN_UID_BROKER =
+        55, /* the broker itself, once it is in its sandbox; all below are children's */
+    PLAN_UID_PASST = 56,           /* + number of the user network */
     PLAN_VSOCK_CONNECTIONS = 1280, /* at once; a vsock worker's table */
+    PLAN_SPARE_THREADS = 8,        /* of a process, beyond what its work needs */
+    PLAN_IO_THREADS = 128,         /* of a disk's io_uring, in the kernel */
 };
 
 struct plan_device {
-    Bulkhead__Role role;
+    Bulkhead__Role role; /* ROLE_NONE: the place is free, of a device that was removed */
     char name[PLAN_NAME_BYTES];
     unsigned pci_slot; /* 1..31; 0: not a PCI function (the serial port) */
     unsigned uid_slot;
@@ -54,6 +57,17 @@ struct plan_host {
 
 /* The configuration is filled and valid. */
 void plan_make(const Bulkhead__VmConfig *config, struct plan *ret_plan);
+/* A device that the configuration has now and the plan has not: disk or network number `index` of it, else the
+ * one of that role. The number of its place, or -1: there is no room. */
+int plan_add(struct plan *plan, const Bulkhead__VmConfig *config, Bulkhead__Role role,
+             unsigned index);
+/* Its place is free; the configuration has lost it too. */
+void plan_remove(struct plan *plan, unsigned number);
+/* What it writes may be pages of a tmpfs, which count as its memory: so it has no limit of that. */
+bool plan_writes_files(Bulkhead__Role role);
+bool plan_is_free(const struct plan_device *device);
+/* "0000:00:05.0", of a PCI function. */
+void plan_address(const struct plan_device *device, char *ret_text, size_t size);
 /* How many descriptors the broker holds at most while it serves such a VM, its clients included. */
 unsigned plan_files(const struct plan *plan);
 /* The name of the program that plays a role: "bulkhead-dev-blk". */

@@ -7,8 +7,8 @@
 #include <string.h>
 #include "base/compiler.h"
 #include "ipc/rules.h"
-#include "plan/plan.h"
 #include "plan/identity.h"
+#include "plan/plan.h"
 #include "sandbox/limits.h"
 
 #define NEW(ptr, type) ((ptr) = malloc(sizeof *(ptr))) && (type##__init(ptr), true)
@@ -92,7 +92,7 @@ static bool add_limit_at_most(Bulkhead__ProcessPlan *p, const char *key, uint64_
  * little, and its virtqueues' tables. Only a disk and a console write regular files. */
 static bool add_memory_limits(Bulkhead__ProcessPlan *p, uint64_t tables_bytes)
 {
-    bool writes = p->role == BULKHEAD__ROLE__ROLE_BLK || p->role == BULKHEAD__ROLE__ROLE_CONSOLE;
+    bool writes = plan_writes_files(p->role);
 
 #ifdef BH_SANITIZED /* shadow memory is terabytes of it */
     (void)tables_bytes;
@@ -379,8 +379,8 @@ Bulkhead__VmPlan *plan_message(const struct plan *from, const Bulkhead__VmConfig
     ok = plan->vm && plan_broker(plan, host) && plan_core(plan, from, c, host) &&
          plan_loader(plan, c, host);
     for (unsigned i = 0; ok && i < from->n_devices; i++)
-        ok = plan_worker(plan, &from->devices[i], c, host) &&
-             plan_passt(plan, &from->devices[i], host);
+        ok = plan_is_free(&from->devices[i]) || (plan_worker(plan, &from->devices[i], c, host) &&
+                                                 plan_passt(plan, &from->devices[i], host));
     if (ok && !host->root)
         ok = APPEND(plan->notes, plan->n_notes, 4,
                     text("not root: processes keep the caller's uid, each in a user namespace of "

@@ -33,7 +33,8 @@ static void make_loader(struct instance *in, struct configure *c)
 static const struct device_ends *serial_ends(const struct instance *in)
 {
     for (unsigned i = 0; i < in->n_ends; i++)
-        if (in->plan.devices[i].pci_slot == 0)
+        if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_CONSOLE &&
+            in->plan.devices[i].pci_slot == 0)
             return &in->ends[i];
     return NULL;
 }

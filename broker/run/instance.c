@@ -108,11 +108,11 @@ static int open_group(struct instance *in, unsigned number, struct fault *f)
     struct backend *b = &in->ends[number].backend;
     int fd = -1, r = 0;
 
-    for (unsigned i = 0; i < number && fd < 0; i++) {
+    for (unsigned i = 0; i < in->n_ends && fd < 0; i++) {
         const struct plan_device *other = &in->plan.devices[i];
         const struct backend *theirs = &in->ends[i].backend;
 
-        if (other->role == BULKHEAD__ROLE__ROLE_BLK &&
+        if (i != number && other->role == BULKHEAD__ROLE__ROLE_BLK &&
             strcmp(c->disks[other->index]->rate_limit_group, group) == 0)
             fd = dup(theirs->own[theirs->n_own - 1]);
     }
@@ -189,9 +189,6 @@ static int open_backend(struct instance *in, unsigned number, const int *tty, in
         return open_net(in, number, net_fds, n_net_fds, f);
     case BULKHEAD__ROLE__ROLE_VSOCK:
         return resources_vsock(c->vsock, b, f);
-    case BULKHEAD__ROLE__ROLE_BALLOON:
-        in->vm.devices[number].balloon_bytes = c->balloon->size;
-        return 0;
     default:
         return 0;
     }
@@ -206,6 +203,8 @@ void instance_note_backend(struct instance *in, unsigned number)
 
     d->on_socket = b->socket.dir_fd >= 0;
     d->has_keys = b->keys;
+    if (device->role == BULKHEAD__ROLE__ROLE_BALLOON)
+        d->balloon_bytes = in->config->balloon->size;
     d->is_macvtap = b->macvtap != 0;
     d->is_user = device->role == BULKHEAD__ROLE__ROLE_NET &&
                  strcmp(in->config->nets[device->index]->mode, "user") == 0;
@@ -221,19 +220,11 @@ int instance_map_stats(struct instance *in, unsigned number)
     return 0;
 }
 
-static int open_device(struct instance *in, unsigned number, const int *tty, int **net_fds,
-                       unsigned *n_net_fds, struct fault *f)
+static int open_stats(struct instance *in, unsigned number, struct fault *f)
 {
     struct device_ends *e = &in->ends[number];
     const char *name = in->plan.devices[number].name;
-    int r = open_backend(in, number, tty, net_fds, n_net_fds, f);
-
-    if (r < 0)
-        return r;
-    instance_note_backend(in, number);
-    if (e->backend.socket.dir_fd >= 0 && spawner_hold(in->spawner, &e->backend.socket) < 0)
-        return fault_host(f, EPIPE, "the spawner died: start again");
-    r = resources_memfd("stats", PAGE_BYTES, false, &e->stats_fd);
+    int r = resources_memfd("stats", PAGE_BYTES, false, &e->stats_fd);
     if (r < 0)
         return fault_host(f, r, "%s: %s", name, err_text());
     r = instance_map_stats(in, number);
@@ -243,6 +234,20 @@ static int open_device(struct instance *in, unsigned number, const int *tty, int
 void instance_add_ends(struct instance *in)
 {
     ends_init(&in->ends[in->n_ends++]);
+}
+
+static int open_device(struct instance *in, unsigned number, const int *tty, int **net_fds,
+                       unsigned *n_net_fds, struct fault *f)
+{
+    const struct socket_path *socket = &in->ends[number].backend.socket;
+    int r = open_backend(in, number, tty, net_fds, n_net_fds, f);
+
+    if (r < 0)
+        return r;
+    instance_note_backend(in, number);
+    if (socket->dir_fd >= 0 && spawner_hold(in->spawner, socket) < 0)
+        return fault_host(f, EPIPE, "the spawner died: start again");
+    return open_stats(in, number, f);
 }
 
 int instance_open_devices(struct instance *in, const int *tty, int *net_fds, unsigned n_net_fds,
@@ -347,6 +352,39 @@ static int make_device_boot(struct instance *in, unsigned number)
     return r;
 }
 
+void instance_begin_device(struct instance *in, unsigned number, struct backend *backend)
+{
+    if (in->n_ends <= number)
+        in->n_ends = number + 1;
+    ends_init(&in->ends[number]);
+    in->ends[number].backend = *backend;
+    instance_note_backend(in, number);
+}
+
+int instance_make_device(struct instance *in, unsigned number, struct fault *f)
+{
+    const struct plan_device *device = &in->plan.devices[number];
+    const Bulkhead__VmConfig *c = in->config;
+    int r = 0;
+
+    if (device->role == BULKHEAD__ROLE__ROLE_BLK && config_disk_group(c, c->disks[device->index]))
+        r = open_group(in, number, f);
+    if (r == 0)
+        r = open_stats(in, number, f);
+    if (r < 0)
+        return r;
+    r = make_device_boot(in, number);
+    return r < 0 ? fault_host(f, r, "%s", err_text()) : 0;
+}
+
+/* An interface that was made for it goes by itself, a moment later. */
+void instance_close_device(struct instance *in, unsigned number)
+{
+    in->ends[number].backend.made_tap[0] = '\0';
+    ends_deinit(&in->ends[number], in->sandboxed);
+    ends_init(&in->ends[number]);
+}
+
 int instance_make_boot(struct instance *in, struct fault *f)
 {
     int life[2];
@@ -359,7 +397,7 @@ int instance_make_boot(struct instance *in, struct fault *f)
     in->life_read = life[0];
     in->life_write = life[1];
     for (unsigned i = 0; r == 0 && i < in->n_ends; i++)
-        r = make_device_boot(in, i);
+        r = plan_is_free(&in->plan.devices[i]) ? 0 : make_device_boot(in, i);
     return r < 0 ? fault_host(f, r, "%s", err_text()) : 0;
 }
 

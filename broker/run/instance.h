@@ -62,14 +62,16 @@ struct instance {
     struct plan plan;
     struct plan_host host;
     struct rundir rundir;
-    bool kept; /* by the spawner, see keeper.h */
+    bool kept;      /* by the spawner, see keeper.h */
+    bool forgotten; /* by the spawner: no other broker takes over */
     bool is_successor;
     bool fell_back;        /* a new build of the broker was given up for this one */
     struct ticket renewer; /* who asked for a new build: told only if there is none */
     bool overrides;        /* connecting for a device takes CAP_DAC_OVERRIDE */
     int record_fd;
     struct record_page *record;
-    bool sandboxed; /* the broker is: it can remove nothing any more */
+    bool sandboxed;     /* the broker is: it can remove nothing any more */
+    unsigned max_files; /* how many it may open; 0: no limit is known */
     int ram_fd, kvm_fd, kernel_fd, initramfs_fd;
     int life_read, life_write;
     struct device_ends ends[PLAN_MAX_DEVICES];
@@ -112,6 +114,11 @@ void instance_add_ends(struct instance *in);
 /* What rules depend on of what is open for that device. */
 void instance_note_backend(struct instance *in, unsigned number);
 int instance_map_stats(struct instance *in, unsigned number) must_check;
+/* A device that is added while the VM runs: its ends, with a back end that is taken over; then the rest of what its
+ * workers get. */
+void instance_begin_device(struct instance *in, unsigned number, struct backend *backend);
+int instance_make_device(struct instance *in, unsigned number, struct fault *ret_fault) must_check;
+void instance_close_device(struct instance *in, unsigned number);
 /* What belongs to one boot: guest RAM, rings, eventfds. */
 int instance_make_boot(struct instance *in, struct fault *ret_fault) must_check;
 void instance_free_boot(struct instance *in);

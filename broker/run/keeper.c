@@ -38,7 +38,7 @@ static void tell(struct instance *in, const struct spawner_request *request, con
 
 static void deposit(struct instance *in, unsigned place, const int *fds, unsigned n_fds)
 {
-    for (unsigned i = 0; in->kept && i < n_fds;) {
+    for (unsigned i = 0; in->kept && !in->forgotten && i < n_fds;) {
         struct spawner_request request = { .kind = SPAWNER_DEPOSIT, .id = place + i };
         unsigned n = 0;
 
@@ -54,7 +54,7 @@ static void drop(struct instance *in, unsigned place, unsigned n, int last)
 {
     struct spawner_request request = { .kind = SPAWNER_DROP, .id = place, .slot = n };
 
-    if (in->kept)
+    if (in->kept && !in->forgotten)
         tell(in, &request, &last, last >= 0 ? 1 : 0);
 }
 
@@ -94,22 +94,43 @@ void keeper_keep_boot(struct instance *in)
     }
 }
 
+/* Until the spawner has closed the far end of that pipe, which came to it last. */
+static void await_close(int pair[2], const char *what)
+{
+    struct pollfd closed = { .fd = pair[0], .events = POLLIN };
+
+    close(pair[1]);
+    if (poll(&closed, 1, DROPPED_MS) != 1)
+        log_warn("the spawner is slow to give %s back", what);
+    close(pair[0]);
+}
+
 void keeper_drop_boot(struct instance *in)
 {
-    struct pollfd dropped = { .events = POLLIN };
     int pair[2];
 
-    if (!in->kept || pipe2(pair, O_CLOEXEC) < 0)
+    if (!in->kept || in->forgotten || pipe2(pair, O_CLOEXEC) < 0)
         return;
     for (unsigned i = 0; i < in->n_ends; i++)
         drop(in, keep_of(i, KEEP_JOURNAL), KEEP_PER_DEVICE - KEEP_JOURNAL, -1);
     drop(in, KEEP_LIFE, 1, -1);
     drop(in, KEEP_RAM, 1, pair[1]);
-    close(pair[1]);
-    dropped.fd = pair[0]; /* its other end is closed by the spawner last */
-    if (poll(&dropped, 1, DROPPED_MS) != 1)
-        log_warn("the spawner is slow to give the guest's memory back");
-    close(pair[0]);
+    await_close(pair, "the guest's memory");
+}
+
+/* Waits for it: a broker that dies from here on must not be followed by one that believes what was kept. */
+static void forget(struct instance *in)
+{
+    const struct spawner_request request = { .kind = SPAWNER_FORGET };
+    int pair[2];
+
+    in->forgotten = true;
+    if (pipe2(pair, O_CLOEXEC) < 0) {
+        tell(in, &request, NULL, 0);
+        return;
+    }
+    tell(in, &request, &pair[1], 1);
+    await_close(pair, "what it kept");
 }
 
 void keeper_acknowledge(struct instance *in, uint32_t child)
@@ -176,8 +197,8 @@ int keeper_go_on(struct instance *in, int record_fd, struct record **ret_record)
     if (!copy)
         return err_origin(-ENOMEM, "the record");
     /* What can't shrink can be read to its end. */
-    r = seals < 0 || !(seals & F_SEAL_SHRINK) ||
-                fstat(record_fd, &st) < 0 || st.st_size != (off_t)sizeof(struct record_page)
+    r = seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(record_fd, &st) < 0 ||
+                st.st_size != (off_t)sizeof(struct record_page)
             ? err_origin(-EBADMSG, "the record of the broker before")
             : map_record(in);
     if (r < 0) {
@@ -196,8 +217,12 @@ void keeper_note(struct instance *in)
 {
     uint32_t next;
 
-    if (!in->kept || !in->record)
+    if (!in->kept || !in->record || in->forgotten)
         return;
+    if (in->vm.changed) {
+        forget(in);
+        return;
+    }
     next = (__atomic_load_n(&in->record->current, __ATOMIC_RELAXED) & 1) ^ 1;
     record_store(&in->vm, &in->record->copies[next]);
     __atomic_store_n(&in->record->current, next, __ATOMIC_RELEASE);

@@ -12,7 +12,8 @@ int keeper_begin(struct instance *in, int client_fd, int group_kill_fd,
                  struct fault *ret_fault) must_check;
 /* The successor's: the record is the one that it was given. 0, or a negative errno with an origin. *ret_record, on the heap: what was in it. */
 int keeper_go_on(struct instance *in, int record_fd, struct record **ret_record) must_check;
-/* Writes the facts down, as one piece: whenever this broker dies, one whole state is there. */
+/* Writes the facts down, as one piece: whenever this broker dies, one whole state is there. When the first device
+ * comes or goes, has the spawner forget all instead: the sealed plan is not the VM's any more. */
 void keeper_note(struct instance *in);
 
 /* A place of a device (keep.h); fd -1: it is empty now. */

@@ -182,6 +182,7 @@ static int send_small(struct instance *in, const struct action *a)
     Bulkhead__NeedsReset needs = BULKHEAD__NEEDS_RESET__INIT;
     Bulkhead__LinkState link = BULKHEAD__LINK_STATE__INIT;
     Bulkhead__BalloonTarget target = BULKHEAD__BALLOON_TARGET__INIT;
+    Bulkhead__DetachDevice detach = BULKHEAD__DETACH_DEVICE__INIT;
     char why[sizeof a->text];
 
     e.body_case = a->body;
@@ -199,6 +200,11 @@ static int send_small(struct instance *in, const struct action *a)
         needs.slot = d->plan->pci_slot;
         needs.why = why;
         e.needs_reset = &needs;
+        break;
+    case B(DETACH_DEVICE):
+        detach.slot = d->plan->pci_slot;
+        detach.force = a->flag;
+        e.detach_device = &detach;
         break;
     case B(LINK_STATE):
         link.up = a->flag;

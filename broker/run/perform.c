@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "devices/net.h"
+#include "run/add.h"
 #include "run/keeper.h"
 #include "run/outgoing.h"
 #include "spawner/keep.h"
@@ -342,6 +343,9 @@ bool perform(struct instance *in, const struct action *a, struct event *e)
     case ACTION_ATTACH_TAP:
         attach_tap(in, a, e);
         return true;
+    case ACTION_FREE_DEVICE:
+        add_undo(in, a->device);
+        return false;
     case ACTION_MAKE_BOOT:
         make_boot(in, e);
         return true;

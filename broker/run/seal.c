@@ -6,11 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/err.h"
+#include "base/log.h"
 #include "config/checks.h"
 #include "config/hostfwd.h"
 #include "sandbox/ring.h"
 
-enum { SPARE_BYTES = 64 << 20, SPARE_THREADS = 8, IO_THREADS = 128 };
+enum { SPARE_BYTES = 64 << 20 };
 
 /* Limits of its control group. Guest RAM is charged to whoever touches a page first, and so are the
  * tables that map it. What writes files has no limit: a file in a tmpfs is charged as well. */
@@ -19,12 +20,12 @@ static void set_limits(const struct instance *in, Bulkhead__Role role, struct sp
     const uint64_t ram = in->config->memory->size;
 
     slot->memory_max = ram + ram / 64 + SPARE_BYTES;
-    slot->pids_max = SPARE_THREADS;
+    slot->pids_max = PLAN_SPARE_THREADS;
     if (role == BULKHEAD__ROLE__ROLE_CORE)
         slot->pids_max += in->config->cpus->boot_vcpus;
     if (role == BULKHEAD__ROLE__ROLE_BLK) /* io_uring's threads in the kernel */
-        slot->pids_max += IO_THREADS;
-    if (role == BULKHEAD__ROLE__ROLE_BLK || role == BULKHEAD__ROLE__ROLE_CONSOLE)
+        slot->pids_max += PLAN_IO_THREADS;
+    if (plan_writes_files(role))
         slot->memory_max = 0;
 }
 
@@ -110,4 +111,20 @@ int seal_spawner(struct instance *in, struct fault *f)
     if (r == 0)
         r = spawner_send(in->spawner, &seal, NULL, 0);
     return r < 0 ? fault_host(f, r, "the spawner: %s", err_text()) : 0;
+}
+
+int seal_add(struct instance *in, unsigned number, struct fault *f)
+{
+    int r = tell_device(in, number);
+
+    return r < 0 ? fault_host(f, r, "the spawner: %s", err_text()) : 0;
+}
+
+void seal_free(struct instance *in, unsigned number)
+{
+    struct spawner_request request = { .kind = SPAWNER_FREE,
+                                       .slot = PLAN_UID_FIRST_DEVICE + number };
+
+    if (spawner_send(in->spawner, &request, NULL, 0) < 0)
+        log_debug("%s", err_text());
 }

@@ -6,3 +6,7 @@
 
 /* Tells what each slot of the plan starts, and seals that. */
 int seal_spawner(struct instance *in, struct fault *ret_fault) must_check;
+/* The same for one device more, of a VM that runs; the spawner takes from this what is safe. */
+int seal_add(struct instance *in, unsigned number, struct fault *ret_fault) must_check;
+/* Its slot is free again: nobody is left in it. */
+void seal_free(struct instance *in, unsigned number);

@@ -233,6 +233,34 @@ static int on_hold(struct state *s, struct spawner_request *request, int *fds, u
     return socket_path_hold(s->sockets, request->path, fds);
 }
 
+/* What a successor would be told doesn't fit any more, whatever else the broker says of it. */
+static int on_slot(struct state *s, const struct spawner_request *request)
+{
+    int r;
+
+    if (!s->slots.sealed)
+        return slots_set(&s->slots, request->slot, &request->setup);
+    r = slots_add(&s->slots, request->slot, &request->setup);
+    if (r == 0)
+        successor_forget(s);
+    return r;
+}
+
+static int on_free(struct state *s, uint32_t slot)
+{
+    int r;
+
+    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
+        if (s->children[i].pid != 0 && s->children[i].slot == slot)
+            return err_origin(-EBUSY, "slot %u is freed, and somebody is in it", slot);
+    r = slots_free(&s->slots, slot);
+    if (r < 0)
+        return r;
+    rings_drop_slot(&s->rings, slot);
+    successor_forget(s);
+    return 0;
+}
+
 static void on_renew(struct state *s)
 {
     struct spawner_report r = { .kind = SPAWNER_RENEW };
@@ -263,7 +291,9 @@ static int obey(struct state *s, struct spawner_request *request, struct handed 
     request->path[sizeof request->path - 1] = '\0';
     switch (request->kind) {
     case SPAWNER_SLOT:
-        return slots_set(&s->slots, request->slot, &request->setup);
+        return on_slot(s, request);
+    case SPAWNER_FREE:
+        return on_free(s, request->slot);
     case SPAWNER_VM:
         return on_vm(s, request, fds, n_fds);
     case SPAWNER_HOLD:
@@ -296,6 +326,10 @@ static int obey(struct state *s, struct spawner_request *request, struct handed 
         return 0;
     case SPAWNER_LEAVE:
         s->brokers.left = true;
+        return 0;
+    case SPAWNER_FORGET:
+        if (s->slots.sealed)
+            successor_forget(s);
         return 0;
     case SPAWNER_ADOPTED:
         successor_adopted(s);
@@ -360,24 +394,6 @@ static int sooner(int a, int b)
     if (a < 0 || b < 0)
         return MAX(a, b);
     return MIN(a, b);
-}
-
-/* Nothing of the broker's or its client's stays open here. */
-static void close_all_but(const int *keep, unsigned n_keep)
-{
-    unsigned top = 2;
-
-    for (unsigned i = 0; i < n_keep; i++)
-        top = keep[i] > (int)top ? (unsigned)keep[i] : top;
-    for (unsigned fd = 3; fd < top; fd++) {
-        bool kept = false;
-
-        for (unsigned i = 0; i < n_keep; i++)
-            kept |= keep[i] == (int)fd;
-        if (!kept)
-            close((int)fd);
-    }
-    syscall(SYS_close_range, top + 1, ~0u, 0u);
 }
 
 struct watched {
@@ -470,7 +486,7 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
 
     prctl(PR_SET_NAME, "bulkhead-spawn");
     log_init("spawner", LOG_LEVEL_INFO);
-    close_all_but(keep, ARRAY_SIZE(keep));
+    fd_close_all_but(keep, ARRAY_SIZE(keep)); /* nothing of the broker's or its client's */
     signals_init();
     if (signals_open(&s->signal_fd) < 0)
         _exit(1);

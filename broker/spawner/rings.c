@@ -52,3 +52,10 @@ void rings_drop(struct rings *rings, uint32_t id)
     fd_closep(&ring->fd);
     ring->id = 0;
 }
+
+void rings_drop_slot(struct rings *rings, uint32_t slot)
+{
+    for (unsigned i = 0; i < RINGS_MAX; i++)
+        if (rings->held[i].id != 0 && rings->held[i].slot == slot)
+            rings_drop(rings, rings->held[i].id);
+}

@@ -29,3 +29,4 @@ int rings_make(struct rings *rings, uint32_t id, uint32_t slot, enum ring_purpos
 struct held_ring *rings_find(struct rings *rings, uint32_t id, uint32_t slot);
 /* Nothing is done when there is none. */
 void rings_drop(struct rings *rings, uint32_t id);
+void rings_drop_slot(struct rings *rings, uint32_t slot);

@@ -70,12 +70,10 @@ static bool mtu_fits(const struct spawner_slot *setup)
                                setup->mtu >= SPAWNER_MTU_MIN && setup->mtu <= SPAWNER_MTU_MAX);
 }
 
-int slots_set(struct slots *slots, uint32_t slot, const struct spawner_slot *setup)
+static int put(struct slots *slots, uint32_t slot, const struct spawner_slot *setup)
 {
     const char *what = NULL;
 
-    if (slots->sealed)
-        return err_origin(-EPERM, "slot %u after the seal", slot);
     if (slot >= SPAWNER_MAX_SLOTS || slots->known[slot])
         return err_origin(-EINVAL, "slot %u is out of range or taken", slot);
     if (!role_fits(slot, setup))
@@ -94,6 +92,35 @@ int slots_set(struct slots *slots, uint32_t slot, const struct spawner_slot *set
         return err_origin(-EINVAL, "slot %u can't have that %s", slot, what);
     slots->of[slot] = *setup;
     slots->known[slot] = true;
+    return 0;
+}
+
+int slots_set(struct slots *slots, uint32_t slot, const struct spawner_slot *setup)
+{
+    return slots->sealed ? err_origin(-EPERM, "slot %u after the seal", slot)
+                         : put(slots, slot, setup);
+}
+
+int slots_add(struct slots *slots, uint32_t slot, const struct spawner_slot *setup)
+{
+    struct spawner_slot own = *setup;
+    Bulkhead__Role role = (Bulkhead__Role)setup->role;
+
+    /* passt has the host's network, and ports of the host: none that was not planned. */
+    if (!slots->sealed || !slots_is_device(setup))
+        return err_origin(-EPERM, "slot %u after the seal, for what is not a device's worker",
+                          slot);
+    own.memory_max = plan_writes_files(role) ? 0 : slots->of[PLAN_UID_CORE].memory_max;
+    own.pids_max = PLAN_SPARE_THREADS + (role == BULKHEAD__ROLE__ROLE_BLK ? PLAN_IO_THREADS : 0);
+    return put(slots, slot, &own);
+}
+
+int slots_free(struct slots *slots, uint32_t slot)
+{
+    if (!slots->sealed || slot >= SPAWNER_MAX_SLOTS || !slots->known[slot] ||
+        !slots_is_device(&slots->of[slot]))
+        return err_origin(-EPERM, "slot %u is not a device's, to be freed", slot);
+    slots->known[slot] = false;
     return 0;
 }
 

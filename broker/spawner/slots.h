@@ -12,8 +12,13 @@ struct slots {
     struct spawner_slot of[SPAWNER_MAX_SLOTS];
 };
 
-/* Checks each field. A slot can be set once. 0, or a negative errno with an origin. */
+/* Both check each field. A slot can be set once. 0, or a negative errno with an origin. Before the seal: */
 int slots_set(struct slots *slots, uint32_t slot, const struct spawner_slot *setup) must_check;
+/* After it, of a broker that may have been taken over: a device's worker in a free slot of a device. Its limits
+ * are not the broker's to choose: the memory that the core was given, the processes that its role needs. */
+int slots_add(struct slots *slots, uint32_t slot, const struct spawner_slot *setup) must_check;
+/* A device's slot is empty again; the caller knows that nobody is alive in it. */
+int slots_free(struct slots *slots, uint32_t slot) must_check;
 /* The entry for a start in that slot; NULL with an origin: not sealed yet, or none. */
 const struct spawner_slot *slots_find(const struct slots *slots, uint32_t slot);
 /* A worker's slot: it may be replaced by a program that is handed over. */

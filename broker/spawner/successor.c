@@ -36,14 +36,27 @@ static void kill_broker(const struct brokers *b)
     syscall(SYS_pidfd_send_signal, b->pidfd, SIGKILL, NULL, 0);
 }
 
-/* The VM goes on without a broker until its core ends; clients see that nobody is there. */
-static void give_up(struct state *s)
+/* As much as there is room for, and for what came with a request; the rest later. */
+static void close_kept(struct state *s)
 {
     static struct handed all;
 
-    while (store_take_all(&s->store, &all) > 0)
-        handed_close(&s->closers, &all);
+    for (unsigned n = 0; n < HANDED_CLOSERS / 2 && closers_have_room(&s->closers); n++)
+        if (store_take_all(&s->store, &all) > 0)
+            handed_close(&s->closers, &all);
+}
+
+/* The VM goes on without a broker until its core ends; clients see that nobody is there. */
+static void give_up(struct state *s)
+{
     s->brokers.limit = 0;
+    close_kept(s);
+}
+
+void successor_forget(struct state *s)
+{
+    s->brokers.forgot = true;
+    give_up(s);
 }
 
 static bool is_possible(const struct state *s)
@@ -97,6 +110,10 @@ void successor_lost(struct state *s)
     b->awaited = false;
     if (b->left && (!s->core_started || s->core_ended))
         return;
+    if (b->forgot && !b->left && s->core_started && !s->told_to_end)
+        log_error("the broker died, and of a VM whose devices changed no other takes over: the "
+                  "guest runs "
+                  "on, but its devices are not repaired and it can't be asked for");
     if (b->left || !is_possible(s)) {
         give_up(s);
         return;
@@ -120,6 +137,8 @@ int successor_renew(struct state *s)
     struct fault fault = { 0 };
     int fd = -1;
 
+    if (b->forgot)
+        return err_origin(-EBUSY, "a VM whose devices changed keeps its broker");
     if (!is_possible(s) || b->candidate_fd >= 0 || (b->pid != 0 && !b->adopted))
         return err_origin(-EBUSY, "the broker can't be replaced now");
     if (b->deaths + 1 >= b->limit && now_ns() - b->window_ns < b->window_s * UINT64_C(1000000000))
@@ -225,6 +244,8 @@ int successor_enforce(struct state *s)
     const struct brokers *b = &s->brokers;
     uint64_t age_ms = (now_ns() - b->since_ns) / 1000000;
 
+    if (s->slots.sealed && b->limit == 0)
+        close_kept(s);
     if (s->fd < 0 || b->pid == 0 || b->adopted)
         return -1;
     if (age_ms < TAKE_OVER_MS)

@@ -10,6 +10,8 @@
 void successor_init(struct state *state);
 /* The connection is gone: another broker is wanted, or none. state->fd is closed. */
 void successor_lost(struct state *state);
+/* The VM is not what was sealed any more: the broker is not followed by another, and nothing is kept. */
+void successor_forget(struct state *state);
 /* The dead one's pidfd is readable: starts the next. */
 void successor_start(struct state *state);
 /* The broker wants to be followed by the build that is installed now. 0: it is being killed; or a
@@ -18,5 +20,6 @@ void successor_start(struct state *state);
 int successor_renew(struct state *state) must_check;
 /* The successor says that it has taken over. */
 void successor_adopted(struct state *state);
-/* In how many ms to look again; -1: never. Kills a successor that does not take over in time. */
+/* In how many ms to look again; -1: never. Kills a successor that does not take over in time, and closes what
+ * was kept for one that there won't be. */
 int successor_enforce(struct state *state);

@@ -12,7 +12,8 @@
  * broker enters its sandbox it says what each slot of its VM is (SPAWNER_SLOT), where the VM's
  * directory is (SPAWNER_VM), and that this is all (SPAWNER_SEAL). From then on a start names a slot
  * and one of the VM's uids. All else is the spawner's own: the programs, which it opened at its own
- * start; arguments, uids, namespaces, cgroup and limits; a disk's io_uring. A program that comes with
+ * start; arguments, uids, namespaces, cgroup and limits; a disk's io_uring. Of a device that is added later
+ * it takes the slot if that is free, with a worker's role and a ring that fits, and computes the limits itself. A program that comes with
  * a start (an upgrade's) runs behind sandbox_filter_start, as the spawner can't know what it is. What
  * doesn't fit is refused, with the reason in the report and on the log.
  *
@@ -42,15 +43,18 @@ enum {
 };
 
 enum spawner_kind {
-    SPAWNER_SLOT = 1, /* broker, before the seal: `setup` is what slot `slot` starts */
+    SPAWNER_SLOT =
+        1,        /* broker: `setup` is what slot `slot` starts; after the seal a device's alone */
     SPAWNER_HOLD, /* broker, before the seal: fds [folder][socket in it]; path = its name there: to
                       be removed in the end, see socket_path.h */
     SPAWNER_VM,   /* broker, once, before the seal: the VM's directory to remove at the end, as in
                       struct rundir_place: fds [lock][base][directory]; path = its name in base */
-    SPAWNER_SEAL, /* broker: no more of these three; starts are taken from now on. limit, window_s */
+    SPAWNER_SEAL, /* broker: no more of these three, but for slots_add(); starts are taken from now on.
+                         limit, window_s */
     SPAWNER_START, /* broker: fds [log read end][fd 3 of the child][log write end], for a device's
                          worker perhaps [program], and if `kept` is set [the broker's end of fd 3] */
     SPAWNER_KILL,  /* broker: SIGKILL to child `id` */
+    SPAWNER_FREE,  /* broker: the device's slot `slot` is empty again; nobody is alive in it */
     SPAWNER_DROP_RING, /* broker: the duplicate of child `id`'s io_uring is not needed any more */
     SPAWNER_STARTED,   /* spawner: pid, missing layers, has_ring; fds [pidfd], perhaps [its
                         /proc/PID/stat, of passt /proc/PID/status]. Or error, text */
@@ -60,6 +64,8 @@ enum spawner_kind {
     SPAWNER_DROP,  /* broker: `slot` places from `id` on are empty. Descriptors that come along are
                           closed after that: the far end of a pipe tells the broker */
     SPAWNER_LEAVE, /* broker: it ends in order, and wants no successor */
+    SPAWNER_FORGET, /* broker: devices come and go from now on, which a successor would not know: all places
+                         are empty, and there is no successor any more. Descriptors as of SPAWNER_DROP */
     SPAWNER_ADOPTED, /* successor: it has taken over */
     SPAWNER_RENEW,   /* broker: the build that is installed now is to take over. spawner: error,
                         text: it is not */

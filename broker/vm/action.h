@@ -24,6 +24,7 @@ enum action_kind {
     ACTION_ROLL_BACK,      /* device: the one before is the device's again */
     ACTION_OLD_STREAM,     /* device: the stream before passt's last is of no more use */
     ACTION_ATTACH_TAP,     /* device */
+    ACTION_FREE_DEVICE,    /* device: its place is free, and all that was opened for it is closed */
     ACTION_MAKE_BOOT,      /* guest RAM, rings, eventfds */
     ACTION_FREE_BOOT,
     ACTION_LOUD,   /* device's passt: its messages are shown from now on */

@@ -42,6 +42,8 @@ void boot_made(struct vm *vm)
     for (unsigned i = 0; vm->phase == VM_STARTING && i < vm->n_devices; i++) {
         struct device *d = &vm->devices[i];
 
+        if (!d->here)
+            continue;
         device_enter(d, STAGE_FIRST, vm->now);
         c = vm_start(vm, d->plan->role, d, d->plan->uid_slot);
         if (!c) {
@@ -190,6 +192,8 @@ static bool settle_core(struct vm *vm)
         const struct child *w = vm_worker(vm, d);
         struct action *a;
 
+        if (!d->here)
+            continue;
         ready = ready && (d->passt == 0 || d->passt_settled);
         if (!w || w->state != CHILD_READY) {
             ready = false;

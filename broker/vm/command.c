@@ -5,6 +5,7 @@
 #include "base/compiler.h"
 #include "config/config.h"
 #include "vm/end.h"
+#include "vm/hotplug.h"
 #include "vm/link.h"
 #include "vm/pause.h"
 #include "vm/replace.h"
@@ -101,7 +102,7 @@ static int set_limit(struct vm *vm, const struct command *c, struct fault *f)
 static int set_balloon(struct vm *vm, uint64_t size, struct fault *f)
 {
     for (unsigned i = 0; i < vm->n_devices; i++) {
-        if (vm->devices[i].plan->role != BULKHEAD__ROLE__ROLE_BALLOON)
+        if (!vm->devices[i].here || vm->devices[i].plan->role != BULKHEAD__ROLE__ROLE_BALLOON)
             continue;
         if (size % PAGE_BYTES != 0 || size >= vm->config->memory->size)
             return fault_input(f,
@@ -124,6 +125,12 @@ static int set_link(struct vm *vm, struct device *d, bool up, struct fault *f)
     return 0;
 }
 
+static bool names_device(const struct command *c)
+{
+    return c->kind == COMMAND_REPAIR || c->kind == COMMAND_UPGRADE || c->kind == COMMAND_SET_LINK ||
+           c->kind == COMMAND_REMOVE || (c->kind == COMMAND_SET_LIMIT && !c->group);
+}
+
 /* 0 and *ret_done, if it is done at once; 0 and NULL, if the reply comes later; or the fault. */
 static int take(struct vm *vm, const struct command *c, struct ticket *ticket,
                 const char **ret_done, struct fault *f)
@@ -132,6 +139,8 @@ static int take(struct vm *vm, const struct command *c, struct ticket *ticket,
     int r;
 
     *ret_done = NULL;
+    if (names_device(c) && !d->here)
+        return fault_input(f, "this device was removed");
     switch (c->kind) {
     case COMMAND_STOP:
         action_reply_ok(&vm->actions, ticket, "stopping");
@@ -162,6 +171,10 @@ static int take(struct vm *vm, const struct command *c, struct ticket *ticket,
     case COMMAND_SET_LINK:
         *ret_done = c->up ? "link up" : "link down";
         return set_link(vm, d, c->up, f);
+    case COMMAND_ADD:
+        return hotplug_add(vm, d, *ticket, f);
+    case COMMAND_REMOVE:
+        return hotplug_remove(vm, d, c->force, *ticket, f);
     default:
         return fault_input(f, "this request is not known here: is the client newer than the "
                               "broker?");
@@ -179,6 +192,8 @@ void command_take(struct vm *vm, const struct command *c, bool *ret_taken)
         action_reply(&vm->actions, &ticket, &f);
         if (c->kind == COMMAND_UPGRADE && c->opened && vm->devices[c->device].stage == STAGE_SERVED)
             action_add_device(&vm->actions, ACTION_DROP_CANDIDATE, c->device);
+        if (c->kind == COMMAND_ADD)
+            action_add_device(&vm->actions, ACTION_FREE_DEVICE, c->device);
         return;
     }
     *ret_taken = c->kind == COMMAND_SET_LIMIT;

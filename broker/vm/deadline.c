@@ -5,6 +5,7 @@
 #include "base/compiler.h"
 #include "vm/boot.h"
 #include "vm/end.h"
+#include "vm/hotplug.h"
 #include "vm/incoming.h"
 #include "vm/pause.h"
 #include "vm/replace.h"
@@ -152,6 +153,37 @@ static uint64_t retried_at(const struct vm *vm, const struct device *d)
     return vm->phase == VM_RUNNING && d->stage == STAGE_REPAIR && d->worker == 0 ? d->retry_ns : 0;
 }
 
+static bool is_removed(const struct vm *vm, const struct device *d, enum removal how)
+{
+    return vm->phase == VM_RUNNING && d->removal == how && d->stage != STAGE_LEAVING;
+}
+
+static uint64_t ejected_by(const struct vm *vm, const struct device *d)
+{
+    return is_removed(vm, d, REMOVAL_ASKED) && d->remover.session != 0
+               ? after(d->removal_ns, HOTPLUG_EJECT_MS * MS)
+               : 0;
+}
+
+static uint64_t taken_by(const struct vm *vm, const struct device *d)
+{
+    return is_removed(vm, d, REMOVAL_FORCED) ? after(d->removal_ns, HOTPLUG_FORCE_MS * MS) : 0;
+}
+
+/* With no worker left nothing keeps the core from it. */
+static uint64_t let_go_by(const struct vm *vm, const struct device *d)
+{
+    return vm->phase == VM_RUNNING && d->stage == STAGE_LEAVING && !d->gone && d->worker == 0
+               ? after(d->stage_ns, PAUSE_CORE_MS * MS)
+               : 0;
+}
+
+static void core_keeps_it(struct vm *vm, struct device *d)
+{
+    end_vm(vm, END_BY_HOST, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE,
+           "the core does not let go of %s, which was taken away", d->plan->name);
+}
+
 /* ---- of the VM ---- */
 
 static uint64_t booted_by(const struct vm *vm)
@@ -208,9 +240,9 @@ static const struct {
     uint64_t (*due)(const struct vm *vm, const struct device *device);
     void (*pass)(struct vm *vm, struct device *device);
 } of_device[] = {
-    { vacant_until, replace_vacancy_ends },
-    { drained_by, not_drained },
-    { retried_at, replace_try_again },
+    { vacant_until, replace_vacancy_ends }, { drained_by, not_drained },
+    { retried_at, replace_try_again },      { ejected_by, hotplug_asked_in_vain },
+    { taken_by, hotplug_wait_no_more },     { let_go_by, core_keeps_it },
 };
 
 static const struct {

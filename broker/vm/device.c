@@ -9,6 +9,7 @@ void device_init(struct device *d, unsigned number, const struct plan_device *pl
 {
     memset(d, 0, sizeof *d);
     d->number = number;
+    d->here = true;
     d->plan = plan;
 }
 
@@ -16,7 +17,7 @@ void device_unboot(struct device *d)
 {
     d->announced = d->attached = d->active = d->touched = d->reset_wanted = false;
     d->needs_reset_due = d->failed = d->by_hand = d->vacated = d->candidate_lost = d->for_all =
-        false;
+        d->gone = d->removal_told = false;
     d->updates = d->n_deaths = d->retries = 0;
     d->retry_ns = 0;
     d->for_core = d->for_worker = (struct dirty){ 0 };

@@ -22,7 +22,12 @@ enum stage {
     STAGE_HANDOVER, /* upgrade: the new one was told to go on where the old one stopped */
     STAGE_MAKE_WAY, /* the worker leaves; its successor starts, or waits (upgrade), until it has */
     STAGE_DEAD,     /* no worker can be had: requests are not answered */
+    STAGE_ADD,     /* its first worker starts while the guest runs, which knows nothing of it yet */
+    STAGE_LEAVING, /* it is being taken out of the VM: the last of it ends */
 };
+
+/* Whether somebody wants it to leave the VM. Not undone: the guest may let go of it at any time after. */
+enum removal { REMOVAL_NONE, REMOVAL_ASKED, REMOVAL_FORCED };
 
 /* A part of a configuration space; equal: nothing. */
 struct dirty {
@@ -36,6 +41,7 @@ struct queue {
 
 struct device {
     unsigned number;
+    bool here; /* else the place is free, and plan says nothing */
     const struct plan_device *plan;
     /* What was opened for it, as far as rules depend on it. */
     bool on_socket, has_keys, is_macvtap, is_user;
@@ -68,7 +74,7 @@ struct device {
     enum stage stage;
     uint64_t stage_ns; /* since when */
     /* Its worker is gone, and that is not acted on yet. */
-    bool vacated, vacated_clean;
+    bool vacated, vacated_clean, vacated_input; /* the user's doing */
     char vacated_how[160];
     /* The candidate is gone, or can't be had. */
     bool candidate_lost;
@@ -87,6 +93,13 @@ struct device {
     uint64_t upgraded_ns; /* when an upgrade took over; 0: not on probation */
     struct ticket asker;  /* of a repair or an upgrade */
     bool for_all;         /* the upgrade of all devices asked */
+
+    /* Its way out of the VM. */
+    enum removal removal;
+    bool removal_told;     /* the core was, of this wish */
+    uint64_t removal_ns;   /* since when */
+    bool gone;             /* the core has let go of it */
+    struct ticket remover; /* who waits for that; of an addition it is `asker` */
 
     /* Rate limits and the balloon's size, and how often they were changed. */
     Bulkhead__RateLimit *rate_limit; /* NULL: the configuration's */
@@ -111,7 +124,7 @@ void device_init(struct device *device, unsigned number, const struct plan_devic
 void device_unboot(struct device *device);
 void device_deinit(struct device *device);
 void device_enter(struct device *device, enum stage stage, uint64_t now);
-/* On the PCI bus; else the serial port. */
+/* On the PCI bus; else the serial port, or a free place. */
 bool device_is_pci(const struct device *device);
 /* Two of its workers can't be there at once: they would read from the same place. */
 bool device_is_exclusive(const struct device *device);

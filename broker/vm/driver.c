@@ -67,6 +67,18 @@ void driver_reset(struct vm *vm, uint32_t slot)
         core_lies(vm, "a reset of no device");
 }
 
+void driver_gone(struct vm *vm, uint32_t slot)
+{
+    struct device *d = vm_find_slot(vm, slot);
+
+    if (!d || !d->removal_told) {
+        core_lies(vm, "the end of a device that was to stay");
+        return;
+    }
+    d->gone = true;
+    d->active = d->touched = d->reset_wanted = d->needs_reset_due = false;
+}
+
 void driver_needs_reset(struct device *d, const char *why)
 {
     d->needs_reset_due = device_is_pci(d);
@@ -91,7 +103,7 @@ static void tell_core(struct vm *vm, struct device *d)
 {
     struct child *core = vm_child(vm, vm->core);
 
-    if (core && d->attached)
+    if (core && d->attached && !d->gone)
         tell_of(vm, core, d, &d->for_core);
 }
 
@@ -157,7 +169,8 @@ static bool settle_reset(struct vm *vm, struct device *d, struct child *w)
     if (!d->reset_wanted)
         return false;
     /* There is nothing to lay to rest: not by a worker, nor by one that replaces it. */
-    if (!d->active || d->stage == STAGE_DEAD || untouched) {
+    if (!d->active || d->stage == STAGE_DEAD || (d->stage == STAGE_LEAVING && d->worker == 0) ||
+        untouched) {
         if (vm->core != 0 && !vm_tell_core(vm, B(RESET_DONE), &a))
             return false;
         if (vm->core != 0)

@@ -10,6 +10,8 @@
 bool driver_is_offered(const struct device *device, uint64_t features,
                        Bulkhead__QueueState *const *queues, size_t n_queues);
 void driver_activate(struct vm *vm, const Bulkhead__Activate *activate);
+/* The core has let go of the device, as it was told to. */
+void driver_gone(struct vm *vm, uint32_t slot);
 void driver_reset(struct vm *vm, uint32_t slot);
 /* A driver may write as often as it likes: a worker that is behind with reading is told of the last
  * state in one piece, with a later tick. */

@@ -111,8 +111,10 @@ bool end_settle(struct vm *vm)
     n = vm_count_children(vm);
     if (n > 0)
         return stop_all(vm, n == 1);
-    for (unsigned i = 0; i < vm->n_devices; i++)
+    for (unsigned i = 0; i < vm->n_devices; i++) {
         refuse(vm, &vm->devices[i].asker);
+        refuse(vm, &vm->devices[i].remover);
+    }
     refuse(vm, &vm->run_asker);
     refuse(vm, &vm->all_asker);
     vm->upgrades_all = false;

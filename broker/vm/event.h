@@ -61,13 +61,15 @@ enum command_kind {
     COMMAND_SET_LIMIT,   /* device, or group */
     COMMAND_SET_BALLOON, /* size_bytes */
     COMMAND_SET_LINK,    /* device, up */
+    COMMAND_ADD,         /* device: its place in the plan is taken, and its back end is open */
+    COMMAND_REMOVE,      /* device, force */
 };
 
 struct command {
     enum command_kind kind;
     struct ticket ticket;
     unsigned device;
-    bool opened, up;
+    bool opened, up, force;
     uint64_t size_bytes;
     Bulkhead__RateLimitGroup *group; /* NULL: device */
     Bulkhead__RateLimit *limit;      /* on the heap; the VM takes it over if it accepts */

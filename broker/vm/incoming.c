@@ -184,6 +184,9 @@ static void on_core_message(struct vm *vm, struct child *core, const Bulkhead__E
     case B(CONFIG_UPDATE):
         driver_config_from_core(vm, e->config_update);
         break;
+    case B(DEVICE_GONE):
+        driver_gone(vm, e->device_gone->slot);
+        break;
     case B(GUEST_STATE):
         on_guest_state(vm, e->guest_state);
         break;

@@ -200,5 +200,6 @@ static bool settle_worker(struct vm *vm, struct device *d)
 
 bool link_settle(struct vm *vm, struct device *d)
 {
-    return is_net(d) && (settle_passt(vm, d) || settle_worker(vm, d) || settle_guest(vm, d));
+    return is_net(d) && d->stage != STAGE_LEAVING &&
+           (settle_passt(vm, d) || settle_worker(vm, d) || settle_guest(vm, d));
 }

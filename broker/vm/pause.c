@@ -20,8 +20,8 @@ int pause_begin(struct vm *vm, struct ticket ticket, struct fault *f)
     if (vm->run != GUEST_RUNS)
         return fault_input(f, "the VM is paused already, or on its way there or back");
     for (unsigned i = 0; i < vm->n_devices; i++)
-        if (device_in_transit(&vm->devices[i]))
-            return fault_input(f, "%s is being repaired or upgraded: try again",
+        if (vm->devices[i].here && device_in_transit(&vm->devices[i]))
+            return fault_input(f, "%s is being repaired, upgraded, added or removed: try again",
                                vm->devices[i].plan->name);
     enter(vm, GUEST_PAUSING);
     vm->run_asker = ticket;

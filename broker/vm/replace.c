@@ -54,7 +54,9 @@ static void answer_ok(struct vm *vm, struct device *d, const char *what)
 /* The two slots alternate, so that no two processes alive ever share a uid. */
 static unsigned spare_slot(const struct device *d)
 {
-    return d->plan->uid_slot - PLAN_UID_FIRST_DEVICE + PLAN_UID_SPARE;
+    unsigned spare = d->plan->uid_slot - PLAN_UID_FIRST_DEVICE + PLAN_UID_SPARE;
+
+    return spare < PLAN_UID_BROKER ? spare : PLAN_UID_SPARE; /* or what is free */
 }
 
 /* The device can't be helped: what waits for it must not wait for ever. */
@@ -228,6 +230,7 @@ void replace_gone(struct vm *vm, struct child *child, bool clean, const char *ho
     d->worker = 0;
     d->vacated = true;
     d->vacated_clean = clean && !told;
+    d->vacated_input = child->reason_bad_input;
     snprintf(d->vacated_how, sizeof d->vacated_how, "%.150s", how);
     /* One that has not drained its predecessor's ring has not used its own: the older one is kept. */
     if (child->old_ring != 0)
@@ -251,6 +254,10 @@ void replace_not_started(struct vm *vm, struct child *child, const char *why)
     }
     if (child->id != d->worker)
         return;
+    if (d->stage == STAGE_ADD || d->stage == STAGE_LEAVING) {
+        replace_gone(vm, child, false, why);
+        return;
+    }
     /* A failure of the host's is not a crash: it is asked again, ever more rarely. */
     d->worker = 0;
     if (d->stage == STAGE_MAKE_WAY) /* a broker that took over killed it meanwhile */
@@ -274,6 +281,23 @@ void replace_try_again(struct vm *vm, struct device *d)
     start_worker(vm, d);
 }
 
+void replace_leave(struct vm *vm, struct device *d)
+{
+    struct child *w = vm_worker(vm, d), *passt = vm_child(vm, d->passt);
+    struct fault f = { 0 };
+
+    if (d->candidate != 0 || d->stage == STAGE_PROBE)
+        drop_candidate(vm, d);
+    device_enter(d, STAGE_LEAVING, vm->now);
+    if (!d->for_all)
+        fault_input(&f, "%s was removed", d->plan->name);
+    answer(vm, d, &f);
+    if (w)
+        child_stop(w, out(vm), vm->now);
+    if (passt)
+        child_stop(passt, out(vm), vm->now);
+}
+
 /* ---- requests ---- */
 
 int replace_by_hand(struct vm *vm, struct device *d, struct ticket ticket, struct fault *f)
@@ -282,6 +306,8 @@ int replace_by_hand(struct vm *vm, struct device *d, struct ticket ticket, struc
 
     if (!d->failed && d->stage != STAGE_DEAD)
         return fault_input(f, "%s is healthy: there is nothing to repair", d->plan->name);
+    if (d->remover.session != 0 || d->stage == STAGE_LEAVING)
+        return fault_input(f, "%s is being removed", d->plan->name);
     if (d->asker.session != 0)
         return fault_input(f, "%s is being repaired or upgraded already: wait for it",
                            d->plan->name);
@@ -304,6 +330,9 @@ int replace_check_upgrade(const struct vm *vm, const struct device *d, struct fa
     if (vm->phase != VM_RUNNING || vm->run == GUEST_PAUSING || vm->run == GUEST_IS_PAUSED)
         return fault_input(f, "%s can be upgraded while the VM runs: resume or start it first",
                            d->plan->name);
+    if (d->remover.session != 0 || d->stage == STAGE_LEAVING || d->stage == STAGE_ADD)
+        return fault_input(f, "%s is being %s: wait for it", d->plan->name,
+                           d->stage == STAGE_ADD ? "added" : "removed");
     /* A candidate starts beside a living worker, and knows nothing of a dead one's ring. */
     if (d->stage != STAGE_SERVED || d->asker.session != 0 || d->failed || d->worker == 0 ||
         d->old_ring != 0)
@@ -363,7 +392,7 @@ static void next_of_all(struct vm *vm)
         struct device *d = &vm->devices[vm->all_next++];
         struct fault f;
 
-        if (d->failed || d->stage == STAGE_DEAD)
+        if (!d->here || d->failed || d->stage == STAGE_DEAD || d->removal != REMOVAL_NONE)
             continue;
         if (replace_check_upgrade(vm, d, &f) < 0) {
             vm->upgrades_all = false;
@@ -533,7 +562,7 @@ bool replace_settle(struct vm *vm, struct device *d)
 {
     struct child *w = vm_worker(vm, d);
 
-    if (vm->phase != VM_RUNNING)
+    if (vm->phase != VM_RUNNING || d->stage == STAGE_ADD || d->stage == STAGE_LEAVING)
         return false;
     if (settle_vacated(vm, d) || settle_stream(vm, d, w))
         return true;
@@ -555,6 +584,8 @@ bool replace_settle(struct vm *vm, struct device *d)
     case STAGE_SERVED:
     case STAGE_VACANT:
     case STAGE_DEAD:
+    case STAGE_ADD:
+    case STAGE_LEAVING:
     default:
         return false;
     }

@@ -15,6 +15,7 @@
  * | HANDOVER | activated -> SERVED, on probation; gone -> rolled back, REPAIR |
  * | MAKE_WAY | gone -> REPAIR |
  * | DEAD     | repaired by hand -> REPAIR |
+ * | ADD, LEAVING are hotplug.c's |
  *
  * A device that failed answers: a disk's worker is started once more in a mode that gives every request
  * an I/O error; a network device's link goes down; the others tell the driver that they need a reset, and
@@ -32,6 +33,8 @@ void replace_no_program(struct vm *vm, struct device *device, const struct fault
 void replace_program_opened(struct vm *vm, struct device *device);
 void replace_vacancy_ends(struct vm *vm, struct device *device);
 void replace_try_again(struct vm *vm, struct device *device);
+/* The device leaves the VM, and its processes are told to; who waits for a repair or an upgrade is told. */
+void replace_leave(struct vm *vm, struct device *device);
 /* The candidate is given up, the old worker goes on. */
 void replace_give_up(struct vm *vm, struct device *device, const char *why);
 

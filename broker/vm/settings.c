@@ -26,7 +26,7 @@ void settings_group_limit(struct vm *vm, Bulkhead__RateLimitGroup *group,
     for (unsigned i = 0; i < vm->n_devices; i++) {
         struct device *d = &vm->devices[i];
 
-        if (d->plan->role == BULKHEAD__ROLE__ROLE_BLK &&
+        if (d->here && d->plan->role == BULKHEAD__ROLE__ROLE_BLK &&
             config_disk_group(vm->config, vm->config->disks[d->plan->index]) == group)
             d->settings++;
     }

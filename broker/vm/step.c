@@ -11,6 +11,7 @@
 #include "vm/driver.h"
 #include "vm/end.h"
 #include "vm/health.h"
+#include "vm/hotplug.h"
 #include "vm/incoming.h"
 #include "vm/link.h"
 #include "vm/pause.h"
@@ -84,6 +85,8 @@ static void on_tick(struct vm *vm, uint64_t lost_ns)
 {
     health_excuse(vm, lost_ns);
     for (unsigned i = 0; vm->phase == VM_RUNNING && i < vm->n_devices; i++) {
+        if (!vm->devices[i].here)
+            continue;
         driver_on_tick(vm, &vm->devices[i]);
         link_on_tick(vm, &vm->devices[i]);
     }
@@ -147,7 +150,7 @@ static void handle(struct vm *vm, const struct event *e)
     case EVENT_TAP_ATTACHED:
     case EVENT_PROGRAM_OPENED:
     default:
-        if (e->device < vm->n_devices)
+        if (e->device < vm->n_devices && vm->devices[e->device].here)
             on_device(vm, &vm->devices[e->device], e);
         break;
     }
@@ -155,18 +158,18 @@ static void handle(struct vm *vm, const struct event *e)
 
 static bool settle_device(struct vm *vm, struct device *d)
 {
-    return link_settle(vm, d) || replace_settle(vm, d) || settings_settle(vm, d) ||
-           driver_settle(vm, d);
+    return hotplug_settle(vm, d) || link_settle(vm, d) || replace_settle(vm, d) ||
+           settings_settle(vm, d) || driver_settle(vm, d);
 }
 
 static bool settle_once(struct vm *vm)
 {
-    if (end_settle(vm) || boot_settle(vm) || adopt_settle(vm))
+    if (hotplug_settle_end(vm) || end_settle(vm) || boot_settle(vm) || adopt_settle(vm))
         return true;
     if (adopt_waits(vm))
         return false;
     for (unsigned i = 0; vm->phase == VM_RUNNING && i < vm->n_devices; i++)
-        if (settle_device(vm, &vm->devices[i]))
+        if (vm->devices[i].here && settle_device(vm, &vm->devices[i]))
             return true;
     return pause_settle(vm);
 }

@@ -23,6 +23,17 @@ void vm_deinit(struct vm *vm)
         device_deinit(&vm->devices[i]);
 }
 
+struct device *vm_take_place(struct vm *vm, unsigned number)
+{
+    struct device *d = &vm->devices[number];
+
+    device_init(d, number, &vm->plan->devices[number]);
+    d->here = false;
+    if (vm->n_devices <= number)
+        vm->n_devices = number + 1;
+    return d;
+}
+
 struct child *vm_child(struct vm *vm, uint32_t id)
 {
     for (unsigned i = 0; id != 0 && i < VM_MAX_CHILDREN; i++)
@@ -53,10 +64,20 @@ struct child *vm_worker(struct vm *vm, const struct device *d)
     return vm_child(vm, d->worker);
 }
 
+unsigned vm_count_of_device(const struct vm *vm, const struct device *d)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
+        n += vm->children[i].id != 0 && vm->children[i].device == d->number;
+    return n;
+}
+
 struct device *vm_find_slot(struct vm *vm, uint32_t slot)
 {
     for (unsigned i = 0; i < vm->n_devices; i++)
-        if (slot != 0 && vm->devices[i].plan->pci_slot == slot)
+        if (slot != 0 && vm->devices[i].here && vm->devices[i].attached && !vm->devices[i].gone &&
+            vm->devices[i].plan->pci_slot == slot)
             return &vm->devices[i];
     return NULL;
 }

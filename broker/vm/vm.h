@@ -55,6 +55,8 @@ struct vm {
     bool have_entry;
     uint64_t boot_ns; /* since when it boots */
     bool ran;         /* a core was told to run: the guest has existed */
+    bool
+        changed; /* a device came or was to go: what a successor would believe is not true any more */
     struct vm_end end;
 
     enum guest_run run;
@@ -80,12 +82,16 @@ struct vm {
 /* *vm is all zeroes. */
 void vm_init(struct vm *vm, Bulkhead__VmConfig *config, const struct plan *plan, uint64_t now);
 void vm_deinit(struct vm *vm);
+/* A device is to be added there (hotplug.c), as plan says now. It is not here yet. */
+struct device *vm_take_place(struct vm *vm, unsigned number);
 /* NULL: gone, or id 0. */
 struct child *vm_child(struct vm *vm, uint32_t id);
 const struct child *vm_look(const struct vm *vm, uint32_t id);
 unsigned vm_count_children(const struct vm *vm);
 struct child *vm_worker(struct vm *vm, const struct device *device);
-/* The device at that PCI slot; NULL: none. */
+/* Processes of the device, passt's among them. */
+unsigned vm_count_of_device(const struct vm *vm, const struct device *device);
+/* The device that the core has at that PCI slot; NULL: none. */
 struct device *vm_find_slot(struct vm *vm, uint32_t slot);
 /* Asks for a process; NULL when there is no place or no uid for it. */
 struct child *vm_start(struct vm *vm, Bulkhead__Role role, struct device *device,

@@ -89,6 +89,23 @@ int fd_expect(int fd, enum fd_type type, const char *what)
     return 0;
 }
 
+void fd_close_all_but(const int *keep, unsigned n_keep)
+{
+    unsigned top = 2;
+
+    for (unsigned i = 0; i < n_keep; i++)
+        top = keep[i] > (int)top ? (unsigned)keep[i] : top;
+    for (unsigned fd = 3; fd < top; fd++) {
+        bool kept = false;
+
+        for (unsigned i = 0; i < n_keep; i++)
+            kept |= keep[i] == (int)fd;
+        if (!kept)
+            close((int)fd);
+    }
+    syscall(SYS_close_range, top + 1, ~0u, 0u);
+}
+
 int fd_set_nonblock(int fd)
 {
     int flags = fcntl(fd, F_GETFL);

@@ -45,6 +45,8 @@ enum fd_type fd_type(int fd);
 /* 0, or -EBADF with an origin naming `what` when fd is not of this type. */
 int fd_expect(int fd, enum fd_type type, const char *what) must_check;
 
+/* Closes all above 2 that are not among these. */
+void fd_close_all_but(const int *keep, unsigned n_keep);
 int fd_set_nonblock(int fd) must_check;
 /* Reads an eventfd's counter, 0 when there is nothing. Tolerates a peer that toggles O_NONBLOCK
  * on the shared description: never blocks (polls first when needed). */

@@ -4,6 +4,7 @@
  * does that for it). */
 #include <asm/ioctls.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
@@ -32,6 +33,7 @@ static const struct profile_rule files[] = {
     ALLOW(fcntl, "is it a memfd", ARG_IS(1, F_GET_SEALS)),
     ALLOW(memfd_create, "guest RAM, journals, stats pages", ARG_BITS(1, MFD_CLOEXEC, MFD_CLOEXEC)),
     ALLOW(eventfd2, "kicks and interrupts"),
+    ALLOW(dup, "the state of a group's rate limit, for a disk that joins it (add)"),
     ALLOW(pipe2, "log pipes and the life pipe"),
 };
 static PROFILE_SET(files_set, files);
@@ -53,12 +55,16 @@ static const struct profile_rule rest[] = {
     ALLOW(ioctl, "is a tap there, has somebody got it", ARG_IS(1, SIOCGIFFLAGS)),
     ALLOW(ioctl, "a tap that was deleted and made again (repair)", ARG_IS(1, TUNSETIFF)),
     ALLOW(ioctl, "its header size", ARG_IS(1, TUNSETVNETHDRSZ)),
+    ALLOW(ioctl, "which interface, of a tap that was handed over (add)", ARG_IS(1, TUNGETIFF)),
+    ALLOW(ioctl, "is it the one of another device", ARG_IS(1, SIOCGIFHWADDR)),
+    ALLOW(ioctl, "the size of a block device that was handed over (add)", ARG_IS(1, BLKGETSIZE64)),
     ALLOW(ioctl, "is it a terminal; its mode, to restore", ARG_IS(1, TCGETS)),
     ALLOW(ioctl, "raw while attached, restored at the end", ARG_IS(1, TCSETS)),
     ALLOW(mmap, "memory and shared pages, never executable", ARG_BITS(2, PROT_EXEC, 0)),
     ALLOW(munmap, "memory and shared pages"),
     ALLOW(mremap, "the heap"),
     ALLOW(madvise, "the heap gives memory back", ARG_IS(2, MADV_DONTNEED)),
+    ALLOW(getrandom, "the MAC address of an interface that is added without one"),
     ALLOW(waitid, "how a child ended"),
     ALLOW(rt_sigprocmask, "signals that end the VM"),
     ALLOW(rt_sigaction, "signals that end the VM"),

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "ipc/channel.h"
 #include "vm/adopt.h"
+#include "vm/hotplug.h"
 #include "vm/record.h"
 #include "vm/step.h"
 
@@ -71,6 +72,10 @@ static void perform(const struct action *a)
     case ACTION_ENDED:
         f.ended++;
         break;
+    case ACTION_FREE_DEVICE:
+        plan_remove(&f.plan, a->device);
+        f.on_rings[a->device] = 0;
+        break;
     case ACTION_MAKE_BOOT:
         e.kind = pick(16) == 1 ? EVENT_BOOT_FAILED : EVENT_BOOT_MADE;
         step(&e);
@@ -114,6 +119,10 @@ static bool is_served(const struct vm *vm, const struct device *d)
         return d->worker == 0 && !d->reset_wanted;
     case STAGE_VACANT:
         return d->worker == 0;
+    case STAGE_ADD:
+        return vm_look(vm, d->worker) && d->asker.session != 0;
+    case STAGE_LEAVING:
+        return !d->gone || vm_count_of_device(vm, d) > 0;
     case STAGE_NONE:
     case STAGE_FIRST:
     default:
@@ -142,7 +151,8 @@ static bool waits(const struct vm *vm)
                  (child_owes(c, DEBT_ACTIVATED) || child_owes(c, DEBT_RESET_DONE));
     }
     for (unsigned i = 0; vm->phase == VM_RUNNING && i < vm->n_devices; i++)
-        waits |= vm->devices[i].stage == STAGE_VACANT || vm->devices[i].stage == STAGE_DRAIN;
+        waits |= vm->devices[i].stage == STAGE_VACANT || vm->devices[i].stage == STAGE_DRAIN ||
+                 vm->devices[i].remover.session != 0;
     return waits;
 }
 
@@ -161,8 +171,11 @@ static void check(const struct vm *vm)
 
         /* Only one of the two may ever be on the rings. */
         CHECK(!w || !next || next->state != CHILD_RUNNING);
+        if (!vm->devices[i].here)
+            CHECK(vm_count_of_device(vm, &vm->devices[i]) == 0 &&
+                  plan_is_free(vm->devices[i].plan));
         /* Until the core has said where it stands, nothing follows. */
-        if (vm->phase != VM_RUNNING || adopt_waits(vm))
+        if (vm->phase != VM_RUNNING || adopt_waits(vm) || !vm->devices[i].here)
             continue;
         CHECK(is_served(vm, &vm->devices[i]));
         CHECK(is_answered(vm, &vm->devices[i]));
@@ -305,6 +318,7 @@ static void say(uint32_t id)
     Bulkhead__Activate activate = BULKHEAD__ACTIVATE__INIT;
     Bulkhead__QueueState queue = BULKHEAD__QUEUE_STATE__INIT, *queues[] = { &queue };
     Bulkhead__Reset reset = BULKHEAD__RESET__INIT;
+    Bulkhead__DeviceGone gone = BULKHEAD__DEVICE_GONE__INIT;
     Bulkhead__GuestState state = BULKHEAD__GUEST_STATE__INIT;
     Bulkhead__LinkLost lost = BULKHEAD__LINK_LOST__INIT;
     Bulkhead__NeedsReset needs = BULKHEAD__NEEDS_RESET__INIT;
@@ -347,7 +361,12 @@ static void say(uint32_t id)
         activate.slot = reset.slot = slot;
         activate.queues = queues;
         activate.n_queues = 1;
-        switch (pick(4)) {
+        switch (pick(5)) {
+        case 4:
+            gone.slot = slot;
+            e.body_case = B(DEVICE_GONE);
+            e.device_gone = &gone;
+            break;
         case 0:
             e.body_case = B(ACTIVATE);
             e.activate = &activate;
@@ -420,19 +439,43 @@ static void run_up(void)
     }
 }
 
+/* As run/ does before it asks: one of the kinds of which there is one. */
+static bool take_place(unsigned *ret_device)
+{
+    static const Bulkhead__Role roles[] = { BULKHEAD__ROLE__ROLE_RNG, BULKHEAD__ROLE__ROLE_BALLOON,
+                                            BULKHEAD__ROLE__ROLE_VSOCK };
+    Bulkhead__Role role = roles[pick(3)];
+    struct fault fault;
+    int number;
+
+    for (unsigned i = 0; i < f.plan.n_devices; i++)
+        if (f.plan.devices[i].role == role)
+            return false;
+    if (hotplug_check_add(&f.vm, &fault) < 0 && pick(4) != 1)
+        return false;
+    number = plan_add(&f.plan, f.config, role, 0);
+    CHECK(number >= 0);
+    vm_take_place(&f.vm, (unsigned)number);
+    *ret_device = (unsigned)number;
+    return true;
+}
+
 static void ask(void)
 {
-    struct command c = { .kind = (enum command_kind)pick(COMMAND_SET_LINK + 1) };
+    struct command c = { .kind = (enum command_kind)pick(COMMAND_REMOVE + 1) };
     const struct event e = { .kind = EVENT_COMMAND, .command = &c };
     Bulkhead__RateLimit limit = BULKHEAD__RATE_LIMIT__INIT;
     uint8_t bytes[32];
 
     if (f.n_tickets + 1 >= MAX_TICKETS || (c.kind == COMMAND_STOP && pick(8) != 1))
         return;
-    c.ticket = (struct ticket){ .session = 1, .request = f.n_tickets++ };
     c.device = pick(f.vm.n_devices);
     c.opened = pick(2);
     c.up = pick(2);
+    c.force = pick(2);
+    if (c.kind == COMMAND_ADD && !take_place(&c.device))
+        return;
+    c.ticket = (struct ticket){ .session = 1, .request = f.n_tickets++ };
     c.size_bytes = pick(16) * 4096u;
     if (c.kind == COMMAND_SET_LIMIT)
         c.limit =

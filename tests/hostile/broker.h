@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "client.pb-c.h"
 #include "spawner/spawner.h"
 
 enum { BROKER_PATIENCE_MS = 60000 };
@@ -18,7 +19,8 @@ enum {
     SLOT_DISK = 3,
     SLOT_OTHER_DISK = 4,
     SLOT_PASST = 56,
-    SLOT_EMPTY = 40,
+    SLOT_FREE = 30,  /* of a device, and added by none of these but one */
+    SLOT_EMPTY = 40, /* of nobody: devices end before it */
     UID_SPARE = 33,
 };
 
@@ -31,26 +33,26 @@ struct broker {
     struct spawner spawner;
     uint32_t next_id;
     uint32_t uid_base; /* of the VM's range; 0: not root */
-    int program_fd;  /* of this test, to hand over */
-    char dir[64];    /* the VM's */
-    char victim[64]; /* a directory that is none of the VM's */
-    int victim_fd;   /* of it */
-    int victim_lock; /* a file in it */
-    int base_fd;     /* of the directory that both are in */
+    int program_fd;    /* of this test, to hand over */
+    char dir[64];      /* the VM's */
+    char victim[64];   /* a directory that is none of the VM's */
+    int victim_fd;     /* of it */
+    int victim_lock;   /* a file in it */
+    int base_fd;       /* of the directory that both are in */
     int dir_fd;
     int root_dir, null; /* opened before the sandbox */
     int slow_path;      /* O_PATH, of `slow` */
     int lingers, peer;  /* a TCP socket whose last close waits, until its peer is closed */
-    char slow[64];    /* a program, open nowhere but for a lease */
-    int lease;        /* on it */
-    pid_t test;       /* a process that is no child */
-    char text[160];   /* of the last refusal */
-    bool no_landlock; /* this kernel has none, which start and audit say */
-    int pid;          /* of the last start */
-    int control, log; /* of the last start: this end */
-    int status;       /* of who ended last: as waitid() says, SIGSYS or so */
-    uint32_t ended;   /* its id */
-    uint32_t other;   /* of the last report that was not waited for */
+    char slow[64];      /* a program, open nowhere but for a lease */
+    int lease;          /* on it */
+    pid_t test;         /* a process that is no child */
+    char text[160];     /* of the last refusal */
+    bool no_landlock;   /* this kernel has none, which start and audit say */
+    int pid;            /* of the last start */
+    int control, log;   /* of the last start: this end */
+    int status;         /* of who ended last: as waitid() says, SIGSYS or so */
+    uint32_t ended;     /* its id */
+    uint32_t other;     /* of the last report that was not waited for */
 };
 
 /* One start, honest until the action changes it. */
@@ -73,13 +75,17 @@ struct broker_table {
     unsigned n;
 };
 
-/* Requests to the spawner; system calls of the broker's own. */
-extern const struct broker_table broker_requests, broker_calls;
+/* Requests to the spawner; those that are about slots after the seal; system calls of the broker's own. */
+extern const struct broker_table broker_requests, broker_slots, broker_calls;
 
 /* ---- broker_requests.c ---- */
 /* Slots, directory and seal, as main.c has them told. */
 void broker_tell(struct broker *b, bool seal);
 void broker_prepare(struct broker *b, struct start *start, uint32_t slot);
+void broker_send(struct broker *b, const struct spawner_request *request);
+void broker_tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char *name);
+/* Kills that child, and hears that it ended. */
+void broker_kill(struct broker *b, uint32_t id);
 /* Sends it as it is and waits for the answer. */
 enum broker_verdict broker_start(struct broker *b, struct start *start);
 /* An ordinary start of that slot: BROKER_LET, if all is well. */
@@ -89,6 +95,13 @@ enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t 
 /* Until a child ended, or the control socket of the last start has something to be read. False: it
  * ended. */
 bool broker_await_word(struct broker *b);
+
+/* ---- broker_slots.c ---- */
+/* A device more, after the seal, and a start of it. */
+enum broker_verdict broker_add(struct broker *b, uint32_t slot, Bulkhead__Role role,
+                               const char *name);
+/* Its slot is empty again, once all that was in it is dead. */
+void broker_free(struct broker *b, uint32_t slot);
 
 /* ---- puppet.c: the program that is handed over ---- */
 /* What some of its actions make. */

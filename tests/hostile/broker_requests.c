@@ -45,14 +45,14 @@ static void send_raw(struct broker *b, const void *bytes, size_t len, const int 
         die("asking the spawner");
 }
 
-static void send_request(struct broker *b, const struct spawner_request *request)
+void broker_send(struct broker *b, const struct spawner_request *request)
 {
     send_raw(b, request, sizeof *request, NULL, 0);
 }
 
 /* ---- before the seal ---- */
 
-static void tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char *name)
+void broker_tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char *name)
 {
     struct spawner_request r = { .kind = SPAWNER_SLOT, .slot = slot };
 
@@ -60,7 +60,7 @@ static void tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char
     r.setup.pids_max = 64;
     r.setup.ring = role == BULKHEAD__ROLE__ROLE_BLK ? RING_DISK : RING_NONE;
     snprintf(r.setup.name, sizeof r.setup.name, "%s", name);
-    send_request(b, &r);
+    broker_send(b, &r);
 }
 
 void broker_tell(struct broker *b, bool seal)
@@ -69,12 +69,12 @@ void broker_tell(struct broker *b, bool seal)
     char path[80];
     int fds[3];
 
-    tell_slot(b, SLOT_CORE, BULKHEAD__ROLE__ROLE_CORE, "core");
-    tell_slot(b, SLOT_LOADER, BULKHEAD__ROLE__ROLE_LOADER, "loader");
-    tell_slot(b, SLOT_RNG, BULKHEAD__ROLE__ROLE_RNG, "rng");
-    tell_slot(b, SLOT_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk0");
-    tell_slot(b, SLOT_OTHER_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk1");
-    tell_slot(b, SLOT_PASST, BULKHEAD__ROLE__ROLE_PASST, "net0-passt");
+    broker_tell_slot(b, SLOT_CORE, BULKHEAD__ROLE__ROLE_CORE, "core");
+    broker_tell_slot(b, SLOT_LOADER, BULKHEAD__ROLE__ROLE_LOADER, "loader");
+    broker_tell_slot(b, SLOT_RNG, BULKHEAD__ROLE__ROLE_RNG, "rng");
+    broker_tell_slot(b, SLOT_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk0");
+    broker_tell_slot(b, SLOT_OTHER_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk1");
+    broker_tell_slot(b, SLOT_PASST, BULKHEAD__ROLE__ROLE_PASST, "net0-passt");
     snprintf(path, sizeof path, "%s/lock", b->dir);
     fds[0] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fds[0] < 0)
@@ -85,7 +85,7 @@ void broker_tell(struct broker *b, bool seal)
     send_raw(b, &vm, sizeof vm, fds, 3);
     close(fds[0]);
     if (seal)
-        send_request(b, &end);
+        broker_send(b, &end);
 }
 
 /* ---- starts ---- */
@@ -176,12 +176,12 @@ bool broker_await_word(struct broker *b)
     return recvmsg(b->control, &msg, MSG_PEEK | MSG_CMSG_CLOEXEC) == 1;
 }
 
-static void kill_and_wait(struct broker *b, uint32_t id)
+void broker_kill(struct broker *b, uint32_t id)
 {
     struct spawner_request r = { .kind = SPAWNER_KILL, .id = id };
     struct pollfd p = { .fd = b->spawner.fd, .events = POLLIN };
 
-    send_request(b, &r);
+    broker_send(b, &r);
     while (b->ended != id) {
         struct spawner_report report;
         int fds[SPAWNER_REPORT_FDS] = { -1, -1 };
@@ -279,7 +279,7 @@ static enum broker_verdict id_of_the_dead(struct broker *b, long unused)
     (void)unused;
     if (broker_start_honest(b, SLOT_RNG) != BROKER_LET)
         die("an honest start");
-    kill_and_wait(b, dead);
+    broker_kill(b, dead);
     broker_prepare(b, &start, SLOT_RNG);
     start.request.id = dead;
     return broker_start(b, &start);
@@ -387,7 +387,7 @@ enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t 
 
     if (broker_start_honest(b, SLOT_DISK) != BROKER_LET)
         die("an honest start");
-    kill_and_wait(b, dead);
+    broker_kill(b, dead);
     broker_prepare(b, &start, slot);
     start.request.ring_of = dead;
     return broker_start(b, &start);
@@ -427,22 +427,11 @@ static enum broker_verdict kind(struct broker *b, long number)
     return BROKER_REFUSED;
 }
 
-/* A slot more, after the seal: it stays empty. */
-static enum broker_verdict slot_after_the_seal(struct broker *b, long number)
-{
-    struct start start;
-
-    tell_slot(b, (uint32_t)number,
-              number >= SLOT_PASST ? BULKHEAD__ROLE__ROLE_PASST : BULKHEAD__ROLE__ROLE_NET, "more");
-    broker_prepare(b, &start, (uint32_t)number);
-    return broker_start(b, &start);
-}
-
 /* Another role for a slot that is known: what starts in it takes no stream, as passt would. */
 static enum broker_verdict slot_changed(struct broker *b, long unused)
 {
     (void)unused;
-    tell_slot(b, SLOT_RNG, BULKHEAD__ROLE__ROLE_PASST, "rng2");
+    broker_tell_slot(b, SLOT_RNG, BULKHEAD__ROLE__ROLE_PASST, "rng2");
     return control_is_a_stream(b, 0);
 }
 
@@ -463,9 +452,9 @@ static enum broker_verdict kill_who_is_no_child(struct broker *b, long pid)
 {
     struct spawner_request r = { .kind = SPAWNER_KILL, .id = (uint32_t)(pid ? pid : b->test) };
 
-    send_request(b, &r);
+    broker_send(b, &r);
     r.id = (uint32_t)b->spawner.pid;
-    send_request(b, &r);
+    broker_send(b, &r);
     settle(b);
     return BROKER_REFUSED; /* the test sees whether it is there */
 }
@@ -558,9 +547,8 @@ static enum broker_verdict lingering(struct broker *b, long how)
     sigprocmask(SIG_BLOCK, &alarm, NULL);
     settle(b);
     close(b->peer);
-    return how == LINGERS_AS_PROGRAM && b->other != start.request.id
-               ? answer(b, start.request.id)
-               : BROKER_REFUSED;
+    return how == LINGERS_AS_PROGRAM && b->other != start.request.id ? answer(b, start.request.id)
+                                                                     : BROKER_REFUSED;
 }
 
 #define ASK(what, function, value)                                                                 \
@@ -613,8 +601,6 @@ static const struct broker_action actions[] = {
     ASK("kind-0", kind, 0),
     ASK("kind-of-a-report", kind, SPAWNER_STARTED),
     ASK("kind-huge", kind, -1),
-    ASK("slot-after-the-seal", slot_after_the_seal, SLOT_EMPTY - 10),
-    ASK("passt-after-the-seal", slot_after_the_seal, SLOT_PASST + 1),
     ASK("slot-changed", slot_changed, 0),
     ASK("another-directory", another_directory, 0),
     ASK("kill-the-test", kill_who_is_no_child, 0),

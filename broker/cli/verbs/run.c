@@ -218,7 +218,7 @@ static bool is_event(const Bulkhead__Event *event, const char *source, const cha
 static bool calls_for_audit(const Bulkhead__Event *event)
 {
     return is_event(event, "vm", "booted") || is_event(event, "device", "restarted") ||
-           is_event(event, "device", "upgraded");
+           is_event(event, "device", "upgraded") || is_event(event, "device", "added");
 }
 
 static void on_booted(struct run *run)

@@ -19,6 +19,8 @@ void script_happen(struct script *s, const struct event *event)
     for (unsigned i = 0; i < s->vm.actions.n; i++) {
         assert_true(s->n_log < SCRIPT_LOG);
         s->log[s->n_log++] = s->vm.actions.list[i];
+        if (s->vm.actions.list[i].kind == ACTION_FREE_DEVICE)
+            plan_remove(&s->plan, s->vm.actions.list[i].device);
     }
 }
 
@@ -31,7 +33,7 @@ static void take_out(struct script *s, unsigned i)
 struct device *script_device(struct script *s, Bulkhead__Role role)
 {
     for (unsigned i = 0; i < s->vm.n_devices; i++)
-        if (s->vm.devices[i].plan->role == role)
+        if (s->vm.devices[i].here && s->vm.devices[i].plan->role == role)
             return &s->vm.devices[i];
     fail_msg("no such device");
     return NULL;
@@ -173,6 +175,15 @@ void script_use(struct script *s, struct device *d)
     script_activate(s, d);
     assert_int_equal(script_heard(s, d->worker, NULL), B(ACTIVATE));
     script_answer(s, d->worker, B(ACTIVATED));
+}
+
+void script_gone(struct script *s, unsigned slot)
+{
+    Bulkhead__DeviceGone gone = BULKHEAD__DEVICE_GONE__INIT;
+    ENVELOPE(e, DEVICE_GONE, device_gone, &gone);
+
+    gone.slot = slot;
+    script_say(s, s->vm.core, &e);
 }
 
 /* ---- time ---- */
@@ -318,6 +329,19 @@ uint32_t script_upgrade(struct script *s, struct device *d)
     return d->candidate;
 }
 
+struct device *script_add(struct script *s)
+{
+    struct device *d;
+    int number;
+
+    s->config->vsock->enabled = true;
+    number = plan_add(&s->plan, s->config, BULKHEAD__ROLE__ROLE_VSOCK, 0);
+    assert_true(number >= 0);
+    d = vm_take_place(&s->vm, (unsigned)number);
+    script_ask_device(s, COMMAND_ADD, d);
+    return d;
+}
+
 /* ---- what came of it ---- */
 
 Bulkhead__Envelope__BodyCase script_heard(struct script *s, uint32_t child, struct action *ret)
@@ -413,6 +437,8 @@ void script_boot(struct script *s)
     for (unsigned i = 0; i < s->vm.n_devices; i++) {
         struct event settled = { .kind = EVENT_PASST_SETTLED, .device = i };
 
+        if (!s->vm.devices[i].here)
+            continue;
         script_make_ready(s, s->vm.devices[i].worker);
         if (s->vm.devices[i].passt != 0)
             script_happen(s, &settled);

@@ -57,6 +57,8 @@ void script_activate(struct script *s, struct device *device);
 void script_reset(struct script *s, struct device *device);
 /* The same, and the worker has begun. */
 void script_use(struct script *s, struct device *device);
+/* The core has let go of the device at that PCI slot. */
+void script_gone(struct script *s, unsigned slot);
 
 /* ---- what time does ---- */
 void script_wait(struct script *s, uint64_t ms);
@@ -66,6 +68,8 @@ bool script_wait_deadline(struct script *s);
 /* ---- what clients ask ---- */
 void script_ask(struct script *s, struct command command);
 void script_ask_device(struct script *s, enum command_kind kind, struct device *device);
+/* A vsock device; its worker was asked for. */
+struct device *script_add(struct script *s);
 /* The upgrade's program is there: its candidate. */
 uint32_t script_upgrade(struct script *s, struct device *device);
 

@@ -149,6 +149,48 @@ static void test_the_seal(void **state)
     assert_int_equal(slots_check_uid(&slots, 5, PLAN_UID_PASST), -EPERM);
 }
 
+/* What a broker may add that was taken over: a worker's slot, with the limits that it would have had. */
+static void test_after_the_seal(void **state)
+{
+    static struct slots slots;
+    struct spawner_slot core = good(BULKHEAD__ROLE__ROLE_CORE),
+                        slot = good(BULKHEAD__ROLE__ROLE_RNG);
+
+    (void)state;
+    memset(&slots, 0, sizeof slots);
+    core.memory_max = 1 << 20;
+    strcpy(core.name, "core");
+    assert_int_equal(slots_set(&slots, PLAN_UID_CORE, &core), 0);
+    assert_int_equal(slots_add(&slots, 5, &slot), -EPERM);
+    slots.sealed = true;
+    slot.memory_max = 0;
+    slot.pids_max = SPAWNER_MAX_PIDS;
+    assert_int_equal(slots_add(&slots, 5, &slot), 0);
+    assert_int_equal(slots.of[5].memory_max, 1 << 20);
+    assert_int_equal(slots.of[5].pids_max, PLAN_SPARE_THREADS);
+    assert_int_equal(slots_add(&slots, 5, &slot), -EINVAL); /* it is taken */
+    assert_int_equal(slots_add(&slots, 6, &slot), -EINVAL); /* and so is the name */
+    assert_int_equal(slots_free(&slots, 5), 0);
+    assert_int_equal(slots_free(&slots, 5), -EPERM);
+    assert_null(slots_find(&slots, 5));
+    slot.role = BULKHEAD__ROLE__ROLE_BLK;
+    slot.ring = RING_DISK;
+    assert_int_equal(slots_add(&slots, 5, &slot), 0);
+    assert_int_equal(slots.of[5].memory_max, 0); /* of files that may be memory */
+    assert_int_equal(slots.of[5].pids_max, PLAN_SPARE_THREADS + PLAN_IO_THREADS);
+    assert_int_equal(slots_free(&slots, PLAN_UID_CORE), -EPERM);
+    assert_int_equal(slots_free(&slots, PLAN_UID_LOADER), -EPERM);
+    assert_int_equal(slots_free(&slots, SPAWNER_MAX_SLOTS), -EPERM);
+    slot.role = BULKHEAD__ROLE__ROLE_PASST;
+    slot.ring = RING_NONE;
+    strcpy(slot.name, "passt");
+    assert_int_equal(slots_add(&slots, PLAN_UID_PASST, &slot), -EPERM);
+    slot.role = BULKHEAD__ROLE__ROLE_LOADER;
+    assert_int_equal(slots_add(&slots, PLAN_UID_LOADER, &slot), -EPERM);
+    slot.role = BULKHEAD__ROLE__ROLE_NET;
+    assert_int_equal(slots_add(&slots, PLAN_UID_FIRST_DEVICE + PLAN_MAX_DEVICES, &slot), -EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_limits_rings_ports),
         cmocka_unit_test(test_passt_is_told_the_mtu),
         cmocka_unit_test(test_the_seal),
+        cmocka_unit_test(test_after_the_seal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotplug.c - `bulkhead add` and `bulkhead remove`: devices of a VM that runs.
+#include "verbs/hotplug.h"
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "client.h"
+#include "options/device_flags.h"
+#include "options/flags.h"
+#include "output.h"
+
+enum { DISK, NET, VSOCK, BALLOON, CONSOLE, FORCE };
+
+static const struct flag add_flags[] = {
+    { "disk", 0, FLAG_ONE, "path=P,...", "a disk", DISK },
+    { "net", 0, FLAG_ONE, "tap=T,... | fd=N", "a network interface", NET },
+    { "vsock", 0, FLAG_ONE, "cid=N,socket=S", "sockets between host and guest", VSOCK },
+    { "balloon", 0, FLAG_ONE, "size=S,...", "memory that can be taken back", BALLOON },
+    { "console", 0, FLAG_ONE, "MODE", "virtio-console: null|pty|file=F", CONSOLE },
+    FLAGS_COMMON_JSON,
+};
+
+struct add_args {
+    struct vm_options options;
+    const char *vm;
+    unsigned n_devices;
+    bool help, json;
+};
+
+static int on_device(struct vm_options *o, int id, const char *value, struct option_error *err)
+{
+    switch (id) {
+    case DISK:
+        return vm_disk_parse(o, value, err);
+    case NET:
+        return vm_net_parse(o, value, err);
+    case VSOCK:
+        return vm_vsock_parse(o, value, err);
+    case BALLOON:
+        return vm_balloon_parse(o, value, err);
+    default:
+        o->config.console = bag_alloc(&o->bag, sizeof(*o->config.console));
+        bulkhead__console_config__init(o->config.console);
+        return vm_console_parse(o, "--console", value, o->config.console, err);
+    }
+}
+
+static int on_add_flag(void *arg, int id, const char *value, struct option_error *err)
+{
+    struct add_args *a = arg;
+
+    if (id == FLAG_HELP)
+        a->help = true;
+    else if (id == FLAG_JSON)
+        a->json = true;
+    else if (id == FLAG_OPERAND && a->vm)
+        return option_fail(err, "too many arguments: '%s'", value);
+    else if (id == FLAG_OPERAND)
+        a->vm = value;
+    else if (a->n_devices++ > 0)
+        return option_fail(err, "add: one device at a time");
+    else
+        return on_device(&a->options, id, value, err);
+    return 0;
+}
+
+/* The VM's working directory is not ours, and its plan names the file. */
+static void make_absolute(struct bag *bag, char **path)
+{
+    char cwd[PATH_MAX];
+
+    if ((*path)[0] != '\0' && (*path)[0] != '/' && getcwd(cwd, sizeof(cwd)))
+        *path = bag_printf(bag, "%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, *path);
+}
+
+static void make_paths_absolute(struct vm_options *o)
+{
+    if (o->config.n_disks > 0)
+        make_absolute(&o->bag, &o->config.disks[0]->path);
+    if (o->config.console)
+        make_absolute(&o->bag, &o->config.console->path);
+    if (o->config.vsock)
+        make_absolute(&o->bag, &o->config.vsock->socket);
+}
+
+/* Asks, and shows what went wrong; EXIT_OK: the answer has that body. */
+static int ask(struct client *client, Bulkhead__AddDevice *msg, const int *fds, size_t n_fds,
+               Bulkhead__ClientEnvelope__BodyCase want, struct client_answer *ret_answer)
+{
+    int r;
+
+    REQUEST(request, ADD_DEVICE, add_device, msg);
+    r = client_call_with(client, &request, fds, n_fds, ret_answer);
+    if (r < 0)
+        return client_failed(r);
+    if (ret_answer->envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY)
+        r = client_reply(ret_answer->envelope->reply);
+    if (r == EXIT_OK && ret_answer->envelope->body_case != want)
+        r = say_error(EXIT_HOST, "the answer doesn't fit the question: is all of one release?");
+    return r;
+}
+
+static int say_added(const struct add_args *a, const Bulkhead__Reply *reply, const char *pty)
+{
+    char id[64], address[32];
+    json_t *json;
+
+    say_clean(id, sizeof(id), reply->device);
+    say_clean(address, sizeof(address), reply->address);
+    if (!a->json) {
+        printf("%s: %s %s%s%s\n", a->vm, id, address, pty[0] ? " " : "", pty);
+        return EXIT_OK;
+    }
+    json = json_pack("{s:s,s:s,s:s}", "vm", a->vm, "device", id, "address", address);
+    if (json && pty[0])
+        json_object_set_new(json, "pty", json_string(pty));
+    return say_json(json);
+}
+
+/* The broker says whether it can be and what it would be; a process with our own rights opens it; the broker is
+ * given that. */
+static int add_with(struct add_args *a, struct client *broker, struct client *opener)
+{
+    Bulkhead__AddDevice msg = BULKHEAD__ADD_DEVICE__INIT;
+    struct client_answer checked, opened, added;
+    int fds[VM_OPTIONS_MAX_FDS];
+    char pty[64];
+    int r;
+
+    msg.device = &a->options.config;
+    msg.check_only = true;
+    r = ask(broker, &msg, NULL, 0, BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE, &checked);
+    if (r != EXIT_OK)
+        return r;
+    for (size_t i = 0; i < a->options.n_net_fds; i++)
+        fds[i] = a->options.net_fds[i];
+    msg.device = checked.envelope->add_device->device;
+    msg.check_only = false;
+    r = ask(opener, &msg, fds, a->options.n_net_fds, BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE,
+            &opened);
+    if (r != EXIT_OK)
+        return r;
+    msg.device = opened.envelope->add_device->device;
+    msg.backend = opened.envelope->add_device->backend;
+    say_clean(pty, sizeof(pty), msg.backend ? msg.backend->pty_path : "");
+    r = ask(broker, &msg, opened.fds, opened.n_fds, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &added);
+    return r == EXIT_OK ? say_added(a, added.envelope->reply, pty) : r;
+}
+
+static int add(struct add_args *a)
+{
+    struct client broker = { 0 }, opener = { 0 };
+    int r = client_connect(&broker, a->vm);
+
+    if (r == 0)
+        r = client_start_opener(&opener);
+    r = r < 0 ? client_failed(r) : add_with(a, &broker, &opener);
+    client_close(&opener);
+    client_close(&broker);
+    return r;
+}
+
+static int run_add(int argc, char **argv)
+{
+    struct add_args a = { 0 };
+    struct option_error err;
+    int r;
+
+    bulkhead__vm_config__init(&a.options.config);
+    if (flags_parse(add_flags, ARRAY_SIZE(add_flags), argc, argv, on_add_flag, &a, &err) < 0)
+        r = say_error(EXIT_BAD_INPUT, "%s", err.text);
+    else if (a.help)
+        r = VERB_HELP;
+    else if (!a.vm || a.n_devices == 0)
+        r = VERB_USAGE;
+    else {
+        make_paths_absolute(&a.options);
+        r = add(&a);
+    }
+    bag_free(&a.options.bag);
+    return r;
+}
+
+static void help_add(FILE *out)
+{
+    flags_print(add_flags, ARRAY_SIZE(add_flags), out);
+    fputs("\nThe options of each are those of `bulkhead run`. The guest finds the device while it "
+          "runs; its\n"
+          "name and PCI address are printed.\n",
+          out);
+}
+
+const struct verb verb_add = {
+    .name = "add",
+    .usage = "VM --disk ... | --net ... | --vsock ... | --balloon ... | --console ...",
+    .summary = "add a device to a VM that runs",
+    .help = help_add,
+    .run = run_add,
+};
+
+struct remove_args {
+    struct simple_args simple;
+    bool force;
+};
+
+static const struct flag remove_flags[] = {
+    { "force", 0, FLAG_ONE, NULL, "take it away, whatever the guest does", FORCE },
+    FLAGS_COMMON_JSON,
+};
+
+static int on_remove_flag(void *arg, int id, const char *value, struct option_error *err)
+{
+    struct remove_args *a = arg;
+
+    if (id == FLAG_HELP)
+        a->simple.help = true;
+    else if (id == FLAG_JSON)
+        a->simple.json = true;
+    else if (id == FORCE)
+        a->force = true;
+    else if (a->simple.n_operands == 2)
+        return option_fail(err, "too many arguments: '%s'", value);
+    else
+        a->simple.operands[a->simple.n_operands++] = value;
+    return 0;
+}
+
+static int run_remove(int argc, char **argv)
+{
+    Bulkhead__RemoveDevice msg = BULKHEAD__REMOVE_DEVICE__INIT;
+    struct remove_args a = { 0 };
+    struct client client = { 0 };
+    struct client_answer answer;
+    struct option_error err;
+    char device[64];
+    int r;
+
+    if (flags_parse(remove_flags, ARRAY_SIZE(remove_flags), argc, argv, on_remove_flag, &a, &err) <
+        0)
+        return say_error(EXIT_BAD_INPUT, "%s", err.text);
+    if (a.simple.help)
+        return VERB_HELP;
+    if (a.simple.n_operands != 2)
+        return VERB_USAGE;
+    REQUEST(request, REMOVE_DEVICE, remove_device, &msg);
+    snprintf(device, sizeof(device), "%s", a.simple.operands[1]);
+    msg.device = device;
+    msg.force = a.force;
+    r = client_ask(&client, a.simple.operands[0], &request, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY,
+                   &answer);
+    if (r != EXIT_OK)
+        return r;
+    client_close(&client);
+    if (a.simple.json)
+        return say_json(json_pack("{s:s,s:s,s:s}", "vm", a.simple.operands[0], "device", device,
+                                  "result", "removed"));
+    printf("%s: %s was removed\n", a.simple.operands[0], device);
+    return EXIT_OK;
+}
+
+static void help_remove(FILE *out)
+{
+    flags_print(remove_flags, ARRAY_SIZE(remove_flags), out);
+    fputs("\nThe guest is asked to let go of it, and answers when its driver has; a disk is best "
+          "unmounted\n"
+          "before. With --force the device is gone at once, and what the guest had in flight may "
+          "be lost.\n",
+          out);
+}
+
+const struct verb verb_remove = {
+    .name = "remove",
+    .usage = "VM DEVICE [--force]",
+    .summary = "take a device out of a VM that runs",
+    .help = help_remove,
+    .run = run_remove,
+};

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* handed.c - see handed.h. All of it is done within the broker's sandbox. */
+#include "devices/handed.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include "base/fd.h"
+
+enum { MIN_BLOCK_BYTES = 512, MAX_BLOCK_BYTES = 4096, MAX_EXP = 8, MAX_ALIGN_BYTES = 65536 };
+
+size_t handed_give(struct backend *b, Bulkhead__Backend *m, int fds[HANDED_MAX_FDS])
+{
+    size_t n = 0;
+
+    bulkhead__backend__init(m);
+    for (unsigned i = 0; i < b->n_own; i++)
+        fds[n++] = b->own[i];
+    m->own = b->n_own;
+    if (b->held[0] >= 0) {
+        fds[n++] = b->held[0];
+        m->held = 1;
+    }
+    if (b->socket.dir_fd >= 0) {
+        fds[n++] = b->socket.dir_fd;
+        fds[n++] = b->socket.socket_fd;
+        m->socket = b->socket.name;
+    }
+    m->size = b->size_bytes;
+    m->block_size = b->block_size;
+    m->physical_block_exp = b->physical_block_exp;
+    m->direct_align = b->direct_align;
+    m->range_align = b->range_align;
+    m->block_device = b->block_device;
+    m->discard = b->discard;
+    m->pty_path = b->pty_path;
+    m->made_tap = b->made_tap;
+    m->tap_offloads = b->tap_offloads;
+    return n;
+}
+
+static int odd(const char *id, const char *what, struct fault *f)
+{
+    return fault_input(f,
+                       "%s: what was handed over does not fit: %s: use the `bulkhead add` of this "
+                       "release",
+                       id, what);
+}
+
+static int take_fds(const Bulkhead__Backend *m, const char *id, int *fds, size_t n_fds,
+                    struct backend *b, struct fault *f)
+{
+    size_t n = 0;
+
+    if (m->own > RESOURCES_MAX_OWN || m->held > 1 || n_fds != m->own + m->held)
+        return odd(id, "the number of descriptors", f);
+    while (b->n_own < m->own)
+        b->own[b->n_own++] = fd_take(&fds[n++]);
+    if (m->held == 1)
+        b->held[0] = fd_take(&fds[n]);
+    return 0;
+}
+
+int handed_take(const Bulkhead__Backend *m, const char *id, int *fds, size_t n_fds,
+                struct backend *b, struct fault *f)
+{
+    if (m->socket[0] != '\0')
+        return odd(id, "a socket", f);
+    if (strlen(m->pty_path) >= sizeof b->pty_path || strlen(m->made_tap) >= sizeof b->made_tap)
+        return odd(id, "the length of a name", f);
+    if (take_fds(m, id, fds, n_fds, b, f) < 0)
+        return -EINVAL;
+    b->size_bytes = m->size;
+    b->block_size = m->block_size;
+    b->physical_block_exp = m->physical_block_exp;
+    b->direct_align = m->direct_align;
+    b->range_align = m->range_align;
+    b->block_device = m->block_device;
+    b->discard = m->discard;
+    b->tap_offloads = m->tap_offloads;
+    snprintf(b->pty_path, sizeof b->pty_path, "%s", m->pty_path);
+    snprintf(b->made_tap, sizeof b->made_tap, "%s", m->made_tap);
+    return 0;
+}
+
+static bool align_fits(uint32_t bytes)
+{
+    return is_power_of_two(bytes) && bytes <= MAX_ALIGN_BYTES;
+}
+
+static bool size_fits(const struct backend *b, const struct stat *st)
+{
+    uint64_t size = (uint64_t)st->st_size;
+
+    if (b->block_device && (!S_ISBLK(st->st_mode) || ioctl(b->own[0], BLKGETSIZE64, &size) < 0))
+        return false;
+    if (!b->block_device && !S_ISREG(st->st_mode))
+        return false;
+    return size == b->size_bytes && size > 0 && size % b->block_size == 0;
+}
+
+int handed_check_disk(const Bulkhead__DiskConfig *disk, const struct backend *b, struct fault *f)
+{
+    int wanted = disk->readonly ? O_RDONLY : O_RDWR, flags;
+    struct stat st;
+
+    if (b->n_own != 1 || fstat(b->own[0], &st) < 0)
+        return odd(disk->id, "one file is needed", f);
+    flags = fcntl(b->own[0], F_GETFL);
+    if (flags < 0 || (flags & (O_ACCMODE | O_PATH)) != wanted ||
+        (flags & O_DIRECT) != (disk->direct ? O_DIRECT : 0))
+        return odd(disk->id, "how the file was opened", f);
+    if (!is_power_of_two(b->block_size) || b->block_size < MIN_BLOCK_BYTES ||
+        b->block_size > MAX_BLOCK_BYTES || b->physical_block_exp > MAX_EXP ||
+        !align_fits(b->direct_align) || !align_fits(b->range_align))
+        return odd(disk->id, "its blocks", f);
+    return size_fits(b, &st) ? 0 : odd(disk->id, "its kind or its size", f);
+}
+
+int handed_check_net(const Bulkhead__NetConfig *n, const struct backend *b, struct fault *f)
+{
+    const unsigned needed = IFF_TAP | IFF_VNET_HDR | IFF_NO_PI;
+
+    if (b->n_own != n->num_queues / 2)
+        return odd(n->id, "the number of queues", f);
+    for (unsigned i = 0; i < b->n_own; i++) {
+        struct ifreq req = { 0 };
+
+        if (ioctl(b->own[i], TUNGETIFF, &req) < 0 || ((unsigned)req.ifr_flags & needed) != needed)
+            return odd(n->id, "a descriptor is not a tap with a vnet header", f);
+    }
+    return 0;
+}
+
+int handed_check_console(const Bulkhead__ConsoleConfig *c, const struct backend *b, struct fault *f)
+{
+    bool pty = c->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_PTY;
+    int in, out;
+
+    if (b->n_own != 2 || pty != (b->held[0] >= 0))
+        return odd("console", "an input and an output are needed", f);
+    in = fcntl(b->own[0], F_GETFL);
+    out = fcntl(b->own[1], F_GETFL);
+    if (in < 0 || out < 0 || (in & (O_ACCMODE | O_PATH)) == O_WRONLY ||
+        (out & (O_ACCMODE | O_PATH)) == O_RDONLY || ((in | out) & O_PATH))
+        return odd("console", "how they were opened", f);
+    return 0;
+}

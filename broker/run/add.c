@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* add.c - see add.h. */
+#include "run/add.h"
+
+#include <string.h>
+#include "config/checks.h"
+#include "config/config.h"
+#include "config/merge.h"
+#include "devices/handed.h"
+#include "devices/net.h"
+#include "run/seal.h"
+#include "vm/hotplug.h"
+
+/* What the broker or its spawner would have to get after they have given up the right to. */
+static int check_kind(const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index,
+                      struct fault *f)
+{
+    static const char later[] = "can't be added while the VM runs yet";
+
+    if (role == BULKHEAD__ROLE__ROLE_NET &&
+        (strcmp(c->nets[index]->mode, "user") == 0 || strcmp(c->nets[index]->mode, "macvtap") == 0))
+        return fault_input(f, "%s: a network of mode %s %s: use tap= or fd=", c->nets[index]->id,
+                           c->nets[index]->mode, later);
+    if (role == BULKHEAD__ROLE__ROLE_VSOCK)
+        return fault_input(f, "%s: a vsock %s: start the VM with --vsock", c->vsock->id, later);
+    if (role == BULKHEAD__ROLE__ROLE_CONSOLE &&
+        (c->console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET ||
+         c->console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY))
+        return fault_input(f, "a console with socket= or tty %s: use pty, file=PATH or null",
+                           later);
+    return 0;
+}
+
+static int check_room(const struct instance *in, const Bulkhead__VmConfig *c, Bulkhead__Role role,
+                      unsigned index, struct fault *f)
+{
+    struct plan plan = in->plan;
+
+    if (plan_add(&plan, c, role, index) < 0)
+        return fault_input(f, "the VM is full: remove a device first");
+    if (in->max_files != 0 && plan_files(&plan) > in->max_files)
+        return fault_input(f,
+                           "the VM would need up to %u open files, and its limit is %u: start it "
+                           "with a higher one (ulimit -Hn, LimitNOFILE=)",
+                           plan_files(&plan), in->max_files);
+    return 0;
+}
+
+int add_check(struct instance *in, const Bulkhead__VmConfig *device,
+              Bulkhead__VmConfig **ret_config, Bulkhead__Role *ret_role, unsigned *ret_index,
+              struct fault *f)
+{
+    struct validate_host host = { 0 };
+    Bulkhead__VmConfig *config, *copy;
+    int r = hotplug_check_add(&in->vm, f);
+
+    if (r < 0)
+        return r;
+    config = config_copy(in->config);
+    copy = config_copy(device);
+    if (!config || !copy) {
+        config_free(config);
+        config_free(copy);
+        return fault_host(f, ENOMEM, "no memory for the configuration");
+    }
+    r = config_add(config, copy, ret_role, ret_index, f);
+    if (r == 0 && config_fill(config, config->name) < 0)
+        r = fault_host(f, ENOMEM, "no memory for the configuration");
+    if (r == 0)
+        r = check_kind(config, *ret_role, *ret_index, f);
+    if (r == 0)
+        r = validate_config(config, &host, f);
+    if (r == 0)
+        r = check_room(in, config, *ret_role, *ret_index, f);
+    if (r < 0)
+        config_free(config);
+    else
+        *ret_config = config;
+    return r;
+}
+
+static int check_backend(const struct instance *in, const Bulkhead__VmConfig *c,
+                         Bulkhead__Role role, unsigned index, const struct backend *b,
+                         struct fault *f)
+{
+    switch ((int)role) {
+    case BULKHEAD__ROLE__ROLE_BLK:
+        return handed_check_disk(c->disks[index], b, f);
+    case BULKHEAD__ROLE__ROLE_NET:
+        if (handed_check_net(c->nets[index], b, f) < 0)
+            return -EINVAL;
+        for (unsigned i = 0; i < in->n_ends; i++)
+            if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_NET &&
+                !in->vm.devices[i].is_user && resources_net_same(&in->ends[i].backend, b))
+                return fault_input(f, "%s and %s use the same interface: give each its own",
+                                   in->plan.devices[i].name, c->nets[index]->id);
+        return 0;
+    case BULKHEAD__ROLE__ROLE_CONSOLE:
+        return handed_check_console(c->console, b, f);
+    default:
+        return b->n_own == 0 ? 0 : fault_input(f, "a balloon needs no descriptors");
+    }
+}
+
+/* From here on all of it is there, and add_undo() is what takes it away. */
+static unsigned take_place(struct instance *in, Bulkhead__VmConfig *config, Bulkhead__Role role,
+                           unsigned index, struct backend *b)
+{
+    int number;
+
+    config_free(in->config);
+    in->config = in->vm.config = config;
+    number = plan_add(&in->plan, config, role, index); /* check_room() has tried it */
+    vm_take_place(&in->vm, (unsigned)number);
+    instance_begin_device(in, (unsigned)number, b);
+    return (unsigned)number;
+}
+
+int add_take(struct instance *in, const Bulkhead__AddDevice *m, int *fds, size_t n_fds,
+             unsigned *ret_number, struct fault *f)
+{
+    const Bulkhead__Backend empty = BULKHEAD__BACKEND__INIT;
+    Bulkhead__VmConfig *config = NULL;
+    Bulkhead__Role role;
+    struct backend b;
+    unsigned index;
+    int r = add_check(in, m->device, &config, &role, &index, f);
+
+    if (r < 0)
+        return r;
+    backend_init(&b);
+    r = handed_take(m->backend ? m->backend : &empty, "the device", fds, n_fds, &b, f);
+    if (r == 0)
+        r = check_backend(in, config, role, index, &b, f);
+    if (r == 0)
+        r = programs_fd(&in->programs, role, f) < 0 ? -ENOENT : 0;
+    if (r < 0) {
+        b.made_tap[0] = '\0'; /* it goes when whoever opened it has closed it too */
+        backend_deinit(&b);
+        config_free(config);
+        return r;
+    }
+    *ret_number = take_place(in, config, role, index, &b);
+    r = instance_make_device(in, *ret_number, f);
+    if (r == 0)
+        r = seal_add(in, *ret_number, f);
+    if (r < 0)
+        add_undo(in, *ret_number);
+    return r;
+}
+
+void add_undo(struct instance *in, unsigned number)
+{
+    const struct plan_device was = in->plan.devices[number];
+
+    seal_free(in, number);
+    instance_close_device(in, number);
+    plan_remove(&in->plan, number);
+    config_remove(in->config, was.role, was.index);
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* opener.h - bulkhead-broker --open: opens what a device needs that is to be added to a VM which runs.
+ *
+ * The VM's broker is in its sandbox and can't. This process is started by `bulkhead add`, so it has the rights of
+ * who asks, no more; it does what a broker does before its sandbox, for one device, and hands all of it back. It
+ * reads one request of who started it, and nothing of any VM. */
+#pragma once
+
+/* The client is on that descriptor. An exit status. */
+int opener_main(int fd);
