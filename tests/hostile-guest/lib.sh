@@ -29,6 +29,24 @@ watch_memory()
     done
 }
 
+# come_and_go VM PID DIR: until PID is gone, a disk is added and removed, by turns with the guest's consent, if it
+# gives it, and without. A line each in DIR/plugged.
+come_and_go()
+{
+    local n=0 id force
+    truncate -s 1M "$3/spare"
+    while kill -0 "$2" 2>/dev/null; do
+        sleep 0.1
+        "$BIN/bulkhead" add "$1" --disk "path=$3/spare" --json >"$3/added" 2>/dev/null || continue
+        id=$(sed -n 's/.*"device": *"\([^"]*\)".*/\1/p' "$3/added")
+        echo "added $id" >>"$3/plugged"
+        sleep 0.2
+        force=()
+        ((n++ % 2)) || force=(--force)
+        "$BIN/bulkhead" remove "$1" "$id" "${force[@]}" >/dev/null 2>&1 && echo "removed $id ${force[*]}" >>"$3/plugged"
+    done
+}
+
 # hostile_guest DIR NAME CMDLINE FLAG...: one life of it, with every kind of device. Status of `run`.
 # DIR gets log (serial), events, out, err, disk0, disk1.
 hostile_guest()

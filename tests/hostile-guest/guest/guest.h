@@ -5,7 +5,8 @@
  * follows from its seed. What would end the VM early is left out until the end: resets, power-off,
  * writes of devices into the program itself (LOW_END is where they may begin).
  *
- * Command line: seed=N ops=N irq=0|1 only=PHASE end=off|reset|fault|halt verbose=1 */
+ * Command line: seed=N ops=N irq=0|1 only=PHASE end=off|reset|fault|halt verbose=1 removals=N: not to end
+ * before so many were seen */
 #pragma once
 
 #include <stdbool.h>
@@ -81,6 +82,7 @@ void fuzz_bar(struct random *r);
 void fuzz_holes(struct random *r);
 void fuzz_ioapic(struct random *r);
 void fuzz_slots(struct random *r);
+extern uint32_t n_removals; /* how often a device was to go, or had gone */
 
 /* ---- rings.c ---- */
 void fuzz_rings(struct random *r);

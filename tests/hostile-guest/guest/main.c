@@ -16,7 +16,7 @@ enum end { END_OFF, END_RESET, END_FAULT, END_HALT };
 
 uint32_t ram_end = 64 * MIB;
 bool verbose;
-static uint32_t ops_done, ops_max = 20000, next_line, seed = 1, only = ~0u;
+static uint32_t ops_done, ops_max = 20000, next_line, seed = 1, only = ~0u, removals_wanted;
 static enum end end;
 static volatile uint32_t second_ops;
 static struct random main_random, second_random;
@@ -156,6 +156,7 @@ static void read_options(const struct start_info *info, bool *ret_interrupts)
     ops_max = number_option(line, "ops", ops_max);
     only = number_option(line, "only", only);
     verbose = number_option(line, "verbose", 0);
+    removals_wanted = number_option(line, "removals", 0);
     *ret_interrupts = number_option(line, "irq", 1);
     end = END_OFF;
     if (how && how[0] == 'r')
@@ -227,6 +228,10 @@ void guest_main(const struct start_info *info)
     cpu_start_second();
     while (ops_left()) {
         run_phase(rnd(&main_random) >> 8);
+        cpu_breathe();
+    }
+    while (n_removals < removals_wanted) {
+        fuzz_slots(&main_random);
         cpu_breathe();
     }
     finish();

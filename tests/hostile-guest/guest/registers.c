@@ -197,11 +197,14 @@ void fuzz_config_space(struct random *r)
 
 /* ---- events and slots ---- */
 
+uint32_t n_removals;
+
 /* As the DSDT does it, or not at all. Devices come and go if somebody outside adds and removes them. */
 void fuzz_slots(struct random *r)
 {
     enum { EVENTS = 0x604, UP = 0x608, DOWN = 0x60c, EJECT = 0x610 };
-    uint32_t down = 0;
+    static uint32_t down;
+    uint32_t more;
 
     for (unsigned i = 0; i < BURST; i++) {
         count_op();
@@ -213,10 +216,13 @@ void fuzz_slots(struct random *r)
             (void)in32(UP);
             break;
         case 2:
-            down = in32(DOWN);
+            more = in32(DOWN);
+            n_removals += more != 0;
+            down |= more;
             break;
         case 3:
             out32(EJECT, down);
+            down = 0;
             break;
         case 4:
             out32(EJECT, 1u << below(r, 32));
