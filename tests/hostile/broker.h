@@ -75,7 +75,7 @@ struct broker_table {
     unsigned n;
 };
 
-/* Requests to the spawner; those that are about slots after the seal; system calls of the broker's own. */
+/* Requests to the spawner; those that are about io_urings, and slots after the seal; system calls of the broker's own. */
 extern const struct broker_table broker_requests, broker_slots, broker_calls;
 
 /* ---- broker_requests.c ---- */
@@ -90,8 +90,6 @@ void broker_kill(struct broker *b, uint32_t id);
 enum broker_verdict broker_start(struct broker *b, struct start *start);
 /* An ordinary start of that slot: BROKER_LET, if all is well. */
 enum broker_verdict broker_start_honest(struct broker *b, uint32_t slot);
-/* A disk's worker starts and dies; then a start of `slot` asks for its io_uring. */
-enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t slot);
 /* Until a child ended, or the control socket of the last start has something to be read. False: it
  * ended. */
 bool broker_await_word(struct broker *b);
@@ -102,6 +100,8 @@ enum broker_verdict broker_add(struct broker *b, uint32_t slot, Bulkhead__Role r
                                const char *name);
 /* Its slot is empty again, once all that was in it is dead. */
 void broker_free(struct broker *b, uint32_t slot);
+/* A disk's worker starts and dies; then a start of `slot` asks for its io_uring. */
+enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t slot);
 
 /* ---- puppet.c: the program that is handed over ---- */
 /* What some of its actions make. */

@@ -351,53 +351,6 @@ static enum broker_verdict control_is_a_stream(struct broker *b, long unused)
     return broker_start(b, &start);
 }
 
-static enum broker_verdict ring_of(struct broker *b, long number)
-{
-    struct start start;
-
-    broker_prepare(b, &start, SLOT_DISK);
-    start.request.ring_of = (uint32_t)number;
-    return broker_start(b, &start);
-}
-
-static enum broker_verdict ring_of_itself(struct broker *b, long unused)
-{
-    (void)unused;
-    return ring_of(b, b->next_id);
-}
-
-static enum broker_verdict ring_of_the_living(struct broker *b, long unused)
-{
-    uint32_t living = b->next_id;
-    struct start start;
-
-    (void)unused;
-    if (broker_start_honest(b, SLOT_DISK) != BROKER_LET)
-        die("an honest start");
-    broker_prepare(b, &start, SLOT_DISK);
-    start.request.uid_slot = UID_SPARE;
-    start.request.ring_of = living;
-    return broker_start(b, &start);
-}
-
-enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t slot)
-{
-    uint32_t dead = b->next_id;
-    struct start start;
-
-    if (broker_start_honest(b, SLOT_DISK) != BROKER_LET)
-        die("an honest start");
-    broker_kill(b, dead);
-    broker_prepare(b, &start, slot);
-    start.request.ring_of = dead;
-    return broker_start(b, &start);
-}
-
-static enum broker_verdict ring_of_another(struct broker *b, long slot)
-{
-    return broker_start_with_ring_of_a_dead(b, (uint32_t)slot);
-}
-
 /* Each byte of it would be an honest start. */
 static enum broker_verdict length(struct broker *b, long len)
 {
@@ -588,11 +541,6 @@ static const struct broker_action actions[] = {
     ASK("control-is-a-file", descriptor_is_file, AT_CONTROL),
     ASK("log-is-a-file", descriptor_is_file, AT_LOG),
     ASK("control-is-a-stream", control_is_a_stream, 0),
-    ASK("ring-of-nobody", ring_of, 4711),
-    ASK("ring-of-itself", ring_of_itself, 0),
-    ASK("ring-of-the-living", ring_of_the_living, 0),
-    ASK("ring-of-another-slot", ring_of_another, SLOT_OTHER_DISK),
-    ASK("ring-for-a-slot-without", ring_of_another, SLOT_RNG),
     ASK("length-0", length, 0),
     ASK("length-1", length, 1),
     ASK("length-less-one", length, sizeof(struct spawner_request) - 1),
