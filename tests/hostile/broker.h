@@ -31,26 +31,26 @@ struct broker {
     struct spawner spawner;
     uint32_t next_id;
     uint32_t uid_base; /* of the VM's range; 0: not root */
-    int program_fd;  /* of this test, to hand over */
-    char dir[64];    /* the VM's */
-    char victim[64]; /* a directory that is none of the VM's */
-    int victim_fd;   /* of it */
-    int victim_lock; /* a file in it */
-    int base_fd;     /* of the directory that both are in */
+    int program_fd;    /* of this test, to hand over */
+    char dir[64];      /* the VM's */
+    char victim[64];   /* a directory that is none of the VM's */
+    int victim_fd;     /* of it */
+    int victim_lock;   /* a file in it */
+    int base_fd;       /* of the directory that both are in */
     int dir_fd;
     int root_dir, null; /* opened before the sandbox */
     int slow_path;      /* O_PATH, of `slow` */
     int lingers, peer;  /* a TCP socket whose last close waits, until its peer is closed */
-    char slow[64];    /* a program, open nowhere but for a lease */
-    int lease;        /* on it */
-    pid_t test;       /* a process that is no child */
-    char text[160];   /* of the last refusal */
-    bool no_landlock; /* this kernel has none, which start and audit say */
-    int pid;          /* of the last start */
-    int control, log; /* of the last start: this end */
-    int status;       /* of who ended last: as waitid() says, SIGSYS or so */
-    uint32_t ended;   /* its id */
-    uint32_t other;   /* of the last report that was not waited for */
+    char slow[64];      /* a program, open nowhere but for a lease */
+    int lease;          /* on it */
+    pid_t test;         /* a process that is no child */
+    char text[160];     /* of the last refusal */
+    bool no_landlock;   /* this kernel has none, which start and audit say */
+    int pid;            /* of the last start */
+    int control, log;   /* of the last start: this end */
+    int status;         /* of who ended last: as waitid() says, SIGSYS or so */
+    uint32_t ended;     /* its id */
+    uint32_t other;     /* of the last report that was not waited for */
 };
 
 /* One start, honest until the action changes it. */

@@ -558,9 +558,8 @@ static enum broker_verdict lingering(struct broker *b, long how)
     sigprocmask(SIG_BLOCK, &alarm, NULL);
     settle(b);
     close(b->peer);
-    return how == LINGERS_AS_PROGRAM && b->other != start.request.id
-               ? answer(b, start.request.id)
-               : BROKER_REFUSED;
+    return how == LINGERS_AS_PROGRAM && b->other != start.request.id ? answer(b, start.request.id)
+                                                                     : BROKER_REFUSED;
 }
 
 #define ASK(what, function, value)                                                                 \

@@ -223,9 +223,9 @@ static void a_snapshot_says_the_state(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         s.state = cases[i].says;
         for (int before = CHILD_READY; before <= CHILD_QUIESCED; before++)
-            assert_int_equal(rules_next(RULE_FROM_CHILD, BULKHEAD__ROLE__ROLE_NET,
-                                        (enum child_state)before, &e),
-                             cases[i].then);
+            assert_int_equal(
+                rules_next(RULE_FROM_CHILD, BULKHEAD__ROLE__ROLE_NET, (enum child_state)before, &e),
+                cases[i].then);
     }
 }
 
