@@ -76,7 +76,20 @@ struct broker_table {
 /* Requests to the spawner; system calls of the broker's own. */
 extern const struct broker_table broker_requests, broker_calls;
 
-/* ---- broker_requests.c ---- */
+/* ---- broker_starts.c ---- */
+_Noreturn void broker_die(const char *what); /* the test itself can't go on */
+void broker_send_raw(struct broker *b, const void *bytes, size_t len, const int *fds,
+                     unsigned n_fds);
+void broker_send_request(struct broker *b, const struct spawner_request *request);
+/* Tells the spawner of a slot. */
+void broker_tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char *name);
+/* To the start of that number. */
+enum broker_verdict broker_answer(struct broker *b, uint32_t id);
+/* Closes a descriptor of a start, but for what other requests need: the broker makes no duplicates. */
+void broker_let_go(const struct broker *b, int fd);
+void broker_kill_and_wait(struct broker *b, uint32_t id);
+/* All that was sent before has been looked at, and the spawner is well. */
+void broker_settle(struct broker *b);
 /* Slots, directory and seal, as main.c has them told. */
 void broker_tell(struct broker *b, bool seal);
 void broker_prepare(struct broker *b, struct start *start, uint32_t slot);
