@@ -16,6 +16,7 @@
 #include "broker.h"
 #include "client.pb-c.h"
 #include "sandbox/ring.h"
+#include "spawner/keep.h"
 
 static enum broker_verdict slot(struct broker *b, long number)
 {
@@ -373,6 +374,72 @@ static enum broker_verdict lingering(struct broker *b, long how)
                : BROKER_REFUSED;
 }
 
+static void deposit(struct broker *b, unsigned place, int fd)
+{
+    const struct spawner_request r = { .kind = SPAWNER_DEPOSIT, .id = place };
+
+    broker_send_raw(b, &r, sizeof r, &fd, 1);
+}
+
+static void drop(struct broker *b, unsigned place, unsigned n)
+{
+    const struct spawner_request r = { .kind = SPAWNER_DROP, .id = place, .slot = n };
+
+    broker_send_request(b, &r);
+}
+
+/* More than are closed at a time, each slow: whose last close gives memory back. */
+static enum broker_verdict slow_drops(struct broker *b, long unused)
+{
+    enum { N = 24, BYTES = 32 << 20 };
+
+    (void)unused;
+    for (unsigned i = 0; i < N; i++) {
+        int fd = memfd_create("slow", MFD_CLOEXEC);
+
+        if (fd < 0 || fallocate(fd, 0, 0, BYTES) < 0)
+            broker_die("memory");
+        deposit(b, KEEP_DEVICES + i, fd);
+        close(fd);
+    }
+    for (unsigned i = 0; i < N; i++)
+        drop(b, KEEP_DEVICES + i, 1);
+    broker_settle(b);
+    return BROKER_REFUSED;
+}
+
+/* All that can be kept, again and again: nothing of it may be left. */
+static enum broker_verdict drop_all(struct broker *b, long rounds)
+{
+    while (rounds-- > 0) {
+        for (unsigned place = KEEP_FIXED; place < KEEP_PLACES; place++)
+            deposit(b, place, b->null);
+        drop(b, 0, KEEP_PLACES);
+    }
+    broker_settle(b);
+    return BROKER_REFUSED;
+}
+
+/* Kept, and then not: the one who closes it waits. */
+static enum broker_verdict lingering_place(struct broker *b, long replaced)
+{
+    sigset_t alarm;
+
+    deposit(b, KEEP_DEVICES, b->lingers);
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    sigprocmask(SIG_UNBLOCK, &alarm, NULL);
+    close(b->lingers);
+    sigprocmask(SIG_BLOCK, &alarm, NULL);
+    if (replaced)
+        deposit(b, KEEP_DEVICES, b->null);
+    else
+        drop(b, KEEP_DEVICES, 1);
+    broker_settle(b);
+    close(b->peer);
+    return BROKER_REFUSED;
+}
+
 #define ASK(what, function, value)                                                                 \
     {                                                                                              \
         .name = what, .run = function, .arg = value                                                \
@@ -435,6 +502,10 @@ static const struct broker_action actions[] = {
     ASK("lingering-log", lingering, LINGERS_AS_LOG),
     ASK("lingering-in-a-queue", lingering, LINGERS_IN_QUEUE),
     ASK("lingering-program", lingering, LINGERS_AS_PROGRAM),
+    ASK("lingering-in-a-place", lingering_place, false),
+    ASK("lingering-replaced", lingering_place, true),
+    ASK("slow-drops", slow_drops, 0),
+    ASK("drop-all", drop_all, 4),
 };
 
 const struct broker_table broker_requests = { actions, ARRAY_SIZE(actions) };
