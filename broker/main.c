@@ -246,12 +246,17 @@ static int enter_sandbox(struct instance *in, struct fault *f)
     return 0;
 }
 
-/* Both are open for writing, so a broker that was taken over could fill /run by them. The spawner keeps
- * them open, and so the locks on them. */
-static void leave_locks_to_spawner(struct instance *in, struct uids *uids)
+/* What the VM claims hangs on locks of these, and a broker that was taken over could hand a descriptor to a process
+ * of another's, which lets go of them, or fill /run. The spawner keeps them open, and so the locks on them. */
+static void leave_claims_to_spawner(struct instance *in, const struct spawner_terms *terms)
 {
     fd_closep(&in->rundir.place.lock_fd);
-    fd_closep(&uids->file_fd);
+    fd_closep(&in->rundir.place.dir_fd);
+    fd_closep(&in->rundir.place.base_fd);
+    fd_closep(&terms->uids->file_fd);
+    fd_closep(&terms->uids->ns_fd);
+    fd_closep(&terms->groups->vm_fd);
+    fd_closep(&terms->groups->base_fd);
 }
 
 static int open_vm(struct instance *in, struct sessions *sessions, struct request *req,
@@ -273,7 +278,7 @@ static int open_vm(struct instance *in, struct sessions *sessions, struct reques
         r = seal_spawner(in, f);
     if (r < 0)
         return r;
-    leave_locks_to_spawner(in, terms->uids);
+    leave_claims_to_spawner(in, terms);
     r = enter_sandbox(in, f);
     trace(in, "broker sandboxed");
     return r;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/loop.h"
 
 static int take_descriptors(struct msghdr *msg, struct handed *ret_fds)
 {
@@ -99,9 +100,13 @@ static struct closer *find_free(struct closers *closers)
     return NULL;
 }
 
-bool closers_have_room(struct closers *closers)
+/* libc's call would write errno, which the clone shares. */
+static long bare_call(long number, long argument)
 {
-    return find_free(closers) != NULL;
+    long r;
+
+    __asm__ volatile("syscall" : "=a"(r) : "a"(number), "D"(argument) : "rcx", "r11", "memory");
+    return r;
 }
 
 /* Shares all memory: nothing of libc's that keeps a state. */
@@ -110,28 +115,53 @@ static int close_in_clone(void *arg)
     const struct handed *fds = arg;
 
     for (unsigned i = 0; i < fds->n; i++)
-        if (fds->fds[i] >= 0)
-            syscall(SYS_close, fds->fds[i]);
-    syscall(SYS_exit_group, 0);
+        bare_call(SYS_close, fds->fds[i]);
+    bare_call(SYS_exit_group, 0);
     return 0;
 }
 
-void handed_close(struct closers *closers, struct handed *fds)
+static void close_first(struct closers *closers, struct closer *c)
 {
-    struct closer *c = find_free(closers);
-    bool any = false;
+    unsigned n = MIN(closers->n_waiting, (unsigned)HANDED_MAX);
 
-    for (unsigned i = 0; i < fds->n; i++)
-        any |= fds->fds[i] >= 0;
-    if (!any || !c)
-        return;
-    c->fds = *fds;
+    memcpy(c->fds.fds, closers->waiting, n * sizeof(int));
+    c->fds.n = n;
+    closers->n_waiting -= n;
+    closers->moved_ns = now_ns();
+    memmove(closers->waiting, closers->waiting + n, closers->n_waiting * sizeof(int));
     c->pid = clone(close_in_clone, c->stack + sizeof c->stack, CLONE_VM | CLONE_FILES | CLONE_PIDFD,
                    &c->fds, &c->pidfd);
     if (c->pid > 0)
         return;
     /* The host has no room for a process, and will have none for a start. */
     c->pid = 0;
-    for (unsigned i = 0; i < fds->n; i++)
-        fd_closep(&fds->fds[i]);
+    for (unsigned i = 0; i < n; i++)
+        fd_closep(&c->fds.fds[i]);
+}
+
+void closers_go_on(struct closers *closers)
+{
+    struct closer *c;
+
+    while (closers->n_waiting > 0 && (c = find_free(closers)) != NULL)
+        close_first(closers, c);
+}
+
+bool closers_are_busy(const struct closers *closers)
+{
+    return closers->n_waiting > 0;
+}
+
+bool closers_are_stuck(const struct closers *closers)
+{
+    return closers->n_waiting > 0 &&
+           now_ns() - closers->moved_ns > HANDED_STUCK_MS * UINT64_C(1000000);
+}
+
+void handed_close(struct closers *closers, struct handed *fds)
+{
+    for (unsigned i = 0; i < fds->n && closers->n_waiting < HANDED_WAITING; i++)
+        if (fds->fds[i] >= 0)
+            closers->waiting[closers->n_waiting++] = fd_take(&fds->fds[i]);
+    closers_go_on(closers);
 }

@@ -3,19 +3,27 @@
  *
  * A broker that was taken over may hand over anything, also what makes others wait: a file of a server
  * that doesn't answer (FUSE, NFS), a TCP socket that lingers, a socket in whose queue one of these is. So
- * nothing here asks a file system, and what is not needed any more is closed by a clone that shares the
- * table of descriptors: that one may wait for ever.
+ * nothing here asks a file system, and what is not needed any more is closed by clones that share the
+ * table of descriptors: those may wait for ever. What they have no room for waits in a list, and while
+ * something does no request is read: so the list is bounded by what is kept and what one request brings.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include "base/compiler.h"
+#include "spawner/keep.h"
+#include "spawner/wire.h"
 
 enum {
-    HANDED_MAX = 253, /* SCM_MAX_FD: all that one message can bring, for the kernel closes the rest itself */
+    HANDED_MAX =
+        253, /* SCM_MAX_FD: all that one message can bring, for the kernel closes the rest itself */
     HANDED_CLOSERS = 8, /* clones at once */
     HANDED_STACK_BYTES = 16384,
+    HANDED_STUCK_MS = 5000,
+    /* All places, the ends of all children, a request and what it drops. */
+    HANDED_WAITING = KEEP_PLACES + 3 * SPAWNER_MAX_CHILDREN + 2 * HANDED_MAX,
 };
 
 struct handed {
@@ -30,6 +38,9 @@ struct closers {
         struct handed fds;
         _Alignas(16) char stack[HANDED_STACK_BYTES];
     } of[HANDED_CLOSERS];
+    int waiting[HANDED_WAITING]; /* to be closed, the first first */
+    unsigned n_waiting;
+    uint64_t moved_ns; /* when one of them was last taken up */
 };
 
 enum handed_type { HANDED_PIPE, HANDED_STREAM, HANDED_SEQPACKET };
@@ -40,7 +51,11 @@ ssize_t handed_receive(int fd, void *bytes, size_t size, struct handed *ret_fds)
 /* 0, or -EBADF with an origin. */
 int handed_expect(int fd, enum handed_type type, const char *what) must_check;
 
-/* Whether handed_close() has room; if not, one of the pidfds in use becomes readable when it has. */
-bool closers_have_room(struct closers *closers);
-/* Closes what was not taken; without room nothing. */
+/* Closes, in order, what was not taken. */
 void handed_close(struct closers *closers, struct handed *fds);
+/* Whether there is something left to close, for which all clones are busy. When the pidfd of one becomes
+ * readable, closers_go_on(). */
+bool closers_are_busy(const struct closers *closers);
+/* And for so long that they won't be free soon. */
+bool closers_are_stuck(const struct closers *closers);
+void closers_go_on(struct closers *closers);

@@ -96,5 +96,6 @@ int handover_send(struct state *s)
         else
             r = say_all(s);
     }
-    return r > 0 ? 0 : r;
+    /* What is in flight won't be less: it is in what is handed over. */
+    return r == REPORTS_TOO_MANY ? -ETOOMANYREFS : r > 0 ? 0 : r;
 }

@@ -36,6 +36,7 @@
 
 enum {
     IDLE_MS = 500,
+    AGAIN_MS = 100,
     REFUSALS_LOGGED = 32,
     /* of SPAWNER_START */
     START_LOG_READER = 0,
@@ -273,7 +274,7 @@ static void on_renew(struct state *s)
     reports_add(&s->reports, &r, NULL);
 }
 
-/* All goes where descriptors of the broker's go. */
+/* What came along is closed after these. */
 static void on_drop(struct state *s, uint32_t first, uint32_t n)
 {
     static struct handed dropped;
@@ -411,12 +412,13 @@ static void watch(struct watched *w, int fd, short events, struct spawned *who)
 
 static void watch_all(struct state *s, struct watched *w)
 {
-    bool closes = closers_have_room(&s->closers);
-    short wanted = (short)((reports_have_room(&s->reports) && closes ? POLLIN : 0) |
-                           (s->reports.n > 0 || s->handover.active ? POLLOUT : 0));
+    bool busy = closers_are_busy(&s->closers);
+    bool sends = (s->reports.n > 0 || s->handover.active) && !s->sends_later;
+    short wanted = (short)((reports_have_room(&s->reports) && !busy ? POLLIN : 0) |
+                           (sends && !busy ? POLLOUT : 0));
 
     w->n = 0;
-    for (unsigned i = 0; i < HANDED_CLOSERS && !closes; i++)
+    for (unsigned i = 0; i < HANDED_CLOSERS && busy; i++)
         watch(w, s->closers.of[i].pidfd, POLLIN, NULL);
     for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++) {
         struct spawned *child = &s->children[i];
@@ -427,7 +429,7 @@ static void watch_all(struct state *s, struct watched *w)
             watch(w, child->spawning.pidfd, POLLIN, child);
     }
     watch(w, s->signal_fd, POLLIN, NULL);
-    if (s->fd >= 0)
+    if (s->fd >= 0 && (!busy || closers_are_stuck(&s->closers)))
         watch(w, s->fd, wanted, NULL);
     else if (s->brokers.awaited)
         watch(w, s->brokers.pidfd, POLLIN, NULL);
@@ -439,6 +441,7 @@ static void send_all(struct state *s)
 
     if (r == 0 && s->fd >= 0 && !s->handover.active)
         r = reports_send(&s->reports, s->fd);
+    s->sends_later = r > 0;
     if (r < 0)
         successor_lost(s);
 }
@@ -457,10 +460,12 @@ static void act(struct state *s, const struct watched *w)
             successor_start(s);
         } else if (!child && w->polled[i].fd == s->fd) {
             /* Without room for answers only its end counts, which sending finds. */
-            if (!closers_have_room(&s->closers) && (w->polled[i].revents & (POLLHUP | POLLERR)))
-                successor_lost(s);
+            if (closers_are_busy(&s->closers))
+                successor_lost(s); /* and what it said last is not heard */
             else if ((w->polled[i].revents & ~POLLOUT) && reports_have_room(&s->reports))
                 on_request(s);
+        } else if (!child) {
+            closers_go_on(&s->closers);
         } else if (child->pid != 0) {
             if (child->spawning.error_fd >= 0) /* of both, this comes first */
                 children_hear(s, child);
@@ -468,7 +473,6 @@ static void act(struct state *s, const struct watched *w)
                 children_reap(s, child);
         }
     }
-    send_all(s);
 }
 
 _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
@@ -503,6 +507,8 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
     while (s->fd >= 0 || s->brokers.awaited || children_any_left(s)) {
         int timeout = sooner(enforce(s), successor_enforce(s)), ready;
 
+        if (s->sends_later || closers_are_busy(&s->closers))
+            timeout = sooner(timeout, AGAIN_MS);
         if (s->fd < 0 && !s->brokers.awaited && !children_any_left(s))
             break;
         watch_all(s, &watched);
@@ -514,6 +520,8 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
         idle = ready == 0;
         if (ready > 0)
             act(s, &watched);
+        if (s->fd >= 0)
+            send_all(s);
     }
     groups_end(groups);
     /* With a broker that left in order these are gone already. */

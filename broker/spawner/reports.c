@@ -49,9 +49,9 @@ int reports_send_one(int socket_fd, const struct spawner_report *report, const i
     while (n < 0 && errno == EINTR);
     if (n >= 0)
         return 0;
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ETOOMANYREFS
-               ? 1
-               : -errno;
+    if (errno == ETOOMANYREFS)
+        return REPORTS_TOO_MANY;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? REPORTS_NO_ROOM : -errno;
 }
 
 static int send_first(int socket_fd, const struct spawner_report *report, const int *fds)
@@ -78,7 +78,7 @@ int reports_send(struct reports *reports, int socket_fd)
                            reports->waiting[reports->first].fds);
 
         if (r != 0)
-            return r > 0 ? 0 : r;
+            return r == REPORTS_NO_ROOM ? 0 : r;
         drop_first(reports);
     }
     return 0;

@@ -23,10 +23,15 @@ struct reports {
 
 /* fds (NULL, -1: none, nor any behind it) stay the caller's; duplicates are sent. */
 void reports_add(struct reports *reports, const struct spawner_report *report, const int *fds);
-/* Sends what the socket has room for. 0, or a negative errno: the broker is gone. */
+enum {
+    REPORTS_NO_ROOM = 1, /* until the socket can be written to */
+    REPORTS_TOO_MANY,    /* descriptors in flight of this uid: to be tried again later */
+};
+
+/* Sends what the socket has room for. 0, REPORTS_TOO_MANY, or a negative errno: the broker is gone. */
 int reports_send(struct reports *reports, int socket_fd) must_check;
-/* One message at once, past those that wait: fds stay the caller's, SPAWNER_KEPT_FDS at most. 0; 1: there is no room now; or a
- * negative errno. */
+/* One message at once, past those that wait: fds stay the caller's, SPAWNER_KEPT_FDS at most. 0, one
+ * of the two above, or a negative errno. */
 int reports_send_one(int socket_fd, const struct spawner_report *report, const int *fds,
                      unsigned n_fds) must_check;
 void reports_clear(struct reports *reports);

@@ -46,7 +46,8 @@ struct brokers {
     uint64_t adopted_ns;
     bool adopted;      /* it has taken over */
     uint32_t epoch;    /* how many there were before */
-    uint64_t since_ns; /* its start, of a successor */
+    uint64_t since_ns; /* the loss of the last one, or the start of a successor */
+    bool killed;       /* a successor that has not taken over in time */
     uint32_t limit, window_s;
     uint64_t window_ns; /* deaths are counted from here on */
     uint32_t deaths;
@@ -72,7 +73,8 @@ struct state {
     struct handover handover;
     uint32_t last_id;
     unsigned refusals;
-    int fd; /* to the broker; -1: it is gone */
+    int fd;           /* to the broker; -1: it is gone */
+    bool sends_later; /* its uid has too many descriptors in flight */
     int null_fd;
     struct spawned children[SPAWNER_MAX_CHILDREN];
     bool core_started;

@@ -21,6 +21,8 @@
 enum {
     FD_SPAWNER = 3,
     TAKE_OVER_MS = 30000, /* slow hosts: emulated KVM */
+    TAKE_OVER_END_MS = 10000,
+    DIE_MS = 5000,
     PROBATION_MS = 5000,
 };
 
@@ -36,14 +38,12 @@ static void kill_broker(const struct brokers *b)
     syscall(SYS_pidfd_send_signal, b->pidfd, SIGKILL, NULL, 0);
 }
 
-/* As much as there is room for, and for what came with a request; the rest later. */
 static void close_kept(struct state *s)
 {
     static struct handed all;
 
-    for (unsigned n = 0; n < HANDED_CLOSERS / 2 && closers_have_room(&s->closers); n++)
-        if (store_take_all(&s->store, &all) > 0)
-            handed_close(&s->closers, &all);
+    while (store_take_all(&s->store, &all) > 0)
+        handed_close(&s->closers, &all);
 }
 
 /* The VM goes on without a broker until its core ends; clients see that nobody is there. */
@@ -103,7 +103,7 @@ void successor_lost(struct state *s)
 {
     struct brokers *b = &s->brokers;
 
-    /* What it had sent goes with the socket; without room to close that, at the very end. */
+    /* What it had sent goes with the socket. */
     handed_close(&s->closers, &(struct handed){ .fds = { fd_take(&s->fd) }, .n = 1 });
     reports_clear(&s->reports);
     s->handover.active = false;
@@ -129,6 +129,7 @@ void successor_lost(struct state *s)
     }
     log_warn("the broker is gone: another takes over");
     b->awaited = true;
+    b->since_ns = now_ns();
 }
 
 int successor_renew(struct state *s)
@@ -234,22 +235,39 @@ void successor_start(struct state *s)
         return;
     }
     b->epoch++;
-    b->adopted = false;
+    b->adopted = b->killed = false;
     b->since_ns = now_ns();
     handover_begin(s);
 }
 
+/* It doesn't die: a file that it has is of a server that doesn't answer. It is not waited for any more. */
+static void abandon(struct state *s)
+{
+    handed_close(&s->closers, &(struct handed){ .fds = { fd_take(&s->fd) }, .n = 1 });
+    reports_clear(&s->reports);
+    s->handover.active = s->brokers.awaited = false;
+    log_error("the broker doesn't end: none is started again, and the guest runs on without");
+    give_up(s);
+}
+
 int successor_enforce(struct state *s)
 {
-    const struct brokers *b = &s->brokers;
+    struct brokers *b = &s->brokers;
     uint64_t age_ms = (now_ns() - b->since_ns) / 1000000;
+    /* Whoever wants the VM to end doesn't want to wait for another broker. */
+    uint64_t limit_ms = s->told_to_end || s->core_ended ? TAKE_OVER_END_MS : TAKE_OVER_MS;
 
     if (s->slots.sealed && b->limit == 0)
         close_kept(s);
-    if (s->fd < 0 || b->pid == 0 || b->adopted)
+    if (!b->awaited && (s->fd < 0 || b->pid == 0 || b->adopted))
         return -1;
-    if (age_ms < TAKE_OVER_MS)
-        return (int)(TAKE_OVER_MS - age_ms);
-    kill_broker(b);
-    return TAKE_OVER_MS;
+    if (age_ms < limit_ms)
+        return (int)(limit_ms - age_ms);
+    if (!b->awaited && !b->killed)
+        kill_broker(b);
+    b->killed = true;
+    if (age_ms < limit_ms + DIE_MS)
+        return (int)(limit_ms + DIE_MS - age_ms);
+    abandon(s);
+    return 0;
 }

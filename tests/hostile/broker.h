@@ -75,21 +75,32 @@ struct broker_table {
     unsigned n;
 };
 
-/* Requests to the spawner; those that are about io_urings, and slots after the seal; system calls of the broker's own. */
+/* Requests to the spawner; those that are about slots after the seal; system calls of the broker's own. */
 extern const struct broker_table broker_requests, broker_slots, broker_calls;
 
-/* ---- broker_requests.c ---- */
+/* ---- broker_starts.c ---- */
+_Noreturn void broker_die(const char *what); /* the test itself can't go on */
+void broker_send_raw(struct broker *b, const void *bytes, size_t len, const int *fds,
+                     unsigned n_fds);
+void broker_send_request(struct broker *b, const struct spawner_request *request);
+/* Tells the spawner of a slot. */
+void broker_tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char *name);
+/* To the start of that number. */
+enum broker_verdict broker_answer(struct broker *b, uint32_t id);
+/* Closes a descriptor of a start, but for what other requests need: the broker makes no duplicates. */
+void broker_let_go(const struct broker *b, int fd);
+void broker_kill_and_wait(struct broker *b, uint32_t id);
+/* All that was sent before has been looked at, and the spawner is well. */
+void broker_settle(struct broker *b);
 /* Slots, directory and seal, as main.c has them told. */
 void broker_tell(struct broker *b, bool seal);
 void broker_prepare(struct broker *b, struct start *start, uint32_t slot);
-void broker_send(struct broker *b, const struct spawner_request *request);
-void broker_tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char *name);
-/* Kills that child, and hears that it ended. */
-void broker_kill(struct broker *b, uint32_t id);
 /* Sends it as it is and waits for the answer. */
 enum broker_verdict broker_start(struct broker *b, struct start *start);
 /* An ordinary start of that slot: BROKER_LET, if all is well. */
 enum broker_verdict broker_start_honest(struct broker *b, uint32_t slot);
+/* A disk's worker starts and dies; then a start of `slot` asks for its io_uring. */
+enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t slot);
 /* Until a child ended, or the control socket of the last start has something to be read. False: it
  * ended. */
 bool broker_await_word(struct broker *b);
@@ -100,8 +111,6 @@ enum broker_verdict broker_add(struct broker *b, uint32_t slot, Bulkhead__Role r
                                const char *name);
 /* Its slot is empty again, once all that was in it is dead. */
 void broker_free(struct broker *b, uint32_t slot);
-/* A disk's worker starts and dies; then a start of `slot` asks for its io_uring. */
-enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t slot);
 
 /* ---- puppet.c: the program that is handed over ---- */
 /* What some of its actions make. */

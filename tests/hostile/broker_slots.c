@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* broker_slots.c - what a broker that was taken over has the spawner change of what it may start, after the seal:
- * slots more, and slots emptied, and whose io_uring a process is to get. Each changes one thing of a request that is granted otherwise. */
+ * slots more, and slots emptied. Each changes one thing of a request that is granted otherwise. */
 #include <stdio.h>
-#include <unistd.h>
 #include "base/compiler.h"
 #include "broker.h"
 #include "sandbox/ring.h"
@@ -18,59 +17,8 @@ void broker_free(struct broker *b, uint32_t slot)
 {
     struct spawner_request r = { .kind = SPAWNER_FREE, .slot = slot };
 
-    broker_send(b, &r);
+    broker_send_request(b, &r);
 }
-
-/* ---- io_urings of others ---- */
-
-static enum broker_verdict ring_of(struct broker *b, long number)
-{
-    struct start start;
-
-    broker_prepare(b, &start, SLOT_DISK);
-    start.request.ring_of = (uint32_t)number;
-    return broker_start(b, &start);
-}
-
-static enum broker_verdict ring_of_itself(struct broker *b, long unused)
-{
-    (void)unused;
-    return ring_of(b, b->next_id);
-}
-
-static enum broker_verdict ring_of_the_living(struct broker *b, long unused)
-{
-    uint32_t living = b->next_id;
-    struct start start;
-
-    (void)unused;
-    if (broker_start_honest(b, SLOT_DISK) != BROKER_LET)
-        _exit(9);
-    broker_prepare(b, &start, SLOT_DISK);
-    start.request.uid_slot = UID_SPARE;
-    start.request.ring_of = living;
-    return broker_start(b, &start);
-}
-
-enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t slot)
-{
-    uint32_t dead = b->next_id;
-    struct start start;
-
-    if (broker_start_honest(b, SLOT_DISK) != BROKER_LET)
-        _exit(9);
-    broker_kill(b, dead);
-    broker_prepare(b, &start, slot);
-    start.request.ring_of = dead;
-    return broker_start(b, &start);
-}
-
-static enum broker_verdict ring_of_another(struct broker *b, long slot)
-{
-    return broker_start_with_ring_of_a_dead(b, (uint32_t)slot);
-}
-
-/* ---- slots ---- */
 
 /* A slot more, after the seal, in a place that is not a device's: it stays empty. */
 static enum broker_verdict slot_after_the_seal(struct broker *b, long number)
@@ -101,7 +49,7 @@ static enum broker_verdict ring_after_the_seal(struct broker *b, long unused)
     r.setup.pids_max = 1;
     r.setup.ring = RING_DISK;
     snprintf(r.setup.name, sizeof r.setup.name, "more");
-    broker_send(b, &r);
+    broker_send_request(b, &r);
     return broker_start_honest(b, SLOT_FREE);
 }
 
@@ -127,7 +75,7 @@ static const char *name_of(long slot)
 static enum broker_verdict free_slot(struct broker *b, long number)
 {
     if (number == SLOT_RNG && broker_start_honest(b, SLOT_RNG) != BROKER_LET)
-        _exit(9);
+        broker_die("an honest start");
     broker_free(b, (uint32_t)number);
     return broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, name_of(number));
 }
@@ -136,14 +84,17 @@ static enum broker_verdict free_slot(struct broker *b, long number)
 static enum broker_verdict ring_of_the_freed(struct broker *b, long unused)
 {
     uint32_t dead = b->next_id;
+    struct start start;
 
     (void)unused;
     if (broker_start_honest(b, SLOT_DISK) != BROKER_LET)
-        _exit(9);
-    broker_kill(b, dead);
+        broker_die("an honest start");
+    broker_kill_and_wait(b, dead);
     broker_free(b, SLOT_DISK);
     broker_tell_slot(b, SLOT_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk7");
-    return ring_of(b, dead);
+    broker_prepare(b, &start, SLOT_DISK);
+    start.request.ring_of = dead;
+    return broker_start(b, &start);
 }
 
 #define ASK(what, function, value)                                                                 \
@@ -152,11 +103,6 @@ static enum broker_verdict ring_of_the_freed(struct broker *b, long unused)
     }
 
 static const struct broker_action actions[] = {
-    ASK("ring-of-nobody", ring_of, 4711),
-    ASK("ring-of-itself", ring_of_itself, 0),
-    ASK("ring-of-the-living", ring_of_the_living, 0),
-    ASK("ring-of-another-slot", ring_of_another, SLOT_OTHER_DISK),
-    ASK("ring-for-a-slot-without", ring_of_another, SLOT_RNG),
     ASK("slot-after-the-seal", slot_after_the_seal, SLOT_EMPTY),
     ASK("device-in-passt's-place-after-the-seal", slot_after_the_seal, SLOT_PASST + 2),
     ASK("core-after-the-seal", role_after_the_seal, BULKHEAD__ROLE__ROLE_CORE),

@@ -274,7 +274,7 @@ static enum broker_verdict comes_and_goes(struct broker *b)
     if (broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, "more") != BROKER_LET ||
         !broker_await_word(b))
         return BROKER_REFUSED;
-    broker_kill(b, b->next_id - 1);
+    broker_kill_and_wait(b, b->next_id - 1);
     broker_free(b, SLOT_FREE);
     return broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_BLK, "more");
 }

@@ -60,13 +60,14 @@ first_change()
     await "$T/log" "^GONE $ADDRESS"
 }
 
-# How much the VM's processes hold: descriptors of each of the control side, and cgroups.
+# How much the VM's processes hold: descriptors of each of the control side but for pidfds (who
+# has ended may still have one), and cgroups.
 holds()
 {
     local name pid
     for name in broker spawner core; do
         pid=$(pid_of vm $name)
-        echo "$name $(ls "/proc/$pid/fd" | wc -l)"
+        echo "$name $(find "/proc/$pid/fd" -mindepth 1 ! -lname '*pidfd*' | wc -l)"
     done
     "$BIN/bulkhead" ps vm | awk 'NR > 2 { print $2 }' | sort
     pid=$(pid_of vm core)
