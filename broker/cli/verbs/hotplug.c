@@ -15,7 +15,7 @@ enum { DISK, NET, VSOCK, BALLOON, CONSOLE, FORCE };
 static const struct flag add_flags[] = {
     { "disk", 0, FLAG_ONE, "path=P,...", "a disk", DISK },
     { "net", 0, FLAG_ONE, "tap=T,... | fd=N", "a network interface", NET },
-    { "vsock", 0, FLAG_ONE, "cid=N,socket=S", "sockets between host and guest", VSOCK },
+    { "vsock", 0, FLAG_ONE, "cid=N,socket=S", "can't be added yet: for run alone", VSOCK },
     { "balloon", 0, FLAG_ONE, "size=S,...", "memory that can be taken back", BALLOON },
     { "console", 0, FLAG_ONE, "MODE", "virtio-console: null|pty|file=F", CONSOLE },
     FLAGS_COMMON_JSON,
@@ -193,7 +193,7 @@ static void help_add(FILE *out)
 
 const struct verb verb_add = {
     .name = "add",
-    .usage = "VM --disk ... | --net ... | --vsock ... | --balloon ... | --console ...",
+    .usage = "VM --disk ... | --net ... | --balloon ... | --console ...",
     .summary = "add a device to a VM that runs",
     .help = help_add,
     .run = run_add,
