@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "worker.h"
+#include "worker_memory.h"
 #include "worker_poll.h"
 #include "worker_queue.h"
 #include "worker_state.h"
@@ -166,6 +167,14 @@ static int dispatch(struct worker *w, struct message *msg)
         w->running = w->activated && !w->broken && !w->draining;
         rerun_all(w);
         return 0;
+    case BULKHEAD__ENVELOPE__BODY_ADD_REGION:
+        return worker_memory_add(w, e->add_region, &msg->fds[0]);
+    case BULKHEAD__ENVELOPE__BODY_REMOVE_REGION:
+        w->regions_to_remove |= UINT32_C(1) << e->remove_region->number;
+        worker_stop_drain(w);
+        return 0;
+    case BULKHEAD__ENVELOPE__BODY_SET_DIRTY_LOG:
+        return worker_memory_log(w, msg->n_fds > 0 ? msg->fds[0] : -1, e->set_dirty_log->size);
     case BULKHEAD__ENVELOPE__BODY_STOP:
         w->want_stop = true;
         worker_stop_drain(w);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* worker_state.h - what the skeleton's parts share, types only: worker <- worker_queue, worker_stop <-
- * worker_poll <- worker_run <- worker_main. Devices see only worker.h, worker_stop.h and worker_main.h. */
+/* worker_state.h - what the skeleton's parts share, types only: worker <- worker_queue, worker_memory <-
+ * worker_stop <- worker_poll <- worker_run <- worker_main. Devices see only worker.h, worker_stop.h and worker_main.h. */
 #pragma once
 
 #include "ipc/channel.h"
@@ -43,7 +43,10 @@ struct worker {
     struct worker_queue queues[RULE_MAX_QUEUES];
     unsigned n_queues, queue_size;
     uint64_t offered; /* features announced */
-    int ram_fd, life_fd;
+    int ram_fds
+        [GMEM_MAX_REGIONS]; /* with needs_ram_fds, of each region, which may share one; else -1 */
+    uint32_t regions_to_remove; /* a bit of each number, when drained */
+    int life_fd;
     int keep[WORKER_MAX_KEEP];
     unsigned n_keep, n_reserved;
     uint64_t file_bytes;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* worker_stop.c - the ways to stop: drained reset and quiesce, Stop, the core's death. */
+/* worker_stop.c - the ways to stop: drained reset and quiesce, guest RAM that goes, Stop, the core's
+ * death. */
 #include "worker_stop.h"
 
 #include "base/err.h"
 #include "base/loop.h"
 #include "worker.h"
+#include "worker_memory.h"
 #include "worker_state.h"
 
 void worker_stop_part(struct worker *w, unsigned patience_ms)
@@ -42,12 +44,22 @@ static int finish_reset(struct worker *w)
     return worker_send(w, &e);
 }
 
+/* It was for a region of guest RAM alone. */
+static void go_on(struct worker *w)
+{
+    w->running = w->activated && !w->broken;
+    for (unsigned i = 0; i < w->n_queues; i++)
+        worker_rerun(w, i);
+}
+
 static void finish_drain(struct worker *w)
 {
     int r = 0;
 
     w->draining = false;
-    if (w->want_quiesce)
+    if (w->regions_to_remove != 0)
+        r = worker_memory_remove(w);
+    if (r == 0 && w->want_quiesce)
         r = finish_quiesce(w);
     if (r == 0 && w->want_reset)
         r = finish_reset(w);
@@ -55,6 +67,8 @@ static void finish_drain(struct worker *w)
         worker_fail(w, r);
     else if (w->want_stop)
         worker_stop_part(w, WORKER_PART_MS);
+    else if (w->state == CHILD_RUNNING)
+        go_on(w);
 }
 
 void worker_stop_drain(struct worker *w)
