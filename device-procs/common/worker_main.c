@@ -255,6 +255,7 @@ static int enter_sandbox(struct worker *w, bool insecure, unsigned *ret_missing)
         highest = MAX(highest, w->keep[i]);
     limits.max_files = (uint64_t)highest + 1 + w->n_reserved;
     limits.file_bytes = w->file_bytes;
+    limits.no_new_addresses = true;
     r = sandbox_enter(w->ops->filter, w->keep, w->n_keep, &limits, insecure, ret_missing);
     return r < 0 ? err_trace(r) : 0;
 }
