@@ -132,7 +132,6 @@ int wm_log_set(struct wm_log *log, bool on, uint64_t bytes)
 
 void wm_begin(struct wm_log *log)
 {
-    wh_quiesce(log->wh);
     memcpy(log->before, log->wh->ram, log->wh->ram_bytes);
     memset(log->map, 0, log->bytes);
     wh_unquiesce(log->wh);
@@ -192,6 +191,5 @@ unsigned wm_end(struct wm_log *log, const struct wh_buf *bufs, unsigned n)
                      (unsigned long long)page);
         changed += is && ours;
     }
-    wh_unquiesce(log->wh);
     return changed;
 }

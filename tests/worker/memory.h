@@ -37,11 +37,11 @@ struct wm_log {
 void wm_log_make(struct wm_log *log, struct wh *wh);
 void wm_log_unmake(struct wm_log *log);
 int wm_log_set(struct wm_log *log, bool on, uint64_t bytes);
-/* The worker stands still: RAM is noted, the log cleared; then it goes on with what is in its rings.
- * From here to wm_end() the caller writes nothing to guest RAM. */
+/* The worker was quiesced before the caller filled its rings: RAM is noted, the log cleared; then it
+ * goes on with what is there. From here to wm_end() the caller writes nothing to guest RAM. */
 void wm_begin(struct wm_log *log);
 /* Until the device has used n more buffers of queue q than the driver has taken; writes nothing. */
 void wm_await_used(struct wh *wh, unsigned q, unsigned n);
-/* The worker stands still again: every page that is not as it was is marked; marked are only pages of
+/* Quiesces it again, and leaves it so: every page that is not as it was is marked; marked are only pages of
  * used rings and of bufs that are to be written. Returns how many pages of bufs have changed. */
 unsigned wm_end(struct wm_log *log, const struct wh_buf *bufs, unsigned n);
