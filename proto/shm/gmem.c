@@ -204,7 +204,8 @@ void gmem_set_log_for_test(struct gmem *mem, uint64_t *log)
 /* The one place that knows which bytes were written. The bits are set after the bytes (release), so
  * that who clears a bit and then reads the page finds them. Always by an OR: a bit that looks set may
  * be on its way to being cleared by somebody who has read the page already. */
-static void mark_pages(const struct gmem_region *region, const uint8_t *at, size_t len)
+__attribute__((noinline, cold)) static void mark_pages(const struct gmem_region *region,
+                                                       const uint8_t *at, size_t len)
 {
     uint64_t first = (region->base + (uint64_t)(at - region->host_)) / GMEM_LOG_PAGE_BYTES;
     uint64_t last = (region->base + (uint64_t)(at - region->host_) + len - 1) / GMEM_LOG_PAGE_BYTES;
@@ -258,44 +259,51 @@ void gslice_mark_written(struct gslice slice)
 
 /* ---- checked access ---- */
 
-static const struct gmem_region *region_at(const struct gmem *mem, uint64_t addr)
+static inline const struct gmem_region *region_at(const struct gmem *mem, uint64_t addr)
 {
-    for (unsigned i = 0; i < mem->n_regions; i++) {
-        const struct gmem_region *region = &mem->regions[i];
+    const struct gmem_region *end = mem->regions + mem->n_regions;
 
-        if (addr >= region->base && addr - region->base < region->len_bytes)
+    for (const struct gmem_region *region = mem->regions; region < end; region++)
+        if (addr - region->base < region->len_bytes) /* what lies below wraps and is too far */
             return region;
-    }
     return NULL;
 }
 
-/* Whether the `len` bytes behind this region are RAM too: regions that follow each other. */
-static bool goes_on(const struct gmem *mem, const struct gmem_region *region, uint64_t len)
+static inline struct gslice slice_of(const struct gmem_region *region, uint64_t off, uint64_t len)
 {
-    while (len > 0) {
+    return (struct gslice){ .ptr_ = region->host_ + off, .len_ = (size_t)len, .region_ = region };
+}
+
+/* From one region into those that follow it; out of the way of the others, which are nearly all. */
+__attribute__((noinline, cold)) static int slice_across(const struct gmem *mem,
+                                                        const struct gmem_region *first,
+                                                        uint64_t off, uint64_t len,
+                                                        struct gslice *ret_slice)
+{
+    const struct gmem_region *region = first;
+    uint64_t left = len - (first->len_bytes - off);
+
+    while (left > 0) {
         const struct gmem_region *next = region_at(mem, region->base + region->len_bytes);
 
         if (!next || next->host_ != region->host_ + region->len_bytes)
-            return false;
-        len -= MIN(len, next->len_bytes);
+            return GMEM_E_RANGE;
+        left -= MIN(left, next->len_bytes);
         region = next;
     }
-    return true;
+    *ret_slice = slice_of(first, off, len);
+    return 0;
 }
 
 int gmem_slice(const struct gmem *mem, gpa_t addr, uint64_t len, struct gslice *ret_slice)
 {
     const struct gmem_region *region = region_at(mem, addr.v);
-    uint64_t off, here;
 
     if (!region)
         return GMEM_E_RANGE;
-    off = addr.v - region->base;
-    here = region->len_bytes - off;
-    if (len > here && !goes_on(mem, region, len - here))
-        return GMEM_E_RANGE;
-    *ret_slice =
-        (struct gslice){ .ptr_ = region->host_ + off, .len_ = (size_t)len, .region_ = region };
+    if (len > region->len_bytes - (addr.v - region->base))
+        return slice_across(mem, region, addr.v - region->base, len, ret_slice);
+    *ret_slice = slice_of(region, addr.v - region->base, len);
     return 0;
 }
 
