@@ -54,6 +54,7 @@ static void go_on(struct worker *w)
 
 static void finish_drain(struct worker *w)
 {
+    bool to_stop = w->want_quiesce || w->want_reset || w->want_stop;
     int r = 0;
 
     w->draining = false;
@@ -67,7 +68,7 @@ static void finish_drain(struct worker *w)
         worker_fail(w, r);
     else if (w->want_stop)
         worker_stop_part(w, WORKER_PART_MS);
-    else if (w->state == CHILD_RUNNING)
+    else if (!to_stop && w->state == CHILD_RUNNING)
         go_on(w);
 }
 
