@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* balloon.c - bulkhead-dev-balloon: memory that the guest doesn't need goes back to the host, by
- * punching holes in the RAM file (virtio 1.2 section 5.5). */
+ * punching holes in the files of RAM (virtio 1.2 section 5.5). */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_balloon.h>
@@ -46,17 +46,35 @@ struct balloon {
     struct job jobs[FIRST_OPTIONAL_QUEUE + 2]; /* of each queue, if it has requests */
 };
 
-static void punch(void *arg, uint64_t file_offset, uint64_t len_bytes)
+/* The guest reads zeroes there: it was written. */
+static void punch_slice(struct balloon *b, struct gslice slice)
 {
-    struct balloon *b = arg;
+    int fd = worker_region_fd(b->worker, gslice_region(worker_mem(b->worker), slice));
 
-    if (fallocate(worker_ram_fd(b->worker), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                  (off_t)file_offset, (off_t)len_bytes) == 0)
+    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)gslice_file_offset(slice),
+                  (off_t)slice.len_) == 0) {
+        gslice_mark_written(slice);
         return;
+    }
     b->stats->errors++;
     if (!b->punch_failed)
         log_warn("memory can't be given back: %s", strerror(errno));
     b->punch_failed = true;
+}
+
+/* Each region has a file of its own, or a place of its own in one. */
+static void punch(void *arg, gpa_t at, uint64_t len_bytes)
+{
+    struct balloon *b = arg;
+    struct gmem *mem = worker_mem(b->worker);
+    struct gslice all, part;
+
+    if (gmem_slice(mem, at, len_bytes, &all) != 0)
+        return; /* it was checked: all of it is RAM */
+    for (size_t off = 0; off < all.len_; off += part.len_) {
+        part = gslice_in_region(mem, all, off);
+        punch_slice(b, part);
+    }
 }
 
 /* ---- the queues ---- */
@@ -335,7 +353,7 @@ static void balloon_reset(void *device)
 static const struct worker_ops balloon_ops = {
     .role = BULKHEAD__ROLE__ROLE_BALLOON,
     .filter = &sandbox_filter_balloon,
-    .needs_ram_fd = true,
+    .needs_ram_fds = true,
     .setup = balloon_setup,
     .activate = balloon_activate,
     .on_queue = balloon_on_queue,

@@ -44,9 +44,9 @@ struct turn *worker_turn(struct worker *w)
     return &w->turn;
 }
 
-int worker_ram_fd(const struct worker *w)
+int worker_region_fd(const struct worker *w, unsigned number)
 {
-    return w->ram_fd;
+    return w->ram_fds[number];
 }
 
 void worker_keep_fd(struct worker *w, int fd)

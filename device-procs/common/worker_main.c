@@ -15,10 +15,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "failpoint.h"
+#include "ipc/regions.h"
 #include "sandbox/enter.h"
 #include "sandbox/layers.h"
 #include "shm/inflight.h"
 #include "worker.h"
+#include "worker_memory.h"
 #include "worker_run.h"
 #include "worker_say.h"
 #include "worker_state.h"
@@ -154,19 +156,17 @@ static int map_shared(struct fd_cursor *c, const char *what, size_t len, void **
     return 0;
 }
 
-static int take_ram(struct worker *w, struct fd_cursor *c, uint64_t ram_size)
+static int take_ram(struct worker *w, struct fd_cursor *c, const Bulkhead__Configure *cfg)
 {
-    int r = next_fd(c, FD_TYPE_MEMFD, "guest RAM", &w->ram_fd);
+    int fds[GMEM_MAX_REGIONS];
+    unsigned n = regions_fds(cfg);
+    int r = 0;
 
+    for (unsigned i = 0; i < n && r == 0; i++)
+        r = next_fd(c, FD_TYPE_MEMFD, "guest RAM", &fds[i]);
     if (r == 0)
-        r = gmem_map(&w->mem, w->ram_fd, ram_size);
-    if (r < 0)
-        return err_trace(r);
-    if (w->ops->needs_ram_fd)
-        worker_keep_fd(w, w->ram_fd);
-    else
-        fd_closep(&w->ram_fd);
-    return 0;
+        r = worker_memory_take(w, cfg, fds);
+    return r < 0 ? err_trace(r) : 0;
 }
 
 static int take_stats(struct worker *w, struct fd_cursor *c)
@@ -232,7 +232,7 @@ static int take_common(struct worker *w, const Bulkhead__Configure *cfg, struct 
     if (cfg->trace)
         log_init("", LOG_LEVEL_DEBUG);
     if (cfg->ram_size != 0)
-        r = take_ram(w, c, cfg->ram_size);
+        r = take_ram(w, c, cfg);
     if (r == 0)
         r = take_stats(w, c);
     if (r == 0)
@@ -256,6 +256,7 @@ static int enter_sandbox(struct worker *w, bool insecure, unsigned *ret_missing)
         highest = MAX(highest, w->keep[i]);
     limits.max_files = (uint64_t)highest + 1 + w->n_reserved;
     limits.file_bytes = w->file_bytes;
+    limits.no_new_addresses = true;
     r = sandbox_enter(w->ops->filter, w->keep, w->n_keep, &limits, insecure, ret_missing);
     return r < 0 ? err_trace(r) : 0;
 }
@@ -332,7 +333,8 @@ int worker_main(const struct worker_ops *ops, int argc, char **argv)
         return 1;
     w->ops = ops;
     w->state = CHILD_STARTED;
-    w->ram_fd = w->life_fd = w->own_ring.fd = w->old_ring.fd = -1;
+    worker_memory_init(w);
+    w->life_fd = w->own_ring.fd = w->old_ring.fd = -1;
     w->own_ring.error = ENODATA; /* unless the spawner says why */
     r = parse_arguments(w, argc, argv);
     if (r == 0)

@@ -6,7 +6,7 @@
  * read before seccomp is on.
  *
  * Descriptors that Configure carries, in this order (docs/protocol.md):
- *   [guest RAM memfd if ram_size != 0] [stats memfd] [life pipe, read end] [journal memfd if the
+ *   [the memfds of guest RAM if ram_size != 0] [stats memfd] [life pipe, read end] [journal memfd if the
  *   device has queues] [kick eventfd x num_queues] [call eventfd x num_queues] [the device's own]
  */
 #pragma once
@@ -35,7 +35,7 @@ enum worker_found {
 struct worker_ops {
     Bulkhead__Role role;
     const struct sandbox_filter *filter; /* &sandbox_filter_blk, from bh_filter_blk */
-    bool needs_ram_fd; /* keep the RAM memfd open in steady state (balloon: punch holes) */
+    bool needs_ram_fds; /* keep those of guest RAM open in steady state (balloon: punch holes) */
     /* fds: the device's own, after those of the skeleton; take what is kept with fd_take() and
      * name it with worker_keep_fd(). Fill *ret_announce; its config bytes are the device's present ones
      * for as long as the worker lives.

@@ -3,6 +3,7 @@
 #include "worker_say.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base/err.h"
 #include "base/log.h"
@@ -73,6 +74,65 @@ static int send_ring_drained(struct worker *w)
     ENVELOPE(e, RING_DRAINED, ring_drained, &drained);
 
     return worker_send(w, &e);
+}
+
+/* ---- guest RAM ---- */
+
+static int send_region_added(struct worker *w, const struct worker_region_answer *a)
+{
+    Bulkhead__RegionAdded added = BULKHEAD__REGION_ADDED__INIT;
+    ENVELOPE(e, REGION_ADDED, region_added, &added);
+
+    added.number = a->number;
+    added.error = a->error;
+    return worker_send(w, &e);
+}
+
+static int send_region_removed(struct worker *w, const struct worker_region_answer *a)
+{
+    Bulkhead__RegionRemoved removed = BULKHEAD__REGION_REMOVED__INIT;
+    ENVELOPE(e, REGION_REMOVED, region_removed, &removed);
+
+    removed.number = a->number;
+    removed.error = a->error;
+    return worker_send(w, &e);
+}
+
+static int send_dirty_log_set(struct worker *w, const struct worker_region_answer *a)
+{
+    Bulkhead__DirtyLogSet set = BULKHEAD__DIRTY_LOG_SET__INIT;
+    ENVELOPE(e, DIRTY_LOG_SET, dirty_log_set, &set);
+
+    set.error = a->error;
+    return worker_send(w, &e);
+}
+
+static int send_region_answer(struct worker *w, const struct worker_region_answer *a)
+{
+    switch (a->what) {
+    case WORKER_REGION_ADDED:
+        return send_region_added(w, a);
+    case WORKER_REGION_REMOVED:
+        return send_region_removed(w, a);
+    case WORKER_DIRTY_LOG_SET:
+        return send_dirty_log_set(w, a);
+    }
+    abort();
+}
+
+static int send_regions(struct worker *w)
+{
+    struct worker_say *say = &w->say;
+
+    while (say->n_regions > 0) {
+        int r = send_region_answer(w, &say->regions[0]);
+
+        if (r < 0)
+            return err_trace(r);
+        say->n_regions--;
+        memmove(&say->regions[0], &say->regions[1], say->n_regions * sizeof say->regions[0]);
+    }
+    return 0;
 }
 
 /* ---- configuration space ---- */
@@ -169,6 +229,10 @@ static int send_snapshot(struct worker *w)
     }
     s.old_ring_drained = w->old_ring_drained;
     s.config = w->config;
+    for (unsigned i = 0; i < w->mem.n_regions; i++)
+        s.regions |= (uint32_t)(w->mem.regions[i].len_bytes != 0) << i;
+    s.owes_removed = w->regions_to_remove;
+    s.dirty_log = gmem_has_log(&w->mem);
     if (w->ops->snapshot)
         w->ops->snapshot(w->device, &s);
     r = worker_send(w, &e);
@@ -176,6 +240,7 @@ static int send_snapshot(struct worker *w)
         return err_trace(r);
     /* Said with it; and what it has no place for is said again. */
     w->say.due &= WORKER_SAYS_SNAPSHOT | WORKER_SAYS_MORE;
+    w->say.n_regions = 0;
     memcpy(w->say.config_due, w->say.config_changed, sizeof w->say.config_due);
     w->say.due |= WORKER_SAYS_CONFIG;
     return 0;
@@ -194,10 +259,15 @@ static const struct {
     enum worker_word word;
     int (*send)(struct worker *w);
 } words[] = {
-    { WORKER_SAYS_SNAPSHOT, send_snapshot },   { WORKER_SAYS_CONFIG, send_config },
-    { WORKER_SAYS_MORE, send_more },           { WORKER_SAYS_RING_DRAINED, send_ring_drained },
-    { WORKER_SAYS_ACTIVATED, send_activated }, { WORKER_SAYS_NEEDS_RESET, send_needs_reset },
-    { WORKER_SAYS_QUIESCED, send_quiesced },   { WORKER_SAYS_RESET_DONE, send_reset_done },
+    { WORKER_SAYS_SNAPSHOT, send_snapshot },
+    { WORKER_SAYS_CONFIG, send_config },
+    { WORKER_SAYS_MORE, send_more },
+    { WORKER_SAYS_RING_DRAINED, send_ring_drained },
+    { WORKER_SAYS_ACTIVATED, send_activated },
+    { WORKER_SAYS_NEEDS_RESET, send_needs_reset },
+    { WORKER_SAYS_REGIONS, send_regions },
+    { WORKER_SAYS_QUIESCED, send_quiesced },
+    { WORKER_SAYS_RESET_DONE, send_reset_done },
 };
 
 static void wait_for_room(struct worker *w, int why)
@@ -272,6 +342,19 @@ void worker_say(struct worker *w, enum worker_word word)
                                BULKHEAD__ENVELOPE__BODY_RESET_DONE);
     }
     add(w, word);
+}
+
+void worker_say_region(struct worker *w, enum worker_region_word what, unsigned number, int error)
+{
+    struct worker_say *say = &w->say;
+
+    if (w->control_gone)
+        return;
+    if (say->n_regions == WORKER_MAX_REGION_ANSWERS)
+        abort(); /* our own count is wrong */
+    say->regions[say->n_regions++] =
+        (struct worker_region_answer){ .what = what, .number = number, .error = error };
+    add(w, WORKER_SAYS_REGIONS);
 }
 
 void worker_say_more(struct worker *w)

@@ -21,6 +21,9 @@ int worker_send(struct worker *w, const Bulkhead__Envelope *envelope) must_check
 int worker_send_fd(struct worker *w, const Bulkhead__Envelope *envelope, int fd) must_check;
 /* One of the skeleton's own. */
 void worker_say(struct worker *w, enum worker_word word);
+/* The answer to a message about guest RAM, of which the caller lets no more than
+ * WORKER_MAX_REGION_ANSWERS come that are unanswered. error: an errno value, positive. */
+void worker_say_region(struct worker *w, enum worker_region_word what, unsigned number, int error);
 /* The device has something of its own to say: say() of worker_ops is called, soon or at once. */
 void worker_say_more(struct worker *w);
 /* The device changed these bytes of the configuration space that it announced. */

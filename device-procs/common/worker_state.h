@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* worker_state.h - what the skeleton's parts share, types only: worker_say <- worker <- worker_queue,
- * worker_stop <- worker_poll <- worker_run <- worker_main. Devices see only worker.h, worker_say.h,
- * worker_stop.h and worker_main.h. */
+ * worker_memory <- worker_stop <- worker_poll <- worker_run <- worker_main. Devices see only worker.h,
+ * worker_say.h, worker_stop.h and worker_main.h. */
 #pragma once
 
 #include "ipc/channel.h"
@@ -41,11 +41,24 @@ enum worker_word {
     WORKER_SAYS_RING_DRAINED = 1 << 3,
     WORKER_SAYS_ACTIVATED = 1 << 4,
     WORKER_SAYS_NEEDS_RESET = 1 << 5,
-    WORKER_SAYS_QUIESCED = 1 << 6,
-    WORKER_SAYS_RESET_DONE = 1 << 7,
+    WORKER_SAYS_REGIONS = 1 << 6,
+    WORKER_SAYS_QUIESCED = 1 << 7,
+    WORKER_SAYS_RESET_DONE = 1 << 8,
 };
 
-enum { WORKER_CONFIG_WORDS = RULE_MAX_CONFIG_BYTES / 64 };
+enum {
+    WORKER_CONFIG_WORDS = RULE_MAX_CONFIG_BYTES / 64,
+    WORKER_MAX_REGION_ANSWERS = GMEM_MAX_REGIONS + 1, /* of each region, and of the dirty log */
+};
+
+enum worker_region_word { WORKER_REGION_ADDED, WORKER_REGION_REMOVED, WORKER_DIRTY_LOG_SET };
+
+/* An answer about guest RAM. */
+struct worker_region_answer {
+    enum worker_region_word what;
+    unsigned number;
+    int error; /* errno value, positive */
+};
 
 struct worker_say {
     unsigned due;   /* enum worker_word */
@@ -55,6 +68,8 @@ struct worker_say {
     uint32_t epoch; /* of the last Resync */
     /* Bytes of the configuration space that the device changed: ever, and not said yet. */
     uint64_t config_changed[WORKER_CONFIG_WORDS], config_due[WORKER_CONFIG_WORDS];
+    struct worker_region_answer regions[WORKER_MAX_REGION_ANSWERS]; /* due, in this order */
+    unsigned n_regions;
     struct loop_event *on_room, *again;
 };
 
@@ -82,7 +97,10 @@ struct worker {
     ProtobufCBinaryData config; /* the device's configuration space, its own memory */
     struct worker_activation activation;
     struct worker_say say;
-    int ram_fd, life_fd;
+    int ram_fds
+        [GMEM_MAX_REGIONS]; /* with needs_ram_fds, of each region, which may share one; else -1 */
+    uint32_t regions_to_remove; /* a bit of each number, when drained */
+    int life_fd;
     int keep[WORKER_MAX_KEEP];
     unsigned n_keep, n_reserved;
     uint64_t file_bytes;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* worker_stop.c - the ways to stop: drained reset and quiesce, Stop, the core's death. */
+/* worker_stop.c - the ways to stop: drained reset and quiesce, guest RAM that goes, Stop, the core's
+ * death. */
 #include "worker_stop.h"
 
 #include "base/loop.h"
 #include "worker.h"
+#include "worker_memory.h"
 #include "worker_say.h"
 #include "worker_state.h"
 
@@ -36,15 +38,29 @@ static void finish_reset(struct worker *w)
     worker_say(w, WORKER_SAYS_RESET_DONE);
 }
 
+/* It was for a region of guest RAM alone. */
+static void go_on(struct worker *w)
+{
+    w->running = w->activated && !w->broken;
+    for (unsigned i = 0; i < w->n_queues; i++)
+        worker_rerun(w, i);
+}
+
 static void finish_drain(struct worker *w)
 {
+    bool to_stop = w->want_quiesce || w->want_reset || w->want_stop;
+
     w->draining = false;
+    if (w->regions_to_remove != 0)
+        worker_memory_remove(w);
     if (w->want_quiesce)
         finish_quiesce(w);
     if (w->want_reset)
         finish_reset(w);
     if (w->want_stop)
         worker_stop_part(w, WORKER_PART_MS);
+    else if (!to_stop && w->state == CHILD_RUNNING)
+        go_on(w);
 }
 
 void worker_stop_drain(struct worker *w)

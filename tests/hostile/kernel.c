@@ -57,7 +57,7 @@ static long try_ioctl(struct worker *w, unsigned request)
 
 static int ram_fd(const struct worker *w)
 {
-    return w->ram_fd >= 0 ? w->ram_fd : FD_STDIN; /* closed in all but the balloon */
+    return w->ram_fds[0] >= 0 ? w->ram_fds[0] : FD_STDIN; /* closed in all but the balloon */
 }
 
 static long try_ram(struct worker *w, unsigned how)
