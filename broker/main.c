@@ -40,7 +40,8 @@
 #include "spawner/cgroups.h"
 #include "spawner/uids.h"
 
-_Static_assert((int)SANDBOX_READABLE_MAX == (int)PROGRAMS_FOLDERS, "the programs' folders are what it reads");
+_Static_assert((int)SANDBOX_READABLE_MAX == (int)PROGRAMS_FOLDERS,
+               "the programs' folders are what it reads");
 
 enum { FD_CLIENT = 3, FD_SPAWNER = 3, EXIT_USAGE = 2, MAX_PASSED_FDS = 2 + RESOURCES_MAX_TAPS * 4 };
 

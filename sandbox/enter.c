@@ -255,7 +255,8 @@ int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandb
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_MDWE, limits_no_exec_memory());
     if (r == 0)
-        r = layer_result(&e, SANDBOX_LAYER_LANDLOCK, landlock_enter_reader(rights->readable, SANDBOX_READABLE_MAX));
+        r = layer_result(&e, SANDBOX_LAYER_LANDLOCK,
+                         landlock_enter_reader(rights->readable, SANDBOX_READABLE_MAX));
     trim_start_code();
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_SECCOMP, seccomp_enter(filter));

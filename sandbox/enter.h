@@ -41,7 +41,7 @@ enum { SANDBOX_READABLE_MAX = 2 };
 
 struct sandbox_broker {
     uint64_t keep_caps;
-    uint32_t uid; /* and gid, that it becomes; 0: it stays who it is */
+    uint32_t uid;                       /* and gid, that it becomes; 0: it stays who it is */
     int readable[SANDBOX_READABLE_MAX]; /* folders; -1: none */
     bool insecure;
 };

@@ -54,8 +54,7 @@ static int enter(const int *folders, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         struct beneath rule = { .allowed = FS_READ_FILE, .parent_fd = folders[i] };
 
-        if (folders[i] >= 0 &&
-            syscall(SYS_landlock_add_rule, fd, RULE_PATH_BENEATH, &rule, 0u) < 0)
+        if (folders[i] >= 0 && syscall(SYS_landlock_add_rule, fd, RULE_PATH_BENEATH, &rule, 0u) < 0)
             return err_origin(-errno, "landlock rule of a folder");
     }
     if (syscall(SYS_landlock_restrict_self, fd, 0u) < 0)

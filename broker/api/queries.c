@@ -111,7 +111,8 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
 
         if (c->id == 0)
             continue;
-        info = add_process(&list, &infos[n++], c->role, c->name, c->pid, host_uid(&in->host, c->uid_slot));
+        info = add_process(&list, &infos[n++], c->role, c->name, c->pid,
+                           host_uid(&in->host, c->uid_slot));
         info->state = (char *)(uintptr_t)child_state_text(vm, c);
         info->build_id = (char *)(uintptr_t)c->build_id;
         info->rights = (char *)(uintptr_t)plan_rights(d ? d->plan : NULL, c->role);

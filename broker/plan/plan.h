@@ -17,8 +17,9 @@ enum {
     PLAN_UID_LOADER = 1,
     PLAN_UID_FIRST_DEVICE = 2,
     PLAN_UID_SPARE = 33, /* + device index: a replacement beside the one that still runs, if free */
-    PLAN_UID_BROKER = 55, /* the broker itself, once it is in its sandbox; all below are children's */
-    PLAN_UID_PASST = 56,  /* + number of the user network */
+    PLAN_UID_BROKER =
+        55, /* the broker itself, once it is in its sandbox; all below are children's */
+    PLAN_UID_PASST = 56,           /* + number of the user network */
     PLAN_VSOCK_CONNECTIONS = 1280, /* at once; a vsock worker's table */
 };
 

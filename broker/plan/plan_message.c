@@ -7,8 +7,8 @@
 #include <string.h>
 #include "base/compiler.h"
 #include "ipc/rules.h"
-#include "plan/plan.h"
 #include "plan/identity.h"
+#include "plan/plan.h"
 #include "sandbox/limits.h"
 #include "shm/layout.h"
 

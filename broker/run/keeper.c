@@ -176,8 +176,8 @@ int keeper_go_on(struct instance *in, int record_fd, struct record **ret_record)
     if (!copy)
         return err_origin(-ENOMEM, "the record");
     /* What can't shrink can be read to its end. */
-    r = seals < 0 || !(seals & F_SEAL_SHRINK) ||
-                fstat(record_fd, &st) < 0 || st.st_size != (off_t)sizeof(struct record_page)
+    r = seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(record_fd, &st) < 0 ||
+                st.st_size != (off_t)sizeof(struct record_page)
             ? err_origin(-EBADMSG, "the record of the broker before")
             : map_record(in);
     if (r < 0) {

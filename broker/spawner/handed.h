@@ -13,7 +13,8 @@
 #include "base/compiler.h"
 
 enum {
-    HANDED_MAX = 253, /* SCM_MAX_FD: all that one message can bring, for the kernel closes the rest itself */
+    HANDED_MAX =
+        253, /* SCM_MAX_FD: all that one message can bring, for the kernel closes the rest itself */
     HANDED_CLOSERS = 8, /* clones at once */
     HANDED_STACK_BYTES = 16384,
 };

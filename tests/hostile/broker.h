@@ -31,26 +31,26 @@ struct broker {
     struct spawner spawner;
     uint32_t next_id;
     uint32_t uid_base; /* of the VM's range; 0: not root */
-    int program_fd;  /* of this test, to hand over */
-    char dir[64];    /* the VM's */
-    char victim[64]; /* a directory that is none of the VM's */
-    int victim_fd;   /* of it */
-    int victim_lock; /* a file in it */
-    int base_fd;     /* of the directory that both are in */
+    int program_fd;    /* of this test, to hand over */
+    char dir[64];      /* the VM's */
+    char victim[64];   /* a directory that is none of the VM's */
+    int victim_fd;     /* of it */
+    int victim_lock;   /* a file in it */
+    int base_fd;       /* of the directory that both are in */
     int dir_fd;
     int root_dir, null; /* opened before the sandbox */
     int slow_path;      /* O_PATH, of `slow` */
     int lingers, peer;  /* a TCP socket whose last close waits, until its peer is closed */
-    char slow[64];    /* a program, open nowhere but for a lease */
-    int lease;        /* on it */
-    pid_t test;       /* a process that is no child */
-    char text[160];   /* of the last refusal */
-    bool no_landlock; /* this kernel has none, which start and audit say */
-    int pid;          /* of the last start */
-    int control, log; /* of the last start: this end */
-    int status;       /* of who ended last: as waitid() says, SIGSYS or so */
-    uint32_t ended;   /* its id */
-    uint32_t other;   /* of the last report that was not waited for */
+    char slow[64];      /* a program, open nowhere but for a lease */
+    int lease;          /* on it */
+    pid_t test;         /* a process that is no child */
+    char text[160];     /* of the last refusal */
+    bool no_landlock;   /* this kernel has none, which start and audit say */
+    int pid;            /* of the last start */
+    int control, log;   /* of the last start: this end */
+    int status;         /* of who ended last: as waitid() says, SIGSYS or so */
+    uint32_t ended;     /* its id */
+    uint32_t other;     /* of the last report that was not waited for */
 };
 
 /* One start, honest until the action changes it. */
@@ -76,7 +76,20 @@ struct broker_table {
 /* Requests to the spawner; system calls of the broker's own. */
 extern const struct broker_table broker_requests, broker_calls;
 
-/* ---- broker_requests.c ---- */
+/* ---- broker_starts.c ---- */
+_Noreturn void broker_die(const char *what); /* the test itself can't go on */
+void broker_send_raw(struct broker *b, const void *bytes, size_t len, const int *fds,
+                     unsigned n_fds);
+void broker_send_request(struct broker *b, const struct spawner_request *request);
+/* Tells the spawner of a slot. */
+void broker_tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char *name);
+/* To the start of that number. */
+enum broker_verdict broker_answer(struct broker *b, uint32_t id);
+/* Closes a descriptor of a start, but for what other requests need: the broker makes no duplicates. */
+void broker_let_go(const struct broker *b, int fd);
+void broker_kill_and_wait(struct broker *b, uint32_t id);
+/* All that was sent before has been looked at, and the spawner is well. */
+void broker_settle(struct broker *b);
 /* Slots, directory and seal, as main.c has them told. */
 void broker_tell(struct broker *b, bool seal);
 void broker_prepare(struct broker *b, struct start *start, uint32_t slot);

@@ -17,197 +17,6 @@
 #include "client.pb-c.h"
 #include "sandbox/ring.h"
 
-static _Noreturn void die(const char *what)
-{
-    fprintf(stderr, "hostile broker: %s: %s\n", what, strerror(errno));
-    _exit(9);
-}
-
-static void send_raw(struct broker *b, const void *bytes, size_t len, const int *fds,
-                     unsigned n_fds)
-{
-    struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(256 * sizeof(int))];
-    } control = { 0 };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-    if (n_fds > 0) {
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(&control.header), fds, n_fds * sizeof(int));
-        msg.msg_control = &control;
-        msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-    }
-    if (sendmsg(b->spawner.fd, &msg, MSG_NOSIGNAL) != (ssize_t)len)
-        die("asking the spawner");
-}
-
-static void send_request(struct broker *b, const struct spawner_request *request)
-{
-    send_raw(b, request, sizeof *request, NULL, 0);
-}
-
-/* ---- before the seal ---- */
-
-static void tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char *name)
-{
-    struct spawner_request r = { .kind = SPAWNER_SLOT, .slot = slot };
-
-    r.setup.role = role;
-    r.setup.pids_max = 64;
-    r.setup.ring = role == BULKHEAD__ROLE__ROLE_BLK ? RING_DISK : RING_NONE;
-    snprintf(r.setup.name, sizeof r.setup.name, "%s", name);
-    send_request(b, &r);
-}
-
-void broker_tell(struct broker *b, bool seal)
-{
-    struct spawner_request vm = { .kind = SPAWNER_VM }, end = { .kind = SPAWNER_SEAL };
-    char path[80];
-    int fds[3];
-
-    tell_slot(b, SLOT_CORE, BULKHEAD__ROLE__ROLE_CORE, "core");
-    tell_slot(b, SLOT_LOADER, BULKHEAD__ROLE__ROLE_LOADER, "loader");
-    tell_slot(b, SLOT_RNG, BULKHEAD__ROLE__ROLE_RNG, "rng");
-    tell_slot(b, SLOT_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk0");
-    tell_slot(b, SLOT_OTHER_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk1");
-    tell_slot(b, SLOT_PASST, BULKHEAD__ROLE__ROLE_PASST, "net0-passt");
-    snprintf(path, sizeof path, "%s/lock", b->dir);
-    fds[0] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fds[0] < 0)
-        die(path);
-    fds[1] = b->base_fd;
-    fds[2] = b->dir_fd;
-    snprintf(vm.path, sizeof vm.path, "%s", strrchr(b->dir, '/') + 1);
-    send_raw(b, &vm, sizeof vm, fds, 3);
-    close(fds[0]);
-    if (seal)
-        send_request(b, &end);
-}
-
-/* ---- starts ---- */
-
-void broker_prepare(struct broker *b, struct start *start, uint32_t slot)
-{
-    int type = slot >= SLOT_PASST ? SOCK_STREAM : SOCK_SEQPACKET;
-    int pair[2], log[2];
-
-    if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0 ||
-        pipe2(log, O_CLOEXEC | O_NONBLOCK) < 0)
-        die("a start");
-    *start = (struct start){
-        .request = { .kind = SPAWNER_START, .id = b->next_id++, .slot = slot, .uid_slot = slot },
-        .fds = { log[0], pair[1], log[1] },
-        .n_fds = 3
-    };
-    b->control = pair[0];
-    b->log = log[0];
-}
-
-static void note_end(struct broker *b, const struct spawner_report *report)
-{
-    b->ended = report->id;
-    b->status = report->wait_status;
-}
-
-static enum broker_verdict answer(struct broker *b, uint32_t id)
-{
-    struct pollfd p = { .fd = b->spawner.fd, .events = POLLIN };
-    struct spawner_report report;
-
-    for (;;) {
-        int fds[SPAWNER_REPORT_FDS] = { -1, -1 };
-
-        if (poll(&p, 1, BROKER_PATIENCE_MS) != 1 || spawner_receive(&b->spawner, &report, fds) != 0)
-            return BROKER_NO_ANSWER;
-        if (report.kind == SPAWNER_EXITED)
-            note_end(b, &report);
-        if (report.kind == SPAWNER_STARTED && report.id == id)
-            break;
-        b->other = report.id;
-        fd_closep(&fds[SPAWNER_FD_PID]);
-        fd_closep(&fds[SPAWNER_FD_STAT]);
-    }
-    b->pid = report.pid;
-    snprintf(b->text, sizeof b->text, "%s", report.text);
-    return report.error != 0 ? BROKER_REFUSED : BROKER_LET;
-}
-
-/* All but what another request needs: the broker makes no duplicates. */
-static void let_go(const struct broker *b, int fd)
-{
-    const int kept[] = { b->program_fd, b->root_dir, b->null, b->slow_path, b->lingers, b->log };
-
-    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-        if (fd == kept[i])
-            return;
-    close(fd);
-}
-
-enum broker_verdict broker_start(struct broker *b, struct start *start)
-{
-    send_raw(b, &start->request, sizeof start->request, start->fds, start->n_fds);
-    for (unsigned i = 0; i < start->n_fds; i++)
-        let_go(b, start->fds[i]);
-    return answer(b, start->request.id);
-}
-
-enum broker_verdict broker_start_honest(struct broker *b, uint32_t slot)
-{
-    struct start start;
-
-    broker_prepare(b, &start, slot);
-    return broker_start(b, &start);
-}
-
-bool broker_await_word(struct broker *b)
-{
-    /* The filter lets the broker poll one descriptor. */
-    struct pollfd p = { .fd = b->control, .events = POLLIN };
-    char byte;
-    struct iovec iov = { &byte, 1 };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-    if (poll(&p, 1, BROKER_PATIENCE_MS) != 1)
-        die("a child says nothing");
-    return recvmsg(b->control, &msg, MSG_PEEK | MSG_CMSG_CLOEXEC) == 1;
-}
-
-static void kill_and_wait(struct broker *b, uint32_t id)
-{
-    struct spawner_request r = { .kind = SPAWNER_KILL, .id = id };
-    struct pollfd p = { .fd = b->spawner.fd, .events = POLLIN };
-
-    send_request(b, &r);
-    while (b->ended != id) {
-        struct spawner_report report;
-        int fds[SPAWNER_REPORT_FDS] = { -1, -1 };
-
-        if (poll(&p, 1, BROKER_PATIENCE_MS) != 1 || spawner_receive(&b->spawner, &report, fds) != 0)
-            die("a child does not end");
-        if (report.kind == SPAWNER_EXITED)
-            note_end(b, &report);
-        fd_closep(&fds[SPAWNER_FD_PID]);
-        fd_closep(&fds[SPAWNER_FD_STAT]);
-    }
-}
-
-/* All that was sent before has been looked at, and the spawner is well. */
-static void settle(struct broker *b)
-{
-    struct start start;
-
-    broker_prepare(b, &start, SLOT_RNG);
-    start.request.uid_slot = UID_SPARE;
-    if (broker_start(b, &start) != BROKER_LET)
-        die("the spawner is not well");
-}
-
-/* ---- the actions ---- */
-
 static enum broker_verdict slot(struct broker *b, long number)
 {
     struct start start;
@@ -246,7 +55,7 @@ static enum broker_verdict uid_of_the_living(struct broker *b, long unused)
 {
     (void)unused;
     if (broker_start_honest(b, SLOT_RNG) != BROKER_LET)
-        die("an honest start");
+        broker_die("an honest start");
     return broker_start_honest(b, SLOT_RNG);
 }
 
@@ -255,7 +64,7 @@ static enum broker_verdict second(struct broker *b, long number)
     struct start start;
 
     if (broker_start_honest(b, (uint32_t)number) != BROKER_LET)
-        die("an honest start");
+        broker_die("an honest start");
     broker_prepare(b, &start, (uint32_t)number);
     start.request.uid_slot = UID_SPARE;
     return broker_start(b, &start);
@@ -265,7 +74,7 @@ static enum broker_verdict id(struct broker *b, long number)
 {
     struct start start;
 
-    settle(b);
+    broker_settle(b);
     broker_prepare(b, &start, SLOT_RNG);
     start.request.id = (uint32_t)number;
     return broker_start(b, &start);
@@ -278,8 +87,8 @@ static enum broker_verdict id_of_the_dead(struct broker *b, long unused)
 
     (void)unused;
     if (broker_start_honest(b, SLOT_RNG) != BROKER_LET)
-        die("an honest start");
-    kill_and_wait(b, dead);
+        broker_die("an honest start");
+    broker_kill_and_wait(b, dead);
     broker_prepare(b, &start, SLOT_RNG);
     start.request.id = dead;
     return broker_start(b, &start);
@@ -304,7 +113,7 @@ static enum broker_verdict program_is(struct broker *b, long which)
     else
         fd = which == 1 ? b->root_dir : b->null;
     if (fd < 0)
-        die("a program");
+        broker_die("a program");
     broker_prepare(b, &start, SLOT_RNG);
     start.fds[start.n_fds++] = fd;
     return broker_start(b, &start);
@@ -316,13 +125,13 @@ static enum broker_verdict descriptors(struct broker *b, long number)
 
     broker_prepare(b, &start, SLOT_RNG);
     while (start.n_fds > (unsigned)number)
-        let_go(b, start.fds[--start.n_fds]);
+        broker_let_go(b, start.fds[--start.n_fds]);
     while (start.n_fds < (unsigned)number)
         start.fds[start.n_fds++] = b->program_fd;
-    send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
+    broker_send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
     for (unsigned i = 0; i < start.n_fds; i++)
-        let_go(b, start.fds[i]);
-    return answer(b, start.request.id);
+        broker_let_go(b, start.fds[i]);
+    return broker_answer(b, start.request.id);
 }
 
 enum { AT_LOG_READER, AT_CONTROL, AT_LOG };
@@ -332,7 +141,7 @@ static enum broker_verdict descriptor_is_file(struct broker *b, long which)
     struct start start;
 
     broker_prepare(b, &start, SLOT_RNG);
-    let_go(b, start.fds[which]);
+    broker_let_go(b, start.fds[which]);
     start.fds[which] = b->null;
     return broker_start(b, &start);
 }
@@ -345,7 +154,7 @@ static enum broker_verdict control_is_a_stream(struct broker *b, long unused)
     (void)unused;
     broker_prepare(b, &start, SLOT_RNG);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        die("a stream");
+        broker_die("a stream");
     close(start.fds[AT_CONTROL]);
     start.fds[AT_CONTROL] = pair[0];
     return broker_start(b, &start);
@@ -373,7 +182,7 @@ static enum broker_verdict ring_of_the_living(struct broker *b, long unused)
 
     (void)unused;
     if (broker_start_honest(b, SLOT_DISK) != BROKER_LET)
-        die("an honest start");
+        broker_die("an honest start");
     broker_prepare(b, &start, SLOT_DISK);
     start.request.uid_slot = UID_SPARE;
     start.request.ring_of = living;
@@ -386,8 +195,8 @@ enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t 
     struct start start;
 
     if (broker_start_honest(b, SLOT_DISK) != BROKER_LET)
-        die("an honest start");
-    kill_and_wait(b, dead);
+        broker_die("an honest start");
+    broker_kill_and_wait(b, dead);
     broker_prepare(b, &start, slot);
     start.request.ring_of = dead;
     return broker_start(b, &start);
@@ -406,11 +215,11 @@ static enum broker_verdict length(struct broker *b, long len)
 
     broker_prepare(b, &start, SLOT_RNG);
     memcpy(bytes, &start.request, sizeof start.request);
-    send_raw(b, bytes, len < 0 ? sizeof start.request + (size_t)-len : (size_t)len, start.fds,
-             len == 0 ? 0 : start.n_fds);
+    broker_send_raw(b, bytes, len < 0 ? sizeof start.request + (size_t)-len : (size_t)len,
+                    start.fds, len == 0 ? 0 : start.n_fds);
     for (unsigned i = 0; i < start.n_fds; i++)
-        let_go(b, start.fds[i]);
-    settle(b);
+        broker_let_go(b, start.fds[i]);
+    broker_settle(b);
     return BROKER_REFUSED;
 }
 
@@ -420,10 +229,10 @@ static enum broker_verdict kind(struct broker *b, long number)
 
     broker_prepare(b, &start, SLOT_RNG);
     start.request.kind = (uint32_t)number;
-    send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
+    broker_send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
     for (unsigned i = 0; i < start.n_fds; i++)
-        let_go(b, start.fds[i]);
-    settle(b);
+        broker_let_go(b, start.fds[i]);
+    broker_settle(b);
     return BROKER_REFUSED;
 }
 
@@ -432,8 +241,9 @@ static enum broker_verdict slot_after_the_seal(struct broker *b, long number)
 {
     struct start start;
 
-    tell_slot(b, (uint32_t)number,
-              number >= SLOT_PASST ? BULKHEAD__ROLE__ROLE_PASST : BULKHEAD__ROLE__ROLE_NET, "more");
+    broker_tell_slot(b, (uint32_t)number,
+                     number >= SLOT_PASST ? BULKHEAD__ROLE__ROLE_PASST : BULKHEAD__ROLE__ROLE_NET,
+                     "more");
     broker_prepare(b, &start, (uint32_t)number);
     return broker_start(b, &start);
 }
@@ -442,7 +252,7 @@ static enum broker_verdict slot_after_the_seal(struct broker *b, long number)
 static enum broker_verdict slot_changed(struct broker *b, long unused)
 {
     (void)unused;
-    tell_slot(b, SLOT_RNG, BULKHEAD__ROLE__ROLE_PASST, "rng2");
+    broker_tell_slot(b, SLOT_RNG, BULKHEAD__ROLE__ROLE_PASST, "rng2");
     return control_is_a_stream(b, 0);
 }
 
@@ -454,8 +264,8 @@ static enum broker_verdict another_directory(struct broker *b, long unused)
 
     (void)unused;
     snprintf(vm.path, sizeof vm.path, "%s", strrchr(b->victim, '/') + 1);
-    send_raw(b, &vm, sizeof vm, fds, 3);
-    settle(b);
+    broker_send_raw(b, &vm, sizeof vm, fds, 3);
+    broker_settle(b);
     return BROKER_REFUSED;
 }
 
@@ -463,10 +273,10 @@ static enum broker_verdict kill_who_is_no_child(struct broker *b, long pid)
 {
     struct spawner_request r = { .kind = SPAWNER_KILL, .id = (uint32_t)(pid ? pid : b->test) };
 
-    send_request(b, &r);
+    broker_send_request(b, &r);
     r.id = (uint32_t)b->spawner.pid;
-    send_request(b, &r);
-    settle(b);
+    broker_send_request(b, &r);
+    broker_settle(b);
     return BROKER_REFUSED; /* the test sees whether it is there */
 }
 
@@ -481,7 +291,7 @@ static enum broker_verdict flood_and_not_read(struct broker *b, long unused)
 
     (void)unused;
     if (broker_start_honest(b, SLOT_RNG) != BROKER_LET)
-        die("an honest start");
+        broker_die("an honest start");
     snprintf(path, sizeof path, "/proc/%d", b->pid);
     /* Full for a while: the spawner is no longer reading. */
     for (unsigned tries = 0; tries < 50;) {
@@ -514,13 +324,13 @@ static enum broker_verdict exec_is_slow(struct broker *b, long unused)
     broker_prepare(b, &slow, SLOT_RNG);
     slow.fds[slow.n_fds++] = b->slow_path;
     id = slow.request.id;
-    send_raw(b, &slow.request, sizeof slow.request, slow.fds, slow.n_fds);
-    settle(b);
+    broker_send_raw(b, &slow.request, sizeof slow.request, slow.fds, slow.n_fds);
+    broker_settle(b);
     if (b->other == id)
-        die("the exec that was to be slow was not");
+        broker_die("the exec that was to be slow was not");
     close(b->lease); /* and the lease ends */
     /* Whatever it is: where a program must be static it is none. */
-    return answer(b, id) != BROKER_NO_ANSWER ? BROKER_REFUSED : BROKER_NO_ANSWER;
+    return broker_answer(b, id) != BROKER_NO_ANSWER ? BROKER_REFUSED : BROKER_NO_ANSWER;
 }
 
 enum { LINGERS_BESIDE, LINGERS_AS_LOG, LINGERS_IN_QUEUE, LINGERS_AS_PROGRAM };
@@ -536,7 +346,7 @@ static enum broker_verdict lingering(struct broker *b, long how)
     broker_prepare(b, &start, SLOT_RNG);
     control.fd = b->control;
     if (how == LINGERS_IN_QUEUE && spawner_send(&control, &nothing, &b->lingers, 1) < 0)
-        die("a descriptor in a queue");
+        broker_die("a descriptor in a queue");
     if (how == LINGERS_AS_LOG || how == LINGERS_IN_QUEUE)
         close(start.fds[AT_LOG]);
     if (how == LINGERS_AS_LOG)
@@ -547,19 +357,19 @@ static enum broker_verdict lingering(struct broker *b, long how)
         start.fds[start.n_fds++] = b->lingers;
     if (how == LINGERS_BESIDE)
         start.fds[start.n_fds++] = b->null;
-    send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
+    broker_send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
     for (unsigned i = 0; i < start.n_fds; i++)
-        let_go(b, start.fds[i]);
+        broker_let_go(b, start.fds[i]);
     /* If the spawner was faster, this is the last: a timer's signal interrupts it. */
     sigemptyset(&alarm);
     sigaddset(&alarm, SIGALRM);
     sigprocmask(SIG_UNBLOCK, &alarm, NULL);
     close(b->lingers);
     sigprocmask(SIG_BLOCK, &alarm, NULL);
-    settle(b);
+    broker_settle(b);
     close(b->peer);
     return how == LINGERS_AS_PROGRAM && b->other != start.request.id
-               ? answer(b, start.request.id)
+               ? broker_answer(b, start.request.id)
                : BROKER_REFUSED;
 }
 

@@ -125,11 +125,10 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
     const struct spawner_terms terms = {
         .groups = &none, .uids = &no_uids, .uid_base = uid_base(), .no_userns = no_userns
     };
-    struct broker b = {
-        .next_id = 1, .uid_base = terms.uid_base, .test = test, .action = action
-    };
+    struct broker b = { .next_id = 1, .uid_base = terms.uid_base, .test = test, .action = action };
     char lock[80];
-    const struct sandbox_broker rights = { .uid = terms.uid_base ? terms.uid_base + PLAN_UID_BROKER : 0,
+    const struct sandbox_broker rights = { .uid = terms.uid_base ? terms.uid_base + PLAN_UID_BROKER
+                                                                 : 0,
                                            .readable = { -1, -1 } };
     unsigned missing = 0;
 
