@@ -220,6 +220,7 @@ static int enter_sandbox(struct instance *in, struct fault *f)
         if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_VSOCK &&
             socket_path_is_foreign(&in->ends[i].backend.socket))
             rights.keep_caps = 1ull << CAP_DAC_OVERRIDE;
+    in->keeps_dac = rights.keep_caps != 0;
     if (sandbox_enter_broker(&sandbox_filter_broker, &rights, &missing) < 0)
         return fault_input(f, "the broker's sandbox: %s: see bulkhead doctor, or use --insecure",
                            err_text());

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include "base/fd.h"
 
@@ -57,21 +58,26 @@ static int take_fds(const Bulkhead__Backend *m, const char *id, int *fds, size_t
 {
     size_t n = 0;
 
-    if (m->own > RESOURCES_MAX_OWN || m->held > 1 || n_fds != m->own + m->held)
+    if (m->own > RESOURCES_MAX_OWN || m->held > 1 ||
+        n_fds != m->own + m->held + (m->socket[0] != '\0' ? 2 : 0))
         return odd(id, "the number of descriptors", f);
     while (b->n_own < m->own)
         b->own[b->n_own++] = fd_take(&fds[n++]);
     if (m->held == 1)
-        b->held[0] = fd_take(&fds[n]);
+        b->held[0] = fd_take(&fds[n++]);
+    if (m->socket[0] == '\0')
+        return 0;
+    b->socket.dir_fd = fd_take(&fds[n++]);
+    b->socket.socket_fd = fd_take(&fds[n]);
+    snprintf(b->socket.name, sizeof b->socket.name, "%s", m->socket);
     return 0;
 }
 
 int handed_take(const Bulkhead__Backend *m, const char *id, int *fds, size_t n_fds,
                 struct backend *b, struct fault *f)
 {
-    if (m->socket[0] != '\0')
-        return odd(id, "a socket", f);
-    if (strlen(m->pty_path) >= sizeof b->pty_path || strlen(m->made_tap) >= sizeof b->made_tap)
+    if (strlen(m->pty_path) >= sizeof b->pty_path || strlen(m->made_tap) >= sizeof b->made_tap ||
+        strlen(m->socket) >= sizeof b->socket.name || strchr(m->socket, '/'))
         return odd(id, "the length of a name", f);
     if (take_fds(m, id, fds, n_fds, b, f) < 0)
         return -EINVAL;
@@ -137,11 +143,36 @@ int handed_check_net(const Bulkhead__NetConfig *n, const struct backend *b, stru
     return 0;
 }
 
+/* A listening socket, its folder, and its name there. */
+static bool socket_fits(const struct backend *b)
+{
+    struct stat dir, socket;
+    int listens = 0;
+    socklen_t len = sizeof listens;
+
+    return b->n_own == 1 && fstat(b->socket.dir_fd, &dir) == 0 && S_ISDIR(dir.st_mode) &&
+           fstat(b->socket.socket_fd, &socket) == 0 && S_ISSOCK(socket.st_mode) &&
+           fd_expect(b->own[0], FD_TYPE_STREAM, "a listening socket") == 0 &&
+           getsockopt(b->own[0], SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens;
+}
+
+int handed_check_vsock(const Bulkhead__VsockConfig *v, uid_t uid, gid_t gid, struct backend *b,
+                       struct fault *f)
+{
+    if (!socket_fits(b) || fstat(b->socket.dir_fd, &b->socket.dir) < 0)
+        return odd(v->id, "a listening socket is needed", f);
+    b->socket.uid = uid;
+    b->socket.gid = gid;
+    return 0;
+}
+
 int handed_check_console(const Bulkhead__ConsoleConfig *c, const struct backend *b, struct fault *f)
 {
     bool pty = c->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_PTY;
     int in, out;
 
+    if (c->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET)
+        return socket_fits(b) ? 0 : odd("console", "a listening socket is needed", f);
     if (b->n_own != 2 || pty != (b->held[0] >= 0))
         return odd("console", "an input and an output are needed", f);
     in = fcntl(b->own[0], F_GETFL);

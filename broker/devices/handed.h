@@ -25,5 +25,8 @@ int handed_check_disk(const Bulkhead__DiskConfig *disk, const struct backend *ba
                       struct fault *ret_fault) must_check;
 int handed_check_net(const Bulkhead__NetConfig *net, const struct backend *backend,
                      struct fault *ret_fault) must_check;
+/* uid, gid: of the VM's user. */
+int handed_check_vsock(const Bulkhead__VsockConfig *vsock, uid_t uid, gid_t gid,
+                       struct backend *backend, struct fault *ret_fault) must_check;
 int handed_check_console(const Bulkhead__ConsoleConfig *console, const struct backend *backend,
                          struct fault *ret_fault) must_check;

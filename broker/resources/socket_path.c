@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "base/fd.h"
@@ -309,4 +310,56 @@ int socket_path_hold(struct socket_path list[SOCKET_PATHS_MAX], const char *name
         return 0;
     }
     return -ENOSPC;
+}
+
+/* Takes what waits there: it could be a connection that this process made before, for another proof. */
+static bool is_drained(int listening_fd)
+{
+    for (unsigned i = 0; i <= 2 * BACKLOG; i++) {
+        cleanup_(fd_closep) int fd = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC);
+
+        if (fd < 0)
+            return errno == EAGAIN;
+    }
+    return false;
+}
+
+/* Nobody but a client of ours can be waiting yet; a listener that keeps us waiting is not one of ours. */
+static bool leads_to(int socket_fd, int listening_fd)
+{
+    const struct timeval patience = { .tv_usec = SOCKET_PATH_PROOF_MS * 1000 };
+    cleanup_(fd_closep) int own = -1, accepted = -1;
+    struct ucred peer = { .pid = 0 };
+    socklen_t len = sizeof peer;
+
+    if (setsockopt(listening_fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
+        !is_drained(listening_fd) || connect_to(socket_fd, SOCK_STREAM, &own) < 0)
+        return false;
+    accepted = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC);
+    return accepted >= 0 && getsockopt(accepted, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+           peer.pid == getpid();
+}
+
+int socket_path_hold_proven(struct socket_path list[SOCKET_PATHS_MAX], const char *name, int fds[3])
+{
+    struct stat st;
+
+    if (fds[1] < 0 || fds[2] < 0 || fstat(fds[1], &st) < 0 || !S_ISSOCK(st.st_mode))
+        return -EINVAL;
+    return leads_to(fds[1], fds[2]) ? socket_path_hold(list, name, fds) : -EPERM;
+}
+
+int socket_path_let_go(struct socket_path list[SOCKET_PATHS_MAX], int socket_fd)
+{
+    struct stat wanted, held;
+
+    if (socket_fd < 0 || fstat(socket_fd, &wanted) < 0)
+        return -EINVAL;
+    for (unsigned i = 0; i < SOCKET_PATHS_MAX; i++)
+        if (list[i].dir_fd >= 0 && fstat(list[i].socket_fd, &held) == 0 &&
+            held.st_dev == wanted.st_dev && held.st_ino == wanted.st_ino) {
+            socket_path_remove(&list[i]);
+            return 0;
+        }
+    return -ENOENT;
 }

@@ -18,6 +18,7 @@
 enum {
     SOCKET_PATH_NAME_BYTES = 108,
     SOCKET_PATHS_MAX = 4, /* of one VM: serial port, console, vsock, and one to spare */
+    SOCKET_PATH_PROOF_MS = 20,
 };
 
 struct socket_path {
@@ -62,3 +63,10 @@ bool socket_path_is_foreign(const struct socket_path *path);
  * -ENOSPC. */
 int socket_path_hold(struct socket_path list[SOCKET_PATHS_MAX], const char *name,
                      int fds[2]) must_check;
+/* The same of who is not trusted any more: fds[2] is the listening socket, and who connects to the socket in the
+ * folder must get to that one. A broker in its sandbox can neither bind nor listen, so it was given it with the
+ * socket, and somebody else's it can't have. -EPERM: it is another's. */
+int socket_path_hold_proven(struct socket_path list[SOCKET_PATHS_MAX], const char *name,
+                            int fds[3]) must_check;
+/* Removes now the one that socket_fd stands for. -ENOENT: it is not held. */
+int socket_path_let_go(struct socket_path list[SOCKET_PATHS_MAX], int socket_fd) must_check;

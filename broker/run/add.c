@@ -21,12 +21,9 @@ static int check_kind(const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned
         (strcmp(c->nets[index]->mode, "user") == 0 || strcmp(c->nets[index]->mode, "macvtap") == 0))
         return fault_input(f, "%s: a network of mode %s %s: use tap= or fd=", c->nets[index]->id,
                            c->nets[index]->mode, later);
-    if (role == BULKHEAD__ROLE__ROLE_VSOCK)
-        return fault_input(f, "%s: a vsock %s: start the VM with --vsock", c->vsock->id, later);
     if (role == BULKHEAD__ROLE__ROLE_CONSOLE &&
-        (c->console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET ||
-         c->console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY))
-        return fault_input(f, "a console with socket= or tty %s: use pty, file=PATH or null",
+        c->console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY)
+        return fault_input(f, "a console at a terminal %s: use pty, file=PATH, socket=PATH or null",
                            later);
     return 0;
 }
@@ -79,9 +76,22 @@ int add_check(struct instance *in, const Bulkhead__VmConfig *device,
     return r;
 }
 
+static int check_vsock(const struct instance *in, const Bulkhead__VmConfig *c, struct backend *b,
+                       struct fault *f)
+{
+    int r = handed_check_vsock(c->vsock, in->host.uid, in->host.gid, b, f);
+
+    if (r == 0 && in->host.uid == 0 && !in->keeps_dac && socket_path_is_foreign(&b->socket))
+        r = fault_input(
+            f,
+            "%s: %s is in a folder of another user's, whose sockets the broker has given up "
+            "the right to reach: use a folder of your own, or start the VM with --vsock",
+            c->vsock->id, c->vsock->socket);
+    return r;
+}
+
 static int check_backend(const struct instance *in, const Bulkhead__VmConfig *c,
-                         Bulkhead__Role role, unsigned index, const struct backend *b,
-                         struct fault *f)
+                         Bulkhead__Role role, unsigned index, struct backend *b, struct fault *f)
 {
     switch ((int)role) {
     case BULKHEAD__ROLE__ROLE_BLK:
@@ -97,6 +107,8 @@ static int check_backend(const struct instance *in, const Bulkhead__VmConfig *c,
         return 0;
     case BULKHEAD__ROLE__ROLE_CONSOLE:
         return handed_check_console(c->console, b, f);
+    case BULKHEAD__ROLE__ROLE_VSOCK:
+        return check_vsock(in, c, b, f);
     default:
         return b->n_own == 0 ? 0 : fault_input(f, "a balloon needs no descriptors");
     }
@@ -135,7 +147,8 @@ int add_take(struct instance *in, const Bulkhead__AddDevice *m, int *fds, size_t
     if (r == 0)
         r = programs_fd(&in->programs, role, f) < 0 ? -ENOENT : 0;
     if (r < 0) {
-        b.made_tap[0] = '\0'; /* it goes when whoever opened it has closed it too */
+        b.made_tap[0] = '\0'; /* whoever opened it takes away what else it made */
+        socket_path_forget(&b.socket);
         backend_deinit(&b);
         config_free(config);
         return r;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "devices/blk.h"
 #include "devices/console.h"
@@ -234,7 +235,7 @@ static int open_device(struct instance *in, unsigned number, const int *tty, int
     if (r < 0)
         return r;
     note_backend(in, number);
-    if (socket->dir_fd >= 0 && spawner_hold(in->spawner, socket) < 0)
+    if (socket->dir_fd >= 0 && spawner_hold(in->spawner, socket, -1) < 0)
         return fault_host(f, EPIPE, "the spawner died: start again");
     return open_stats(in, number, f);
 }
@@ -353,6 +354,7 @@ void instance_begin_device(struct instance *in, unsigned number, struct backend 
 int instance_make_device(struct instance *in, unsigned number, struct fault *f)
 {
     const struct plan_device *device = &in->plan.devices[number];
+    const struct backend *b = &in->ends[number].backend;
     const Bulkhead__VmConfig *c = in->config;
     int r = 0;
 
@@ -360,6 +362,8 @@ int instance_make_device(struct instance *in, unsigned number, struct fault *f)
         r = open_group(in, number, f);
     if (r == 0)
         r = open_stats(in, number, f);
+    if (r == 0 && b->socket.dir_fd >= 0 && spawner_hold(in->spawner, &b->socket, b->own[0]) < 0)
+        r = fault_host(f, EPIPE, "the spawner died: the VM ends");
     if (r < 0)
         return r;
     r = make_device_boot(in, number);
@@ -369,7 +373,11 @@ int instance_make_device(struct instance *in, unsigned number, struct fault *f)
 /* An interface that was made for it goes by itself, a moment later. */
 void instance_close_device(struct instance *in, unsigned number)
 {
-    in->ends[number].backend.made_tap[0] = '\0';
+    struct backend *b = &in->ends[number].backend;
+
+    b->made_tap[0] = '\0';
+    if (b->socket.dir_fd >= 0 && spawner_let_go(in->spawner, &b->socket) < 0)
+        log_debug("%s", err_text());
     ends_deinit(&in->ends[number], in->sandboxed);
     ends_init(&in->ends[number]);
 }

@@ -63,6 +63,7 @@ struct instance {
     struct plan_host host;
     struct rundir rundir;
     bool sandboxed;     /* the broker is: it can remove nothing any more */
+    bool keeps_dac;     /* it may connect to sockets in a folder of another user's */
     unsigned max_files; /* how many it may open; 0: no limit is known */
     int ram_fd, kvm_fd, kernel_fd, initramfs_fd;
     int life_read, life_write;

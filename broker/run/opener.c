@@ -13,6 +13,7 @@
 #include "devices/console.h"
 #include "devices/handed.h"
 #include "devices/net.h"
+#include "devices/vsock.h"
 #include "ipc/channel.h"
 #include "resources/tap.h"
 
@@ -32,6 +33,8 @@ static int open_it(Bulkhead__VmConfig *c, int *fds, size_t n_fds, struct backend
         return resources_disk(c->disks[0], b, f);
     if (c->n_nets == 1)
         return open_net(c->nets[0], fds, n_fds, b, f);
+    if (c->vsock)
+        return resources_vsock(c->vsock, b, f);
     if (c->console)
         return resources_console("the console", c->console, NULL, b, f);
     return 0; /* a balloon has nothing */
@@ -68,6 +71,21 @@ static int hand_over(struct channel *client, uint32_t id, Bulkhead__VmConfig *de
     return channel_send_raw(client, &e.base, fds, n, true);
 }
 
+/* The client says whether it was added; if it can't, it was not. */
+static bool is_kept(struct channel *client)
+{
+    const Bulkhead__ClientEnvelope *e;
+    ProtobufCMessage *msg = NULL;
+    size_t n_fds = 0;
+    int *fds = NULL;
+
+    if (channel_receive_raw(client, true, &bulkhead__client_envelope__descriptor, &msg, &fds,
+                            &n_fds) != 0)
+        return false;
+    e = (const Bulkhead__ClientEnvelope *)msg;
+    return e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY && e->reply->error == 0;
+}
+
 static int serve(struct channel *client)
 {
     const Bulkhead__ClientEnvelope *e;
@@ -93,7 +111,9 @@ static int serve(struct channel *client)
     backend_init(&b);
     r = open_it(device, fds, n_fds, &b, &f);
     r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, device, &b);
-    b.made_tap[0] = '\0'; /* it stays as long as the VM has it */
+    if (r == 0 && b.socket.dir_fd >= 0 && is_kept(client))
+        socket_path_forget(&b.socket); /* the VM's spawner removes it */
+    b.made_tap[0] = '\0';              /* it stays as long as the VM has it */
     backend_deinit(&b);
     config_free(device);
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

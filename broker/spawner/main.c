@@ -352,11 +352,13 @@ static int on_vm(struct state *s, struct spawner_request *request, int *fds, uns
 
 static int on_hold(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds)
 {
-    if (s->slots.sealed)
-        return err_origin(-EPERM, "a socket after the seal");
-    if (n_fds != 2)
-        return err_origin(-EINVAL, "a socket to be removed in the end");
-    return socket_path_hold(s->sockets, request->path, fds);
+    int r;
+
+    if (n_fds != (s->slots.sealed ? 3u : 2u))
+        return err_origin(-EPERM, "a socket to be removed in the end, and %u descriptors", n_fds);
+    r = s->slots.sealed ? socket_path_hold_proven(s->sockets, request->path, fds)
+                        : socket_path_hold(s->sockets, request->path, fds);
+    return r < 0 ? err_origin(r, "a socket to be removed in the end") : 0;
 }
 
 static int on_free(struct state *s, uint32_t slot)
@@ -387,6 +389,8 @@ static int obey(struct state *s, struct spawner_request *request, int *fds, unsi
         return on_vm(s, request, fds, n_fds);
     case SPAWNER_HOLD:
         return on_hold(s, request, fds, n_fds);
+    case SPAWNER_LET_GO:
+        return n_fds == 1 ? socket_path_let_go(s->sockets, fds[0]) : -EINVAL;
     case SPAWNER_SEAL:
         s->slots.sealed = true;
         return 0;

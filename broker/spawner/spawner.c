@@ -78,13 +78,20 @@ int spawner_send(struct spawner *spawner, const struct spawner_request *request,
                                                                     : "asking the spawner");
 }
 
-int spawner_hold(struct spawner *spawner, const struct socket_path *socket)
+int spawner_hold(struct spawner *spawner, const struct socket_path *socket, int listening_fd)
 {
     struct spawner_request request = { .kind = SPAWNER_HOLD };
-    const int fds[] = { socket->dir_fd, socket->socket_fd };
+    const int fds[] = { socket->dir_fd, socket->socket_fd, listening_fd };
 
     snprintf(request.path, sizeof request.path, "%s", socket->name);
-    return spawner_send(spawner, &request, fds, ARRAY_SIZE(fds));
+    return spawner_send(spawner, &request, fds, listening_fd >= 0 ? 3 : 2);
+}
+
+int spawner_let_go(struct spawner *spawner, const struct socket_path *socket)
+{
+    struct spawner_request request = { .kind = SPAWNER_LET_GO };
+
+    return spawner_send(spawner, &request, &socket->socket_fd, 1);
 }
 
 static void take_descriptors(struct msghdr *msg, int ret_fds[SPAWNER_REPORT_FDS])

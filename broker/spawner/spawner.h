@@ -19,8 +19,11 @@ int spawner_start(struct spawner *ret_spawner, int close_fd,
 /* Never blocks for long: the spawner waits for nobody. */
 int spawner_send(struct spawner *spawner, const struct spawner_request *request, const int *fds,
                  unsigned n_fds) must_check;
-/* It removes that socket when broker and VM are gone. */
-int spawner_hold(struct spawner *spawner, const struct socket_path *socket) must_check;
+/* It removes that socket when broker and VM are gone. listening_fd: -1 before the seal. */
+int spawner_hold(struct spawner *spawner, const struct socket_path *socket,
+                 int listening_fd) must_check;
+/* It removes that socket now. */
+int spawner_let_go(struct spawner *spawner, const struct socket_path *socket) must_check;
 /* 0, 1 when there is no report, or a negative errno (-EPIPE: the spawner is gone). ret_fds: each -1 or
  * owned by the caller. */
 int spawner_receive(struct spawner *spawner, struct spawner_report *ret_report,

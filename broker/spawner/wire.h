@@ -38,15 +38,16 @@ enum {
 enum spawner_kind {
     SPAWNER_SLOT =
         1,        /* broker: `setup` is what slot `slot` starts; after the seal a device's alone */
-    SPAWNER_HOLD, /* broker, before the seal: fds [folder][socket in it]; path = its name there: to
-                      be removed in the end, see socket_path.h */
-    SPAWNER_VM,   /* broker, once, before the seal: the VM's directory to remove at the end, as in
+    SPAWNER_HOLD, /* broker: fds [folder][socket in it]; path = its name there: to be removed in the end,
+                      see socket_path.h; after the seal with [listening socket], which proves that it is ours */
+    SPAWNER_LET_GO, /* broker: fds [socket]; one of these, to be removed now */
+    SPAWNER_VM,     /* broker, once, before the seal: the VM's directory to remove at the end, as in
                       struct rundir_place: fds [lock][base][directory]; path = its name in base */
-    SPAWNER_SEAL, /* broker: no more of these three, but for slots_add(); starts are taken from now on */
-    SPAWNER_START,     /* broker: fds [log read end][fd 3 of the child][log write end], and for a
+    SPAWNER_SEAL,   /* broker: no more of these, but as they say; starts are taken from now on */
+    SPAWNER_START,  /* broker: fds [log read end][fd 3 of the child][log write end], and for a
                          device's worker perhaps [program] */
-    SPAWNER_KILL,      /* broker: SIGKILL to child `id` */
-    SPAWNER_FREE,      /* broker: the device's slot `slot` is empty again; nobody is alive in it */
+    SPAWNER_KILL,   /* broker: SIGKILL to child `id` */
+    SPAWNER_FREE,   /* broker: the device's slot `slot` is empty again; nobody is alive in it */
     SPAWNER_DROP_RING, /* broker: the duplicate of child `id`'s io_uring is not needed any more */
     SPAWNER_STARTED,   /* spawner: pid, missing layers, has_ring; fds [pidfd], perhaps [its
                         /proc/PID/stat]. Or error, text */

@@ -71,20 +71,17 @@ struct broker_table {
     unsigned n;
 };
 
-/* Requests to the spawner; system calls of the broker's own. */
-extern const struct broker_table broker_requests, broker_calls;
+/* Requests to the spawner; those that are about slots after the seal; system calls of the broker's own. */
+extern const struct broker_table broker_requests, broker_slots, broker_calls;
 
 /* ---- broker_requests.c ---- */
 /* Slots, directory and seal, as main.c has them told. */
 void broker_tell(struct broker *b, bool seal);
 void broker_prepare(struct broker *b, struct start *start, uint32_t slot);
-/* A device more, after the seal, and a start of it. */
-enum broker_verdict broker_add(struct broker *b, uint32_t slot, Bulkhead__Role role,
-                               const char *name);
-/* Its slot is empty again, once all that was in it is dead. */
-void broker_free(struct broker *b, uint32_t slot);
-/* Kills the last one that was started, and hears that it ended. */
-void broker_kill_last(struct broker *b);
+void broker_send(struct broker *b, const struct spawner_request *request);
+void broker_tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char *name);
+/* Kills that child, and hears that it ended. */
+void broker_kill(struct broker *b, uint32_t id);
 /* Sends it as it is and waits for the answer. */
 enum broker_verdict broker_start(struct broker *b, struct start *start);
 /* An ordinary start of that slot: BROKER_LET, if all is well. */
@@ -94,6 +91,13 @@ enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t 
 /* Until a child ended, or the control socket of the last start has something to be read. False: it
  * ended. */
 bool broker_await_word(struct broker *b);
+
+/* ---- broker_slots.c ---- */
+/* A device more, after the seal, and a start of it. */
+enum broker_verdict broker_add(struct broker *b, uint32_t slot, Bulkhead__Role role,
+                               const char *name);
+/* Its slot is empty again, once all that was in it is dead. */
+void broker_free(struct broker *b, uint32_t slot);
 
 /* ---- puppet.c: the program that is handed over ---- */
 /* What some of its actions make. */

@@ -45,14 +45,14 @@ static void send_raw(struct broker *b, const void *bytes, size_t len, const int 
         die("asking the spawner");
 }
 
-static void send_request(struct broker *b, const struct spawner_request *request)
+void broker_send(struct broker *b, const struct spawner_request *request)
 {
     send_raw(b, request, sizeof *request, NULL, 0);
 }
 
 /* ---- before the seal ---- */
 
-static void tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char *name)
+void broker_tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char *name)
 {
     struct spawner_request r = { .kind = SPAWNER_SLOT, .slot = slot };
 
@@ -60,7 +60,7 @@ static void tell_slot(struct broker *b, uint32_t slot, uint32_t role, const char
     r.setup.pids_max = 64;
     r.setup.ring = role == BULKHEAD__ROLE__ROLE_BLK ? RING_DISK : RING_NONE;
     snprintf(r.setup.name, sizeof r.setup.name, "%s", name);
-    send_request(b, &r);
+    broker_send(b, &r);
 }
 
 void broker_tell(struct broker *b, bool seal)
@@ -69,12 +69,12 @@ void broker_tell(struct broker *b, bool seal)
     char path[80];
     int fds[3];
 
-    tell_slot(b, SLOT_CORE, BULKHEAD__ROLE__ROLE_CORE, "core");
-    tell_slot(b, SLOT_LOADER, BULKHEAD__ROLE__ROLE_LOADER, "loader");
-    tell_slot(b, SLOT_RNG, BULKHEAD__ROLE__ROLE_RNG, "rng");
-    tell_slot(b, SLOT_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk0");
-    tell_slot(b, SLOT_OTHER_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk1");
-    tell_slot(b, SLOT_PASST, BULKHEAD__ROLE__ROLE_PASST, "net0-passt");
+    broker_tell_slot(b, SLOT_CORE, BULKHEAD__ROLE__ROLE_CORE, "core");
+    broker_tell_slot(b, SLOT_LOADER, BULKHEAD__ROLE__ROLE_LOADER, "loader");
+    broker_tell_slot(b, SLOT_RNG, BULKHEAD__ROLE__ROLE_RNG, "rng");
+    broker_tell_slot(b, SLOT_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk0");
+    broker_tell_slot(b, SLOT_OTHER_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk1");
+    broker_tell_slot(b, SLOT_PASST, BULKHEAD__ROLE__ROLE_PASST, "net0-passt");
     snprintf(path, sizeof path, "%s/lock", b->dir);
     fds[0] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fds[0] < 0)
@@ -85,7 +85,7 @@ void broker_tell(struct broker *b, bool seal)
     send_raw(b, &vm, sizeof vm, fds, 3);
     close(fds[0]);
     if (seal)
-        send_request(b, &end);
+        broker_send(b, &end);
 }
 
 /* ---- starts ---- */
@@ -166,12 +166,12 @@ bool broker_await_word(struct broker *b)
     return recvmsg(b->control, &msg, MSG_PEEK | MSG_CMSG_CLOEXEC) == 1;
 }
 
-static void kill_and_wait(struct broker *b, uint32_t id)
+void broker_kill(struct broker *b, uint32_t id)
 {
     struct spawner_request r = { .kind = SPAWNER_KILL, .id = id };
     struct pollfd p = { .fd = b->spawner.fd, .events = POLLIN };
 
-    send_request(b, &r);
+    broker_send(b, &r);
     while (b->ended != id) {
         struct spawner_report report;
         int fds[SPAWNER_REPORT_FDS] = { -1, -1 };
@@ -269,7 +269,7 @@ static enum broker_verdict id_of_the_dead(struct broker *b, long unused)
     (void)unused;
     if (broker_start_honest(b, SLOT_RNG) != BROKER_LET)
         die("an honest start");
-    kill_and_wait(b, dead);
+    broker_kill(b, dead);
     broker_prepare(b, &start, SLOT_RNG);
     start.request.id = dead;
     return broker_start(b, &start);
@@ -386,7 +386,7 @@ enum broker_verdict broker_start_with_ring_of_a_dead(struct broker *b, uint32_t 
 
     if (broker_start_honest(b, SLOT_DISK) != BROKER_LET)
         die("an honest start");
-    kill_and_wait(b, dead);
+    broker_kill(b, dead);
     broker_prepare(b, &start, slot);
     start.request.ring_of = dead;
     return broker_start(b, &start);
@@ -426,104 +426,11 @@ static enum broker_verdict kind(struct broker *b, long number)
     return BROKER_REFUSED;
 }
 
-enum broker_verdict broker_add(struct broker *b, uint32_t slot, Bulkhead__Role role,
-                               const char *name)
-{
-    tell_slot(b, slot, role, name);
-    return broker_start_honest(b, slot);
-}
-
-void broker_free(struct broker *b, uint32_t slot)
-{
-    struct spawner_request r = { .kind = SPAWNER_FREE, .slot = slot };
-
-    send_request(b, &r);
-}
-
-void broker_kill_last(struct broker *b)
-{
-    kill_and_wait(b, b->next_id - 1);
-}
-
-/* A slot more, after the seal, in a place that is not a device's: it stays empty. */
-static enum broker_verdict slot_after_the_seal(struct broker *b, long number)
-{
-    return broker_add(
-        b, (uint32_t)number,
-        number == SLOT_PASST + 1 ? BULKHEAD__ROLE__ROLE_PASST : BULKHEAD__ROLE__ROLE_RNG, "more");
-}
-
-/* Another role than a worker's, in a place where a device may be. */
-static enum broker_verdict role_after_the_seal(struct broker *b, long role)
-{
-    return broker_add(b, SLOT_FREE, (Bulkhead__Role)role, "more");
-}
-
-static enum broker_verdict name_after_the_seal(struct broker *b, long dots)
-{
-    return broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, dots ? "../more" : "disk0");
-}
-
-/* A disk's io_uring for who has no disk. */
-static enum broker_verdict ring_after_the_seal(struct broker *b, long unused)
-{
-    struct spawner_request r = { .kind = SPAWNER_SLOT, .slot = SLOT_FREE };
-
-    (void)unused;
-    r.setup.role = BULKHEAD__ROLE__ROLE_CONSOLE;
-    r.setup.pids_max = 1;
-    r.setup.ring = RING_DISK;
-    snprintf(r.setup.name, sizeof r.setup.name, "more");
-    send_request(b, &r);
-    return broker_start_honest(b, SLOT_FREE);
-}
-
-static enum broker_verdict added_with_uid(struct broker *b, long uid_slot)
-{
-    struct start start;
-
-    tell_slot(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, "more");
-    broker_prepare(b, &start, SLOT_FREE);
-    start.request.uid_slot = (uint32_t)uid_slot;
-    return broker_start(b, &start);
-}
-
-static const char *name_of(long slot)
-{
-    return slot == SLOT_CORE    ? "core"
-           : slot == SLOT_PASST ? "net0-passt"
-           : slot == SLOT_RNG   ? "rng"
-                                : "loader";
-}
-
-/* Whether it was freed shows by its name, which another may have then. */
-static enum broker_verdict free_slot(struct broker *b, long number)
-{
-    if (number == SLOT_RNG && broker_start_honest(b, SLOT_RNG) != BROKER_LET)
-        die("an honest start");
-    broker_free(b, (uint32_t)number);
-    return broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, name_of(number));
-}
-
-/* The io_uring of a dead disk goes with its slot: not to the next device there. */
-static enum broker_verdict ring_of_the_freed(struct broker *b, long unused)
-{
-    uint32_t dead = b->next_id;
-
-    (void)unused;
-    if (broker_start_honest(b, SLOT_DISK) != BROKER_LET)
-        die("an honest start");
-    kill_and_wait(b, dead);
-    broker_free(b, SLOT_DISK);
-    tell_slot(b, SLOT_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk7");
-    return ring_of(b, dead);
-}
-
 /* Another role for a slot that is known: what starts in it takes no stream, as passt would. */
 static enum broker_verdict slot_changed(struct broker *b, long unused)
 {
     (void)unused;
-    tell_slot(b, SLOT_RNG, BULKHEAD__ROLE__ROLE_PASST, "rng2");
+    broker_tell_slot(b, SLOT_RNG, BULKHEAD__ROLE__ROLE_PASST, "rng2");
     return control_is_a_stream(b, 0);
 }
 
@@ -544,9 +451,9 @@ static enum broker_verdict kill_who_is_no_child(struct broker *b, long pid)
 {
     struct spawner_request r = { .kind = SPAWNER_KILL, .id = (uint32_t)(pid ? pid : b->test) };
 
-    send_request(b, &r);
+    broker_send(b, &r);
     r.id = (uint32_t)b->spawner.pid;
-    send_request(b, &r);
+    broker_send(b, &r);
     settle(b);
     return BROKER_REFUSED; /* the test sees whether it is there */
 }
@@ -655,25 +562,6 @@ static const struct broker_action actions[] = {
     ASK("kind-0", kind, 0),
     ASK("kind-of-a-report", kind, SPAWNER_STARTED),
     ASK("kind-huge", kind, -1),
-    ASK("slot-after-the-seal", slot_after_the_seal, SLOT_EMPTY),
-    ASK("device-in-passt's-place-after-the-seal", slot_after_the_seal, SLOT_PASST + 2),
-    ASK("core-after-the-seal", role_after_the_seal, BULKHEAD__ROLE__ROLE_CORE),
-    ASK("loader-after-the-seal", role_after_the_seal, BULKHEAD__ROLE__ROLE_LOADER),
-    ASK("passt-as-a-device-after-the-seal", role_after_the_seal, BULKHEAD__ROLE__ROLE_PASST),
-    ASK("broker-after-the-seal", role_after_the_seal, BULKHEAD__ROLE__ROLE_BROKER),
-    ASK("role-huge-after-the-seal", role_after_the_seal, -1),
-    ASK("name-of-another-after-the-seal", name_after_the_seal, 0),
-    ASK("name-of-a-path-after-the-seal", name_after_the_seal, 1),
-    ASK("ring-after-the-seal", ring_after_the_seal, 0),
-    ASK("added-with-passt's-uid", added_with_uid, SLOT_PASST),
-    ASK("added-with-a-uid-out-of-range", added_with_uid, SPAWNER_MAX_SLOTS),
-    ASK("free-the-core", free_slot, SLOT_CORE),
-    ASK("free-the-loader", free_slot, SLOT_LOADER),
-    ASK("free-passt", free_slot, SLOT_PASST),
-    ASK("free-the-living", free_slot, SLOT_RNG),
-    ASK("free-out-of-range", free_slot, SPAWNER_MAX_SLOTS),
-    ASK("ring-of-the-freed", ring_of_the_freed, 0),
-    ASK("passt-after-the-seal", slot_after_the_seal, SLOT_PASST + 1),
     ASK("slot-changed", slot_changed, 0),
     ASK("another-directory", another_directory, 0),
     ASK("kill-the-test", kill_who_is_no_child, 0),

@@ -230,7 +230,7 @@ static enum broker_verdict comes_and_goes(struct broker *b)
     if (broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, "more") != BROKER_LET ||
         !broker_await_word(b))
         return BROKER_REFUSED;
-    broker_kill_last(b);
+    broker_kill(b, b->next_id - 1);
     broker_free(b, SLOT_FREE);
     return broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_BLK, "more");
 }
@@ -265,13 +265,12 @@ static void nothing_starts_before_the_seal(void **state)
 
 /* ---- requests ---- */
 
-static void no_request_gets_more(void **state)
+static void try_requests(const struct broker_table *table)
 {
     unsigned let = 0, refused = 0;
 
-    (void)state;
-    for (unsigned i = 0; i < broker_requests.n; i++) {
-        const struct broker_action *action = &broker_requests.actions[i];
+    for (unsigned i = 0; i < table->n; i++) {
+        const struct broker_action *action = &table->actions[i];
         int status = live(CAGED, true, NULL, action);
 
         if (status != 0)
@@ -285,10 +284,23 @@ static void no_request_gets_more(void **state)
         else if (getenv("HOSTILE_VERBOSE"))
             print_message("  %s: %s\n", action->name, left->text);
     }
-    print_message("%u requests: %u refused, %u succeeded\n", broker_requests.n, refused, let);
-    assert_true(broker_requests.n >= 30);
+    print_message("%u requests: %u refused, %u succeeded\n", table->n, refused, let);
     assert_int_equal(let, 0);
-    assert_int_equal(refused, broker_requests.n);
+    assert_int_equal(refused, table->n);
+}
+
+static void no_request_gets_more(void **state)
+{
+    (void)state;
+    assert_true(broker_requests.n >= 30);
+    try_requests(&broker_requests);
+}
+
+static void no_slot_gets_more(void **state)
+{
+    (void)state;
+    assert_true(broker_slots.n >= 15);
+    try_requests(&broker_slots);
 }
 
 /* ---- system calls ---- */
@@ -484,6 +496,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_device_comes_and_goes),
         cmocka_unit_test(nothing_starts_before_the_seal),
         cmocka_unit_test(no_request_gets_more),
+        cmocka_unit_test(no_slot_gets_more),
         cmocka_unit_test(no_call_leaves_the_sandbox),
         cmocka_unit_test(without_the_sandbox_they_succeed),
 #ifndef SANDBOX_INSTRUMENTED /* a sanitizer's runtime starts threads */

@@ -17,7 +17,7 @@ static const struct flag add_flags[] = {
     { "net", 0, FLAG_ONE, "tap=T,... | fd=N", "a network interface", NET },
     { "vsock", 0, FLAG_ONE, "cid=N,socket=S", "sockets between host and guest", VSOCK },
     { "balloon", 0, FLAG_ONE, "size=S,...", "memory that can be taken back", BALLOON },
-    { "console", 0, FLAG_ONE, "MODE", "virtio-console: null|pty|file=F", CONSOLE },
+    { "console", 0, FLAG_ONE, "MODE", "virtio-console: null|pty|file=F|socket=S", CONSOLE },
     FLAGS_COMMON_JSON,
 };
 
@@ -118,6 +118,16 @@ static int say_added(const struct add_args *a, const Bulkhead__Reply *reply, con
     return say_json(json);
 }
 
+/* What it made is the VM's now; else it would take that away again. */
+static void say_kept(struct client *opener)
+{
+    Bulkhead__Reply ok = BULKHEAD__REPLY__INIT;
+
+    REQUEST(message, REPLY, reply, &ok);
+    if (client_send(opener, &message, NULL, 0) < 0)
+        return; /* it had made nothing, and has left */
+}
+
 /* The broker says whether it can be and what it would be; a process with our own rights opens it; the broker is
  * given that. */
 static int add_with(struct add_args *a, struct client *broker, struct client *opener)
@@ -145,7 +155,10 @@ static int add_with(struct add_args *a, struct client *broker, struct client *op
     msg.backend = opened.envelope->add_device->backend;
     say_clean(pty, sizeof(pty), msg.backend ? msg.backend->pty_path : "");
     r = ask(broker, &msg, opened.fds, opened.n_fds, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &added);
-    return r == EXIT_OK ? say_added(a, added.envelope->reply, pty) : r;
+    if (r != EXIT_OK)
+        return r;
+    say_kept(opener);
+    return say_added(a, added.envelope->reply, pty);
 }
 
 static int add(struct add_args *a)

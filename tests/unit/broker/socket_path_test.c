@@ -344,6 +344,56 @@ static void what_the_spawner_may_be_given(void **state)
     close(file);
 }
 
+static int prove(const struct socket_path *p, int listening)
+{
+    struct socket_path list[SOCKET_PATHS_MAX];
+    int fds[] = { dup(p->dir_fd), dup(p->socket_fd), listening };
+    int r;
+
+    for (unsigned i = 0; i < SOCKET_PATHS_MAX; i++)
+        socket_path_init(&list[i]);
+    r = socket_path_hold_proven(list, p->name, fds);
+    for (unsigned i = 0; i < 2; i++)
+        fd_closep(&fds[i]);
+    socket_path_forget(&list[0]);
+    return r;
+}
+
+/* After the seal the listening socket is the proof: nobody's socket is removed but who shows it. */
+static void what_proves_that_it_is_ours(void **state)
+{
+    struct socket_path ours, theirs, list[SOCKET_PATHS_MAX];
+    int fd = listen_at("ours", &ours), daemon = listen_at("theirs", &theirs), pair[2], file;
+
+    (void)state;
+    file = open("file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(prove(&ours, fd), 0);
+    assert_int_equal(prove(&theirs, fd), -EPERM);
+    assert_int_equal(prove(&ours, file), -EPERM);
+    assert_int_equal(prove(&ours, pair[0]), -EPERM);
+    assert_int_equal(prove(&ours, -1), -EINVAL);
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0); /* who would have us wait */
+    assert_int_equal(prove(&theirs, fd), -EPERM);
+    for (unsigned i = 0; i < SOCKET_PATHS_MAX; i++)
+        socket_path_init(&list[i]);
+    assert_int_equal(
+        socket_path_hold_proven(list, "ours", (int[]){ dup(ours.dir_fd), dup(ours.socket_fd), fd }),
+        0);
+    assert_int_equal(socket_path_let_go(list, theirs.socket_fd), -ENOENT);
+    assert_true(is_there("theirs"));
+    assert_int_equal(socket_path_let_go(list, ours.socket_fd), 0);
+    assert_false(is_there("ours"));
+    assert_int_equal(socket_path_let_go(list, ours.socket_fd), -ENOENT);
+    socket_path_forget(&ours);
+    socket_path_remove(&theirs);
+    close(fd);
+    close(daemon);
+    close(file);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* The broker is gone without a word: the spawner takes its sockets away, and nothing else. */
 static void the_spawner_removes_them(void **state)
 {
@@ -352,28 +402,33 @@ static void the_spawner_removes_them(void **state)
     const struct spawner_terms terms = { .groups = &groups, .uids = &no_uids };
     struct spawner_request seal = { .kind = SPAWNER_SEAL };
     struct spawner spawner;
-    struct socket_path ours, swapped, late;
-    int fd[3];
+    struct socket_path ours, swapped, late, added;
+    int fd[4];
 
     (void)state;
     fd[0] = listen_at("ours", &ours);
     fd[1] = listen_at("swapped", &swapped);
     fd[2] = listen_at("late", &late);
+    fd[3] = listen_at("added", &added);
     uids_init(&no_uids);
     assert_int_equal(spawner_start(&spawner, -1, &terms), 0);
-    assert_int_equal(spawner_hold(&spawner, &ours), 0);
-    assert_int_equal(spawner_hold(&spawner, &swapped), 0);
+    assert_int_equal(spawner_hold(&spawner, &ours, -1), 0);
+    assert_int_equal(spawner_hold(&spawner, &swapped, -1), 0);
     assert_int_equal(spawner_send(&spawner, &seal, NULL, 0), 0);
-    assert_int_equal(spawner_hold(&spawner, &late), 0); /* the opening is over */
+    assert_int_equal(spawner_hold(&spawner, &late, -1), 0); /* the opening is over */
+    assert_int_equal(spawner_hold(&spawner, &late, fd[3]), 0);
+    assert_int_equal(spawner_hold(&spawner, &added, fd[3]), 0);
     assert_int_equal(unlink("swapped"), 0);
     close(open("swapped", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     spawner_stop(&spawner);
     assert_false(is_there("ours"));
     assert_true(is_there("swapped"));
     assert_true(is_there("late"));
+    assert_false(is_there("added"));
     socket_path_forget(&ours);
     socket_path_forget(&swapped);
     socket_path_forget(&late);
+    socket_path_forget(&added);
     for (unsigned i = 0; i < ARRAY_SIZE(fd); i++)
         close(fd[i]);
 }
@@ -390,6 +445,7 @@ int main(void)
         cmocka_unit_test(who_may_be_connected_to),
         cmocka_unit_test_setup_teardown(a_folder_of_another_user, enter_top, leave_top),
         cmocka_unit_test_setup_teardown(what_the_spawner_may_be_given, enter_top, leave_top),
+        cmocka_unit_test_setup_teardown(what_proves_that_it_is_ours, enter_top, leave_top),
         cmocka_unit_test_setup_teardown(the_spawner_removes_them, enter_top, leave_top),
     };
 

@@ -1,0 +1,159 @@
+# shellcheck shell=bash
+# Devices come and go while an unmodified guest runs.
+
+# What the guest says: "HOTPLUG ready" when it watches, "PCI ADDRESS ID" for each function that comes, "GONE NAME" for
+# all that goes. It uses what comes: a disk, a network, a console.
+PLUG_WATCH='
+try_disk() {
+    dd if=/dev/urandom of=/run/pattern bs=4k count=64 2>/dev/null
+    if dd if=/run/pattern of="/dev/$1" bs=4k oflag=direct 2>/dev/null &&
+        dd if="/dev/$1" of=/run/back bs=4k count=64 iflag=direct 2>/dev/null && cmp /run/pattern /run/back; then
+        echo "DISK $1 ok $(md5sum </run/pattern | cut -c1-32)"
+    else
+        echo "DISK $1 bad"
+    fi
+}
+try_net() { ip link set "$1" up && ip addr add 10.77.0.2/24 dev "$1" && ping -c 1 -W 20 10.77.0.1 >/dev/null && echo "NET $1 ok" || echo "NET $1 bad"; }
+is_new() { case " $had " in *" $1 "*) return 1 ;; esac; }
+had=
+echo "HOTPLUG ready"
+while :; do
+    have=$(cd /sys/bus/pci/devices && echo *; cd /sys/block && echo vd*; cd /sys/class/net && echo *; cd /dev && echo hvc*)
+    for d in $have; do
+        is_new "$d" || continue
+        case $d in
+        0000:*) echo "PCI $d $(cat "/sys/bus/pci/devices/$d/device")" ;;
+        vd?) [ "$(cat "/sys/block/$d/ro")" = 1 ] || try_disk "$d" ;;
+        eth*) try_net "$d" ;;
+        hvc0) [ -c /dev/hvc0 ] && echo "hello from the guest" >/dev/hvc0 ;;
+        esac
+    done
+    now=" $(echo $have) "
+    for d in $had; do case "$now" in *" $d "*) ;; *) echo "GONE $d" ;; esac; done
+    had=$(echo $have)
+    usleep 100000
+done'
+
+# plug_guest [FLAG]...: such a guest, named vm.
+plug_guest()
+{
+    NAME=vm GUEST_TIMEOUT=900 guest_start "$T/log" "bh.mods=virtio_pci,virtio_blk,virtio_net,virtio_balloon,virtio_console bh.cmd=$(echo "$PLUG_WATCH" | base64 -w0)" \
+        --memory size=256M "$@"
+    await "$T/log" '^HOTPLUG ready'
+}
+
+# plug FLAG VALUE: adds that device; its id and address in $ID, $ADDRESS.
+plug()
+{
+    "$BIN/bulkhead" add vm "$@" --json >"$T/added" || { show "$T/log.err"; die "add $* failed"; }
+    ID=$(sed -n 's/.*"device": *"\([^"]*\)".*/\1/p' "$T/added")
+    ADDRESS=$(sed -n 's/.*"address": *"\([^"]*\)".*/\1/p' "$T/added")
+    [ -n "$ID" ] && [ -n "$ADDRESS" ] || die "add said: $(cat "$T/added")"
+}
+
+# How much the VM's processes hold: descriptors of each of the control side, and cgroups.
+holds()
+{
+    local name pid
+    for name in broker spawner core; do
+        pid=$(pid_of vm $name)
+        echo "$name $(ls "/proc/$pid/fd" | wc -l)"
+    done
+    "$BIN/bulkhead" ps vm | awk 'NR > 2 { print $2 }' | sort
+    pid=$(pid_of vm core)
+    ls -d "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$pid/cgroup")"/../*/ 2>/dev/null | xargs -rn1 basename | sort
+}
+
+stop_guest()
+{
+    "$BIN/bulkhead" stop vm || die "stop failed"
+    wait "$GUEST_PID"
+    expect_status 5 $? "$T/log"
+}
+
+case_hotplug_disk()
+{
+    local md5
+    truncate -s 64M "$T/disk"
+    plug_guest --rng off
+    holds >"$T/before"
+    plug --disk "path=$T/disk"
+    [ "$ID" = disk0 ] && [ "$ADDRESS" = 0000:00:01.0 ] || die "it is $ID at $ADDRESS"
+    await "$T/log" "^PCI $ADDRESS 0x1042"
+    await "$T/log" '^DISK vda ok'
+    md5=$(tr -d '\r' <"$T/log" | sed -n 's/^DISK vda ok //p')
+    [ "$(head -c 262144 "$T/disk" | md5sum | cut -c1-32)" = "$md5" ] || die "the host sees other bytes than the guest wrote"
+    no_drift vm
+    expect "$T/audit" disk0
+    "$BIN/bulkhead" ps vm | grep -q disk0 || die "ps does not know it"
+    "$BIN/bulkhead" remove vm disk0 >"$T/removed" || { show "$T/log"; die "remove failed"; }
+    await "$T/log" "^GONE $ADDRESS"
+    holds >"$T/after"
+    diff "$T/before" "$T/after" >&2 || die "something stayed behind"
+    no_drift vm
+    stop_guest
+}
+
+# Booted with nothing but a serial port: each kind comes, works, and goes.
+case_hotplug_all_kinds()
+{
+    local tap=bhcase0 id i
+    local -A address
+    ip tuntap add $tap mode tap || die "no tap"
+    truncate -s 16M "$T/disk"
+    plug_guest --rng off
+    holds >"$T/before"
+    plug --balloon size=0 && address[$ID]=$ADDRESS
+    await "$T/log" "^PCI $ADDRESS 0x1045"
+    plug --net "tap=$tap,ip=10.77.0.1,mask=255.255.255.0" && address[$ID]=$ADDRESS
+    await "$T/log" '^NET eth0 ok'
+    plug --console "file=$T/hvc" && address[$ID]=$ADDRESS
+    await "$T/hvc" 'hello from the guest'
+    plug --disk "path=$T/disk" && address[$ID]=$ADDRESS
+    await "$T/log" '^DISK vda ok'
+    "$BIN/bulkhead" set vm balloon size=32M || die "the balloon can't be set"
+    for ((i = 0; i < 200; i++)); do [ "$(figure vm balloon balloon_bytes)" = $((32 << 20)) ] && break; sleep 0.2; done
+    [ $i -lt 200 ] || die "the balloon does not fill"
+    "$BIN/bulkhead" pause vm && "$BIN/bulkhead" resume vm || die "no pause with what was added"
+    no_drift vm
+    for id in "${!address[@]}"; do
+        "$BIN/bulkhead" remove vm "$id" >>"$T/removed" || { show "$T/log"; die "remove $id failed"; }
+        await "$T/log" "^GONE ${address[$id]}"
+    done
+    holds >"$T/after"
+    diff "$T/before" "$T/after" >&2 || die "something stayed behind"
+    no_drift vm
+    stop_guest
+    ip link del $tap
+}
+
+# One of each comes and goes, while another disk is under verified I/O and its worker is killed between: what the
+# control side holds is the same after the last round as after the first. BULKHEAD_LONG: 200 rounds.
+case_hotplug_rounds()
+{
+    local rounds=4 round flags i
+    local -A pid
+    [ -z "${BULKHEAD_LONG:-}" ] || rounds=200
+    truncate -s 16M "$T/spare"
+    flags=("--disk path=$T/spare" "--balloon size=0" "--console null" "--net tap=bhcase1")
+    . "$ROOT/tests/fault/cases/50-repair.sh"
+    . "$ROOT/tests/hostile-guest/lib.sh"
+    stress_guest --json
+    pid[disk0]=$(pid_of vm disk0)
+    for ((round = 0; round < rounds; round++)); do
+        for i in "${!flags[@]}"; do
+            # shellcheck disable=SC2086 # two words
+            plug ${flags[i]}
+            ((i != round % ${#flags[@]})) || kill_worker disk0
+            "$BIN/bulkhead" remove vm "$ID" >>"$T/removed" || { show "$T/log"; die "remove $ID failed in round $round"; }
+        done
+        sleep 0.5
+        holds >"$T/after"
+        memory_beside_ram vm >"$T/memory.$round"
+        [ $round -gt 0 ] || cp "$T/after" "$T/before"
+        diff "$T/before" "$T/after" >&2 || die "round $round: something stayed behind"
+    done
+    note "memory beside guest RAM: $(cat "$T/memory.0") KiB after the first round, $(cat "$T/memory.$((rounds - 1))") after the last"
+    [ "$(cat "$T/memory.$((rounds - 1))")" -lt $(($(cat "$T/memory.0") + 2048)) ] || die "it grows"
+    no_harm_done
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* broker_slots.c - what a broker that was taken over has the spawner change of what it may start, after the seal:
+ * slots more, and slots emptied. Each changes one thing of a request that is granted otherwise. */
+#include <stdio.h>
+#include <unistd.h>
+#include "base/compiler.h"
+#include "broker.h"
+#include "sandbox/ring.h"
+
+enum broker_verdict broker_add(struct broker *b, uint32_t slot, Bulkhead__Role role,
+                               const char *name)
+{
+    broker_tell_slot(b, slot, role, name);
+    return broker_start_honest(b, slot);
+}
+
+void broker_free(struct broker *b, uint32_t slot)
+{
+    struct spawner_request r = { .kind = SPAWNER_FREE, .slot = slot };
+
+    broker_send(b, &r);
+}
+
+/* A slot more, after the seal, in a place that is not a device's: it stays empty. */
+static enum broker_verdict slot_after_the_seal(struct broker *b, long number)
+{
+    return broker_add(
+        b, (uint32_t)number,
+        number == SLOT_PASST + 1 ? BULKHEAD__ROLE__ROLE_PASST : BULKHEAD__ROLE__ROLE_RNG, "more");
+}
+
+/* Another role than a worker's, in a place where a device may be. */
+static enum broker_verdict role_after_the_seal(struct broker *b, long role)
+{
+    return broker_add(b, SLOT_FREE, (Bulkhead__Role)role, "more");
+}
+
+static enum broker_verdict name_after_the_seal(struct broker *b, long dots)
+{
+    return broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, dots ? "../more" : "disk0");
+}
+
+/* A disk's io_uring for who has no disk. */
+static enum broker_verdict ring_after_the_seal(struct broker *b, long unused)
+{
+    struct spawner_request r = { .kind = SPAWNER_SLOT, .slot = SLOT_FREE };
+
+    (void)unused;
+    r.setup.role = BULKHEAD__ROLE__ROLE_CONSOLE;
+    r.setup.pids_max = 1;
+    r.setup.ring = RING_DISK;
+    snprintf(r.setup.name, sizeof r.setup.name, "more");
+    broker_send(b, &r);
+    return broker_start_honest(b, SLOT_FREE);
+}
+
+static enum broker_verdict added_with_uid(struct broker *b, long uid_slot)
+{
+    struct start start;
+
+    broker_tell_slot(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, "more");
+    broker_prepare(b, &start, SLOT_FREE);
+    start.request.uid_slot = (uint32_t)uid_slot;
+    return broker_start(b, &start);
+}
+
+static const char *name_of(long slot)
+{
+    return slot == SLOT_CORE    ? "core"
+           : slot == SLOT_PASST ? "net0-passt"
+           : slot == SLOT_RNG   ? "rng"
+                                : "loader";
+}
+
+/* Whether it was freed shows by its name, which another may have then. */
+static enum broker_verdict free_slot(struct broker *b, long number)
+{
+    if (number == SLOT_RNG && broker_start_honest(b, SLOT_RNG) != BROKER_LET)
+        _exit(9);
+    broker_free(b, (uint32_t)number);
+    return broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, name_of(number));
+}
+
+/* The io_uring of a dead disk goes with its slot: not to the next device there. */
+static enum broker_verdict ring_of_the_freed(struct broker *b, long unused)
+{
+    uint32_t dead = b->next_id;
+    struct start start;
+
+    (void)unused;
+    if (broker_start_honest(b, SLOT_DISK) != BROKER_LET)
+        _exit(9);
+    broker_kill(b, dead);
+    broker_free(b, SLOT_DISK);
+    broker_tell_slot(b, SLOT_DISK, BULKHEAD__ROLE__ROLE_BLK, "disk7");
+    broker_prepare(b, &start, SLOT_DISK);
+    start.request.ring_of = dead;
+    return broker_start(b, &start);
+}
+
+#define ASK(what, function, value)                                                                 \
+    {                                                                                              \
+        .name = what, .run = function, .arg = value                                                \
+    }
+
+static const struct broker_action actions[] = {
+    ASK("slot-after-the-seal", slot_after_the_seal, SLOT_EMPTY),
+    ASK("device-in-passt's-place-after-the-seal", slot_after_the_seal, SLOT_PASST + 2),
+    ASK("core-after-the-seal", role_after_the_seal, BULKHEAD__ROLE__ROLE_CORE),
+    ASK("loader-after-the-seal", role_after_the_seal, BULKHEAD__ROLE__ROLE_LOADER),
+    ASK("passt-as-a-device-after-the-seal", role_after_the_seal, BULKHEAD__ROLE__ROLE_PASST),
+    ASK("broker-after-the-seal", role_after_the_seal, BULKHEAD__ROLE__ROLE_BROKER),
+    ASK("role-huge-after-the-seal", role_after_the_seal, -1),
+    ASK("name-of-another-after-the-seal", name_after_the_seal, 0),
+    ASK("name-of-a-path-after-the-seal", name_after_the_seal, 1),
+    ASK("ring-after-the-seal", ring_after_the_seal, 0),
+    ASK("added-with-passt's-uid", added_with_uid, SLOT_PASST),
+    ASK("added-with-a-uid-out-of-range", added_with_uid, SPAWNER_MAX_SLOTS),
+    ASK("free-the-core", free_slot, SLOT_CORE),
+    ASK("free-the-loader", free_slot, SLOT_LOADER),
+    ASK("free-passt", free_slot, SLOT_PASST),
+    ASK("free-the-living", free_slot, SLOT_RNG),
+    ASK("free-out-of-range", free_slot, SPAWNER_MAX_SLOTS),
+    ASK("ring-of-the-freed", ring_of_the_freed, 0),
+    ASK("passt-after-the-seal", slot_after_the_seal, SLOT_PASST + 1),
+};
+
+const struct broker_table broker_slots = { actions, ARRAY_SIZE(actions) };
