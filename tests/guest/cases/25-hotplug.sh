@@ -37,7 +37,7 @@ done'
 # plug_guest [FLAG]...: such a guest, named vm.
 plug_guest()
 {
-    NAME=vm GUEST_TIMEOUT=900 guest_start "$T/log" "bh.mods=virtio_pci,virtio_blk,virtio_net,virtio_balloon,virtio_console bh.cmd=$(echo "$PLUG_WATCH" | base64 -w0)" \
+    NAME=vm GUEST_TIMEOUT=900 guest_start "$T/log" "bh.mods=virtio_pci,virtio_blk,virtio_net,virtio_balloon,virtio_console,vmw_vsock_virtio_transport bh.cmd=$(echo "$PLUG_WATCH" | base64 -w0)" \
         --memory size=256M "$@"
     await "$T/log" '^HOTPLUG ready'
 }
@@ -61,7 +61,7 @@ holds()
     done
     "$BIN/bulkhead" ps vm | awk 'NR > 2 { print $2 }' | sort
     pid=$(pid_of vm core)
-    ls -d "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$pid/cgroup")"/../*/ 2>/dev/null | xargs -rn1 basename | sort
+    find "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$pid/cgroup")/.." -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort
 }
 
 stop_guest()
@@ -85,7 +85,7 @@ case_hotplug_disk()
     [ "$(head -c 262144 "$T/disk" | md5sum | cut -c1-32)" = "$md5" ] || die "the host sees other bytes than the guest wrote"
     no_drift vm
     expect "$T/audit" disk0
-    "$BIN/bulkhead" ps vm | grep -q disk0 || die "ps does not know it"
+    "$BIN/bulkhead" ps vm | grep disk0 >"$T/ps" || die "ps does not know it"
     "$BIN/bulkhead" remove vm disk0 >"$T/removed" || { show "$T/log"; die "remove failed"; }
     await "$T/log" "^GONE $ADDRESS"
     holds >"$T/after"
@@ -107,6 +107,9 @@ case_hotplug_all_kinds()
     await "$T/log" "^PCI $ADDRESS 0x1045"
     plug --net "tap=$tap,ip=10.77.0.1,mask=255.255.255.0" && address[$ID]=$ADDRESS
     await "$T/log" '^NET eth0 ok'
+    plug --vsock "cid=7,socket=$T/vsock" && address[$ID]=$ADDRESS
+    await "$T/log" "^PCI $ADDRESS 0x1053"
+    [ -S "$T/vsock" ] || die "there is no socket"
     plug --console "file=$T/hvc" && address[$ID]=$ADDRESS
     await "$T/hvc" 'hello from the guest'
     plug --disk "path=$T/disk" && address[$ID]=$ADDRESS
@@ -120,6 +123,7 @@ case_hotplug_all_kinds()
         "$BIN/bulkhead" remove vm "$id" >>"$T/removed" || { show "$T/log"; die "remove $id failed"; }
         await "$T/log" "^GONE ${address[$id]}"
     done
+    [ ! -e "$T/vsock" ] || die "the socket is still there"
     holds >"$T/after"
     diff "$T/before" "$T/after" >&2 || die "something stayed behind"
     no_drift vm
@@ -135,7 +139,7 @@ case_hotplug_rounds()
     local -A pid
     [ -z "${BULKHEAD_LONG:-}" ] || rounds=200
     truncate -s 16M "$T/spare"
-    flags=("--disk path=$T/spare" "--balloon size=0" "--console null" "--net tap=bhcase1")
+    flags=("--disk path=$T/spare" "--balloon size=0" "--console null" "--net tap=bhcase1" "--vsock cid=7,socket=$T/vsock")
     . "$ROOT/tests/fault/cases/50-repair.sh"
     . "$ROOT/tests/hostile-guest/lib.sh"
     stress_guest --json
