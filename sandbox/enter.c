@@ -174,7 +174,7 @@ static int enter_all(struct enter *e, const int *keep, unsigned n_keep,
     if (r == 0)
         r = layer_result(e, SANDBOX_LAYER_MDWE, limits_no_exec_memory());
     if (r == 0)
-        r = layer_result(e, SANDBOX_LAYER_LANDLOCK, landlock_enter());
+        r = layer_result(e, SANDBOX_LAYER_LANDLOCK, landlock_enter(NULL, 0));
     return r < 0 ? err_trace(r) : 0;
 }
 
@@ -229,7 +229,7 @@ static int enter_uid(uint32_t uid)
     if (uid == 0)
         return 0;
     if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 ||
-        sandbox_ids_take(uid, uid) < 0)
+        sandbox_ids_take(uid, uid, true) < 0)
         return err_origin(-errno, "becoming uid %u", uid);
     return 0;
 }
@@ -252,7 +252,7 @@ int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandb
         r = layer_result(&e, SANDBOX_LAYER_MDWE, limits_no_exec_memory());
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_LANDLOCK,
-                         landlock_enter_reader(rights->readable, SANDBOX_READABLE_MAX));
+                         landlock_enter(rights->readable, SANDBOX_READABLE_MAX));
     trim_start_code();
     if (r == 0)
         r = layer_result(&e, SANDBOX_LAYER_SECCOMP, seccomp_enter(filter));

@@ -14,9 +14,11 @@ uint32_t sandbox_uid(uint32_t range, unsigned slot)
 }
 
 /* The raw calls: glibc's would wake threads that a clone of the spawner's doesn't have. */
-int sandbox_ids_take(uint32_t uid, uint32_t gid)
+int sandbox_ids_take(uint32_t uid, uint32_t gid, bool leave_groups)
 {
-    if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, gid, gid, gid) < 0)
+    if (leave_groups && syscall(SYS_setgroups, 0, NULL) < 0)
+        return -1;
+    if (syscall(SYS_setresgid, gid, gid, gid) < 0)
         return -1;
     return (int)syscall(SYS_setresuid, uid, uid, uid);
 }

@@ -16,8 +16,8 @@ enum {
 };
 uint32_t sandbox_uid(uint32_t range, unsigned slot);
 
-/* This thread gets these ids and no other group. 0, or -1 with errno. */
-int sandbox_ids_take(uint32_t uid, uint32_t gid) must_check;
+/* This thread gets these ids, and no other group if it leaves those that it has. 0, or -1 with errno. */
+int sandbox_ids_take(uint32_t uid, uint32_t gid, bool leave_groups) must_check;
 
 /* Are all of these ids there, as uids and as gids, in the user namespace of this process? */
 bool sandbox_ids_mapped(uint32_t first, uint32_t count);

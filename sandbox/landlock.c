@@ -34,8 +34,7 @@ struct beneath { /* struct landlock_path_beneath_attr */
     int32_t parent_fd;
 } __attribute__((packed));
 
-/* Forbids all accesses to files that the kernel knows, but for reading in these folders. */
-static int enter(const int *folders, unsigned n)
+int landlock_enter(const int *folders, unsigned n)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1u /* VERSION */);
     cleanup_(fd_closep) int fd = -1;
@@ -60,14 +59,4 @@ static int enter(const int *folders, unsigned n)
     if (syscall(SYS_landlock_restrict_self, fd, 0u) < 0)
         return err_origin(-errno, "landlock");
     return 0;
-}
-
-int landlock_enter_reader(const int *folders, unsigned n)
-{
-    return enter(folders, n);
-}
-
-int landlock_enter(void)
-{
-    return enter(NULL, 0);
 }

@@ -49,11 +49,7 @@ static int take_ids(const struct spawn_child *child, bool in_userns)
     if (!in_userns && child->uid == 0)
         return 0;
     /* Without privilege setgroups is denied, and the caller's groups stay: they are its own. */
-    if (child->uid != 0)
-        return sandbox_ids_take(uid, gid);
-    if (syscall(SYS_setresgid, gid, gid, gid) < 0)
-        return -1;
-    return (int)syscall(SYS_setresuid, uid, uid, uid);
+    return sandbox_ids_take(uid, gid, child->uid != 0);
 }
 
 /* Nothing of the parent's, but what ends whole services at once is ignored: who is to leave, and
