@@ -462,7 +462,8 @@ static void act(struct state *s, const struct watched *w)
             /* Without room for answers only its end counts, which sending finds. */
             if (closers_are_stuck(&s->closers) && (w->polled[i].revents & (POLLHUP | POLLERR)))
                 successor_lost(s); /* and what it said last is not heard */
-            else if (!closers_are_busy(&s->closers) && (w->polled[i].revents & ~POLLOUT) && reports_have_room(&s->reports))
+            else if (!closers_are_busy(&s->closers) && (w->polled[i].revents & ~POLLOUT) &&
+                     reports_have_room(&s->reports))
                 on_request(s);
         } else if (!child) {
             closers_go_on(&s->closers);
