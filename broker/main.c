@@ -57,14 +57,9 @@ struct request {
 
 static void say_last(struct channel *client, uint32_t id, const struct fault *f)
 {
-    Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
+    Bulkhead__Reply reply = fault_reply(f);
     CLIENT_ENVELOPE(e, REPLY, reply, &reply);
-    char text[FAULT_TEXT_MAX];
 
-    snprintf(text, sizeof text, "%s", f->text);
-    reply.error = f->error;
-    reply.bad_input = f->bad_input;
-    reply.text = text;
     e.id = id;
     /* A client that left before it asked knows why. */
     if (channel_send_raw(client, &e.base, NULL, 0, true) < 0 && f->error != EPIPE)

@@ -33,20 +33,16 @@ int session_send(struct client *client, const Bulkhead__ClientEnvelope *envelope
 static void reply(struct client *client, uint32_t request, const struct fault *fault,
                   const struct plan_device *device)
 {
-    char text[FAULT_TEXT_MAX], id[PLAN_NAME_BYTES], address[16];
-    Bulkhead__Reply r = BULKHEAD__REPLY__INIT;
+    char id[PLAN_NAME_BYTES], address[16];
+    Bulkhead__Reply r = fault_reply(fault);
     CLIENT_ENVELOPE(e, REPLY, reply, &r);
 
-    snprintf(text, sizeof text, "%s", fault->text);
     if (device) {
         snprintf(id, sizeof id, "%s", device->name);
         plan_address(device, address, sizeof address);
         r.device = id;
         r.address = address;
     }
-    r.error = fault->error;
-    r.bad_input = fault->bad_input;
-    r.text = text;
     e.id = request;
     session_send(client, &e);
 }

@@ -3,6 +3,7 @@
  * blocks the broker; one that does not read misses events, and is told how many. */
 #pragma once
 
+#include "client/envelope.h"
 #include "run/instance.h"
 
 enum { SESSIONS_MAX = 16 };
@@ -40,9 +41,3 @@ int session_add(struct sessions *s, int fd, bool is_run) must_check;
 void session_close_all(struct sessions *s);
 int session_send(struct client *client, const Bulkhead__ClientEnvelope *envelope);
 void session_reply(struct client *client, uint32_t request, const struct fault *fault);
-
-/* Statement form of a ClientEnvelope with one body. */
-#define CLIENT_ENVELOPE(name, CASE, field, ptr)                                                    \
-    Bulkhead__ClientEnvelope name = BULKHEAD__CLIENT_ENVELOPE__INIT;                               \
-    (name).body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_##CASE;                                     \
-    (name).field = (ptr)

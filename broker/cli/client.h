@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 #include "client.pb-c.h"
+#include "client/envelope.h"
 #include "ipc/channel.h"
 
 enum { CLIENT_TIMEOUT_MS = 30000 }; /* an upgrade of a busy disk drains first */
@@ -63,9 +64,3 @@ int client_failed(int r);
 int client_reply(const Bulkhead__Reply *reply);
 /* Finds a program next to this one or in ../libexec/bulkhead. 0 or -ENOENT. */
 int client_find_program(const char *name, char *dst, size_t size) must_check;
-
-/* Statement form of a request with one body: REQUEST(e, GET_PLAN, get_plan, &msg). */
-#define REQUEST(name, CASE, field, ptr)                                                            \
-    Bulkhead__ClientEnvelope name = BULKHEAD__CLIENT_ENVELOPE__INIT;                               \
-    (name).body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_##CASE;                                     \
-    (name).field = (ptr)

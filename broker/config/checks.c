@@ -174,13 +174,7 @@ static int check_boot(const Bulkhead__VmConfig *c, struct fault *f)
 /* `bulkhead set` takes either. */
 static bool is_device_id(const Bulkhead__VmConfig *c, const char *id)
 {
-    for (size_t i = 0; i < c->n_disks; i++)
-        if (strcmp(c->disks[i]->id, id) == 0)
-            return true;
-    for (size_t i = 0; i < c->n_nets; i++)
-        if (strcmp(c->nets[i]->id, id) == 0)
-            return true;
-    return strcmp(id, "balloon") == 0;
+    return config_has_id(c, id) || strcmp(id, "balloon") == 0;
 }
 
 static int check_groups(const Bulkhead__VmConfig *c, struct fault *f)

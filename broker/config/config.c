@@ -43,7 +43,7 @@ static int set_text(char **field, const char *text)
     return 0;
 }
 
-static bool is_taken(const Bulkhead__VmConfig *c, const char *id)
+bool config_has_id(const Bulkhead__VmConfig *c, const char *id)
 {
     for (size_t i = 0; i < c->n_disks; i++)
         if (strcmp(c->disks[i]->id, id) == 0)
@@ -51,7 +51,12 @@ static bool is_taken(const Bulkhead__VmConfig *c, const char *id)
     for (size_t i = 0; i < c->n_nets; i++)
         if (strcmp(c->nets[i]->id, id) == 0)
             return true;
-    return c->vsock->enabled && strcmp(c->vsock->id, id) == 0;
+    return false;
+}
+
+static bool is_taken(const Bulkhead__VmConfig *c, const char *id)
+{
+    return config_has_id(c, id) || (c->vsock->enabled && strcmp(c->vsock->id, id) == 0);
 }
 
 /* The first that is free from its own number on: others may have come and gone before it. */

@@ -3,6 +3,7 @@
  * here alone: clients send what they were given. */
 #pragma once
 
+#include <stdbool.h>
 #include "base/compiler.h"
 #include "client.pb-c.h"
 
@@ -24,6 +25,8 @@ void config_free(Bulkhead__VmConfig *config);
 /* Gives every field that may be left out its value: names and ids, sizes of queues, limits, MAC
  * addresses. `fallback_name` names a VM without a name. 0 or -ENOMEM. */
 int config_fill(Bulkhead__VmConfig *config, const char *fallback_name) must_check;
+/* Is it a disk's or a network's? */
+bool config_has_id(const Bulkhead__VmConfig *config, const char *id);
 /* The group whose limit a disk shares, NULL: none. */
 Bulkhead__RateLimitGroup *config_disk_group(const Bulkhead__VmConfig *config,
                                             const Bulkhead__DiskConfig *disk);

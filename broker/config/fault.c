@@ -28,3 +28,13 @@ int fault_host(struct fault *fault, int error, const char *fmt, ...)
     va_end(args);
     return fault->error ? -fault->error : -EIO;
 }
+
+Bulkhead__Reply fault_reply(const struct fault *fault)
+{
+    Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
+
+    reply.error = fault->error;
+    reply.bad_input = fault->bad_input;
+    reply.text = (char *)(uintptr_t)fault->text; /* only read when it is packed */
+    return reply;
+}

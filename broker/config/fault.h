@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include "base/compiler.h"
+#include "client.pb-c.h"
 
 enum { FAULT_TEXT_MAX = 400 };
 
@@ -18,3 +19,5 @@ struct fault {
 /* Both fill *fault and return -error, so that `return fault_input(...)` reads well. */
 int fault_input(struct fault *fault, const char *fmt, ...) printf_like(2, 3);
 int fault_host(struct fault *fault, int error, const char *fmt, ...) printf_like(3, 4);
+/* As the answer to a request (error 0: it was done); its text stays the fault's own. */
+Bulkhead__Reply fault_reply(const struct fault *fault);

@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "client.pb-c.h"
+#include "client/envelope.h"
 #include "config/config.h"
 #include "devices/blk.h"
 #include "devices/console.h"
@@ -39,23 +39,18 @@ static int open_it(Bulkhead__VmConfig *c, int *fds, size_t n_fds, struct backend
 
 static int refuse(struct channel *client, uint32_t id, struct fault *f)
 {
-    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
-    Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
+    Bulkhead__Reply reply = fault_reply(f);
+    CLIENT_ENVELOPE(e, REPLY, reply, &reply);
 
-    reply.error = f->error;
-    reply.bad_input = f->bad_input;
-    reply.text = f->text;
     e.id = id;
-    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY;
-    e.reply = &reply;
     return channel_send_raw(client, &e.base, NULL, 0, true) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int hand_over(struct channel *client, uint32_t id, Bulkhead__VmConfig *device,
                      struct backend *b)
 {
-    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
     Bulkhead__AddDevice answer = BULKHEAD__ADD_DEVICE__INIT;
+    CLIENT_ENVELOPE(e, ADD_DEVICE, add_device, &answer);
     Bulkhead__Backend backend;
     int fds[HANDED_MAX_FDS];
     size_t n = handed_give(b, &backend, fds);
@@ -63,8 +58,6 @@ static int hand_over(struct channel *client, uint32_t id, Bulkhead__VmConfig *de
     answer.device = device;
     answer.backend = &backend;
     e.id = id;
-    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE;
-    e.add_device = &answer;
     return channel_send_raw(client, &e.base, fds, n, true);
 }
 

@@ -74,15 +74,7 @@ static int send_activate(struct instance *in, const struct action *a)
     Bulkhead__Activate activate = BULKHEAD__ACTIVATE__INIT;
     ENVELOPE(e, ACTIVATE, activate, &activate);
 
-    for (unsigned i = 0; i < d->n_queues; i++) {
-        bulkhead__queue_state__init(&queues[i]);
-        queues[i].index = d->queues[i].index;
-        queues[i].size = d->queues[i].size;
-        queues[i].desc = d->queues[i].desc;
-        queues[i].avail = d->queues[i].avail;
-        queues[i].used = d->queues[i].used;
-        pointers[i] = &queues[i];
-    }
+    device_list_queues(d, queues, pointers);
     activate.features = d->guest_features;
     activate.queues = pointers;
     activate.n_queues = d->n_queues;

@@ -75,3 +75,18 @@ bool device_write_config(struct device *d, size_t offset, const uint8_t *data, s
     memcpy(d->config + offset, data, len);
     return true;
 }
+
+unsigned device_list_queues(const struct device *d, Bulkhead__QueueState *states,
+                            Bulkhead__QueueState **list)
+{
+    for (unsigned i = 0; i < d->n_queues; i++) {
+        bulkhead__queue_state__init(&states[i]);
+        states[i].index = d->queues[i].index;
+        states[i].size = d->queues[i].size;
+        states[i].desc = d->queues[i].desc;
+        states[i].avail = d->queues[i].avail;
+        states[i].used = d->queues[i].used;
+        list[i] = &states[i];
+    }
+    return d->n_queues;
+}

@@ -135,3 +135,6 @@ bool device_in_transit(const struct device *device);
 void device_add_dirty(struct dirty *dirty, size_t from, size_t to);
 /* Writes to the configuration space; false: beyond it. */
 bool device_write_config(struct device *device, size_t offset, const uint8_t *data, size_t len);
+/* What the guest set up, for a message: room for LAYOUT_MAX_QUEUES in both. How many there are. */
+unsigned device_list_queues(const struct device *device, Bulkhead__QueueState *ret_states,
+                            Bulkhead__QueueState **ret_list);

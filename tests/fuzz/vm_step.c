@@ -166,18 +166,6 @@ static uint32_t any_child(void)
 
 /* ---- another broker takes over ---- */
 
-static unsigned put_queues(const struct device *d, Bulkhead__QueueState *states,
-                           Bulkhead__QueueState **queues)
-{
-    for (unsigned i = 0; i < d->n_queues; i++) {
-        bulkhead__queue_state__init(&states[i]);
-        states[i].index = d->queues[i].index;
-        states[i].size = d->queues[i].size;
-        queues[i] = &states[i];
-    }
-    return d->n_queues;
-}
-
 static void say_device(struct device *d)
 {
     Bulkhead__QueueState states[LAYOUT_MAX_QUEUES], *queues[LAYOUT_MAX_QUEUES];
@@ -190,7 +178,7 @@ static void say_device(struct device *d)
     snapshot.active = d->active;
     snapshot.resetting = d->active && d->reset_wanted;
     snapshot.queues = queues;
-    snapshot.n_queues = d->active ? put_queues(d, states, queues) : 0;
+    snapshot.n_queues = d->active ? device_list_queues(d, states, queues) : 0;
     snapshot.config = (ProtobufCBinaryData){ .len = d->config_len, .data = d->config };
     step(&e);
 }
@@ -217,7 +205,7 @@ static void say_state(const struct child *c)
 
         activate.features = d->guest_features;
         activate.queues = queues;
-        activate.n_queues = put_queues(d, states, queues);
+        activate.n_queues = device_list_queues(d, states, queues);
         snapshot.activate = &activate;
         snapshot.owes_reset = child_owes(c, DEBT_RESET_DONE);
         snapshot.owes_quiesce = c->state == CHILD_RUNNING && child_owes(c, DEBT_QUIESCED);

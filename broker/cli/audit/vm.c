@@ -187,8 +187,8 @@ static int try_audit(const char *vm, struct audit *audit, size_t *ret_processes)
     size_t n = 0;
     int r;
 
-    REQUEST(plan_request, GET_PLAN, get_plan, &get_plan);
-    REQUEST(list_request, LIST_PROCESSES, list_processes, &list_processes);
+    CLIENT_ENVELOPE(plan_request, GET_PLAN, get_plan, &get_plan);
+    CLIENT_ENVELOPE(list_request, LIST_PROCESSES, list_processes, &list_processes);
     r = client_connect(&plan_client, vm);
     if (r == 0)
         r = client_connect(&list_client, vm);

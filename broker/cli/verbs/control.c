@@ -66,7 +66,7 @@ static int run_pause(int argc, char **argv)
     struct simple_args args;
     int r = operands(argc, argv, 1, 1, &args);
 
-    REQUEST(request, PAUSE_VM, pause_vm, &msg);
+    CLIENT_ENVELOPE(request, PAUSE_VM, pause_vm, &msg);
     return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "paused");
 }
 
@@ -76,7 +76,7 @@ static int run_resume(int argc, char **argv)
     struct simple_args args;
     int r = operands(argc, argv, 1, 1, &args);
 
-    REQUEST(request, RESUME_VM, resume_vm, &msg);
+    CLIENT_ENVELOPE(request, RESUME_VM, resume_vm, &msg);
     return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "running");
 }
 
@@ -86,7 +86,7 @@ static int run_stop(int argc, char **argv)
     struct simple_args args;
     int r = operands(argc, argv, 1, 1, &args);
 
-    REQUEST(request, STOP_VM, stop_vm, &msg);
+    CLIENT_ENVELOPE(request, STOP_VM, stop_vm, &msg);
     return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "stopped");
 }
 
@@ -96,7 +96,7 @@ static int run_power_button(int argc, char **argv)
     struct simple_args args;
     int r = operands(argc, argv, 1, 1, &args);
 
-    REQUEST(request, PRESS_POWER_BUTTON, press_power_button, &msg);
+    CLIENT_ENVELOPE(request, PRESS_POWER_BUTTON, press_power_button, &msg);
     return r != EXIT_OK || args.help
                ? r
                : tell(args.operands[0], &request, args.json, "power button pressed");
@@ -111,7 +111,7 @@ static int run_repair(int argc, char **argv)
 
     if (r != EXIT_OK || args.help)
         return r;
-    REQUEST(request, REPAIR, repair, &msg);
+    CLIENT_ENVELOPE(request, REPAIR, repair, &msg);
     snprintf(device, sizeof(device), "%s", args.operands[1]);
     msg.device = device;
     return tell(args.operands[0], &request, args.json, "repaired");
@@ -145,7 +145,7 @@ static int upgrade_one(const char *vm, const char *device, int program_fd, bool 
     Bulkhead__Upgrade msg = BULKHEAD__UPGRADE__INIT;
     char device_text[64];
 
-    REQUEST(request, UPGRADE, upgrade, &msg);
+    CLIENT_ENVELOPE(request, UPGRADE, upgrade, &msg);
     snprintf(device_text, sizeof(device_text), "%s", device);
     msg.device = device_text;
     msg.handed_over = program_fd >= 0;
@@ -179,7 +179,7 @@ static int upgrade_all(const char *vm, bool json)
     size_t n = 0;
     int r;
 
-    REQUEST(request, GET_STATS, get_stats, &msg);
+    CLIENT_ENVELOPE(request, GET_STATS, get_stats, &msg);
     r = client_ask(&client, vm, &request, BULKHEAD__CLIENT_ENVELOPE__BODY_STATS, &answer);
     if (r != EXIT_OK)
         return r;
@@ -222,8 +222,8 @@ static int upgrade_broker(const char *vm, bool has_binary, bool json)
     char device[] = "broker";
     int r = client_connect(&client, vm);
 
-    REQUEST(request, UPGRADE, upgrade, &msg);
-    REQUEST(processes, LIST_PROCESSES, list_processes, &list);
+    CLIENT_ENVELOPE(request, UPGRADE, upgrade, &msg);
+    CLIENT_ENVELOPE(processes, LIST_PROCESSES, list_processes, &list);
     msg.device = device;
     msg.handed_over = has_binary;
     if (r < 0)
@@ -278,7 +278,7 @@ static int subscribe(struct client *client, const char *vm)
     Bulkhead__Subscribe msg = BULKHEAD__SUBSCRIBE__INIT;
     int r = client_connect(client, vm);
 
-    REQUEST(request, SUBSCRIBE, subscribe, &msg);
+    CLIENT_ENVELOPE(request, SUBSCRIBE, subscribe, &msg);
     if (r == 0)
         r = client_send(client, &request, NULL, 0);
     return r;

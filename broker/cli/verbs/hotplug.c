@@ -90,7 +90,7 @@ static int ask(struct client *client, Bulkhead__AddDevice *msg, const int *fds, 
 {
     int r;
 
-    REQUEST(request, ADD_DEVICE, add_device, msg);
+    CLIENT_ENVELOPE(request, ADD_DEVICE, add_device, msg);
     r = client_call_with(client, &request, fds, n_fds, ret_answer);
     if (r < 0)
         return client_failed(r);
@@ -243,7 +243,7 @@ static int run_remove(int argc, char **argv)
         return VERB_HELP;
     if (a.simple.n_operands != 2)
         return VERB_USAGE;
-    REQUEST(request, REMOVE_DEVICE, remove_device, &msg);
+    CLIENT_ENVELOPE(request, REMOVE_DEVICE, remove_device, &msg);
     snprintf(device, sizeof(device), "%s", a.simple.operands[1]);
     msg.device = device;
     msg.force = a.force;

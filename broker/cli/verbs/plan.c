@@ -99,7 +99,7 @@ static int plan_vm(const struct vm_options *options)
 
     if (r < 0)
         return client_failed(r);
-    REQUEST(request, RUN_VM, run_vm, &msg);
+    CLIENT_ENVELOPE(request, RUN_VM, run_vm, &msg);
     msg.config = &config;
     msg.plan_only = 1;
     msg.has_tty = 0;

@@ -126,7 +126,7 @@ static int list_one(const char *vm, json_t *all, bool first)
     uint64_t passt = 0;
     int r;
 
-    REQUEST(request, LIST_PROCESSES, list_processes, &msg);
+    CLIENT_ENVELOPE(request, LIST_PROCESSES, list_processes, &msg);
     r = client_ask(&client, vm, &request, BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST, &answer);
     if (r != EXIT_OK) {
         json_decref(rows);

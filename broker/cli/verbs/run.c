@@ -106,7 +106,7 @@ static int send_run(struct run *run)
     size_t n_own;
     int r = 0;
 
-    REQUEST(request, RUN_VM, run_vm, &msg);
+    CLIENT_ENVELOPE(request, RUN_VM, run_vm, &msg);
     msg.config = &run->options.config;
     msg.has_tty = vm_options_uses_tty(&run->options);
     if (msg.has_tty) {
@@ -284,7 +284,7 @@ static void ask_to_stop(struct run *run)
 {
     Bulkhead__StopVm msg = BULKHEAD__STOP_VM__INIT;
 
-    REQUEST(request, STOP_VM, stop_vm, &msg);
+    CLIENT_ENVELOPE(request, STOP_VM, stop_vm, &msg);
     if (run->stopping || client_send(&run->client, &request, NULL, 0) < 0) {
         terminal_restore();
         run->status = EXIT_BY_USER; /* asked twice, or no broker: leave at once */

@@ -33,7 +33,7 @@ static int set_balloon(const char *vm, const char *arg, struct bag *bag)
         return say_error(EXIT_BAD_INPUT,
                          "balloon: size=%llu is not a multiple of the page (4096 bytes)",
                          (unsigned long long)size);
-    REQUEST(request, RESIZE_BALLOON, resize_balloon, &msg);
+    CLIENT_ENVELOPE(request, RESIZE_BALLOON, resize_balloon, &msg);
     msg.size = size;
     return reply_only(vm, &request);
 }
@@ -44,7 +44,7 @@ static int set_limit(const char *vm, const char *device, const char *arg, struct
     Bulkhead__RateLimit none = BULKHEAD__RATE_LIMIT__INIT;
     struct option_error err;
 
-    REQUEST(request, SET_DEVICE_RATE_LIMIT, set_device_rate_limit, &msg);
+    CLIENT_ENVELOPE(request, SET_DEVICE_RATE_LIMIT, set_device_rate_limit, &msg);
     msg.device = bag_strndup(bag, device, strlen(device));
     if (strcmp(arg, "unlimited") == 0)
         msg.limit = &none;
@@ -57,7 +57,7 @@ static int set_link(const char *vm, const char *device, const char *arg, struct 
 {
     Bulkhead__SetLink msg = BULKHEAD__SET_LINK__INIT;
 
-    REQUEST(request, SET_LINK, set_link, &msg);
+    CLIENT_ENVELOPE(request, SET_LINK, set_link, &msg);
     if (strcmp(arg, "link=up") != 0 && strcmp(arg, "link=down") != 0)
         return say_error(EXIT_BAD_INPUT, "%s: say link=up or link=down", device);
     msg.device = bag_strndup(bag, device, strlen(device));

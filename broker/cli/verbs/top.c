@@ -36,8 +36,8 @@ static int take_sample(struct client *client, struct top_sample *s)
     int r;
 
     memset(s, 0, sizeof(*s));
-    REQUEST(list_request, LIST_PROCESSES, list_processes, &list);
-    REQUEST(stats_request, GET_STATS, get_stats, &stats);
+    CLIENT_ENVELOPE(list_request, LIST_PROCESSES, list_processes, &list);
+    CLIENT_ENVELOPE(stats_request, GET_STATS, get_stats, &stats);
     r = client_call(client, &list_request, &answer);
     if (r == 0 && answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST)
         top_take_processes(s, answer.envelope->process_list);

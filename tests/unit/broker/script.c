@@ -233,20 +233,6 @@ void script_adopt(struct script *s, uint32_t unknown)
     script_happen(s, &e);
 }
 
-static void put_queues(const struct device *d, Bulkhead__QueueState *states,
-                       Bulkhead__QueueState **queues)
-{
-    for (unsigned i = 0; i < d->n_queues; i++) {
-        bulkhead__queue_state__init(&states[i]);
-        states[i].index = d->queues[i].index;
-        states[i].size = d->queues[i].size;
-        states[i].desc = d->queues[i].desc;
-        states[i].avail = d->queues[i].avail;
-        states[i].used = d->queues[i].used;
-        queues[i] = &states[i];
-    }
-}
-
 void script_device_stands(struct script *s, struct device *d, bool active, bool resetting)
 {
     Bulkhead__QueueState queue = BULKHEAD__QUEUE_STATE__INIT,
@@ -257,7 +243,7 @@ void script_device_stands(struct script *s, struct device *d, bool active, bool 
 
     queue.size = 8;
     if (d->n_queues > 0)
-        put_queues(d, states, queues);
+        device_list_queues(d, states, queues);
     snapshot.epoch = s->vm.epoch;
     snapshot.slot = d->plan->pci_slot;
     snapshot.active = active;
@@ -295,7 +281,7 @@ void script_worker_stands(struct script *s, uint32_t worker, Bulkhead__SnapshotS
     Bulkhead__Snapshot snapshot = BULKHEAD__SNAPSHOT__INIT;
     ENVELOPE(e, SNAPSHOT, snapshot, &snapshot);
 
-    put_queues(d, states, queues);
+    device_list_queues(d, states, queues);
     activate.features = d->guest_features;
     activate.queues = queues;
     activate.n_queues = d->n_queues;
