@@ -70,6 +70,12 @@ struct broker_action {
     uint64_t args[6];
 };
 
+/* Of a request. */
+#define ASK(what, function, value)                                                                 \
+    {                                                                                              \
+        .name = what, .run = function, .arg = value                                                \
+    }
+
 struct broker_table {
     const struct broker_action *actions;
     unsigned n;

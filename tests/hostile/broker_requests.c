@@ -428,11 +428,6 @@ static enum broker_verdict lingering_place(struct broker *b, long replaced)
     return BROKER_REFUSED;
 }
 
-#define ASK(what, function, value)                                                                 \
-    {                                                                                              \
-        .name = what, .run = function, .arg = value                                                \
-    }
-
 static const struct broker_action actions[] = {
     ASK("slot-empty", slot, SLOT_EMPTY),
     ASK("slot-other-empty", slot, 63),

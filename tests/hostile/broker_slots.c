@@ -97,11 +97,6 @@ static enum broker_verdict ring_of_the_freed(struct broker *b, long unused)
     return broker_start(b, &start);
 }
 
-#define ASK(what, function, value)                                                                 \
-    {                                                                                              \
-        .name = what, .run = function, .arg = value                                                \
-    }
-
 static const struct broker_action actions[] = {
     ASK("slot-after-the-seal", slot_after_the_seal, SLOT_EMPTY),
     ASK("device-in-passt's-place-after-the-seal", slot_after_the_seal, SLOT_PASST + 2),
