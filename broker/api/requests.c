@@ -120,11 +120,6 @@ static void upgrade_broker(struct client *client, const Bulkhead__ClientEnvelope
     if (request->upgrade->handed_over)
         fault_input(&f,
                     "the broker is upgraded to the build that is installed: leave --binary out");
-    else if (in->vm.changed)
-        fault_input(
-            &f,
-            "the VM's devices changed (add, remove), and it keeps the broker that it has: start "
-            "the VM again to have it run by the new build");
     else if (in->vm.phase != VM_RUNNING || in->renewer.session != 0)
         fault_input(&f, "the broker can be upgraded while the VM runs: try again");
     else if (spawner_send(in->spawner, &renew, NULL, 0) < 0)

@@ -145,6 +145,18 @@ void config_remove(Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index)
     }
 }
 
+void config_swap_devices(Bulkhead__VmConfig *a, Bulkhead__VmConfig *b)
+{
+    SWAP(a->disks, b->disks);
+    SWAP(a->n_disks, b->n_disks);
+    SWAP(a->nets, b->nets);
+    SWAP(a->n_nets, b->n_nets);
+    SWAP(a->rng, b->rng);
+    SWAP(a->console, b->console);
+    SWAP(a->vsock, b->vsock);
+    SWAP(a->balloon, b->balloon);
+}
+
 Bulkhead__VmConfig config_only(const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index)
 {
     Bulkhead__VmConfig only = BULKHEAD__VM_CONFIG__INIT;

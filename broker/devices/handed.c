@@ -52,29 +52,14 @@ static int odd(const char *id, const char *what, struct fault *f)
                        id, what);
 }
 
-static int take_fds(const Bulkhead__Backend *m, const char *id, int *fds, size_t n_fds,
-                    struct backend *b, struct fault *f)
-{
-    size_t n = 0;
-
-    if (m->own > RESOURCES_MAX_OWN || m->held > 1 || n_fds != m->own + m->held)
-        return odd(id, "the number of descriptors", f);
-    while (b->n_own < m->own)
-        b->own[b->n_own++] = fd_take(&fds[n++]);
-    if (m->held == 1)
-        b->held[0] = fd_take(&fds[n]);
-    return 0;
-}
-
-int handed_take(const Bulkhead__Backend *m, const char *id, int *fds, size_t n_fds,
-                struct backend *b, struct fault *f)
+int handed_read(const Bulkhead__Backend *m, const char *id, struct backend *b, struct fault *f)
 {
     if (m->socket[0] != '\0')
         return odd(id, "a socket", f);
     if (strlen(m->pty_path) >= sizeof b->pty_path || strlen(m->made_tap) >= sizeof b->made_tap)
         return odd(id, "the length of a name", f);
-    if (take_fds(m, id, fds, n_fds, b, f) < 0)
-        return -EINVAL;
+    if (m->own > RESOURCES_MAX_OWN || m->held > 1)
+        return odd(id, "the number of descriptors", f);
     b->size_bytes = m->size;
     b->block_size = m->block_size;
     b->physical_block_exp = m->physical_block_exp;
@@ -86,6 +71,28 @@ int handed_take(const Bulkhead__Backend *m, const char *id, int *fds, size_t n_f
     snprintf(b->pty_path, sizeof b->pty_path, "%s", m->pty_path);
     snprintf(b->made_tap, sizeof b->made_tap, "%s", m->made_tap);
     return 0;
+}
+
+static int take_fds(const Bulkhead__Backend *m, const char *id, int *fds, size_t n_fds,
+                    struct backend *b, struct fault *f)
+{
+    size_t n = 0;
+
+    if (n_fds != m->own + m->held)
+        return odd(id, "the number of descriptors", f);
+    while (b->n_own < m->own)
+        b->own[b->n_own++] = fd_take(&fds[n++]);
+    if (m->held == 1)
+        b->held[0] = fd_take(&fds[n]);
+    return 0;
+}
+
+int handed_take(const Bulkhead__Backend *m, const char *id, int *fds, size_t n_fds,
+                struct backend *b, struct fault *f)
+{
+    int r = handed_read(m, id, b, f);
+
+    return r < 0 ? r : take_fds(m, id, fds, n_fds, b, f);
 }
 
 static bool align_fits(uint32_t bytes)

@@ -21,6 +21,9 @@ size_t handed_give(struct backend *backend, Bulkhead__Backend *ret_message,
  * an error. 0, or a negative errno with one line in *ret_fault. */
 int handed_take(const Bulkhead__Backend *message, const char *id, int *fds, size_t n_fds,
                 struct backend *backend, struct fault *ret_fault) must_check;
+/* Its texts and numbers alone: own and held stay 0. */
+int handed_read(const Bulkhead__Backend *message, const char *id, struct backend *backend,
+                struct fault *ret_fault) must_check;
 int handed_check_disk(const Bulkhead__DiskConfig *disk, const struct backend *backend,
                       struct fault *ret_fault) must_check;
 int handed_check_net(const Bulkhead__NetConfig *net, const struct backend *backend,

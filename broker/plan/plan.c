@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "base/compiler.h"
 #include "config/config.h"
 #include "shm/layout.h"
 
@@ -60,26 +61,64 @@ bool plan_writes_files(Bulkhead__Role role)
     return role == BULKHEAD__ROLE__ROLE_BLK || role == BULKHEAD__ROLE__ROLE_CONSOLE;
 }
 
+/* The configuration has that device. */
+static bool has(const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index)
+{
+    switch ((int)role) {
+    case BULKHEAD__ROLE__ROLE_BLK:
+        return index < c->n_disks;
+    case BULKHEAD__ROLE__ROLE_NET:
+        return index < c->n_nets;
+    case BULKHEAD__ROLE__ROLE_RNG:
+        return index == 0 && c->rng->enabled;
+    case BULKHEAD__ROLE__ROLE_CONSOLE:
+        return index == 0 && c->console->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_OFF;
+    case BULKHEAD__ROLE__ROLE_VSOCK:
+        return index == 0 && c->vsock->enabled;
+    case BULKHEAD__ROLE__ROLE_BALLOON:
+        return index == 0 && c->balloon->enabled;
+    default:
+        return false;
+    }
+}
+
+/* Another place is that device's. */
+static bool is_planned(const struct plan *plan, Bulkhead__Role role, unsigned index)
+{
+    for (unsigned i = 0; i < plan->n_devices; i++)
+        if (plan->devices[i].role == role && plan->devices[i].index == index &&
+            plan->devices[i].pci_slot != 0)
+            return true;
+    return false;
+}
+
+int plan_add_at(struct plan *plan, const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index,
+                unsigned number, unsigned slot)
+{
+    struct plan_device *d = &plan->devices[number];
+
+    if (number >= PLAN_MAX_DEVICES || slot == 0 || slot >= LAYOUT_PCI_SLOTS ||
+        (plan->pci_slots & (1u << slot)) || !plan_is_free(d) || !has(c, role, index) ||
+        is_planned(plan, role, index))
+        return -1;
+    describe(c, role, index, d);
+    d->pci_slot = slot;
+    d->uid_slot = PLAN_UID_FIRST_DEVICE + number;
+    plan->pci_slots |= 1u << slot;
+    plan->n_devices = MAX(plan->n_devices, number + 1);
+    return 0;
+}
+
 /* The lowest of each: place, and with it the uid, and PCI slot. */
 int plan_add(struct plan *plan, const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index)
 {
     unsigned number = 0, slot = 1;
-    struct plan_device *d;
 
     while (number < plan->n_devices && !plan_is_free(&plan->devices[number]))
         number++;
     while (slot < LAYOUT_PCI_SLOTS && (plan->pci_slots & (1u << slot)))
         slot++;
-    if (number == PLAN_MAX_DEVICES || slot == LAYOUT_PCI_SLOTS)
-        return -1;
-    d = &plan->devices[number];
-    describe(c, role, index, d);
-    d->pci_slot = slot;
-    d->uid_slot = PLAN_UID_FIRST_DEVICE + number;
-    plan->pci_slots |= 1u << slot;
-    if (number == plan->n_devices)
-        plan->n_devices++;
-    return (int)number;
+    return plan_add_at(plan, c, role, index, number, slot) < 0 ? -1 : (int)number;
 }
 
 void plan_remove(struct plan *plan, unsigned number)

@@ -8,7 +8,9 @@
 #include "config/merge.h"
 #include "devices/handed.h"
 #include "devices/net.h"
+#include "run/keeper.h"
 #include "run/seal.h"
+#include "run/shape.h"
 #include "vm/hotplug.h"
 
 /* What the broker or its spawner would have to get after they have given up the right to. */
@@ -43,6 +45,9 @@ static int check_room(const struct instance *in, const Bulkhead__VmConfig *c, Bu
                            "the VM would need up to %u open files, and its limit is %u: start it "
                            "with a higher one (ulimit -Hn, LimitNOFILE=)",
                            plan_files(&plan), in->max_files);
+    /* With all that is written down of it. */
+    if (bulkhead__vm_config__get_packed_size(c) > SHAPE_MAX_BYTES / 2)
+        return fault_input(f, "the VM's configuration would be too long: use shorter paths");
     return 0;
 }
 
@@ -142,8 +147,12 @@ int add_take(struct instance *in, const Bulkhead__AddDevice *m, int *fds, size_t
     }
     *ret_number = take_place(in, config, role, index, &b);
     r = instance_make_device(in, *ret_number, f);
-    if (r == 0)
+    if (r == 0) {
+        keeper_add_device(in, *ret_number);
+        keeper_note(
+            in); /* before the spawner's table has it: a successor would not know what to free */
         r = seal_add(in, *ret_number, f);
+    }
     if (r < 0)
         add_undo(in, *ret_number);
     return r;
@@ -157,4 +166,5 @@ void add_undo(struct instance *in, unsigned number)
     instance_close_device(in, number);
     plan_remove(&in->plan, number);
     config_remove(in->config, was.role, was.index);
+    keeper_remove_device(in, number);
 }

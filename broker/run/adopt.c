@@ -9,10 +9,12 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "run/add.h"
 #include "run/happen.h"
 #include "run/keeper.h"
 #include "run/links.h"
 #include "run/sealed.h"
+#include "run/shape.h"
 #include "run/watch.h"
 #include "spawner/keep.h"
 #include "vm/record.h"
@@ -155,25 +157,39 @@ static int place_all(struct instance *in, struct adoption *a)
     in->ram_fd = take(a, KEEP_RAM);
     in->life_read = take(a, KEEP_LIFE);
     for (unsigned i = 0; r == 0 && i < in->n_ends; i++)
-        r = place_device(in, a, i);
+        r = plan_is_free(&in->plan.devices[i]) ? 0 : place_device(in, a, i);
     return r < 0 ? err_trace(r) : 0;
 }
 
 /* ---- facts ---- */
 
+/* First which devices there are, then what is open for them, then how they stand. */
 static int load_facts(struct instance *in, struct adoption *a)
 {
-    struct record *record = NULL;
-    int r = keeper_go_on(in, take(a, KEEP_RECORD), &record);
+    struct testament t = { 0 };
+    int r = keeper_go_on(in, take(a, KEEP_RECORD), &t);
 
+    if (r == 0 && t.shape_len > 0)
+        r = shape_load(in, t.shape, t.shape_len);
     if (r == 0)
-        r = record_load(&in->vm, record, now_ns());
-    free(record);
+        r = place_all(in, a);
+    if (r == 0)
+        r = record_load(&in->vm, t.record, now_ns());
+    free(t.record);
+    free(t.shape);
     if (r < 0)
         return err_trace(r);
     in->vm.next_id = MAX(in->vm.next_id, a->all.id);
     in->vm.epoch = a->all.epoch;
     return 0;
+}
+
+/* A device that the broker before was about to add, or had removed but for its last traces. */
+static void clear_places(struct instance *in)
+{
+    for (unsigned i = 0; i < in->plan.n_devices; i++)
+        if (!plan_is_free(&in->plan.devices[i]) && !in->vm.devices[i].here)
+            add_undo(in, i);
 }
 
 static int open_port(struct instance *in, struct heir *h)
@@ -216,9 +232,9 @@ int adopt_hear_rest(struct instance *in, struct adoption *a)
     in->spawner->pid = a->all.pid;
     in->spawner->is_parent = true;
     in->fell_back = a->all.kept != 0;
-    r = place_all(in, a);
+    r = load_facts(in, a);
     if (r == 0)
-        r = load_facts(in, a);
+        clear_places(in);
     if (r == 0)
         r = watch_begin(in);
     for (unsigned i = 0; r == 0 && i < a->n_heirs; i++)

@@ -277,12 +277,27 @@ void instance_init(struct instance *in, struct loop *loop, struct spawner *spawn
     rundir_init(&in->rundir);
 }
 
+static void begin_vm(struct instance *in)
+{
+    vm_init(&in->vm, in->config, &in->plan, now_ns());
+    in->vm.insecure = in->config->insecure;
+}
+
 void instance_plan(struct instance *in, Bulkhead__VmConfig *config)
 {
     in->config = config;
     plan_make(config, &in->plan);
-    vm_init(&in->vm, config, &in->plan, now_ns());
-    in->vm.insecure = config->insecure;
+    begin_vm(in);
+}
+
+void instance_plan_again(struct instance *in)
+{
+    const uint64_t created_ns = in->vm.created_ns;
+
+    vm_deinit(&in->vm);
+    memset(&in->vm, 0, sizeof in->vm);
+    begin_vm(in);
+    in->vm.created_ns = created_ns;
 }
 
 /* From now on the spawner removes the directory. */
@@ -358,6 +373,7 @@ void instance_begin_device(struct instance *in, unsigned number, struct backend 
         in->n_ends = number + 1;
     ends_init(&in->ends[number]);
     in->ends[number].backend = *backend;
+    in->ends[number].was_added = true;
     instance_note_backend(in, number);
 }
 

@@ -36,6 +36,7 @@ struct port {
 /* What each worker of a device is given; kept for the next one. */
 struct device_ends {
     struct backend backend;
+    bool was_added; /* while the VM ran */
     int stats_fd, journal_fd;
     const struct stats_page *stats;
     int kick[LAYOUT_MAX_QUEUES], call[LAYOUT_MAX_QUEUES];
@@ -62,16 +63,16 @@ struct instance {
     struct plan plan;
     struct plan_host host;
     struct rundir rundir;
-    bool kept;      /* by the spawner, see keeper.h */
-    bool forgotten; /* by the spawner: no other broker takes over */
+    bool kept; /* by the spawner, see keeper.h */
     bool is_successor;
     bool fell_back;        /* a new build of the broker was given up for this one */
     struct ticket renewer; /* who asked for a new build: told only if there is none */
     bool overrides;        /* connecting for a device takes CAP_DAC_OVERRIDE */
     int record_fd;
     struct record_page *record;
-    bool sandboxed;     /* the broker is: it can remove nothing any more */
-    unsigned max_files; /* how many it may open; 0: no limit is known */
+    bool shape_stale[2]; /* a copy of the record has other devices than there are */
+    bool sandboxed;      /* the broker is: it can remove nothing any more */
+    unsigned max_files;  /* how many it may open; 0: no limit is known */
     int ram_fd, kvm_fd, kernel_fd, initramfs_fd;
     int life_read, life_write;
     struct device_ends ends[PLAN_MAX_DEVICES];
@@ -103,6 +104,8 @@ struct instance {
 void instance_init(struct instance *in, struct loop *loop, struct spawner *spawner);
 /* The configuration is filled, valid, and taken over; the plan follows from it. */
 void instance_plan(struct instance *in, Bulkhead__VmConfig *config);
+/* The plan is another one than it was, and the VM's facts begin again. */
+void instance_plan_again(struct instance *in);
 /* Opens all that the plan names. tty, net_fds: from the client. Before the broker's sandbox. */
 int instance_open(struct instance *in, const int *tty, int *net_fds, unsigned n_net_fds,
                   struct fault *ret_fault) must_check;

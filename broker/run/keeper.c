@@ -15,16 +15,30 @@
 #include "base/log.h"
 #include "resources/memory.h"
 #include "run/sealed.h"
+#include "run/shape.h"
 #include "spawner/keep.h"
 #include "vm/record.h"
 
 enum { DROPPED_MS = 2000 };
 
+/* The facts, and which devices there are if that is not what was sealed. */
+struct record_copy {
+    struct record record;
+    uint32_t shape_len;
+    uint8_t shape[SHAPE_MAX_BYTES];
+};
+
 /* Two copies: one is written while the other counts. */
 struct record_page {
     uint32_t current;
-    struct record copies[2];
+    struct record_copy copies[2];
 };
+
+/* Both copies are to be written with the next note of each. */
+static void change_shape(struct instance *in)
+{
+    in->shape_stale[0] = in->shape_stale[1] = true;
+}
 
 /* ---- descriptors ---- */
 
@@ -38,7 +52,7 @@ static void tell(struct instance *in, const struct spawner_request *request, con
 
 static void deposit(struct instance *in, unsigned place, const int *fds, unsigned n_fds)
 {
-    for (unsigned i = 0; in->kept && !in->forgotten && i < n_fds;) {
+    for (unsigned i = 0; in->kept && i < n_fds;) {
         struct spawner_request request = { .kind = SPAWNER_DEPOSIT, .id = place + i };
         unsigned n = 0;
 
@@ -54,7 +68,7 @@ static void drop(struct instance *in, unsigned place, unsigned n, int last)
 {
     struct spawner_request request = { .kind = SPAWNER_DROP, .id = place, .slot = n };
 
-    if (in->kept && !in->forgotten)
+    if (in->kept)
         tell(in, &request, &last, last >= 0 ? 1 : 0);
 }
 
@@ -80,18 +94,36 @@ static void keep_device(struct instance *in, unsigned number)
     deposit(in, keep_of(number, KEEP_OWN), b->own, b->n_own);
 }
 
+static void keep_device_boot(struct instance *in, unsigned number)
+{
+    const struct device_ends *e = &in->ends[number];
+    unsigned n_queues = in->plan.devices[number].num_queues;
+
+    deposit(in, keep_of(number, KEEP_JOURNAL), &e->journal_fd, 1);
+    deposit(in, keep_of(number, KEEP_SHARED), e->shared_own, ARRAY_SIZE(e->shared_own));
+    deposit(in, keep_of(number, KEEP_KICK), e->kick, n_queues);
+    deposit(in, keep_of(number, KEEP_CALL), e->call, n_queues);
+}
+
+void keeper_add_device(struct instance *in, unsigned number)
+{
+    keep_device(in, number);
+    keep_device_boot(in, number);
+    change_shape(in);
+}
+
+void keeper_remove_device(struct instance *in, unsigned number)
+{
+    drop(in, keep_of(number, 0), KEEP_PER_DEVICE, -1);
+    change_shape(in);
+}
+
 void keeper_keep_boot(struct instance *in)
 {
     deposit(in, KEEP_RAM, &in->ram_fd, 1);
     deposit(in, KEEP_LIFE, &in->life_read, 1);
-    for (unsigned i = 0; i < in->n_ends; i++) {
-        const struct device_ends *e = &in->ends[i];
-
-        deposit(in, keep_of(i, KEEP_JOURNAL), &e->journal_fd, 1);
-        deposit(in, keep_of(i, KEEP_SHARED), e->shared_own, ARRAY_SIZE(e->shared_own));
-        deposit(in, keep_of(i, KEEP_KICK), e->kick, in->plan.devices[i].num_queues);
-        deposit(in, keep_of(i, KEEP_CALL), e->call, in->plan.devices[i].num_queues);
-    }
+    for (unsigned i = 0; i < in->n_ends; i++)
+        keep_device_boot(in, i);
 }
 
 /* Until the spawner has closed the far end of that pipe, which came to it last. */
@@ -109,28 +141,13 @@ void keeper_drop_boot(struct instance *in)
 {
     int pair[2];
 
-    if (!in->kept || in->forgotten || pipe2(pair, O_CLOEXEC) < 0)
+    if (!in->kept || pipe2(pair, O_CLOEXEC) < 0)
         return;
     for (unsigned i = 0; i < in->n_ends; i++)
         drop(in, keep_of(i, KEEP_JOURNAL), KEEP_PER_DEVICE - KEEP_JOURNAL, -1);
     drop(in, KEEP_LIFE, 1, -1);
     drop(in, KEEP_RAM, 1, pair[1]);
     await_close(pair, "the guest's memory");
-}
-
-/* Waits for it: a broker that dies from here on must not be followed by one that believes what was kept. */
-static void forget(struct instance *in)
-{
-    const struct spawner_request request = { .kind = SPAWNER_FORGET };
-    int pair[2];
-
-    in->forgotten = true;
-    if (pipe2(pair, O_CLOEXEC) < 0) {
-        tell(in, &request, NULL, 0);
-        return;
-    }
-    tell(in, &request, &pair[1], 1);
-    await_close(pair, "what it kept");
 }
 
 void keeper_acknowledge(struct instance *in, uint32_t child)
@@ -185,46 +202,73 @@ int keeper_begin(struct instance *in, int client_fd, int group_kill_fd, struct f
     return 0;
 }
 
-int keeper_go_on(struct instance *in, int record_fd, struct record **ret_record)
+static int check_record(int fd)
 {
-    struct record *copy = malloc(sizeof *copy);
-    int seals = fcntl(record_fd, F_GET_SEALS);
+    int seals = fcntl(fd, F_GET_SEALS);
     struct stat st;
+
+    /* What can't shrink can be read to its end. */
+    if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 ||
+        st.st_size != (off_t)sizeof(struct record_page))
+        return err_origin(-EBADMSG, "the record of the broker before");
+    return 0;
+}
+
+/* Once: who else may have it is not known. */
+static int copy_out(const struct record_copy *from, struct testament *ret_testament)
+{
+    uint32_t len = __atomic_load_n(&from->shape_len, __ATOMIC_RELAXED);
+    struct testament t = { .shape_len = len };
+
+    if (len > SHAPE_MAX_BYTES)
+        return err_origin(-EBADMSG, "the record of the broker before: %u bytes", len);
+    t.record = malloc(sizeof *t.record);
+    t.shape = malloc(len + 1u);
+    if (!t.record || !t.shape) {
+        free(t.record);
+        free(t.shape);
+        return err_origin(-ENOMEM, "the record");
+    }
+    memcpy(t.record, &from->record, sizeof *t.record);
+    memcpy(t.shape, from->shape, len);
+    *ret_testament = t;
+    return 0;
+}
+
+int keeper_go_on(struct instance *in, int record_fd, struct testament *ret_testament)
+{
     uint32_t current;
     int r;
 
     in->record_fd = record_fd;
-    if (!copy)
-        return err_origin(-ENOMEM, "the record");
-    /* What can't shrink can be read to its end. */
-    r = seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(record_fd, &st) < 0 ||
-                st.st_size != (off_t)sizeof(struct record_page)
-            ? err_origin(-EBADMSG, "the record of the broker before")
-            : map_record(in);
-    if (r < 0) {
-        free(copy);
+    r = check_record(record_fd);
+    if (r == 0)
+        r = map_record(in);
+    if (r < 0)
         return err_trace(r);
-    }
-    current = __atomic_load_n(&in->record->current, __ATOMIC_ACQUIRE);
-    /* Once: who else may have it is not known. */
-    memcpy(copy, &in->record->copies[current & 1], sizeof *copy);
+    current = __atomic_load_n(&in->record->current, __ATOMIC_ACQUIRE) & 1;
+    r = copy_out(&in->record->copies[current], ret_testament);
+    if (r < 0)
+        return err_trace(r);
     in->kept = true;
-    *ret_record = copy;
+    if (ret_testament->shape_len > 0)
+        change_shape(in);
     return 0;
 }
 
 void keeper_note(struct instance *in)
 {
+    struct record_copy *copy;
     uint32_t next;
 
-    if (!in->kept || !in->record || in->forgotten)
+    if (!in->kept || !in->record)
         return;
-    if (in->vm.changed) {
-        forget(in);
-        return;
-    }
     next = (__atomic_load_n(&in->record->current, __ATOMIC_RELAXED) & 1) ^ 1;
-    record_store(&in->vm, &in->record->copies[next]);
+    copy = &in->record->copies[next];
+    record_store(&in->vm, &copy->record);
+    if (in->shape_stale[next])
+        copy->shape_len = (uint32_t)shape_store(in, copy->shape);
+    in->shape_stale[next] = false;
     __atomic_store_n(&in->record->current, next, __ATOMIC_RELEASE);
 }
 

@@ -234,19 +234,6 @@ static int on_hold(struct state *s, struct spawner_request *request, int *fds, u
     return socket_path_hold(s->sockets, request->path, fds);
 }
 
-/* What a successor would be told doesn't fit any more, whatever else the broker says of it. */
-static int on_slot(struct state *s, const struct spawner_request *request)
-{
-    int r;
-
-    if (!s->slots.sealed)
-        return slots_set(&s->slots, request->slot, &request->setup);
-    r = slots_add(&s->slots, request->slot, &request->setup);
-    if (r == 0)
-        successor_forget(s);
-    return r;
-}
-
 static int on_free(struct state *s, uint32_t slot)
 {
     int r;
@@ -258,7 +245,6 @@ static int on_free(struct state *s, uint32_t slot)
     if (r < 0)
         return r;
     rings_drop_slot(&s->rings, slot);
-    successor_forget(s);
     return 0;
 }
 
@@ -292,7 +278,7 @@ static int obey(struct state *s, struct spawner_request *request, struct handed 
     request->path[sizeof request->path - 1] = '\0';
     switch (request->kind) {
     case SPAWNER_SLOT:
-        return on_slot(s, request);
+        return (s->slots.sealed ? slots_add : slots_set)(&s->slots, request->slot, &request->setup);
     case SPAWNER_FREE:
         return on_free(s, request->slot);
     case SPAWNER_VM:
@@ -327,10 +313,6 @@ static int obey(struct state *s, struct spawner_request *request, struct handed 
         return 0;
     case SPAWNER_LEAVE:
         s->brokers.left = true;
-        return 0;
-    case SPAWNER_FORGET:
-        if (s->slots.sealed)
-            successor_forget(s);
         return 0;
     case SPAWNER_ADOPTED:
         successor_adopted(s);

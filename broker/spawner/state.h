@@ -35,10 +35,9 @@ struct spawned {
 struct brokers {
     int program_fd; /* of the broker; -1: none can be started */
     int pidfd;
-    pid_t pid;    /* if it is a child of ours; 0: it forked us */
-    bool left;    /* in order */
-    bool forgot;  /* the VM's devices are not the sealed ones any more: there is to be no other */
-    bool awaited; /* it is lost: when it is dead, another is started */
+    pid_t pid;        /* if it is a child of ours; 0: it forked us */
+    bool left;        /* in order */
+    bool awaited;     /* it is lost: when it is dead, another is started */
     int candidate_fd; /* a new build, that has not taken over yet; -1: none */
     int prev_fd;      /* the build before one that has; -1: none */
     bool renewing;    /* the one that asked for a new build is being killed */

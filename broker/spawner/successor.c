@@ -53,12 +53,6 @@ static void give_up(struct state *s)
     close_kept(s);
 }
 
-void successor_forget(struct state *s)
-{
-    s->brokers.forgot = true;
-    give_up(s);
-}
-
 static bool is_possible(const struct state *s)
 {
     return s->slots.sealed && s->core_started && !s->told_to_end && s->brokers.limit != 0 &&
@@ -110,10 +104,6 @@ void successor_lost(struct state *s)
     b->awaited = false;
     if (b->left && (!s->core_started || s->core_ended))
         return;
-    if (b->forgot && !b->left && s->core_started && !s->told_to_end)
-        log_error("the broker died, and of a VM whose devices changed no other takes over: the "
-                  "guest runs "
-                  "on, but its devices are not repaired and it can't be asked for");
     if (b->left || !is_possible(s)) {
         give_up(s);
         return;
@@ -138,8 +128,6 @@ int successor_renew(struct state *s)
     struct fault fault = { 0 };
     int fd = -1;
 
-    if (b->forgot)
-        return err_origin(-EBUSY, "a VM whose devices changed keeps its broker");
     if (!is_possible(s) || b->candidate_fd >= 0 || (b->pid != 0 && !b->adopted))
         return err_origin(-EBUSY, "the broker can't be replaced now");
     if (b->deaths + 1 >= b->limit && now_ns() - b->window_ns < b->window_s * UINT64_C(1000000000))

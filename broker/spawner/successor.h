@@ -10,8 +10,6 @@
 void successor_init(struct state *state);
 /* The connection is gone: another broker is wanted, or none. state->fd is closed. */
 void successor_lost(struct state *state);
-/* The VM is not what was sealed any more: the broker is not followed by another, and nothing is kept. */
-void successor_forget(struct state *state);
 /* The dead one's pidfd is readable: starts the next. */
 void successor_start(struct state *state);
 /* The broker wants to be followed by the build that is installed now. 0: it is being killed; or a

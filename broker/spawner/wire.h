@@ -64,8 +64,6 @@ enum spawner_kind {
     SPAWNER_DROP,  /* broker: `slot` places from `id` on are empty. Descriptors that come along are
                           closed after that: the far end of a pipe tells the broker */
     SPAWNER_LEAVE, /* broker: it ends in order, and wants no successor */
-    SPAWNER_FORGET, /* broker: devices come and go from now on, which a successor would not know: all places
-                         are empty, and there is no successor any more. Descriptors as of SPAWNER_DROP */
     SPAWNER_ADOPTED, /* successor: it has taken over */
     SPAWNER_RENEW,   /* broker: the build that is installed now is to take over. spawner: error,
                         text: it is not */

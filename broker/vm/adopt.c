@@ -68,6 +68,8 @@ static void take_child(struct vm *vm, struct child *c)
 
     if (c->killed_ns != 0) {
         kill_again(vm, c, c->reason);
+    } else if (d && (d->stage == STAGE_ADD || d->stage == STAGE_LEAVING)) {
+        child_stop(c, &vm->actions, vm->now);
     } else if (c->role == BULKHEAD__ROLE__ROLE_PASST) {
         if (c->id != d->passt)
             child_stop(c, &vm->actions, vm->now);
@@ -91,6 +93,14 @@ static void take_child(struct vm *vm, struct child *c)
 
 static void take_device(struct vm *vm, struct device *d)
 {
+    if (d->stage == STAGE_LEAVING)
+        return;
+    if (d->stage == STAGE_ADD) { /* who asked for it is not there any more to be told */
+        action_notice(&vm->actions, "device", "not_added", "id", d->plan->name, NULL);
+        d->gone = true; /* the core never had it */
+        replace_leave(vm, d);
+        return;
+    }
     if (d->stage == STAGE_PROBE || d->stage == STAGE_DRAIN || d->candidate != 0)
         replace_give_up(vm, d, "the broker died");
     if (d->worker == 0 && d->stage != STAGE_DEAD && !d->vacated && d->stage != STAGE_VACANT) {
@@ -152,7 +162,8 @@ void adopt_begin(struct vm *vm, const struct event *event)
         if (vm->children[i].id != 0)
             take_child(vm, &vm->children[i]);
     for (unsigned i = 0; i < vm->n_devices; i++)
-        take_device(vm, &vm->devices[i]);
+        if (vm->devices[i].here)
+            take_device(vm, &vm->devices[i]);
     if (vm->core == 0)
         end_vm(vm, END_BY_HOST, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE, "the core is gone");
 }
@@ -188,6 +199,7 @@ void adopt_device(struct vm *vm, struct child *core, const Bulkhead__DeviceSnaps
     } else {
         d->touched = false;
     }
+    d->core_has = true;
     d->active = s->active;
     d->reset_wanted = s->resetting;
     d->guest_features = s->features;
@@ -207,6 +219,24 @@ static void set_run(struct vm *vm, enum guest_run run)
     vm->core_told = false;
 }
 
+/* One that the core doesn't know: it was to get it, and didn't, or it has let go of it. */
+static void match_slots(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->n_devices; i++) {
+        struct device *d = &vm->devices[i];
+        struct action *a;
+
+        if (!d->here || !d->attached || d->gone || d->core_has)
+            continue;
+        d->active = d->touched = d->reset_wanted = false;
+        if (d->removal != REMOVAL_NONE) {
+            d->removal_told = true;
+            driver_gone(vm, d->plan->pci_slot);
+        } else if (vm_tell_core(vm, B(ATTACH_DEVICE), &a))
+            a->device = d->number;
+    }
+}
+
 void adopt_core(struct vm *vm, struct child *core, const Bulkhead__Snapshot *s)
 {
     bool stands = core->state == CHILD_QUIESCED;
@@ -217,6 +247,7 @@ void adopt_core(struct vm *vm, struct child *core, const Bulkhead__Snapshot *s)
         child_kill(core, &vm->actions, vm->now, "had not been started when the broker died");
         return;
     }
+    match_slots(vm);
     switch (vm->run) {
     case GUEST_RUNS:
         if (stands || s->pausing)

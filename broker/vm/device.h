@@ -48,6 +48,7 @@ struct device {
 
     /* What the first worker announced; the guest knows the device by it. */
     bool announced, attached;
+    bool core_has; /* it said so to this broker, which took over */
     uint32_t virtio_id, num_queues, queue_size;
     uint64_t features;
     uint8_t config[RULE_MAX_CONFIG_BYTES];

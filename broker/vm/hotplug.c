@@ -35,7 +35,6 @@ int hotplug_add(struct vm *vm, struct device *d, struct ticket ticket, struct fa
     w = vm_start(vm, d->plan->role, d, d->plan->uid_slot);
     if (!w)
         return fault_host(f, EAGAIN, "%s: there is no room for another process", d->plan->name);
-    vm->changed = true;
     d->here = true;
     d->worker = w->id;
     d->asker = ticket;
@@ -59,7 +58,6 @@ int hotplug_remove(struct vm *vm, struct device *d, bool force, struct ticket ti
         return fault_input(f, "%s is being removed already: wait for it", name);
     if (d->asker.session != 0 || d->for_all)
         return fault_input(f, "%s is being repaired or upgraded: wait for it", name);
-    vm->changed = true;
     d->removal = force ? REMOVAL_FORCED : REMOVAL_ASKED;
     d->removal_told = false;
     d->removal_ns = vm->now;

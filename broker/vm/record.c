@@ -132,6 +132,9 @@ static void store_device(const struct vm *vm, const struct device *d, struct rec
     r->passt_settled = d->passt_settled;
     r->passt_failed = d->passt_failed;
     r->passt_deaths = d->passt_deaths;
+    r->here = d->here;
+    r->removal = (uint8_t)d->removal;
+    r->gone = d->gone;
 }
 
 void record_store(const struct vm *vm, struct record *r)
@@ -310,7 +313,9 @@ static bool device_fits(const struct vm *vm, const struct device *d, const struc
     bool balloon = role == BULKHEAD__ROLE__ROLE_BALLOON;
 
     return r->num_queues <= d->plan->num_queues && r->queue_size <= 32768 &&
-           r->config_len <= RULE_MAX_CONFIG_BYTES && guest_fits(d, r) && r->stage <= STAGE_DEAD &&
+           r->config_len <= RULE_MAX_CONFIG_BYTES && guest_fits(d, r) &&
+           r->stage <= STAGE_LEAVING && r->removal <= REMOVAL_FORCED &&
+           (r->gone || r->removal != REMOVAL_NONE || r->stage != STAGE_LEAVING) &&
            r->tap <= TAP_GONE && r->n_deaths <= RECORD_DEATHS &&
            serves(vm, r->worker, role, d->number) && serves(vm, r->candidate, role, d->number) &&
            serves(vm, r->passt, BULKHEAD__ROLE__ROLE_PASST, d->number) &&
@@ -353,7 +358,10 @@ static void load_guest(struct device *d, const struct record_device *r)
 
 static int load_device(struct vm *vm, struct device *d, const struct record_device *r, uint64_t now)
 {
-    if (!device_fits(vm, d, r))
+    d->here = r->here;
+    if (!d->here)
+        return 0;
+    if (plan_is_free(d->plan) || !device_fits(vm, d, r))
         return wrong("device", d->number);
     d->features = r->features;
     d->virtio_id = r->virtio_id;
@@ -379,6 +387,10 @@ static int load_device(struct vm *vm, struct device *d, const struct record_devi
     d->passt_failed = r->passt_failed;
     d->passt_deaths = r->passt_deaths;
     d->passt_window_ns = now;
+    d->removal = (enum removal)r->removal;
+    d->removal_told = r->stage == STAGE_LEAVING;
+    d->removal_ns = now;
+    d->gone = r->gone;
     return load_limit(vm, d, r);
 }
 
@@ -423,6 +435,10 @@ int record_load(struct vm *vm, const struct record *r, uint64_t now)
     if (!serves(vm, r->core, BULKHEAD__ROLE__ROLE_CORE, CHILD_NO_DEVICE) ||
         !serves(vm, r->loader, BULKHEAD__ROLE__ROLE_LOADER, CHILD_NO_DEVICE))
         return wrong("core", r->core);
+    for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
+        if (vm->children[i].id != 0 && vm->children[i].device != CHILD_NO_DEVICE &&
+            !vm->devices[vm->children[i].device].here)
+            return wrong("process", vm->children[i].id);
     vm->core = r->core;
     vm->loader = r->loader;
     return 0;

@@ -9,7 +9,7 @@
 
 #include "vm/vm.h"
 
-enum { RECORD_VERSION = 1, RECORD_DEATHS = 64, RECORD_TEXT = 160 };
+enum { RECORD_VERSION = 2, RECORD_DEATHS = 64, RECORD_TEXT = 160 };
 
 struct record_child {
     uint32_t id, role, device, uid_slot, program, state, missing_layers, old_ring;
@@ -35,7 +35,7 @@ struct record_device {
     uint32_t worker, candidate, passt, old_ring, stage, restarts, n_deaths, settings, tap, stream,
         passt_deaths;
     uint8_t announced, attached, active, touched, reset_wanted, failed, by_hand, link_down,
-        passt_settled, passt_failed, vacated, vacated_clean, has_limit, unused[3];
+        passt_settled, passt_failed, vacated, vacated_clean, has_limit, here, removal, gone;
     struct record_bucket bandwidth, ops; /* its own limit, or its group's */
     uint64_t deaths_ns[RECORD_DEATHS];   /* the last ones, sooner first */
     struct record_queue queues[LAYOUT_MAX_QUEUES];

@@ -84,6 +84,16 @@ static void start_worker(struct vm *vm, struct device *d)
     w->old_ring = d->old_ring;
 }
 
+/* The worker that a user wanted to have replaced is gone: from now on the device counts as any other. */
+static bool begin_by_hand(struct device *d)
+{
+    bool by_hand = d->by_hand;
+
+    if (by_hand)
+        d->by_hand = d->failed = false;
+    return by_hand;
+}
+
 static void fail(struct vm *vm, struct device *d, const char *how)
 {
     struct fault f;
@@ -127,17 +137,14 @@ static bool roll_back(struct vm *vm, struct device *d, const char *how)
 
 static void on_death(struct vm *vm, struct device *d, const char *how)
 {
-    bool by_hand = d->by_hand;
+    bool by_hand = begin_by_hand(d);
     char restarts[16];
 
-    d->by_hand = false;
-    if (d->failed && !by_hand) { /* the worker that fails every request died too */
+    if (d->failed) { /* the worker that fails every request died too */
         action_notice(out(vm), "device", "failed", "id", d->plan->name, "why", how, NULL);
         die_for_good(vm, d);
         return;
     }
-    if (by_hand)
-        d->failed = false;
     d->restarts++;
     snprintf(restarts, sizeof restarts, "%u", d->restarts);
     action_notice(out(vm), "device", "died", "id", d->plan->name, "why", how, "restarts", restarts,
@@ -262,8 +269,7 @@ void replace_not_started(struct vm *vm, struct child *child, const char *why)
     d->worker = 0;
     if (d->stage == STAGE_MAKE_WAY) /* a broker that took over killed it meanwhile */
         device_enter(d, STAGE_REPAIR, vm->now);
-    if (d->by_hand) /* the one that was to be replaced was never there */
-        d->by_hand = d->failed = false;
+    (void)begin_by_hand(d); /* the one that was to be replaced was never there */
     if (d->retries++ == 0) {
         action_notice(out(vm), "device", "not_started", "id", d->plan->name, "why", why, NULL);
         action_log(out(vm), true, "%s: %s: it is tried again", d->plan->name, why);
@@ -434,6 +440,7 @@ static bool settle_vacated(struct vm *vm, struct device *d)
             promote(vm, d)->started_ns = vm->now; /* it could do nothing before */
             device_enter(d, STAGE_REPAIR, vm->now);
         } else {
+            (void)begin_by_hand(d);
             start_worker(vm, d);
         }
         return true;

@@ -55,8 +55,6 @@ struct vm {
     bool have_entry;
     uint64_t boot_ns; /* since when it boots */
     bool ran;         /* a core was told to run: the guest has existed */
-    bool
-        changed; /* a device came or was to go: what a successor would believe is not true any more */
     struct vm_end end;
 
     enum guest_run run;

@@ -12,6 +12,13 @@ bool device_is_answered(const struct vm *vm, const struct device *d)
            (d->by_hand && w && w->killed_ns != 0);
 }
 
+static bool core_hears(const struct vm *vm)
+{
+    const struct child *core = vm_look(vm, vm->core);
+
+    return core && child_is_live(core);
+}
+
 bool device_is_served(const struct vm *vm, const struct device *d)
 {
     switch (d->stage) {
@@ -25,7 +32,7 @@ bool device_is_served(const struct vm *vm, const struct device *d)
     case STAGE_REPAIR:
         return vm_look(vm, d->worker) || d->retry_ns != 0;
     case STAGE_DEAD:
-        return d->worker == 0 && !d->reset_wanted;
+        return d->worker == 0 && (!d->reset_wanted || !core_hears(vm));
     case STAGE_VACANT:
         return d->worker == 0;
     case STAGE_ADD:

@@ -183,6 +183,13 @@ static void say_device(struct device *d)
     step(&e);
 }
 
+/* It may have let go of one that was to go, and not got one that it was to get. */
+static bool core_may_have(const struct device *d)
+{
+    return d->here && d->attached && !d->gone &&
+           ((d->active && d->removal == REMOVAL_NONE) || pick(4) != 1);
+}
+
 /* Where it stands is what its broker knew when it died: all that was decided was done. */
 static void say_state(const struct child *c)
 {
@@ -194,7 +201,7 @@ static void say_state(const struct child *c)
     bool core = c->id == f.vm.core, activated = !core && c->state != CHILD_READY;
 
     for (unsigned i = 0; core && i < f.vm.n_devices; i++)
-        if (device_is_pci(&f.vm.devices[i]))
+        if (core_may_have(&f.vm.devices[i]))
             say_device(&f.vm.devices[i]);
     snapshot.epoch = f.vm.epoch;
     snapshot.state = (Bulkhead__SnapshotState)(c->state - CHILD_READY + 1);
@@ -480,7 +487,7 @@ static void happen(void)
         break;
     default:
         e.beat = pick(8);
-        if (e.beat == 7 && !f.vm.changed) { /* else nobody takes over */
+        if (e.beat == 7) {
             adopt();
             return;
         }

@@ -51,15 +51,6 @@ plug()
     [ -n "$ID" ] && [ -n "$ADDRESS" ] || die "add said: $(cat "$T/added")"
 }
 
-# With it the spawner closes what it kept for another broker.
-first_change()
-{
-    plug --balloon size=0
-    await "$T/log" "^PCI $ADDRESS 0x1045"
-    "$BIN/bulkhead" remove vm balloon >"$T/removed" || { show "$T/log"; die "remove failed"; }
-    await "$T/log" "^GONE $ADDRESS"
-}
-
 # How much the VM's processes hold: descriptors of each of the control side but for pidfds (who
 # has ended may still have one), and cgroups.
 holds()
@@ -86,7 +77,6 @@ case_hotplug_disk()
     local md5
     truncate -s 64M "$T/disk"
     plug_guest --rng off
-    first_change
     holds >"$T/before"
     plug --disk "path=$T/disk"
     [ "$ID" = disk0 ] && [ "$ADDRESS" = 0000:00:01.0 ] || die "it is $ID at $ADDRESS"
@@ -113,7 +103,6 @@ case_hotplug_all_kinds()
     ip tuntap add $tap mode tap || die "no tap"
     truncate -s 16M "$T/disk"
     plug_guest --rng off
-    first_change
     holds >"$T/before"
     plug --balloon size=0 && address[$ID]=$ADDRESS
     await "$T/log" "^PCI $ADDRESS 0x1045"
@@ -137,6 +126,47 @@ case_hotplug_all_kinds()
     no_drift vm
     stop_guest
     ip link del $tap
+}
+
+# The broker dies with a device that was added, without one that was removed, and while one goes: the next one
+# knows of each, repairs it, removes it, adds another in its place; and a new build may follow.
+case_hotplug_outlives_the_broker()
+{
+    local pid i
+    . "$ROOT/tests/fault/cases/54-broker.sh"
+    truncate -s 16M "$T/disk" "$T/other"
+    plug_guest --balloon size=0 --json
+    plug --disk "path=$T/disk"
+    await "$T/log" '^DISK vda ok'
+    "$BIN/bulkhead" remove vm balloon >"$T/removed" || { show "$T/log"; die "remove failed"; }
+    pid=$(pid_of vm disk0)
+    kill_broker_only
+    kill -KILL "$pid" || die "no disk0"
+    broker_back
+    await "$T/log.out" '"event":"restarted","properties":{"id":"disk0"'
+    holds >"$T/before"
+    no_drift vm
+    plug --disk "path=$T/other"
+    [ "$ID" = disk1 ] || die "it is $ID"
+    await "$T/log" '^DISK vdb ok'
+    "$BIN/bulkhead" upgrade vm broker || die "upgrade failed"
+    "$BIN/bulkhead" remove vm disk1 >"$T/removed" &
+    pid=$!
+    kill_broker
+    wait $pid
+    for ((i = 0; i < 300; i++)); do "$BIN/bulkhead" ps vm | grep -q disk1 || break; sleep 0.2; done
+    [ $i -lt 300 ] || { show "$T/log"; die "disk1 did not go"; }
+    await "$T/log" '^GONE vdb'
+    holds >"$T/after"
+    diff "$T/before" "$T/after" >&2 || die "something stayed behind"
+    kill_broker
+    "$BIN/bulkhead" remove vm disk0 >"$T/removed" || { show "$T/log"; die "remove failed"; }
+    await "$T/log" '^GONE vda'
+    plug --disk "path=$T/other"
+    [ "$ID" = disk0 ] || die "it is $ID"
+    await_count "$T/log" '^DISK vda ok' 2
+    no_drift vm
+    stop_guest
 }
 
 # One of each comes and goes, while another disk is under verified I/O and its worker is killed between: what the

@@ -138,10 +138,13 @@ static void a_bus_is_full(void **state)
     (void)state;
     c->serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_NULL; /* it takes a place, and no slot */
     plan_make(c, &plan);
+    for (unsigned i = 1; i <= 31; i++)
+        assert_int_equal(add(c, a_disk("/a"), BLK, i), 0);
+    assert_int_equal(plan_add(&plan, c, BULKHEAD__ROLE__ROLE_BLK, 0), -1); /* it is there */
     for (unsigned i = 1; i < 31; i++)
-        assert_int_not_equal(plan_add(&plan, c, BULKHEAD__ROLE__ROLE_BLK, 0), -1);
+        assert_int_not_equal(plan_add(&plan, c, BULKHEAD__ROLE__ROLE_BLK, i), -1);
     assert_int_equal(plan.n_devices, PLAN_MAX_DEVICES);
-    assert_int_equal(plan_add(&plan, c, BULKHEAD__ROLE__ROLE_BLK, 0), -1);
+    assert_int_equal(plan_add(&plan, c, BULKHEAD__ROLE__ROLE_BLK, 31), -1);
     config_free(c);
 }
 

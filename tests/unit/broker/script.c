@@ -267,7 +267,7 @@ void script_core_stands(struct script *s, Bulkhead__SnapshotState state)
 void script_core_says_all(struct script *s, Bulkhead__SnapshotState state)
 {
     for (unsigned i = 0; i < s->vm.n_devices; i++)
-        if (device_is_pci(&s->vm.devices[i]))
+        if (s->vm.devices[i].attached && !s->vm.devices[i].gone)
             script_device_stands(s, &s->vm.devices[i], s->vm.devices[i].active,
                                  s->vm.devices[i].reset_wanted);
     script_core_stands(s, state);
