@@ -205,12 +205,13 @@ static void set_link(struct client *client, const Bulkhead__ClientEnvelope *requ
         command(client, request, &c);
 }
 
-/* Who asks whether it may be added is told what it would be. */
+/* Who asks whether it may be added is told its name. */
 static void say_addable(struct client *client, const Bulkhead__ClientEnvelope *request)
 {
-    Bulkhead__AddDevice answer = BULKHEAD__ADD_DEVICE__INIT;
-    CLIENT_ENVELOPE(e, ADD_DEVICE, add_device, &answer);
-    Bulkhead__VmConfig *config, only;
+    const struct fault none = { 0 };
+    Bulkhead__Reply reply = fault_reply(&none);
+    CLIENT_ENVELOPE(e, REPLY, reply, &reply);
+    Bulkhead__VmConfig *config;
     Bulkhead__Role role;
     unsigned index;
     struct fault f;
@@ -220,8 +221,10 @@ static void say_addable(struct client *client, const Bulkhead__ClientEnvelope *r
         refuse(client, request, &f);
         return;
     }
-    only = config_only(config, role, index);
-    answer.device = &only;
+    if (role == BULKHEAD__ROLE__ROLE_BLK)
+        reply.device = config->disks[index]->id;
+    else if (role == BULKHEAD__ROLE__ROLE_NET)
+        reply.device = config->nets[index]->id;
     e.id = request->id;
     session_send(client, &e);
     config_free(config);

@@ -500,10 +500,9 @@ static int check_ids(const Bulkhead__VmConfig *c, struct fault *f)
     return 0;
 }
 
-int validate_config(const Bulkhead__VmConfig *c, const struct validate_host *host, struct fault *f)
+int validate_devices(const Bulkhead__VmConfig *c, struct fault *f)
 {
-    if (check_machine(c, host, f) < 0 || check_boot(c, f) < 0 || check_ids(c, f) < 0 ||
-        check_groups(c, f) < 0)
+    if (check_ids(c, f) < 0)
         return -EINVAL;
     for (size_t i = 0; i < c->n_disks; i++)
         if (check_disk(c, c->disks[i], f) < 0)
@@ -514,4 +513,11 @@ int validate_config(const Bulkhead__VmConfig *c, const struct validate_host *hos
     if (check_passt(c, f) < 0 || check_consoles(c, f) < 0)
         return -EINVAL;
     return check_others(c, f);
+}
+
+int validate_config(const Bulkhead__VmConfig *c, const struct validate_host *host, struct fault *f)
+{
+    if (check_machine(c, host, f) < 0 || check_boot(c, f) < 0 || check_groups(c, f) < 0)
+        return -EINVAL;
+    return validate_devices(c, f);
 }

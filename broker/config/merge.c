@@ -156,29 +156,3 @@ void config_swap_devices(Bulkhead__VmConfig *a, Bulkhead__VmConfig *b)
     SWAP(a->vsock, b->vsock);
     SWAP(a->balloon, b->balloon);
 }
-
-Bulkhead__VmConfig config_only(const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index)
-{
-    Bulkhead__VmConfig only = BULKHEAD__VM_CONFIG__INIT;
-
-    switch ((int)role) {
-    case BULKHEAD__ROLE__ROLE_BLK:
-        only.disks = &c->disks[index];
-        only.n_disks = 1;
-        break;
-    case BULKHEAD__ROLE__ROLE_NET:
-        only.nets = &c->nets[index];
-        only.n_nets = 1;
-        break;
-    case BULKHEAD__ROLE__ROLE_CONSOLE:
-        only.console = c->console;
-        break;
-    case BULKHEAD__ROLE__ROLE_VSOCK:
-        only.vsock = c->vsock;
-        break;
-    default:
-        only.balloon = c->balloon;
-        break;
-    }
-    return only;
-}

@@ -13,6 +13,3 @@ int config_add(Bulkhead__VmConfig *config, Bulkhead__VmConfig *from, Bulkhead__R
 void config_remove(Bulkhead__VmConfig *config, Bulkhead__Role role, unsigned index);
 /* Exchanges the devices of both, which are filled; the serial port stays. */
 void config_swap_devices(Bulkhead__VmConfig *a, Bulkhead__VmConfig *b);
-/* A configuration of that device alone, whose parts stay config's. */
-Bulkhead__VmConfig config_only(const Bulkhead__VmConfig *config, Bulkhead__Role role,
-                               unsigned index);

@@ -8,7 +8,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "client/envelope.h"
+#include "config/checks.h"
 #include "config/config.h"
+#include "config/merge.h"
 #include "devices/blk.h"
 #include "devices/console.h"
 #include "devices/handed.h"
@@ -24,17 +26,43 @@ static int open_net(Bulkhead__NetConfig *net, int *fds, size_t n_fds, struct bac
     return r < 0 ? r : resources_tap_configure(net, f);
 }
 
-/* The VM's broker has checked and filled it. */
-static int open_it(Bulkhead__VmConfig *c, int *fds, size_t n_fds, struct backend *b,
-                   struct fault *f)
+/* What there is to open in it; a balloon has nothing. */
+static int open_it(Bulkhead__VmConfig *c, Bulkhead__Role role, int *fds, size_t n_fds,
+                   struct backend *b, struct fault *f)
 {
-    if (c->n_disks == 1)
+    switch ((int)role) {
+    case BULKHEAD__ROLE__ROLE_BLK:
         return resources_disk(c->disks[0], b, f);
-    if (c->n_nets == 1)
+    case BULKHEAD__ROLE__ROLE_NET:
         return open_net(c->nets[0], fds, n_fds, b, f);
-    if (c->console)
+    case BULKHEAD__ROLE__ROLE_CONSOLE:
         return resources_console("the console", c->console, NULL, b, f);
-    return 0; /* a balloon has nothing */
+    default:
+        return fault_input(f, "such a device has nothing to open");
+    }
+}
+
+/* A configuration with that device and no other, filled and checked. The VM's broker has said that it may be added, but
+ * what is opened here is opened with the rights of the one who asks, and so follows from his own words alone. */
+static int take_device(Bulkhead__VmConfig *c, const Bulkhead__VmConfig *device,
+                       Bulkhead__Role *ret_role, struct fault *f)
+{
+    Bulkhead__VmConfig *copy = config_copy(device);
+    unsigned index;
+    int r;
+
+    if (!copy || config_fill(c, "vm") < 0) {
+        config_free(copy);
+        return fault_host(f, ENOMEM, "no memory for the configuration");
+    }
+    c->rng->enabled = false;
+    c->serial->mode = c->console->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_OFF;
+    r = config_add(c, copy, ret_role, &index, f);
+    if (r == 0 && config_fill(c, "vm") < 0)
+        r = fault_host(f, ENOMEM, "no memory for the configuration");
+    if (r == 0 && *ret_role == BULKHEAD__ROLE__ROLE_BLK && c->disks[0]->rate_limit_group[0] != '\0')
+        c->disks[0]->rate_limit_group[0] = '\0'; /* the VM's affair */
+    return r < 0 ? r : validate_devices(c, f);
 }
 
 static int refuse(struct channel *client, uint32_t id, struct fault *f)
@@ -46,8 +74,7 @@ static int refuse(struct channel *client, uint32_t id, struct fault *f)
     return channel_send_raw(client, &e.base, NULL, 0, true) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int hand_over(struct channel *client, uint32_t id, Bulkhead__VmConfig *device,
-                     struct backend *b)
+static int hand_over(struct channel *client, uint32_t id, struct backend *b)
 {
     Bulkhead__AddDevice answer = BULKHEAD__ADD_DEVICE__INIT;
     CLIENT_ENVELOPE(e, ADD_DEVICE, add_device, &answer);
@@ -55,7 +82,6 @@ static int hand_over(struct channel *client, uint32_t id, Bulkhead__VmConfig *de
     int fds[HANDED_MAX_FDS];
     size_t n = handed_give(b, &backend, fds);
 
-    answer.device = device;
     answer.backend = &backend;
     e.id = id;
     return channel_send_raw(client, &e.base, fds, n, true);
@@ -63,8 +89,10 @@ static int hand_over(struct channel *client, uint32_t id, Bulkhead__VmConfig *de
 
 static int serve(struct channel *client)
 {
+    const Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
     const Bulkhead__ClientEnvelope *e;
-    Bulkhead__VmConfig *device = NULL;
+    Bulkhead__Role role = BULKHEAD__ROLE__ROLE_NONE;
+    Bulkhead__VmConfig *config;
     ProtobufCMessage *msg = NULL;
     struct fault f = { 0 };
     struct backend b;
@@ -77,18 +105,20 @@ static int serve(struct channel *client)
         return EXIT_FAILURE;
     e = (const Bulkhead__ClientEnvelope *)msg;
     id = e->id;
-    if (e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE && e->add_device->device)
-        device = config_copy(e->add_device->device);
-    if (!device) {
-        fault_input(&f, "the request must be AddDevice with a device");
-        return refuse(client, id, &f);
-    }
+    config = config_copy(&empty);
+    if (!config)
+        r = fault_host(&f, ENOMEM, "no memory for the configuration");
+    else if (e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE && e->add_device->device)
+        r = take_device(config, e->add_device->device, &role, &f);
+    else
+        r = fault_input(&f, "the request must be AddDevice with a device");
     backend_init(&b);
-    r = open_it(device, fds, n_fds, &b, &f);
-    r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, device, &b);
+    if (r == 0)
+        r = open_it(config, role, fds, n_fds, &b, &f);
+    r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, &b);
     b.made_tap[0] = '\0'; /* it stays as long as the VM has it */
     backend_deinit(&b);
-    config_free(device);
+    config_free(config);
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -25,6 +25,7 @@ struct add_args {
     struct vm_options options;
     const char *vm;
     unsigned n_devices;
+    struct client opener;
     bool help, json;
 };
 
@@ -118,45 +119,70 @@ static int say_added(const struct add_args *a, const Bulkhead__Reply *reply, con
     return say_json(json);
 }
 
-/* The broker says whether it can be and what it would be; a process with our own rights opens it; the broker is
- * given that. */
-static int add_with(struct add_args *a, struct client *broker, struct client *opener)
+/* The name that the broker has for it, unless the user has given one. */
+static void take_name(struct add_args *a, const char *id)
+{
+    char **own = a->options.config.n_disks > 0  ? &a->options.config.disks[0]->id
+                 : a->options.config.n_nets > 0 ? &a->options.config.nets[0]->id
+                                                : NULL;
+
+    if (own && (*own)[0] == '\0')
+        *own = bag_printf(&a->options.bag, "%s", id);
+}
+
+/* A process with our own rights opens it; a balloon has nothing to open. What is opened follows from what the user has
+ * asked for, never from what the broker says: it may have been taken over, or be another user's. */
+static int open_device(struct add_args *a, Bulkhead__AddDevice *msg, struct client_answer *opened)
+{
+    struct client opener = { 0 };
+    int fds[VM_OPTIONS_MAX_FDS];
+    int r;
+
+    if (a->options.config.balloon)
+        return EXIT_OK;
+    for (size_t i = 0; i < a->options.n_net_fds; i++)
+        fds[i] = a->options.net_fds[i];
+    r = client_start_opener(&opener);
+    r = r < 0 ? client_failed(r)
+              : ask(&opener, msg, fds, a->options.n_net_fds,
+                    BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE, opened);
+    a->opener = opener;
+    if (r == EXIT_OK)
+        msg->backend = opened->envelope->add_device->backend;
+    return r;
+}
+
+/* The broker says whether it may be, the opener opens it, the broker is given that. */
+static int add_with(struct add_args *a, struct client *broker)
 {
     Bulkhead__AddDevice msg = BULKHEAD__ADD_DEVICE__INIT;
-    struct client_answer checked, opened, added;
-    int fds[VM_OPTIONS_MAX_FDS];
-    char pty[64];
+    struct client_answer checked, opened = { 0 }, added;
+    char text[64];
     int r;
 
     msg.device = &a->options.config;
     msg.check_only = true;
-    r = ask(broker, &msg, NULL, 0, BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE, &checked);
+    r = ask(broker, &msg, NULL, 0, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &checked);
     if (r != EXIT_OK)
         return r;
-    for (size_t i = 0; i < a->options.n_net_fds; i++)
-        fds[i] = a->options.net_fds[i];
-    msg.device = checked.envelope->add_device->device;
+    say_clean(text, sizeof(text), checked.envelope->reply->device);
+    take_name(a, text);
     msg.check_only = false;
-    r = ask(opener, &msg, fds, a->options.n_net_fds, BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE,
-            &opened);
+    r = open_device(a, &msg, &opened);
     if (r != EXIT_OK)
         return r;
-    msg.device = opened.envelope->add_device->device;
-    msg.backend = opened.envelope->add_device->backend;
-    say_clean(pty, sizeof(pty), msg.backend ? msg.backend->pty_path : "");
+    say_clean(text, sizeof(text), msg.backend ? msg.backend->pty_path : "");
     r = ask(broker, &msg, opened.fds, opened.n_fds, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &added);
-    return r == EXIT_OK ? say_added(a, added.envelope->reply, pty) : r;
+    return r == EXIT_OK ? say_added(a, added.envelope->reply, text) : r;
 }
 
 static int add(struct add_args *a)
 {
-    struct client broker = { 0 }, opener = { 0 };
+    struct client broker = { 0 };
     int r = client_connect(&broker, a->vm);
 
-    if (r == 0)
-        r = client_start_opener(&opener);
-    r = r < 0 ? client_failed(r) : add_with(a, &broker, &opener);
-    client_close(&opener);
+    r = r < 0 ? client_failed(r) : add_with(a, &broker);
+    client_close(&a->opener);
     client_close(&broker);
     return r;
 }

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* add_test.c - `bulkhead add` on a VM whose broker was taken over: whatever that answers, what is opened with the rights
+ * of the one who asks is what he has asked for, and no more. The test is the broker. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "client.pb-c.h"
+#include "client/envelope.h"
+#include "client/rundir.h"
+#include "ipc/channel.h"
+
+#define B(name) BULKHEAD__CLIENT_ENVELOPE__BODY_##name
+
+static char dir[] = "/tmp/bulkhead-add.XXXXXX", victim[64], own[64], socket_path[100];
+static struct channel *client;
+static pid_t pid;
+static uint32_t request; /* what is answered next */
+
+static void make_file(const char *path)
+{
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, 1 << 20), 0);
+    close(fd);
+}
+
+/* A run directory with one VM in it. */
+static int listen_as_vm(void)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    snprintf(addr.sun_path, sizeof addr.sun_path, "%s", socket_path);
+    unlink(socket_path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    return fd;
+}
+
+static void start_add(const char *flag, const char *value)
+{
+    int listening = listen_as_vm(), fd;
+    char program[512];
+
+    snprintf(program, sizeof program, "%s/bulkhead", getenv("BULKHEAD_BIN"));
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        execl(program, "bulkhead", "add", "vm", flag, value, (char *)NULL);
+        _exit(127);
+    }
+    fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    close(listening);
+    assert_int_equal(channel_new(&client, fd, CHANNEL_ARENA_CLIENT), 0);
+}
+
+/* The next request; NULL: the client has left. */
+static const Bulkhead__AddDevice *hear(int **ret_fds, size_t *ret_n_fds)
+{
+    ProtobufCMessage *msg = NULL;
+    const Bulkhead__ClientEnvelope *e;
+
+    if (channel_receive_raw(client, true, &bulkhead__client_envelope__descriptor, &msg, ret_fds,
+                            ret_n_fds) != 0)
+        return NULL;
+    e = (const Bulkhead__ClientEnvelope *)msg;
+    assert_int_equal(e->body_case, B(ADD_DEVICE));
+    request = e->id;
+    return e->add_device;
+}
+
+static void hear_question(void)
+{
+    const Bulkhead__AddDevice *m;
+    size_t n_fds = 0;
+    int *fds = NULL;
+
+    m = hear(&fds, &n_fds);
+    assert_non_null(m);
+    assert_true(m->check_only && n_fds == 0);
+}
+
+static void answer_name(const char *name)
+{
+    Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
+    CLIENT_ENVELOPE(e, REPLY, reply, &reply);
+
+    reply.device = (char *)(uintptr_t)name;
+    e.id = request;
+    assert_int_equal(channel_send_raw(client, &e.base, NULL, 0, true), 0);
+}
+
+static int end_of_add(void)
+{
+    int status;
+
+    channel_freep(&client);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* It asks for something else in its answer, as one that is to be opened. */
+static void answers_with_a_device(void **state)
+{
+    Bulkhead__VmConfig config = BULKHEAD__VM_CONFIG__INIT;
+    Bulkhead__DiskConfig disk = BULKHEAD__DISK_CONFIG__INIT, *disks[] = { &disk };
+    Bulkhead__AddDevice answer = BULKHEAD__ADD_DEVICE__INIT;
+    CLIENT_ENVELOPE(e, ADD_DEVICE, add_device, &answer);
+    size_t n_fds = 0;
+    int *fds = NULL;
+
+    (void)state;
+    start_add("--balloon", "size=1M");
+    hear_question();
+    disk.id = (char[]){ "disk9" };
+    disk.path = victim;
+    config.disks = disks;
+    config.n_disks = 1;
+    answer.device = &config;
+    e.id = request;
+    assert_int_equal(channel_send_raw(client, &e.base, NULL, 0, true), 0);
+    assert_null(hear(&fds, &n_fds));
+    assert_int_not_equal(end_of_add(), 0);
+}
+
+static void has_nothing_opened_for_a_balloon(void **state)
+{
+    const Bulkhead__AddDevice *m;
+    size_t n_fds = 0;
+    int *fds = NULL;
+
+    (void)state;
+    start_add("--balloon", "size=1M");
+    hear_question();
+    answer_name(victim);
+    m = hear(&fds, &n_fds);
+    assert_non_null(m);
+    assert_true(n_fds == 0 && !m->backend);
+    answer_name("balloon");
+    assert_int_equal(end_of_add(), 0);
+}
+
+/* The file, the way it is opened, and nothing else. */
+static void gets_the_disk_that_was_asked_for(void **state)
+{
+    const Bulkhead__AddDevice *m;
+    struct stat st, wanted;
+    char value[160];
+    size_t n_fds = 0;
+    int *fds = NULL;
+
+    (void)state;
+    snprintf(value, sizeof value, "path=%s,readonly=on", own);
+    start_add("--disk", value);
+    hear_question();
+    answer_name("disk7");
+    m = hear(&fds, &n_fds);
+    assert_non_null(m);
+    assert_true(n_fds == 1 && m->device->n_disks == 1);
+    assert_string_equal(m->device->disks[0]->id, "disk7");
+    assert_string_equal(m->device->disks[0]->path, own);
+    assert_int_equal(fcntl(fds[0], F_GETFL) & O_ACCMODE, O_RDONLY);
+    assert_int_equal(fstat(fds[0], &st) | stat(own, &wanted), 0);
+    assert_true(st.st_dev == wanted.st_dev && st.st_ino == wanted.st_ino);
+    answer_name("disk7");
+    assert_int_equal(end_of_add(), 0);
+}
+
+static void gives_a_name_that_is_none(void **state)
+{
+    char value[160];
+    size_t n_fds = 0;
+    int *fds = NULL;
+
+    (void)state;
+    snprintf(value, sizeof value, "path=%s", own);
+    start_add("--disk", value);
+    hear_question();
+    answer_name("../../disk");
+    assert_null(hear(&fds, &n_fds));
+    assert_int_not_equal(end_of_add(), 0);
+}
+
+static int set_up(void **state)
+{
+    char vm[64];
+
+    (void)state;
+    if (!getenv("BULKHEAD_BIN") || !mkdtemp(dir) || setenv("BULKHEAD_RUNDIR", dir, 1) < 0)
+        return -1;
+    snprintf(vm, sizeof vm, "%s/vm", dir);
+    snprintf(socket_path, sizeof socket_path, "%s/" RUNDIR_SOCKET, vm);
+    snprintf(victim, sizeof victim, "%s/victim", dir);
+    snprintf(own, sizeof own, "%s/own", dir);
+    if (mkdir(vm, 0700) < 0)
+        return -1;
+    make_file(victim);
+    make_file(own);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    char vm[64];
+
+    (void)state;
+    snprintf(vm, sizeof vm, "%s/vm", dir);
+    unlink(socket_path);
+    unlink(victim);
+    unlink(own);
+    rmdir(vm);
+    return rmdir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_with_a_device),
+        cmocka_unit_test(has_nothing_opened_for_a_balloon),
+        cmocka_unit_test(gets_the_disk_that_was_asked_for),
+        cmocka_unit_test(gives_a_name_that_is_none),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
