@@ -154,7 +154,7 @@ case_hotplug_outlives_the_broker()
     pid=$!
     kill_broker
     wait $pid
-    for ((i = 0; i < 300; i++)); do "$BIN/bulkhead" ps vm | grep -q disk1 || break; sleep 0.2; done
+    for ((i = 0; i < 300; i++)); do [ -n "$(pid_of vm disk1)" ] || break; sleep 0.2; done
     [ $i -lt 300 ] || { show "$T/log"; die "disk1 did not go"; }
     await "$T/log" '^GONE vdb'
     holds >"$T/after"
