@@ -26,6 +26,7 @@ bh_find_library(dep_protobuf_c protobuf-c protobuf-c/protobuf-c.h libprotobuf-c-
 bh_find_library(dep_event event_core event2/event.h libevent-dev)
 bh_find_library(dep_uring uring liburing.h liburing-dev)
 bh_find_library(dep_jansson jansson jansson.h libjansson-dev)
+bh_find_library(dep_yaml yaml yaml.h libyaml-dev)
 bh_find_library(dep_md md sha2.h libmd-dev)
 if(BH_TESTS)
   find_library(BH_LIB_cmocka NAMES cmocka)

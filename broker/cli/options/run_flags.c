@@ -2,13 +2,17 @@
 // run_flags.c - flags of run and plan.
 #include "options/run_flags.h"
 #include <ctype.h>
+#include <getopt.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 #include "options/device_flags.h"
 #include "options/flags.h"
+#include "vmconfig/load.h"
+#include "vmconfig/translate.h"
 
 enum flag_id {
+    CONFIG,
     KERNEL,
     INITRAMFS,
     CMDLINE,
@@ -74,6 +78,10 @@ static const char *const not_yet[] = {
 };
 
 static const struct flag flags[] = {
+    { "config", 0, FLAG_ONE, "FILE",
+      "a VM in JSON or YAML, with Cloud Hypervisor's fields\n(VmConfig); flags behind it add or "
+      "override",
+      CONFIG },
     { "kernel", 0, FLAG_ONE, "PATH", "bzImage or vmlinux with a PVH note", KERNEL },
     { "initramfs", 0, FLAG_ONE, "PATH", "initial RAM file system", INITRAMFS },
     { "cmdline", 0, FLAG_ONE, "TEXT",
@@ -220,12 +228,31 @@ static int on_only(const char *flag, const char *value, const char *want, const 
     return strcmp(value, want) == 0 ? 0 : option_fail(err, "%s %s: %s", flag, value, else_what);
 }
 
+static int parse_flags(struct vm_options *o, int argc, char **argv, struct option_error *err);
+
+/* As if its flags stood here. */
+static int on_config(struct vm_options *o, const char *path, struct option_error *err)
+{
+    json_t *config = load_file(path, err);
+    int outer = optind, argc, r;
+    char **argv;
+
+    r = config ? translate_config(path, config, &o->bag, &argv, &argc, err) : -1;
+    json_decref(config);
+    if (r == 0)
+        r = parse_flags(o, argc, argv, err);
+    optind = outer;
+    return r;
+}
+
 static int on_flag(void *arg, int id, const char *value, struct option_error *err)
 {
     struct vm_options *o = arg;
     Bulkhead__VmConfig *c = &o->config;
 
     switch (id) {
+    case CONFIG:
+        return on_config(o, value, err);
     case FLAG_OPERAND:
         return option_fail(err, "unexpected argument '%s' (see --help)", value);
     case FLAG_HELP:
@@ -344,14 +371,19 @@ static size_t all_flags(struct flag *ret_flags)
     return ARRAY_SIZE(flags) + ARRAY_SIZE(not_yet);
 }
 
-int vm_options_parse(struct vm_options *o, int argc, char **argv, struct option_error *err)
+static int parse_flags(struct vm_options *o, int argc, char **argv, struct option_error *err)
 {
     struct flag all[ARRAY_SIZE(flags) + ARRAY_SIZE(not_yet)];
     size_t n = all_flags(all);
 
+    return flags_parse(all, n, argc, argv, on_flag, o, err);
+}
+
+int vm_options_parse(struct vm_options *o, int argc, char **argv, struct option_error *err)
+{
     *o = (struct vm_options){ .event_fd = -1 };
     set_defaults(o);
-    if (flags_parse(all, n, argc, argv, on_flag, o, err) < 0)
+    if (parse_flags(o, argc, argv, err) < 0)
         return -1;
     return o->help ? 0 : finish(o, strcmp(argv[0], "plan") == 0, err);
 }

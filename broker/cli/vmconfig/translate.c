@@ -1,0 +1,554 @@
+// SPDX-License-Identifier: Apache-2.0
+// translate.c - see translate.h. The tables are Cloud Hypervisor's names (its OpenAPI document) beside ours.
+#include "vmconfig/translate.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include "options/nearest.h"
+
+enum type {
+    TEXT,
+    WORD, /* of an enumeration: "VirtioMem" is virtio-mem */
+    BOOL,
+    NUMBER,
+    SIZE,    /* bytes, or "512M" */
+    FLAG,    /* true is the bare key */
+    TEXTS,   /* a list */
+    LIMITER, /* bandwidth and ops, each a token bucket */
+    NOTHING, /* not here yet: only if it changes nothing */
+    ANY,     /* changes nothing whatever it is */
+};
+
+struct field {
+    const char *name, *key; /* key NULL: the same */
+    enum type type;
+};
+
+struct section {
+    const char *name, *flag;
+    bool is_list;
+    const struct field *fields;
+};
+
+#define PCI_FIELDS                                                                                 \
+    { "id", NULL, TEXT }, { "pci_segment", NULL, NUMBER }, { "iommu", NULL, BOOL },                \
+    {                                                                                              \
+        "pci_device_id", NULL, NOTHING                                                             \
+    }
+
+static const struct field cpus[] = {
+    { "boot_vcpus", "boot", NUMBER },
+    { "max_vcpus", "max", NUMBER },
+    { "nested", NULL, BOOL },
+    { "kvm_hyperv", NULL, BOOL },
+    { "core_scheduling", NULL, WORD },
+    { "topology", NULL, NOTHING },
+    { "affinity", NULL, NOTHING },
+    { "features", NULL, NOTHING },
+    { "profile", NULL, NOTHING },
+    { "max_phys_bits", NULL, NOTHING },
+    { NULL, NULL, TEXT },
+};
+static const struct field memory[] = {
+    { "size", NULL, SIZE },
+    { "hugepages", NULL, BOOL },
+    { "prefault", NULL, BOOL },
+    { "thp", NULL, BOOL },
+    { "shared", NULL, BOOL },
+    { "mergeable", NULL, BOOL },
+    { "reserve", NULL, BOOL },
+    { "hugepage_size", NULL, SIZE },
+    { "hotplug_method", NULL, WORD },
+    { "hotplug_size", NULL, SIZE },
+    { "hotplugged_size", NULL, SIZE },
+    { "zones", NULL, NOTHING },
+    { NULL, NULL, TEXT },
+};
+static const struct field disk[] = {
+    { "path", NULL, TEXT },
+    { "readonly", NULL, BOOL },
+    { "direct", NULL, BOOL },
+    { "num_queues", NULL, NUMBER },
+    { "queue_size", NULL, NUMBER },
+    { "logical_block_size", NULL, NUMBER },
+    { "serial", NULL, TEXT },
+    { "rate_limiter_config", NULL, LIMITER },
+    { "rate_limit_group", NULL, TEXT },
+    { "disable_io_uring", NULL, BOOL },
+    { "disable_aio", "_disable_aio", BOOL },
+    { "image_type", NULL, WORD },
+    { "sparse", NULL, BOOL },
+    { "backing_files", NULL, BOOL },
+    { "lock_granularity", NULL, WORD },
+    { "vhost_user", NULL, BOOL },
+    { "vhost_socket", NULL, NOTHING },
+    { "queue_affinity", NULL, NOTHING },
+    PCI_FIELDS,
+    { NULL, NULL, TEXT },
+};
+static const struct field net[] = {
+    { "tap", NULL, TEXT },
+    { "ip", NULL, TEXT },
+    { "mask", NULL, TEXT },
+    { "mac", NULL, TEXT },
+    { "host_mac", NULL, TEXT },
+    { "mtu", NULL, NUMBER },
+    { "num_queues", NULL, NUMBER },
+    { "queue_size", NULL, NUMBER },
+    { "offload_tso", NULL, BOOL },
+    { "offload_ufo", NULL, BOOL },
+    { "offload_csum", NULL, BOOL },
+    { "rate_limiter_config", NULL, LIMITER },
+    { "user", NULL, FLAG },
+    { "macvtap", NULL, FLAG },
+    { "hostfwd", NULL, TEXTS },
+    { "mac_filter", NULL, BOOL },
+    { "disable_io_uring", NULL, BOOL },
+    { "vhost_user", NULL, BOOL },
+    { "vhost_mode", NULL, WORD },
+    { "vhost_socket", NULL, NOTHING },
+    { "fds", NULL, NOTHING }, /* a number in a file is nobody's descriptor: --net fd=N */
+    PCI_FIELDS,
+    { NULL, NULL, TEXT },
+};
+static const struct field vsock[] = {
+    { "cid", NULL, NUMBER },
+    { "socket", NULL, TEXT },
+    PCI_FIELDS,
+    { NULL, NULL, TEXT },
+};
+static const struct field balloon[] = {
+    { "size", NULL, SIZE },
+    { "deflate_on_oom", NULL, BOOL },
+    { "free_page_reporting", NULL, BOOL },
+    { NULL, NULL, TEXT },
+};
+static const struct field rng[] = {
+    { "src", NULL, TEXT },
+    { "iommu", NULL, BOOL },
+    { NULL, NULL, TEXT },
+};
+static const struct field console[] = {
+    { "mode", "", WORD }, /* the bare word */
+    { "file", NULL, TEXT }, { "socket", NULL, TEXT }, { "iommu", NULL, BOOL }, { NULL, NULL, TEXT },
+};
+static const struct field group[] = {
+    { "id", NULL, TEXT },
+    { "rate_limiter_config", NULL, LIMITER },
+    { NULL, NULL, TEXT },
+};
+static const struct field bucket[] = {
+    { "size", NULL, NUMBER },
+    { "one_time_burst", NULL, NUMBER },
+    { "refill_time", NULL, NUMBER },
+    { NULL, NULL, TEXT },
+};
+
+static const struct section sections[] = {
+    { "cpus", "--cpus", false, cpus },
+    { "memory", "--memory", false, memory },
+    { "rate_limit_groups", "--rate-limit-group", true, group },
+    { "disks", "--disk", true, disk },
+    { "net", "--net", true, net },
+    { "vsock", "--vsock", false, vsock },
+    { "balloon", "--balloon", false, balloon },
+    { "rng", "--rng", false, rng },
+    { "serial", "--serial", false, console },
+    { "console", "--console", false, console },
+};
+
+/* A flag each, with its value as it is; key NULL: not here yet. */
+static const struct field payload[] = {
+    { "kernel", "--kernel", TEXT },     { "initramfs", "--initramfs", TEXT },
+    { "cmdline", "--cmdline", TEXT },   { "firmware", NULL, NOTHING },
+    { "igvm", NULL, NOTHING },          { "host_data", NULL, NOTHING },
+    { "fw_cfg_config", NULL, NOTHING }, { NULL, NULL, TEXT },
+};
+static const struct field top[] = {
+    { "name", "--name", TEXT },
+    { "no_reboot", "--no-reboot", FLAG },
+    { "insecure", "--insecure", FLAG },
+    { "audit", "--audit", FLAG },
+    { "crash_limit", "--crash-limit", NUMBER },
+    { "crash_window", "--crash-window", NUMBER },
+    { "hang_timeout", "--hang-timeout", NUMBER },
+    { "stall_timeout", "--stall-timeout", NUMBER },
+    { "landlock_enable", NULL, ANY }, /* it always is */
+    { "debug_console", NULL, ANY },
+    { "landlock_rules", NULL, NOTHING },
+    { "fs", NULL, NOTHING },
+    { "generic_vhost_user", NULL, NOTHING },
+    { "pmem", NULL, NOTHING },
+    { "devices", NULL, NOTHING },
+    { "user_devices", NULL, NOTHING },
+    { "vdpa", NULL, NOTHING },
+    { "numa", NULL, NOTHING },
+    { "iommu", NULL, NOTHING },
+    { "watchdog", NULL, NOTHING },
+    { "rtc", NULL, NOTHING },
+    { "pvpanic", NULL, NOTHING },
+    { "pci_segments", NULL, NOTHING },
+    { "platform", NULL, NOTHING },
+    { "tpm", NULL, NOTHING },
+    { "pvmemcontrol", NULL, NOTHING },
+    { "ivshmem", NULL, NOTHING },
+    { "gdb", NULL, NOTHING },
+    { NULL, NULL, TEXT },
+};
+
+struct translation {
+    const char *name;
+    struct bag *bag;
+    char **argv;
+    size_t argc;
+    struct option_error *err;
+};
+
+static void add_word(struct translation *t, char *word)
+{
+    void **words = (void **)t->argv;
+
+    bag_append(t->bag, &words, &t->argc, word);
+    t->argv = (char **)words;
+}
+
+/* null, false, 0, "", and lists and objects of nothing but that. */
+static bool is_nothing(const json_t *value)
+{
+    const char *key;
+    json_t *part;
+    size_t i;
+
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        json_object_foreach((json_t *)(uintptr_t)value, key, part)
+        {
+            if (!is_nothing(part))
+                return false;
+        }
+        return true;
+    case JSON_ARRAY:
+        json_array_foreach(value, i, part)
+        {
+            if (!is_nothing(part))
+                return false;
+        }
+        return true;
+    case JSON_STRING:
+        return json_string_length(value) == 0;
+    case JSON_INTEGER:
+        return json_integer_value(value) == 0;
+    case JSON_NULL:
+    case JSON_FALSE:
+        return true;
+    case JSON_TRUE:
+    case JSON_REAL:
+    default:
+        return false;
+    }
+}
+
+static const struct field *find_field(struct translation *t, const char *where,
+                                      const struct field *fields, const char *name)
+{
+    struct nearest near = nearest_to(name);
+
+    for (; fields->name; fields++) {
+        if (strcmp(fields->name, name) == 0)
+            return fields;
+        nearest_try(&near, fields->name);
+    }
+    if (nearest_found(&near))
+        option_fail(t->err, "%s: %s%s%.60s: there is no such field: is '%s' meant?", t->name, where,
+                    *where ? "." : "", name, nearest_found(&near));
+    else
+        option_fail(t->err, "%s: %s%s%.60s: there is no such field", t->name, where,
+                    *where ? "." : "", name);
+    return NULL;
+}
+
+static char *wrong(struct translation *t, const char *where, const char *name, const char *what)
+{
+    option_fail(t->err, "%s: %s%s%s: %s", t->name, where, *where ? "." : "", name, what);
+    return NULL;
+}
+
+static char *word_of(struct bag *bag, const char *text)
+{
+    char *word = bag_alloc(bag, 2 * strlen(text) + 1);
+    size_t n = 0;
+
+    for (const char *p = text; *p; p++) {
+        if (p > text && isupper((unsigned char)*p) && islower((unsigned char)p[-1]))
+            word[n++] = '-';
+        word[n++] = (char)tolower((unsigned char)*p);
+    }
+    return word;
+}
+
+/* The value as a flag takes it; NULL: it is of another type. */
+static char *value_of(struct translation *t, const char *where, const struct field *f,
+                      const json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    switch ((int)f->type) {
+    case TEXT:
+        if (!text)
+            return wrong(t, where, f->name, "is to be a text");
+        return bag_printf(t->bag, "%s", text);
+    case WORD:
+        return text ? word_of(t->bag, text) : wrong(t, where, f->name, "is to be a word");
+    case BOOL:
+    case FLAG:
+        if (!json_is_boolean(value))
+            return wrong(t, where, f->name, "is to be true or false");
+        return bag_printf(t->bag, "%s", json_is_true(value) ? "on" : "off");
+    case SIZE:
+        if (text)
+            return bag_printf(t->bag, "%s", text);
+        break;
+    case NUMBER:
+    default:
+        break;
+    }
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return wrong(t, where, f->name,
+                     f->type == SIZE ? "is to be a number of bytes, or a text as in \"512M\""
+                                     : "is to be a whole number, 0 or more");
+    return bag_printf(t->bag, "%lld", (long long)json_integer_value(value));
+}
+
+/* ---- key=value ---- */
+
+static int add_item(struct translation *t, const char *where, const struct field *f, char **items,
+                    const char *value)
+{
+    const char *key = f->key ? f->key : f->name;
+
+    if (strchr(value, '"')) {
+        wrong(t, where, f->name, "a double quote can't be given");
+        return -1;
+    }
+    *items = bag_printf(t->bag, "%s%s%s%s%s%s%s", *items, **items ? "," : "", key, *key ? "=" : "",
+                        f->type == TEXT ? "\"" : "", value, f->type == TEXT ? "\"" : "");
+    return 0;
+}
+
+static int add_bucket(struct translation *t, const char *where, const char *kind,
+                      const json_t *object, char **items)
+{
+    const char *name;
+    json_t *value;
+
+    if (!json_is_object(object))
+        return wrong(t, where, kind, "is to be an object: size, refill_time, one_time_burst"), -1;
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        const struct field *f = find_field(t, where, bucket, name);
+        const char *text;
+        struct field own;
+
+        if (!f)
+            return -1;
+        if (json_is_null(value))
+            continue;
+        own = *f;
+        own.key = bag_printf(t->bag, "%s_%s", strcmp(kind, "bandwidth") == 0 ? "bw" : "ops", name);
+        text = value_of(t, where, f, value);
+        if (!text || add_item(t, where, &own, items, text) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int add_limiter(struct translation *t, const char *where, const json_t *limiter,
+                       char **items)
+{
+    static const struct field kinds[] = { { "bandwidth", NULL, TEXT },
+                                          { "ops", NULL, TEXT },
+                                          { NULL, NULL, TEXT } };
+    const char *kind;
+    json_t *value;
+
+    if (!json_is_object(limiter))
+        return wrong(t, where, "rate_limiter_config", "is to be an object: bandwidth, ops"), -1;
+    where = bag_printf(t->bag, "%s.rate_limiter_config", where);
+    json_object_foreach((json_t *)(uintptr_t)limiter, kind, value)
+    {
+        if (!find_field(t, where, kinds, kind) ||
+            (!json_is_null(value) && add_bucket(t, where, kind, value, items) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+static int add_texts(struct translation *t, const char *where, const struct field *f,
+                     const json_t *list, char **items)
+{
+    char *all = bag_printf(t->bag, "[");
+    json_t *part;
+    size_t i;
+
+    if (!json_is_array(list))
+        return wrong(t, where, f->name, "is to be a list"), -1;
+    json_array_foreach(list, i, part)
+    {
+        if (!json_is_string(part) || strpbrk(json_string_value(part), "\"[],"))
+            return wrong(t, where, f->name, "is to be a list of texts without \" [ ] ,"), -1;
+        all = bag_printf(t->bag, "%s%s%s", all, i > 0 ? "," : "", json_string_value(part));
+    }
+    return i == 0 ? 0 : add_item(t, where, f, items, bag_printf(t->bag, "%s]", all));
+}
+
+static int add_field(struct translation *t, const char *where, const struct field *f,
+                     const json_t *value, char **items)
+{
+    const char *text;
+
+    if (json_is_null(value) || f->type == ANY)
+        return 0;
+    if (f->type == NOTHING)
+        return is_nothing(value) ? 0 : (wrong(t, where, f->name, "is not supported yet"), -1);
+    if (f->type == LIMITER)
+        return add_limiter(t, where, value, items);
+    if (f->type == TEXTS)
+        return add_texts(t, where, f, value, items);
+    text = value_of(t, where, f, value);
+    if (!text)
+        return -1;
+    /* "" is what clients send for no interface, no id. */
+    if (f->type == TEXT && *text == '\0')
+        return 0;
+    if (f->type == FLAG) {
+        if (json_is_true(value))
+            *items = bag_printf(t->bag, "%s%s%s", *items, **items ? "," : "", f->name);
+        return 0;
+    }
+    return add_item(t, where, f, items, text);
+}
+
+/* Cloud Hypervisor's mode is File or Socket, and the path beside it; ours is the path alone. */
+static bool is_said_by_path(const struct field *f, const json_t *object, const json_t *value)
+{
+    return f->key && *f->key == '\0' &&
+           (strcasecmp(json_string_value(value) ? json_string_value(value) : "", "file") == 0 ||
+            strcasecmp(json_string_value(value) ? json_string_value(value) : "", "socket") == 0) &&
+           (json_is_string(json_object_get(object, "file")) ||
+            json_is_string(json_object_get(object, "socket")));
+}
+
+static int add_device(struct translation *t, const struct section *s, const char *where,
+                      const json_t *object)
+{
+    char *items = bag_printf(t->bag, "%s", "");
+    const char *name;
+    json_t *value;
+
+    if (!json_is_object(object))
+        return option_fail(t->err, "%s: %s: is to be an object", t->name, where);
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        const struct field *f = find_field(t, where, s->fields, name);
+
+        if (!f)
+            return -1;
+        if (!is_said_by_path(f, object, value) && add_field(t, where, f, value, &items) < 0)
+            return -1;
+    }
+    if (*items == '\0' && s->fields != net)
+        return 0;
+    add_word(t, bag_printf(t->bag, "%s=%s", s->flag, *items ? items : "tap="));
+    return 0;
+}
+
+static int add_section(struct translation *t, const struct section *s, const json_t *value)
+{
+    json_t *part;
+    size_t i;
+
+    if (json_is_null(value))
+        return 0;
+    if (!s->is_list)
+        return add_device(t, s, s->name, value);
+    if (!json_is_array(value))
+        return option_fail(t->err, "%s: %s: is to be a list", t->name, s->name);
+    json_array_foreach(value, i,
+                       part) if (add_device(t, s, bag_printf(t->bag, "%s[%zu]", s->name, i), part) <
+                                 0) return -1;
+    return 0;
+}
+
+/* ---- flags ---- */
+
+static int add_flag(struct translation *t, const char *where, const struct field *f,
+                    const json_t *value)
+{
+    char *text;
+
+    if (json_is_null(value) || f->type == ANY)
+        return 0;
+    if (f->type == NOTHING)
+        return is_nothing(value) ? 0 : (wrong(t, where, f->name, "is not supported yet"), -1);
+    text = value_of(t, where, f, value);
+    if (!text)
+        return -1;
+    if ((f->type == FLAG && json_is_false(value)) || *text == '\0')
+        return 0;
+    add_word(t, bag_printf(t->bag, f->type == FLAG ? "%s" : "%s=%s", f->key, text));
+    return 0;
+}
+
+static int add_payload(struct translation *t, const json_t *object)
+{
+    const char *name;
+    json_t *value;
+
+    if (!json_is_object(object))
+        return option_fail(t->err, "%s: payload: is to be an object", t->name);
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        const struct field *f = find_field(t, "payload", payload, name);
+
+        if (!f || add_flag(t, "payload", f, value) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int add_top(struct translation *t, const char *name, const json_t *value)
+{
+    /* All names that there are, for the nearest one. */
+    struct field all[ARRAY_SIZE(sections) + ARRAY_SIZE(top) + 1] = { { "payload", NULL, TEXT } };
+    const struct field *f;
+
+    for (size_t i = 0; i < ARRAY_SIZE(sections); i++) {
+        if (strcmp(sections[i].name, name) == 0)
+            return add_section(t, &sections[i], value);
+        all[1 + i].name = sections[i].name;
+    }
+    if (strcmp(name, "payload") == 0)
+        return json_is_null(value) ? 0 : add_payload(t, value);
+    memcpy(&all[1 + ARRAY_SIZE(sections)], top, sizeof top);
+    f = find_field(t, "", all, name);
+    return f ? add_flag(t, "", f, value) : -1;
+}
+
+int translate_config(const char *name, const json_t *config, struct bag *bag, char ***ret_argv,
+                     int *ret_argc, struct option_error *err)
+{
+    struct translation t = { .name = name, .bag = bag, .err = err };
+    const char *key;
+    json_t *value;
+
+    if (!json_is_object(config))
+        return option_fail(err, "%s: is to be an object: payload, cpus, memory, disks, ...", name);
+    add_word(&t, bag_printf(bag, "run"));
+    json_object_foreach((json_t *)(uintptr_t)config, key,
+                        value) if (add_top(&t, key, value) < 0) return -1;
+    *ret_argc = (int)t.argc;
+    add_word(&t, NULL); /* argv ends with it */
+    *ret_argv = t.argv;
+    return 0;
+}
