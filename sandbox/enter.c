@@ -24,7 +24,7 @@ enum { MAX_KEEP = 512 };
 
 struct enter {
     bool insecure;
-    bool prepared; /* by spawn_child.c, for want of user namespaces: no capabilities, empty root */
+    bool prepared; /* by spawn_child.c: no capabilities, empty root */
     unsigned missing;
 };
 
@@ -108,12 +108,14 @@ static int check_namespaces(struct enter *e)
     const unsigned wanted = SANDBOX_LAYER_USERNS | SANDBOX_LAYER_PIDNS | SANDBOX_LAYER_MNTNS |
                             SANDBOX_LAYER_NETNS | SANDBOX_LAYER_IPCNS | SANDBOX_LAYER_UTSNS |
                             SANDBOX_LAYER_CGROUPNS;
-    unsigned lacking = wanted & ~namespaces_own();
+    unsigned lacking;
 
     if (e->prepared) {
-        e->missing |= SANDBOX_USERNS_REPLACED;
+        if (geteuid() != 0) /* in a user namespace of its own it is that one's root */
+            e->missing |= SANDBOX_USERNS_REPLACED;
         return 0;
     }
+    lacking = wanted & ~namespaces_own();
     e->missing |= lacking;
     lacking &= SANDBOX_LAYERS_MANDATORY;
     if (lacking != 0 && !e->insecure)
@@ -164,7 +166,7 @@ static int enter_all(struct enter *e, const int *keep, unsigned n_keep,
     if (r == 0)
         r = layer_result(e, SANDBOX_LAYER_ROOT, enter_root(e));
     if (r == 0)
-        r = layer_result(e, SANDBOX_LAYER_CAPS, caps_enter(0));
+        r = layer_result(e, SANDBOX_LAYER_CAPS, e->prepared ? 0 : caps_enter(0));
     if (r == 0)
         r = layer_result(e, SANDBOX_LAYER_NNP, enter_no_new_privs());
     if (r == 0)

@@ -19,8 +19,7 @@ static int refused(const char *what)
                                       : "");
 }
 
-/* Any folder will do as the mount point: what it hides goes away with the old root. Without options
- * (size and the like): the filter of a program that was handed over lets no mount have any. */
+/* Any folder will do as the mount point: what it hides goes away with the old root. */
 static int mount_empty(void)
 {
     static const char *const points[] = { "/proc", "/tmp", "/dev", "/usr" };

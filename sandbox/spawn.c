@@ -187,10 +187,10 @@ int sandbox_spawn_end(struct sandbox_spawning *spawning, const char *name)
         return err_origin(-EIO, "%s: starting it", name);
     /* ENOENT: its interpreter, which the empty root doesn't have. */
     if (error.step == SPAWN_STEP_EXEC && (error.error == EACCES || error.error == ENOENT) &&
-        spawning->no_userns)
+        spawning->empty_root)
         return err_origin(-EACCES,
-                          "%s: not static, which a host without user namespaces needs, or not the "
-                          "child's uid's to execute (chmod o+rx)",
+                          "%s: not static, which a new build must be, and all on a host without user "
+                          "namespaces, or not the child's uid's to execute (chmod o+rx)",
                           name);
     if (error.step == SPAWN_STEP_EXEC && error.error == EACCES && spawning->uid != 0)
         return err_origin(-EACCES,
@@ -221,7 +221,7 @@ static int open_program(const struct sandbox_spawn *spawn)
 /* passt shares the host's network and makes a root of its own. */
 static bool empty_root(const struct sandbox_spawn *spawn, uint64_t flags)
 {
-    return spawn->no_userns && !spawn->share_netns && (flags & CLONE_NEWNS) != 0;
+    return (spawn->no_userns || spawn->filter) && !spawn->share_netns && (flags & CLONE_NEWNS) != 0;
 }
 
 static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_pair *go_pipe,
@@ -254,7 +254,8 @@ static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_
                                                .error_fd = error_pipe->write_fd,
                                                .in_userns = (flags & CLONE_NEWUSER) != 0,
                                                .no_userns = spawn->no_userns,
-                                               .empty_root = empty_root(spawn, flags) });
+                                               .empty_root = s->empty_root,
+                                               .no_caps = spawn->no_userns || spawn->filter });
     }
     stat_fd = open_proc(pid, spawn->wants_status ? "status" : "stat");
     r = flags & CLONE_NEWUSER ? write_maps(pid, spawn) : 0;
@@ -275,9 +276,7 @@ int sandbox_spawn_begin(const struct sandbox_spawn *spawn, struct sandbox_spawni
 {
     cleanup_(pipe_close) struct pipe_pair go_pipe = { -1, -1 };
     cleanup_(pipe_close) struct pipe_pair error_pipe = { -1, -1 };
-    struct sandbox_spawning s = {
-        .pidfd = -1, .error_fd = -1, .stat_fd = -1, .uid = spawn->uid, .no_userns = spawn->no_userns
-    };
+    struct sandbox_spawning s = { .pidfd = -1, .error_fd = -1, .stat_fd = -1, .uid = spawn->uid };
     uint64_t flags = 0;
     int r;
 
@@ -285,6 +284,9 @@ int sandbox_spawn_begin(const struct sandbox_spawn *spawn, struct sandbox_spawni
         (spawn->uid == 0) != (spawn->gid == 0) || (spawn->no_userns && spawn->uid == 0))
         return err_origin(-EINVAL, "what to spawn");
     r = choose_namespaces(spawn, &flags, &s.missing);
+    s.empty_root = empty_root(spawn, flags);
+    if (r == 0 && spawn->filter && !s.empty_root)
+        r = err_origin(-ENOTSUP, "no empty root for a program that was handed over");
     if (r == 0)
         r = pipe_open(&go_pipe);
     if (r == 0)

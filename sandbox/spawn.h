@@ -26,14 +26,15 @@ struct sandbox_spawn {
     bool no_userns;
     bool share_netns;  /* passt alone keeps the host's network namespace */
     bool wants_status; /* stat_fd is of /proc/PID/status, which tells whether it has a filter */
-    /* With no_new_privs put on before exec, for a program that nobody vouches for; NULL: none. */
+    /* For a program that nobody vouches for: with no_new_privs put on before exec, in the empty root and
+     * without capabilities. It must be static. NULL: none. */
     const struct sandbox_filter *filter;
 };
 
 /* 0 with *ret_pid and *ret_pidfd (owned by the caller), or a negative errno with an origin. exec
  * failure in the child is reported here, not by an exit status. *ret_missing: layers that could
- * not be had. The child starts as uid 0 of its own user namespace; with no_userns as `uid`, without
- * capabilities, in the empty root. It has not the caller's signal mask and dispositions, and ignores
+ * not be had. The child starts as uid 0 of its own user namespace; with no_userns as `uid`; with that
+ * or with a filter without capabilities, in the empty root. It has not the caller's signal mask and dispositions, and ignores
  * SIGTERM, SIGINT and SIGHUP. */
 int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pidfd,
                   unsigned *ret_missing) must_check;
@@ -47,7 +48,7 @@ struct sandbox_spawning {
                     is anything that hidepid would hide from the caller */
     unsigned missing;
     uint32_t uid;
-    bool no_userns;
+    bool empty_root;
 };
 int sandbox_spawn_begin(const struct sandbox_spawn *spawn,
                         struct sandbox_spawning *ret_spawning) must_check;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spawn_child.c - from clone to exec: ids, session, signals, the descriptor table; without a user
- * namespace also root and capabilities. Nothing is read here but the parent's one byte. */
+ * namespace, or behind a filter, also root and capabilities. Nothing is read here but the parent's one byte. */
 #include "sandbox/spawn_child.h"
 
 #include <errno.h>
@@ -65,8 +65,8 @@ static void reset_signals(void)
 }
 
 /* Without a user namespace the clone has the capabilities of its parent, which were never meant for
- * the program: so what takes capabilities is done here, they go for good, and only then is there
- * an exec. From there to sandbox_enter() the program can do less than inside a user namespace. */
+ * the program; and a program that nobody vouches for would see the host's files until it empties its root,
+ * if it ever does. So what takes capabilities is done here, they go for good, and only then is there an exec. */
 static void give_up_privileges(const struct spawn_child *child, int error_fd)
 {
     int r = child->empty_root ? root_enter() : 0;
@@ -76,7 +76,8 @@ static void give_up_privileges(const struct spawn_child *child, int error_fd)
         fail(error_fd, SPAWN_STEP_ROOT);
     }
     /* Or a change of uid would take CAP_SETPCAP away, and the bounding set would stay. */
-    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 || take_ids(child, false) < 0)
+    if (child->no_userns && (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 ||
+                             take_ids(child, false) < 0))
         fail(error_fd, SPAWN_STEP_IDS);
     r = caps_enter(0);
     if (r < 0) {
@@ -144,7 +145,7 @@ _Noreturn void spawn_child_run(const struct spawn_child *child)
         errno = saved;
         fail(error_fd, SPAWN_STEP_FDS);
     }
-    if (child->no_userns)
+    if (child->no_caps)
         give_up_privileges(child, error_fd);
     if (child->filter && put_filter_on(child->filter) < 0)
         fail(error_fd, SPAWN_STEP_FILTER);

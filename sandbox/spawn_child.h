@@ -18,8 +18,9 @@ struct spawn_child {
     int go_fd;    /* one byte: the id maps are written */
     int error_fd; /* struct spawn_error, or end of file at exec */
     bool in_userns;
-    bool no_userns;  /* capabilities are given up here, before exec */
-    bool empty_root; /* and the host's root too */
+    bool no_userns;
+    bool empty_root; /* the host's root is left here, before exec */
+    bool no_caps;    /* and capabilities are given up */
 };
 
 enum spawn_step {

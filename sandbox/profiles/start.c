@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* start.c - a worker's program that the broker handed over (an upgrade), from its exec on. The
- * spawner doesn't know what that is, so it can't leave the filter to it. This one has what a worker
- * needs to start and to enter its own sandbox, and what any of the workers may do afterwards: no
- * socket, no new process, no io_uring of its own, no look at another process. What was
- * opened by a path is for reading: the broker, whose landlock forbids it to change files, would else
- * have it done here, with the same uid where that is a user's. Nearly all others by numbers alone, which
- * the kernel decides without running the program. A worker's own filter then comes on top. */
+ * spawner doesn't know what that is, so it can't leave the filter to it, nor root and capabilities, which it
+ * has given up before (spawn_child.c). This one has what a worker needs to start and to enter the rest of its
+ * sandbox, and what any of the workers may do afterwards: no socket, no new process, no io_uring of its
+ * own, no look at another process. Nothing is opened, were it below a folder that the broker sends it: the
+ * broker, whom landlock keeps from files, would else have it done here. Nearly all others by numbers
+ * alone, which the kernel decides without running the program. A worker's own filter then comes on top. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
-#include <linux/nsfs.h>
 #include <sys/ioctl.h>
 #include "common.h"
 #include "profile.h"
-
-enum { CHANGES = O_ACCMODE | O_CREAT | O_TRUNC };
 
 static const struct profile_rule start[] = {
     ALLOW(execveat, "the program itself, by its descriptor"),
@@ -24,17 +21,14 @@ static const struct profile_rule start[] = {
     ALLOW(set_robust_list, "libc starts"),
     ALLOW(rseq, "libc starts"),
     ALLOW(prlimit64, "libc starts: stack size; the limits of the sandbox"),
-    ALLOW(readlink, "libc starts: its own path; what a descriptor is"),
-    ALLOW(readlinkat, "libc starts: its own path"),
+    ALLOW(readlink, "libc starts: its own path, which is not there"),
     ALLOW(getrandom, "libc and libevent seed themselves"),
     ALLOW(mmap, "the program, its heap, guest RAM, rings"),
     ALLOW(mprotect, "relocations become read-only"),
     ALLOW(munmap, "pages of the start"),
     ALLOW(mremap, "the heap"),
     ALLOW(madvise, "guest RAM; pages of the start are given back"),
-    ALLOW(openat, "libraries, the time zone, /proc/self", ARG_BITS(2, CHANGES, 0)),
-    ALLOW(open, "libraries, the time zone, /proc/self", ARG_BITS(1, CHANGES, 0)),
-    ALLOW(access, "libraries; which namespaces there are"),
+    DENY(openat, EACCES, "the time zone, /proc/self: what the empty root doesn't have"),
     ALLOW(newfstatat, "type and size of what was handed in"),
     ALLOW(fstat, "type and size of what was handed in"),
     ALLOW(statfs, "is the new root the empty one"),
@@ -67,37 +61,13 @@ static PROFILE_SET(start_set, start);
 
 static const struct profile_rule sandbox[] = {
     ALLOW(close_range, "the sandbox: descriptors"),
-    /* Without data there is no overlay: that clears its work folder, whatever flags it is mounted with. */
-    ALLOW(mount, "the sandbox: the empty root", ARG_NULL(4)),
-    ALLOW(pivot_root, "the sandbox: the empty root"),
-    ALLOW(umount2, "the sandbox: the old root goes"),
-    ALLOW(chroot, "the sandbox: the empty root, where there is no pivot_root"),
-    ALLOW(chdir, "the sandbox: the empty root"),
     ALLOW(capget, "the sandbox: capabilities"),
-    ALLOW(capset, "the sandbox: capabilities"),
-    ALLOW(prctl, "the sandbox: bounding set, no_new_privs, dumpable, names"),
-    ALLOW(ioctl, "the sandbox: whose is a namespace", ARG_IS(1, NS_GET_USERNS)),
+    ALLOW(prctl, "the sandbox: no_new_privs, dumpable, names"),
     ALLOW(landlock_create_ruleset, "the sandbox: landlock"),
     ALLOW(landlock_restrict_self, "the sandbox: landlock"),
     ALLOW(seccomp, "the sandbox: its own filter"),
 };
 static PROFILE_SET(sandbox_set, sandbox);
-
-#ifdef SANDBOX_INSTRUMENTED
-/* What profile_extra has beyond the above. Its rows for files can't be taken: a program starts with some. */
-static const struct profile_rule instrumented[] = {
-    ALLOW(sigaltstack, "instrumented: a thread's signal stack"),
-    ALLOW(sched_yield, "instrumented: the runtime's locks"),
-    ALLOW(getrusage, "instrumented: reports"),
-    ALLOW(exit, "instrumented: a thread ends"),
-    DENY(mkdir, EACCES, "instrumented: gcov"),
-    DENY(pipe, EACCES, "instrumented: the symbolizer"),
-    DENY(socketpair, EACCES, "instrumented: the symbolizer"),
-};
-static PROFILE_SET(instrumented_set, instrumented);
-#else
-static const struct profile_set instrumented_set = { 0 };
-#endif
 
 /* The union of the workers' profiles, without their conditions. But fcntl() and ioctl() are many calls
  * in one: O_ASYNC and FIOASYNC would have the kernel signal who sits at a console's terminal. */
@@ -137,7 +107,6 @@ static PROFILE_SET(work_set, work);
 const struct profile profile_start = {
     .id = SANDBOX_START,
     .name = "start",
-    .max_syscalls = 92,
-    .sets = { &profile_base, &profile_loop, &start_set, &sandbox_set, &work_set,
-              &instrumented_set },
+    .max_syscalls = 80,
+    .sets = { &profile_base, &profile_loop, &start_set, &sandbox_set, &work_set, &profile_extra },
 };

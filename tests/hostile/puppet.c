@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* puppet.c - a program that was handed over to the spawner as a worker's new build, and is none: it
- * does what it is told, before any sandbox that it would have to enter by itself. */
+ * does what it is told, before any sandbox that it would have to enter by itself. Linked into a static
+ * program, and into the test for the names. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,6 +32,7 @@ static char page[8192];
 static const uint64_t clone_args[8] = { [4] = SIGCHLD };
 static const uint32_t bpf_attr[32] = { 2 /* array */, 4, 4, 1 };
 static char *const no_strings[] = { NULL };
+static const uint32_t cap_header[2] = { 0x20080522, 0 }, no_caps[6];
 
 static const struct {
     const char *name;
@@ -64,17 +68,26 @@ static const struct {
     CALL("sethostname", sethostname, ADDRESS("h"), 1),
     CALL("setuid", setuid, 0),
     CALL("setgroups", setgroups, 0, 0),
-    CALL("open-to-write", open, ADDRESS("/dev/null"), O_WRONLY),
-    CALL("openat-to-write", openat, AT_FDCWD, ADDRESS("/dev/null"), O_RDWR | O_CLOEXEC),
-    CALL("write-into-another", openat, AT_FDCWD, ADDRESS("/proc/self/mem"), O_RDWR),
-    CALL("truncate", openat, AT_FDCWD, ADDRESS("/dev/null"), O_RDONLY | O_TRUNC),
-    CALL("create", openat, AT_FDCWD, ADDRESS("/tmp"), O_TMPFILE | O_WRONLY, 0600),
+    CALL("open", open, ADDRESS("/"), O_RDONLY),
+    CALL("open-below-a-folder", openat, AT_FDCWD, ADDRESS("."), O_RDONLY),
+    CALL("openat2", openat2, AT_FDCWD, ADDRESS("."), ADDRESS(page), 24),
+    CALL("open-tree", open_tree, AT_FDCWD, ADDRESS("/"), 0),
+    CALL("look-at-the-host's-files", newfstatat, AT_FDCWD, ADDRESS("/proc"), ADDRESS(page), 0),
+    CALL("link-of-the-host's", readlink, ADDRESS("/proc/self"), ADDRESS(page), sizeof page),
+    CALL("link-by-folder", readlinkat, AT_FDCWD, ADDRESS("/proc/self"), ADDRESS(page), sizeof page),
+    CALL("access", access, ADDRESS("/"), F_OK),
+    CALL("capabilities", prctl, PR_CAPBSET_DROP, 0),
+    CALL("keep-capabilities", prctl, PR_SET_SECUREBITS, 0),
     CALL("mkdir", mkdir, ADDRESS(PUPPET_PATH), 0700),
     CALL("symlink", symlink, ADDRESS("/"), ADDRESS(PUPPET_PATH)),
     CALL("unlink", unlink, ADDRESS(PUPPET_PATH)),
     CALL("chmod", chmod, ADDRESS(PUPPET_PATH), 04755),
-    CALL("mount-with-options", mount, ADDRESS("x"), ADDRESS("/tmp"), ADDRESS("tmpfs"), 0,
-         ADDRESS("size=4k")),
+    CALL("mount", mount, ADDRESS("x"), ADDRESS("/tmp"), ADDRESS("tmpfs")),
+    CALL("umount", umount2, ADDRESS("/"), MNT_DETACH),
+    CALL("pivot-root", pivot_root, ADDRESS("/tmp"), ADDRESS("/tmp")),
+    CALL("chroot", chroot, ADDRESS("/")),
+    CALL("chdir", chdir, ADDRESS("/")),
+    CALL("capset", capset, ADDRESS(cap_header), ADDRESS(no_caps)),
     CALL("shmget", shmget, 0, 4096, 01600),
     CALL("semget", semget, 0, 1, 01600),
     CALL("personality", personality, 0xffffffff),

@@ -398,6 +398,10 @@ static void test_faults(void **state)
 
         if ((f->near_cgroup || f->own_cgroup) && base_fd < 0)
             continue;
+#ifdef SANDBOX_INSTRUMENTED /* with a filter it must be static */
+        if (f->filter)
+            continue;
+#endif
         look(&audit, f);
         for (size_t j = 0; j < audit.n_findings; j++) {
             const struct audit_finding *x = &audit.findings[j];

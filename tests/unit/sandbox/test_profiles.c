@@ -71,7 +71,7 @@ static void test_counts_within_limits(void **state)
         [SANDBOX_BROKER] = 40,    [SANDBOX_LOADER] = 16, [SANDBOX_CORE_CONTROL] = 32,
         [SANDBOX_CORE_VCPU] = 20, [SANDBOX_BLK] = 22,    [SANDBOX_RNG] = 16,
         [SANDBOX_CONSOLE] = 16,   [SANDBOX_NET] = 20,    [SANDBOX_VSOCK] = 24,
-        [SANDBOX_BALLOON] = 16,   [SANDBOX_START] = 92,
+        [SANDBOX_BALLOON] = 16,   [SANDBOX_START] = 80,
     };
 
     (void)state;
@@ -142,13 +142,11 @@ static const int never_in_a_child[] = {
     SYS_setsockopt,   SYS_prctl,
 };
 
-/* A program that was handed over has its own sandbox still before it: to enter that takes these. */
+/* A program that was handed over has the rest of its sandbox still before it: to enter that takes these. */
 static bool to_enter(const struct profile *profile, int nr)
 {
-    static const int calls[] = {
-        SYS_execveat, SYS_mount, SYS_umount2,           SYS_pivot_root, SYS_chroot, SYS_capset,
-        SYS_seccomp,  SYS_prctl, SYS_io_uring_register, SYS_open,       SYS_openat, SYS_readlink,
-    };
+    static const int calls[] = { SYS_execveat, SYS_seccomp, SYS_prctl, SYS_io_uring_register,
+                                 SYS_readlink };
 
     for (unsigned i = 0; i < ARRAY_SIZE(calls); i++)
         if (profile->id == SANDBOX_START && nr == calls[i])
@@ -335,6 +333,7 @@ static void test_numbers(void **state)
                              SECCOMP_RET_KILL_PROCESS);
         }
 #ifndef SANDBOX_INSTRUMENTED
+        may += p == SANDBOX_START; /* openat is listed, to be refused */
         assert_int_equal(may, info->n_syscalls);
 #endif
     }
