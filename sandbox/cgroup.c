@@ -155,13 +155,26 @@ void sandbox_cgroup_delegate(int base_fd, const char *leaf)
         hand_down(base_fd);
 }
 
+bool sandbox_cgroup_is_kernels(const char *name)
+{
+    static const char *const owners[] = { "cgroup", "cpu",  "cpuset", "cpuacct", "debug",
+                                          "dmem",   "io",   "irq",    "memory",  "hugetlb",
+                                          "misc",   "pids", "rdma",   "devices", "perf_event" };
+    size_t len = strcspn(name, ".");
+
+    for (unsigned i = 0; i < ARRAY_SIZE(owners) && name[len] != '\0'; i++)
+        if (strlen(owners[i]) == len && strncmp(owners[i], name, len) == 0)
+            return true;
+    return false;
+}
+
 int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cgroup_limits *limits,
                           int *ret_fd, unsigned *ret_in_force)
 {
     cleanup_(fd_closep) int fd = -1;
     unsigned in_force = 0;
 
-    if (strchr(name, '/') || name[0] == '.' || name[0] == '\0')
+    if (strchr(name, '/') || name[0] == '.' || name[0] == '\0' || sandbox_cgroup_is_kernels(name))
         return err_origin(-EINVAL, "cgroup name \"%s\"", name);
     if (mkdirat(base_fd, name, 0755) < 0 && errno != EEXIST)
         return err_origin(-errno, "cgroup %s", name);

@@ -3,6 +3,7 @@
  * what can't be had is reported, never fatal. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/compiler.h"
@@ -24,6 +25,8 @@ struct sandbox_cgroup_limits {
     uint64_t memory_max_bytes; /* 0: not set */
 };
 
+/* The kernel's own files in a group are named like that ("memory.max"), those of later kernels too. */
+bool sandbox_cgroup_is_kernels(const char *name);
 /* Makes the group `name` below a group of the caller's, or takes one of that name that is there.
  * *ret_fd: its directory, for sandbox_spawn.cgroup_fd; *ret_in_force: SANDBOX_CGROUP_* bits. */
 int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cgroup_limits *limits,

@@ -101,12 +101,24 @@ static pid_t clone_once(uint64_t flags, int cgroup_fd, int *pidfd)
     return (pid_t)syscall(SYS_clone3, &args, sizeof args);
 }
 
+/* Of a group that children can't be started in: its delegation, its type, a kernel before Linux 5.7. One
+ * that is full is not among them: a limit that is reached would let everybody out. */
+static bool host_forbids_group(int error)
+{
+    static const int errors[] = { EACCES, EBUSY, EOPNOTSUPP, EINVAL, ENOSYS, ENOENT, E2BIG };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(errors); i++)
+        if (error == errors[i])
+            return true;
+    return false;
+}
+
 /* A host that won't have the child in that cgroup gets it without; that is reported, not fatal. */
 static pid_t clone_child(uint64_t flags, int cgroup_fd, int *pidfd, unsigned *missing)
 {
     pid_t pid = cgroup_fd >= 0 ? clone_once(flags, cgroup_fd, pidfd) : -1;
 
-    if (pid >= 0)
+    if (pid >= 0 || (cgroup_fd >= 0 && !host_forbids_group(errno)))
         return pid;
     pid = clone_once(flags, -1, pidfd);
     if (pid > 0)

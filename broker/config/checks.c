@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/un.h>
 #include "config/hostfwd.h"
+#include "sandbox/cgroup.h"
 #include "shm/layout.h"
 
 enum {
@@ -490,6 +491,11 @@ static int check_ids(const Bulkhead__VmConfig *c, struct fault *f)
                                "device id '%.40s' is not usable: 1 to %d letters, digits, '.', "
                                "'_' or '-'",
                                ids[i], MAX_ID);
+        if (sandbox_cgroup_is_kernels(ids[i]))
+            return fault_input(f,
+                               "device id '%s' is named like a file of the kernel's in a control "
+                               "group: choose another",
+                               ids[i]);
         for (size_t j = 0; j < ARRAY_SIZE(reserved); j++)
             if (strcmp(ids[i], reserved[j]) == 0)
                 return fault_input(f, "device id '%s' is taken: choose another", ids[i]);

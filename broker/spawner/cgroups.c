@@ -65,20 +65,18 @@ void groups_close(struct groups *groups)
     fd_closep(&groups->kill_fd);
 }
 
-int groups_add(struct groups *groups, const char *name, uint32_t pids_max, uint64_t memory_max)
+int groups_add(struct groups *groups, const char *name, uint32_t pids_max, uint64_t memory_max,
+               int *ret_fd)
 {
     const struct sandbox_cgroup_limits limits = { .pids_max = pids_max,
                                                   .memory_max_bytes = memory_max };
     unsigned in_force;
-    int fd;
+    int r = 0;
 
-    if (groups->vm_fd < 0)
-        return -1;
-    if (sandbox_cgroup_create(groups->vm_fd, name, &limits, &fd, &in_force) < 0) {
-        log_warn("no cgroup for %s: %s", name, err_text());
-        return -1;
-    }
-    return fd;
+    *ret_fd = -1;
+    if (groups->vm_fd >= 0)
+        r = sandbox_cgroup_create(groups->vm_fd, name, &limits, ret_fd, &in_force);
+    return r < 0 ? err_trace(r) : 0;
 }
 
 void groups_remove(struct groups *groups, const char *name)

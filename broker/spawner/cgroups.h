@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 #include <sys/types.h>
+#include "base/compiler.h"
 
 enum { GROUPS_PATH_BYTES = 512, GROUPS_NAME_BYTES = 40 };
 
@@ -24,8 +25,10 @@ void groups_make(struct groups *groups, pid_t broker_pid);
 void groups_close(struct groups *groups);
 
 /* A group for one process, with its limits as far as the host lets controllers down to it (0: no
- * limit of that kind). Its directory, owned by the caller, or -1. */
-int groups_add(struct groups *groups, const char *name, uint32_t pids_max, uint64_t memory_max);
+ * limit of that kind). 0 with its directory, owned by the caller, or -1 where there are no groups; or a
+ * negative errno with an origin. */
+int groups_add(struct groups *groups, const char *name, uint32_t pids_max, uint64_t memory_max,
+               int *ret_fd) must_check;
 /* Does nothing while a process is in it: an upgrade has two in one group. */
 void groups_remove(struct groups *groups, const char *name);
 /* Kills what may be left in the VM's group, closes what is open, and leaves the removal to another process

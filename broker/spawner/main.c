@@ -78,9 +78,12 @@ static int check_descriptors(const struct spawner_slot *slot, const int *fds, un
                : err_origin(-EPERM, "a program for %s", slot->name);
 }
 
-/* No two processes alive share a uid; only a device has a second process, an upgrade's. */
+/* No two processes alive share a uid; only a device has a second process, an upgrade's, but no third: both
+ * share a control group, and its limits are for these. */
 static int check_alone(const struct state *s, const struct spawner_request *request, bool device)
 {
+    unsigned room = device ? 2 : 1;
+
     for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++) {
         const struct spawned *other = &s->children[i];
 
@@ -88,7 +91,7 @@ static int check_alone(const struct state *s, const struct spawner_request *requ
             continue;
         if (other->uid_slot == request->uid_slot)
             return err_origin(-EBUSY, "the uid of slot %u is taken", request->uid_slot);
-        if (!device && other->slot == request->slot)
+        if (other->slot == request->slot && --room == 0)
             return err_origin(-EBUSY, "slot %u is taken", request->slot);
     }
     return 0;
@@ -160,11 +163,12 @@ static int begin(struct state *s, const struct spawner_request *request,
         order.program_fd = programs_fd(&s->programs, (Bulkhead__Role)slot->role, &missing);
     if (order.program_fd < 0)
         return err_origin(-ENOENT, "%s", missing.text);
-    r = give_rings(s, request, &order);
+    r = groups_add(s->groups, slot->name, slot->pids_max, slot->memory_max, &group_fd);
+    if (r == 0)
+        r = give_rings(s, request, &order);
     if (r < 0)
         return err_trace(r);
-    order.cgroup_fd = group_fd =
-        groups_add(s->groups, slot->name, slot->pids_max, slot->memory_max);
+    order.cgroup_fd = group_fd;
     *child = (struct spawned){
         .slot = request->slot, .uid_slot = request->uid_slot, .log_reader = -1, .control = -1
     };

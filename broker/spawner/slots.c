@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/err.h"
 #include "plan/plan.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/ring.h"
 
 bool slots_is_device(const struct spawner_slot *slot)
@@ -34,7 +35,8 @@ static bool name_fits(const struct slots *slots, const char *name)
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     size_t len = strnlen(name, SPAWNER_NAME_BYTES);
 
-    if (len == 0 || len == SPAWNER_NAME_BYTES || name[0] == '.' || strspn(name, allowed) != len)
+    if (len == 0 || len == SPAWNER_NAME_BYTES || name[0] == '.' || strspn(name, allowed) != len ||
+        sandbox_cgroup_is_kernels(name))
         return false;
     for (unsigned i = 0; i < SPAWNER_MAX_SLOTS; i++)
         if (slots->known[i] && strcmp(slots->of[i].name, name) == 0)

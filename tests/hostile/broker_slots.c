@@ -34,9 +34,25 @@ static enum broker_verdict role_after_the_seal(struct broker *b, long role)
     return broker_add(b, SLOT_FREE, (Bulkhead__Role)role, "more");
 }
 
-static enum broker_verdict name_after_the_seal(struct broker *b, long dots)
+static enum broker_verdict name_after_the_seal(struct broker *b, long which)
 {
-    return broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, dots ? "../more" : "disk0");
+    static const char *const names[] = { "disk0", "../more", "cgroup.procs", "memory.max" };
+
+    return broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, names[which]);
+}
+
+/* An upgrade has two in one place. */
+static enum broker_verdict third_in_a_slot(struct broker *b, long unused)
+{
+    struct start start;
+
+    (void)unused;
+    if (broker_start_honest(b, SLOT_RNG) != BROKER_LET)
+        broker_die("an honest start");
+    broker_settle(b);
+    broker_prepare(b, &start, SLOT_RNG);
+    start.request.uid_slot = UID_SPARE + 1;
+    return broker_start(b, &start);
 }
 
 /* A disk's io_uring for who has no disk. */
@@ -107,6 +123,9 @@ static const struct broker_action actions[] = {
     ASK("role-huge-after-the-seal", role_after_the_seal, -1),
     ASK("name-of-another-after-the-seal", name_after_the_seal, 0),
     ASK("name-of-a-path-after-the-seal", name_after_the_seal, 1),
+    ASK("name-of-a-group's-processes", name_after_the_seal, 2),
+    ASK("name-of-a-group's-limit", name_after_the_seal, 3),
+    ASK("third-in-a-slot", third_in_a_slot, 0),
     ASK("ring-after-the-seal", ring_after_the_seal, 0),
     ASK("added-with-passt's-uid", added_with_uid, SLOT_PASST),
     ASK("added-with-a-uid-out-of-range", added_with_uid, SPAWNER_MAX_SLOTS),

@@ -305,6 +305,8 @@ static void test_bad_fds(void **state)
     spawn.n_fds = 65;
     assert_int_equal(sandbox_spawn(&spawn, &pid, &pidfd, &missing), -E2BIG);
     spawn.n_fds = 2;
+    spawn.cgroup_fd = STDIN_FILENO; /* whatever it is, it doesn't take the child */
+    assert_int_equal(sandbox_spawn(&spawn, &pid, &pidfd, &missing), -EBADF);
     spawn.uid = 77;
     spawn.gid = 0;
     assert_int_equal(sandbox_spawn(&spawn, &pid, &pidfd, &missing), -EINVAL);
@@ -356,18 +358,37 @@ static void test_cgroup(void **state)
     close(base);
 }
 
-/* A descriptor that is no cgroup: the child starts without one and that is said. */
+/* A group that takes no process, beside one for threads: the child starts without one and that is said. */
 static void test_bad_cgroup(void **state)
 {
     const struct harness *h = *state;
+    const struct sandbox_cgroup_limits none = { 0 };
     struct sandbox_spawn spawn = harness_spawn(h, (struct sandbox_spawn){ .cgroup_fd = -1 });
+    int base = -1, group, threads, type;
+    char name[64], path[512];
     struct probe probe;
+    unsigned in_force;
 
-    spawn.cgroup_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    probe = harness_start_with(h, spawn, "filter", NULL);
-    assert_int_equal(probe.missing & SANDBOX_LAYER_CGROUP, SANDBOX_LAYER_CGROUP);
+    if (sandbox_cgroup_find(&base, path, sizeof path) != 0)
+        return;
+    snprintf(name, sizeof name, "bulkhead-spawn-%d", (int)getpid());
+    assert_int_equal(sandbox_cgroup_create(base, name, &none, &group, &in_force), 0);
+    assert_int_equal(sandbox_cgroup_create(group, "threads", &none, &threads, &in_force), 0);
+    assert_int_equal(sandbox_cgroup_create(group, "bad", &none, &spawn.cgroup_fd, &in_force), 0);
+    type = openat(threads, "cgroup.type", O_WRONLY | O_CLOEXEC);
+    if (write(type, "threaded", 8) == 8) {
+        probe = harness_start_with(h, spawn, "filter", NULL);
+        assert_int_equal(probe.missing & SANDBOX_LAYER_CGROUP, SANDBOX_LAYER_CGROUP);
+        harness_end(&probe);
+    }
+    close(type);
+    close(threads);
     close(spawn.cgroup_fd);
-    harness_end(&probe);
+    assert_int_equal(sandbox_cgroup_remove(group, "threads"), 0);
+    assert_int_equal(sandbox_cgroup_remove(group, "bad"), 0);
+    close(group);
+    assert_int_equal(sandbox_cgroup_remove(base, name), 0);
+    close(base);
 }
 
 static void test_share_netns(void **state)

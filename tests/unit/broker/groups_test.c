@@ -13,7 +13,9 @@
 #include "sandbox/cgroup_life.h"
 #include "sandbox/enter.h"
 #include "sandbox/gen/filter_broker.h"
+#include "sandbox/ids.h"
 #include "sandbox/landlock.h"
+#include "sandbox/spawn.h"
 #include "spawner/cgroups.h"
 
 static int base_fd = -1;
@@ -52,10 +54,18 @@ static bool have_groups(void)
     return false;
 }
 
+static int add(struct groups *groups, const char *leaf, uint32_t pids_max)
+{
+    int fd;
+
+    assert_int_equal(groups_add(groups, leaf, pids_max, 0, &fd), 0);
+    return fd;
+}
+
 /* A process in that group, which waits until it is killed, or this test ends. */
 static pid_t occupy(struct groups *groups, const char *leaf)
 {
-    int fd = groups_add(groups, leaf, 0, 0), procs, life[2];
+    int fd = add(groups, leaf, 0), procs, life[2];
     char text[16];
     pid_t pid;
 
@@ -120,12 +130,39 @@ static void test_leaves(void **state)
     groups_make(&groups, getpid());
     core = occupy(&groups, "core");
     disk = occupy(&groups, "disk0");
-    fd_closep(&(int){ groups_add(&groups, "empty", 0, 0) });
+    fd_closep(&(int){ add(&groups, "empty", 0) });
     groups_remove(&groups, "disk0"); /* too early */
     groups_end(&groups);
     assert_false(exists(groups.name));
     assert_killed(core);
     assert_killed(disk);
+}
+
+/* Nobody is started beside a group: not where it is full, nor where its name can't be had. */
+static void test_nobody_outside(void **state)
+{
+    char *argv[] = { (char[]){ "true" }, NULL };
+    const int fds[] = { 0, 1, 2, 2 };
+    struct sandbox_spawn spawn = { .program = "/bin/true", .argv = argv, .fds = fds, .n_fds = 4 };
+    struct groups groups;
+    unsigned missing;
+    int pidfd, fd;
+    pid_t pid, full;
+
+    (void)state;
+    if (!have_groups())
+        return;
+    spawn.uid = spawn.gid = geteuid() == 0 ? sandbox_uid((uint32_t)getpid(), 9) : 0;
+    groups_make(&groups, getpid());
+    assert_true(groups_add(&groups, "cgroup.procs", 0, 0, &fd) < 0);
+    assert_int_equal(fd, -1);
+    full = occupy(&groups, "rng");
+    spawn.cgroup_fd = add(&groups, "rng", 1);
+    if (faccessat(spawn.cgroup_fd, "pids.max", F_OK, 0) == 0)
+        assert_int_equal(sandbox_spawn(&spawn, &pid, &pidfd, &missing), -EAGAIN);
+    close(spawn.cgroup_fd);
+    groups_end(&groups);
+    assert_killed(full);
 }
 
 /* Broker and spawner both have the groups. Whoever ends last removes what there is, and nothing
@@ -142,7 +179,7 @@ static void test_both_end(void **state)
     spawner.base_fd = fcntl(broker.base_fd, F_DUPFD_CLOEXEC, 3);
     spawner.vm_fd = fcntl(broker.vm_fd, F_DUPFD_CLOEXEC, 3);
     spawner.kill_fd = fcntl(broker.kill_fd, F_DUPFD_CLOEXEC, 3);
-    fd_closep(&(int){ groups_add(&spawner, "core", 0, 0) });
+    fd_closep(&(int){ add(&spawner, "core", 0) });
     groups_close(&spawner); /* killed */
     groups_end(&broker);
     assert_false(exists(broker.name));
@@ -225,7 +262,7 @@ static void test_sweep(void **state)
     groups_make(&alive, getpid());
     groups_make(&killed, getpid());
     orphan = occupy(&killed, "core");
-    fd_closep(&(int){ groups_add(&killed, "disk0", 0, 0) });
+    fd_closep(&(int){ add(&killed, "disk0", 0) });
     groups_close(&killed);
 
     groups_make(&next, getpid());
@@ -248,7 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_name), cmocka_unit_test(test_leaves),
-        cmocka_unit_test(test_both_end), cmocka_unit_test(test_sandboxed_broker),
+        cmocka_unit_test(test_nobody_outside), cmocka_unit_test(test_both_end), cmocka_unit_test(test_sandboxed_broker),
         cmocka_unit_test(test_sweep),
     };
 

@@ -50,8 +50,9 @@ static void test_roles_have_their_places(void **state)
 
 static void test_names(void **state)
 {
-    static const char *const bad[] = { "",     ".",   "..",  ".hidden",  "a/b", "/a",
-                                       "../x", "a b", "a\n", "cgroup\t", "\x80" };
+    static const char *const bad[] = { "",     ".",        "..",           ".hidden",    "a/b",
+                                       "/a",   "../x",     "a b",          "a\n",        "cgroup\t",
+                                       "\x80", "cpu.stat", "cgroup.procs", "memory.max", "cgroup.kill" };
     static struct slots slots;
     struct spawner_slot slot = good(BULKHEAD__ROLE__ROLE_RNG);
 
@@ -61,6 +62,8 @@ static void test_names(void **state)
         strcpy(slot.name, bad[i]);
         assert_int_equal(set(5, &slot), -EINVAL);
     }
+    strcpy(slot.name, "memory-disk.1"); /* a dot alone is not the kernel's */
+    assert_int_equal(set(5, &slot), 0);
     memset(slot.name, 'a', sizeof slot.name); /* without an end */
     assert_int_equal(set(5, &slot), -EINVAL);
     slot.name[sizeof slot.name - 1] = '\0';

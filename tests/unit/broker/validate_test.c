@@ -100,6 +100,7 @@ BREAK(id_twice, fixture_text(&c->disks[1]->id, "disk0"))
 BREAK(id_other_kind, fixture_text(&c->disks[1]->id, "net0"))
 BREAK(id_serial, fixture_text(&c->disks[1]->id, "serial"))
 BREAK(id_reserved, fixture_text(&c->disks[1]->id, "core"))
+BREAK(id_kernels, fixture_text(&c->disks[1]->id, "cgroup.procs"))
 BREAK(id_long, long_text(&c->disks[1]->id, 33, 'i'))
 BREAK(too_many, add_disks(c))
 BREAK(two_ttys, c->console->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_TTY)
@@ -172,6 +173,7 @@ static const struct {
     { "id of another kind", id_other_kind, "used twice" },
     { "id of the serial port", id_serial, "used twice" },
     { "reserved id", id_reserved, "taken" },
+    { "id of a control file", id_kernels, "file of the kernel's" },
     { "long id", id_long, "not usable" },
     { "too many devices", too_many, "room for 31" },
     { "two ttys", two_ttys, "both want the terminal" },
