@@ -37,6 +37,7 @@
 enum {
     IDLE_MS = 500,
     AGAIN_MS = 100,
+    LAST_WORDS_MS = 5000, /* for what a dead broker left in the socket */
     REFUSALS_LOGGED = 32,
     /* of SPAWNER_START */
     START_LOG_READER = 0,
@@ -417,8 +418,18 @@ static void watch_all(struct state *s, struct watched *w)
     watch(w, s->signal_fd, POLLIN, NULL);
     if (s->fd >= 0 && (!busy || closers_are_stuck(&s->closers)))
         watch(w, s->fd, wanted, NULL);
-    else if (s->brokers.awaited)
+    if (s->brokers.awaited || (s->fd >= 0 && s->brokers.dead_ns == 0))
         watch(w, s->brokers.pidfd, POLLIN, NULL);
+}
+
+/* Whoever has a copy of its end, and be it among what is kept here, would keep a broker's death from being seen
+ * by the socket. What it said last is heard, but not for ever: others may go on there. */
+static void look_for_silence(struct state *s)
+{
+    struct pollfd p = { .fd = s->fd, .events = POLLIN };
+
+    if (poll(&p, 1, 0) == 0 || now_ns() - s->brokers.dead_ns > LAST_WORDS_MS * UINT64_C(1000000))
+        successor_lost(s);
 }
 
 static void send_all(struct state *s)
@@ -441,9 +452,11 @@ static void act(struct state *s, const struct watched *w)
             continue;
         if (!child && w->polled[i].fd == s->signal_fd) {
             s->told_to_end |= signals_take(s->signal_fd) != NULL;
-        } else if (!child && s->fd < 0 && s->brokers.awaited &&
-                   w->polled[i].fd == s->brokers.pidfd) {
-            successor_start(s);
+        } else if (!child && w->polled[i].fd == s->brokers.pidfd) {
+            if (s->fd >= 0)
+                s->brokers.dead_ns = now_ns();
+            else if (s->brokers.awaited)
+                successor_start(s);
         } else if (!child && w->polled[i].fd == s->fd) {
             /* Without room for answers only its end counts, which sending finds. */
             if (closers_are_stuck(&s->closers) && (w->polled[i].revents & (POLLHUP | POLLERR)))
@@ -494,7 +507,7 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
     while (s->fd >= 0 || s->brokers.awaited || children_any_left(s)) {
         int timeout = sooner(enforce(s), successor_enforce(s)), ready;
 
-        if (s->sends_later || closers_are_busy(&s->closers))
+        if (s->sends_later || closers_are_busy(&s->closers) || s->brokers.dead_ns != 0)
             timeout = sooner(timeout, AGAIN_MS);
         if (s->fd < 0 && !s->brokers.awaited && !children_any_left(s))
             break;
@@ -509,6 +522,8 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
             act(s, &watched);
         if (s->fd >= 0)
             send_all(s);
+        if (s->fd >= 0 && s->brokers.dead_ns != 0)
+            look_for_silence(s);
     }
     groups_end(groups);
     /* With a broker that left in order these are gone already. */

@@ -35,6 +35,8 @@ struct spawned {
 struct brokers {
     int program_fd; /* of the broker; -1: none can be started */
     int pidfd;
+    /* When that said that it is dead, although its end of the socket is open; 0: it doesn't. */
+    uint64_t dead_ns;
     pid_t pid;        /* if it is a child of ours; 0: it forked us */
     bool left;        /* in order */
     bool awaited;     /* it is lost: when it is dead, another is started */

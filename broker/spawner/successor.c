@@ -102,6 +102,7 @@ void successor_lost(struct state *s)
     reports_clear(&s->reports);
     s->handover.active = false;
     b->awaited = false;
+    b->dead_ns = 0;
     if (b->left && (!s->core_started || s->core_ended))
         return;
     if (b->left || !is_possible(s)) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -32,6 +33,7 @@
 #include "sandbox/namespaces.h"
 #include "sandbox/spawn.h"
 #include "spawner/cgroups.h"
+#include "spawner/keep.h"
 #include "spawner/uids.h"
 #include <cmocka.h>
 
@@ -43,6 +45,7 @@ struct left {
     char text[160];
     int status;
     int word; /* of a child; 0: it ended */
+    pid_t spawner;
 };
 
 static struct left *left; /* shared with the broker */
@@ -136,6 +139,7 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
 
     if (spawner_start(&b.spawner, -1, &terms) < 0)
         _exit(8);
+    left->spawner = b.spawner.pid;
     b.program_fd = puppet();
     path_of(b.dir, sizeof b.dir, 0, "");
     path_of(b.victim, sizeof b.victim, 1, "");
@@ -198,6 +202,19 @@ static void check_dirs(void)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+/* If it is a child by now: its broker is gone, and was not the one to wait for it. */
+static void check_spawner_ends(void)
+{
+    struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, left->spawner, 0), .events = POLLIN };
+    bool ends = p.fd < 0 || poll(&p, 1, BROKER_PATIENCE_MS) == 1;
+
+    close(p.fd);
+    if (ends)
+        return;
+    kill(left->spawner, SIGKILL);
+    fail_msg("the spawner does not end");
+}
+
 /* How the broker ended, as wait() says. Nothing of it is left. */
 static int live(enum mode mode, bool seal, enum broker_verdict (*run)(struct broker *b),
                 const struct broker_action *action)
@@ -212,6 +229,7 @@ static int live(enum mode mode, bool seal, enum broker_verdict (*run)(struct bro
     if (broker == 0)
         be_broker(test, mode, seal, run, action);
     assert_int_equal(waitpid(broker, &status, 0), broker);
+    check_spawner_ends();
     while ((pid = wait(&other)) > 0 || errno == EINTR) /* the spawner, if the broker was killed */
         ;
     check_dirs();
@@ -295,6 +313,36 @@ static void honest_requests_are_granted(void **state)
     assert_int_equal(live(OPEN, true, honest, NULL), 0);
     if (left->verdict != BROKER_LET)
         fail_msg("verdict %d: %s", (int)left->verdict, left->text);
+}
+
+/* Somebody has a copy of its end of the spawner's socket, when it dies: the spawner itself, or a worker. */
+static enum broker_verdict die_unseen(struct broker *b)
+{
+    const struct spawner_request r = { .kind = SPAWNER_DEPOSIT, .id = KEEP_DEVICES };
+
+    broker_send_raw(b, &r, sizeof r, &b->spawner.fd, 1);
+    broker_settle(b);
+    _exit(0);
+}
+
+static enum broker_verdict die_unseen_by_a_worker(struct broker *b)
+{
+    struct start start;
+
+    broker_prepare(b, &start, SLOT_RNG);
+    close(start.fds[1]);
+    start.fds[1] = b->spawner.fd;
+    broker_send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
+    if (broker_answer(b, start.request.id) != BROKER_LET)
+        _exit(9);
+    _exit(0);
+}
+
+static void its_death_is_seen(void **state)
+{
+    (void)state;
+    assert_int_equal(live(CAGED, true, die_unseen, NULL), 0);
+    assert_int_equal(live(CAGED, true, die_unseen_by_a_worker, NULL), 0);
 }
 
 static enum broker_verdict just_start(struct broker *b)
@@ -545,6 +593,7 @@ int main(void)
         cmocka_unit_test(honest_requests_are_granted),
         cmocka_unit_test(a_device_comes_and_goes),
         cmocka_unit_test(nothing_starts_before_the_seal),
+        cmocka_unit_test(its_death_is_seen),
         cmocka_unit_test(no_request_gets_more),
         cmocka_unit_test(no_slot_gets_more),
         cmocka_unit_test(no_call_leaves_the_sandbox),

@@ -73,7 +73,7 @@ static void start_spawner(struct spawner *spawner, const struct rundir *rundir)
 {
     static struct groups none = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
     static struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
-    const struct spawner_terms terms = { .groups = &none, .uids = &no_uids };
+    const struct spawner_terms terms = { .groups = &none, .uids = &no_uids, .broker_pidfd = -1 };
     const struct rundir_place *place = &rundir->place;
     const int fds[] = { place->lock_fd, place->base_fd, place->dir_fd };
     struct spawner_request request = { .kind = SPAWNER_VM };

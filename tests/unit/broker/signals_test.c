@@ -80,7 +80,7 @@ static void start_spawner(struct spawner *spawner)
 {
     static struct groups none = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
     static struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
-    const struct spawner_terms terms = { .groups = &none, .uids = &no_uids };
+    const struct spawner_terms terms = { .groups = &none, .uids = &no_uids, .broker_pidfd = -1 };
     const struct spawner_request seal = { .kind = SPAWNER_SEAL };
 
     assert_int_equal(spawner_start(spawner, -1, &terms), 0);

@@ -350,7 +350,7 @@ static void the_spawner_removes_them(void **state)
 {
     struct groups groups = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
     struct uids no_uids;
-    const struct spawner_terms terms = { .groups = &groups, .uids = &no_uids };
+    const struct spawner_terms terms = { .groups = &groups, .uids = &no_uids, .broker_pidfd = -1 };
     struct spawner_request seal = { .kind = SPAWNER_SEAL };
     struct spawner spawner;
     struct socket_path ours, swapped, late;
