@@ -432,13 +432,13 @@ int main(int argc, char **argv)
     log_never_wait();
     if (check_arguments(argc, argv) < 0)
         return EXIT_USAGE;
+    raise_file_limits(); /* before the spawner is forked: what it starts lowers its own */
     if (argc == 2 && strcmp(argv[1], "--open") == 0)
         return opener_main(FD_CLIENT);
     if (argc == 2 && strcmp(argv[1], "--adopt") == 0)
         return adopt();
     fcntl(FD_CLIENT, F_SETFD, FD_CLOEXEC);
     signals_init();
-    raise_file_limits(); /* before the spawner is forked: what it starts lowers its own */
     /* A session of its own: Ctrl-C in the user's terminal is the client's affair. */
     setsid();
     groups_make(&groups, getpid());

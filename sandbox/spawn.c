@@ -133,9 +133,7 @@ static int write_proc(pid_t pid, const char *name, const char *text)
 
     snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, text, strlen(text)) < 0)
-        return err_origin(-errno, "%s of the child", name);
-    return 0;
+    return fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
 /* uid 0 inside, one host id outside, nothing else. With ids of its own the child drops the
@@ -148,14 +146,13 @@ static int write_maps(pid_t pid, const struct sandbox_spawn *spawn)
     if (spawn->uid == 0)
         r = write_proc(pid, "setgroups", "deny");
     if (r < 0 && r != -ENOENT)
-        return err_trace(r);
+        return r;
     snprintf(map, sizeof map, "0 %u 1", spawn->uid ? spawn->uid : (unsigned)geteuid());
     r = write_proc(pid, "uid_map", map);
     if (r < 0)
-        return err_trace(r);
+        return r;
     snprintf(map, sizeof map, "0 %u 1", spawn->uid ? spawn->gid : (unsigned)getegid());
-    r = write_proc(pid, "gid_map", map);
-    return r < 0 ? err_trace(r) : 0;
+    return write_proc(pid, "gid_map", map);
 }
 
 static int open_proc(pid_t pid, const char *file)
@@ -166,12 +163,22 @@ static int open_proc(pid_t pid, const char *file)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static int go(struct pipe_pair *pipe)
+/* A child that can't be let go is killed, and the error comes where its own would. It is not waited for: it
+ * has copies of all that its parent has open, and their last close may wait for others. */
+static void let_go(pid_t pid, const struct sandbox_spawn *spawn, bool in_userns, int go_fd,
+                   int error_fd)
 {
-    ssize_t n = write(pipe->write_fd, "g", 1);
+    struct spawn_error error = { .step = SPAWN_STEP_MAPS };
+    ssize_t n;
 
-    pipe_close(pipe);
-    return n == 1 ? 0 : err_origin(-EPIPE, "the child ended before it was let go");
+    error.error = in_userns ? -write_maps(pid, spawn) : 0;
+    if (error.error == 0 && write(go_fd, "g", 1) == 1)
+        return;
+    if (error.error == 0)
+        error = (struct spawn_error){ .step = SPAWN_STEP_WAIT, .error = EPIPE };
+    kill(pid, SIGKILL);
+    n = write(error_fd, &error, sizeof error);
+    (void)n;
 }
 
 /* End of file: the pipe closed on exec (or the child was killed, which its pidfd will tell). */
@@ -179,6 +186,7 @@ int sandbox_spawn_end(struct sandbox_spawning *spawning, const char *name)
 {
     static const char *const steps[] = {
         [SPAWN_STEP_WAIT] = "starting",
+        [SPAWN_STEP_MAPS] = "mapping its ids",
         [SPAWN_STEP_ROOT] = "making its empty root",
         [SPAWN_STEP_IDS] = "taking its ids",
         [SPAWN_STEP_CAPS] = "giving up capabilities",
@@ -210,13 +218,6 @@ int sandbox_spawn_end(struct sandbox_spawning *spawning, const char *name)
                           "attach_disconnected)",
                           name);
     return err_origin(-error.error, "%s: %s", name, steps[error.step]);
-}
-
-static void end_child(pid_t pid)
-{
-    kill(pid, SIGKILL);
-    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
-        ;
 }
 
 static int open_program(const struct sandbox_spawn *spawn)
@@ -270,13 +271,7 @@ static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_
                                                .no_caps = spawn->no_userns || spawn->filter });
     }
     stat_fd = open_proc(pid, spawn->wants_status ? "status" : "stat");
-    r = flags & CLONE_NEWUSER ? write_maps(pid, spawn) : 0;
-    if (r == 0)
-        r = go(go_pipe);
-    if (r < 0) {
-        end_child(pid);
-        return err_trace(r);
-    }
+    let_go(pid, spawn, (flags & CLONE_NEWUSER) != 0, go_pipe->write_fd, error_pipe->write_fd);
     s->pid = pid;
     s->pidfd = fd_take(&pidfd);
     s->stat_fd = fd_take(&stat_fd);
@@ -327,7 +322,9 @@ int sandbox_spawn(const struct sandbox_spawn *spawn, pid_t *ret_pid, int *ret_pi
     r = sandbox_spawn_end(&s, spawn->program ? spawn->program : spawn->argv[0]);
     if (r < 0) {
         fd_closep(&s.pidfd);
-        end_child(s.pid);
+        kill(s.pid, SIGKILL);
+        while (waitpid(s.pid, NULL, __WALL) < 0 && errno == EINTR)
+            ;
         return err_trace(r);
     }
     *ret_pid = s.pid;

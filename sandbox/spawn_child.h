@@ -25,6 +25,7 @@ struct spawn_child {
 
 enum spawn_step {
     SPAWN_STEP_WAIT,
+    SPAWN_STEP_MAPS, /* the parent's */
     SPAWN_STEP_ROOT,
     SPAWN_STEP_IDS,
     SPAWN_STEP_CAPS,

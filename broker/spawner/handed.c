@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -41,7 +43,38 @@ static bool hung_up(int fd)
     return poll(&p, 1, 0) < 0 || (p.revents & (POLLHUP | POLLRDHUP | POLLERR));
 }
 
-ssize_t handed_receive(int fd, void *bytes, size_t size, struct handed *ret_fds)
+/* Where numbers end for all else, or with those that are reserved. */
+static void set_end(rlim_t end)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = MIN(end, limit.rlim_max);
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+void closers_init(struct closers *closers)
+{
+    struct rlimit limit = { 0 };
+
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_max = MIN(limit.rlim_max, (rlim_t)INT_MAX);
+    closers->first_reserved =
+        (unsigned)(limit.rlim_max - MIN((rlim_t)HANDED_MAX, limit.rlim_max / 4));
+    set_end(closers->first_reserved);
+}
+
+static bool any_reserved(const struct closers *closers, const struct handed *fds)
+{
+    for (unsigned i = 0; i < fds->n; i++)
+        if (fds->fds[i] >= 0 && (unsigned)fds->fds[i] >= closers->first_reserved)
+            return true;
+    return false;
+}
+
+ssize_t handed_receive(const struct closers *closers, int fd, void *bytes, size_t size,
+                       struct handed *ret_fds)
 {
     struct iovec iov = { .iov_base = bytes, .iov_len = size };
     union {
@@ -52,14 +85,20 @@ ssize_t handed_receive(int fd, void *bytes, size_t size, struct handed *ret_fds)
                           .msg_iovlen = 1,
                           .msg_control = control.bytes,
                           .msg_controllen = sizeof control.bytes };
-    ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    ssize_t n;
+    int error;
 
+    set_end(RLIM_INFINITY);
+    n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    error = errno;
+    set_end(closers->first_reserved);
     ret_fds->n = 0;
     if (n < 0)
-        return errno == EINTR || errno == EAGAIN ? -EAGAIN : -EPIPE;
+        return error == EINTR || error == EAGAIN ? -EAGAIN : -EPIPE;
     if (n == 0 && hung_up(fd))
         return -EPIPE;
-    if (take_descriptors(&msg, ret_fds) < 0 || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+    if (take_descriptors(&msg, ret_fds) < 0 || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+        any_reserved(closers, ret_fds))
         return -EMSGSIZE;
     return n;
 }
@@ -94,10 +133,12 @@ static bool is_over(struct closer *c)
 
 static struct closer *find_free(struct closers *closers)
 {
+    struct closer *free = NULL;
+
     for (unsigned i = 0; i < HANDED_CLOSERS; i++)
         if (is_over(&closers->of[i]))
-            return &closers->of[i];
-    return NULL;
+            free = &closers->of[i];
+    return free;
 }
 
 /* libc's call would write errno, which the clone shares. */
@@ -120,46 +161,53 @@ static int close_in_clone(void *arg)
     return 0;
 }
 
-static void close_first(struct closers *closers, struct closer *c)
+/* False: the host has no room for a process. Nothing that making one takes has to be had from this table. */
+static bool close_first(struct closers *closers, struct closer *c)
 {
     unsigned n = MIN(closers->n_waiting, (unsigned)HANDED_MAX);
 
     memcpy(c->fds.fds, closers->waiting, n * sizeof(int));
     c->fds.n = n;
+    c->reserved = any_reserved(closers, &c->fds);
+    c->pid =
+        clone(close_in_clone, c->stack + sizeof c->stack, CLONE_VM | CLONE_FILES, &c->fds);
+    if (c->pid < 0) {
+        c->pid = 0;
+        return false;
+    }
+    c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
     closers->n_waiting -= n;
     closers->moved_ns = now_ns();
     memmove(closers->waiting, closers->waiting + n, closers->n_waiting * sizeof(int));
-    c->pid = clone(close_in_clone, c->stack + sizeof c->stack, CLONE_VM | CLONE_FILES | CLONE_PIDFD,
-                   &c->fds, &c->pidfd);
-    if (c->pid > 0)
-        return;
-    /* The host has no room for a process, and will have none for a start. */
-    c->pid = 0;
-    for (unsigned i = 0; i < n; i++)
-        fd_closep(&c->fds.fds[i]);
+    return true;
 }
 
 void closers_go_on(struct closers *closers)
 {
-    struct closer *c;
+    struct closer *c = find_free(closers);
 
-    while (closers->n_waiting > 0 && (c = find_free(closers)) != NULL)
-        close_first(closers, c);
+    while (closers->n_waiting > 0 && c && close_first(closers, c))
+        c = find_free(closers);
 }
 
 bool closers_are_busy(const struct closers *closers)
 {
+    for (unsigned i = 0; i < HANDED_CLOSERS; i++)
+        if (closers->of[i].pid != 0 && closers->of[i].reserved)
+            return true;
     return closers->n_waiting > 0;
 }
 
 bool closers_are_stuck(const struct closers *closers)
 {
-    return closers->n_waiting > 0 &&
+    return closers_are_busy(closers) &&
            now_ns() - closers->moved_ns > HANDED_STUCK_MS * UINT64_C(1000000);
 }
 
 void handed_close(struct closers *closers, struct handed *fds)
 {
+    if (closers->n_waiting == 0)
+        closers->moved_ns = now_ns();
     for (unsigned i = 0; i < fds->n && closers->n_waiting < HANDED_WAITING; i++)
         if (fds->fds[i] >= 0)
             closers->waiting[closers->n_waiting++] = fd_take(&fds->fds[i]);

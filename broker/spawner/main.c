@@ -334,7 +334,7 @@ static void on_request(struct state *s)
 {
     static struct spawner_request request; /* large */
     static struct handed fds;
-    ssize_t n = handed_receive(s->fd, &request, sizeof request, &fds);
+    ssize_t n = handed_receive(&s->closers, s->fd, &request, sizeof request, &fds);
     int r;
 
     if (n == -EAGAIN)
@@ -344,7 +344,7 @@ static void on_request(struct state *s)
         return;
     }
     if (n != (ssize_t)sizeof request)
-        r = err_origin(-EMSGSIZE, "a request of a wrong size, with %u descriptors", fds.n);
+        r = err_origin(-EMSGSIZE, "a request of a wrong size, or with too many descriptors (%u)", fds.n);
     else
         r = obey(s, &request, &fds);
     if (r < 0)
@@ -503,6 +503,7 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
     s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     programs_open(&s->programs);
     store_init(&s->store);
+    closers_init(&s->closers);
     successor_init(s);
     while (s->fd >= 0 || s->brokers.awaited || children_any_left(s)) {
         int timeout = sooner(enforce(s), successor_enforce(s)), ready;
@@ -511,6 +512,8 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
             timeout = sooner(timeout, AGAIN_MS);
         if (s->fd < 0 && !s->brokers.awaited && !children_any_left(s))
             break;
+        if (closers_are_busy(&s->closers))
+            closers_go_on(&s->closers);
         watch_all(s, &watched);
         if (timeout < 0 && !idle)
             timeout = IDLE_MS;

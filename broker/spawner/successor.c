@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -176,24 +177,22 @@ static _Noreturn void become_broker(int program_fd, int fd)
 static int start(struct state *s)
 {
     struct brokers *b = &s->brokers;
-    int pair[2], pidfd;
+    int pair[2], pidfd = -1;
+    struct clone_args args = { .flags = CLONE_PIDFD,
+                               .pidfd = (uint64_t)(uintptr_t)&pidfd,
+                               .exit_signal = SIGCHLD };
     pid_t pid;
+    int r;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
-    pid = fork();
+    /* Both or none: one without a pidfd would have to be waited for. */
+    pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+    r = -errno;
     if (pid == 0)
         become_broker(b->candidate_fd >= 0 ? b->candidate_fd : b->program_fd, pair[1]);
     close(pair[1]);
-    pidfd = pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
-    if (pidfd < 0) {
-        int r = -errno;
-
-        if (pid > 0) {
-            kill(pid, SIGKILL);
-            while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-                ;
-        }
+    if (pid < 0) {
         close(pair[0]);
         return r;
     }
