@@ -333,9 +333,7 @@ static enum broker_verdict die_unseen_by_a_worker(struct broker *b)
     close(start.fds[1]);
     start.fds[1] = b->spawner.fd;
     broker_send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
-    if (broker_answer(b, start.request.id) != BROKER_LET)
-        _exit(9);
-    _exit(0);
+    _exit(0); /* the answer would be the worker's to read */
 }
 
 static void its_death_is_seen(void **state)
