@@ -3,6 +3,7 @@
 #include "output.h"
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,13 +11,42 @@ const char *say_clean(char *dst, size_t size, const char *src)
 {
     size_t i = 0;
 
-    for (; src && src[i] && i + 1 < size; i++) {
+    for (unsigned char before = 0; src && src[i] && i + 1 < size; i++) {
         unsigned char c = (unsigned char)src[i];
+        /* As terminals know them: one byte, or two of UTF-8. */
+        bool control = c < 0x20 || c == 0x7f ||
+                       (c >= 0x80 && c < 0xa0 && (before < 0x80 || before == 0xc2));
 
-        dst[i] = c == '\t' ? ' ' : (c < 0x20 || c == 0x7f) ? '?' : src[i];
+        dst[i] = c == '\t' ? ' ' : control ? '?' : src[i];
+        before = c;
     }
     dst[i] = '\0';
     return dst;
+}
+
+void say(FILE *out, const char *fmt, ...)
+{
+    size_t first = strspn(fmt, "\n"), last = strlen(fmt), len;
+    char *text = NULL;
+    va_list ap;
+    int n;
+
+    while (last > first && fmt[last - 1] == '\n')
+        last--;
+    last = strlen(fmt) - last;
+    va_start(ap, fmt);
+    n = vasprintf(&text, fmt, ap);
+    va_end(ap);
+    if (n < 0)
+        exit(say_error(EXIT_HOST, "out of memory"));
+    len = (size_t)n - last;
+    fwrite(text, 1, first, out);
+    text[len] = '\0';
+    say_clean(text, len + 1, text);
+    if (len > first)
+        fputs(text + first, out);
+    fputs(fmt + strlen(fmt) - last, out);
+    free(text);
 }
 
 int say_error(int status, const char *fmt, ...)

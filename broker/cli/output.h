@@ -13,6 +13,9 @@
 int say_error(int status, const char *fmt, ...) printf_like(2, 3);
 /* Text with what could harm a terminal replaced by '?'; at most size-1 bytes. Returns dst. */
 const char *say_clean(char *dst, size_t size, const char *src);
+/* As fprintf(), for what a broker says, which may have been taken over: nothing in it can harm a terminal or
+ * look like a line of its own. Lines end where fmt begins or ends with '\n' only. */
+void say(FILE *out, const char *fmt, ...) printf_like(2, 3);
 
 /* "1.2M": at most 8 bytes with the terminator. */
 struct say_size {

@@ -247,7 +247,7 @@ static void print_processes(FILE *out, const struct top_sample *s, const struct 
 {
     double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
 
-    fprintf(out, "%-20s %-8s %7s  %-10s %6s %7s %7s %5s\n", "PROCESS", "ROLE", "PID", "STATE",
+    say(out, "%-20s %-8s %7s  %-10s %6s %7s %7s %5s\n", "PROCESS", "ROLE", "PID", "STATE",
             "CPU%", "MEMORY", "THREADS", "RST");
     for (size_t i = 0; i < s->n_processes; i++) {
         const struct top_process *p = &s->processes[i];
@@ -260,7 +260,7 @@ static void print_processes(FILE *out, const struct top_sample *s, const struct 
                          : 0);
             snprintf(threads, sizeof(threads), "%u", p->time.threads);
         }
-        fprintf(out, "%-20.20s %-8.8s %7d  %-10.10s %6.6s %7.7s %7.7s %5s\n", p->name, p->role,
+        say(out, "%-20.20s %-8.8s %7d  %-10.10s %6.6s %7.7s %7.7s %5s\n", p->name, p->role,
                 p->pid, p->state, cpu,
                 p->memory.known ? bytes((double)p->memory.own_pss).text : "-", threads,
                 count(p->restarts).text);
@@ -270,7 +270,7 @@ static void print_processes(FILE *out, const struct top_sample *s, const struct 
 static void print_devices(FILE *out, const struct top_sample *s, const struct top_sample *before,
                           double seconds)
 {
-    fprintf(out, "%-14s %5s %6s %5s %7s %5s %6s %6s %5s %5s %5s\n", "DEVICE", "IN/s", "IN-B/s",
+    say(out, "%-14s %5s %6s %5s %7s %5s %6s %6s %5s %5s %5s\n", "DEVICE", "IN/s", "IN-B/s",
             "OUT/s", "OUT-B/s", "FLY", "p50", "p99", "ERR", "DROP", "RST");
     for (size_t i = 0; i < s->n_devices; i++) {
         const struct top_device *d = &s->devices[i];
@@ -278,7 +278,7 @@ static void print_devices(FILE *out, const struct top_sample *s, const struct to
         const struct stats_page *p = &d->page;
         const struct stats_page *q = old ? &old->page : p;
 
-        fprintf(out, "%-14.14s %5s %6s %5s %7s %5s %6s %6s %5s %5s %5s\n", d->name,
+        say(out, "%-14.14s %5s %6s %5s %7s %5s %6s %6s %5s %5s %5s\n", d->name,
                 count((double)grown(p->read_ops, q->read_ops) / seconds).text,
                 bytes((double)grown(p->read_bytes, q->read_bytes) / seconds).text,
                 count((double)grown(p->write_ops, q->write_ops) / seconds).text,
@@ -295,9 +295,9 @@ static void print_memory(FILE *out, const struct top_device *d)
 {
     const uint64_t *stats = d->page.guest_stats;
 
-    fprintf(out, "%-14.14s %s given back", d->name, bytes((double)d->page.balloon_bytes).text);
+    say(out, "%-14.14s %s given back", d->name, bytes((double)d->page.balloon_bytes).text);
     if (d->has_memory)
-        fprintf(out, "; the guest has %s, free %s, available %s",
+        say(out, "; the guest has %s, free %s, available %s",
                 bytes((double)stats[VIRTIO_BALLOON_S_MEMTOT]).text,
                 bytes((double)stats[VIRTIO_BALLOON_S_MEMFREE]).text,
                 bytes((double)stats[VIRTIO_BALLOON_S_AVAIL]).text);
@@ -310,7 +310,7 @@ void top_print(FILE *out, const struct top_sample *now, const struct top_sample 
 
     if (seconds <= 0)
         seconds = 1;
-    fprintf(out, "%.48s: %s, guest RAM %s\n\n", now->vm, now->state, say_size(now->ram_size).text);
+    say(out, "%.48s: %s, guest RAM %s\n\n", now->vm, now->state, say_size(now->ram_size).text);
     print_processes(out, now, before, seconds);
     fputc('\n', out);
     print_devices(out, now, before, seconds);

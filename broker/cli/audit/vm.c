@@ -124,6 +124,29 @@ static unsigned inherited_filters(const Bulkhead__ProcessList *list)
     return (unsigned)strtoul(value, NULL, 10);
 }
 
+/* The broker names the processes, and one that was taken over could name anybody's: before they are stopped, or
+ * joined in their namespaces, they are the spawner's children, and it is a spawner. A broker made its spawner, or
+ * is a child of it. */
+static bool is_of_vm(const struct audit_target *t, const Bulkhead__ProcessList *list)
+{
+    char of_spawner[8192], own[8192], name[32] = "", parent[16] = "", above[16] = "";
+    pid_t spawner = 0;
+
+    for (size_t i = 0; i < list->n_processes; i++)
+        if (list->processes[i]->role == BULKHEAD__ROLE__ROLE_SPAWNER)
+            spawner = list->processes[i]->pid;
+    if (spawner <= 0 || process_read_pid(spawner, "status", of_spawner, sizeof(of_spawner)) < 0)
+        return false;
+    if (process_read_pid(t->pid, "status", own, sizeof(own)) < 0)
+        return true; /* each check will say so */
+    process_field(of_spawner, "Name", name, sizeof(name));
+    process_field(of_spawner, "PPid", above, sizeof(above));
+    process_field(own, "PPid", parent, sizeof(parent));
+    return strcmp(name, "bulkhead-spawn") == 0 &&
+           (t->pid == spawner || strtol(parent, NULL, 10) == spawner ||
+            (t->plan->role == BULKHEAD__ROLE__ROLE_BROKER && strtol(above, NULL, 10) == t->pid));
+}
+
 static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan,
                       const Bulkhead__ProcessList *list)
 {
@@ -158,6 +181,10 @@ static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan,
             audit_add(t, AUDIT_NOTE, "process", "is not running");
         if (!info)
             continue;
+        if (!is_of_vm(t, list)) {
+            audit_add(t, AUDIT_DRIFT, "process", "process %d is not of this VM's spawner", t->pid);
+            continue;
+        }
         n++;
         audit_threads(t);
         audit_process(t);

@@ -30,17 +30,16 @@ static int show_json(const char *vm, const struct audit *audit, size_t n_process
 static void show_text(const char *vm, const struct audit *audit, size_t n_processes)
 {
     static const char *const words[] = { "ok", "DRIFT", "unread", "note" };
-    char text[400];
     size_t counts[4];
 
     audit_count(audit, counts);
     for (size_t i = 0; i < audit->n_findings; i++) {
         const struct audit_finding *f = &audit->findings[i];
 
-        printf("%-6s %-14s %-12s %s\n", words[f->verdict], f->process, f->check,
-               say_clean(text, sizeof(text), f->text));
+        say(stdout, "%-6s %-14s %-12s %s\n", words[f->verdict], f->process, f->check,
+               f->text);
     }
-    printf("\n%s: %zu processes, %zu checks passed, %zu drift, %zu unreadable\n", vm, n_processes,
+    say(stdout, "\n%s: %zu processes, %zu checks passed, %zu drift, %zu unreadable\n", vm, n_processes,
            counts[AUDIT_OK], counts[AUDIT_DRIFT], counts[AUDIT_UNREADABLE]);
 }
 

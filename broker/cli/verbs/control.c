@@ -28,7 +28,6 @@ static int tell_with(const char *vm, Bulkhead__ClientEnvelope *request, int fd, 
     const char *text;
     int r = client_ask_with(&client, vm, request, &fd, fd >= 0 ? 1 : 0,
                             BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &answer);
-    char clean[512];
 
     if (r != EXIT_OK)
         return r;
@@ -36,7 +35,7 @@ static int tell_with(const char *vm, Bulkhead__ClientEnvelope *request, int fd, 
     if (json)
         r = say_json(json_pack("{s:s,s:s}", "vm", vm, "result", text));
     else
-        printf("%s: %s\n", vm, say_clean(clean, sizeof(clean), text));
+        say(stdout, "%s: %s\n", vm, text);
     client_close(&client);
     return r;
 }
@@ -195,7 +194,7 @@ static int say_broker(const char *vm, const Bulkhead__ProcessList *list, bool js
 {
     for (size_t i = 0; i < list->n_processes; i++) {
         const Bulkhead__ProcessInfo *p = list->processes[i];
-        char text[160], clean[512];
+        char text[160];
 
         if (p->role != BULKHEAD__ROLE__ROLE_BROKER)
             continue;
@@ -205,7 +204,7 @@ static int say_broker(const char *vm, const Bulkhead__ProcessList *list, bool js
         snprintf(text, sizeof(text), "broker upgraded to %s", p->build_id);
         if (json)
             return say_json(json_pack("{s:s,s:s}", "vm", vm, "result", text));
-        printf("%s: %s\n", vm, say_clean(clean, sizeof(clean), text));
+        say(stdout, "%s: %s\n", vm, text);
         return EXIT_OK;
     }
     return say_error(EXIT_HOST, "the new broker of '%s' does not list itself", vm);

@@ -110,7 +110,7 @@ static int say_added(const struct add_args *a, const Bulkhead__Reply *reply, con
     say_clean(id, sizeof(id), reply->device);
     say_clean(address, sizeof(address), reply->address);
     if (!a->json) {
-        printf("%s: %s %s%s%s\n", a->vm, id, address, pty[0] ? " " : "", pty);
+        say(stdout, "%s: %s %s%s%s\n", a->vm, id, address, pty[0] ? " " : "", pty);
         return EXIT_OK;
     }
     json = json_pack("{s:s,s:s,s:s}", "vm", a->vm, "device", id, "address", address);
@@ -281,7 +281,7 @@ static int run_remove(int argc, char **argv)
     if (a.simple.json)
         return say_json(json_pack("{s:s,s:s,s:s}", "vm", a.simple.operands[0], "device", device,
                                   "result", "removed"));
-    printf("%s: %s was removed\n", a.simple.operands[0], device);
+    say(stdout, "%s: %s was removed\n", a.simple.operands[0], device);
     return EXIT_OK;
 }
 

@@ -24,55 +24,51 @@ static const struct sandbox_filter *find_profile(const char *name)
 
 static void print_process(const Bulkhead__ProcessPlan *p)
 {
-    char text[256];
-
-    printf("\n%s  %s (%s)%s\n", say_clean(text, sizeof(text), p->name), p->program,
+    say(stdout, "\n%s  %s (%s)%s\n", p->name, p->program,
            role_name(p->role),
            p->survives_boot ? "" : ", gone before the guest's first instruction");
     if (p->uid != 0 || p->gid != 0 || p->n_namespaces > 0)
-        printf("  uid, gid    %u, %u\n", p->uid, p->gid);
+        say(stdout, "  uid, gid    %u, %u\n", p->uid, p->gid);
     if (p->n_namespaces > 0) {
-        printf("  namespaces ");
+        say(stdout, "  namespaces ");
         for (size_t i = 0; i < p->n_namespaces; i++)
-            printf(" %s", p->namespaces[i]);
+            say(stdout, " %s", p->namespaces[i]);
         putchar('\n');
     }
     if (p->root[0])
-        printf("  root        %s\n", p->root);
+        say(stdout, "  root        %s\n", p->root);
     if (p->cgroup[0])
-        printf("  cgroup      %s\n", say_clean(text, sizeof(text), p->cgroup));
-    printf("  guest RAM   %s%s\n", p->ram_mapped ? say_size(p->ram_mapped).text : "none",
+        say(stdout, "  cgroup      %s\n", p->cgroup);
+    say(stdout, "  guest RAM   %s%s\n", p->ram_mapped ? say_size(p->ram_mapped).text : "none",
            p->ram_mapped ? p->ram_writable ? ", read and write" : ", read only" : "");
     for (size_t i = 0; i < p->n_profiles; i++) {
         const struct sandbox_filter *info = find_profile(p->profiles[i]);
 
-        printf("  seccomp     %s", p->profiles[i]);
+        say(stdout, "  seccomp     %s", p->profiles[i]);
         if (info)
-            printf(": %u system calls", info->n_syscalls);
+            say(stdout, ": %u system calls", info->n_syscalls);
         putchar('\n');
     }
     for (size_t i = 0; i < p->n_rlimits; i++)
-        printf("  limit       %s=%s\n", p->rlimits[i]->key, p->rlimits[i]->value);
+        say(stdout, "  limit       %s=%s\n", p->rlimits[i]->key, p->rlimits[i]->value);
     for (size_t i = 0; i < p->n_fds; i++) {
         const Bulkhead__FdPlan *fd = p->fds[i];
         char number[16];
 
         snprintf(number, sizeof(number), fd->fd < 0 ? "-" : "%d", fd->fd);
-        printf("  fd %3s %2ux  %-9s %s: %s%s\n", number, fd->count ? fd->count : 1, fd->type,
-               say_clean(text, sizeof(text), fd->what), fd->why,
+        say(stdout, "  fd %3s %2ux  %-9s %s: %s%s\n", number, fd->count ? fd->count : 1, fd->type,
+               fd->what, fd->why,
                fd->kept ? "" : " (closed after use)");
     }
 }
 
 static void print_plan(const Bulkhead__VmPlan *plan)
 {
-    char text[256];
-
-    printf("%s: %zu processes\n", say_clean(text, sizeof(text), plan->vm), plan->n_processes);
+    say(stdout, "%s: %zu processes\n", plan->vm, plan->n_processes);
     for (size_t i = 0; i < plan->n_processes; i++)
         print_process(plan->processes[i]);
     for (size_t i = 0; i < plan->n_notes; i++)
-        printf("%snote: %s\n", i == 0 ? "\n" : "", say_clean(text, sizeof(text), plan->notes[i]));
+        say(stdout, i == 0 ? "\nnote: %s\n" : "note: %s\n", plan->notes[i]);
 }
 
 static int show(const struct client_answer *answer, bool json)

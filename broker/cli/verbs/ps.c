@@ -94,16 +94,14 @@ static void print_layers(const Bulkhead__ProcessList *list)
             }
     }
     if (replaced) {
-        char text[128];
-
-        printf("sandbox: in %u process%s %s", n_replaced, n_replaced == 1 ? "" : "es",
-               say_clean(text, sizeof(text), replaced));
+        say(stdout, "sandbox: in %u process%s %s", n_replaced, n_replaced == 1 ? "" : "es",
+               replaced);
     } else {
         open = "sandbox: without ";
     }
     for (unsigned bit = 0; bit < ARRAY_SIZE(counts); bit++)
         if (counts[bit] > 0) {
-            printf("%s%s (%u)", open, sandbox_layer_name(1u << bit), counts[bit]);
+            say(stdout, "%s%s (%u)", open, sandbox_layer_name(1u << bit), counts[bit]);
             open = ", ";
             replaced = open;
         }
@@ -149,12 +147,11 @@ static int list_one(const char *vm, json_t *all, bool first)
         json_array_append_new(rows, process_row(p, &m, fds));
     }
     if (!all) {
-        char name[64];
-
-        printf("%s%s: %s, guest RAM %s, %s beside it%s%s\n", first ? "" : "\n",
-               say_clean(name, sizeof(name), list->vm), list->state[0] ? list->state : "unknown",
-               say_size(list->ram_size).text, say_size(sum).text, passt ? ", passt " : "",
-               passt ? say_size(passt).text : "");
+        if (!first)
+            putchar('\n');
+        say(stdout, "%s: %s, guest RAM %s, %s beside it%s%s\n", list->vm,
+            list->state[0] ? list->state : "unknown", say_size(list->ram_size).text,
+            say_size(sum).text, passt ? ", passt " : "", passt ? say_size(passt).text : "");
         table_print(&table, stdout);
         print_layers(list);
     }

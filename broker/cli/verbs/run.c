@@ -236,9 +236,8 @@ static void on_event(struct run *run, const Bulkhead__Event *event)
         fd_closep(&run->events); /* the reader is gone: the VM goes on */
     if (trace && run->options.config.trace_start_ns != 0) {
         const char *ms = event_property(event, "ms");
-        char name[128];
 
-        fprintf(stderr, "%9s ms  %s\n", ms ? ms : "?", say_clean(name, sizeof(name), event->event));
+        say(stderr, "%9s ms  %s\n", ms ? ms : "?", event->event);
     } else if (run->options.verbose) {
         event_print(event, stderr);
     } else if (strcmp(event->event, "pty") == 0 && event_property(event, "path")) {

@@ -200,6 +200,61 @@ static void test_replies(void **state)
     }
 }
 
+/* Of a broker that was taken over: processes that aren't its VM's, under names that draw on the terminal. */
+static void answer_audit(struct channel *plans, struct channel *lists)
+{
+    static char evil[] = "rng\033[2J\nok", spawner_name[] = "spawner", running[] = "running";
+    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__Plan answer = BULKHEAD__PLAN__INIT;
+    Bulkhead__VmPlan plan = BULKHEAD__VM_PLAN__INIT;
+    Bulkhead__ProcessPlan rng = BULKHEAD__PROCESS_PLAN__INIT, *plans_of[] = { &rng };
+    Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
+    Bulkhead__ProcessInfo spawner = BULKHEAD__PROCESS_INFO__INIT, other = spawner,
+                          *infos[] = { &spawner, &other };
+
+    rng.role = other.role = BULKHEAD__ROLE__ROLE_RNG;
+    rng.name = other.name = evil;
+    rng.survives_boot = 1;
+    plan.processes = plans_of;
+    plan.n_processes = 1;
+    answer.plan = &plan;
+    spawner.role = BULKHEAD__ROLE__ROLE_SPAWNER;
+    spawner.name = spawner_name;
+    spawner.pid = getppid();
+    other.pid = getpid(); /* a child of the former, but that is not a spawner */
+    list.state = spawner.state = other.state = running;
+    list.processes = infos;
+    list.n_processes = 2;
+    e.id = expect(plans, BULKHEAD__CLIENT_ENVELOPE__BODY_GET_PLAN);
+    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_PLAN;
+    e.plan = &answer;
+    assert_int_equal(channel_send_raw(plans, &e.base, NULL, 0, true), 0);
+    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST;
+    e.process_list = &list;
+    for (unsigned i = 0; i < 2; i++) { /* and again, when it has looked */
+        e.id = expect(lists, BULKHEAD__CLIENT_ENVELOPE__BODY_LIST_PROCESSES);
+        assert_int_equal(channel_send_raw(lists, &e.base, NULL, 0, true), 0);
+    }
+}
+
+static void test_audit_of_others(void **state)
+{
+    struct fixture *f = *state;
+    struct channel *plans, *lists;
+
+    start(f, "audit alpha");
+    plans = accept_client(f);
+    lists = accept_client(f);
+    answer_audit(plans, lists);
+    assert_int_equal(finish(f), 1);
+    channel_free(plans);
+    channel_free(lists);
+    assert_non_null(strstr(f->text, "DRIFT  rng?[2J?ok     process      process "));
+    assert_non_null(strstr(f->text, " is not of this VM's spawner\n"));
+    assert_null(strstr(f->text, "Uid"));
+    assert_null(strchr(f->text, '\033'));
+}
+
 static void answer_list(struct channel *channel)
 {
     Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
@@ -358,6 +413,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_replies, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_audit_of_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ps, setup, teardown),
         cmocka_unit_test_setup_teardown(test_events, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
