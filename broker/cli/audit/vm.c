@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "audit/binary.h"
 #include "audit/fds.h"
 #include "audit/process.h"
@@ -126,7 +127,7 @@ static unsigned inherited_filters(const Bulkhead__ProcessList *list)
 
 /* The broker names the processes, and one that was taken over could name anybody's: before they are stopped, or
  * joined in their namespaces, they are the spawner's children, and it is a spawner. A broker made its spawner, or
- * is a child of it. */
+ * is a child of it. From an ordinary user, who can stop his own alone, the spawner may be hidden. */
 static bool is_of_vm(const struct audit_target *t, const Bulkhead__ProcessList *list)
 {
     char of_spawner[8192], own[8192], name[32] = "", parent[16] = "", above[16] = "";
@@ -136,7 +137,7 @@ static bool is_of_vm(const struct audit_target *t, const Bulkhead__ProcessList *
         if (list->processes[i]->role == BULKHEAD__ROLE__ROLE_SPAWNER)
             spawner = list->processes[i]->pid;
     if (spawner <= 0 || process_read_pid(spawner, "status", of_spawner, sizeof(of_spawner)) < 0)
-        return false;
+        return geteuid() != 0;
     if (process_read_pid(t->pid, "status", own, sizeof(own)) < 0)
         return true; /* each check will say so */
     process_field(of_spawner, "Name", name, sizeof(name));
