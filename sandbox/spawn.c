@@ -208,10 +208,11 @@ int sandbox_spawn_end(struct sandbox_spawning *spawning, const char *name)
     /* ENOENT: its interpreter, which the empty root doesn't have. */
     if (error.step == SPAWN_STEP_EXEC && (error.error == EACCES || error.error == ENOENT) &&
         spawning->empty_root)
-        return err_origin(-EACCES,
-                          "%s: not static, which a new build must be, and all on a host without user "
-                          "namespaces, or not the child's uid's to execute (chmod o+rx)",
-                          name);
+        return err_origin(
+            -EACCES,
+            "%s: not static, which a new build must be, and all on a host without user "
+            "namespaces, or not the child's uid's to execute (chmod o+rx)",
+            name);
     if (error.step == SPAWN_STEP_EXEC && error.error == EACCES && spawning->uid != 0)
         return err_origin(-EACCES,
                           "%s: the child's own uid may not execute it (chmod o+rx; AppArmor: "

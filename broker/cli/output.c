@@ -14,8 +14,8 @@ const char *say_clean(char *dst, size_t size, const char *src)
     for (unsigned char before = 0; src && src[i] && i + 1 < size; i++) {
         unsigned char c = (unsigned char)src[i];
         /* As terminals know them: one byte, or two of UTF-8. */
-        bool control = c < 0x20 || c == 0x7f ||
-                       (c >= 0x80 && c < 0xa0 && (before < 0x80 || before == 0xc2));
+        bool control =
+            c < 0x20 || c == 0x7f || (c >= 0x80 && c < 0xa0 && (before < 0x80 || before == 0xc2));
 
         dst[i] = c == '\t' ? ' ' : control ? '?' : src[i];
         before = c;

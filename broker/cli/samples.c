@@ -247,8 +247,8 @@ static void print_processes(FILE *out, const struct top_sample *s, const struct 
 {
     double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
 
-    say(out, "%-20s %-8s %7s  %-10s %6s %7s %7s %5s\n", "PROCESS", "ROLE", "PID", "STATE",
-            "CPU%", "MEMORY", "THREADS", "RST");
+    say(out, "%-20s %-8s %7s  %-10s %6s %7s %7s %5s\n", "PROCESS", "ROLE", "PID", "STATE", "CPU%",
+        "MEMORY", "THREADS", "RST");
     for (size_t i = 0; i < s->n_processes; i++) {
         const struct top_process *p = &s->processes[i];
         const struct top_process *old = find_process(before, p->pid);
@@ -260,18 +260,17 @@ static void print_processes(FILE *out, const struct top_sample *s, const struct 
                          : 0);
             snprintf(threads, sizeof(threads), "%u", p->time.threads);
         }
-        say(out, "%-20.20s %-8.8s %7d  %-10.10s %6.6s %7.7s %7.7s %5s\n", p->name, p->role,
-                p->pid, p->state, cpu,
-                p->memory.known ? bytes((double)p->memory.own_pss).text : "-", threads,
-                count(p->restarts).text);
+        say(out, "%-20.20s %-8.8s %7d  %-10.10s %6.6s %7.7s %7.7s %5s\n", p->name, p->role, p->pid,
+            p->state, cpu, p->memory.known ? bytes((double)p->memory.own_pss).text : "-", threads,
+            count(p->restarts).text);
     }
 }
 
 static void print_devices(FILE *out, const struct top_sample *s, const struct top_sample *before,
                           double seconds)
 {
-    say(out, "%-14s %5s %6s %5s %7s %5s %6s %6s %5s %5s %5s\n", "DEVICE", "IN/s", "IN-B/s",
-            "OUT/s", "OUT-B/s", "FLY", "p50", "p99", "ERR", "DROP", "RST");
+    say(out, "%-14s %5s %6s %5s %7s %5s %6s %6s %5s %5s %5s\n", "DEVICE", "IN/s", "IN-B/s", "OUT/s",
+        "OUT-B/s", "FLY", "p50", "p99", "ERR", "DROP", "RST");
     for (size_t i = 0; i < s->n_devices; i++) {
         const struct top_device *d = &s->devices[i];
         const struct top_device *old = find_device(before, d->name);
@@ -279,15 +278,14 @@ static void print_devices(FILE *out, const struct top_sample *s, const struct to
         const struct stats_page *q = old ? &old->page : p;
 
         say(out, "%-14.14s %5s %6s %5s %7s %5s %6s %6s %5s %5s %5s\n", d->name,
-                count((double)grown(p->read_ops, q->read_ops) / seconds).text,
-                bytes((double)grown(p->read_bytes, q->read_bytes) / seconds).text,
-                count((double)grown(p->write_ops, q->write_ops) / seconds).text,
-                bytes((double)grown(p->write_bytes, q->write_bytes) / seconds).text,
-                count((double)p->inflight).text,
-                latency(top_percentile_us(p->latency_ns, q->latency_ns, 0.5)).text,
-                latency(top_percentile_us(p->latency_ns, q->latency_ns, 0.99)).text,
-                count((double)p->errors).text, count((double)p->dropped).text,
-                count(d->restarts).text);
+            count((double)grown(p->read_ops, q->read_ops) / seconds).text,
+            bytes((double)grown(p->read_bytes, q->read_bytes) / seconds).text,
+            count((double)grown(p->write_ops, q->write_ops) / seconds).text,
+            bytes((double)grown(p->write_bytes, q->write_bytes) / seconds).text,
+            count((double)p->inflight).text,
+            latency(top_percentile_us(p->latency_ns, q->latency_ns, 0.5)).text,
+            latency(top_percentile_us(p->latency_ns, q->latency_ns, 0.99)).text,
+            count((double)p->errors).text, count((double)p->dropped).text, count(d->restarts).text);
     }
 }
 
@@ -298,9 +296,9 @@ static void print_memory(FILE *out, const struct top_device *d)
     say(out, "%-14.14s %s given back", d->name, bytes((double)d->page.balloon_bytes).text);
     if (d->has_memory)
         say(out, "; the guest has %s, free %s, available %s",
-                bytes((double)stats[VIRTIO_BALLOON_S_MEMTOT]).text,
-                bytes((double)stats[VIRTIO_BALLOON_S_MEMFREE]).text,
-                bytes((double)stats[VIRTIO_BALLOON_S_AVAIL]).text);
+            bytes((double)stats[VIRTIO_BALLOON_S_MEMTOT]).text,
+            bytes((double)stats[VIRTIO_BALLOON_S_MEMFREE]).text,
+            bytes((double)stats[VIRTIO_BALLOON_S_AVAIL]).text);
     fputc('\n', out);
 }
 

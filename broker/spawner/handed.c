@@ -169,8 +169,7 @@ static bool close_first(struct closers *closers, struct closer *c)
     memcpy(c->fds.fds, closers->waiting, n * sizeof(int));
     c->fds.n = n;
     c->reserved = any_reserved(closers, &c->fds);
-    c->pid =
-        clone(close_in_clone, c->stack + sizeof c->stack, CLONE_VM | CLONE_FILES, &c->fds);
+    c->pid = clone(close_in_clone, c->stack + sizeof c->stack, CLONE_VM | CLONE_FILES, &c->fds);
     if (c->pid < 0) {
         c->pid = 0;
         return false;

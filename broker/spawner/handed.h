@@ -36,15 +36,15 @@ struct handed {
 
 struct closers {
     struct closer {
-        pid_t pid; /* 0: free */
-        int pidfd; /* -1: there was no room for one */
+        pid_t pid;     /* 0: free */
+        int pidfd;     /* -1: there was no room for one */
         bool reserved; /* it closes what has a number that is for messages */
         struct handed fds;
         _Alignas(16) char stack[HANDED_STACK_BYTES];
     } of[HANDED_CLOSERS];
     int waiting[HANDED_WAITING]; /* to be closed, the first first */
     unsigned n_waiting;
-    uint64_t moved_ns; /* when one of them was last taken up */
+    uint64_t moved_ns;       /* when one of them was last taken up */
     unsigned first_reserved; /* number of a descriptor */
 };
 

@@ -344,7 +344,8 @@ static void on_request(struct state *s)
         return;
     }
     if (n != (ssize_t)sizeof request)
-        r = err_origin(-EMSGSIZE, "a request of a wrong size, or with too many descriptors (%u)", fds.n);
+        r = err_origin(-EMSGSIZE, "a request of a wrong size, or with too many descriptors (%u)",
+                       fds.n);
     else
         r = obey(s, &request, &fds);
     if (r < 0)

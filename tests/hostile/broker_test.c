@@ -4,7 +4,6 @@
  * one. */
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -24,6 +23,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "broker.h"
+#include "lingering.h"
 #include "plan/plan.h"
 #include "sandbox/enter.h"
 #include "sandbox/gen/filter_broker.h"
@@ -90,29 +90,15 @@ static void on_alarm(int sig)
     (void)sig;
 }
 
-/* Its peer has no room for what was written, so the close that is the last waits for as long as it says. */
+/* With a timer, so that the test itself doesn't wait in a close. */
 static void make_lingering(struct broker *b)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    const struct linger linger = { .l_onoff = 1, .l_linger = 3600 };
     const struct itimerval often = { { 0, 50000 }, { 0, 50000 } };
-    socklen_t len = sizeof address;
-    static char bytes[65536];
     sigset_t alarm;
-    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    b->lingers = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (server < 0 || b->lingers < 0 || bind(server, (struct sockaddr *)&address, len) < 0 ||
-        listen(server, 1) < 0 || getsockname(server, (struct sockaddr *)&address, &len) < 0 ||
-        connect(b->lingers, (struct sockaddr *)&address, len) < 0)
+    b->lingers = lingering_socket(&b->peer);
+    if (b->lingers < 0)
         _exit(8);
-    b->peer = accept4(server, NULL, NULL, SOCK_CLOEXEC);
-    close(server);
-    if (b->peer < 0 || setsockopt(b->lingers, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) < 0)
-        _exit(8);
-    while (send(b->lingers, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
-        ;
     signal(SIGALRM, on_alarm);
     sigemptyset(&alarm);
     sigaddset(&alarm, SIGALRM);
@@ -126,10 +112,12 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
 {
     struct groups none = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
     struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
-    const struct spawner_terms terms = {
-        .groups = &none, .uids = &no_uids, .uid_base = uid_base(), .no_userns = no_userns,
-        .broker_pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0)
-    };
+    const struct spawner_terms terms = { .groups = &none,
+                                         .uids = &no_uids,
+                                         .uid_base = uid_base(),
+                                         .no_userns = no_userns,
+                                         .broker_pidfd =
+                                             (int)syscall(SYS_pidfd_open, getpid(), 0) };
     struct broker b = { .next_id = 1, .uid_base = terms.uid_base, .test = test, .action = action };
     char lock[80];
     const struct sandbox_broker rights = { .uid = terms.uid_base ? terms.uid_base + PLAN_UID_BROKER
@@ -529,7 +517,8 @@ static void a_program_that_is_handed_over_gets_no_more(void **state)
                   "bare %u succeed\n",
                   puppet_n_actions(), killed, refused, bare);
     assert_int_equal(killed + refused, puppet_n_actions());
-    assert_int_equal(refused, 5); /* of these the kernel is asked, in the empty root without capabilities */
+    assert_int_equal(refused,
+                     5); /* of these the kernel is asked, in the empty root without capabilities */
     assert_true(bare >= 25);
 }
 

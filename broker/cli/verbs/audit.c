@@ -36,11 +36,10 @@ static void show_text(const char *vm, const struct audit *audit, size_t n_proces
     for (size_t i = 0; i < audit->n_findings; i++) {
         const struct audit_finding *f = &audit->findings[i];
 
-        say(stdout, "%-6s %-14s %-12s %s\n", words[f->verdict], f->process, f->check,
-               f->text);
+        say(stdout, "%-6s %-14s %-12s %s\n", words[f->verdict], f->process, f->check, f->text);
     }
-    say(stdout, "\n%s: %zu processes, %zu checks passed, %zu drift, %zu unreadable\n", vm, n_processes,
-           counts[AUDIT_OK], counts[AUDIT_DRIFT], counts[AUDIT_UNREADABLE]);
+    say(stdout, "\n%s: %zu processes, %zu checks passed, %zu drift, %zu unreadable\n", vm,
+        n_processes, counts[AUDIT_OK], counts[AUDIT_DRIFT], counts[AUDIT_UNREADABLE]);
 }
 
 static int show_audit(const char *vm, bool json)

@@ -24,9 +24,8 @@ static const struct sandbox_filter *find_profile(const char *name)
 
 static void print_process(const Bulkhead__ProcessPlan *p)
 {
-    say(stdout, "\n%s  %s (%s)%s\n", p->name, p->program,
-           role_name(p->role),
-           p->survives_boot ? "" : ", gone before the guest's first instruction");
+    say(stdout, "\n%s  %s (%s)%s\n", p->name, p->program, role_name(p->role),
+        p->survives_boot ? "" : ", gone before the guest's first instruction");
     if (p->uid != 0 || p->gid != 0 || p->n_namespaces > 0)
         say(stdout, "  uid, gid    %u, %u\n", p->uid, p->gid);
     if (p->n_namespaces > 0) {
@@ -40,7 +39,7 @@ static void print_process(const Bulkhead__ProcessPlan *p)
     if (p->cgroup[0])
         say(stdout, "  cgroup      %s\n", p->cgroup);
     say(stdout, "  guest RAM   %s%s\n", p->ram_mapped ? say_size(p->ram_mapped).text : "none",
-           p->ram_mapped ? p->ram_writable ? ", read and write" : ", read only" : "");
+        p->ram_mapped ? p->ram_writable ? ", read and write" : ", read only" : "");
     for (size_t i = 0; i < p->n_profiles; i++) {
         const struct sandbox_filter *info = find_profile(p->profiles[i]);
 
@@ -57,8 +56,7 @@ static void print_process(const Bulkhead__ProcessPlan *p)
 
         snprintf(number, sizeof(number), fd->fd < 0 ? "-" : "%d", fd->fd);
         say(stdout, "  fd %3s %2ux  %-9s %s: %s%s\n", number, fd->count ? fd->count : 1, fd->type,
-               fd->what, fd->why,
-               fd->kept ? "" : " (closed after use)");
+            fd->what, fd->why, fd->kept ? "" : " (closed after use)");
     }
 }
 

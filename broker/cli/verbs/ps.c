@@ -95,7 +95,7 @@ static void print_layers(const Bulkhead__ProcessList *list)
     }
     if (replaced) {
         say(stdout, "sandbox: in %u process%s %s", n_replaced, n_replaced == 1 ? "" : "es",
-               replaced);
+            replaced);
     } else {
         open = "sandbox: without ";
     }

@@ -284,9 +284,9 @@ static void test_sweep(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_name), cmocka_unit_test(test_leaves),
-        cmocka_unit_test(test_nobody_outside), cmocka_unit_test(test_both_end), cmocka_unit_test(test_sandboxed_broker),
-        cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_one_name),         cmocka_unit_test(test_leaves),
+        cmocka_unit_test(test_nobody_outside),   cmocka_unit_test(test_both_end),
+        cmocka_unit_test(test_sandboxed_broker), cmocka_unit_test(test_sweep),
     };
 
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -3,7 +3,6 @@
  * itself: what is handed over is a TCP socket whose last close waits until its peer is closed. */
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +15,7 @@
 
 #include "base/compiler.h"
 #include "base/fd.h"
+#include "lingering.h"
 #include "sandbox/ids.h"
 #include "spawner/handed.h"
 #include "spawner/spawner.h"
@@ -27,24 +27,9 @@ static int server, peer; /* ends of a connection */
 
 static int lingering(void)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    const struct linger linger = { .l_onoff = 1, .l_linger = 3600 };
-    socklen_t len = sizeof address;
-    static char bytes[65536];
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = lingering_socket(&peer);
 
-    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(listen(listener, 1), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, len), 0);
-    peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    assert_true(peer >= 0);
-    close(listener);
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
-    while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
-        ;
+    assert_true(fd >= 0);
     return fd;
 }
 
@@ -124,7 +109,8 @@ static void no_process_more(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_process_more), /* it gives up root, and the other one lowers limits for good */
+        cmocka_unit_test(
+            no_process_more), /* it gives up root, and the other one lowers limits for good */
         cmocka_unit_test(a_table_that_is_full),
     };
 

@@ -50,9 +50,10 @@ static void test_roles_have_their_places(void **state)
 
 static void test_names(void **state)
 {
-    static const char *const bad[] = { "",     ".",        "..",           ".hidden",    "a/b",
-                                       "/a",   "../x",     "a b",          "a\n",        "cgroup\t",
-                                       "\x80", "cpu.stat", "cgroup.procs", "memory.max", "cgroup.kill" };
+    static const char *const bad[] = {
+        "",    ".",        "..",   ".hidden",  "a/b",          "/a",         "../x",       "a b",
+        "a\n", "cgroup\t", "\x80", "cpu.stat", "cgroup.procs", "memory.max", "cgroup.kill"
+    };
     static struct slots slots;
     struct spawner_slot slot = good(BULKHEAD__ROLE__ROLE_RNG);
 
