@@ -176,7 +176,7 @@ static int enter_all(struct enter *e, const int *keep, unsigned n_keep,
     if (r == 0)
         r = layer_result(e, SANDBOX_LAYER_MDWE, limits_no_exec_memory());
     if (r == 0)
-        r = layer_result(e, SANDBOX_LAYER_LANDLOCK, landlock_enter(NULL, 0));
+        r = layer_result(e, SANDBOX_LAYER_LANDLOCK, landlock_enter(NULL, 0, LANDLOCK_READ));
     return r < 0 ? err_trace(r) : 0;
 }
 
@@ -236,30 +236,57 @@ static int enter_uid(uint32_t uid)
     return 0;
 }
 
+struct folders {
+    const int *fds;
+    unsigned n;
+    enum landlock_right right;
+};
+
+/* What stays in the host's namespaces. limits: what the caller's rlimits layer said. */
+static int enter_in_host(struct enter *e, const struct sandbox_filter *filter, uint64_t keep_caps,
+                         int limits, struct folders folders)
+{
+    int r = layer_result(e, SANDBOX_LAYER_CAPS, caps_enter(keep_caps));
+
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_NNP, enter_no_new_privs());
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_UNDUMPABLE, enter_undumpable());
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_RLIMITS, limits);
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_MDWE, limits_no_exec_memory());
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_LANDLOCK,
+                         landlock_enter(folders.fds, folders.n, folders.right));
+    trim_start_code();
+    if (r == 0)
+        r = layer_result(e, SANDBOX_LAYER_SECCOMP, seccomp_enter(filter));
+    return r < 0 ? err_trace(r) : 0;
+}
+
 int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandbox_broker *rights,
                          unsigned *ret_missing)
 {
+    const struct folders folders = { rights->readable, SANDBOX_READABLE_MAX, LANDLOCK_READ };
     struct enter e = { .insecure = rights->insecure };
     int r = enter_uid(rights->uid);
 
     if (r == 0)
-        r = layer_result(&e, SANDBOX_LAYER_CAPS, caps_enter(rights->keep_caps));
-    if (r == 0)
-        r = layer_result(&e, SANDBOX_LAYER_NNP, enter_no_new_privs());
-    if (r == 0)
-        r = layer_result(&e, SANDBOX_LAYER_UNDUMPABLE, enter_undumpable());
-    if (r == 0)
-        r = layer_result(&e, SANDBOX_LAYER_RLIMITS, limits_no_core());
-    if (r == 0)
-        r = layer_result(&e, SANDBOX_LAYER_MDWE, limits_no_exec_memory());
-    if (r == 0)
-        r = layer_result(&e, SANDBOX_LAYER_LANDLOCK,
-                         landlock_enter(rights->readable, SANDBOX_READABLE_MAX));
-    trim_start_code();
-    if (r == 0)
-        r = layer_result(&e, SANDBOX_LAYER_SECCOMP, seccomp_enter(filter));
+        r = enter_in_host(&e, filter, rights->keep_caps, limits_no_core(), folders);
     if (r < 0)
         return err_trace(r);
     *ret_missing = e.missing;
     return 0;
+}
+
+int sandbox_enter_holder(const struct sandbox_filter *filter, uint64_t keep_caps)
+{
+    static const int folder = SANDBOX_FOLDER_FD;
+    const struct limits_plan plan = { .max_files = SANDBOX_HOLDER_FILES, .no_new_threads = true };
+    struct enter e = { 0 };
+    int r = enter_in_host(&e, filter, keep_caps, limits_enter(&plan),
+                          (struct folders){ &folder, 1, LANDLOCK_REMOVE });
+
+    return r < 0 ? err_trace(r) : 0;
 }

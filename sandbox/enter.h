@@ -49,3 +49,10 @@ struct sandbox_broker {
  * (landlock, where the kernel has it; also no TCP), seccomp. It closes nothing. */
 int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandbox_broker *rights,
                          unsigned *ret_missing) must_check;
+
+enum { SANDBOX_FOLDER_FD = 4, SANDBOX_HOLDER_FILES = 64 };
+
+/* For who keeps a socket's file (SANDBOX_HOLDER), in the host's namespaces too: as the broker, but that it keeps its
+ * uid, makes no files and no processes, and of all files may remove those in the folder, which is descriptor
+ * SANDBOX_FOLDER_FD. */
+int sandbox_enter_holder(const struct sandbox_filter *filter, uint64_t keep_caps) must_check;

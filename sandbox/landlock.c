@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* landlock.c - see landlock.h. Of a child a ruleset without a rule: a second wall behind the empty root and the filter.
- * Of the broker one that lets it read its programs' folders, to see what is installed now.
+ * Of the broker one that lets it read its programs' folders, to see what is installed now; of who keeps a socket's file,
+ * one that lets it remove files in that folder.
  * The numbers are the kernel's; headers of the build may be older than the running kernel. */
 #include "sandbox/landlock.h"
 
@@ -27,14 +28,14 @@ static const struct {
     [4] = { 15, 3, 0, 16 }, [5] = { 16, 3, 0, 16 }, [6] = { 16, 3, 3, 24 },
 };
 
-enum { FS_READ_FILE = 1 << 2, RULE_PATH_BENEATH = 1 };
+enum { RULE_PATH_BENEATH = 1 };
 
 struct beneath { /* struct landlock_path_beneath_attr */
     uint64_t allowed;
     int32_t parent_fd;
 } __attribute__((packed));
 
-int landlock_enter(const int *folders, unsigned n)
+int landlock_enter(const int *folders, unsigned n, enum landlock_right right)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1u /* VERSION */);
     cleanup_(fd_closep) int fd = -1;
@@ -51,7 +52,7 @@ int landlock_enter(const int *folders, unsigned n)
     if (fd < 0)
         return err_origin(-errno, "landlock ruleset of ABI %zu", abi);
     for (unsigned i = 0; i < n; i++) {
-        struct beneath rule = { .allowed = FS_READ_FILE, .parent_fd = folders[i] };
+        struct beneath rule = { .allowed = right, .parent_fd = folders[i] };
 
         if (folders[i] >= 0 && syscall(SYS_landlock_add_rule, fd, RULE_PATH_BENEATH, &rule, 0u) < 0)
             return err_origin(-errno, "landlock rule of a folder");

@@ -5,6 +5,8 @@
 
 #include "base/compiler.h"
 
-/* Handles all that the running kernel's ABI knows and allows nothing, but for opening files in these n
- * folders (-1: none) for reading. */
-int landlock_enter(const int *folders, unsigned n) must_check;
+enum landlock_right { LANDLOCK_READ = 1 << 2, LANDLOCK_REMOVE = 1 << 5 }; /* LANDLOCK_ACCESS_FS_* */
+
+/* Handles all that the running kernel's ABI knows and allows nothing, but for one right to the files in these n
+ * folders (-1: none). */
+int landlock_enter(const int *folders, unsigned n, enum landlock_right right) must_check;

@@ -8,6 +8,7 @@
 #include "sandbox/gen/filter_console.h"
 #include "sandbox/gen/filter_core_control.h"
 #include "sandbox/gen/filter_core_vcpu.h"
+#include "sandbox/gen/filter_holder.h"
 #include "sandbox/gen/filter_loader.h"
 #include "sandbox/gen/filter_net.h"
 #include "sandbox/gen/filter_rng.h"
@@ -27,6 +28,7 @@ const struct sandbox_filter *sandbox_profile_info(enum sandbox_profile_id profil
         [SANDBOX_NET] = &sandbox_filter_net,
         [SANDBOX_VSOCK] = &sandbox_filter_vsock,
         [SANDBOX_BALLOON] = &sandbox_filter_balloon,
+        [SANDBOX_HOLDER] = &sandbox_filter_holder,
         [SANDBOX_START] = &sandbox_filter_start,
     };
 

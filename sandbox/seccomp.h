@@ -17,6 +17,7 @@ enum sandbox_profile_id {
     SANDBOX_NET,
     SANDBOX_VSOCK,
     SANDBOX_BALLOON,
+    SANDBOX_HOLDER,
     SANDBOX_START, /* from exec until the program enters its sandbox, of a program handed over */
     SANDBOX_PROFILE__MAX,
 };
