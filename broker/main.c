@@ -28,14 +28,15 @@
 #include "resources/signals.h"
 #include "run/adopt.h"
 #include "run/happen.h"
+#include "run/held.h"
 #include "run/instance.h"
 #include "run/keeper.h"
-#include "run/links.h"
 #include "run/opener.h"
 #include "run/seal.h"
 #include "run/watch.h"
 #include "sandbox/enter.h"
 #include "sandbox/gen/filter_broker.h"
+#include "sandbox/gen/filter_holder.h"
 #include "sandbox/ids.h"
 #include "sandbox/namespaces.h"
 #include "spawner/cgroups.h"
@@ -205,8 +206,8 @@ static int open_all(struct instance *in, struct request *req, struct fault *f)
         programs_fd(&in->programs, BULKHEAD__ROLE__ROLE_LOADER, f) < 0)
         return -ENOENT;
     r = instance_open(in, tty, req->fds + skip, req->n_fds - skip, f);
-    if (r == 0)
-        r = links_watch(in, f);
+    if (r == 0 && held_watch_all(in) < 0)
+        r = fault_host(f, ENOMEM, "%s", err_text());
     for (unsigned i = 0; i < req->n_fds; i++)
         fd_closep(&req->fds[i]);
     return r;
@@ -434,7 +435,7 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     raise_file_limits(); /* before the spawner is forked: what it starts lowers its own */
     if (argc == 2 && strcmp(argv[1], "--open") == 0)
-        return opener_main(FD_CLIENT);
+        return opener_main(FD_CLIENT, &sandbox_filter_holder);
     if (argc == 2 && strcmp(argv[1], "--adopt") == 0)
         return adopt();
     fcntl(FD_CLIENT, F_SETFD, FD_CLOEXEC);

@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <linux/virtio_balloon.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include "plan/identity.h"
 #include "plan/plan_message.h"
+#include "resources/holder.h"
 #include "sandbox/layers.h"
 
 /* ---- lists ---- */
@@ -89,8 +91,8 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
 {
     struct instance *in = client->sessions->in;
     const struct vm *vm = &in->vm;
-    char *layers[VM_MAX_CHILDREN][MAX_LAYERS];
-    Bulkhead__ProcessInfo infos[VM_MAX_CHILDREN + VM_MAX_CHILDREN + 2];
+    char *layers[VM_MAX_CHILDREN][MAX_LAYERS], holders[PLAN_MAX_DEVICES][PLAN_NAME_BYTES + 8];
+    Bulkhead__ProcessInfo infos[VM_MAX_CHILDREN + VM_MAX_CHILDREN + 2 + PLAN_MAX_DEVICES];
     Bulkhead__ProcessInfo *pointers[ARRAY_SIZE(infos)];
     Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
     CLIENT_ENVELOPE(e, PROCESS_LIST, process_list, &list);
@@ -128,6 +130,15 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
         info = add_process(&list, &infos[n++], d->plan->role, d->plan->name, 0, 0);
         info->state = (char *)(uintptr_t) "failed";
         info->restarts = d->restarts;
+    }
+    for (unsigned i = 0; i < in->n_ends; i++) {
+        struct ucred who;
+
+        if (!in->ends[i].held_event || !in->ends[i].backend.holder ||
+            !holder_who(in->ends[i].backend.held[0], &who))
+            continue;
+        snprintf(holders[i], sizeof holders[i], "%s-socket", in->plan.devices[i].name);
+        add_process(&list, &infos[n++], BULKHEAD__ROLE__ROLE_HOLDER, holders[i], who.pid, who.uid);
     }
     e.id = request->id;
     session_send(client, &e);

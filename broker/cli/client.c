@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -150,6 +151,19 @@ void client_close(struct client *client)
         while (waitpid(client->broker, NULL, 0) < 0 && errno == EINTR)
             ;
     }
+    client->broker = 0;
+}
+
+void client_leave(struct client *client, int patience_ms)
+{
+    struct pollfd ended = { .fd = -1, .events = POLLIN };
+
+    channel_freep(&client->channel);
+    if (client->broker > 0 && patience_ms > 0)
+        ended.fd = (int)syscall(SYS_pidfd_open, client->broker, 0);
+    if (ended.fd >= 0)
+        (void)poll(&ended, 1, patience_ms);
+    fd_closep(&ended.fd);
     client->broker = 0;
 }
 

@@ -33,6 +33,8 @@ int client_start_opener(struct client *ret_client) must_check;
 /* -ENOENT: no VM of that name; the text then names those that run. */
 int client_connect(struct client *ret_client, const char *vm) must_check;
 void client_close(struct client *client);
+/* The same, but waits so long at most for who was started, who may stay. */
+void client_leave(struct client *client, int patience_ms);
 /* The VM has ended: waits until all that held the connection has, the spawner last, when it has removed what the
  * VM had. Whatever comes meanwhile is dropped. */
 void client_await_end(struct client *client);

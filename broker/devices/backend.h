@@ -15,9 +15,11 @@ enum {
 struct backend {
     int own[RESOURCES_MAX_OWN];
     unsigned n_own;
-    int held[2]; /* kept open by the broker alone: pty slave, passt's end of the stream (and
-                             of the one before) */
+    int held
+        [2]; /* the broker's alone: pty slave, passt's end of the stream (and of the one before), of a
+                    macvtap rtnetlink, the link to a holder */
     struct socket_path socket; /* the one we listen on, to remove at the end */
+    bool holder;               /* or its file is another process's to keep: resources/holder.h */
     /* blk */
     uint64_t size_bytes;
     uint32_t block_size, physical_block_exp; /* as the guest sees them */

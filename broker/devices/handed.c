@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include "base/fd.h"
 
@@ -26,11 +28,8 @@ size_t handed_give(struct backend *b, Bulkhead__Backend *m, int fds[HANDED_MAX_F
         fds[n++] = b->held[0];
         m->held = 1;
     }
-    if (b->socket.dir_fd >= 0) {
-        fds[n++] = b->socket.dir_fd;
-        fds[n++] = b->socket.socket_fd;
-        m->socket = b->socket.name;
-    }
+    m->holder = b->holder;
+    m->macvtap = (uint32_t)b->macvtap;
     m->size = b->size_bytes;
     m->block_size = b->block_size;
     m->physical_block_exp = b->physical_block_exp;
@@ -54,8 +53,10 @@ static int odd(const char *id, const char *what, struct fault *f)
 
 int handed_read(const Bulkhead__Backend *m, const char *id, struct backend *b, struct fault *f)
 {
-    if (m->socket[0] != '\0')
-        return odd(id, "a socket", f);
+    if (m->holder && m->held == 0)
+        return odd(id, "a socket whose file nobody keeps", f);
+    if (m->macvtap > INT32_MAX)
+        return odd(id, "the number of an interface", f);
     if (strlen(m->pty_path) >= sizeof b->pty_path || strlen(m->made_tap) >= sizeof b->made_tap)
         return odd(id, "the length of a name", f);
     if (m->own > RESOURCES_MAX_OWN || m->held > 1)
@@ -67,6 +68,8 @@ int handed_read(const Bulkhead__Backend *m, const char *id, struct backend *b, s
     b->range_align = m->range_align;
     b->block_device = m->block_device;
     b->discard = m->discard;
+    b->holder = m->holder;
+    b->macvtap = (int)m->macvtap;
     b->tap_offloads = m->tap_offloads;
     snprintf(b->pty_path, sizeof b->pty_path, "%s", m->pty_path);
     snprintf(b->made_tap, sizeof b->made_tap, "%s", m->made_tap);
@@ -116,7 +119,7 @@ int handed_check_disk(const Bulkhead__DiskConfig *disk, const struct backend *b,
     int wanted = disk->readonly ? O_RDONLY : O_RDWR, flags;
     struct stat st;
 
-    if (b->n_own != 1 || fstat(b->own[0], &st) < 0)
+    if (b->n_own != 1 || b->held[0] >= 0 || fstat(b->own[0], &st) < 0)
         return odd(disk->id, "one file is needed", f);
     flags = fcntl(b->own[0], F_GETFL);
     if (flags < 0 || (flags & (O_ACCMODE | O_PATH)) != wanted ||
@@ -129,10 +132,23 @@ int handed_check_disk(const Bulkhead__DiskConfig *disk, const struct backend *b,
     return size_fits(b, &st) ? 0 : odd(disk->id, "its kind or its size", f);
 }
 
+static bool socket_has(int fd, int option, int value)
+{
+    int is = -1;
+    socklen_t len = sizeof is;
+
+    return getsockopt(fd, SOL_SOCKET, option, &is, &len) == 0 && is == value;
+}
+
 int handed_check_net(const Bulkhead__NetConfig *n, const struct backend *b, struct fault *f)
 {
     const unsigned needed = IFF_TAP | IFF_VNET_HDR | IFF_NO_PI;
+    bool macvtap = strcmp(n->mode, "macvtap") == 0;
 
+    if (b->holder || (b->held[0] >= 0) != macvtap || (b->macvtap > 0) != macvtap ||
+        (macvtap && !(socket_has(b->held[0], SO_DOMAIN, AF_NETLINK) &&
+                      socket_has(b->held[0], SO_PROTOCOL, NETLINK_ROUTE))))
+        return odd(n->id, "who tells of a macvtap's link", f);
     if (b->n_own != n->num_queues / 2)
         return odd(n->id, "the number of queues", f);
     for (unsigned i = 0; i < b->n_own; i++) {
@@ -144,12 +160,25 @@ int handed_check_net(const Bulkhead__NetConfig *n, const struct backend *b, stru
     return 0;
 }
 
+int handed_check_socket(const char *id, const struct backend *b, struct fault *f)
+{
+    if (b->n_own != 1 || !b->holder || !socket_has(b->own[0], SO_TYPE, SOCK_STREAM) ||
+        !socket_has(b->own[0], SO_DOMAIN, AF_UNIX) || !socket_has(b->own[0], SO_ACCEPTCONN, 1))
+        return odd(id, "a listening socket is needed", f);
+    if (!socket_has(b->held[0], SO_TYPE, SOCK_SEQPACKET) ||
+        !socket_has(b->held[0], SO_DOMAIN, AF_UNIX))
+        return odd(id, "who keeps the socket's file", f);
+    return 0;
+}
+
 int handed_check_console(const Bulkhead__ConsoleConfig *c, const struct backend *b, struct fault *f)
 {
     bool pty = c->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_PTY;
     int in, out;
 
-    if (b->n_own != 2 || pty != (b->held[0] >= 0))
+    if (c->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET)
+        return handed_check_socket("console", b, f);
+    if (b->n_own != 2 || b->holder || pty != (b->held[0] >= 0))
         return odd("console", "an input and an output are needed", f);
     in = fcntl(b->own[0], F_GETFL);
     out = fcntl(b->own[1], F_GETFL);

@@ -12,7 +12,7 @@
 #include "config/fault.h"
 #include "devices/backend.h"
 
-enum { HANDED_MAX_FDS = RESOURCES_MAX_OWN + 3 };
+enum { HANDED_MAX_FDS = RESOURCES_MAX_OWN + 1 };
 
 /* Fills *ret_message, whose texts stay the backend's; ret_fds are not duplicates. How many. */
 size_t handed_give(struct backend *backend, Bulkhead__Backend *ret_message,
@@ -28,5 +28,8 @@ int handed_check_disk(const Bulkhead__DiskConfig *disk, const struct backend *ba
                       struct fault *ret_fault) must_check;
 int handed_check_net(const Bulkhead__NetConfig *net, const struct backend *backend,
                      struct fault *ret_fault) must_check;
+/* A vsock's, or a console's that is one: a listening socket, and the link to who keeps its file. */
+int handed_check_socket(const char *id, const struct backend *backend,
+                        struct fault *ret_fault) must_check;
 int handed_check_console(const Bulkhead__ConsoleConfig *console, const struct backend *backend,
                          struct fault *ret_fault) must_check;

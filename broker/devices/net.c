@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -225,6 +226,16 @@ static int lock_macvtap(const Bulkhead__NetConfig *n, int fd, struct fault *f)
     return fault_input(f, "%s: %s is in use by another VM: make a macvtap for each", n->id, n->tap);
 }
 
+int resources_net_watch(const char *id, struct backend *b, struct fault *f)
+{
+    const struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+
+    b->held[0] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    if (b->held[0] < 0 || bind(b->held[0], (const struct sockaddr *)&address, sizeof address) < 0)
+        return fault_host(f, errno, "%s: rtnetlink: %s", id, strerror(errno));
+    return 0;
+}
+
 static int open_macvtap(const Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
 {
     unsigned index = if_nametoindex(n->tap);
@@ -257,7 +268,7 @@ static int open_macvtap(const Bulkhead__NetConfig *n, struct backend *b, struct 
         if (prepare_tap(n, fd, b, f) < 0)
             return -EINVAL;
     }
-    return 0;
+    return resources_net_watch(n->id, b, f);
 }
 
 /* What the user calls it; the number here is another. */

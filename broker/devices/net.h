@@ -16,6 +16,9 @@ int resources_net(Bulkhead__NetConfig *net, int *fds, unsigned n_fds, struct bac
  * has them, are queues of the new one. */
 int resources_net_attach_again(const Bulkhead__NetConfig *net, const struct backend *backend,
                                struct fault *ret_fault) must_check;
+/* rtnetlink, which tells when a macvtap goes down or vanishes, in held[0]. id: "net0". */
+int resources_net_watch(const char *id, struct backend *backend,
+                        struct fault *ret_fault) must_check;
 /* Whether two devices, not passt's, were given one interface. */
 bool resources_net_same(const struct backend *a, const struct backend *b);
 /* A socket pair: the worker's end in own, passt's in held[0]. */

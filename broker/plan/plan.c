@@ -190,6 +190,7 @@ const char *plan_program(Bulkhead__Role role)
     switch (role) {
     case BULKHEAD__ROLE__ROLE_BROKER:
     case BULKHEAD__ROLE__ROLE_SPAWNER:
+    case BULKHEAD__ROLE__ROLE_HOLDER:
         return "bulkhead-broker";
     case BULKHEAD__ROLE__ROLE_CORE:
         return "bulkhead-core";
@@ -242,6 +243,8 @@ const char *plan_rights(const struct plan_device *device, Bulkhead__Role role)
         return "guest RAM, may give pages back";
     case BULKHEAD__ROLE__ROLE_PASST:
         return "the host's network as an ordinary user; no guest RAM";
+    case BULKHEAD__ROLE__ROLE_HOLDER:
+        return "one socket's name, to remove it; its neighbours, to connect; no guest RAM";
     case BULKHEAD__ROLE__ROLE_NONE:
     case _BULKHEAD__ROLE_IS_INT_SIZE:
     default:

@@ -35,6 +35,8 @@ struct plan_device {
     unsigned index; /* in config.disks or config.nets */
     bool needs_ram;
     unsigned passt_uid_slot; /* 0: without passt */
+    bool has_holder; /* it was added, and its socket's file is kept by a process of who did */
+    uint32_t holder_uid, holder_gid;
 };
 
 struct plan {

@@ -290,6 +290,7 @@ static bool plan_backend(Bulkhead__ProcessPlan *p, const struct plan_device *d,
     case BULKHEAD__ROLE__ROLE_RNG:
     case BULKHEAD__ROLE__ROLE_BALLOON:
     case BULKHEAD__ROLE__ROLE_PASST:
+    case BULKHEAD__ROLE__ROLE_HOLDER:
     case _BULKHEAD__ROLE_IS_INT_SIZE:
     default:
         return true;
@@ -347,6 +348,33 @@ static bool plan_passt(Bulkhead__VmPlan *plan, const struct plan_device *d,
            add_fd(p, (struct fd_row){ 3, "stream to the worker", "socket", "frames", true, 1 });
 }
 
+/* It is no child of the VM's: whoever added the device started it. */
+static bool plan_holder(Bulkhead__VmPlan *plan, const struct plan_device *d)
+{
+    char name[PLAN_NAME_BYTES + 8];
+    Bulkhead__ProcessPlan *p;
+
+    if (!d->has_holder)
+        return true;
+    snprintf(name, sizeof name, "%s-socket", d->name);
+    p = add_process(plan, BULKHEAD__ROLE__ROLE_HOLDER, name);
+    if (!p)
+        return false;
+    p->uid = d->holder_uid;
+    p->gid = d->holder_gid;
+    p->root = text("the host's");
+    p->cgroup = text("");
+    return add_profile(p, "holder") && add_limit(p, "NPROC", "0") && add_limit(p, "CORE", "0") &&
+           add_limit(p, "FSIZE", "0") &&
+           add_fd(p, (struct fd_row){ 0, "/dev/null", "char", "nothing to read", true, 1 }) &&
+           add_fd(p, (struct fd_row){ 1, "/dev/null", "char", "nothing to print", true, 1 }) &&
+           add_fd(p, (struct fd_row){ 2, "/dev/null", "char", "nothing to say", true, 1 }) &&
+           add_fd(p, (struct fd_row){ 3, "link", "socket", "what the broker asks, and its end",
+                                      true, 1 }) &&
+           add_fd(p, (struct fd_row){ 4, "folder", "directory", "of the socket", true, 1 }) &&
+           add_fd(p, (struct fd_row){ 5, "socket", "other", "to know it again", true, 1 });
+}
+
 static bool plan_broker(Bulkhead__VmPlan *plan, const struct plan_host *host)
 {
     static const Bulkhead__Role roles[] = { BULKHEAD__ROLE__ROLE_BROKER,
@@ -379,8 +407,9 @@ Bulkhead__VmPlan *plan_message(const struct plan *from, const Bulkhead__VmConfig
     ok = plan->vm && plan_broker(plan, host) && plan_core(plan, from, c, host) &&
          plan_loader(plan, c, host);
     for (unsigned i = 0; ok && i < from->n_devices; i++)
-        ok = plan_is_free(&from->devices[i]) || (plan_worker(plan, &from->devices[i], c, host) &&
-                                                 plan_passt(plan, &from->devices[i], host));
+        ok = plan_is_free(&from->devices[i]) ||
+             (plan_worker(plan, &from->devices[i], c, host) &&
+              plan_passt(plan, &from->devices[i], host) && plan_holder(plan, &from->devices[i]));
     if (ok && !host->root)
         ok = APPEND(plan->notes, plan->n_notes, 4,
                     text("not root: processes keep the caller's uid, each in a user namespace of "

@@ -2,7 +2,9 @@
 /* add.c - see add.h. */
 #include "run/add.h"
 
+#include <errno.h>
 #include <string.h>
+#include "base/err.h"
 #include "config/checks.h"
 #include "config/config.h"
 #include "config/merge.h"
@@ -17,19 +19,16 @@
 static int check_kind(const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index,
                       struct fault *f)
 {
-    static const char later[] = "can't be added while the VM runs yet";
+    static const char never[] = "can't be added to a VM that runs";
 
-    if (role == BULKHEAD__ROLE__ROLE_NET &&
-        (strcmp(c->nets[index]->mode, "user") == 0 || strcmp(c->nets[index]->mode, "macvtap") == 0))
-        return fault_input(f, "%s: a network of mode %s %s: use tap= or fd=", c->nets[index]->id,
-                           c->nets[index]->mode, later);
-    if (role == BULKHEAD__ROLE__ROLE_VSOCK)
-        return fault_input(f, "%s: a vsock %s: start the VM with --vsock", c->vsock->id, later);
+    if (role == BULKHEAD__ROLE__ROLE_NET && strcmp(c->nets[index]->mode, "user") == 0)
+        return fault_input(f,
+                           "%s: a network of mode user %s, for its passt would have the host's "
+                           "network: use tap= or fd=, or start the VM with it",
+                           c->nets[index]->id, never);
     if (role == BULKHEAD__ROLE__ROLE_CONSOLE &&
-        (c->console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET ||
-         c->console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY))
-        return fault_input(f, "a console with socket= or tty %s: use pty, file=PATH or null",
-                           later);
+        c->console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY)
+        return fault_input(f, "a console at a terminal %s: use pty, file=, socket= or null", never);
     return 0;
 }
 
@@ -102,8 +101,11 @@ static int check_backend(const struct instance *in, const Bulkhead__VmConfig *c,
         return 0;
     case BULKHEAD__ROLE__ROLE_CONSOLE:
         return handed_check_console(c->console, b, f);
+    case BULKHEAD__ROLE__ROLE_VSOCK:
+        return handed_check_socket(c->vsock->id, b, f);
     default:
-        return b->n_own == 0 ? 0 : fault_input(f, "a balloon needs no descriptors");
+        return b->n_own == 0 && b->held[0] < 0 ? 0
+                                               : fault_input(f, "a balloon needs no descriptors");
     }
 }
 
@@ -146,7 +148,9 @@ int add_take(struct instance *in, const Bulkhead__AddDevice *m, int *fds, size_t
         return r;
     }
     *ret_number = take_place(in, config, role, index, &b);
-    r = instance_make_device(in, *ret_number, f);
+    r = in->watch_held(in, *ret_number) < 0 ? fault_host(f, ENOMEM, "%s", err_text()) : 0;
+    if (r == 0)
+        r = instance_make_device(in, *ret_number, f);
     if (r == 0) {
         keeper_add_device(in, *ret_number);
         keeper_note(

@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "run/add.h"
 #include "run/happen.h"
+#include "run/held.h"
 #include "run/keeper.h"
-#include "run/links.h"
 #include "run/sealed.h"
 #include "run/shape.h"
 #include "run/watch.h"
@@ -222,7 +222,7 @@ static int open_port(struct instance *in, struct heir *h)
 
 int adopt_hear_rest(struct instance *in, struct adoption *a)
 {
-    int r, links;
+    int r;
 
     do
         r = hear(in, a);
@@ -239,9 +239,8 @@ int adopt_hear_rest(struct instance *in, struct adoption *a)
         r = watch_begin(in);
     for (unsigned i = 0; r == 0 && i < a->n_heirs; i++)
         r = open_port(in, &a->heirs[i]);
-    links = take(a, KEEP_LINKS);
-    if (r == 0 && links >= 0)
-        r = links_go_on(in, links);
+    if (r == 0)
+        r = held_watch_all(in);
     return r < 0 ? err_trace(r) : 0;
 }
 

@@ -15,6 +15,7 @@
 #include "devices/console.h"
 #include "devices/net.h"
 #include "devices/vsock.h"
+#include "resources/holder.h"
 #include "resources/memory.h"
 #include "resources/open.h"
 #include "resources/tap.h"
@@ -88,6 +89,10 @@ static void ends_free_boot(struct device_ends *e)
 static void ends_deinit(struct device_ends *e, bool forget_socket)
 {
     ends_free_boot(e);
+    if (e->held_event)
+        loop_event_free(e->held_event);
+    if (e->backend.holder)
+        holder_dismiss(e->backend.held[0]);
     if (forget_socket)
         socket_path_forget(&e->backend.socket);
     backend_deinit(&e->backend);
@@ -201,7 +206,7 @@ void instance_note_backend(struct instance *in, unsigned number)
     const struct backend *b = &in->ends[number].backend;
     struct device *d = &in->vm.devices[number];
 
-    d->on_socket = b->socket.dir_fd >= 0;
+    d->on_socket = b->socket.dir_fd >= 0 || b->holder;
     d->has_keys = b->keys;
     if (device->role == BULKHEAD__ROLE__ROLE_BALLOON)
         d->balloon_bytes = in->config->balloon->size;
@@ -273,7 +278,7 @@ void instance_init(struct instance *in, struct loop *loop, struct spawner *spawn
     in->spawner = spawner;
     in->ram_fd = in->kvm_fd = in->kernel_fd = in->initramfs_fd = -1;
     in->life_read = in->life_write = in->tty_fd = -1;
-    in->signal_fd = in->links_fd = in->record_fd = -1;
+    in->signal_fd = in->record_fd = -1;
     rundir_init(&in->rundir);
 }
 
@@ -428,8 +433,8 @@ void instance_free_boot(struct instance *in)
 
 static void free_events(struct instance *in)
 {
-    struct loop_event **events[] = { &in->spawner_event, &in->deadline,    &in->tick,
-                                     &in->passt_timer,   &in->links_event, &in->signal_event };
+    struct loop_event **events[] = { &in->spawner_event, &in->deadline, &in->tick, &in->passt_timer,
+                                     &in->signal_event };
 
     for (unsigned i = 0; i < ARRAY_SIZE(events); i++) {
         if (*events[i])
@@ -445,7 +450,6 @@ void instance_deinit(struct instance *in)
             port_free(&in->ports[i]);
     free_events(in);
     fd_closep(&in->signal_fd);
-    fd_closep(&in->links_fd);
     instance_free_boot(in);
     for (unsigned i = 0; i < in->n_ends; i++)
         ends_deinit(&in->ends[i], in->sandboxed);

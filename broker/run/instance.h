@@ -43,6 +43,11 @@ struct device_ends {
     int shared_own[3];               /* serial: ring and its two eventfds */
     int program_fd, prev_program_fd; /* of an upgraded worker and the one before; -1: installed */
     int candidate_fd;                /* the build that an upgrade tries */
+    struct loop_event
+        *held_event;           /* of backend.held[0], which tells of a macvtap, or is a holder's */
+    struct instance *instance; /* with held_event */
+    bool links_lost;           /* rtnetlink had no room for a change */
+    bool said_refused;         /* a peer that the holder may not connect to */
 };
 
 /* Who is told what comes of events; api/ is. */
@@ -80,8 +85,9 @@ struct instance {
     struct port ports[VM_MAX_CHILDREN];
 
     struct audience audience;
-    loop_fn on_message, on_exit; /* of a port: watch.c */
-    struct message *message;     /* of the event that is looked at */
+    loop_fn on_message, on_exit;                             /* of a port: watch.c */
+    int (*watch_held)(struct instance *in, unsigned number); /* of a device: held.c */
+    struct message *message;                                 /* of the event that is looked at */
 
     struct event pending[INSTANCE_MAX_PENDING]; /* what came of actions */
     unsigned n_pending;
@@ -89,9 +95,6 @@ struct instance {
 
     struct loop_event *deadline, *tick, *passt_timer;
     uint64_t last_tick_ns;
-    int links_fd; /* rtnetlink, with a macvtap; else -1 */
-    struct loop_event *links_event;
-    bool links_lost; /* it had no room for a change */
     int signal_fd;
     struct loop_event *signal_event;
 

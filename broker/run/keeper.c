@@ -195,7 +195,6 @@ int keeper_begin(struct instance *in, int client_fd, int group_kill_fd, struct f
     deposit(in, KEEP_KERNEL, &in->kernel_fd, 1);
     deposit(in, KEEP_INITRAMFS, &in->initramfs_fd, 1);
     deposit(in, KEEP_TTY, &in->tty_fd, 1);
-    deposit(in, KEEP_LINKS, &in->links_fd, 1);
     deposit(in, KEEP_GROUP_KILL, &group_kill_fd, 1);
     for (unsigned i = 0; i < in->n_ends; i++)
         keep_device(in, i);

@@ -4,8 +4,6 @@
 
 #include "run/instance.h"
 
-/* Before the broker's sandbox; the devices are open. Nothing to do without a macvtap. */
-int links_watch(struct instance *in, struct fault *ret_fault) must_check;
-/* The same with a socket that the broker before has opened; takes it over. */
-int links_go_on(struct instance *in, int fd) must_check;
-void links_on_change(int fd, unsigned what, void *instance);
+/* A macvtap's: what is in its backend.held[0] is listened to. 0, or a negative errno with an origin. */
+int links_watch(struct device_ends *ends) must_check;
+void links_on_change(int fd, unsigned what, void *ends);

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -15,7 +17,9 @@
 #include "devices/console.h"
 #include "devices/handed.h"
 #include "devices/net.h"
+#include "devices/vsock.h"
 #include "ipc/channel.h"
+#include "resources/holder.h"
 #include "resources/tap.h"
 
 static int open_net(Bulkhead__NetConfig *net, int *fds, size_t n_fds, struct backend *b,
@@ -37,6 +41,8 @@ static int open_it(Bulkhead__VmConfig *c, Bulkhead__Role role, int *fds, size_t 
         return open_net(c->nets[0], fds, n_fds, b, f);
     case BULKHEAD__ROLE__ROLE_CONSOLE:
         return resources_console("the console", c->console, NULL, b, f);
+    case BULKHEAD__ROLE__ROLE_VSOCK:
+        return resources_vsock(c->vsock, b, f);
     default:
         return fault_input(f, "such a device has nothing to open");
     }
@@ -65,6 +71,22 @@ static int take_device(Bulkhead__VmConfig *c, const Bulkhead__VmConfig *device,
     return r < 0 ? r : validate_devices(c, f);
 }
 
+/* A socket's file is to be kept, by this process: ret_link is its end then. */
+static int link_up(struct backend *b, int *ret_link, struct fault *f)
+{
+    int pair[2], r;
+
+    if (b->socket.dir_fd < 0)
+        return 0;
+    r = holder_link(pair);
+    if (r < 0)
+        return fault_host(f, -r, "a pair of sockets: %s", strerror(-r));
+    b->holder = true;
+    b->held[0] = pair[0];
+    *ret_link = pair[1];
+    return 0;
+}
+
 static int refuse(struct channel *client, uint32_t id, struct fault *f)
 {
     Bulkhead__Reply reply = fault_reply(f);
@@ -87,7 +109,7 @@ static int hand_over(struct channel *client, uint32_t id, struct backend *b)
     return channel_send_raw(client, &e.base, fds, n, true);
 }
 
-static int serve(struct channel *client)
+static int serve(struct channel *client, struct backend *b, bool *ret_serves, int *ret_link)
 {
     const Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
     const Bulkhead__ClientEnvelope *e;
@@ -95,7 +117,6 @@ static int serve(struct channel *client)
     Bulkhead__VmConfig *config;
     ProtobufCMessage *msg = NULL;
     struct fault f = { 0 };
-    struct backend b;
     uint32_t id;
     size_t n_fds = 0;
     int *fds = NULL, r;
@@ -112,27 +133,36 @@ static int serve(struct channel *client)
         r = take_device(config, e->add_device->device, &role, &f);
     else
         r = fault_input(&f, "the request must be AddDevice with a device");
-    backend_init(&b);
+    *ret_serves = role == BULKHEAD__ROLE__ROLE_VSOCK;
     if (r == 0)
-        r = open_it(config, role, fds, n_fds, &b, &f);
-    r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, &b);
-    b.made_tap[0] = '\0'; /* it stays as long as the VM has it */
-    backend_deinit(&b);
+        r = open_it(config, role, fds, n_fds, b, &f);
+    if (r == 0)
+        r = link_up(b, ret_link, &f);
+    r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, b);
     config_free(config);
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-int opener_main(int fd)
+int opener_main(int fd, const struct sandbox_filter *holders)
 {
     struct channel *client = NULL;
-    int status;
+    struct backend b;
+    bool serves = false;
+    int status, link_fd = -1;
 
+    /* Ctrl-C and a hangup are the client's: a socket that is made is taken away by us, when the client is gone. */
+    setsid();
     if (fd_expect(fd, FD_TYPE_SEQPACKET, "the client's socket") < 0 ||
         channel_new(&client, fd, CHANNEL_ARENA_CLIENT) < 0) {
         log_error("bulkhead-broker --open is started by `bulkhead add`");
         return EXIT_FAILURE;
     }
-    status = serve(client);
+    backend_init(&b);
+    status = serve(client, &b, &serves, &link_fd);
     channel_free(client);
+    if (status == EXIT_SUCCESS && link_fd >= 0)
+        holder_stay(holders, &b.socket, link_fd, serves);
+    b.made_tap[0] = '\0'; /* it stays as long as the VM has it */
+    backend_deinit(&b);
     return status;
 }

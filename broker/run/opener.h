@@ -3,8 +3,11 @@
  *
  * The VM's broker is in its sandbox and can't. This process is started by `bulkhead add`, so it has the rights of
  * who asks, no more; it does what a broker does before its sandbox, for one device, and hands all of it back. It
- * reads one request of who started it, and nothing of any VM. */
+ * reads one request of who started it, and nothing of any VM. If it made a socket it stays, to keep its file
+ * (resources/holder.h). */
 #pragma once
 
-/* The client is on that descriptor. An exit status. */
-int opener_main(int fd);
+struct sandbox_filter;
+
+/* The client is on that descriptor. holders: the filter of those that stay. An exit status. */
+int opener_main(int fd, const struct sandbox_filter *holders);

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "devices/net.h"
+#include "resources/holder.h"
 #include "run/add.h"
 #include "run/keeper.h"
 #include "run/outgoing.h"
@@ -188,12 +189,26 @@ static void drop_ring(struct instance *in, const struct action *a)
         log_debug("%s", err_text());
 }
 
+/* Who keeps the socket's file has the rights that it takes; held.c hears what comes of it. */
+static int ask_holder(const struct instance *in, const struct action *a)
+{
+    const struct device_ends *e = &in->ends[a->device];
+    const struct holder_message m = {
+        .kind = HOLDER_CONNECT, .child = a->child, .token = a->token, .port = a->port
+    };
+
+    return e->held_event ? holder_ask(e->backend.held[0], &m) : -ECONNREFUSED;
+}
+
 static bool connect_vsock(struct instance *in, const struct action *a, struct event *e)
 {
+    struct backend *b = &in->ends[a->device].backend;
     cleanup_(fd_closep) int fd = -1;
     /* The worker names a port, never a path. */
-    int r = socket_path_connect(&in->ends[a->device].backend.socket, a->port, &fd);
+    int r = b->holder ? ask_holder(in, a) : socket_path_connect(&b->socket, a->port, &fd);
 
+    if (r == 0 && b->holder)
+        return false;
     if (outgoing_connected(in, a, -r, fd) == 0)
         return false;
     e->kind = EVENT_DEAF;

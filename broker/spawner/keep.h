@@ -17,7 +17,6 @@ enum keep_place {
     KEEP_KERNEL,
     KEEP_INITRAMFS,
     KEEP_TTY,
-    KEEP_LINKS,
     KEEP_GROUP_KILL,
     KEEP_RAM, /* these two belong to one boot */
     KEEP_LIFE,

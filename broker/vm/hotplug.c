@@ -91,24 +91,20 @@ void hotplug_wait_no_more(struct vm *vm, struct device *d)
 
 /* ---- what follows ---- */
 
-/* Nothing is left of it; what was opened for it is closed. */
-static void free_place(struct vm *vm, struct device *d)
+/* Nothing is left of it; what was opened for it is closed, and then whoever asked is told: he may want the path of
+ * its socket again. */
+static void finish_removal(struct vm *vm, struct device *d)
 {
     if (d->old_ring != 0)
         action_add_child(&vm->actions, ACTION_DROP_RING, d->old_ring);
     action_add_device(&vm->actions, ACTION_FREE_DEVICE, d->number);
-    device_deinit(d);
-    device_init(d, d->number, d->plan);
-    d->here = false;
-}
-
-static void finish_removal(struct vm *vm, struct device *d)
-{
     if (d->removal != REMOVAL_NONE) {
         action_notice(&vm->actions, "device", "removed", "id", d->plan->name, NULL);
         action_reply_ok(&vm->actions, &d->remover, "%s was removed", d->plan->name);
     }
-    free_place(vm, d);
+    device_deinit(d);
+    device_init(d, d->number, d->plan);
+    d->here = false;
 }
 
 static void give_up(struct vm *vm, struct device *d)

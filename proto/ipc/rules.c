@@ -358,10 +358,9 @@ const char *rules_state_name(enum child_state state)
 
 const char *role_name(Bulkhead__Role role)
 {
-    static const char *const names[] = {
-        "none", "broker",  "spawner", "core",  "loader",  "blk",
-        "rng",  "console", "net",     "vsock", "balloon", "passt"
-    };
+    static const char *const names[] = { "none",    "broker", "spawner", "core", "loader",
+                                         "blk",     "rng",    "console", "net",  "vsock",
+                                         "balloon", "passt",  "holder" };
 
     return (unsigned)role < ARRAY_SIZE(names) ? names[role] : "unknown";
 }

@@ -183,7 +183,7 @@ void audit_fds(const struct audit_target *t)
     char path[64];
     DIR *dir;
 
-    if (!t->child)
+    if (!t->child && t->plan->role != BULKHEAD__ROLE__ROLE_HOLDER)
         return;
     for (size_t i = 0; i < t->plan->n_fds && i < AUDIT_MAX_PLANNED; i++)
         left[i] = t->plan->fds[i]->kept ? MAX(t->plan->fds[i]->count, 1u) : 0;

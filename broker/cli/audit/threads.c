@@ -73,15 +73,21 @@ static void check_ids(struct threads *s, pid_t tid, const char *status)
         drift(s, tid, "groups", "Groups", value, "none");
 }
 
+/* It is not the spawner's: what it inherited is that of who added the device. */
+static bool is_holder(const struct threads *s)
+{
+    return s->t->plan->role == BULKHEAD__ROLE__ROLE_HOLDER;
+}
+
 static void check_rights(struct threads *s, pid_t tid, const char *status)
 {
     static const char *const caps[] = { "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb" };
-    bool broker = s->t->plan->role == BULKHEAD__ROLE__ROLE_BROKER;
+    bool in_host = s->t->plan->role == BULKHEAD__ROLE__ROLE_BROKER || is_holder(s);
     char value[64];
 
-    for (size_t i = 0; i < ARRAY_SIZE(caps) && (s->t->child || broker); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(caps) && (s->t->child || in_host); i++) {
         /* An ordinary user's can't be made smaller, and gives nothing to who may gain nothing. */
-        if (broker && strcmp(caps[i], "CapBnd") == 0)
+        if (in_host && strcmp(caps[i], "CapBnd") == 0)
             continue;
         if (!get_field(status, caps[i], value, sizeof(value)) ||
             (strtoull(value, NULL, 16) & ~s->t->caps) != 0)
@@ -142,7 +148,7 @@ static void check_number(struct threads *s, pid_t tid, const char *is, bool upgr
     char planned[16];
 
     snprintf(planned, sizeof(planned), "%u", want);
-    if (is[0] != '\0' && strtoul(is, NULL, 10) != want)
+    if (!is_holder(s) && is[0] != '\0' && strtoul(is, NULL, 10) != want)
         drift(s, tid, "seccomp", "the number of filters", is, planned);
 }
 
@@ -155,6 +161,7 @@ static void check_program(struct threads *s, pid_t tid, const char *n_filters)
     char sha256[BPF_SHA256_CHARS] = "";
     struct readback rb = { 0 };
     bool upgraded = false;
+    unsigned inherited;
     const char *name;
     int r = readback_thread(tid, &rb);
 
@@ -166,12 +173,13 @@ static void check_program(struct threads *s, pid_t tid, const char *n_filters)
                      is_worker(s) && strtoul(n_filters, NULL, 10) == s->t->audit->inherited + 2ul);
         return;
     }
-    if (rb.n_filters <= s->t->audit->inherited) {
+    inherited = is_holder(s) && rb.n_filters > 0 ? rb.n_filters - 1 : s->t->audit->inherited;
+    if (rb.n_filters <= inherited) {
         readback_deinit(&rb);
         drift(s, tid, "seccomp", "the program", "none", plan->profiles[0]);
         return;
     }
-    name = own_profile(&rb, s->t->audit->inherited, sha256, &upgraded);
+    name = own_profile(&rb, inherited, sha256, &upgraded);
     readback_deinit(&rb);
     check_number(s, tid, n_filters, is_worker(s) && upgraded);
     for (size_t i = 0; i < plan->n_profiles && i < 32; i++) {

@@ -41,7 +41,7 @@ static const Bulkhead__ProcessPlan *find_plan(const Bulkhead__VmPlan *plan, cons
 static bool is_child(Bulkhead__Role role)
 {
     return role != BULKHEAD__ROLE__ROLE_BROKER && role != BULKHEAD__ROLE__ROLE_SPAWNER &&
-           role != BULKHEAD__ROLE__ROLE_PASST;
+           role != BULKHEAD__ROLE__ROLE_PASST && role != BULKHEAD__ROLE__ROLE_HOLDER;
 }
 
 /* A process between exec and its sandbox, or on its way out, isn't what the plan describes. */
@@ -84,8 +84,12 @@ static uint32_t expected_uid(const Bulkhead__ProcessPlan *plan, const Bulkhead__
 }
 
 /* For vsock alone: a tenant's socket may be another user's. */
-static uint64_t broker_caps(const Bulkhead__VmPlan *plan)
+static uint64_t caps_of(const Bulkhead__VmPlan *plan, Bulkhead__Role role)
 {
+    if (role == BULKHEAD__ROLE__ROLE_HOLDER)
+        return 1ull << CAP_DAC_OVERRIDE;
+    if (role != BULKHEAD__ROLE__ROLE_BROKER)
+        return 0;
     for (size_t i = 0; i < plan->n_processes; i++)
         if (plan->processes[i]->role == BULKHEAD__ROLE__ROLE_VSOCK)
             return 1ull << CAP_DAC_OVERRIDE;
@@ -167,9 +171,7 @@ static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan,
 
         *t = (struct audit_target){ .audit = audit,
                                     .plan = p,
-                                    .caps = p->role == BULKHEAD__ROLE__ROLE_BROKER
-                                                ? broker_caps(plan)
-                                                : 0,
+                                    .caps = caps_of(plan, p->role),
                                     .child = is_child(p->role),
                                     .broker = broker ? broker->pid : 0,
                                     .pid = info ? info->pid : 0,

@@ -10,14 +10,15 @@
 #include "options/flags.h"
 #include "output.h"
 
+enum { UNDONE_MS = 2000 };
 enum { DISK, NET, VSOCK, BALLOON, CONSOLE, FORCE };
 
 static const struct flag add_flags[] = {
     { "disk", 0, FLAG_ONE, "path=P,...", "a disk", DISK },
-    { "net", 0, FLAG_ONE, "tap=T,... | fd=N", "a network interface", NET },
-    { "vsock", 0, FLAG_ONE, "cid=N,socket=S", "can't be added yet: for run alone", VSOCK },
+    { "net", 0, FLAG_ONE, "tap=T[,macvtap],... | fd=N", "a network interface", NET },
+    { "vsock", 0, FLAG_ONE, "cid=N,socket=S", "sockets between host and guest", VSOCK },
     { "balloon", 0, FLAG_ONE, "size=S,...", "memory that can be taken back", BALLOON },
-    { "console", 0, FLAG_ONE, "MODE", "virtio-console: null|pty|file=F", CONSOLE },
+    { "console", 0, FLAG_ONE, "MODE", "virtio-console: null|pty|file=F|socket=S", CONSOLE },
     FLAGS_COMMON_JSON,
 };
 
@@ -182,7 +183,8 @@ static int add(struct add_args *a)
     int r = client_connect(&broker, a->vm);
 
     r = r < 0 ? client_failed(r) : add_with(a, &broker);
-    client_close(&a->opener);
+    /* With a socket it stays as long as the VM has that. Else, or if it wasn't added, what it made goes first. */
+    client_leave(&a->opener, r == EXIT_OK ? 0 : UNDONE_MS);
     client_close(&broker);
     return r;
 }
@@ -213,13 +215,17 @@ static void help_add(FILE *out)
     flags_print(add_flags, ARRAY_SIZE(add_flags), out);
     fputs("\nThe options of each are those of `bulkhead run`. The guest finds the device while it "
           "runs; its\n"
-          "name and PCI address are printed.\n",
+          "name and PCI address are printed. Not `--net user` and a console at the terminal. What "
+          "is opened\n"
+          "is opened with your rights; with a socket a process of yours stays, which removes its "
+          "file\n"
+          "when the device or the VM is gone.\n",
           out);
 }
 
 const struct verb verb_add = {
     .name = "add",
-    .usage = "VM --disk ... | --net ... | --balloon ... | --console ...",
+    .usage = "VM --disk ... | --net ... | --vsock ... | --balloon ... | --console ...",
     .summary = "add a device to a VM that runs",
     .help = help_add,
     .run = run_add,

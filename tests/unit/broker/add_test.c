@@ -2,14 +2,18 @@
 /* add_test.c - what a device that is added or removed does to configuration and plan, and what the broker takes
  * of a back end that others have opened. */
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "config/merge.h"
 #include "devices/handed.h"
 #include "fixture.h"
 #include "plan/plan.h"
+#include "resources/holder.h"
 
 enum { BALLOON = BULKHEAD__ROLE__ROLE_BALLOON, BLK = BULKHEAD__ROLE__ROLE_BLK };
 
@@ -225,8 +229,57 @@ static void names_are_short(void **state)
     m.pty_path = name;
     assert_int_equal(hand_disk(&m, O_RDWR, false), -EINVAL);
     m = disk_backend();
-    m.socket = name;
+    m.macvtap = ~0u;
     assert_int_equal(hand_disk(&m, O_RDWR, false), -EINVAL);
+    m = disk_backend();
+    m.holder = true; /* and nothing that leads to it */
+    assert_int_equal(hand_disk(&m, O_RDWR, false), -EINVAL);
+}
+
+static int hand_socket(int own, int link, bool holder)
+{
+    Bulkhead__Backend m = BULKHEAD__BACKEND__INIT;
+    int fds[] = { dup(own), dup(link) };
+    struct fault f = { 0 };
+    struct backend b;
+    int r;
+
+    m.own = m.held = 1;
+    m.holder = holder;
+    backend_init(&b);
+    r = handed_take(&m, "vsock0", fds, 2, &b, &f);
+    if (r == 0)
+        r = handed_check_socket("vsock0", &b, &f);
+    assert_true(r == 0 || (f.bad_input && f.text[0] != '\0'));
+    backend_deinit(&b);
+    fd_closep(&fds[0]);
+    fd_closep(&fds[1]);
+    return r;
+}
+
+static void a_socket_listens_and_somebody_keeps_its_file(void **state)
+{
+    int listens = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), tcp, link[2], stream[2];
+    const struct sockaddr_un any = { .sun_family = AF_UNIX };
+
+    (void)state;
+    assert_int_equal(holder_link(link), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream), 0);
+    assert_int_equal(hand_socket(listens, link[0], true), -EINVAL); /* it doesn't yet */
+    assert_int_equal(bind(listens, (const struct sockaddr *)&any, sizeof any.sun_family), 0);
+    assert_int_equal(listen(listens, 1), 0);
+    assert_int_equal(hand_socket(listens, link[0], true), 0);
+    assert_int_equal(hand_socket(listens, link[0], false), -EINVAL);
+    assert_int_equal(hand_socket(listens, stream[0], true), -EINVAL);
+    assert_int_equal(hand_socket(stream[0], link[0], true), -EINVAL);
+    tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(hand_socket(tcp, link[0], true), -EINVAL);
+    close(tcp);
+    close(listens);
+    for (unsigned i = 0; i < 2; i++) {
+        close(link[i]);
+        close(stream[i]);
+    }
 }
 
 static int make_file(void **state)
@@ -246,9 +299,13 @@ static int remove_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_at_a_time),          cmocka_unit_test(ids_are_free),
-        cmocka_unit_test(places_are_used_again),  cmocka_unit_test(a_bus_is_full),
-        cmocka_unit_test(a_disk_is_what_it_says), cmocka_unit_test(names_are_short),
+        cmocka_unit_test(one_at_a_time),
+        cmocka_unit_test(ids_are_free),
+        cmocka_unit_test(places_are_used_again),
+        cmocka_unit_test(a_bus_is_full),
+        cmocka_unit_test(a_disk_is_what_it_says),
+        cmocka_unit_test(names_are_short),
+        cmocka_unit_test(a_socket_listens_and_somebody_keeps_its_file),
     };
 
     return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -11,7 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "devices/net.h"
 #include "rig.h"
+#include "run/held.h"
 #include "run/links.h"
 #include "run/watch.h"
 
@@ -27,15 +29,17 @@ static void ip_link(const char *what, const char *name, const char *state)
 static void be_macvtap(struct rig *rig, struct device *d, struct ifreq *req)
 {
     struct backend *b = &rig->in.ends[d->number].backend;
+    struct fault f;
 
     assert_int_equal(ioctl(b->own[0], TUNGETIFF, req), 0);
     b->macvtap = (int)if_nametoindex(req->ifr_name);
     d->is_macvtap = true;
+    assert_int_equal(resources_net_watch("net0", b, &f), 0);
 }
 
 static void rtnetlink_tells_of_a_macvtap(void **state)
 {
-    struct fault f;
+    struct device_ends *e;
     struct device *d;
     struct rig rig;
     struct ifreq req = { 0 };
@@ -46,17 +50,18 @@ static void rtnetlink_tells_of_a_macvtap(void **state)
     be_macvtap(&rig, d, &req);
     ip_link("set", "lo", "up"); /* nothing to us */
     ip_link("set", req.ifr_name, "up");
-    assert_int_equal(links_watch(&rig.in, &f), 0);
-    links_on_change(rig.in.links_fd, LOOP_READ, &rig.in);
+    e = &rig.in.ends[d->number];
+    assert_int_equal(held_watch(&rig.in, d->number), 0);
+    links_on_change(e->backend.held[0], LOOP_READ, e);
     assert_int_equal(d->tap, TAP_WELL);
     ip_link("set", req.ifr_name, "down");
-    links_on_change(rig.in.links_fd, LOOP_READ, &rig.in);
+    links_on_change(e->backend.held[0], LOOP_READ, e);
     assert_int_equal(d->tap, TAP_DOWN);
     ip_link("set", req.ifr_name, "up");
-    links_on_change(rig.in.links_fd, LOOP_READ, &rig.in);
+    links_on_change(e->backend.held[0], LOOP_READ, e);
     assert_int_equal(d->tap, TAP_WELL);
     ip_link("delete", req.ifr_name, "");
-    links_on_change(rig.in.links_fd, LOOP_READ, &rig.in);
+    links_on_change(e->backend.held[0], LOOP_READ, e);
     assert_int_equal(d->tap, TAP_GONE);
     rig_end(&rig);
 }
@@ -64,7 +69,7 @@ static void rtnetlink_tells_of_a_macvtap(void **state)
 /* One that was gone before we looked, and more changes than the socket has room for. */
 static void rtnetlink_is_asked(void **state)
 {
-    struct fault f;
+    struct device_ends *e;
     struct device *d;
     struct rig rig;
     struct ifreq req = { 0 };
@@ -74,15 +79,17 @@ static void rtnetlink_is_asked(void **state)
     rig_run_with_tap(&rig);
     d = rig_device(&rig, BULKHEAD__ROLE__ROLE_NET);
     be_macvtap(&rig, d, &req);
-    assert_int_equal(links_watch(&rig.in, &f), 0);
-    links_on_change(rig.in.links_fd, LOOP_READ, &rig.in);
-    assert_int_equal(setsockopt(rig.in.links_fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    e = &rig.in.ends[d->number];
+    assert_int_equal(held_watch(&rig.in, d->number), 0);
+    links_on_change(e->backend.held[0], LOOP_READ, e);
+    assert_int_equal(setsockopt(e->backend.held[0], SOL_SOCKET, SO_RCVBUF, &small, sizeof small),
+                     0);
     for (unsigned i = 0; i < 20; i++) {
         ip_link("set", req.ifr_name, "up");
         ip_link("set", req.ifr_name, "down");
     }
     ip_link("delete", req.ifr_name, ""); /* lost: the socket is full */
-    links_on_change(rig.in.links_fd, LOOP_READ, &rig.in);
+    links_on_change(e->backend.held[0], LOOP_READ, e);
     assert_int_equal(d->tap, TAP_GONE);
     rig_end(&rig);
 }

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* holder.c - see holder.h. */
+#include "resources/holder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "sandbox/enter.h"
+
+enum { FD_SOCKET = SANDBOX_FOLDER_FD + 1, DISMISS_MS = 500 };
+
+union control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+int holder_link(int ret_pair[2])
+{
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ret_pair) < 0
+               ? -errno
+               : 0;
+}
+
+/* fd -1: none goes along. */
+static int say(int link_fd, const struct holder_message *m, int fd)
+{
+    struct holder_message copy = *m; /* sendmsg() only reads */
+    struct iovec iov = { .iov_base = &copy, .iov_len = sizeof copy };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    union control control = { 0 };
+    ssize_t n;
+
+    if (fd >= 0) {
+        msg.msg_control = control.bytes;
+        msg.msg_controllen = sizeof control.bytes;
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+    }
+    do
+        n = sendmsg(link_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : 0;
+}
+
+int holder_hear(int link_fd, struct holder_message *ret_message, int *ret_fd)
+{
+    struct holder_message m;
+    struct iovec iov = { .iov_base = &m, .iov_len = sizeof m };
+    union control control;
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = ret_fd ? control.bytes : NULL,
+                          .msg_controllen = ret_fd ? sizeof control.bytes : 0 };
+    const struct cmsghdr *c;
+    ssize_t n;
+
+    do
+        n = recvmsg(link_fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN ? 1 : -EPIPE;
+    if (n == 0)
+        return -EPIPE;
+    c = ret_fd ? CMSG_FIRSTHDR(&msg) : NULL;
+    if (ret_fd)
+        *ret_fd = -1;
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+        c->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+    memset(ret_message, 0, sizeof *ret_message);
+    if (n == (ssize_t)sizeof m)
+        *ret_message = m;
+    return 0;
+}
+
+/* ---- the process ---- */
+
+static void connect_for(struct socket_path *p, struct holder_message *m, bool serves)
+{
+    cleanup_(fd_closep) int fd = -1;
+
+    m->error = serves ? socket_path_connect(p, m->port, &fd) : -EPERM;
+    if (say(FD_CONTROL, m, fd) == -ETOOMANYREFS) {
+        m->error = -EAGAIN;
+        (void)say(FD_CONTROL, m, -1);
+    }
+}
+
+/* Until the file is to go. Descriptors that come along are not taken. */
+static void serve(struct socket_path *p, bool serves)
+{
+    struct pollfd link = { .fd = FD_CONTROL, .events = POLLIN };
+    struct holder_message m;
+    int r = 0;
+
+    while (r >= 0) {
+        if (poll(&link, 1, -1) < 0 && errno != EINTR)
+            return;
+        r = holder_hear(FD_CONTROL, &m, NULL);
+        if (r == 0 && m.kind == HOLDER_REMOVE)
+            return;
+        if (r == 0 && m.kind == HOLDER_CONNECT)
+            connect_for(p, &m, serves);
+    }
+}
+
+/* Above all that it is to become. */
+static void move_up(int *fd)
+{
+    *fd = fcntl(*fd, F_DUPFD_CLOEXEC, FD_SOCKET + 1);
+}
+
+/* Its first three are nobody's terminal or pipe any more, and its folder is no place of the caller's. */
+static void settle_down(struct socket_path *p, int link_fd)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    move_up(&null);
+    move_up(&link_fd);
+    move_up(&p->dir_fd);
+    move_up(&p->socket_fd);
+    for (int fd = 0; fd <= 2; fd++)
+        (void)dup2(null, fd);
+    (void)dup2(link_fd, FD_CONTROL);
+    (void)dup2(p->dir_fd, SANDBOX_FOLDER_FD);
+    (void)dup2(p->socket_fd, FD_SOCKET);
+    (void)syscall(SYS_close_range, FD_SOCKET + 1, ~0u, 0u);
+    p->dir_fd = SANDBOX_FOLDER_FD;
+    p->socket_fd = FD_SOCKET;
+    (void)!chdir("/");
+}
+
+_Noreturn void holder_stay(const struct sandbox_filter *filter, const struct socket_path *socket,
+                           int link_fd, bool serves)
+{
+    static const int ends_vms[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+    struct socket_path p = *socket;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(ends_vms); i++)
+        signal(ends_vms[i], SIG_IGN); /* the broker acts on them, or the spawner */
+    prctl(PR_SET_NAME, "bulkhead-socket");
+    settle_down(&p, link_fd);
+    p.overrides = p.uid == 0;
+    /* Without its sandbox it does what it must, and connects nobody. */
+    if (sandbox_enter_holder(filter, 1ull << CAP_DAC_OVERRIDE) < 0)
+        serves = false;
+    serve(&p, serves);
+    socket_path_remove(&p);
+    _exit(EXIT_SUCCESS);
+}
+
+/* ---- the broker's side ---- */
+
+int holder_ask(int link_fd, const struct holder_message *message)
+{
+    return say(link_fd, message, -1);
+}
+
+bool holder_who(int link_fd, struct ucred *ret_who)
+{
+    socklen_t len = sizeof *ret_who;
+
+    return getsockopt(link_fd, SOL_SOCKET, SO_PEERCRED, ret_who, &len) == 0 && ret_who->pid > 0;
+}
+
+void holder_dismiss(int link_fd)
+{
+    const struct holder_message m = { .kind = HOLDER_REMOVE };
+    struct pollfd gone = { .fd = link_fd };
+
+    if (say(link_fd, &m, -1) == 0)
+        (void)poll(&gone, 1, DISMISS_MS);
+}

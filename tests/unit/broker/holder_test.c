@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* holder_test.c - the process that keeps the file of an added device's socket: when the file goes, what it does not
+ * touch, and what a broker that lies can have of it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "resources/holder.h"
+#include "sandbox/enter.h"
+#include "sandbox/gen/filter_holder.h"
+#include <cmocka.h>
+
+enum { PATIENCE_MS = 20000 };
+
+struct holder {
+    pid_t pid;
+    int link, listens;
+};
+
+static char top[64], before[1024];
+
+static int enter_top(void **state)
+{
+    const char *base = getenv("TMPDIR");
+
+    (void)state;
+    snprintf(top, sizeof top, "%.40s/bh-holder-XXXXXX", base ? base : "/tmp");
+    return mkdtemp(top) && getcwd(before, sizeof before) && chdir(top) == 0 ? 0 : -1;
+}
+
+static int leave_top(void **state)
+{
+    (void)state;
+    return chdir(before) == 0 && rmdir(top) == 0 ? 0 : -1;
+}
+
+static bool is_there(const char *name)
+{
+    struct stat st;
+
+    return lstat(name, &st) == 0;
+}
+
+static void begin(struct holder *h, bool serves)
+{
+    struct socket_path p;
+    struct fault f;
+    int pair[2];
+
+    assert_int_equal(socket_path_listen("vsock", "s", SOCK_STREAM, &p, &h->listens, &f), 0);
+    assert_int_equal(holder_link(pair), 0);
+    h->pid = fork();
+    assert_true(h->pid >= 0);
+    if (h->pid == 0)
+        holder_stay(&sandbox_filter_holder, &p, pair[1], serves);
+    close(pair[1]);
+    h->link = pair[0];
+    socket_path_forget(&p);
+}
+
+/* It ends by itself. */
+static void await_end(struct holder *h)
+{
+    int fd = (int)syscall(SYS_pidfd_open, h->pid, 0), status;
+    struct pollfd ended = { .fd = fd, .events = POLLIN };
+
+    assert_int_equal(poll(&ended, 1, PATIENCE_MS), 1);
+    assert_int_equal(waitpid(h->pid, &status, 0), h->pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(fd);
+    close(h->listens);
+    fd_closep(&h->link);
+}
+
+static int ask(struct holder *h, uint32_t port, int *ret_fd)
+{
+    const struct holder_message m = {
+        .kind = HOLDER_CONNECT, .child = 7, .token = 9, .port = port
+    };
+    struct pollfd answered = { .fd = h->link, .events = POLLIN };
+    struct holder_message answer;
+
+    assert_int_equal(holder_ask(h->link, &m), 0);
+    assert_int_equal(poll(&answered, 1, PATIENCE_MS), 1);
+    assert_int_equal(holder_hear(h->link, &answer, ret_fd), 0);
+    assert_int_equal(answer.child, 7);
+    assert_int_equal(answer.token, 9);
+    assert_int_equal(answer.port, port);
+    assert_int_equal(answer.error == 0, *ret_fd >= 0);
+    return answer.error;
+}
+
+static int service(const char *name)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", name);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    return fd;
+}
+
+/* Broker, successor's copy in the spawner, who added it: each may die as it likes, the last one counts. */
+static void the_file_goes_with_the_last_end(void **state)
+{
+    struct holder h;
+    int copy, fd;
+
+    (void)state;
+    begin(&h, true);
+    assert_true(is_there("s"));
+    copy = dup(h.link);
+    fd_closep(&h.link);
+    h.link = copy;
+    assert_int_equal(ask(&h, 1, &fd), -ENOENT); /* it is still there, and so is the file */
+    assert_true(is_there("s"));
+    fd_closep(&h.link);
+    await_end(&h);
+    assert_false(is_there("s"));
+}
+
+/* However many copies there are; when the broker goes on, it is done. */
+static void the_file_goes_when_it_is_told(void **state)
+{
+    struct holder h;
+    int copy;
+
+    (void)state;
+    begin(&h, true);
+    copy = dup(h.link);
+    holder_dismiss(h.link);
+    assert_false(is_there("s"));
+    await_end(&h);
+    close(copy);
+}
+
+static void what_is_not_its_own_stays(void **state)
+{
+    struct holder h;
+    int theirs;
+
+    (void)state;
+    begin(&h, true);
+    assert_int_equal(unlink("s"), 0);
+    theirs = service("s");
+    fd_closep(&h.link);
+    await_end(&h);
+    assert_true(is_there("s"));
+    close(theirs);
+    assert_int_equal(unlink("s"), 0);
+    begin(&h, true);
+    assert_int_equal(rename("s", "t"), 0); /* under another name it is another's affair */
+    fd_closep(&h.link);
+    await_end(&h);
+    assert_int_equal(unlink("t"), 0);
+}
+
+static void signals_do_not_end_it(void **state)
+{
+    static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+    struct holder h;
+    int fd;
+
+    (void)state;
+    begin(&h, true);
+    assert_int_equal(ask(&h, 1, &fd), -ENOENT); /* it has settled down */
+    for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+        assert_int_equal(kill(h.pid, signals[i]), 0);
+    assert_int_equal(ask(&h, 1, &fd), -ENOENT);
+    fd_closep(&h.link);
+    await_end(&h);
+    assert_false(is_there("s"));
+}
+
+static void it_connects_to_neighbours_alone(void **state)
+{
+    int peer = service("s_80"), fd, accepted;
+    struct holder h;
+    char byte = 'x';
+
+    (void)state;
+    assert_int_equal(symlink("s_80", "s_81"), 0);
+    begin(&h, true);
+    assert_int_equal(ask(&h, 80, &fd), 0);
+    accepted = accept(peer, NULL, NULL);
+    assert_true(accepted >= 0);
+    assert_int_equal(write(accepted, "y", 1), 1);
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+    assert_int_equal(read(fd, &byte, 1), 1);
+    assert_int_equal(byte, 'y');
+    close(fd);
+    close(accepted);
+    assert_int_equal(ask(&h, 81, &fd), -ELOOP);
+    assert_int_equal(ask(&h, 82, &fd), -ENOENT);
+    fd_closep(&h.link);
+    await_end(&h);
+    begin(&h, false); /* a console's: there is no guest to connect */
+    assert_int_equal(ask(&h, 80, &fd), -EPERM);
+    fd_closep(&h.link);
+    await_end(&h);
+    close(peer);
+    assert_int_equal(unlink("s_80") + unlink("s_81"), 0);
+}
+
+/* More than it can answer, of any size and kind, with descriptors. */
+static void a_broker_that_lies_gets_nothing(void **state)
+{
+    struct holder_message m = { .kind = 77, .port = ~0u };
+    char control[CMSG_SPACE(sizeof(int))] = { 0 };
+    struct iovec iov = { .iov_base = &m, .iov_len = sizeof m };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+    };
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    static char large[5000];
+    struct pollfd answered = { .events = POLLIN };
+    struct holder h;
+    int fd;
+
+    (void)state;
+    begin(&h, true);
+    answered.fd = h.link;
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &h.listens, sizeof(int));
+    for (unsigned i = 1; i < 100; i++) {
+        (void)sendmsg(h.link, &msg, MSG_DONTWAIT);
+        (void)send(h.link, large, i * 50, MSG_DONTWAIT);
+    }
+    m.kind = HOLDER_CONNECT;
+    for (unsigned i = 0; i < 1000;
+         i++) /* more than has room, and who is asked has no room to answer */
+        while (holder_ask(h.link, &m) < 0 && i < 10)
+            assert_int_equal(
+                poll(&(struct pollfd){ .fd = h.link, .events = POLLOUT }, 1, PATIENCE_MS), 1);
+    assert_int_equal(poll(&answered, 1, PATIENCE_MS), 1);
+    assert_int_equal(holder_hear(h.link, &m, &fd), 0);
+    assert_true(m.error == -ENOENT && fd < 0);
+    assert_true(is_there("s"));
+    fd_closep(&h.link);
+    await_end(&h);
+    assert_false(is_there("s"));
+}
+
+static int end_of(pid_t pid)
+{
+    int status = 0;
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+/* Even if it were taken over itself. */
+static void its_sandbox_is_the_folder(void **state)
+{
+    bool landlocked = syscall(SYS_landlock_create_ruleset, NULL, 0, 1u) > 0;
+    int file, status;
+    pid_t pid;
+
+    (void)state;
+    file = open("mine", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(mkdir("in", 0700), 0);
+    close(file);
+    file = open("in/own", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    pid = fork();
+    if (pid == 0) {
+        int folder = open("in", O_PATH | O_DIRECTORY);
+
+        if (dup2(folder, SANDBOX_FOLDER_FD) < 0 ||
+            sandbox_enter_holder(&sandbox_filter_holder, 0) < 0)
+            _exit(1);
+        if (landlocked && unlinkat(SANDBOX_FOLDER_FD, "../mine", 0) == 0)
+            _exit(2);
+        _exit(unlinkat(SANDBOX_FOLDER_FD, "own", 0) == 0 ? 0 : 3);
+    }
+    status = end_of(pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    pid = fork();
+    if (pid == 0) {
+        int folder = open("in", O_PATH | O_DIRECTORY);
+
+        if (dup2(folder, SANDBOX_FOLDER_FD) < 0 ||
+            sandbox_enter_holder(&sandbox_filter_holder, 0) < 0)
+            _exit(1);
+        _exit(openat(SANDBOX_FOLDER_FD, "own", O_RDONLY | O_NOFOLLOW) >= 0 ? 2 : 3);
+    }
+    status = end_of(pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+    close(file);
+    (void)unlink("mine");
+    assert_int_equal(rmdir("in"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_file_goes_with_the_last_end),
+        cmocka_unit_test(the_file_goes_when_it_is_told),
+        cmocka_unit_test(what_is_not_its_own_stays),
+        cmocka_unit_test(signals_do_not_end_it),
+        cmocka_unit_test(it_connects_to_neighbours_alone),
+        cmocka_unit_test(a_broker_that_lies_gets_nothing),
+        cmocka_unit_test(its_sandbox_is_the_folder),
+    };
+
+    return cmocka_run_group_tests(tests, enter_top, leave_top);
+}
