@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* add_test.c - `bulkhead add` on a VM whose broker was taken over: whatever that answers, what is opened with the rights
  * of the one who asks is what he has asked for, and no more. The test is the broker. */
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -197,6 +201,100 @@ static void gives_a_name_that_is_none(void **state)
     assert_int_not_equal(end_of_add(), 0);
 }
 
+/* Up to where it has the descriptors of a vsock: of the holder, whose pidfd is returned, it holds the link. */
+static int hear_vsock(int *ret_link)
+{
+    const Bulkhead__AddDevice *m;
+    struct ucred who;
+    socklen_t len = sizeof who;
+    char value[160];
+    size_t n_fds = 0;
+    int *fds = NULL, pidfd;
+
+    snprintf(value, sizeof value, "cid=9,socket=%s.sock", own);
+    start_add("--vsock", value);
+    hear_question();
+    answer_name("vsock0");
+    m = hear(&fds, &n_fds);
+    assert_non_null(m);
+    assert_true(n_fds == 2 && m->backend->holder);
+    assert_int_equal(getsockopt(fds[1], SOL_SOCKET, SO_PEERCRED, &who, &len), 0);
+    assert_int_not_equal(who.pid, pid);
+    pidfd = (int)syscall(SYS_pidfd_open, who.pid, 0);
+    assert_true(pidfd >= 0);
+    *ret_link = fd_take(&fds[1]);
+    return pidfd;
+}
+
+static bool has_socket(void)
+{
+    struct stat st;
+    char path[160];
+
+    snprintf(path, sizeof path, "%s.sock", own);
+    return lstat(path, &st) == 0;
+}
+
+static void refuse(void)
+{
+    Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
+    CLIENT_ENVELOPE(e, REPLY, reply, &reply);
+
+    reply.error = EINVAL;
+    reply.text = (char[]){ "no" };
+    e.id = request;
+    assert_int_equal(channel_send_raw(client, &e.base, NULL, 0, true), 0);
+}
+
+static void await_holder(int pidfd)
+{
+    struct pollfd ended = { .fd = pidfd, .events = POLLIN };
+
+    assert_int_equal(poll(&ended, 1, 20000), 1);
+    assert_false(has_socket());
+    close(pidfd);
+}
+
+/* Whoever was refused finds nothing of it. */
+static void refuses_a_socket_that_was_made(void **state)
+{
+    int link, pidfd = hear_vsock(&link);
+
+    (void)state;
+    assert_true(has_socket());
+    refuse();
+    close(link);
+    assert_int_not_equal(end_of_add(), 0);
+    assert_false(has_socket());
+    await_holder(pidfd);
+}
+
+/* The client does not wait for ever. */
+static void keeps_the_link_to_the_holder(void **state)
+{
+    int link, pidfd = hear_vsock(&link);
+
+    (void)state;
+    refuse();
+    assert_int_not_equal(end_of_add(), 0);
+    assert_true(has_socket());
+    close(link);
+    await_holder(pidfd);
+}
+
+static void dies_with_who_asked_it(void **state)
+{
+    int link, pidfd = hear_vsock(&link), status;
+
+    (void)state;
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(has_socket());
+    close(link);
+    channel_freep(&client);
+    await_holder(pidfd);
+}
+
 static int set_up(void **state)
 {
     char vm[64];
@@ -235,6 +333,9 @@ int main(void)
         cmocka_unit_test(has_nothing_opened_for_a_balloon),
         cmocka_unit_test(gets_the_disk_that_was_asked_for),
         cmocka_unit_test(gives_a_name_that_is_none),
+        cmocka_unit_test(refuses_a_socket_that_was_made),
+        cmocka_unit_test(keeps_the_link_to_the_holder),
+        cmocka_unit_test(dies_with_who_asked_it),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
