@@ -386,6 +386,21 @@ static void a_reboot_begins_again(void **state)
     script_end(&s);
 }
 
+/* The core is ready, and waits to hear that it may start: there is no guest to lose. */
+static void a_start_that_was_not_sent(void **state)
+{
+    (void)state;
+    script_run(&s, 5);
+    script_adopt(&s, 0);
+    script_core_says_all(&s, STANDS(READY));
+    assert_int_equal(script_count(&s, ACTION_KILL), 0);
+    for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
+        if (s.vm.children[i].id != 0)
+            script_exit(&s, s.vm.children[i].id, true);
+    script_boot(&s);
+    script_end(&s);
+}
+
 /* ---- a record that was written by somebody else ---- */
 
 static struct record hostile;
@@ -469,6 +484,7 @@ int main(void)
         cmocka_unit_test(a_guest_that_ended_meanwhile),
         cmocka_unit_test(an_end_on_its_way),
         cmocka_unit_test(a_reboot_begins_again),
+        cmocka_unit_test(a_start_that_was_not_sent),
         cmocka_unit_test(a_record_that_makes_no_sense),
     };
 
