@@ -33,6 +33,7 @@
 #include "run/keeper.h"
 #include "run/opener.h"
 #include "run/seal.h"
+#include "run/steps.h"
 #include "run/watch.h"
 #include "sandbox/enter.h"
 #include "sandbox/gen/filter_broker.h"
@@ -270,12 +271,15 @@ static int open_vm(struct instance *in, struct sessions *sessions, struct reques
         return fault_host(f, ENOMEM, "%s", err_text());
     look_for_overrides(in);
     r = keeper_begin(in, fd, terms->groups->kill_fd, f);
+    steps_pass("kept", 0);
     if (r == 0)
         r = seal_spawner(in, f);
+    steps_pass("sealed", 0);
     if (r < 0)
         return r;
     leave_claims_to_spawner(in, terms);
     r = enter_sandbox(in, f);
+    steps_pass("sandboxed", 0);
     trace(in, "broker sandboxed");
     return r;
 }
@@ -320,6 +324,7 @@ static int take_over(struct instance *in, struct sessions *sessions, struct adop
 
     if (adopt_hear_rest(in, adoption) < 0 || session_listen(sessions) < 0)
         return can_not_adopt();
+    steps_pass("all heard", 0);
     fd = adopt_take_client(adoption);
     if (fd >= 0 && session_add(sessions, fd, true) < 0)
         return can_not_adopt();
@@ -347,14 +352,17 @@ static int adopt(void)
     session_init(&sessions, &in, request_take);
     if (adopt_hear_sealed(&in, &adoption) < 0 || watch_signals(&in) < 0)
         return can_not_adopt();
+    steps_pass("sealed heard", 0);
     if (enter_sandbox(&in, &f) < 0) {
         log_error("%s", f.text);
         return EXIT_FAILURE;
     }
+    steps_pass("sandboxed", 0);
     status = take_over(&in, &sessions, adoption);
     groups.kill_fd = adopt_take_group_kill(adoption);
     if (status == EXIT_SUCCESS)
         spawner_leave(&spawner);
+    steps_pass("left", 0);
     adopt_free(adoption);
     session_close_all(&sessions);
     keeper_deinit(&in);
@@ -406,7 +414,9 @@ static int serve(struct spawner_terms *terms)
     in.host.uid_range = terms->uids->range;
     status = run(&in, &sessions, &req, client, terms);
     spawner_leave(&spawner);
+    steps_pass("left", 0);
     session_close_all(&sessions);
+    steps_pass("closed", 0);
     keeper_deinit(&in);
     instance_deinit(&in);
     channel_free(client);
@@ -436,6 +446,7 @@ int main(int argc, char **argv)
     raise_file_limits(); /* before the spawner is forked: what it starts lowers its own */
     if (argc == 2 && strcmp(argv[1], "--open") == 0)
         return opener_main(FD_CLIENT, &sandbox_filter_holder);
+    steps_open();
     if (argc == 2 && strcmp(argv[1], "--adopt") == 0)
         return adopt();
     fcntl(FD_CLIENT, F_SETFD, FD_CLOEXEC);

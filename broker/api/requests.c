@@ -12,6 +12,7 @@
 #include "config/merge.h"
 #include "run/add.h"
 #include "run/happen.h"
+#include "run/steps.h"
 #include "vm/replace.h"
 
 static void refuse(struct client *client, const Bulkhead__ClientEnvelope *request,
@@ -124,6 +125,7 @@ static void upgrade_broker(struct client *client, const Bulkhead__ClientEnvelope
         fault_input(&f, "the broker can be upgraded while the VM runs: try again");
     else if (spawner_send(in->spawner, &renew, NULL, 0) < 0)
         fault_host(&f, EPIPE, "%s", err_text());
+    steps_pass("renewal asked for", 0);
     if (f.error != 0)
         refuse(client, request, &f);
     else

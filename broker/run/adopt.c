@@ -15,6 +15,7 @@
 #include "run/keeper.h"
 #include "run/sealed.h"
 #include "run/shape.h"
+#include "run/steps.h"
 #include "run/watch.h"
 #include "spawner/keep.h"
 #include "vm/record.h"
@@ -292,6 +293,7 @@ void adopt_act(struct instance *in, struct adoption *a)
         report_end(in, &a->heirs[i]);
     if (spawner_send(in->spawner, &adopted, NULL, 0) < 0)
         log_debug("%s", err_text());
+    steps_pass("said to have taken over", 0);
 }
 
 void adopt_free(struct adoption *a)

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "run/keeper.h"
 #include "run/perform.h"
+#include "run/steps.h"
 #include "vm/step.h"
 
 static void arm(struct instance *in)
@@ -36,9 +37,11 @@ static void carry_out(struct instance *in, const struct event *event)
 
     vm_step(&in->vm, event, now_ns());
     keeper_note(in); /* before it is acted on */
-    for (unsigned i = 0; i < in->vm.actions.n; i++)
+    for (unsigned i = 0; i < in->vm.actions.n; i++) {
         if (perform(in, &in->vm.actions.list[i], &next))
             wait(in, &next);
+        steps_performed(in, &in->vm.actions.list[i]);
+    }
 }
 
 void happen(struct instance *in, const struct event *event)

@@ -16,6 +16,7 @@
 #include "resources/memory.h"
 #include "run/sealed.h"
 #include "run/shape.h"
+#include "run/steps.h"
 #include "spawner/keep.h"
 #include "vm/record.h"
 
@@ -48,6 +49,7 @@ static void tell(struct instance *in, const struct spawner_request *request, con
 {
     if (spawner_send(in->spawner, request, fds, n_fds) < 0)
         log_debug("%s", err_text());
+    steps_pass("ask the spawner for", request->kind);
 }
 
 static void deposit(struct instance *in, unsigned place, const int *fds, unsigned n_fds)
@@ -268,7 +270,9 @@ void keeper_note(struct instance *in)
     if (in->shape_stale[next])
         copy->shape_len = (uint32_t)shape_store(in, copy->shape);
     in->shape_stale[next] = false;
+    steps_noted(in, &in->record->copies[next ^ 1].record, &copy->record, "decided");
     __atomic_store_n(&in->record->current, next, __ATOMIC_RELEASE);
+    steps_noted(in, &in->record->copies[next ^ 1].record, &copy->record, "written down");
 }
 
 void keeper_deinit(struct instance *in)

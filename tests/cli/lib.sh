@@ -117,6 +117,12 @@ power_off_kernel() # FILE
     poke "$1" $((0xc00)) $((0xb00600ba66)) 5
     poke "$1" $((0xc05)) $((0xfdebf4ee34)) 5
 }
+# mov dx, 0xcf9 (the reset control register); mov al, 6; out dx, al; hlt; back
+reboot_kernel() # FILE
+{
+    poke "$1" $((0xc00)) $((0xb00cf9ba66)) 5
+    poke "$1" $((0xc05)) $((0xfdebf4ee06)) 5
+}
 
 make_elf() # FILE MACHINE CLASS(1 = 32 bits, 2 = 64)
 {

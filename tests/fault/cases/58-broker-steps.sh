@@ -1,0 +1,136 @@
+# shellcheck shell=bash
+# The broker dies at each of its steps: around a guest of a few instructions (tests/cli/broker-steps), and under one
+# that does verified I/O, whose devices are in use. Both with the broker of the failpoints build.
+# shellcheck source=tests/cli/lib.sh
+. "$ROOT/tests/cli/lib.sh"
+# shellcheck source=tests/cli/steps.sh
+. "$ROOT/tests/cli/steps.sh"
+
+FAILPOINTS=${BULKHEAD_FAILPOINTS_BIN:-$ROOT/build/failpoints/bin}
+
+# Where a processor is emulated each death takes seconds: there one in EVERY steps is taken, another one each time.
+case_broker_dies_at_each_step()
+{
+    local every=${EVERY:-9} status
+    [ -z "${BULKHEAD_LONG:-}" ] || every=1
+    TMPDIR=$T BULKHEAD_FAILPOINTS_BIN=$FAILPOINTS BULKHEAD_BIN=$BIN timeout 3000 "$ROOT/tests/cli/broker-steps" -e "$every" >"$T/log" 2>&1
+    status=$?
+    expect_status 0 $status "$T/log"
+    note "$(grep -E '^ok|died' "$T/log" | tr '\n' ' ')"
+}
+
+# await_broker: another one answers than $BROKER, and all that it lists have begun.
+await_broker()
+{
+    local i
+    for ((i = 0; i < 300; i++)); do
+        "$BIN/bulkhead" ps vm >"$T/ps" 2>/dev/null && ! awk -v old="$BROKER" '$2 == "broker" && $3 == old || NR > 2 && $3 == 0 { bad = 1 } END { exit !bad }' "$T/ps" && return 0
+        sleep 0.1
+    done
+    show "$T/log.err"
+    die "no broker took over"
+}
+
+# do_X: once, and until it is done or the broker is dead. What it said about that is not looked at here.
+wait_for_worker()
+{
+    local i
+    for ((i = 0; i < 1500; i++)); do
+        has_died && return 0
+        [ "$(grep -c '"event":"restarted","properties":{"id":"disk0"' "$T/log.out")" = "$1" ] || return 0
+        sleep 0.02
+    done
+    die "disk0 was not replaced"
+}
+do_repair()
+{
+    local n
+    n=$(grep -c '"event":"restarted","properties":{"id":"disk0"' "$T/log.out")
+    kill -KILL "$(pid_of vm disk0)"
+    wait_for_worker "$n"
+}
+do_upgrade() { "$BIN/bulkhead" upgrade vm disk0 >"$T/said" 2>&1; }
+do_pause() { "$BIN/bulkhead" pause vm >"$T/said" 2>&1; }
+do_resume() { "$BIN/bulkhead" resume vm >"$T/said" 2>&1; }
+do_takeover() { kill -KILL "$BROKER"; await_broker; }
+do_reset() { local i; for ((i = 0; i < 1500; i++)); do is_armed || return 0; sleep 0.02; done; die "the guest resets nothing"; }
+
+# A pause may still be on its way, and a broker that has just taken over may not yet be where it can begin one.
+brought_to() # running | paused
+{
+    local i now verb=resume
+    [ "$1" = running ] || verb=pause
+    for ((i = 0; i < 300; i++)); do
+        now=$("$BIN/bulkhead" ps vm 2>/dev/null | sed -n '1s/^vm: \([a-z]*\).*/\1/p')
+        [ "$now" != "$1" ] || return 0
+        [ "$now" != running ] && [ "$now" != paused ] || "$BIN/bulkhead" "$verb" vm >"$T/said" 2>&1
+        sleep 0.1
+    done
+    die "the VM can't be brought to be $1: $(cat "$T/said")"
+}
+
+# walk_under_io OPERATION STATE [FROM]: again and again, each time the broker lives EVERY steps longer; from that state.
+walk_under_io()
+{
+    local n died
+    for ((n = 1 + RANDOM % every; ; n += every)); do
+        brought_to "$2"
+        BROKER=$(pid_of vm broker)
+        arm "$n" "${3:-}"
+        "do_$1"
+        "$BIN/bulkhead" ps vm >"$T/ps" 2>&1 # what follows an answer are steps too
+        disarm
+        died=$(last_step)
+        [ -n "$died" ] || break
+        await_broker
+        deaths=$((deaths + 1))
+    done
+    steps+="$1 $n "
+}
+
+case_broker_dies_at_each_step_under_io()
+{
+    local every=${EVERY:-4} cmd deaths=0 steps=''
+    [ -z "${BULKHEAD_LONG:-}" ] || every=1
+    [ -x "$FAILPOINTS/bulkhead-broker" ] || { echo "no $FAILPOINTS: cmake --preset failpoints and build it" >&2; return 77; }
+    mkdir "$T/bin"
+    cp "$BIN"/bulkhead* "$T/bin/"
+    cp "$FAILPOINTS/bulkhead-broker" "$T/bin/"
+    export BULKHEAD_BROKER_STEPS=$T/steps
+    : >"$T/steps" && truncate -s 4096 "$T/steps"
+    # The entropy device's driver comes and goes in the end, without a pause: its resets and activations.
+    cmd=$(base64 -w0 <<'GUEST'
+/tests/iostress /dev/vda 2400 4 /dev/vdb &
+cd /sys/bus/virtio/drivers/virtio_rng && device=$(ls -d virtio* | sed -n 1p)
+until said rng /dev/vdb || said go /dev/vdb; do sleep 0.5; done
+until said go /dev/vdb; do
+    echo $device >unbind; echo $device >bind
+    head -c 64 /dev/hwrng >/dev/null || echo NO-ENTROPY
+done
+wait
+dmesg | grep -E 'I/O error|needs reset|timed out|virtio.*failed' | sed 's/^/KERNEL /'
+GUEST
+    )
+    truncate -s 64M "$T/disk"
+    truncate -s 4k "$T/flag"
+    BIN=$T/bin
+    NAME=vm GUEST_TIMEOUT=2400 guest_start "$T/log" "bh.cmd=$cmd" --cpus boot=1 --memory size=256M \
+        --disk "path=$T/disk" "path=$T/flag,readonly=on" --crash-limit 1000 --crash-window 1 --json
+    await "$T/log" 'IOSTRESS'
+    for operation in 'repair running' 'upgrade running' 'pause running' 'resume paused' 'takeover running'; do
+        # shellcheck disable=SC2086 # two words
+        walk_under_io $operation
+    done
+    brought_to running
+    printf rng | dd of="$T/flag" conv=notrunc 2>/dev/null
+    walk_under_io reset running 'tell rng reset'
+    disarm
+    note "$deaths brokers died; steps: $steps"
+    ! grep -E '"event":"(failed|needs_reset)"' "$T/log.out" >&2 || die "a device failed"
+    say_go "$T/flag"
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+    expect "$T/log" 'IOSTRESS verify_errors=0 io_errors=0'
+    expect_not "$T/log" 'I/O error|needs reset|timed out|NO-ENTROPY|KERNEL'
+    settled || die "orphans"
+}
