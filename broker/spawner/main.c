@@ -120,6 +120,27 @@ static int check_start(struct state *s, const struct spawner_request *request, c
     return 0;
 }
 
+static bool is_known(const struct state *s, uint32_t id)
+{
+    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
+        if (s->children[i].id == id)
+            return true;
+    return false;
+}
+
+/* A broker that died between writing down that a ring is drained and giving it back: its successor knows nothing of
+ * that ring. It is not one whose process' end is still to be acknowledged, nor the one that is to be drained. */
+static void drop_left_rings(struct state *s, const struct spawner_request *request)
+{
+    for (unsigned i = 0; i < RINGS_MAX && s->brokers.epoch > 0; i++) {
+        const struct held_ring *ring = &s->rings.held[i];
+
+        if (ring->id != 0 && ring->slot == request->slot && ring->id != request->ring_of &&
+            !is_known(s, ring->id))
+            rings_drop(&s->rings, ring->id);
+    }
+}
+
 /* What the slot's place in the plan decides, and the rings. */
 static int give_rings(struct state *s, const struct spawner_request *request,
                       struct exec_order *order)
@@ -138,6 +159,7 @@ static int give_rings(struct state *s, const struct spawner_request *request,
     }
     if (purpose == RING_NONE)
         return 0;
+    drop_left_rings(s, request);
     r = rings_make(&s->rings, request->id, request->slot, purpose, &ring);
     order->no_ring_error = -r;
     order->ring = ring;
