@@ -263,6 +263,8 @@ void adopt_core(struct vm *vm, struct child *core, const Bulkhead__Snapshot *s)
         break;
     case GUEST_RESUMING:
         set_run(vm, stands || s->pausing ? GUEST_RESUMING : GUEST_RUNS);
+        if (vm->run == GUEST_RUNS) /* who has asked meanwhile */
+            action_reply_ok(&vm->actions, &vm->run_asker, "%s", "");
         break;
     default:
         break;

@@ -52,3 +52,21 @@ bool device_ring_is_watched(const struct vm *vm, const struct device *d)
 
     return d->old_ring == 0 || !w || w->old_ring == d->old_ring;
 }
+
+bool vm_waits(const struct vm *vm)
+{
+    bool waits =
+        vm->phase == VM_STARTING || vm->phase == VM_ENDING ||
+        (vm->phase == VM_RUNNING && (vm->run == GUEST_RESUMING || vm->run == GUEST_PAUSING));
+
+    for (unsigned i = 0; vm->phase == VM_RUNNING && i < VM_MAX_CHILDREN; i++) {
+        const struct child *c = &vm->children[i];
+
+        waits |= c->id != 0 && c->killed_ns == 0 && c->state != CHILD_ENDED && c->old_ring == 0 &&
+                 (child_owes(c, DEBT_ACTIVATED) || child_owes(c, DEBT_RESET_DONE));
+    }
+    for (unsigned i = 0; vm->phase == VM_RUNNING && i < vm->n_devices; i++)
+        waits |= vm->devices[i].stage == STAGE_VACANT || vm->devices[i].stage == STAGE_DRAIN ||
+                 vm->devices[i].remover.session != 0;
+    return waits;
+}

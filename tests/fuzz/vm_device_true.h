@@ -10,3 +10,5 @@ bool device_is_answered(const struct vm *vm, const struct device *device);
 bool device_is_served(const struct vm *vm, const struct device *device);
 /* What a dead one left in flight is watched by the one that is to go on. */
 bool device_ring_is_watched(const struct vm *vm, const struct device *device);
+/* Something is on its way that may never come: there must be a deadline. */
+bool vm_waits(const struct vm *vm);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // vm_step.c - random events for a VM's rules. Whatever comes: no two living children share a uid, each ticket
-// gets one reply, every event settles, what is waited for has a deadline, and the VM can be ended, once.
+// gets one reply, every event settles, what is waited for has a deadline, and the VM can be ended, once. The broker
+// dies between any two of its actions, and the next one goes on.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "vm/record.h"
 #include "vm/step.h"
 #include "vm_device_true.h"
+#include "vm_undone.h"
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
 #define CHECK(what)                                                                                \
@@ -21,7 +23,7 @@
         }                                                                                          \
     } while (0)
 
-enum { MAX_TICKETS = 4096, MAX_EVENTS = 1500, MANY_DEADLINES = 2000 };
+enum { MAX_TICKETS = 4096, MAX_EVENTS = 1500, MANY_DEADLINES = 2000, MAX_PENDING = 64 };
 
 static struct {
     struct vm vm;
@@ -33,6 +35,9 @@ static struct {
     unsigned ended;
     uint32_t
         on_rings[PLAN_MAX_DEVICES]; /* who was told to go on, and may have requests in flight */
+    struct event pending[MAX_PENDING]; /* what came of actions */
+    unsigned n_pending;
+    unsigned dies_after; /* so many actions; 0: not yet */
     const uint8_t *data;
     size_t left;
 } f;
@@ -45,7 +50,12 @@ static unsigned pick(unsigned n)
     return *f.data++ % n;
 }
 
-static void step(const struct event *event);
+/* Done when all of this one's actions are. */
+static void wait(const struct event *event)
+{
+    CHECK(f.n_pending < MAX_PENDING);
+    f.pending[f.n_pending++] = *event;
+}
 
 /* The one before has said that it has nothing in flight, or has ended. */
 static void go_on(const struct action *a)
@@ -79,35 +89,17 @@ static void perform(const struct action *a)
         break;
     case ACTION_MAKE_BOOT:
         e.kind = pick(16) == 1 ? EVENT_BOOT_FAILED : EVENT_BOOT_MADE;
-        step(&e);
+        wait(&e);
         break;
     case ACTION_OPEN_PROGRAM:
     case ACTION_ATTACH_TAP:
         e.kind = a->kind == ACTION_ATTACH_TAP ? EVENT_TAP_ATTACHED : EVENT_PROGRAM_OPENED;
         e.fault.error = pick(4) == 1 ? 2 : 0;
-        step(&e);
+        wait(&e);
         break;
     default:
         break;
     }
-}
-
-static bool waits(const struct vm *vm)
-{
-    bool waits =
-        vm->phase == VM_STARTING || vm->phase == VM_ENDING ||
-        (vm->phase == VM_RUNNING && (vm->run == GUEST_RESUMING || vm->run == GUEST_PAUSING));
-
-    for (unsigned i = 0; vm->phase == VM_RUNNING && i < VM_MAX_CHILDREN; i++) {
-        const struct child *c = &vm->children[i];
-
-        waits |= c->id != 0 && c->killed_ns == 0 && c->state != CHILD_ENDED && c->old_ring == 0 &&
-                 (child_owes(c, DEBT_ACTIVATED) || child_owes(c, DEBT_RESET_DONE));
-    }
-    for (unsigned i = 0; vm->phase == VM_RUNNING && i < vm->n_devices; i++)
-        waits |= vm->devices[i].stage == STAGE_VACANT || vm->devices[i].stage == STAGE_DRAIN ||
-                 vm->devices[i].remover.session != 0;
-    return waits;
 }
 
 static void check(const struct vm *vm)
@@ -118,7 +110,7 @@ static void check(const struct vm *vm)
                   vm->children[i].uid_slot != vm->children[j].uid_slot);
     CHECK(f.ended <= 1);
     CHECK((vm->phase == VM_GONE) == (f.ended == 1));
-    CHECK(!waits(vm) || vm_next_deadline(vm) != 0);
+    CHECK(!vm_waits(vm) || vm_next_deadline(vm) != 0);
     for (unsigned i = 0; i < vm->n_devices; i++) {
         const struct child *w = vm_look(vm, vm->devices[i].worker);
         const struct child *next = vm_look(vm, vm->devices[i].candidate);
@@ -138,20 +130,33 @@ static void check(const struct vm *vm)
     }
 }
 
-static void step(const struct event *event)
-{
-    static struct actions todo[4];
-    static unsigned depth;
+static void adopt(void);
 
+static void carry_out(const struct event *event)
+{
     f.now += 1000000;
     vm_step(&f.vm, event, f.now);
     CHECK(!f.vm.actions.full);
-    CHECK(depth < 4);
-    todo[depth] = f.vm.actions;
-    depth++;
-    for (unsigned i = 0; i < todo[depth - 1].n; i++)
-        perform(&todo[depth - 1].list[i]);
-    depth--;
+    for (unsigned i = 0; i < f.vm.actions.n; i++) {
+        if (f.dies_after > 0 && --f.dies_after == 0) {
+            undone_note(&f.vm, &f.vm.actions.list[i], f.vm.actions.n - i);
+            adopt();
+            return;
+        }
+        perform(&f.vm.actions.list[i]);
+    }
+}
+
+static void step(const struct event *event)
+{
+    carry_out(event);
+    while (f.n_pending > 0) {
+        struct event next = f.pending[0];
+
+        f.n_pending--;
+        memmove(&f.pending[0], &f.pending[1], f.n_pending * sizeof f.pending[0]);
+        carry_out(&next);
+    }
 }
 
 static uint32_t any_child(void)
@@ -172,13 +177,14 @@ static void say_device(struct device *d)
     Bulkhead__DeviceSnapshot snapshot = BULKHEAD__DEVICE_SNAPSHOT__INIT;
     ENVELOPE(envelope, DEVICE_SNAPSHOT, device_snapshot, &snapshot);
     const struct event e = { .kind = EVENT_MESSAGE, .child = f.vm.core, .envelope = &envelope };
+    bool waits = undone_tell_of(f.vm.core, B(RESET_DONE), d->number);
 
     snapshot.epoch = f.vm.epoch;
     snapshot.slot = d->plan->pci_slot;
-    snapshot.active = d->active;
-    snapshot.resetting = d->active && d->reset_wanted;
+    snapshot.active = d->active || (waits && d->n_queues > 0);
+    snapshot.resetting = snapshot.active && (d->reset_wanted || waits);
     snapshot.queues = queues;
-    snapshot.n_queues = d->active ? device_list_queues(d, states, queues) : 0;
+    snapshot.n_queues = snapshot.active ? device_list_queues(d, states, queues) : 0;
     snapshot.config = (ProtobufCBinaryData){ .len = d->config_len, .data = d->config };
     step(&e);
 }
@@ -187,10 +193,11 @@ static void say_device(struct device *d)
 static bool core_may_have(const struct device *d)
 {
     return d->here && d->attached && !d->gone &&
+           !undone_tell_of(f.vm.core, B(ATTACH_DEVICE), d->number) &&
            ((d->active && d->removal == REMOVAL_NONE) || pick(4) != 1);
 }
 
-/* Where it stands is what its broker knew when it died: all that was decided was done. */
+/* Where it stands is what its broker knew when it died, but for what that one had not come to. */
 static void say_state(const struct child *c)
 {
     Bulkhead__QueueState states[LAYOUT_MAX_QUEUES], *queues[LAYOUT_MAX_QUEUES];
@@ -198,15 +205,18 @@ static void say_state(const struct child *c)
     Bulkhead__Snapshot snapshot = BULKHEAD__SNAPSHOT__INIT;
     ENVELOPE(envelope, SNAPSHOT, snapshot, &snapshot);
     const struct event e = { .kind = EVENT_MESSAGE, .child = c->id, .envelope = &envelope };
-    bool core = c->id == f.vm.core, activated = !core && c->state != CHILD_READY;
+    enum child_state state = undone_state(c);
+    bool runs = f.vm.phase == VM_RUNNING && c->killed_ns == 0 && !c->closed && c->asked_ns != 0;
+    uint32_t id = c->id;
+    bool core = c->id == f.vm.core, activated = !core && state != CHILD_READY;
 
     for (unsigned i = 0; core && i < f.vm.n_devices; i++)
         if (core_may_have(&f.vm.devices[i]))
             say_device(&f.vm.devices[i]);
     snapshot.epoch = f.vm.epoch;
-    snapshot.state = (Bulkhead__SnapshotState)(c->state - CHILD_READY + 1);
-    snapshot.pausing =
-        core && f.vm.run == GUEST_PAUSING && f.vm.core_told && c->state == CHILD_RUNNING;
+    snapshot.state = (Bulkhead__SnapshotState)(state - CHILD_READY + 1);
+    snapshot.pausing = core && f.vm.run == GUEST_PAUSING && f.vm.core_told &&
+                       state == CHILD_RUNNING && !undone_tell(c->id, B(PAUSE_VCPUS));
     if (activated) {
         const struct device *d = &f.vm.devices[c->device];
 
@@ -214,10 +224,15 @@ static void say_state(const struct child *c)
         activate.queues = queues;
         activate.n_queues = device_list_queues(d, states, queues);
         snapshot.activate = &activate;
-        snapshot.owes_reset = child_owes(c, DEBT_RESET_DONE);
-        snapshot.owes_quiesce = c->state == CHILD_RUNNING && child_owes(c, DEBT_QUIESCED);
+        snapshot.owes_reset = child_owes(c, DEBT_RESET_DONE) && !undone_tell(c->id, B(RESET));
+        snapshot.owes_quiesce = state == CHILD_RUNNING && child_owes(c, DEBT_QUIESCED) &&
+                                !undone_tell(c->id, B(QUIESCE));
     }
     step(&e);
+    /* Who is honest about that is not the VM's end; another death may have come in between. */
+    c = vm_look(&f.vm, id);
+    CHECK(!core || !runs || f.vm.epoch != snapshot.epoch ||
+          (c && c->killed_ns == 0 && (!f.vm.end.ended || f.vm.end.reboot)));
 }
 
 static void adopt(void)
@@ -237,10 +252,17 @@ static void adopt(void)
         if (f.vm.devices[i].plan->role == BULKHEAD__ROLE__ROLE_NET)
             f.vm.devices[i].is_user = strcmp(f.config->nets[0]->mode, "user") == 0;
     CHECK(record_load(&f.vm, &record, f.now) == 0);
+    f.n_pending = 0;
+    for (unsigned i = 0; i < f.vm.n_devices; i++) /* as run/ does */
+        if (!f.vm.devices[i].here && !plan_is_free(&f.plan.devices[i])) {
+            plan_remove(&f.plan, i);
+            f.on_rings[i] = 0;
+        }
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++) {
         const struct child *c = &f.vm.children[i];
 
-        if (c->id != 0 && (c->pid != 0 || c->state != CHILD_STARTED || pick(4) != 1))
+        if (c->id != 0 && !undone_start(c->id) &&
+            (c->pid != 0 || c->state != CHILD_STARTED || pick(4) != 1))
             kept[e.n_kept++] =
                 (struct kept_child){ .id = c->id, .pid = c->pid, .has_ring = c->has_ring };
     }
@@ -488,7 +510,12 @@ static void happen(void)
     default:
         e.beat = pick(8);
         if (e.beat == 7) {
+            undone_note(&f.vm, NULL, 0);
             adopt();
+            return;
+        }
+        if (e.beat == 6) {
+            f.dies_after = 1 + pick(32);
             return;
         }
         e.kind = e.beat == 1 ? EVENT_CLOSED : pick(8) == 1 ? EVENT_DEAF : EVENT_TICK;
@@ -530,6 +557,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct event stop = { .kind = EVENT_END };
 
     memset(&f, 0, sizeof f);
+    undone_clear();
     f.data = data;
     f.left = size;
     f.now = UINT64_C(1000000000000);
@@ -547,6 +575,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         happen();
         check(&f.vm);
     }
+    f.dies_after = 0;
     /* Nobody answers any more, and nobody dies: the end comes all the same. */
     if (f.vm.phase != VM_GONE)
         step(&stop);

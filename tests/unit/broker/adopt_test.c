@@ -294,6 +294,21 @@ static void a_pause_on_its_way(void **state)
     script_end(&s);
 }
 
+/* The core has heard nothing of the pause, and so nothing has to be undone. */
+static void a_resume_before_the_core_was_heard(void **state)
+{
+    struct device *d = used_rng();
+
+    (void)state;
+    script_ask(&s, (struct command){ .kind = COMMAND_PAUSE });
+    script_adopt(&s, 0);
+    script_ask(&s, (struct command){ .kind = COMMAND_RESUME });
+    all_say(d, STANDS(RUNNING));
+    assert_int_equal(s.vm.run, GUEST_RUNS);
+    assert_int_equal(script_replied(&s), 0);
+    script_end(&s);
+}
+
 static void a_worker_that_serves_something_else(void **state)
 {
     struct device *d = used_rng();
@@ -479,6 +494,7 @@ int main(void)
         cmocka_unit_test(an_upgrade_that_had_taken_over),
         cmocka_unit_test(a_paused_guest_stays_paused),
         cmocka_unit_test(a_pause_on_its_way),
+        cmocka_unit_test(a_resume_before_the_core_was_heard),
         cmocka_unit_test(a_worker_that_serves_something_else),
         cmocka_unit_test(a_core_that_is_silent),
         cmocka_unit_test(a_guest_that_ended_meanwhile),
