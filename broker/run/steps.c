@@ -17,9 +17,10 @@ static struct {
     uint32_t begun;  /* counting has begun, which `from` may put off */
     uint32_t passed; /* since it was armed */
     uint32_t deaths;
-    char from[64]; /* the step from which on it is counted, and with which, when it comes again, counting ends */
+    char from
+        [64]; /* the step from which on it is counted, and with which, when it comes again, counting ends */
     char last[64]; /* the step at which it died */
-} *page;
+} * page;
 
 void steps_open(void)
 {

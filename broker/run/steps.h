@@ -15,8 +15,8 @@
 void steps_open(void);
 void steps_pass(const char *what, unsigned number);
 /* Another record than the one before it, or with something to do about it. */
-void steps_noted(const struct instance *in, const struct record *before,
-                 const struct record *after, const char *what);
+void steps_noted(const struct instance *in, const struct record *before, const struct record *after,
+                 const char *what);
 void steps_performed(const struct instance *in, const struct action *action);
 #else
 #define steps_open() ((void)0)

@@ -34,7 +34,7 @@ static struct {
     uint8_t replies[MAX_TICKETS];
     unsigned ended;
     uint32_t
-        on_rings[PLAN_MAX_DEVICES]; /* who was told to go on, and may have requests in flight */
+        on_rings[PLAN_MAX_DEVICES];    /* who was told to go on, and may have requests in flight */
     struct event pending[MAX_PENDING]; /* what came of actions */
     unsigned n_pending;
     unsigned dies_after; /* so many actions; 0: not yet */

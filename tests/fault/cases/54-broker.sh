@@ -108,7 +108,7 @@ GUEST
 
 case_broker_and_workers_killed_at_random()
 {
-    local kills=${KILLS:-20} i pid adopted spawner files
+    local kills=${KILLS:-50} i pid adopted spawner files
     [ -z "${BULKHEAD_LONG:-}" ] || kills=${KILLS:-1000}
     stress_guest --json --crash-limit 1024 --crash-window 1
     spawner=$(pid_of vm spawner)
