@@ -243,8 +243,8 @@ void adopt_core(struct vm *vm, struct child *core, const Bulkhead__Snapshot *s)
 
     core->unsure = false;
     core->asked_ns = 0;
-    if (core->state ==
-        CHILD_READY) { /* its start was written down and never sent: no guest runs yet */
+    /* Its start was written down and never sent: no guest runs yet. */
+    if (core->state == CHILD_READY) {
         end_reboot(vm);
         return;
     }
