@@ -131,7 +131,8 @@ static unsigned inherited_filters(const Bulkhead__ProcessList *list)
 
 /* The broker names the processes, and one that was taken over could name anybody's: before they are stopped, or
  * joined in their namespaces, they are the spawner's children, and it is a spawner. A broker made its spawner, or
- * is a child of it. From an ordinary user, who can stop his own alone, the spawner may be hidden. */
+ * is a child of it; who keeps an added socket is nobody's child, but says what it is. From an ordinary user, who can
+ * stop his own alone, the spawner may be hidden. */
 static bool is_of_vm(const struct audit_target *t, const Bulkhead__ProcessList *list)
 {
     char of_spawner[8192], own[8192], name[32] = "", parent[16] = "", above[16] = "";
@@ -147,6 +148,9 @@ static bool is_of_vm(const struct audit_target *t, const Bulkhead__ProcessList *
     process_field(of_spawner, "Name", name, sizeof(name));
     process_field(of_spawner, "PPid", above, sizeof(above));
     process_field(own, "PPid", parent, sizeof(parent));
+    if (t->plan->role == BULKHEAD__ROLE__ROLE_HOLDER)
+        return process_field(own, "Name", name, sizeof(name)) &&
+               strcmp(name, "bulkhead-socket") == 0;
     return strcmp(name, "bulkhead-spawn") == 0 &&
            (t->pid == spawner || strtol(parent, NULL, 10) == spawner ||
             (t->plan->role == BULKHEAD__ROLE__ROLE_BROKER && strtol(above, NULL, 10) == t->pid));

@@ -201,7 +201,7 @@ static void test_replies(void **state)
 }
 
 /* Of a broker that was taken over: processes that aren't its VM's, under names that draw on the terminal. */
-static void answer_audit(struct channel *plans, struct channel *lists)
+static void answer_audit(struct channel *plans, struct channel *lists, Bulkhead__Role role)
 {
     static char evil[] = "rng\033[2J\nok", spawner_name[] = "spawner", running[] = "running";
     Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
@@ -212,7 +212,7 @@ static void answer_audit(struct channel *plans, struct channel *lists)
     Bulkhead__ProcessInfo spawner = BULKHEAD__PROCESS_INFO__INIT, other = spawner,
                           *infos[] = { &spawner, &other };
 
-    rng.role = other.role = BULKHEAD__ROLE__ROLE_RNG;
+    rng.role = other.role = role;
     rng.name = other.name = evil;
     rng.survives_boot = 1;
     plan.processes = plans_of;
@@ -237,15 +237,14 @@ static void answer_audit(struct channel *plans, struct channel *lists)
     }
 }
 
-static void test_audit_of_others(void **state)
+static void audit_of_others(struct fixture *f, Bulkhead__Role role)
 {
-    struct fixture *f = *state;
     struct channel *plans, *lists;
 
     start(f, "audit alpha");
     plans = accept_client(f);
     lists = accept_client(f);
-    answer_audit(plans, lists);
+    answer_audit(plans, lists, role);
     assert_int_equal(finish(f), 1);
     channel_free(plans);
     channel_free(lists);
@@ -253,6 +252,12 @@ static void test_audit_of_others(void **state)
     assert_non_null(strstr(f->text, " is not of this VM's spawner\n"));
     assert_null(strstr(f->text, "Uid"));
     assert_null(strchr(f->text, '\033'));
+}
+
+static void test_audit_of_others(void **state)
+{
+    audit_of_others(*state, BULKHEAD__ROLE__ROLE_RNG);
+    audit_of_others(*state, BULKHEAD__ROLE__ROLE_HOLDER);
 }
 
 static void answer_list(struct channel *channel)
