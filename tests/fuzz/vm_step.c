@@ -24,6 +24,7 @@
     } while (0)
 
 enum { MAX_TICKETS = 4096, MAX_EVENTS = 1500, MANY_DEADLINES = 2000, MAX_PENDING = 64 };
+enum { DIES_EARLY = 192 };
 
 static struct {
     struct vm vm;
@@ -568,6 +569,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < f.vm.n_devices; i++)
         if (f.vm.devices[i].plan->role == BULKHEAD__ROLE__ROLE_NET)
             f.vm.devices[i].is_user = strcmp(f.config->nets[0]->mode, "user") == 0;
+    if (size > 0 && data[size - 1] >= DIES_EARLY) /* while it starts */
+        f.dies_after = data[size - 1] - DIES_EARLY + 1u;
     step(&boot);
     if (pick(8) != 1)
         run_up();
