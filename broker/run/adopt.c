@@ -142,7 +142,8 @@ static int place_device(struct instance *in, struct adoption *a, unsigned number
         e->call[q] = take(a, keep_of(number, KEEP_CALL + q));
     }
     instance_note_backend(in, number);
-    return instance_map_stats(in, number);
+    /* Of one that was removed, all may have been given back. */
+    return e->stats_fd < 0 ? 0 : instance_map_stats(in, number);
 }
 
 static int place_all(struct instance *in, struct adoption *a)
@@ -185,12 +186,34 @@ static int load_facts(struct instance *in, struct adoption *a)
     return 0;
 }
 
-/* A device that the broker before was about to add, or had removed but for its last traces. */
-static void clear_places(struct instance *in)
+/* What was kept before the device was written down: a disk's lock, for one. */
+static void drop_left(struct instance *in, struct adoption *a, unsigned number)
 {
-    for (unsigned i = 0; i < in->plan.n_devices; i++)
-        if (!plan_is_free(&in->plan.devices[i]) && !in->vm.devices[i].here)
+    bool any = false;
+
+    for (unsigned what = 0; what < KEEP_PER_DEVICE; what++) {
+        any |= a->fds[keep_of(number, what)] >= 0;
+        fd_closep(&a->fds[keep_of(number, what)]);
+    }
+    if (any)
+        keeper_remove_device(in, number);
+}
+
+/* A device that the broker before was about to add, or had removed but for its last traces. */
+static int clear_places(struct instance *in, struct adoption *a)
+{
+    for (unsigned i = 0; i < in->plan.n_devices; i++) {
+        if (plan_is_free(&in->plan.devices[i]))
+            continue;
+        if (!in->vm.devices[i].here)
             add_undo(in, i);
+        else if (!in->ends[i].stats)
+            return err_origin(-EBADMSG, "nothing was kept of %s", in->plan.devices[i].name);
+    }
+    for (unsigned i = 0; i < PLAN_MAX_DEVICES; i++)
+        if (i >= in->plan.n_devices || plan_is_free(&in->plan.devices[i]))
+            drop_left(in, a, i);
+    return 0;
 }
 
 static int open_port(struct instance *in, struct heir *h)
@@ -235,7 +258,7 @@ int adopt_hear_rest(struct instance *in, struct adoption *a)
     in->fell_back = a->all.kept != 0;
     r = load_facts(in, a);
     if (r == 0)
-        clear_places(in);
+        r = clear_places(in, a);
     if (r == 0)
         r = watch_begin(in);
     for (unsigned i = 0; r == 0 && i < a->n_heirs; i++)
