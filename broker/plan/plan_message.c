@@ -301,7 +301,6 @@ static bool plan_worker(Bulkhead__VmPlan *plan, const struct plan_device *d,
                         const Bulkhead__VmConfig *c, const struct plan_host *host)
 {
     Bulkhead__ProcessPlan *p = add_process(plan, d->role, d->name);
-    bool balloon = d->role == BULKHEAD__ROLE__ROLE_BALLOON;
     uint64_t tables = (uint64_t)d->num_queues * d->queue_size * QUEUE_ENTRY_BYTES;
 
     if (d->role == BULKHEAD__ROLE__ROLE_VSOCK)
@@ -312,8 +311,7 @@ static bool plan_worker(Bulkhead__VmPlan *plan, const struct plan_device *d,
     p->ram_writable = d->needs_ram;
     return add_profile(p, role_name(d->role)) &&
            add_fd(p, (struct fd_row){ -1, "guest RAM", "memfd",
-                                      balloon ? "gives pages back" : "mapped", balloon,
-                                      d->needs_ram ? 1 : 0 }) &&
+                                      "mapped", false, d->needs_ram ? 1 : 0 }) &&
            add_fd(p, (struct fd_row){ -1, "stats page", "memfd", "mapped: counters, heartbeat",
                                       false, 1 }) &&
            add_fd(p, (struct fd_row){ -1, "life pipe, read end", "pipe",

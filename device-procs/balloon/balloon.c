@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* balloon.c - bulkhead-dev-balloon: memory that the guest doesn't need goes back to the host, by
- * punching holes in the RAM file (virtio 1.2 section 5.5). */
+ * punching holes in RAM (virtio 1.2 section 5.5). */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_ring.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 #include "balloon_req.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -46,16 +44,17 @@ struct balloon {
     struct job jobs[FIRST_OPTIONAL_QUEUE + 2]; /* of each queue, if it has requests */
 };
 
-static void punch(void *arg, uint64_t file_offset, uint64_t len_bytes)
+static void punch(void *arg, gpa_t at, uint64_t len_bytes)
 {
     struct balloon *b = arg;
+    struct gslice slice;
 
-    if (fallocate(worker_ram_fd(b->worker), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                  (off_t)file_offset, (off_t)len_bytes) == 0)
+    /* Each of its pages was found in RAM. */
+    if (gmem_slice(worker_mem(b->worker), at, len_bytes, &slice) == 0 && gslice_discard(slice) == 0)
         return;
     b->stats->errors++;
     if (!b->punch_failed)
-        log_warn("memory can't be given back: %s", strerror(errno));
+        log_warn("%s", err_text());
     b->punch_failed = true;
 }
 
@@ -335,7 +334,6 @@ static void balloon_reset(void *device)
 static const struct worker_ops balloon_ops = {
     .role = BULKHEAD__ROLE__ROLE_BALLOON,
     .filter = &sandbox_filter_balloon,
-    .needs_ram_fd = true,
     .setup = balloon_setup,
     .activate = balloon_activate,
     .on_queue = balloon_on_queue,

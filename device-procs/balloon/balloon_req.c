@@ -13,7 +13,7 @@ void balloon_run_init(struct balloon_run *run, const struct gmem *mem, balloon_r
 void balloon_run_end(struct balloon_run *run)
 {
     if (run->start != run->end)
-        run->fn(run->arg, run->start, run->end - run->start);
+        run->fn(run->arg, GPA(run->start), run->end - run->start);
     run->start = run->end = 0;
 }
 
@@ -37,14 +37,12 @@ static void add(struct balloon_run *run, uint64_t start, uint64_t end)
 
 int balloon_run_page(struct balloon_run *run, uint32_t pfn)
 {
+    uint64_t start = (uint64_t)pfn * BALLOON_PAGE_BYTES;
     struct gslice slice;
-    uint64_t start;
-    int r =
-        gmem_slice(run->mem, GPA((uint64_t)pfn * BALLOON_PAGE_BYTES), BALLOON_PAGE_BYTES, &slice);
+    int r = gmem_slice(run->mem, GPA(start), BALLOON_PAGE_BYTES, &slice);
 
     if (r != 0)
         return r;
-    start = gslice_file_offset(run->mem, slice);
     add(run, start, start + BALLOON_PAGE_BYTES);
     return 0;
 }
@@ -52,7 +50,7 @@ int balloon_run_page(struct balloon_run *run, uint32_t pfn)
 size_t balloon_run_slice(struct balloon_run *run, struct gslice slice, size_t at)
 {
     const uint64_t page = BALLOON_PAGE_BYTES, piece = BALLOON_PIECE_BYTES;
-    uint64_t base = gslice_file_offset(run->mem, slice);
+    uint64_t base = gslice_address(run->mem, slice);
     uint64_t start = align_up(base + at, page);
     uint64_t end = (base + slice.len_) & ~(page - 1);
     uint64_t cut = (start + piece) & ~(piece - 1); /* never within a huge page */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* balloon_req.h - what a balloon driver names: pages by number (virtio 1.2 section 5.5.6), free
- * ranges (5.5.6.8) and statistics (5.5.6.3). Turns them into few, large, checked pieces of the RAM
- * file. Pure: what is done with a piece is the caller's. */
+ * ranges (5.5.6.8) and statistics (5.5.6.3). Turns them into few, large, checked pieces of guest
+ * RAM. Pure: what is done with a piece is the caller's. */
 #pragma once
 
 #include <stddef.h>
@@ -13,14 +13,14 @@ enum { BALLOON_PAGE_BYTES = 4096, BALLOON_STAT_BYTES = 10 };
 /* At most so much at once: a piece of any request is a matter of milliseconds. */
 enum { BALLOON_PIECE_PFNS = 64, BALLOON_PIECE_BYTES = 16 << 20 };
 
-typedef void (*balloon_range_fn)(void *arg, uint64_t file_offset, uint64_t len_bytes);
+typedef void (*balloon_range_fn)(void *arg, gpa_t at, uint64_t len_bytes);
 
 /* Adjacent pages, in rising or falling order, gathered into one range of BALLOON_PIECE_BYTES. */
 struct balloon_run {
     const struct gmem *mem;
     balloon_range_fn fn;
     void *arg;
-    uint64_t start, end; /* of the file; equal: empty */
+    uint64_t start, end; /* guest-physical; equal: empty */
     uint64_t bytes;      /* in all ranges so far */
 };
 

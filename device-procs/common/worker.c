@@ -44,11 +44,6 @@ struct turn *worker_turn(struct worker *w)
     return &w->turn;
 }
 
-int worker_ram_fd(const struct worker *w)
-{
-    return w->ram_fd;
-}
-
 void worker_keep_fd(struct worker *w, int fd)
 {
     if (w->n_keep == WORKER_MAX_KEEP)

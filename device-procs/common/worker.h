@@ -20,7 +20,6 @@ struct stats_page *worker_stats(struct worker *w);
 /* What all queues and events together may do before the loop looks at its events again. The
  * skeleton begins it anew each time; a queue whose kick comes when it is over has its turn next. */
 struct turn *worker_turn(struct worker *w);
-int worker_ram_fd(const struct worker *w);     /* only with needs_ram_fd, else -1 */
 void worker_keep_fd(struct worker *w, int fd); /* stays open in the sandbox */
 /* In setup: how many descriptors may come later (accept, VsockConnected): RLIMIT_NOFILE's room. */
 void worker_reserve_fds(struct worker *w, unsigned n);

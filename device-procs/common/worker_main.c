@@ -156,17 +156,12 @@ static int map_shared(struct fd_cursor *c, const char *what, size_t len, void **
 
 static int take_ram(struct worker *w, struct fd_cursor *c, uint64_t ram_size)
 {
-    int r = next_fd(c, FD_TYPE_MEMFD, "guest RAM", &w->ram_fd);
+    cleanup_(fd_closep) int fd = -1;
+    int r = next_fd(c, FD_TYPE_MEMFD, "guest RAM", &fd);
 
     if (r == 0)
-        r = gmem_map(&w->mem, w->ram_fd, ram_size);
-    if (r < 0)
-        return err_trace(r);
-    if (w->ops->needs_ram_fd)
-        worker_keep_fd(w, w->ram_fd);
-    else
-        fd_closep(&w->ram_fd);
-    return 0;
+        r = gmem_map(&w->mem, fd, ram_size);
+    return r < 0 ? err_trace(r) : 0;
 }
 
 static int take_stats(struct worker *w, struct fd_cursor *c)
@@ -332,7 +327,7 @@ int worker_main(const struct worker_ops *ops, int argc, char **argv)
         return 1;
     w->ops = ops;
     w->state = CHILD_STARTED;
-    w->ram_fd = w->life_fd = w->own_ring.fd = w->old_ring.fd = -1;
+    w->life_fd = w->own_ring.fd = w->old_ring.fd = -1;
     w->own_ring.error = ENODATA; /* unless the spawner says why */
     r = parse_arguments(w, argc, argv);
     if (r == 0)

@@ -35,7 +35,6 @@ enum worker_found {
 struct worker_ops {
     Bulkhead__Role role;
     const struct sandbox_filter *filter; /* &sandbox_filter_blk, from bh_filter_blk */
-    bool needs_ram_fd; /* keep the RAM memfd open in steady state (balloon: punch holes) */
     /* fds: the device's own, after those of the skeleton; take what is kept with fd_take() and
      * name it with worker_keep_fd(). Fill *ret_announce; its config bytes are the device's present ones
      * for as long as the worker lives.

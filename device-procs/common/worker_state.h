@@ -82,7 +82,7 @@ struct worker {
     ProtobufCBinaryData config; /* the device's configuration space, its own memory */
     struct worker_activation activation;
     struct worker_say say;
-    int ram_fd, life_fd;
+    int life_fd;
     int keep[WORKER_MAX_KEEP];
     unsigned n_keep, n_reserved;
     uint64_t file_bytes;

@@ -32,12 +32,10 @@ static int map_guarded(int fd, uint64_t offset, uint64_t len, uint8_t **ret_host
     return 0;
 }
 
-static void add_region(struct gmem *mem, uint64_t base, uint8_t *host, uint64_t len,
-                       uint64_t file_offset)
+static void add_region(struct gmem *mem, uint64_t base, uint8_t *host, uint64_t len)
 {
-    mem->regions[mem->n_regions++] = (struct gmem_region){
-        .base = base, .len_bytes = len, .file_offset = file_offset, .host_ = host
-    };
+    mem->regions[mem->n_regions++] =
+        (struct gmem_region){ .base = base, .len_bytes = len, .host_ = host };
 }
 
 int gmem_map(struct gmem *mem, int ram_fd, uint64_t ram_size)
@@ -52,14 +50,14 @@ int gmem_map(struct gmem *mem, int ram_fd, uint64_t ram_size)
     r = map_guarded(ram_fd, 0, low, &host);
     if (r < 0)
         return err_trace(r);
-    add_region(mem, 0, host, low, 0);
+    add_region(mem, 0, host, low);
     if (ram_size > low) {
         r = map_guarded(ram_fd, low, ram_size - low, &host);
         if (r < 0) {
             gmem_unmap(mem);
             return err_trace(r);
         }
-        add_region(mem, LAYOUT_HIGH_RAM_BASE, host, ram_size - low, low);
+        add_region(mem, LAYOUT_HIGH_RAM_BASE, host, ram_size - low);
     }
     return 0;
 }
@@ -82,14 +80,14 @@ int gmem_add_for_test(struct gmem *mem, uint64_t base, void *host, uint64_t len_
 {
     if (mem->n_regions == GMEM_MAX_REGIONS)
         return -ENOSPC;
-    add_region(mem, base, host, len_bytes, 0);
+    add_region(mem, base, host, len_bytes);
     return 0;
 }
 
 void gmem_init_for_test(struct gmem *mem, uint64_t base, void *host, uint64_t len_bytes)
 {
     *mem = (struct gmem){ 0 };
-    add_region(mem, base, host, len_bytes, 0);
+    add_region(mem, base, host, len_bytes);
 }
 
 int gmem_slice(const struct gmem *mem, gpa_t addr, uint64_t len, struct gslice *ret_slice)
@@ -189,13 +187,20 @@ void gmem_mark_written(struct gmem *mem, const struct iovec *iov, size_t n_iov, 
     (void)len_bytes;
 }
 
-uint64_t gslice_file_offset(const struct gmem *mem, struct gslice slice)
+int gslice_discard(struct gslice slice)
+{
+    if (madvise(slice.ptr_, slice.len_, MADV_REMOVE) < 0)
+        return err_origin(-errno, "giving guest RAM back");
+    return 0;
+}
+
+uint64_t gslice_address(const struct gmem *mem, struct gslice slice)
 {
     for (unsigned i = 0; i < mem->n_regions; i++) {
         const struct gmem_region *region = &mem->regions[i];
 
         if (slice.ptr_ >= region->host_ && slice.ptr_ < region->host_ + region->len_bytes)
-            return region->file_offset + (uint64_t)(slice.ptr_ - region->host_);
+            return region->base + (uint64_t)(slice.ptr_ - region->host_);
     }
     return UINT64_MAX;
 }

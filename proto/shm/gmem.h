@@ -31,7 +31,6 @@ struct gslice {
 struct gmem_region {
     uint64_t base; /* guest-physical */
     uint64_t len_bytes;
-    uint64_t file_offset; /* in the RAM memfd */
     uint8_t *host_;
 };
 
@@ -68,8 +67,11 @@ static inline struct iovec gslice_iovec(struct gslice slice)
     return (struct iovec){ .iov_base = slice.ptr_, .iov_len = slice.len_ };
 }
 void gmem_mark_written(struct gmem *mem, const struct iovec *iov, size_t n_iov, size_t len_bytes);
-/* Guest-physical address and memfd offset of a checked slice, e.g. to punch a hole. */
-uint64_t gslice_file_offset(const struct gmem *mem, struct gslice slice);
+/* Gives the host its memory: the guest reads zeroes there from now on. Whole pages, else more or less
+ * goes; 0 or a negative errno. */
+int gslice_discard(struct gslice slice) must_check;
+/* Guest-physical, of a checked slice. */
+uint64_t gslice_address(const struct gmem *mem, struct gslice slice);
 
 /* Little-endian 16-bit cells shared with the guest (ring indices): single, untorn accesses. */
 uint16_t gslice_load16(struct gslice slice, size_t off); /* relaxed */

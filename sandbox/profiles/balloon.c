@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* balloon.c - the memory balloon. */
-#include <fcntl.h>
+#include <sys/mman.h>
 #include "common.h"
 #include "profile.h"
 
 static const struct profile_rule rules[] = {
-    ALLOW(fallocate, "give guest pages back to the host; never changes the size of RAM",
-          ARG_IS(1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)),
+    ALLOW(madvise, "give guest pages back to the host; never changes the size of RAM",
+          ARG_IS(2, MADV_REMOVE)),
 };
 static PROFILE_SET(set, rules);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* balloon_req.c - any page numbers and any statistics: every hole lies in the RAM file. */
+/* balloon_req.c - any page numbers and any statistics: every hole lies in guest RAM. */
 #include "balloon/balloon_req.h"
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,21 +9,21 @@ enum { LOW_PAGES = 64, HIGH_PAGES = 32 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void on_hole(void *arg, uint64_t at, uint64_t len)
+static uint8_t ram[(LOW_PAGES + HIGH_PAGES) * BALLOON_PAGE_BYTES] __attribute__((aligned(4096)));
+static struct gmem mem;
+
+static void on_hole(void *arg, gpa_t at, uint64_t len)
 {
-    uint64_t total = (uint64_t)(LOW_PAGES + HIGH_PAGES) * BALLOON_PAGE_BYTES;
+    struct gslice slice;
 
     (void)arg;
-    if (len == 0 || len > BALLOON_PIECE_BYTES || at > total || len > total - at ||
-        at % BALLOON_PAGE_BYTES || len % BALLOON_PAGE_BYTES)
+    if (len == 0 || len > BALLOON_PIECE_BYTES || at.v % BALLOON_PAGE_BYTES ||
+        len % BALLOON_PAGE_BYTES || gmem_slice(&mem, at, len, &slice) != 0)
         abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static uint8_t ram[(LOW_PAGES + HIGH_PAGES) * BALLOON_PAGE_BYTES]
-        __attribute__((aligned(4096)));
-    struct gmem mem;
     struct balloon_run run;
     uint64_t stats[16];
 
