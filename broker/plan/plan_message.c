@@ -20,7 +20,7 @@ enum {
     DATA_BYTES = 16 << 20,
     VSOCK_CONNECTION_BYTES = 66 << 10, /* one of the table's, with its buffer */
     VCPU_STACK_BYTES = 128 << 10,
-    QUEUE_ENTRY_BYTES = 2304, /* slices of a chain, for each entry of a virtqueue */
+    QUEUE_ENTRY_BYTES = 3344, /* slices of a chain, for each entry of a virtqueue */
 };
 
 /* Appends to a repeated field that has room for `max`; false without memory. */

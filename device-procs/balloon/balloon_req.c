@@ -50,7 +50,7 @@ int balloon_run_page(struct balloon_run *run, uint32_t pfn)
 size_t balloon_run_slice(struct balloon_run *run, struct gslice slice, size_t at)
 {
     const uint64_t page = BALLOON_PAGE_BYTES, piece = BALLOON_PIECE_BYTES;
-    uint64_t base = gslice_address(run->mem, slice);
+    uint64_t base = gslice_address(slice);
     uint64_t start = align_up(base + at, page);
     uint64_t end = (base + slice.len_) & ~(page - 1);
     uint64_t cut = (start + piece) & ~(piece - 1); /* never within a huge page */

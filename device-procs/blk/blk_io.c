@@ -346,15 +346,11 @@ static bool failed(struct blk_io_req *req, int64_t res, int *ret_res)
 }
 
 /* The bytes of the order that a step of reading or writing did; none: the file ended. */
-static int64_t count_data(struct blk_io *io, struct blk_io_req *req, int64_t res)
+static int64_t count_data(struct blk_io_req *req, int64_t res)
 {
     int64_t n = req->bounce ? blk_direct_done(req, res) : res;
 
-    if (n <= 0 || (uint64_t)n > req->step_bytes)
-        return 0;
-    if (!req->bounce && req->order.op == BLK_OP_READ)
-        gmem_mark_written(io->config.mem, req->iov, req->n_iov, (size_t)n);
-    return n;
+    return n <= 0 || (uint64_t)n > req->step_bytes ? 0 : n;
 }
 
 /* What a step's result means: true when the request is over, with *ret_res. */
@@ -362,6 +358,10 @@ static bool over(struct blk_io *io, struct blk_io_req *req, int64_t res, int *re
 {
     int64_t n;
 
+    /* All of it, whatever came of it: a read that failed or ended early may have written more than it
+     * says. */
+    if (req->order.op == BLK_OP_READ)
+        gmem_mark_written(io->config.mem, req->iov, req->n_iov, (size_t)req->step_bytes);
     if (res < 0)
         return failed(req, res, ret_res);
     *ret_res = 0;
@@ -373,7 +373,7 @@ static bool over(struct blk_io *io, struct blk_io_req *req, int64_t res, int *re
         *ret_res = -EIO;
         return true;
     }
-    n = is_range(req) ? (int64_t)req->step_bytes : count_data(io, req, res);
+    n = is_range(req) ? (int64_t)req->step_bytes : count_data(req, res);
     if (n == 0) {
         *ret_res = -EIO; /* the file is shorter than it was */
         return true;

@@ -106,6 +106,8 @@ static void take_up_journal(struct vq *vq)
         guest_used = region->used_idx;
     inflight_attach(&vq->journal, vq->config.inflight_region, vq->size, 1);
     vq->n_replay = inflight_recover(&vq->journal, guest_used, vq->replay, vq->size);
+    /* What was published last may not have been marked any more. */
+    gslice_mark_written(vq->used);
     vq->used_idx = guest_used;
     vq->notified = guest_used;
     vq->next_avail = (uint16_t)(guest_used + vq->n_replay);
@@ -161,6 +163,21 @@ void vq_deactivate(struct vq *vq)
 bool vq_active(const struct vq *vq)
 {
     return vq->active;
+}
+
+bool vq_touches(const struct vq *vq, unsigned region)
+{
+    const struct gmem *mem = vq->config.mem;
+
+    return vq->active &&
+           (gslice_touches(mem, vq->desc, region) || gslice_touches(mem, vq->avail, region) ||
+            gslice_touches(mem, vq->used, region));
+}
+
+void vq_lose_rings(struct vq *vq)
+{
+    vq->dead = true;
+    vq->desc = vq->avail = vq->used = (struct gslice){ 0 };
 }
 
 struct walk {

@@ -47,6 +47,10 @@ int vq_activate(struct vq *vq, const struct vq_addresses *addresses, uint64_t fe
                 bool resume) must_check;
 void vq_deactivate(struct vq *vq);
 bool vq_active(const struct vq *vq);
+/* Whether some of its rings lies in this region of guest RAM; then, before that is used again: the queue
+ * is as after VQ_E_GUEST. */
+bool vq_touches(const struct vq *vq, unsigned region);
+void vq_lose_rings(struct vq *vq);
 
 /* 0, VQ_EMPTY or VQ_E_GUEST. Max VQ_MAX_SEGMENTS slices; zero-length descriptors, chains longer
  * than the queue, loops, indirect in indirect, write before read: VQ_E_GUEST. The head is in the

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOW_PAGES = 64, HIGH_PAGES = 32 };
+enum { LOW_PAGES = 64, NEXT_PAGES = 16, FAR_PAGES = 16, HIGH_PAGES = 32 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static uint8_t ram[(LOW_PAGES + HIGH_PAGES) * BALLOON_PAGE_BYTES] __attribute__((aligned(4096)));
+/* Four regions: two that follow each other, one behind a gap, one far above. */
+static uint8_t ram[(LOW_PAGES + NEXT_PAGES + FAR_PAGES + HIGH_PAGES) * BALLOON_PAGE_BYTES]
+    __attribute__((aligned(4096)));
 static struct gmem mem;
 
 static void on_hole(void *arg, gpa_t at, uint64_t len)
@@ -22,15 +24,22 @@ static void on_hole(void *arg, gpa_t at, uint64_t len)
         abort();
 }
 
+static void add(uint64_t base, uint64_t at_page, uint64_t pages)
+{
+    if (gmem_add_for_test(&mem, base, ram + at_page * BALLOON_PAGE_BYTES,
+                          pages * BALLOON_PAGE_BYTES) != 0)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct balloon_run run;
     uint64_t stats[16];
 
     gmem_init_for_test(&mem, 0, ram, LOW_PAGES * BALLOON_PAGE_BYTES);
-    if (gmem_add_for_test(&mem, 0x100000000ull, ram + LOW_PAGES * BALLOON_PAGE_BYTES,
-                          HIGH_PAGES * BALLOON_PAGE_BYTES) != 0)
-        abort();
+    add((uint64_t)LOW_PAGES * BALLOON_PAGE_BYTES, LOW_PAGES, NEXT_PAGES);
+    add(0x200000, LOW_PAGES + NEXT_PAGES, FAR_PAGES);
+    add(0x100000000ull, LOW_PAGES + NEXT_PAGES + FAR_PAGES, HIGH_PAGES);
     balloon_run_init(&run, &mem, on_hole, NULL);
     for (size_t at = 0; size - at >= 4; at += 4) {
         uint32_t pfn;

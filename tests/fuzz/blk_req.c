@@ -58,9 +58,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     memcpy(readable, data + 4, size - 4);
     cut = MIN((size_t)data[1], size - 4);
-    slices[chain.n_read++] = (struct gslice){ readable, cut };
-    slices[chain.n_read++] = (struct gslice){ readable + cut, size - 4 - cut };
-    slices[2] = (struct gslice){ writable, (size_t)chain.write_bytes };
+    slices[chain.n_read++] = gslice_for_test(readable, cut);
+    slices[chain.n_read++] = gslice_for_test(readable + cut, size - 4 - cut);
+    slices[2] = gslice_for_test(writable, (size_t)chain.write_bytes);
     chain.n_write = chain.write_bytes > 0;
     if (blk_req_parse(&chain, &limits, &order) == 0) {
         check(&order, &limits, &chain);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vq.c - fuzz target: a virtqueue over hostile memory.
  *
- * Input: queue size, features, then operations of one byte until a zero, then guest memory. */
+ * Input: queue size, features, then operations of one byte until a zero, then guest memory. Guest RAM is
+ * two regions that follow each other and one far above; what the queue or its user writes must be in
+ * the dirty log. */
 #include "vq.h"
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
@@ -9,8 +11,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { LOW_BYTES = 16384, HIGH_BYTES = 256 };
+enum { FIRST_BYTES = 12288, LOW_BYTES = 16384, HIGH_BYTES = 256, PAGE = 4096 };
 #define HIGH_BASE 0x100000000ull
+
+/* Of the pages that there are. */
+static uint64_t dirty[HIGH_BASE / PAGE / 64 + 1];
 
 struct run {
     struct gmem mem;
@@ -93,6 +98,8 @@ static void operation(struct run *run, uint8_t op)
         }
         break;
     case 6:
+        if (op >= 248 && run->n_inflight == 0 && vq_touches(run->vq, 0))
+            vq_lose_rings(run->vq); /* their region went */
         vq_notify(run->vq);
         (void)vq_rearm(run->vq);
         vq_disable_kicks(run->vq);
@@ -115,8 +122,31 @@ static uint8_t *exactly(size_t n)
     return p;
 }
 
+static int marked(uint64_t at)
+{
+    return dirty[at / PAGE / 64] >> at / PAGE % 64 & 1;
+}
+
+static void start_log(struct run *run)
+{
+    dirty[0] = dirty[HIGH_BASE / PAGE / 64] = 0;
+    gmem_set_log_for_test(&run->mem, dirty);
+}
+
+/* before: of low RAM, as the guest left it. */
+static void check_log(const struct run *run, const uint8_t *before)
+{
+    for (size_t i = 0; i < LOW_BYTES; i++)
+        if (run->low[i] != before[i] && !marked(i))
+            abort();
+    for (size_t i = 0; i < HIGH_BYTES; i++)
+        if (run->high[i] != 0 && !marked(HIGH_BASE + i))
+            abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static uint8_t before[LOW_BYTES];
     static _Alignas(64) uint8_t journal[8192];
     struct run run = { 0 };
     struct vq_config config = {
@@ -130,7 +160,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(journal, 0, sizeof journal);
     run.low = exactly(LOW_BYTES);
     run.high = exactly(HIGH_BYTES);
-    gmem_init_for_test(&run.mem, 0, run.low, LOW_BYTES);
+    gmem_init_for_test(&run.mem, 0, run.low, FIRST_BYTES);
+    gmem_add_for_test(&run.mem, FIRST_BYTES, run.low + FIRST_BYTES, LOW_BYTES - FIRST_BYTES);
     gmem_add_for_test(&run.mem, HIGH_BASE, run.high, HIGH_BYTES);
     run.addresses = (struct vq_addresses){
         .size = (uint16_t)(1u << data[0] % 7), .desc = 0, .avail = 4096, .used = 8192
@@ -141,11 +172,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         n_ops++;
     if (n_ops < size - 2)
         memcpy(run.low, ops + n_ops + 1, MIN(size - 2 - n_ops - 1, (size_t)LOW_BYTES));
+    memcpy(before, run.low, LOW_BYTES);
+    start_log(&run);
     if (vq_new(&run.vq, &config) < 0)
         abort();
     activate(&run, false);
     for (size_t i = 0; i < n_ops; i++)
         operation(&run, ops[i]);
+    check_log(&run, before);
     vq_free(run.vq);
     free(run.low);
     free(run.high);

@@ -91,7 +91,7 @@ static bool writes(struct fixture *f, uint64_t offset, size_t len)
     uint8_t got[2 * BLOCK];
 
     memset(f->readable + BLK_HEADER_BYTES, ++fill, len);
-    f->slices[0] = (struct gslice){ f->readable, BLK_HEADER_BYTES + len };
+    f->slices[0] = gslice_for_test(f->readable, BLK_HEADER_BYTES + len);
     req.chain =
         (struct vq_chain){ .n_read = 1, .read_bytes = BLK_HEADER_BYTES + len, .slices = f->slices };
     blk_io_start(f->io, &req);
@@ -166,7 +166,7 @@ static void a_turn_has_its_share(void **state)
     struct blk_io_req reqs[6] = { 0 };
 
     write_takes_ns = 3 * MS;
-    f->slices[0] = (struct gslice){ f->readable, BLK_HEADER_BYTES + BLOCK };
+    f->slices[0] = gslice_for_test(f->readable, BLK_HEADER_BYTES + BLOCK);
     for (unsigned i = 0; i < 6; i++) {
         reqs[i].order =
             (struct blk_order){ .op = BLK_OP_WRITE, .offset = i * BLOCK, .len_bytes = BLOCK };

@@ -25,12 +25,12 @@ static void build(struct guest *g, size_t n_read, size_t n_write)
     g->chain.read_bytes = n_read;
     g->chain.write_bytes = n_write;
     if (n_read > 7)
-        g->slices[g->chain.n_read++] = (struct gslice){ g->readable, 7 };
+        g->slices[g->chain.n_read++] = gslice_for_test(g->readable, 7);
     if (n_read > 0)
         g->slices[g->chain.n_read++] =
-            (struct gslice){ g->readable + (n_read > 7 ? 7 : 0), n_read > 7 ? n_read - 7 : n_read };
+            gslice_for_test(g->readable + (n_read > 7 ? 7 : 0), n_read > 7 ? n_read - 7 : n_read);
     if (n_write > 0)
-        g->slices[g->chain.n_read + g->chain.n_write++] = (struct gslice){ g->writable, n_write };
+        g->slices[g->chain.n_read + g->chain.n_write++] = gslice_for_test(g->writable, n_write);
 }
 
 static void put_header(struct guest *g, uint32_t type, uint64_t sector)

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
@@ -380,6 +381,35 @@ static void concurrent_rewrites_stay_inside(void **state)
     (void)popped; /* depends on who runs when */
 }
 
+/* Their memory is gone: any access would be the end. */
+static void without_its_rings_it_touches_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct vq_chain chain;
+
+    activate(f, SIZE, EVENT_IDX, false);
+    publish_pair(f, 0);
+    assert_int_equal(vq_pop(f->vq, &chain), 0);
+    vq_push(f->vq, 0, 0);
+    publish_pair(f, 2);
+    assert_true(vq_touches(f->vq, 0));
+    assert_false(vq_touches(f->vq, 1));
+    vq_lose_rings(f->vq);
+    assert_false(vq_touches(f->vq, 0));
+    assert_int_equal(mprotect(f->low, LOW_BYTES, PROT_NONE), 0);
+    assert_int_equal(vq_pop(f->vq, &chain), VQ_E_GUEST);
+    vq_notify(f->vq);
+    vq_disable_kicks(f->vq);
+    assert_false(vq_enable_kicks(f->vq));
+    (void)vq_rearm(f->vq);
+    (void)vq_has_work(f->vq);
+    assert_int_equal(mprotect(f->low, LOW_BYTES, PROT_READ | PROT_WRITE), 0);
+    clear(f);
+    activate(f, SIZE, EVENT_IDX, false);
+    publish_pair(f, 0);
+    assert_int_equal(vq_pop(f->vq, &chain), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +426,7 @@ int main(void)
         T(a_used_index_of_the_guests_is_not_believed),
         T(a_journal_of_rubbish_does_no_harm),
         T(concurrent_rewrites_stay_inside),
+        T(without_its_rings_it_touches_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
