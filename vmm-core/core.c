@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "ipc/regions.h"
 #include "kvm/vm.h"
 #include "pci/virtio_plug.h"
 
@@ -77,7 +78,7 @@ static int check_configure(const Bulkhead__Configure *cfg, const int *fds, size_
     if (cfg->role_case != BULKHEAD__CONFIGURE__ROLE_CORE || core->vcpus == 0 ||
         core->vcpus > LAYOUT_MAX_VCPUS || cfg->ram_size < LAYOUT_RAM_MIN_BYTES)
         return err_origin(-EPROTO, "configure is out of range");
-    if (n_fds != (core->serial ? FDS_WITH_SERIAL : FD_SERIAL))
+    if (regions_fds(cfg) != 1 || n_fds != (core->serial ? FDS_WITH_SERIAL : FD_SERIAL))
         return err_origin(-EPROTO, "configure with %zu descriptors", n_fds);
     r = fd_expect(fds[FD_RAM], FD_TYPE_MEMFD, "guest RAM");
     if (r == 0)
@@ -152,7 +153,7 @@ int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds, 
     core->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (core->wake_fd < 0)
         return err_origin(-errno, "eventfd");
-    r = gmem_map(&core->mem, fds[FD_RAM], cfg->ram_size);
+    r = regions_map(&core->mem, cfg, fds + FD_RAM);
     if (r == 0) {
         /* Here alone: it is the guest that touches nearly every page first, through this mapping. */
         gmem_advise_huge(&core->mem, cfg->core->thp);

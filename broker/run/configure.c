@@ -5,11 +5,36 @@
 #include <stdio.h>
 #include <string.h>
 #include "config/config.h"
+#include "shm/layout.h"
 
 static void add_fd(struct configure *c, int fd)
 {
     if (c->n_fds < CHANNEL_MAX_FDS)
         c->fds[c->n_fds++] = fd;
+}
+
+static void add_region(struct configure *c, uint64_t address, uint64_t size, uint64_t offset)
+{
+    Bulkhead__MemoryRegion *region = &c->regions[c->message.n_regions];
+
+    bulkhead__memory_region__init(region);
+    region->guest_address = address;
+    region->size = size;
+    region->offset = offset;
+    c->region_list[c->message.n_regions++] = region;
+}
+
+/* One memfd, whose second part lies above the 32-bit hole. */
+static void add_ram(struct instance *in, struct configure *c)
+{
+    uint64_t size = in->config->memory->size, low = MIN(size, LAYOUT_LOW_RAM_MAX);
+
+    c->message.ram_size = size;
+    c->message.regions = c->region_list;
+    add_region(c, 0, low, 0);
+    if (size > low)
+        add_region(c, LAYOUT_HIGH_RAM_BASE, size - low, low);
+    add_fd(c, in->ram_fd);
 }
 
 static void make_loader(struct instance *in, struct configure *c)
@@ -23,8 +48,7 @@ static void make_loader(struct instance *in, struct configure *c)
     loader->pci_slots = in->plan.pci_slots;
     c->message.role_case = BULKHEAD__CONFIGURE__ROLE_LOADER;
     c->message.loader = loader;
-    c->message.ram_size = in->config->memory->size;
-    add_fd(c, in->ram_fd);
+    add_ram(in, c);
     add_fd(c, in->kernel_fd);
     if (in->initramfs_fd >= 0)
         add_fd(c, in->initramfs_fd);
@@ -51,8 +75,7 @@ static void make_core(struct instance *in, struct configure *c)
     core->nested = in->config->cpus->nested;
     c->message.role_case = BULKHEAD__CONFIGURE__ROLE_CORE;
     c->message.core = core;
-    c->message.ram_size = in->config->memory->size;
-    add_fd(c, in->ram_fd);
+    add_ram(in, c);
     add_fd(c, in->kvm_fd);
     add_fd(c, in->life_write);
     for (unsigned i = 0; serial && i < ARRAY_SIZE(serial->shared_own); i++)
@@ -158,7 +181,7 @@ static void add_worker_fds(struct instance *in, const struct device *d, struct c
     const struct device_ends *e = &in->ends[d->number];
 
     if (d->plan->needs_ram)
-        add_fd(c, in->ram_fd);
+        add_ram(in, c);
     add_fd(c, e->stats_fd);
     add_fd(c, in->life_read);
     if (d->plan->num_queues > 0)
@@ -196,7 +219,6 @@ void configure_make(struct instance *in, uint32_t id, struct configure *c)
         make_core(in, c);
     } else {
         d = &in->vm.devices[child->device];
-        c->message.ram_size = d->plan->needs_ram ? in->config->memory->size : 0;
         c->message.num_queues = d->plan->num_queues;
         c->message.queue_size = d->plan->queue_size;
         c->message.restarted = d->announced || d->restarts > 0;

@@ -9,6 +9,7 @@ struct configure {
     int fds[CHANNEL_MAX_FDS];    /* not owned */
     size_t n_fds;
     Bulkhead__Configure message;
+    Bulkhead__MemoryRegion regions[2], *region_list[2];
     char name[PLAN_NAME_BYTES + 8];
     union {
         Bulkhead__LoaderConfig loader;

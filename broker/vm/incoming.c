@@ -209,6 +209,8 @@ static const char *lie_of(const struct child *c, const struct device *d,
         return child_owes(c, DEBT_RESET_DONE) ? NULL : "an answer to nothing";
     case B(QUIESCED):
         return child_owes(c, DEBT_QUIESCED) ? NULL : "an answer to nothing";
+    case B(RAM_CHANGED):
+        return "an answer to nothing"; /* no such thing is asked for yet */
     case B(NEEDS_RESET):
         return c->needs_reset ? "needs_reset a second time" : NULL;
     case B(CONSOLE_ESCAPE):

@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "failpoint.h"
+#include "ipc/regions.h"
 #include "sandbox/enter.h"
 #include "sandbox/layers.h"
 #include "shm/inflight.h"
@@ -154,13 +155,18 @@ static int map_shared(struct fd_cursor *c, const char *what, size_t len, void **
     return 0;
 }
 
-static int take_ram(struct worker *w, struct fd_cursor *c, uint64_t ram_size)
+static int take_ram(struct worker *w, struct fd_cursor *c, const Bulkhead__Configure *cfg)
 {
-    cleanup_(fd_closep) int fd = -1;
-    int r = next_fd(c, FD_TYPE_MEMFD, "guest RAM", &fd);
+    int fds[GMEM_MAX_REGIONS];
+    unsigned n = 0;
+    int r = 0;
 
+    while (n < regions_fds(cfg) && r == 0)
+        r = next_fd(c, FD_TYPE_MEMFD, "guest RAM", &fds[n++]);
     if (r == 0)
-        r = gmem_map(&w->mem, fd, ram_size);
+        r = regions_map(&w->mem, cfg, fds);
+    while (n > 0)
+        fd_closep(&fds[--n]);
     return r < 0 ? err_trace(r) : 0;
 }
 
@@ -227,7 +233,7 @@ static int take_common(struct worker *w, const Bulkhead__Configure *cfg, struct 
     if (cfg->trace)
         log_init("", LOG_LEVEL_DEBUG);
     if (cfg->ram_size != 0)
-        r = take_ram(w, c, cfg->ram_size);
+        r = take_ram(w, c, cfg);
     if (r == 0)
         r = take_stats(w, c);
     if (r == 0)

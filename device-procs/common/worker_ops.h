@@ -6,7 +6,7 @@
  * read before seccomp is on.
  *
  * Descriptors that Configure carries, in this order (docs/protocol.md):
- *   [guest RAM memfd if ram_size != 0] [stats memfd] [life pipe, read end] [journal memfd if the
+ *   [the memfds of guest RAM if ram_size != 0] [stats memfd] [life pipe, read end] [journal memfd if the
  *   device has queues] [kick eventfd x num_queues] [call eventfd x num_queues] [the device's own]
  */
 #pragma once

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "ipc/channel.h"
+#include "ipc/regions.h"
 #include "shm/layout.h"
 
 #define BIT(x) (1u << (x))
@@ -81,6 +82,11 @@ static const struct rule rules[] = {
     { RULE_TO_CHILD, B(RESUME_VCPUS), R_CORE, S_QUIESCED, 0, 0, SAME },
     { RULE_FROM_CHILD, B(GUEST_STATE), R_CORE, S_RUNNING | S_QUIESCED, 0, 0, SAME },
     { RULE_TO_CHILD, B(POWER_BUTTON), R_CORE, S_RUNNING | S_QUIESCED, 0, 0, SAME },
+
+    { RULE_TO_CHILD, B(ADD_REGION), R_WORKERS, S_LIVE, 1, 1, SAME },
+    { RULE_TO_CHILD, B(REMOVE_REGION), R_WORKERS, S_LIVE, 0, 0, SAME },
+    { RULE_TO_CHILD, B(SET_DIRTY_LOG), R_WORKERS, S_LIVE, 0, 1, SAME },
+    { RULE_FROM_CHILD, B(RAM_CHANGED), R_WORKERS, S_LIVE, 0, 0, SAME },
 
     { RULE_FROM_CHILD, B(RING_DRAINED), R_BLK, S_LIVE, 0, 0, SAME },
     { RULE_FROM_CHILD, B(CONSOLE_ESCAPE), R_CONSOLE, S_LIVE, 0, 0, SAME },
@@ -237,7 +243,7 @@ static int check_content(Bulkhead__Role role, const Bulkhead__Envelope *e, size_
         return e->hello->role == role ? 0 : err_origin(-EBADMSG, "hello of another role");
     case B(CONFIGURE):
         return e->configure->num_queues <= RULE_MAX_QUEUES
-                   ? 0
+                   ? regions_check(e->configure, n_fds)
                    : err_origin(-EBADMSG, "configure: too many queues");
     case B(READY):
         return check_ready(role, e->ready);
@@ -266,6 +272,8 @@ static int check_content(Bulkhead__Role role, const Bulkhead__Envelope *e, size_
                        e->guest_state->state <= BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR
                    ? 0
                    : err_origin(-EBADMSG, "guest state %d", (int)e->guest_state->state);
+    case B(ADD_REGION):
+        return e->add_region->region ? 0 : err_origin(-EBADMSG, "a region without its place");
     case B(VSOCK_CONNECTED):
         return (e->vsock_connected->error != 0) == (n_fds == 0)
                    ? 0
