@@ -159,6 +159,10 @@ static int enter_all(struct enter *e, const int *keep, unsigned n_keep,
     r = limits_data_now(&plan.data_bytes);
     if (r == 0)
         plan.data_bytes += SANDBOX_DATA_SPARE_BYTES + (limits ? limits->stack_bytes : 0);
+    if (r == 0 && limits && limits->no_new_addresses)
+        r = limits_addresses_now(&plan.address_bytes);
+    if (plan.address_bytes != 0)
+        plan.address_bytes += SANDBOX_DATA_SPARE_BYTES + SANDBOX_STACK_BYTES;
     r = layer_result(e, SANDBOX_LAYER_RLIMITS, r);
     e->prepared = is_prepared();
     if (r == 0)

@@ -16,6 +16,9 @@ struct sandbox_limits {
     uint64_t stack_bytes; /* of the threads that are made later, in all: added to RLIMIT_DATA */
     uint64_t file_bytes; /* RLIMIT_FSIZE: up to where a regular file may be written; 0: none may be,
                              SANDBOX_FILE_UNLIMITED: no limit */
+    bool
+        no_new_addresses; /* RLIMIT_AS: heap and stack may grow, all else is mapped only in the place of
+                              something else */
 };
 
 /* keep: descriptors that stay, all others are closed. For a process with one thread.

@@ -39,26 +39,27 @@ int limits_no_core(void)
     return set_limit(RLIMIT_CORE, 0, "RLIMIT_CORE");
 }
 
-/* Of /proc/self/statm; false where there is none. */
-static bool read_data_now(uint64_t *ret_bytes)
+/* Of /proc/self/statm, a field in pages; false where there is none. */
+static bool read_now(__rlimit_resource_t what, uint64_t *ret_bytes)
 {
     FILE *f = fopen("/proc/self/statm", "re");
-    unsigned long pages = 0;
+    unsigned long pages[6];
     int n;
 
     if (!f)
         return false;
-    n = fscanf(f, "%*u %*u %*u %*u %*u %lu", &pages);
+    n = fscanf(f, "%lu %lu %lu %lu %lu %lu", &pages[0], &pages[1], &pages[2], &pages[3], &pages[4],
+               &pages[5]);
     fclose(f);
-    *ret_bytes = (uint64_t)pages * PAGE_BYTES;
-    return n == 1;
+    *ret_bytes = (uint64_t)pages[what == RLIMIT_AS ? 0 : 5] * PAGE_BYTES;
+    return n == 6;
 }
 
-static bool heap_may_grow(const struct rlimit *most, uint64_t limit_bytes)
+static bool heap_may_grow(__rlimit_resource_t what, const struct rlimit *most, uint64_t limit_bytes)
 {
     struct rlimit limit = { .rlim_cur = limit_bytes, .rlim_max = most->rlim_max };
 
-    if (setrlimit(RLIMIT_DATA, &limit) < 0 || sbrk(PAGE_BYTES) == (void *)-1)
+    if (setrlimit(what, &limit) < 0 || sbrk(PAGE_BYTES) == (void *)-1)
         return false;
     (void)sbrk(-(intptr_t)PAGE_BYTES);
     return true;
@@ -66,33 +67,38 @@ static bool heap_may_grow(const struct rlimit *most, uint64_t limit_bytes)
 
 /* In a root without /proc the kernel is asked by the limit itself: the least under which the heap still
  * grows by a page. */
-static int find_data_now(uint64_t *ret_bytes)
+static int find_now(__rlimit_resource_t what, const char *name, uint64_t *ret_bytes)
 {
     struct rlimit most;
     uint64_t low = 1, high;
 
-    if (getrlimit(RLIMIT_DATA, &most) < 0)
-        return err_origin(-errno, "RLIMIT_DATA");
-    high = MIN((uint64_t)most.rlim_max, UINT64_C(1) << 40) / PAGE_BYTES;
-    if (!heap_may_grow(&most, high * PAGE_BYTES))
+    if (getrlimit(what, &most) < 0)
+        return err_origin(-errno, "%s", name);
+    high = MIN((uint64_t)most.rlim_max, UINT64_C(1) << 47) / PAGE_BYTES;
+    if (!heap_may_grow(what, &most, high * PAGE_BYTES))
         return err_origin(-ENOMEM, "the heap can't grow by a page");
     while (low < high) {
         uint64_t middle = (low + high) / 2;
 
-        if (heap_may_grow(&most, middle * PAGE_BYTES))
+        if (heap_may_grow(what, &most, middle * PAGE_BYTES))
             high = middle;
         else
             low = middle + 1;
     }
-    if (setrlimit(RLIMIT_DATA, &most) < 0)
-        return err_origin(-errno, "RLIMIT_DATA");
+    if (setrlimit(what, &most) < 0)
+        return err_origin(-errno, "%s", name);
     *ret_bytes = high * PAGE_BYTES;
     return 0;
 }
 
 int limits_data_now(uint64_t *ret_bytes)
 {
-    return read_data_now(ret_bytes) ? 0 : find_data_now(ret_bytes);
+    return read_now(RLIMIT_DATA, ret_bytes) ? 0 : find_now(RLIMIT_DATA, "RLIMIT_DATA", ret_bytes);
+}
+
+int limits_addresses_now(uint64_t *ret_bytes)
+{
+    return read_now(RLIMIT_AS, ret_bytes) ? 0 : find_now(RLIMIT_AS, "RLIMIT_AS", ret_bytes);
 }
 
 int limits_enter(const struct limits_plan *plan)
@@ -118,6 +124,8 @@ int limits_enter(const struct limits_plan *plan)
          * also where no cgroup limits it. */
         { RLIMIT_DATA, "RLIMIT_DATA", plan->data_bytes, plan->data_bytes != 0 },
         { RLIMIT_STACK, "RLIMIT_STACK", SANDBOX_STACK_BYTES, true },
+        /* One that may map guest RAM can't do that again and again, until page tables fill the host. */
+        { RLIMIT_AS, "RLIMIT_AS", plan->address_bytes, plan->address_bytes != 0 },
 #endif
     };
 

@@ -10,6 +10,7 @@
 #include "plan/identity.h"
 #include "plan/plan.h"
 #include "sandbox/limits.h"
+#include "shm/layout.h"
 
 #define NEW(ptr, type) ((ptr) = malloc(sizeof *(ptr))) && (type##__init(ptr), true)
 
@@ -19,6 +20,8 @@ enum { MAX_FDS = 48, MAX_PROCESSES = PLAN_MAX_DEVICES * 2 + 4 };
 enum {
     DATA_BYTES = 16 << 20,
     VSOCK_CONNECTION_BYTES = 66 << 10, /* one of the table's, with its buffer */
+    ADDRESS_SPARE_BYTES =
+        192 << 20, /* the dirty log's place, guards, rings and the program itself */
     VCPU_STACK_BYTES = 128 << 10,
     QUEUE_ENTRY_BYTES = 3344, /* slices of a chain, for each entry of a virtqueue */
 };
@@ -101,6 +104,22 @@ static bool add_memory_limits(Bulkhead__ProcessPlan *p, uint64_t tables_bytes)
     return (writes || add_limit(p, "FSIZE", "0")) &&
            add_limit_at_most(p, "DATA", DATA_BYTES + tables_bytes) &&
            add_limit_at_most(p, "STACK", SANDBOX_STACK_BYTES);
+#endif
+}
+
+/* A worker may map guest RAM that is added later, so it may not take up more addresses than it has:
+ * those of the guest's RAM with the hole in it, and what it needs itself. */
+static bool add_address_limit(Bulkhead__ProcessPlan *p, uint64_t ram_bytes, uint64_t tables_bytes)
+{
+#ifdef BH_SANITIZED
+    (void)p;
+    (void)ram_bytes;
+    (void)tables_bytes;
+    return true;
+#else
+    uint64_t hole = ram_bytes > LAYOUT_LOW_RAM_MAX ? LAYOUT_HIGH_RAM_BASE - LAYOUT_LOW_RAM_MAX : 0;
+
+    return add_limit_at_most(p, "AS", ram_bytes + hole + tables_bytes + ADDRESS_SPARE_BYTES);
 #endif
 }
 
@@ -308,10 +327,12 @@ static bool plan_worker(Bulkhead__VmPlan *plan, const struct plan_device *d,
     if (!p || !fill_child(p, host, d->uid_slot) || !add_memory_limits(p, tables))
         return false;
     p->ram_mapped = d->needs_ram ? c->memory->size : 0;
+    if (!add_address_limit(p, p->ram_mapped, tables))
+        return false;
     p->ram_writable = d->needs_ram;
     return add_profile(p, role_name(d->role)) &&
-           add_fd(p, (struct fd_row){ -1, "guest RAM", "memfd",
-                                      "mapped", false, d->needs_ram ? 1 : 0 }) &&
+           add_fd(p, (struct fd_row){ -1, "guest RAM", "memfd", "mapped", false,
+                                      d->needs_ram ? 1 : 0 }) &&
            add_fd(p, (struct fd_row){ -1, "stats page", "memfd", "mapped: counters, heartbeat",
                                       false, 1 }) &&
            add_fd(p, (struct fd_row){ -1, "life pipe, read end", "pipe",

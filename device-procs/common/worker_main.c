@@ -167,6 +167,7 @@ static int take_ram(struct worker *w, struct fd_cursor *c, const Bulkhead__Confi
         r = regions_map(&w->mem, cfg, fds);
     while (n > 0)
         fd_closep(&fds[--n]);
+    worker_reserve_fds(w, 1); /* AddRegion and SetDirtyLog bring one, for a moment */
     return r < 0 ? err_trace(r) : 0;
 }
 
@@ -257,6 +258,7 @@ static int enter_sandbox(struct worker *w, bool insecure, unsigned *ret_missing)
         highest = MAX(highest, w->keep[i]);
     limits.max_files = (uint64_t)highest + 1 + w->n_reserved;
     limits.file_bytes = w->file_bytes;
+    limits.no_new_addresses = true;
     r = sandbox_enter(w->ops->filter, w->keep, w->n_keep, &limits, insecure, ret_missing);
     return r < 0 ? err_trace(r) : 0;
 }

@@ -14,5 +14,5 @@ const struct profile profile_balloon = {
     .id = SANDBOX_BALLOON,
     .name = "balloon",
     .max_syscalls = 16,
-    .sets = { &profile_base, &profile_loop, &profile_control, &set, &profile_extra },
+    .sets = { &profile_base, &profile_loop, &profile_control, &profile_ram, &set, &profile_extra },
 };

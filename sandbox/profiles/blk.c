@@ -36,5 +36,5 @@ const struct profile profile_blk = {
     .id = SANDBOX_BLK,
     .name = "blk",
     .max_syscalls = 22,
-    .sets = { &profile_base, &profile_loop, &profile_control, &set, &profile_extra },
+    .sets = { &profile_base, &profile_loop, &profile_control, &profile_ram, &set, &profile_extra },
 };

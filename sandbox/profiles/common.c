@@ -36,6 +36,16 @@ static const struct profile_rule control[] = {
 };
 PROFILE_SET(profile_control, control);
 
+/* RLIMIT_AS ends where the address space does when the sandbox is entered: both can only take the place
+ * of what is mapped or was reserved (proto/shm/gmem.c). */
+static const struct profile_rule ram[] = {
+    ALLOW(mmap, "guest RAM that AddRegion brings, the dirty log; never to be executed",
+          ARG_IS(2, PROT_READ | PROT_WRITE), ARG_IS(3, MAP_SHARED | MAP_FIXED)),
+    ALLOW(mmap, "take one of those away: its place is reserved again, with no memory in it",
+          ARG_IS(2, PROT_NONE), ARG_IS(3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED)),
+};
+PROFILE_SET(profile_ram, ram);
+
 #ifdef SANDBOX_INSTRUMENTED
 /* The sanitizers' and the coverage runtime, never in a release: memory without execute, signals
  * to itself; what it looks for in files is answered "no" so that a report is still printed. */

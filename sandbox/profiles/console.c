@@ -15,6 +15,6 @@ static PROFILE_SET(set, rules);
 const struct profile profile_console = {
     .id = SANDBOX_CONSOLE,
     .name = "console",
-    .max_syscalls = 16,
-    .sets = { &profile_base, &profile_loop, &profile_control, &set, &profile_extra },
+    .max_syscalls = 18,
+    .sets = { &profile_base, &profile_loop, &profile_control, &profile_ram, &set, &profile_extra },
 };

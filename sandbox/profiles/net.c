@@ -24,5 +24,5 @@ const struct profile profile_net = {
     .id = SANDBOX_NET,
     .name = "net",
     .max_syscalls = 20,
-    .sets = { &profile_base, &profile_loop, &profile_control, &set, &profile_extra },
+    .sets = { &profile_base, &profile_loop, &profile_control, &profile_ram, &set, &profile_extra },
 };

@@ -13,5 +13,5 @@ const struct profile profile_rng = {
     .id = SANDBOX_RNG,
     .name = "rng",
     .max_syscalls = 16,
-    .sets = { &profile_base, &profile_loop, &profile_control, &set, &profile_extra },
+    .sets = { &profile_base, &profile_loop, &profile_control, &profile_ram, &set, &profile_extra },
 };

@@ -21,5 +21,5 @@ const struct profile profile_vsock = {
     .id = SANDBOX_VSOCK,
     .name = "vsock",
     .max_syscalls = 24,
-    .sets = { &profile_base, &profile_loop, &profile_control, &set, &profile_extra },
+    .sets = { &profile_base, &profile_loop, &profile_control, &profile_ram, &set, &profile_extra },
 };

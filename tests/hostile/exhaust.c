@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exhaust.c - what the host has only so much of: memory, and room in the file system that the disk's
+/* exhaust.c - what the host has only so much of: memory, page tables, and room in the file system that the disk's
  * image is in. */
 #include <errno.h>
 #include <linux/io_uring.h>
@@ -35,6 +35,54 @@ static long grow_heap(struct worker *w, unsigned mib)
     return 0;
 }
 
+/* Where nothing is. */
+#define NOWHERE (1ul << 44)
+
+/* What takes a region of guest RAM away, used to take up addresses. */
+static long reserve(struct worker *w, unsigned mib)
+{
+    long r = syscall(SYS_mmap, NOWHERE, (unsigned long)mib << 20, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+    (void)w;
+    return r == -1 ? -errno : 0;
+}
+
+/* What maps such a region, used to map what is held again and again: each costs page tables. */
+static long map_again(struct worker *w, unsigned mib)
+{
+    long r = -EBADF;
+
+    for (unsigned i = 0; i < w->n_keep && r < 0; i++) {
+        r = syscall(SYS_mmap, NOWHERE, (unsigned long)mib << 20, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_FIXED, w->keep[i], 0);
+        r = r == -1 ? -errno : 0;
+    }
+    return r;
+}
+
+/* The same with a flag too many: without the place, memory of its own, to be executed. */
+static long map_otherwise(struct worker *w, unsigned how)
+{
+    const struct {
+        int prot, flags;
+    } ways[] = {
+        { PROT_READ | PROT_WRITE, MAP_SHARED },
+        { PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED },
+        { PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED },
+        { PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_FIXED },
+        { PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_LOCKED },
+    };
+    void *at = w->mem.n_regions > 0 ? (void *)w->mem.regions[0].host_ : bytes;
+    long r = -EBADF;
+
+    for (unsigned i = 0; i < w->n_keep && r < 0; i++) {
+        r = syscall(SYS_mmap, at, PAGE_BYTES, ways[how].prot, ways[how].flags, w->keep[i], 0);
+        r = r == -1 ? -errno : 0;
+    }
+    return r;
+}
+
 /* Any file that is held, far behind its end. */
 static long write_far(struct worker *w, unsigned mib)
 {
@@ -59,6 +107,13 @@ static long write_far_by_ring(struct worker *w, unsigned mib)
 
 static const struct hostile_action actions[] = {
     { .name = "heap-without-end", .kind = HOSTILE_SYSCALL, .run = grow_heap, .arg = 64 },
+    { .name = "addresses-without-end", .kind = HOSTILE_SYSCALL, .run = reserve, .arg = 64 },
+    { .name = "map-again-and-again", .kind = HOSTILE_SYSCALL, .run = map_again, .arg = 64 },
+    { .name = "map-anywhere", .kind = HOSTILE_SYSCALL, .run = map_otherwise, .arg = 0 },
+    { .name = "map-private", .kind = HOSTILE_SYSCALL, .run = map_otherwise, .arg = 1 },
+    { .name = "map-memory", .kind = HOSTILE_SYSCALL, .run = map_otherwise, .arg = 2 },
+    { .name = "map-exec", .kind = HOSTILE_SYSCALL, .run = map_otherwise, .arg = 3 },
+    { .name = "map-locked", .kind = HOSTILE_SYSCALL, .run = map_otherwise, .arg = 4 },
     { .name = "write-behind-the-end", .kind = HOSTILE_SYSCALL, .run = write_far, .arg = FAR_MIB },
     { .name = "ring-write-behind-the-end",
       .kind = HOSTILE_RING,

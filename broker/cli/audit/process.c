@@ -61,6 +61,7 @@ static const char *limit_title(const char *key)
         { "MEMLOCK", "Max locked memory" },    { "DATA", "Max data size" },
         { "MSGQUEUE", "Max msgqueue size" },   { "NICE", "Max nice priority" },
         { "RTPRIO", "Max realtime priority" }, { "STACK", "Max stack size" },
+        { "AS", "Max address space" },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(titles); i++)
