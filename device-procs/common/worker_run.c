@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "worker.h"
+#include "worker_memory.h"
 #include "worker_poll.h"
 #include "worker_queue.h"
 #include "worker_say.h"
@@ -169,6 +170,16 @@ static int handle_activate(struct worker *w, const Bulkhead__Activate *m)
     return 0;
 }
 
+static int handle_remove(struct worker *w, const Bulkhead__RemoveRegion *m)
+{
+    int r = worker_memory_will_remove(w, m->number);
+
+    if (r < 0)
+        return err_trace(r);
+    worker_stop_drain(w);
+    return 0;
+}
+
 /* A Snapshot that is due already will be the answer to this one too. */
 static int handle_resync(struct worker *w, uint32_t epoch)
 {
@@ -197,9 +208,14 @@ static int dispatch(struct worker *w, struct message *msg)
         worker_stop_drain(w);
         return 0;
     case BULKHEAD__ENVELOPE__BODY_UNQUIESCE:
-        w->running = w->activated && !w->broken && !w->draining;
-        rerun_all(w);
+        worker_go_on(w);
         return 0;
+    case BULKHEAD__ENVELOPE__BODY_ADD_REGION:
+        return worker_memory_add(w, e->add_region, msg->fds[0]);
+    case BULKHEAD__ENVELOPE__BODY_REMOVE_REGION:
+        return handle_remove(w, e->remove_region);
+    case BULKHEAD__ENVELOPE__BODY_SET_DIRTY_LOG:
+        return worker_memory_log(w, msg->n_fds > 0 ? msg->fds[0] : -1, e->set_dirty_log->size);
     case BULKHEAD__ENVELOPE__BODY_STOP:
         w->want_stop = true;
         worker_stop_drain(w);

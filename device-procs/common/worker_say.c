@@ -59,6 +59,15 @@ static int send_quiesced(struct worker *w)
     return worker_send(w, &e);
 }
 
+static int send_ram_changed(struct worker *w)
+{
+    Bulkhead__RamChanged changed = BULKHEAD__RAM_CHANGED__INIT;
+    ENVELOPE(e, RAM_CHANGED, ram_changed, &changed);
+
+    changed.error = w->say.ram_error;
+    return worker_send(w, &e);
+}
+
 static int send_reset_done(struct worker *w)
 {
     Bulkhead__ResetDone done = BULKHEAD__RESET_DONE__INIT;
@@ -169,6 +178,10 @@ static int send_snapshot(struct worker *w)
     }
     s.old_ring_drained = w->old_ring_drained;
     s.config = w->config;
+    for (unsigned i = 0; i < w->mem.n_regions; i++)
+        s.regions |= (uint32_t)(w->mem.regions[i].len_bytes != 0) << i;
+    s.owes_ram_changed = w->want_remove;
+    s.dirty_log = gmem_has_log(&w->mem);
     if (w->ops->snapshot)
         w->ops->snapshot(w->device, &s);
     r = worker_send(w, &e);
@@ -194,10 +207,15 @@ static const struct {
     enum worker_word word;
     int (*send)(struct worker *w);
 } words[] = {
-    { WORKER_SAYS_SNAPSHOT, send_snapshot },   { WORKER_SAYS_CONFIG, send_config },
-    { WORKER_SAYS_MORE, send_more },           { WORKER_SAYS_RING_DRAINED, send_ring_drained },
-    { WORKER_SAYS_ACTIVATED, send_activated }, { WORKER_SAYS_NEEDS_RESET, send_needs_reset },
-    { WORKER_SAYS_QUIESCED, send_quiesced },   { WORKER_SAYS_RESET_DONE, send_reset_done },
+    { WORKER_SAYS_SNAPSHOT, send_snapshot },
+    { WORKER_SAYS_CONFIG, send_config },
+    { WORKER_SAYS_MORE, send_more },
+    { WORKER_SAYS_RING_DRAINED, send_ring_drained },
+    { WORKER_SAYS_ACTIVATED, send_activated },
+    { WORKER_SAYS_NEEDS_RESET, send_needs_reset },
+    { WORKER_SAYS_RAM_CHANGED, send_ram_changed },
+    { WORKER_SAYS_QUIESCED, send_quiesced },
+    { WORKER_SAYS_RESET_DONE, send_reset_done },
 };
 
 static void wait_for_room(struct worker *w, int why)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* worker_state.h - what the skeleton's parts share, types only: worker_say <- worker <- worker_queue,
- * worker_stop <- worker_poll <- worker_run <- worker_main. Devices see only worker.h, worker_say.h,
- * worker_stop.h and worker_main.h. */
+ * worker_memory <- worker_stop <- worker_poll <- worker_run <- worker_main. Devices see only worker.h,
+ * worker_say.h, worker_stop.h and worker_main.h. */
 #pragma once
 
 #include "ipc/channel.h"
@@ -41,8 +41,9 @@ enum worker_word {
     WORKER_SAYS_RING_DRAINED = 1 << 3,
     WORKER_SAYS_ACTIVATED = 1 << 4,
     WORKER_SAYS_NEEDS_RESET = 1 << 5,
-    WORKER_SAYS_QUIESCED = 1 << 6,
-    WORKER_SAYS_RESET_DONE = 1 << 7,
+    WORKER_SAYS_RAM_CHANGED = 1 << 6,
+    WORKER_SAYS_QUIESCED = 1 << 7,
+    WORKER_SAYS_RESET_DONE = 1 << 8,
 };
 
 enum { WORKER_CONFIG_WORDS = RULE_MAX_CONFIG_BYTES / 64 };
@@ -55,6 +56,7 @@ struct worker_say {
     uint32_t epoch; /* of the last Resync */
     /* Bytes of the configuration space that the device changed: ever, and not said yet. */
     uint64_t config_changed[WORKER_CONFIG_WORDS], config_due[WORKER_CONFIG_WORDS];
+    int ram_error; /* of RamChanged: an errno value, positive */
     struct loop_event *on_room, *again;
 };
 
@@ -99,6 +101,8 @@ struct worker {
     bool broken;       /* NeedsReset was said */
     bool draining;
     bool want_reset, want_quiesce, want_stop;
+    bool want_remove; /* a region of guest RAM: this one */
+    unsigned remove_number;
     struct worker_poll poll[2]; /* nothing, something in flight */
     bool poll_busy;             /* which of them is meant now */
     bool poll_useless;          /* neither: another task is waited for */

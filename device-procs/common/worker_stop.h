@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* worker_stop.h - the ways to stop: drained reset and quiesce, Stop, the core's death. */
+/* worker_stop.h - the ways to stop: drained reset and quiesce, guest RAM that goes, Stop, the core's
+ * death. */
 #pragma once
 
 struct worker;
@@ -13,5 +14,7 @@ void worker_drained(struct worker *w);
 /* No queue runs from here on; what is wanted (w->want_...) is done when the device has drained, now or
  * later. */
 void worker_stop_drain(struct worker *w);
+/* The queues run, if they may. */
+void worker_go_on(struct worker *w);
 /* Leaves when the device's part() says so, or after patience_ms. */
 void worker_stop_part(struct worker *w, unsigned patience_ms);

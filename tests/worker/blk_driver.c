@@ -88,6 +88,7 @@ struct blkd *blkd_new_without_worker(const struct blkd_options *o)
     struct wh_config config = { .program = "bulkhead-dev-blk",
                                 .n_queues = o->n_queues ? o->n_queues : 1,
                                 .queue_size = o->queue_size ? o->queue_size : 256,
+                                .address_end = o->address_end,
                                 .configure = configure,
                                 .arg = d,
                                 .n_own_fds = 1,

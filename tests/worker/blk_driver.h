@@ -18,6 +18,7 @@ struct blkd_options {
     Bulkhead__RateLimit *limit;
     int group_fd; /* a page that disks share, duplicated; 0: none */
     const char *failpoint;
+    uint64_t address_end; /* of regions that are added later */
 };
 
 /* One request's place in guest memory: header, status and data. */

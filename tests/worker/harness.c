@@ -316,15 +316,21 @@ int wh_try_receive(struct wh *wh, struct message *ret_msg)
     return -1;
 }
 
-void wh_send(struct wh *wh, const Bulkhead__Envelope *envelope)
+void wh_send_fd(struct wh *wh, const Bulkhead__Envelope *envelope, int fd)
 {
     wh->state = rules_next(RULE_TO_CHILD, wh->config.judge_as, wh->state, envelope);
-    if (channel_send(wh->channel, envelope, NULL, 0, true) < 0)
+    if (channel_send(wh->channel, envelope, &fd, fd >= 0, true) < 0)
         wh_die("sending: %s", err_text());
+}
+
+void wh_send(struct wh *wh, const Bulkhead__Envelope *envelope)
+{
+    wh_send_fd(wh, envelope, -1);
 }
 
 static void send_configure(struct wh *wh)
 {
+    Bulkhead__MemoryRegion ram = BULKHEAD__MEMORY_REGION__INIT, *regions[] = { &ram };
     Bulkhead__Configure c = BULKHEAD__CONFIGURE__INIT;
     ENVELOPE(e, CONFIGURE, configure, &c);
     int fds[CHANNEL_MAX_FDS];
@@ -332,7 +338,10 @@ static void send_configure(struct wh *wh)
 
     c.protocol = PROTOCOL_MAX;
     c.name = (char *)(uintptr_t)wh->config.program;
-    c.ram_size = wh->ram_bytes;
+    c.ram_size = ram.size = wh->ram_bytes;
+    c.regions = regions;
+    c.n_regions = 1;
+    c.address_end = wh->config.address_end;
     c.num_queues = wh->config.n_queues;
     c.queue_size = wh->config.queue_size;
     c.insecure = wh->config.insecure;

@@ -25,7 +25,8 @@ enum { WH_MAX_QUEUES = 16, WH_MAX_OWN_FDS = 8, WH_PATIENCE_MS = 30000 };
 struct wh_config {
     const char *program; /* "bulkhead-dev-blk": looked up in $BULKHEAD_BIN */
     unsigned n_queues, queue_size;
-    uint64_t ram_bytes; /* 0: 64 MiB */
+    uint64_t ram_bytes;   /* 0: 64 MiB */
+    uint64_t address_end; /* of regions that are added later; 0: none are */
     /* Fills in the role's part of Configure; its memory must outlive the harness. */
     void (*configure)(Bulkhead__Configure *configure, void *arg);
     void *arg;
@@ -99,6 +100,8 @@ void wh_send_activate(struct wh *wh, uint64_t features, bool resume);
 /* The same, and Activated. */
 void wh_activate(struct wh *wh, uint64_t features, bool resume);
 void wh_send(struct wh *wh, const Bulkhead__Envelope *envelope);
+/* With a descriptor, which stays the caller's; -1: none. */
+void wh_send_fd(struct wh *wh, const Bulkhead__Envelope *envelope, int fd);
 /* Next message; ends the process unless it is this one. Valid until the next receive. */
 const Bulkhead__Envelope *wh_expect(struct wh *wh, Bulkhead__Envelope__BodyCase body);
 bool wh_has_message(struct wh *wh, int timeout_ms);
