@@ -337,7 +337,7 @@ static int adopt(void)
     static struct instance in; /* large; one per process */
     static struct sessions sessions;
     struct groups groups = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
-    struct spawner spawner = { .fd = FD_SPAWNER, .is_parent = true };
+    struct spawner spawner = { .fd = FD_SPAWNER };
     struct adoption *adoption = NULL;
     struct loop *loop = NULL;
     struct fault f = { 0 };
@@ -367,7 +367,7 @@ static int adopt(void)
     session_close_all(&sessions);
     keeper_deinit(&in);
     instance_deinit(&in);
-    spawner_stop(&spawner);
+    spawner_let_go(&spawner);
     if (status == EXIT_SUCCESS)
         groups_kill(&groups);
     loop_free(loop);
@@ -420,7 +420,10 @@ static int serve(struct spawner_terms *terms)
     keeper_deinit(&in);
     instance_deinit(&in);
     channel_free(client);
-    spawner_stop(&spawner);
+    if (in.sealed)
+        spawner_let_go(&spawner); /* it waits for our end */
+    else
+        spawner_stop(&spawner);
     /* The spawner has removed what it made, sockets and the VM's directory too; a sandboxed broker can't. If
      * the spawner was killed, the next VM does. */
     if (in.sandboxed) {

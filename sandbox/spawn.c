@@ -210,8 +210,8 @@ int sandbox_spawn_end(struct sandbox_spawning *spawning, const char *name)
         spawning->empty_root)
         return err_origin(
             -EACCES,
-            "%s: not static, which a new build must be, and all on a host without user "
-            "namespaces, or not the child's uid's to execute (chmod o+rx)",
+            "%s: it starts in an empty root, so it must be linked statically, as Bulkhead's own "
+            "builds are, and the child's uid must be allowed to execute it (chmod o+rx)",
             name);
     if (error.step == SPAWN_STEP_EXEC && error.error == EACCES && spawning->uid != 0)
         return err_origin(-EACCES,
@@ -221,15 +221,13 @@ int sandbox_spawn_end(struct sandbox_spawning *spawning, const char *name)
     return err_origin(-error.error, "%s: %s", name, steps[error.step]);
 }
 
-static int open_program(const struct sandbox_spawn *spawn)
+/* Resolved here: the child's uid need not be able to walk the path. */
+static int open_program(const struct sandbox_spawn *spawn, int *ret_fd)
 {
-    /* Resolved here: the child's uid need not be able to walk the path. */
-    int fd = spawn->program ? open(spawn->program, O_PATH | O_CLOEXEC)
-                            : fcntl(spawn->program_fd, F_DUPFD_CLOEXEC, 0);
-
-    if (fd < 0)
-        return err_origin(-errno, "%s", spawn->program ? spawn->program : "program descriptor");
-    return fd;
+    if (!spawn->program)
+        return 0;
+    *ret_fd = open(spawn->program, O_PATH | O_CLOEXEC);
+    return *ret_fd < 0 ? err_origin(-errno, "%s", spawn->program) : 0;
 }
 
 /* passt shares the host's network and makes a root of its own. */
@@ -241,14 +239,16 @@ static bool empty_root(const struct sandbox_spawn *spawn, uint64_t flags)
 static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_pair *go_pipe,
                  struct pipe_pair *error_pipe, struct sandbox_spawning *s)
 {
-    cleanup_(fd_closep) int program_fd = open_program(spawn);
-    cleanup_(fd_closep) int pidfd = -1;
+    cleanup_(fd_closep) int opened_fd =
+        -1; /* one that was handed in is not closed here, nor a copy of it: */
+    cleanup_(fd_closep) int pidfd =
+        -1; /* its file may be of a server that is told, and doesn't answer */
     cleanup_(fd_closep) int stat_fd = -1;
     pid_t pid;
-    int r;
+    int r = open_program(spawn, &opened_fd);
 
-    if (program_fd < 0)
-        return err_trace(program_fd);
+    if (r < 0)
+        return err_trace(r);
     pid = clone_child(flags, spawn->cgroup_fd, &pidfd, &s->missing);
     if (pid < 0) {
         r = -errno;
@@ -256,20 +256,21 @@ static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_
     }
     if (pid == 0) {
         close(go_pipe->write_fd); /* or its own copy would keep it waiting for ever */
-        spawn_child_run(&(struct spawn_child){ .argv = spawn->argv,
-                                               .envp = spawn->envp,
-                                               .fds = spawn->fds,
-                                               .n_fds = spawn->n_fds,
-                                               .uid = spawn->uid,
-                                               .gid = spawn->gid,
-                                               .filter = spawn->filter,
-                                               .program_fd = program_fd,
-                                               .go_fd = go_pipe->read_fd,
-                                               .error_fd = error_pipe->write_fd,
-                                               .in_userns = (flags & CLONE_NEWUSER) != 0,
-                                               .no_userns = spawn->no_userns,
-                                               .empty_root = s->empty_root,
-                                               .no_caps = spawn->no_userns || spawn->filter });
+        spawn_child_run(
+            &(struct spawn_child){ .argv = spawn->argv,
+                                   .envp = spawn->envp,
+                                   .fds = spawn->fds,
+                                   .n_fds = spawn->n_fds,
+                                   .uid = spawn->uid,
+                                   .gid = spawn->gid,
+                                   .filter = spawn->filter,
+                                   .program_fd = spawn->program ? opened_fd : spawn->program_fd,
+                                   .go_fd = go_pipe->read_fd,
+                                   .error_fd = error_pipe->write_fd,
+                                   .in_userns = (flags & CLONE_NEWUSER) != 0,
+                                   .no_userns = spawn->no_userns,
+                                   .empty_root = s->empty_root,
+                                   .no_caps = spawn->no_userns || spawn->filter });
     }
     stat_fd = open_proc(pid, spawn->wants_status ? "status" : "stat");
     let_go(pid, spawn, (flags & CLONE_NEWUSER) != 0, go_pipe->write_fd, error_pipe->write_fd);

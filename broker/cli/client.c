@@ -90,7 +90,11 @@ static int start_program(struct client *ret_client, char *arg, int log_fd)
 
 int client_start_broker(struct client *ret_client, int log_fd)
 {
-    return start_program(ret_client, NULL, log_fd);
+    int r = start_program(ret_client, NULL, log_fd);
+
+    if (r == 0)
+        channel_refuse_fds(ret_client->channel);
+    return r;
 }
 
 int client_start_opener(struct client *ret_client)
@@ -134,14 +138,21 @@ int client_connect(struct client *ret_client, const char *vm)
         if (errno == ENOENT || errno == ENOTDIR)
             return no_such_vm(vm);
         if (errno == ECONNREFUSED)
-            return err_origin(-ECONNREFUSED, "the broker of '%s' is gone", vm);
+            return err_origin(
+                -ECONNREFUSED,
+                "the broker of '%s' is gone, and no other takes over: if its guest runs on, "
+                "its process bulkhead-spawn ends it on SIGTERM",
+                vm);
         return err_origin(-errno, "connecting to '%s'", vm);
     }
     *ret_client = (struct client){ 0 };
     r = channel_new(&ret_client->channel, fd, CHANNEL_ARENA_CLIENT);
-    if (r == 0)
-        fd_take(&fd);
-    return r;
+    if (r < 0)
+        return r;
+    channel_refuse_fds(
+        ret_client->channel); /* a broker has none to give, and one could hold us up */
+    fd_take(&fd);
+    return 0;
 }
 
 void client_close(struct client *client)
@@ -182,6 +193,8 @@ int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const 
 
     request->id = ++client->last_id;
     r = channel_send_raw(client->channel, &request->base, fds, n_fds, true);
+    if (r == -EPIPE || r == -ECONNRESET || r == -ESHUTDOWN)
+        return err_origin(r, "the broker has closed the connection: if the VM runs, ask again");
     return r < 0 ? err_trace(r) : 0;
 }
 
@@ -201,7 +214,8 @@ int client_receive(struct client *client, int timeout_ms, struct client_answer *
     r = channel_receive_raw(client->channel, true, &bulkhead__client_envelope__descriptor, &msg,
                             &ret_answer->fds, &ret_answer->n_fds);
     if (r == CHANNEL_CLOSED || r == CHANNEL_EMPTY)
-        return err_origin(-EPIPE, "the broker has closed the connection");
+        return err_origin(-EPIPE,
+                          "the broker has closed the connection: if the VM runs, ask again");
     if (r < 0)
         return err_trace(r);
     ret_answer->envelope = (const Bulkhead__ClientEnvelope *)msg;

@@ -254,7 +254,6 @@ int adopt_hear_rest(struct instance *in, struct adoption *a)
     if (r < 0)
         return err_trace(r);
     in->spawner->pid = a->all.pid;
-    in->spawner->is_parent = true;
     in->fell_back = a->all.kept != 0;
     r = load_facts(in, a);
     if (r == 0)

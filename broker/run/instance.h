@@ -76,6 +76,7 @@ struct instance {
     int record_fd;
     struct record_page *record;
     bool shape_stale[2]; /* a copy of the record has other devices than there are */
+    bool sealed;         /* what the spawner may start was told to it */
     bool sandboxed;      /* the broker is: it can remove nothing any more */
     unsigned max_files;  /* how many it may open; 0: no limit is known */
     int ram_fd, kvm_fd, kernel_fd, initramfs_fd;

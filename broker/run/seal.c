@@ -110,6 +110,7 @@ int seal_spawner(struct instance *in, struct fault *f)
         r = tell_device(in, i);
     if (r == 0)
         r = spawner_send(in->spawner, &seal, NULL, 0);
+    in->sealed = r == 0;
     return r < 0 ? fault_host(f, r, "the spawner: %s", err_text()) : 0;
 }
 

@@ -474,7 +474,10 @@ static void act(struct state *s, const struct watched *w)
         if (w->polled[i].revents == 0)
             continue;
         if (!child && w->polled[i].fd == s->signal_fd) {
-            s->told_to_end |= signals_take(s->signal_fd) != NULL;
+            if (signals_take(s->signal_fd) && !s->told_to_end) {
+                s->told_to_end = true;
+                s->told_ns = now_ns();
+            }
         } else if (!child && w->polled[i].fd == s->brokers.pidfd) {
             if (s->fd >= 0)
                 s->brokers.dead_ns = now_ns();
@@ -551,6 +554,7 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
         if (s->fd >= 0 && s->brokers.dead_ns != 0)
             look_for_silence(s);
     }
+    successor_await_end(s);
     groups_end(groups);
     /* With a broker that left in order these are gone already. */
     for (unsigned i = 0; i < SOCKET_PATHS_MAX; i++)

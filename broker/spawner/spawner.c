@@ -166,10 +166,16 @@ void spawner_leave(struct spawner *spawner)
         log_debug("%s", err_text());
 }
 
+void spawner_let_go(struct spawner *spawner)
+{
+    fd_closep(&spawner->fd);
+    spawner->pid = -1;
+}
+
 void spawner_stop(struct spawner *spawner)
 {
     fd_closep(&spawner->fd);
-    if (spawner->pid > 0 && !spawner->is_parent)
+    if (spawner->pid > 0)
         while (waitid(P_PID, (id_t)spawner->pid, NULL, WEXITED) < 0 && errno == EINTR)
             ;
     spawner->pid = -1;

@@ -10,7 +10,6 @@
 struct spawner {
     int fd; /* the broker's end */
     pid_t pid;
-    bool is_parent; /* of this broker, which then can't wait for it */
 };
 
 /* Forks the spawner; the caller is single-threaded and has opened nothing the spawner must not
@@ -33,5 +32,8 @@ int spawner_receive_kept(struct spawner *spawner, struct spawner_report *ret_rep
                          int ret_fds[SPAWNER_KEPT_FDS], unsigned *ret_n_fds) must_check;
 /* This broker ends in order: no other one is started. */
 void spawner_leave(struct spawner *spawner);
-/* Closes the socket and waits for the spawner, which leaves when it has no children. */
+/* Closes the socket and waits for the spawner, which leaves when it has no children. Before the seal, or where the
+ * spawner doesn't know this process: else it waits for this one's end first. */
 void spawner_stop(struct spawner *spawner);
+/* Closes the socket: the spawner clears up when this process has ended. */
+void spawner_let_go(struct spawner *spawner);

@@ -48,7 +48,8 @@ struct brokers {
     bool adopted;      /* it has taken over */
     uint32_t epoch;    /* how many there were before */
     uint64_t since_ns; /* the loss of the last one, or the start of a successor */
-    bool killed;       /* a successor that has not taken over in time */
+    bool
+        killed; /* a successor that has not taken over in time, or one that does not end with its VM */
     uint32_t limit, window_s;
     uint64_t window_ns; /* deaths are counted from here on */
     uint32_t deaths;
@@ -82,6 +83,7 @@ struct state {
     bool core_ended;
     uint64_t core_ended_ns;
     bool killed_rest;
+    uint64_t told_ns;
     bool told_to_end; /* by a signal: the broker's affair while there is one */
     int signal_fd;
     struct rundir_place place;

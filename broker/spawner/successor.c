@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,6 +25,8 @@ enum {
     TAKE_OVER_MS = 30000, /* slow hosts: emulated KVM */
     TAKE_OVER_END_MS = 10000,
     DIE_MS = 5000,
+    END_MS = 30000, /* from the core's end, or the signal, to the broker's end */
+    LEAVE_MS = 5000,
     PROBATION_MS = 5000,
 };
 
@@ -238,15 +241,14 @@ static void abandon(struct state *s)
     give_up(s);
 }
 
-int successor_enforce(struct state *s)
+/* Of one that has not taken over, or is to be followed. */
+static int enforce_takeover(struct state *s)
 {
     struct brokers *b = &s->brokers;
     uint64_t age_ms = (now_ns() - b->since_ns) / 1000000;
     /* Whoever wants the VM to end doesn't want to wait for another broker. */
     uint64_t limit_ms = s->told_to_end || s->core_ended ? TAKE_OVER_END_MS : TAKE_OVER_MS;
 
-    if (s->slots.sealed && b->limit == 0)
-        close_kept(s);
     if (!b->awaited && (s->fd < 0 || b->pid == 0 || b->adopted))
         return -1;
     if (age_ms < limit_ms)
@@ -258,4 +260,64 @@ int successor_enforce(struct state *s)
         return (int)(limit_ms + DIE_MS - age_ms);
     abandon(s);
     return 0;
+}
+
+/* Of one that should be ending, and is here still. */
+static int enforce_end(struct state *s)
+{
+    struct brokers *b = &s->brokers;
+    uint64_t limit_ms = s->terms->end_ms ? s->terms->end_ms : END_MS, since_ns, age_ms;
+
+    if (s->fd < 0 || !s->slots.sealed || (!s->told_to_end && !s->core_ended))
+        return -1;
+    since_ns = !s->core_ended    ? s->told_ns
+               : !s->told_to_end ? s->core_ended_ns
+                                 : MIN(s->told_ns, s->core_ended_ns);
+    age_ms = (now_ns() - since_ns) / 1000000;
+    if (age_ms < limit_ms)
+        return (int)(limit_ms - age_ms);
+    if (!b->killed)
+        log_error("the broker doesn't end with its VM, and is killed");
+    kill_broker(b);
+    b->killed = true;
+    if (age_ms < limit_ms + DIE_MS)
+        return (int)(limit_ms + DIE_MS - age_ms);
+    abandon(s);
+    return 0;
+}
+
+int successor_enforce(struct state *s)
+{
+    int takeover, end;
+
+    if (s->slots.sealed && s->brokers.limit == 0)
+        close_kept(s);
+    takeover = enforce_takeover(s);
+    end = enforce_end(s);
+    if (takeover < 0 || end < 0)
+        return MAX(takeover, end);
+    return MIN(takeover, end);
+}
+
+static bool is_dead(const struct brokers *b, int within_ms)
+{
+    struct pollfd p = { .fd = b->pidfd, .events = POLLIN };
+    int r;
+
+    do
+        r = poll(&p, 1, within_ms);
+    while (r < 0 && errno == EINTR);
+    return r != 0;
+}
+
+void successor_await_end(struct state *s)
+{
+    struct brokers *b = &s->brokers;
+
+    if (!s->slots.sealed || b->pidfd < 0 ||
+        is_dead(b, s->terms->end_ms ? (int)s->terms->end_ms : LEAVE_MS))
+        return;
+    log_error("the broker doesn't end with its VM, and is killed");
+    kill_broker(b);
+    (void)is_dead(b, DIE_MS);
 }

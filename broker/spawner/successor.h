@@ -18,6 +18,8 @@ void successor_start(struct state *state);
 int successor_renew(struct state *state) must_check;
 /* The successor says that it has taken over. */
 void successor_adopted(struct state *state);
-/* In how many ms to look again; -1: never. Kills a successor that does not take over in time, and closes what
- * was kept for one that there won't be. */
+/* In how many ms to look again; -1: never. Kills a successor that does not take over in time, and a broker that doesn't
+ * end when its VM has, or when that was told to; closes what was kept for one that there won't be. */
 int successor_enforce(struct state *state);
+/* The VM is over: waits, not for ever, until its broker is dead, so that nobody has what is free for others then. */
+void successor_await_end(struct state *state);

@@ -151,4 +151,5 @@ struct spawner_terms {
                           caller's */
     bool no_userns;    /* for every child, see sandbox_spawn() */
     int broker_pidfd;  /* of the broker that forks; -1: there is none, and no successor of it */
+    uint32_t end_ms;   /* in which a broker is to end when its VM has; 0: the usual */
 };

@@ -106,9 +106,10 @@ static int set_balloon(struct vm *vm, uint64_t size, struct fault *f)
             continue;
         if (size % PAGE_BYTES != 0 || size >= vm->config->memory->size)
             return fault_input(f,
-                               "balloon size %llu: give a multiple of 4096 below the guest's "
+                               "balloon size %llu: give a multiple of 4096 below %llu, the guest's "
                                "memory",
-                               (unsigned long long)size);
+                               (unsigned long long)size,
+                               (unsigned long long)vm->config->memory->size);
         settings_balloon(&vm->devices[i], size);
         return 0;
     }

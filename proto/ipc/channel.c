@@ -21,6 +21,7 @@ struct channel {
     struct arena arena;
     int fds[CHANNEL_MAX_FDS];
     size_t n_fds;
+    bool bare;          /* descriptors that come are nobody's */
     bool peeks, peeked; /* the last message is in the socket still */
 };
 
@@ -102,6 +103,11 @@ static int collect_fds(struct channel *channel, struct msghdr *msg)
     return r;
 }
 
+void channel_refuse_fds(struct channel *channel)
+{
+    channel->bare = true;
+}
+
 void channel_peek(struct channel *channel)
 {
     channel->peeks = true;
@@ -129,8 +135,8 @@ static int receive_bytes(struct channel *channel, bool block, size_t *ret_len)
     struct iovec iov = { .iov_base = channel->bytes, .iov_len = CHANNEL_MAX_BYTES };
     struct msghdr msg = { .msg_iov = &iov,
                           .msg_iovlen = 1,
-                          .msg_control = control.bytes,
-                          .msg_controllen = sizeof control.bytes };
+                          .msg_control = channel->bare ? NULL : control.bytes,
+                          .msg_controllen = channel->bare ? 0 : sizeof control.bytes };
     ssize_t n;
 
     close_untaken(channel);

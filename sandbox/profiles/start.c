@@ -15,7 +15,8 @@
 #include "profile.h"
 
 static const struct profile_rule start[] = {
-    ALLOW(execveat, "the program itself, by its descriptor"),
+    ALLOW(execveat, "the program itself, by its descriptor: never by a path below one",
+          ARG_IS(4, AT_EMPTY_PATH)),
     ALLOW(arch_prctl, "libc starts: thread pointer"),
     ALLOW(set_tid_address, "libc starts"),
     ALLOW(set_robust_list, "libc starts"),

@@ -177,7 +177,7 @@ static void gets_the_disk_that_was_asked_for(void **state)
     m = hear(&fds, &n_fds);
     assert_non_null(m);
     assert_true(n_fds == 1 && m->device->n_disks == 1);
-    assert_string_equal(m->device->disks[0]->id, "disk7");
+    assert_string_equal(m->device->disks[0]->id, ""); /* it chooses again */
     assert_string_equal(m->device->disks[0]->path, own);
     assert_int_equal(fcntl(fds[0], F_GETFL) & O_ACCMODE, O_RDONLY);
     assert_int_equal(fstat(fds[0], &st) | stat(own, &wanted), 0);
@@ -295,6 +295,24 @@ static void dies_with_who_asked_it(void **state)
     await_holder(pidfd);
 }
 
+/* A descriptor that comes with its answer would be closed, and that may wait for a server. */
+static void sends_descriptors(void **state)
+{
+    Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
+    CLIENT_ENVELOPE(e, REPLY, reply, &reply);
+    size_t n_fds = 0;
+    int *fds = NULL, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    start_add("--balloon", "size=1M");
+    hear_question();
+    e.id = request;
+    assert_int_equal(channel_send_raw(client, &e.base, &null, 1, true), 0);
+    close(null);
+    assert_null(hear(&fds, &n_fds));
+    assert_int_equal(end_of_add(), 1); /* its user has done nothing wrong */
+}
+
 static int set_up(void **state)
 {
     char vm[64];
@@ -333,6 +351,7 @@ int main(void)
         cmocka_unit_test(has_nothing_opened_for_a_balloon),
         cmocka_unit_test(gets_the_disk_that_was_asked_for),
         cmocka_unit_test(gives_a_name_that_is_none),
+        cmocka_unit_test(sends_descriptors),
         cmocka_unit_test(refuses_a_socket_that_was_made),
         cmocka_unit_test(keeps_the_link_to_the_holder),
         cmocka_unit_test(dies_with_who_asked_it),

@@ -116,6 +116,7 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
                                          .uids = &no_uids,
                                          .uid_base = uid_base(),
                                          .no_userns = no_userns,
+                                         .end_ms = 2000,
                                          .broker_pidfd =
                                              (int)syscall(SYS_pidfd_open, getpid(), 0) };
     struct broker b = { .next_id = 1, .uid_base = terms.uid_base, .test = test, .action = action };
@@ -158,7 +159,7 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
         if (sendmsg(b.spawner.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
             break; /* it doesn't listen: see flood_and_not_read() */
     }
-    spawner_stop(&b.spawner);
+    spawner_let_go(&b.spawner);
     _exit(0);
 }
 
@@ -322,6 +323,57 @@ static enum broker_verdict die_unseen_by_a_worker(struct broker *b)
     start.fds[1] = b->spawner.fd;
     broker_send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
     _exit(0); /* the answer would be the worker's to read */
+}
+
+static enum broker_verdict stay(void)
+{
+    struct pollfd never = { .fd = -1 };
+
+    while (poll(&never, 1, -1) <= 0)
+        ;
+    return BROKER_NOTHING;
+}
+
+/* It says that it leaves, or only hangs up, and stays: with the VM's uid, disks and locks. */
+static enum broker_verdict leave_and_stay(struct broker *b)
+{
+    const struct spawner_request leave = { .kind = SPAWNER_LEAVE };
+
+    broker_send_raw(b, &leave, sizeof leave, NULL, 0);
+    close(b->spawner.fd);
+    return stay();
+}
+
+static enum broker_verdict hang_up_and_stay(struct broker *b)
+{
+    close(b->spawner.fd);
+    return stay();
+}
+
+/* Its core has ended, and it goes on as if that were nothing. */
+static enum broker_verdict stay_beyond_the_core(struct broker *b)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    if (broker_start_honest(b, SLOT_CORE) == BROKER_LET)
+        broker_kill_and_wait(b, b->next_id - 1);
+    return stay();
+}
+
+static void it_ends_with_its_vm(void **state)
+{
+    enum broker_verdict (*const ways[])(struct broker * b) = { leave_and_stay, hang_up_and_stay,
+                                                               stay_beyond_the_core };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+        int status = live(CAGED, true, ways[i], NULL);
+
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+            fail_msg("way %u: it ended with status 0x%x", i, (unsigned)status);
+    }
 }
 
 static void its_death_is_seen(void **state)
@@ -518,7 +570,7 @@ static void a_program_that_is_handed_over_gets_no_more(void **state)
                   puppet_n_actions(), killed, refused, bare);
     assert_int_equal(killed + refused, puppet_n_actions());
     assert_int_equal(refused,
-                     5); /* of these the kernel is asked, in the empty root without capabilities */
+                     6); /* of these the kernel is asked, in the empty root without capabilities */
     assert_true(bare >= 25);
 }
 
@@ -581,6 +633,7 @@ int main(void)
         cmocka_unit_test(a_device_comes_and_goes),
         cmocka_unit_test(nothing_starts_before_the_seal),
         cmocka_unit_test(its_death_is_seen),
+        cmocka_unit_test(it_ends_with_its_vm),
         cmocka_unit_test(no_request_gets_more),
         cmocka_unit_test(no_slot_gets_more),
         cmocka_unit_test(no_call_leaves_the_sandbox),

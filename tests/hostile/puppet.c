@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -32,6 +33,7 @@ static char page[8192];
 static const uint64_t clone_args[8] = { [4] = SIGCHLD };
 static const uint32_t bpf_attr[32] = { 2 /* array */, 4, 4, 1 };
 static char *const no_strings[] = { NULL };
+static const struct rlimit core_limit = { 1, 1 };
 static const uint32_t cap_header[2] = { 0x20080522, 0 }, no_caps[6];
 
 static const struct {
@@ -50,6 +52,9 @@ static const struct {
     CALL("clone", clone, SIGCHLD),
     CALL("clone3", clone3, ADDRESS(clone_args), sizeof clone_args),
     CALL("execve", execve, ADDRESS("/bin/true"), ADDRESS(no_strings), ADDRESS(no_strings)),
+    CALL("execveat-below", execveat, AT_FDCWD, ADDRESS("bin/true"), ADDRESS(no_strings),
+         ADDRESS(no_strings), 0),
+    CALL("core-file", prlimit64, 0, RLIMIT_CORE, ADDRESS(&core_limit), 0),
     CALL("ptrace", ptrace, PTRACE_TRACEME),
     CALL("bpf", bpf, 0, ADDRESS(bpf_attr), sizeof bpf_attr),
     CALL("keyctl", keyctl, 0, (uint64_t)-3, 1),

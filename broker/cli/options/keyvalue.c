@@ -248,6 +248,8 @@ static int fail_unknown(struct parse *p, const char *key, const struct option_sp
 
     for (size_t i = 0; i < n; i++)
         nearest_try(&near, specs[i].key);
+    if (strcmp(specs[0].key, "path") == 0 && strpbrk(key, "./"))
+        return option_fail(p->err, "%s: unknown option '%s': is path=%s meant?", p->what, key, key);
     if (nearest_found(&near))
         return option_fail(p->err, "%s: unknown option '%s' (the nearest is '%s')", p->what, key,
                            nearest_found(&near));

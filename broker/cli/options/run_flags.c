@@ -233,14 +233,19 @@ static int parse_flags(struct vm_options *o, int argc, char **argv, struct optio
 /* As if its flags stood here. */
 static int on_config(struct vm_options *o, const char *path, struct option_error *err)
 {
-    json_t *config = load_file(path, err);
     int outer = optind, argc, r;
+    struct option_error wrong;
+    json_t *config;
     char **argv;
 
+    if (o->n_flags > 1)
+        return option_fail(err,
+                           "--config comes first: flags behind it add to the file or override it");
+    config = load_file(path, err);
     r = config ? translate_config(path, config, &o->bag, &argv, &argc, err) : -1;
     json_decref(config);
-    if (r == 0)
-        r = parse_flags(o, argc, argv, err);
+    if (r == 0 && parse_flags(o, argc, argv, &wrong) < 0)
+        r = option_fail(err, "%s: %s", path, wrong.text);
     optind = outer;
     return r;
 }
@@ -250,6 +255,7 @@ static int on_flag(void *arg, int id, const char *value, struct option_error *er
     struct vm_options *o = arg;
     Bulkhead__VmConfig *c = &o->config;
 
+    o->n_flags++;
     switch (id) {
     case CONFIG:
         return on_config(o, value, err);

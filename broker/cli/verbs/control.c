@@ -350,7 +350,7 @@ const struct verb verb_repair = {
 
 const struct verb verb_upgrade = {
     .name = "upgrade",
-    .usage = "VM [DEVICE] [--binary PATH]",
+    .usage = "VM [DEVICE [--binary PATH] | broker]",
     .summary = "replace device processes by a new build while the guest runs",
     .run = run_upgrade,
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotplug.c - `bulkhead add` and `bulkhead remove`: devices of a VM that runs.
 #include "verbs/hotplug.h"
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,15 +121,14 @@ static int say_added(const struct add_args *a, const Bulkhead__Reply *reply, con
     return say_json(json);
 }
 
-/* The name that the broker has for it, unless the user has given one. */
-static void take_name(struct add_args *a, const char *id)
+/* Where its name is, if it may have one that the user hasn't given; else NULL. */
+static char **name_to_give(struct add_args *a)
 {
     char **own = a->options.config.n_disks > 0  ? &a->options.config.disks[0]->id
                  : a->options.config.n_nets > 0 ? &a->options.config.nets[0]->id
                                                 : NULL;
 
-    if (own && (*own)[0] == '\0')
-        *own = bag_printf(&a->options.bag, "%s", id);
+    return own && (*own)[0] == '\0' ? own : NULL;
 }
 
 /* A process with our own rights opens it; a balloon has nothing to open. What is opened follows from what the user has
@@ -141,8 +141,11 @@ static int open_device(struct add_args *a, Bulkhead__AddDevice *msg, struct clie
 
     if (a->options.config.balloon)
         return EXIT_OK;
-    for (size_t i = 0; i < a->options.n_net_fds; i++)
+    for (size_t i = 0; i < a->options.n_net_fds; i++) {
         fds[i] = a->options.net_fds[i];
+        if (fcntl(fds[i], F_GETFD) < 0)
+            return say_error(EXIT_BAD_INPUT, "--net: descriptor %d is not open", fds[i]);
+    }
     r = client_start_opener(&opener);
     r = r < 0 ? client_failed(r)
               : ask(&opener, msg, fds, a->options.n_net_fds,
@@ -158,7 +161,7 @@ static int add_with(struct add_args *a, struct client *broker)
 {
     Bulkhead__AddDevice msg = BULKHEAD__ADD_DEVICE__INIT;
     struct client_answer checked, opened = { 0 }, added;
-    char text[64];
+    char text[64], **name = name_to_give(a);
     int r;
 
     msg.device = &a->options.config;
@@ -167,11 +170,14 @@ static int add_with(struct add_args *a, struct client *broker)
     if (r != EXIT_OK)
         return r;
     say_clean(text, sizeof(text), checked.envelope->reply->device);
-    take_name(a, text);
+    if (name)
+        *name = bag_printf(&a->options.bag, "%s", text);
     msg.check_only = false;
     r = open_device(a, &msg, &opened);
     if (r != EXIT_OK)
         return r;
+    if (name) /* the broker's to choose, for another may have that one by now */
+        *name = bag_printf(&a->options.bag, "%s", "");
     say_clean(text, sizeof(text), msg.backend ? msg.backend->pty_path : "");
     r = ask(broker, &msg, opened.fds, opened.n_fds, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &added);
     return r == EXIT_OK ? say_added(a, added.envelope->reply, text) : r;

@@ -269,6 +269,7 @@ static void on_message(struct run *run)
                answer.envelope->reply->error != 0) {
         terminal_restore();
         /* ECANCELED: ended from the host before the guest ran. */
+        run->ended = true; /* nothing comes after it */
         run->status = answer.envelope->reply->error == ECANCELED
                           ? EXIT_BY_USER
                           : client_reply(answer.envelope->reply);

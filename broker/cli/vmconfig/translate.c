@@ -47,7 +47,7 @@ static const struct field cpus[] = {
     { "affinity", NULL, NOTHING },
     { "features", NULL, NOTHING },
     { "profile", NULL, NOTHING },
-    { "max_phys_bits", NULL, NOTHING },
+    { "max_phys_bits", NULL, ANY }, /* as many as the host has */
     { NULL, NULL, TEXT },
 };
 static const struct field memory[] = {
@@ -407,6 +407,9 @@ static int add_field(struct translation *t, const char *where, const struct fiel
 {
     const char *text;
 
+    /* A mode of Null that YAML took for nothing at all. */
+    if (json_is_null(value) && f->key && *f->key == '\0')
+        return add_item(t, where, f, items, "null");
     if (json_is_null(value) || f->type == ANY)
         return 0;
     if (f->type == NOTHING)

@@ -83,7 +83,7 @@ static const struct fault faults[] = {
     { .victim = "no-nnp", .check = "no_new_privs", .text = "is 0" },
     { .victim = "bare", .check = "capabilities", .text = "CapEff" },
     { .victim = "bare", .check = "root", .text = "mounts" },
-    { .victim = "bare", .check = "limits", .text = "CORE" },
+    { .victim = "bare", .check = "limits", .text = "NPROC" },
     { .victim = "dumpable", .check = "dumpable", .text = "yes" },
     { .victim = "ram-extra", .check = "guest RAM", .text = "1048576 bytes are mapped" },
     { .victim = "ram-exec", .check = "guest RAM", .text = "1048576 bytes are mapped" },

@@ -116,12 +116,14 @@ static void yaml_is_flags(void **state)
                 "net:\n"
                 "- user: true\n"
                 "  hostfwd: ['tcp:127.0.0.1:2222-:22', 'udp::53-:53']\n"
+                "cpus: {boot_vcpus: 1, max_phys_bits: 46}\n"
+                "console: {mode: Null}\n"
                 "serial: {mode: File, file: /tty}\n",
                 W("--memory=size=2G"),
                 FLAGS(W("--name"), W("web"), W("--kernel"), W("/k"), W("--memory"), W("size=2G"),
                       W("--disk"), W("path=/d0,direct=on"), W("path=0777"), W("--net"),
                       W("user,hostfwd=[tcp:127.0.0.1:2222-:22,udp::53-:53]"), W("--serial"),
-                      W("file=/tty")));
+                      W("file=/tty"), W("--cpus"), W("boot=1"), W("--console"), W("null")));
 }
 
 /* ---- what is wrong ---- */
@@ -207,6 +209,24 @@ static void a_file_that_cant_be_read(void **state)
     assert_non_null(strstr(err.text, "longer than"));
 }
 
+/* Of a value too, and whoever gives a flag before the file is told that it would be lost. */
+static void the_file_is_named(void **state)
+{
+    char *argv[] = { W("run"), W("--config"), path, NULL };
+    char *late[] = { W("run"), W("--memory=size=2G"), W("--config"), path, NULL };
+    struct option_error err = { "" };
+    struct vm_options o;
+
+    (void)state;
+    write_file("payload: {kernel: /k}\nmemory: {size: 1Q}\n");
+    assert_int_equal(vm_options_parse(&o, 3, argv, &err), -1);
+    assert_int_equal(strncmp(err.text, path, strlen(path)), 0);
+    vm_options_deinit(&o);
+    assert_int_equal(vm_options_parse(&o, 4, late, &err), -1);
+    assert_non_null(strstr(err.text, "--config comes first"));
+    vm_options_deinit(&o);
+}
+
 static int set_up(void **state)
 {
     int fd = mkstemp(path);
@@ -229,6 +249,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(the_text_is_bounded),
         cmocka_unit_test(a_file_that_cant_be_read),
+        cmocka_unit_test(the_file_is_named),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
