@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "broker.h"
+#include "broker_ends.h"
 #include "lingering.h"
 #include "plan/plan.h"
 #include "sandbox/enter.h"
@@ -304,68 +305,11 @@ static void honest_requests_are_granted(void **state)
         fail_msg("verdict %d: %s", (int)left->verdict, left->text);
 }
 
-/* Somebody has a copy of its end of the spawner's socket, when it dies: the spawner itself, or a worker. */
-static enum broker_verdict die_unseen(struct broker *b)
-{
-    const struct spawner_request r = { .kind = SPAWNER_DEPOSIT, .id = KEEP_DEVICES };
-
-    broker_send_raw(b, &r, sizeof r, &b->spawner.fd, 1);
-    broker_settle(b);
-    _exit(0);
-}
-
-static enum broker_verdict die_unseen_by_a_worker(struct broker *b)
-{
-    struct start start;
-
-    broker_prepare(b, &start, SLOT_RNG);
-    close(start.fds[1]);
-    start.fds[1] = b->spawner.fd;
-    broker_send_raw(b, &start.request, sizeof start.request, start.fds, start.n_fds);
-    _exit(0); /* the answer would be the worker's to read */
-}
-
-static enum broker_verdict stay(void)
-{
-    struct pollfd never = { .fd = -1 };
-
-    while (poll(&never, 1, -1) <= 0)
-        ;
-    return BROKER_NOTHING;
-}
-
-/* It says that it leaves, or only hangs up, and stays: with the VM's uid, disks and locks. */
-static enum broker_verdict leave_and_stay(struct broker *b)
-{
-    const struct spawner_request leave = { .kind = SPAWNER_LEAVE };
-
-    broker_send_raw(b, &leave, sizeof leave, NULL, 0);
-    close(b->spawner.fd);
-    return stay();
-}
-
-static enum broker_verdict hang_up_and_stay(struct broker *b)
-{
-    close(b->spawner.fd);
-    return stay();
-}
-
-/* Its core has ended, and it goes on as if that were nothing. */
-static enum broker_verdict stay_beyond_the_core(struct broker *b)
-{
-    sigset_t all;
-
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, NULL);
-    if (broker_start_honest(b, SLOT_CORE) == BROKER_LET)
-        broker_kill_and_wait(b, b->next_id - 1);
-    return stay();
-}
-
 static void it_ends_with_its_vm(void **state)
 {
-    enum broker_verdict (*const ways[])(struct broker * b) = { leave_and_stay, hang_up_and_stay,
-                                                               stay_beyond_the_core };
+    enum broker_verdict (*const ways[])(struct broker * b) = { broker_leave_and_stay,
+                                                               broker_hang_up_and_stay,
+                                                               broker_stay_beyond_the_core };
 
     (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
@@ -379,8 +323,8 @@ static void it_ends_with_its_vm(void **state)
 static void its_death_is_seen(void **state)
 {
     (void)state;
-    assert_int_equal(live(CAGED, true, die_unseen, NULL), 0);
-    assert_int_equal(live(CAGED, true, die_unseen_by_a_worker, NULL), 0);
+    assert_int_equal(live(CAGED, true, broker_die_unseen, NULL), 0);
+    assert_int_equal(live(CAGED, true, broker_die_unseen_by_a_worker, NULL), 0);
 }
 
 static enum broker_verdict just_start(struct broker *b)

@@ -14,7 +14,7 @@ struct vm_options {
     struct bag bag;
     bool help, json, verbose;
     bool serial_given;
-    unsigned n_flags; /* so far */
+    unsigned n_flags;       /* so far */
     const char *event_path; /* --event-monitor path=, or NULL */
     int event_fd;           /* --event-monitor fd=, or -1 */
     char *log_path;         /* --log-file, or NULL */
