@@ -214,16 +214,6 @@ static int open_all(struct instance *in, struct request *req, struct fault *f)
     return r;
 }
 
-/* Services for the guest are root's or, in a tenant's folder, the tenant's; socket_path.c says which of them
- * it may reach. */
-static void look_for_overrides(struct instance *in)
-{
-    for (unsigned i = 0; i < in->n_ends; i++)
-        if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_VSOCK && in->host.uid == 0 &&
-            (in->host.root || socket_path_is_foreign(&in->ends[i].backend.socket)))
-            in->overrides = true;
-}
-
 static int enter_sandbox(struct instance *in, struct fault *f)
 {
     struct sandbox_broker rights = { .insecure = in->vm.insecure };
@@ -232,10 +222,6 @@ static int enter_sandbox(struct instance *in, struct fault *f)
     memcpy(rights.readable, in->programs.folders, sizeof rights.readable);
     if (in->host.root)
         rights.uid = host_uid(&in->host, PLAN_UID_BROKER);
-    if (in->overrides)
-        rights.keep_caps = 1ull << CAP_DAC_OVERRIDE;
-    for (unsigned i = 0; i < in->n_ends; i++)
-        in->ends[i].backend.socket.overrides = in->overrides;
     if (sandbox_enter_broker(&sandbox_filter_broker, &rights, &missing) < 0)
         return fault_input(f, "the broker's sandbox: %s: see bulkhead doctor, or use --insecure",
                            err_text());
@@ -269,7 +255,6 @@ static int open_vm(struct instance *in, struct sessions *sessions, struct reques
     trace(in, "everything opened");
     if (session_listen(sessions) < 0 || watch_signals(in) < 0 || watch_begin(in) < 0)
         return fault_host(f, ENOMEM, "%s", err_text());
-    look_for_overrides(in);
     r = keeper_begin(in, fd, terms->groups->kill_fd, f);
     steps_pass("kept", 0);
     if (r == 0)
@@ -409,6 +394,7 @@ static int serve(struct spawner_terms *terms)
     fd_closep(&terms->broker_pidfd);
     instance_init(&in, loop, &spawner);
     session_init(&sessions, &in, request_take);
+    in.holders = &sandbox_filter_holder;
     host_look(userns_error, &in.host);
     in.host.cgroup = terms->groups->path;
     in.host.uid_range = terms->uids->range;

@@ -230,7 +230,7 @@ int sandbox_enter_thread(const struct sandbox_filter *filter)
 }
 
 /* Before the capabilities go, and without their going by it. */
-static int enter_uid(uint32_t uid)
+int sandbox_take_uid(uint32_t uid)
 {
     if (uid == 0)
         return 0;
@@ -274,10 +274,10 @@ int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandb
 {
     const struct folders folders = { rights->readable, SANDBOX_READABLE_MAX, LANDLOCK_READ };
     struct enter e = { .insecure = rights->insecure };
-    int r = enter_uid(rights->uid);
+    int r = sandbox_take_uid(rights->uid);
 
     if (r == 0)
-        r = enter_in_host(&e, filter, rights->keep_caps, limits_no_core(), folders);
+        r = enter_in_host(&e, filter, 0, limits_no_core(), folders);
     if (r < 0)
         return err_trace(r);
     *ret_missing = e.missing;

@@ -40,14 +40,13 @@ int sandbox_enter_thread(const struct sandbox_filter *filter) must_check;
 enum { SANDBOX_READABLE_MAX = 2 };
 
 struct sandbox_broker {
-    uint64_t keep_caps;
     uint32_t uid;                       /* and gid, that it becomes; 0: it stays who it is */
     int readable[SANDBOX_READABLE_MAX]; /* folders; -1: none */
     bool insecure;
 };
 
-/* For the broker, which stays in the host's namespaces to connect where its VM may: takes the uid, keeps only
- * the capabilities of keep_caps (bits 1 << CAP_*) that it has, then no_new_privs, not dumpable, no core
+/* For the broker, which stays in the host's namespaces to open what is installed for an upgrade: takes the uid, keeps
+ * no capability, then no_new_privs, not dumpable, no core
  * file, no executable memory, by its path no file but for reading, and that in the readable folders alone
  * (landlock, where the kernel has it; also no TCP), seccomp. It closes nothing. */
 int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandbox_broker *rights,
@@ -55,6 +54,8 @@ int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandb
 
 enum { SANDBOX_FOLDER_FD = 4, SANDBOX_HOLDER_FILES = 64 };
 
+/* The uid, and gid, of who keeps capabilities beyond that until it enters its sandbox; 0: it stays who it is. */
+int sandbox_take_uid(uint32_t uid) must_check;
 /* For who keeps a socket's file (SANDBOX_HOLDER), in the host's namespaces too: as the broker, but that it keeps its
  * uid, makes no files and no processes, and of all files may remove those in the folder, which is descriptor
  * SANDBOX_FOLDER_FD. */

@@ -40,6 +40,7 @@ static void describe(const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned 
         name = c->vsock->id;
         d->num_queues = VSOCK_QUEUES;
         d->queue_size = VSOCK_QUEUE_SIZE;
+        d->has_holder = true;
         break;
     case BULKHEAD__ROLE__ROLE_BALLOON: /* inflate, deflate, statistics, reporting */
         name = "balloon";

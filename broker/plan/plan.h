@@ -35,7 +35,8 @@ struct plan_device {
     unsigned index; /* in config.disks or config.nets */
     bool needs_ram;
     unsigned passt_uid_slot; /* 0: without passt */
-    bool has_holder; /* it was added, and its socket's file is kept by a process of who did */
+    bool has_holder;         /* its socket's file is kept by a process of its own */
+    bool holder_known;       /* and that is there, as: */
     uint32_t holder_uid, holder_gid;
 };
 

@@ -367,8 +367,9 @@ static bool plan_passt(Bulkhead__VmPlan *plan, const struct plan_device *d,
            add_fd(p, (struct fd_row){ 3, "stream to the worker", "socket", "frames", true, 1 });
 }
 
-/* It is no child of the VM's: whoever added the device started it. */
-static bool plan_holder(Bulkhead__VmPlan *plan, const struct plan_device *d)
+/* It is not a child of the VM's: whoever added the device started it, or the broker at the VM's start. */
+static bool plan_holder(Bulkhead__VmPlan *plan, const struct plan_device *d,
+                        const struct plan_host *host)
 {
     char name[PLAN_NAME_BYTES + 8];
     Bulkhead__ProcessPlan *p;
@@ -379,8 +380,10 @@ static bool plan_holder(Bulkhead__VmPlan *plan, const struct plan_device *d)
     p = add_process(plan, BULKHEAD__ROLE__ROLE_HOLDER, name);
     if (!p)
         return false;
-    p->uid = d->holder_uid;
-    p->gid = d->holder_gid;
+    p->uid = d->holder_known ? d->holder_uid : host->uid;
+    p->gid = d->holder_known ? d->holder_gid : host->gid;
+    if (!d->holder_known)
+        fill_ids(p, host, PLAN_UID_BROKER);
     p->root = text("the host's");
     p->cgroup = text("");
     return add_profile(p, "holder") && add_limit(p, "NPROC", "0") && add_limit(p, "CORE", "0") &&
@@ -426,9 +429,9 @@ Bulkhead__VmPlan *plan_message(const struct plan *from, const Bulkhead__VmConfig
     ok = plan->vm && plan_broker(plan, host) && plan_core(plan, from, c, host) &&
          plan_loader(plan, c, host);
     for (unsigned i = 0; ok && i < from->n_devices; i++)
-        ok = plan_is_free(&from->devices[i]) ||
-             (plan_worker(plan, &from->devices[i], c, host) &&
-              plan_passt(plan, &from->devices[i], host) && plan_holder(plan, &from->devices[i]));
+        ok = plan_is_free(&from->devices[i]) || (plan_worker(plan, &from->devices[i], c, host) &&
+                                                 plan_passt(plan, &from->devices[i], host) &&
+                                                 plan_holder(plan, &from->devices[i], host));
     if (ok && !host->root)
         ok = APPEND(plan->notes, plan->n_notes, 4,
                     text("not root: processes keep the caller's uid, each in a user namespace of "

@@ -11,11 +11,12 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "sandbox/enter.h"
 
-enum { FD_SOCKET = SANDBOX_FOLDER_FD + 1, DISMISS_MS = 500 };
+enum { FD_SOCKET = SANDBOX_FOLDER_FD + 1, DISMISS_MS = 500, START_MS = 10000 };
 
 union control {
     struct cmsghdr header;
@@ -152,11 +153,55 @@ _Noreturn void holder_stay(const struct sandbox_filter *filter, const struct soc
     settle_down(&p, link_fd);
     p.overrides = p.uid == 0;
     /* Without its sandbox it does what it must, and connects nobody. */
-    if (sandbox_enter_holder(filter, 1ull << CAP_DAC_OVERRIDE) < 0)
+    if (sandbox_enter_holder(filter, 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER) < 0)
         serves = false;
     serve(&p, serves);
     socket_path_remove(&p);
     _exit(EXIT_SUCCESS);
+}
+
+/* Its link is its own make: the kernel then says of the other end who it is. */
+static _Noreturn void begin(const struct sandbox_filter *filter, const struct socket_path *socket,
+                            uint32_t uid, int back_fd)
+{
+    const struct holder_message here = { .kind = HOLDER_CONNECT };
+    int pair[2];
+
+    setsid();
+    if (sandbox_take_uid(uid) < 0 || holder_link(pair) < 0 || say(back_fd, &here, pair[0]) < 0)
+        _exit(EXIT_FAILURE);
+    holder_stay(filter, socket, pair[1], true);
+}
+
+int holder_start(const struct sandbox_filter *filter, struct socket_path *socket, uint32_t uid,
+                 int *ret_link)
+{
+    struct holder_message here;
+    struct pollfd said = { .events = POLLIN };
+    int back[2], fd = -1;
+    pid_t pid;
+
+    if (holder_link(back) < 0)
+        return -errno;
+    pid = fork();
+    if (pid == 0) {
+        close(back[0]);
+        if (fork() == 0)
+            begin(filter, socket, uid, back[1]);
+        _exit(EXIT_SUCCESS); /* what it made is nobody's child */
+    }
+    close(back[1]);
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    said.fd = back[0];
+    if (pid > 0 && poll(&said, 1, START_MS) == 1 && holder_hear(back[0], &here, &fd) == 0 &&
+        fd >= 0)
+        socket_path_forget(socket);
+    close(back[0]);
+    if (fd < 0)
+        return pid < 0 ? -EAGAIN : -EIO;
+    *ret_link = fd;
+    return 0;
 }
 
 /* ---- the broker's side ---- */

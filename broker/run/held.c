@@ -77,7 +77,7 @@ int held_watch(struct instance *in, unsigned number)
     if (e->backend.macvtap != 0) {
         r = links_watch(e);
     } else if (e->backend.holder) {
-        plan->has_holder = holder_who(e->backend.held[0], &who);
+        plan->has_holder = plan->holder_known = holder_who(e->backend.held[0], &who);
         plan->holder_uid = who.uid;
         plan->holder_gid = who.gid;
         r = loop_add_fd(in->loop, e->backend.held[0], LOOP_READ, on_holder, e, &e->held_event);

@@ -15,6 +15,7 @@
 #include "devices/console.h"
 #include "devices/net.h"
 #include "devices/vsock.h"
+#include "plan/identity.h"
 #include "resources/holder.h"
 #include "resources/memory.h"
 #include "resources/open.h"
@@ -175,6 +176,23 @@ static int open_console(struct instance *in, unsigned number, const int *tty, st
     return r;
 }
 
+/* Who connects for the guest is not the broker, which lacks the right. */
+static int open_vsock(struct instance *in, unsigned number, struct fault *f)
+{
+    const uint32_t uid = in->host.root ? host_uid(&in->host, PLAN_UID_BROKER) : 0;
+    struct backend *b = &in->ends[number].backend;
+    int r = resources_vsock(in->config->vsock, b, f);
+
+    if (r < 0)
+        return r;
+    r = holder_start(in->holders, &b->socket, uid, &b->held[0]);
+    if (r < 0)
+        return fault_host(f, r, "%s: the process that keeps its socket can't be started",
+                          in->plan.devices[number].name);
+    b->holder = true;
+    return 0;
+}
+
 static int open_backend(struct instance *in, unsigned number, const int *tty, int **net_fds,
                         unsigned *n_net_fds, struct fault *f)
 {
@@ -193,7 +211,7 @@ static int open_backend(struct instance *in, unsigned number, const int *tty, in
     case BULKHEAD__ROLE__ROLE_NET:
         return open_net(in, number, net_fds, n_net_fds, f);
     case BULKHEAD__ROLE__ROLE_VSOCK:
-        return resources_vsock(c->vsock, b, f);
+        return open_vsock(in, number, f);
     default:
         return 0;
     }

@@ -72,7 +72,7 @@ struct instance {
     bool is_successor;
     bool fell_back;        /* a new build of the broker was given up for this one */
     struct ticket renewer; /* who asked for a new build: told only if there is none */
-    bool overrides;        /* connecting for a device takes CAP_DAC_OVERRIDE */
+    const struct sandbox_filter *holders; /* the filter of who keeps a vsock's socket */
     int record_fd;
     struct record_page *record;
     bool shape_stale[2]; /* a copy of the record has other devices than there are */

@@ -202,14 +202,9 @@ static int ask_holder(const struct instance *in, const struct action *a)
 
 static bool connect_vsock(struct instance *in, const struct action *a, struct event *e)
 {
-    struct backend *b = &in->ends[a->device].backend;
-    cleanup_(fd_closep) int fd = -1;
-    /* The worker names a port, never a path. */
-    int r = b->holder ? ask_holder(in, a) : socket_path_connect(&b->socket, a->port, &fd);
+    int r = ask_holder(in, a); /* the worker names a port, never a path */
 
-    if (r == 0 && b->holder)
-        return false;
-    if (outgoing_connected(in, a, -r, fd) == 0)
+    if (r == 0 || outgoing_connected(in, a, -r, -1) == 0)
         return false;
     e->kind = EVENT_DEAF;
     e->child = a->child;

@@ -26,7 +26,7 @@ struct sealed {
     char cgroup[PLAN_CGROUP_BYTES];
     char programs_dir[PROGRAMS_DIR_BYTES];
     uint64_t created_ns;
-    bool has_tty, overrides;
+    bool has_tty;
     struct termios termios;
     struct backend backends[PLAN_MAX_DEVICES];
 };
@@ -66,7 +66,6 @@ static void fill(const struct instance *in, struct sealed *s)
     memcpy(s->programs_dir, in->programs.dir, sizeof s->programs_dir);
     s->created_ns = in->vm.created_ns;
     s->has_tty = in->has_tty;
-    s->overrides = in->overrides;
     s->termios = in->termios;
     for (unsigned i = 0; i < in->n_ends; i++)
         s->backends[i] = in->ends[i].backend;
@@ -120,7 +119,6 @@ static void take(struct instance *in, const struct sealed *s)
     memcpy(in->programs.dir, s->programs_dir, sizeof in->programs.dir);
     programs_open_folders(&in->programs);
     in->vm.created_ns = s->created_ns;
-    in->overrides = s->overrides;
     in->has_tty = s->has_tty;
     in->termios = s->termios;
     for (unsigned i = 0; i < s->n_ends; i++) {

@@ -18,8 +18,7 @@ enum { CHANGES = O_ACCMODE | O_CREAT | O_TRUNC };
 
 static const struct profile_rule files[] = {
     /* By number of flags: what is opened is not changed, and no terminal becomes that of the broker's session. */
-    ALLOW(openat, "a new build of a program", ARG_BITS(2, CHANGES | O_NOCTTY | O_PATH, O_NOCTTY)),
-    ALLOW(openat, "a vsock peer's socket, to look at it and connect", ARG_BITS(2, O_PATH, O_PATH)),
+    ALLOW(openat, "a new build of a program", ARG_BITS(2, CHANGES | O_NOCTTY, O_NOCTTY)),
     ALLOW(newfstatat, "type and size of what came by message"),
     ALLOW(pread64, "a child's stat file: how much it has run"),
     ALLOW(ftruncate, "the size of a memfd before it is sealed"),
@@ -44,9 +43,8 @@ static const struct profile_rule sockets[] = {
     ALLOW(sendmsg, "messages to children, spawner and clients"),
     ALLOW(sendto, "lines to clients, without an address", ARG_NULL(4)),
     ALLOW(socketpair, "a child's control socket", ARG_IS(0, AF_UNIX)),
-    ALLOW(socket, "to connect to a vsock peer; to ask about a tap", ARG_IS(0, AF_UNIX)),
+    ALLOW(socket, "to ask about a tap", ARG_IS(0, AF_UNIX)),
     ALLOW(accept4, "clients of the command socket"),
-    ALLOW(connect, "a guest's connection to <vsock path>_<port>"),
     ALLOW(getsockopt, "a client's credentials, a socket's type", ARG_IS(1, SOL_SOCKET)),
 };
 static PROFILE_SET(sockets_set, sockets);

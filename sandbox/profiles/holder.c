@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* holder.c - who keeps the socket's file of a device that was added while the VM runs. It has the rights of the
- * one who added it, so all that it does is in the one folder, and what it hears are numbers. */
+/* holder.c - who keeps the socket's file of a vsock, or of a device that was added while the VM runs. It has rights of the
+ * one who did that, so all that it does is in the one folder, and what it hears are numbers. */
 #include <fcntl.h>
 #include <sys/socket.h>
 #include "common.h"

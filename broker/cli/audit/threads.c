@@ -92,7 +92,7 @@ static void check_rights(struct threads *s, pid_t tid, const char *status)
         if (!get_field(status, caps[i], value, sizeof(value)) ||
             (strtoull(value, NULL, 16) & ~s->t->caps) != 0)
             drift(s, tid, "capabilities", caps[i], value,
-                  s->t->caps ? "at most CAP_DAC_OVERRIDE" : "0");
+                  s->t->caps ? "at most CAP_DAC_OVERRIDE, CAP_FOWNER" : "0");
     }
     if (!get_field(status, "NoNewPrivs", value, sizeof(value)) || strcmp(value, "1") != 0)
         drift(s, tid, "no_new_privs", "no_new_privs", value, "1");

@@ -83,17 +83,10 @@ static uint32_t expected_uid(const Bulkhead__ProcessPlan *plan, const Bulkhead__
                                                                               : plan->uid;
 }
 
-/* For vsock alone: a tenant's socket may be another user's. */
-static uint64_t caps_of(const Bulkhead__VmPlan *plan, Bulkhead__Role role)
+/* Its folder, and who a guest may reach there, may be another user's. */
+static uint64_t caps_of(Bulkhead__Role role)
 {
-    if (role == BULKHEAD__ROLE__ROLE_HOLDER)
-        return 1ull << CAP_DAC_OVERRIDE;
-    if (role != BULKHEAD__ROLE__ROLE_BROKER)
-        return 0;
-    for (size_t i = 0; i < plan->n_processes; i++)
-        if (plan->processes[i]->role == BULKHEAD__ROLE__ROLE_VSOCK)
-            return 1ull << CAP_DAC_OVERRIDE;
-    return 0;
+    return role == BULKHEAD__ROLE__ROLE_HOLDER ? 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER : 0;
 }
 
 static bool same_processes(const pid_t *pids, size_t n, const Bulkhead__ProcessList *list)
@@ -175,7 +168,7 @@ static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan,
 
         *t = (struct audit_target){ .audit = audit,
                                     .plan = p,
-                                    .caps = caps_of(plan, p->role),
+                                    .caps = caps_of(p->role),
                                     .child = is_child(p->role),
                                     .broker = broker ? broker->pid : 0,
                                     .pid = info ? info->pid : 0,

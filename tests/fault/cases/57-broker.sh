@@ -134,8 +134,9 @@ case_vsock_asked_while_the_broker_is_away()
 modprobe vmw_vsock_virtio_transport || exit 1
 echo WAITING
 until said go /dev/vdb; do sleep 0.2; done
-(sleep 1; echo ASKING) &
-socat -u SYSTEM:'echo asked meanwhile' VSOCK-CONNECT:2:1234 || exit 2
+echo asked meanwhile >/tmp/word
+(usleep 300000; echo ASKING) &
+socat -u STDIN VSOCK-CONNECT:2:1234 </tmp/word || exit 2
 GUEST
     )
     truncate -s 4k "$T/flag"
