@@ -447,5 +447,9 @@ int main(int argc, char **argv)
     if (host_has_uids())
         uids_claim(&uids, UIDS_FILE, uids_random());
     terms.broker_pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (terms.broker_pidfd < 0) { /* the spawner is to see this process's end */
+        log_error("a descriptor of this process: %s", strerror(errno));
+        return EXIT_FAILURE;
+    }
     return serve(&terms);
 }

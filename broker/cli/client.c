@@ -120,6 +120,8 @@ static int no_such_vm(const char *vm)
 
 int client_connect(struct client *ret_client, const char *vm)
 {
+    const struct timeval patience = { .tv_sec =
+                                          CLIENT_TIMEOUT_MS / 1000 }; /* with who takes nobody */
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
     char dir[RUNDIR_PATH_BYTES];
     cleanup_(fd_closep) int fd = -1;
@@ -134,6 +136,7 @@ int client_connect(struct client *ret_client, const char *vm)
     fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_origin(-errno, "making a socket");
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
         if (errno == ENOENT || errno == ENOTDIR)
             return no_such_vm(vm);
@@ -178,12 +181,24 @@ void client_leave(struct client *client, int patience_ms)
     client->broker = 0;
 }
 
+static int64_t ms_since(const struct timespec *start)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec - start->tv_sec) * 1000 + (now.tv_nsec - start->tv_nsec) / 1000000;
+}
+
 void client_await_end(struct client *client)
 {
     struct client_answer unused;
+    struct timespec start;
+    int64_t spent = 0;
 
-    while (client->channel && client_receive(client, CLIENT_TIMEOUT_MS, &unused) == 0)
-        ;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    while (client->channel && spent < CLIENT_TIMEOUT_MS &&
+           client_receive(client, (int)(CLIENT_TIMEOUT_MS - spent), &unused) == 0)
+        spent = ms_since(&start);
 }
 
 int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,
@@ -225,21 +240,19 @@ int client_receive(struct client *client, int timeout_ms, struct client_answer *
 int client_call_with(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,
                      size_t n_fds, struct client_answer *ret_answer)
 {
-    struct timespec start, now;
+    struct timespec start;
+    int64_t spent = 0;
     int r = client_send(client, request, fds, n_fds);
 
     clock_gettime(CLOCK_MONOTONIC, &start);
-    while (r == 0) {
-        long spent;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        spent = (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000;
-        r = client_receive(client, spent < CLIENT_TIMEOUT_MS ? (int)(CLIENT_TIMEOUT_MS - spent) : 0,
-                           ret_answer);
+    while (r == 0 && spent < CLIENT_TIMEOUT_MS) {
+        r = client_receive(client, (int)(CLIENT_TIMEOUT_MS - spent), ret_answer);
         if (r == 0 && ret_answer->envelope->id == request->id)
             return 0;
+        spent = ms_since(&start);
     }
-    return err_trace(r);
+    return r < 0 ? err_trace(r)
+                 : err_origin(-ETIMEDOUT, "the broker answers other questions than this");
 }
 
 int client_call(struct client *client, Bulkhead__ClientEnvelope *request,

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -187,6 +188,13 @@ void closers_go_on(struct closers *closers)
 
     while (closers->n_waiting > 0 && c && close_first(closers, c))
         c = find_free(closers);
+}
+
+void closers_kill(struct closers *closers)
+{
+    for (unsigned i = 0; i < HANDED_CLOSERS; i++)
+        if (closers->of[i].pid > 0)
+            kill(closers->of[i].pid, SIGKILL);
 }
 
 bool closers_are_busy(const struct closers *closers)

@@ -67,3 +67,5 @@ bool closers_are_busy(const struct closers *closers);
 /* And for so long that they won't be free soon. */
 bool closers_are_stuck(const struct closers *closers);
 void closers_go_on(struct closers *closers);
+/* At this process's end: each of them has all that is open here, and a socket that lingers would keep it. */
+void closers_kill(struct closers *closers);

@@ -561,5 +561,6 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
         socket_path_remove(&s->sockets[i]);
     rundir_place_remove(&s->place);
     uids_release(uids);
+    closers_kill(&s->closers); /* they have all that is open here */
     _exit(0);
 }

@@ -37,13 +37,14 @@ struct brokers {
     int pidfd;
     /* When that said that it is dead, although its end of the socket is open; 0: it doesn't. */
     uint64_t dead_ns;
-    pid_t pid;        /* if it is a child of ours; 0: it forked us */
-    bool left;        /* in order */
-    bool awaited;     /* it is lost: when it is dead, another is started */
-    int candidate_fd; /* a new build, that has not taken over yet; -1: none */
-    int prev_fd;      /* the build before one that has; -1: none */
-    bool renewing;    /* the one that asked for a new build is being killed */
-    bool fell_back;   /* the last new build was given up */
+    uint64_t hung_up_ns; /* the loss of the connection to the last one */
+    pid_t pid;           /* if it is a child of ours; 0: it forked us */
+    bool left;           /* in order */
+    bool awaited;        /* it is lost: when it is dead, another is started */
+    int candidate_fd;    /* a new build, that has not taken over yet; -1: none */
+    int prev_fd;         /* the build before one that has; -1: none */
+    bool renewing;       /* the one that asked for a new build is being killed */
+    bool fell_back;      /* the last new build was given up */
     uint64_t adopted_ns;
     bool adopted;      /* it has taken over */
     uint32_t epoch;    /* how many there were before */

@@ -25,7 +25,8 @@ enum {
     TAKE_OVER_MS = 30000, /* slow hosts: emulated KVM */
     TAKE_OVER_END_MS = 10000,
     DIE_MS = 5000,
-    END_MS = 30000, /* from the core's end, or the signal, to the broker's end */
+    END_MS = 30000,    /* from the signal to the broker's end */
+    REBOOT_MS = 60000, /* so much more from a core's end */
     LEAVE_MS = 5000,
     PROBATION_MS = 5000,
 };
@@ -107,6 +108,7 @@ void successor_lost(struct state *s)
     s->handover.active = false;
     b->awaited = false;
     b->dead_ns = 0;
+    b->hung_up_ns = now_ns();
     if (b->left && (!s->core_started || s->core_ended))
         return;
     if (b->left || !is_possible(s)) {
@@ -262,26 +264,56 @@ static int enforce_takeover(struct state *s)
     return 0;
 }
 
+static int leave_ms(const struct state *s)
+{
+    return s->terms->end_ms ? (int)s->terms->end_ms : LEAVE_MS;
+}
+
+/* In how many ms a broker should have ended; negative: by so much it should already. A reboot ends a core too, and what
+ * takes longest of it is the memory of the next one. */
+static int64_t time_to_end(const struct state *s)
+{
+    uint64_t limit_ms = s->terms->end_ms ? s->terms->end_ms : END_MS, now = now_ns();
+    int64_t left = INT64_MAX;
+
+    if (s->told_to_end)
+        left = (int64_t)limit_ms - (int64_t)((now - s->told_ns) / 1000000);
+    if (s->core_ended)
+        left = MIN(left, (int64_t)(limit_ms + (s->terms->end_ms ? 0 : REBOOT_MS)) -
+                             (int64_t)((now - s->core_ended_ns) / 1000000));
+    return left;
+}
+
 /* Of one that should be ending, and is here still. */
 static int enforce_end(struct state *s)
 {
     struct brokers *b = &s->brokers;
-    uint64_t limit_ms = s->terms->end_ms ? s->terms->end_ms : END_MS, since_ns, age_ms;
+    int64_t left_ms;
 
-    if (s->fd < 0 || !s->slots.sealed || (!s->told_to_end && !s->core_ended))
+    if (!s->slots.sealed || b->awaited)
         return -1;
-    since_ns = !s->core_ended    ? s->told_ns
-               : !s->told_to_end ? s->core_ended_ns
-                                 : MIN(s->told_ns, s->core_ended_ns);
-    age_ms = (now_ns() - since_ns) / 1000000;
-    if (age_ms < limit_ms)
-        return (int)(limit_ms - age_ms);
+    if (s->fd <
+        0) { /* it has hung up, and there will be no other: children that can't die don't keep it */
+        if (b->killed || (!s->told_to_end && !s->core_ended && s->core_started))
+            return -1;
+        left_ms = leave_ms(s) - (int64_t)((now_ns() - b->hung_up_ns) / 1000000);
+        if (left_ms > 0)
+            return (int)left_ms;
+        kill_broker(b);
+        b->killed = true;
+        return -1;
+    }
+    left_ms = time_to_end(s);
+    if (left_ms == INT64_MAX)
+        return -1;
+    if (left_ms > 0)
+        return (int)left_ms;
     if (!b->killed)
         log_error("the broker doesn't end with its VM, and is killed");
     kill_broker(b);
     b->killed = true;
-    if (age_ms < limit_ms + DIE_MS)
-        return (int)(limit_ms + DIE_MS - age_ms);
+    if (left_ms > -DIE_MS)
+        return (int)(DIE_MS + left_ms);
     abandon(s);
     return 0;
 }
@@ -314,8 +346,7 @@ void successor_await_end(struct state *s)
 {
     struct brokers *b = &s->brokers;
 
-    if (!s->slots.sealed || b->pidfd < 0 ||
-        is_dead(b, s->terms->end_ms ? (int)s->terms->end_ms : LEAVE_MS))
+    if (!s->slots.sealed || b->pidfd < 0 || is_dead(b, leave_ms(s)))
         return;
     log_error("the broker doesn't end with its VM, and is killed");
     kill_broker(b);

@@ -129,6 +129,22 @@ void channel_done(struct channel *channel)
     while (n < 0 && errno == EINTR);
 }
 
+/* What comes with descriptors stays where it is: who takes it, were it to let go of them, may have the last reference to a
+ * socket that lingers. */
+static int refuse_fds(struct channel *channel, struct msghdr *msg, bool block)
+{
+    ssize_t n;
+
+    if (!channel->bare)
+        return 0;
+    do
+        n = recvmsg(channel->fd, msg, MSG_PEEK | (block ? 0 : MSG_DONTWAIT));
+    while (n < 0 && errno == EINTR);
+    if (n >= 0 && (msg->msg_flags & MSG_CTRUNC))
+        return err_origin(-EBADMSG, "a message comes with descriptors that nobody asked for");
+    return 0; /* whatever else it is is found once more */
+}
+
 static int receive_bytes(struct channel *channel, bool block, size_t *ret_len)
 {
     union control control;
@@ -138,9 +154,13 @@ static int receive_bytes(struct channel *channel, bool block, size_t *ret_len)
                           .msg_control = channel->bare ? NULL : control.bytes,
                           .msg_controllen = channel->bare ? 0 : sizeof control.bytes };
     ssize_t n;
+    int r;
 
     close_untaken(channel);
     channel_done(channel);
+    r = refuse_fds(channel, &msg, block);
+    if (r != 0)
+        return r;
     do
         n = recvmsg(channel->fd, &msg,
                     MSG_CMSG_CLOEXEC | (block ? 0 : MSG_DONTWAIT) |

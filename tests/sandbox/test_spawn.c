@@ -489,7 +489,7 @@ static void test_refused(void **state)
     if (geteuid() == 0) {
         h.no_userns = true;
         assert_int_equal(spawn_program(&h, NULL, h.program_fd), -EACCES);
-        assert_non_null(strstr(err_text(), "not static"));
+        assert_non_null(strstr(err_text(), "linked statically"));
     }
 }
 

@@ -216,16 +216,37 @@ static void it_connects_to_neighbours_alone(void **state)
     assert_int_equal(unlink("s_80") + unlink("s_81"), 0);
 }
 
-/* More than it can answer, of any size and kind, with descriptors. */
-static void a_broker_that_lies_gets_nothing(void **state)
+/* A descriptor that comes is not taken, since letting go of it may wait: the file goes, and whoever kept it. */
+static void who_sends_descriptors_ends_it(void **state)
 {
-    struct holder_message m = { .kind = 77, .port = ~0u };
+    const struct holder_message m = { .kind = HOLDER_CONNECT, .port = 1 };
+    struct holder_message copy = m;
     char control[CMSG_SPACE(sizeof(int))] = { 0 };
-    struct iovec iov = { .iov_base = &m, .iov_len = sizeof m };
+    struct iovec iov = { .iov_base = &copy, .iov_len = sizeof copy };
     struct msghdr msg = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
     };
     struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    struct holder h;
+    int fd;
+
+    (void)state;
+    begin(&h, true);
+    assert_int_equal(ask(&h, 1, &fd), -ENOENT);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &h.listens, sizeof(int));
+    assert_true(sendmsg(h.link, &msg, MSG_NOSIGNAL) > 0);
+    await_end(&h);
+    assert_false(is_there("s"));
+    fd_closep(&h.link);
+}
+
+/* More than it can answer, of any size and kind. */
+static void a_broker_that_lies_gets_nothing(void **state)
+{
+    struct holder_message m = { .kind = 77, .port = ~0u };
     static char large[5000];
     struct pollfd answered = { .events = POLLIN };
     struct holder h;
@@ -234,12 +255,8 @@ static void a_broker_that_lies_gets_nothing(void **state)
     (void)state;
     begin(&h, true);
     answered.fd = h.link;
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &h.listens, sizeof(int));
     for (unsigned i = 1; i < 100; i++) {
-        (void)sendmsg(h.link, &msg, MSG_DONTWAIT);
+        (void)send(h.link, &m, sizeof m, MSG_DONTWAIT);
         (void)send(h.link, large, i * 50, MSG_DONTWAIT);
     }
     m.kind = HOLDER_CONNECT;
@@ -314,6 +331,7 @@ int main(void)
         cmocka_unit_test(what_is_not_its_own_stays),
         cmocka_unit_test(signals_do_not_end_it),
         cmocka_unit_test(it_connects_to_neighbours_alone),
+        cmocka_unit_test(who_sends_descriptors_ends_it),
         cmocka_unit_test(a_broker_that_lies_gets_nothing),
         cmocka_unit_test(its_sandbox_is_the_folder),
     };
