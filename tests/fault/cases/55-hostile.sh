@@ -27,10 +27,10 @@ GUEST
         --vsock "cid=3,socket=$T/vsock" --balloon size=0 --crash-limit 1024 --crash-window 1
     await "$T/log" 'IOSTRESS'
     for device in "$@"; do
-        at=$T/new-$device/share-$((i % of))-of-$of
-        mkdir -p "$at"
-        cp "$HOSTILE_PROGRAMS/bulkhead-dev-${PROGRAM[$device]}" "$at/hostile"
-        "$BIN/bulkhead" upgrade vm "$device" --binary "$at/hostile" ||
+        at=$T/hostile-$device
+        cp "$HOSTILE_PROGRAMS/bulkhead-dev-${PROGRAM[$device]}" "$at"
+        give_orders "$at" "/share-$((i % of))-of-$of/"
+        "$BIN/bulkhead" upgrade vm "$device" --binary "$at" ||
             die "$device did not take its hostile build"
         i=$((i + 1))
     done
@@ -49,6 +49,7 @@ case_hostile_workers_achieve_nothing()
     done
     for lie in role no-role newer older garbage ready fds leave silence; do
         cp "$HOSTILE_PROGRAMS/bulkhead-dev-rng" "$T/hello-$lie"
+        give_orders "$T/hello-$lie" "/hello-$lie"
         if "$BIN/bulkhead" upgrade vm rng --binary "$T/hello-$lie" 2>"$T/why"; then
             die "hello-$lie was taken"
         fi
