@@ -190,11 +190,18 @@ void closers_go_on(struct closers *closers)
         c = find_free(closers);
 }
 
+enum { LAST_MS = 100 };
+
 void closers_kill(struct closers *closers)
 {
     for (unsigned i = 0; i < HANDED_CLOSERS; i++)
         if (closers->of[i].pid > 0)
             kill(closers->of[i].pid, SIGKILL);
+    /* One that waits for a server can't be waited for. */
+    for (unsigned i = 0; i < HANDED_CLOSERS; i++)
+        if (closers->of[i].pid > 0 && closers->of[i].pidfd >= 0)
+            (void)poll(&(struct pollfd){ .fd = closers->of[i].pidfd, .events = POLLIN }, 1,
+                       LAST_MS);
 }
 
 bool closers_are_busy(const struct closers *closers)
