@@ -33,24 +33,7 @@ int holder_link(int ret_pair[2])
 /* fd -1: none goes along. */
 static int say(int link_fd, const struct holder_message *m, int fd)
 {
-    struct holder_message copy = *m; /* sendmsg() only reads */
-    struct iovec iov = { .iov_base = &copy, .iov_len = sizeof copy };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-    union control control = { 0 };
-    ssize_t n;
-
-    if (fd >= 0) {
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = sizeof control.bytes;
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof fd);
-        memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
-    }
-    do
-        n = sendmsg(link_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    return n < 0 ? -errno : 0;
+    return fd_send(link_fd, m, sizeof *m, &fd, fd >= 0, MSG_DONTWAIT);
 }
 
 int holder_hear(int link_fd, struct holder_message *ret_message, int *ret_fd)

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/socket.h>
 #include "base/fd.h"
 #include "base/log.h"
@@ -26,32 +25,11 @@ void reports_add(struct reports *reports, const struct spawner_report *report, c
 int reports_send_one(int socket_fd, const struct spawner_report *report, const int *fds,
                      unsigned n_fds)
 {
-    /* sendmsg() takes a writable iovec but only reads. */
-    struct spawner_report copy = *report;
-    struct iovec iov = { .iov_base = &copy, .iov_len = sizeof copy };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int) * SPAWNER_KEPT_FDS)];
-    } control = { 0 };
-    ssize_t n;
+    int r = fd_send(socket_fd, report, sizeof *report, fds, n_fds, MSG_DONTWAIT);
 
-    if (n_fds > 0) {
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n_fds);
-    }
-    do
-        n = sendmsg(socket_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    if (n >= 0)
-        return 0;
-    if (errno == ETOOMANYREFS)
+    if (r == -ETOOMANYREFS)
         return REPORTS_TOO_MANY;
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? REPORTS_NO_ROOM : -errno;
+    return r == -EAGAIN || r == -EWOULDBLOCK || r == -ENOBUFS ? REPORTS_NO_ROOM : r;
 }
 
 static int send_first(int socket_fd, const struct spawner_report *report, const int *fds)

@@ -50,33 +50,17 @@ int spawner_start(struct spawner *ret_spawner, int close_fd, const struct spawne
 int spawner_send(struct spawner *spawner, const struct spawner_request *request, const int *fds,
                  unsigned n_fds)
 {
-    /* sendmsg() takes a writable iovec but only reads. */
-    struct spawner_request copy = *request;
-    struct iovec iov = { .iov_base = &copy, .iov_len = sizeof copy };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-    union control control;
-    ssize_t n;
+    int r;
 
     if (spawner->fd < 0)
         return err_origin(-EPIPE, "the spawner is gone");
     if (n_fds > MAX_REQUEST_FDS)
         return err_origin(-EINVAL, "too many descriptors for the spawner");
-    if (n_fds > 0) {
-        memset(&control, 0, sizeof control);
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n_fds);
-    }
-    do
-        n = sendmsg(spawner->fd, &msg, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    if (n >= 0)
+    r = fd_send(spawner->fd, request, sizeof *request, fds, n_fds, 0);
+    if (r == 0)
         return 0;
-    return err_origin(-errno, errno == EPIPE || errno == ECONNRESET ? "the spawner died"
-                                                                    : "asking the spawner");
+    return err_origin(r,
+                      r == -EPIPE || r == -ECONNRESET ? "the spawner died" : "asking the spawner");
 }
 
 int spawner_hold(struct spawner *spawner, const struct socket_path *socket)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -135,4 +136,32 @@ void fd_event_signal(int fd)
     do
         n = write(fd, &one, sizeof one);
     while (n < 0 && errno == EINTR);
+}
+
+int fd_send(int socket_fd, const void *bytes, size_t len, const int *fds, size_t n_fds, int flags)
+{
+    /* sendmsg() takes a writable iovec but only reads. */
+    struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int) * FD_SEND_MAX)];
+    } control;
+    ssize_t n;
+
+    if (n_fds > FD_SEND_MAX)
+        return -EINVAL;
+    if (n_fds > 0) {
+        msg.msg_control = control.bytes;
+        msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
+        memset(&control, 0, msg.msg_controllen);
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n_fds);
+    }
+    do
+        n = sendmsg(socket_fd, &msg, MSG_NOSIGNAL | flags);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : 0;
 }

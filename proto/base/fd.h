@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include "base/compiler.h"
 
@@ -51,5 +52,11 @@ int fd_set_nonblock(int fd) must_check;
 /* Reads an eventfd's counter, 0 when there is nothing. Tolerates a peer that toggles O_NONBLOCK
  * on the shared description: never blocks (polls first when needed). */
 uint64_t fd_event_drain(int fd);
+/* Sends bytes as one message, and with it n_fds descriptors, FD_SEND_MAX at most, that stay the caller's.
+ * flags: sendmsg(2)'s, beside MSG_NOSIGNAL. Goes on when it is interrupted. 0, or a negative errno without
+ * an origin. */
+enum { FD_SEND_MAX = 253 }; /* the kernel's SCM_MAX_FD */
+int fd_send(int socket_fd, const void *bytes, size_t len, const int *fds, size_t n_fds,
+            int flags) must_check;
 /* Adds 1; a full counter means that the other side is already told. */
 void fd_event_signal(int fd);

@@ -235,28 +235,13 @@ bool channel_has_room(const struct channel *channel)
 
 static int send_bytes(struct channel *channel, size_t len, const int *fds, size_t n_fds, bool block)
 {
-    union control control;
-    struct iovec iov = { .iov_base = channel->bytes, .iov_len = len };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-    ssize_t n;
-
-    if (n_fds > 0) {
-        memset(&control, 0, sizeof control);
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds);
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
-        memcpy(CMSG_DATA(&control.header), fds, sizeof(int) * n_fds);
-    }
     for (;;) {
-        n = sendmsg(channel->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n >= 0)
+        int r = fd_send(channel->fd, channel->bytes, len, fds, n_fds, MSG_DONTWAIT);
+
+        if (r == 0)
             return 0;
-        if (errno == EINTR)
-            continue;
-        if ((errno != EAGAIN && errno != EWOULDBLOCK) || !block)
-            return err_origin(-errno, "sending a message");
+        if ((r != -EAGAIN && r != -EWOULDBLOCK) || !block)
+            return err_origin(r, "sending a message");
         if (wait_writable(channel->fd) < 0)
             return err_origin(-errno, "waiting to send");
     }
