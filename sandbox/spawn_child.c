@@ -12,13 +12,13 @@
 #include <linux/securebits.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/compiler.h"
 #include "sandbox/caps.h"
 #include "sandbox/ids.h"
+#include "sandbox/limits.h"
 #include "sandbox/root.h"
 
 static _Noreturn void fail(int error_fd, enum spawn_step step)
@@ -128,15 +128,6 @@ static int put_filter_on(const struct sandbox_filter *filter)
     return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program);
 }
 
-/* A core file would hold guest memory. Whoever is in a sandbox sets this once more, and a program that was handed over
- * may never come to that. */
-static void forbid_core(void)
-{
-    const struct rlimit none = { 0, 0 };
-
-    (void)setrlimit(RLIMIT_CORE, &none); /* less is always allowed */
-}
-
 _Noreturn void spawn_child_run(const struct spawn_child *child)
 {
     static char *const empty[] = { NULL };
@@ -149,7 +140,9 @@ _Noreturn void spawn_child_run(const struct spawn_child *child)
     setsid(); /* the terminal's signals are for whoever holds the terminal */
     umask(0077);
     reset_signals();
-    forbid_core();
+    /* A core file would hold guest memory. Whoever is in a sandbox sets this once more, and a program that was
+     * handed over may never come to that. */
+    (void)!limits_no_core();
     if (arrange_fds(child, &error_fd, &program_fd) < 0) {
         saved = errno;
         error_fd = error_fd < 0 ? child->error_fd : error_fd;
