@@ -290,6 +290,14 @@ static int net_fds(struct vm_options *o, struct net_args *a, struct option_error
     return 0;
 }
 
+int vm_net_fds_check(const struct vm_options *o, struct option_error *err)
+{
+    for (size_t i = 0; i < o->n_net_fds; i++)
+        if (fcntl(o->net_fds[i], F_GETFD) < 0)
+            return option_fail(err, "--net: descriptor %d is not open", o->net_fds[i]);
+    return 0;
+}
+
 /* Root of a user namespace has no say over a network that belongs to another one. */
 static bool may_make_taps(void)
 {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotplug.c - `bulkhead add` and `bulkhead remove`: devices of a VM that runs.
 #include "verbs/hotplug.h"
-#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
@@ -136,19 +135,16 @@ static char **name_to_give(struct add_args *a)
 static int open_device(struct add_args *a, Bulkhead__AddDevice *msg, struct client_answer *opened)
 {
     struct client opener = { 0 };
-    int fds[VM_OPTIONS_MAX_FDS];
+    struct option_error err;
     int r;
 
     if (a->options.config.balloon)
         return EXIT_OK;
-    for (size_t i = 0; i < a->options.n_net_fds; i++) {
-        fds[i] = a->options.net_fds[i];
-        if (fcntl(fds[i], F_GETFD) < 0)
-            return say_error(EXIT_BAD_INPUT, "--net: descriptor %d is not open", fds[i]);
-    }
+    if (vm_net_fds_check(&a->options, &err) < 0)
+        return say_error(EXIT_BAD_INPUT, "%s", err.text);
     r = client_start_opener(&opener);
     r = r < 0 ? client_failed(r)
-              : ask(&opener, msg, fds, a->options.n_net_fds,
+              : ask(&opener, msg, a->options.net_fds, a->options.n_net_fds,
                     BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE, opened);
     a->opener = opener;
     if (r == EXIT_OK)

@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "client.h"
 #include "events.h"
+#include "options/device_flags.h"
 #include "options/run_flags.h"
 #include "output.h"
 #include "sandbox/trim.h"
@@ -87,13 +88,13 @@ static int check_descriptors(const struct run *run)
 {
     const struct vm_options *o = &run->options;
     int mode = fcntl(1, F_GETFL);
+    struct option_error err;
 
     if (vm_options_uses_tty(o) && (mode < 0 || (mode & O_ACCMODE) == O_RDONLY))
         return say_error(EXIT_BAD_INPUT, "standard output is not open for writing, and the guest's "
                                          "console is to go there: see --serial");
-    for (size_t i = 0; i < o->n_net_fds; i++)
-        if (fcntl(o->net_fds[i], F_GETFD) < 0)
-            return say_error(EXIT_BAD_INPUT, "--net: descriptor %d is not open", o->net_fds[i]);
+    if (vm_net_fds_check(o, &err) < 0)
+        return say_error(EXIT_BAD_INPUT, "%s", err.text);
     return EXIT_OK;
 }
 
