@@ -435,9 +435,10 @@ static int add_field(struct translation *t, const char *where, const struct fiel
 /* Cloud Hypervisor's mode is File or Socket, and the path beside it; ours is the path alone. */
 static bool is_said_by_path(const struct field *f, const json_t *object, const json_t *value)
 {
-    return f->key && *f->key == '\0' &&
-           (strcasecmp(json_string_value(value) ? json_string_value(value) : "", "file") == 0 ||
-            strcasecmp(json_string_value(value) ? json_string_value(value) : "", "socket") == 0) &&
+    const char *mode = json_string_value(value);
+
+    return f->key && *f->key == '\0' && mode &&
+           (strcasecmp(mode, "file") == 0 || strcasecmp(mode, "socket") == 0) &&
            (json_is_string(json_object_get(object, "file")) ||
             json_is_string(json_object_get(object, "socket")));
 }
@@ -477,9 +478,11 @@ static int add_section(struct translation *t, const struct section *s, const jso
         return add_device(t, s, s->name, value);
     if (!json_is_array(value))
         return option_fail(t->err, "%s: %s: is to be a list", t->name, s->name);
-    json_array_foreach(value, i,
-                       part) if (add_device(t, s, bag_printf(t->bag, "%s[%zu]", s->name, i), part) <
-                                 0) return -1;
+    json_array_foreach(value, i, part)
+    {
+        if (add_device(t, s, bag_printf(t->bag, "%s[%zu]", s->name, i), part) < 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -548,8 +551,11 @@ int translate_config(const char *name, const json_t *config, struct bag *bag, ch
     if (!json_is_object(config))
         return option_fail(err, "%s: is to be an object: payload, cpus, memory, disks, ...", name);
     add_word(&t, bag_printf(bag, "run"));
-    json_object_foreach((json_t *)(uintptr_t)config, key,
-                        value) if (add_top(&t, key, value) < 0) return -1;
+    json_object_foreach((json_t *)(uintptr_t)config, key, value)
+    {
+        if (add_top(&t, key, value) < 0)
+            return -1;
+    }
     *ret_argc = (int)t.argc;
     add_word(&t, NULL); /* argv ends with it */
     *ret_argv = t.argv;
