@@ -6,7 +6,6 @@
  * what may be started, enter the sandbox, and only then start children: no byte of a child is read before seccomp is on. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -239,10 +239,10 @@ static bool empty_root(const struct sandbox_spawn *spawn, uint64_t flags)
 static int start(const struct sandbox_spawn *spawn, uint64_t flags, struct pipe_pair *go_pipe,
                  struct pipe_pair *error_pipe, struct sandbox_spawning *s)
 {
-    cleanup_(fd_closep) int opened_fd =
-        -1; /* one that was handed in is not closed here, nor a copy of it: */
-    cleanup_(fd_closep) int pidfd =
-        -1; /* its file may be of a server that is told, and doesn't answer */
+    /* Not one that was handed in: that is not closed here, nor a copy of it. Its file may be of a server that is
+     * told, and doesn't answer. */
+    cleanup_(fd_closep) int opened_fd = -1;
+    cleanup_(fd_closep) int pidfd = -1;
     cleanup_(fd_closep) int stat_fd = -1;
     pid_t pid;
     int r = open_program(spawn, &opened_fd);

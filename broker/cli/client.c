@@ -120,8 +120,8 @@ static int no_such_vm(const char *vm)
 
 int client_connect(struct client *ret_client, const char *vm)
 {
-    const struct timeval patience = { .tv_sec =
-                                          CLIENT_TIMEOUT_MS / 1000 }; /* with who takes nobody */
+    /* With who takes nobody. */
+    const struct timeval patience = { .tv_sec = CLIENT_TIMEOUT_MS / 1000 };
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
     char dir[RUNDIR_PATH_BYTES];
     cleanup_(fd_closep) int fd = -1;
@@ -152,8 +152,8 @@ int client_connect(struct client *ret_client, const char *vm)
     r = channel_new(&ret_client->channel, fd, CHANNEL_ARENA_CLIENT);
     if (r < 0)
         return r;
-    channel_refuse_fds(
-        ret_client->channel); /* a broker has none to give, and one could hold us up */
+    /* A broker has none to give, and one could hold us up. */
+    channel_refuse_fds(ret_client->channel);
     fd_take(&fd);
     return 0;
 }

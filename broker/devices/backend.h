@@ -15,9 +15,9 @@ enum {
 struct backend {
     int own[RESOURCES_MAX_OWN];
     unsigned n_own;
-    int held
-        [2]; /* the broker's alone: pty slave, passt's end of the stream (and of the one before), of a
-                    macvtap rtnetlink, the link to a holder */
+    /* The broker's alone: pty slave, passt's end of the stream (and of the one before), of a macvtap rtnetlink, the
+     * link to a holder. */
+    int held[2];
     struct socket_path socket; /* the one we listen on, to remove at the end */
     bool holder;               /* or its file is another process's to keep: resources/holder.h */
     /* blk */
@@ -32,7 +32,7 @@ struct backend {
     /* net */
     char made_tap[16];     /* an interface that goes with its last descriptor */
     uint32_t tap_offloads; /* TUN_F_* that the tap takes */
-    int macvtap;           /* its interface's index; 0: it is none */
+    int macvtap;           /* its interface's index; 0: it is not one */
 };
 void backend_init(struct backend *backend);
 /* A copy of another process's: the descriptors in it are empty, and nothing is closed. */

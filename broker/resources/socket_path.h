@@ -17,7 +17,7 @@
 
 enum {
     SOCKET_PATH_NAME_BYTES = 108,
-    SOCKET_PATHS_MAX = 4, /* of one VM: serial port, console, vsock, and one to spare */
+    SOCKET_PATHS_MAX = 4, /* that the spawner holds: serial port, console, and two to spare */
 };
 
 struct socket_path {

@@ -153,8 +153,8 @@ int add_take(struct instance *in, const Bulkhead__AddDevice *m, int *fds, size_t
         r = instance_make_device(in, *ret_number, f);
     if (r == 0) {
         keeper_add_device(in, *ret_number);
-        keeper_note(
-            in); /* before the spawner's table has it: a successor would not know what to free */
+        /* Before the spawner's table has it: a successor would not know what to free. */
+        keeper_note(in);
         r = seal_add(in, *ret_number, f);
     }
     if (r < 0)

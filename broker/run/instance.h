@@ -43,8 +43,8 @@ struct device_ends {
     int shared_own[3];               /* serial: ring and its two eventfds */
     int program_fd, prev_program_fd; /* of an upgraded worker and the one before; -1: installed */
     int candidate_fd;                /* the build that an upgrade tries */
-    struct loop_event
-        *held_event;           /* of backend.held[0], which tells of a macvtap, or is a holder's */
+    /* Of backend.held[0], which tells of a macvtap, or is a holder's. */
+    struct loop_event *held_event;
     struct instance *instance; /* with held_event */
     bool links_lost;           /* rtnetlink had no room for a change */
     bool said_refused;         /* a peer that the holder may not connect to */

@@ -10,7 +10,7 @@
 
 enum { SHAPE_MAX_BYTES = 1 << 20 };
 
-/* How long it is, SHAPE_MAX_BYTES at most: nothing is added that makes it longer (shape_fits()). */
+/* How long it is, SHAPE_MAX_BYTES at most: nothing is added that makes it longer (add.c). */
 size_t shape_store(struct instance *in, uint8_t *ret_bytes);
 /* After sealed_read(): configuration, plan and devices are those that were written down; no descriptor is set.
  * The bytes stay as they are meanwhile. 0, or a negative errno with an origin that names what makes no sense. */

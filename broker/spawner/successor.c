@@ -292,8 +292,8 @@ static int enforce_end(struct state *s)
 
     if (!s->slots.sealed || b->awaited)
         return -1;
-    if (s->fd <
-        0) { /* it has hung up, and there will be no other: children that can't die don't keep it */
+    /* It has hung up, and there will be no other: children that can't die don't keep it. */
+    if (s->fd < 0) {
         if (b->killed || (!s->told_to_end && !s->core_ended && s->core_started))
             return -1;
         left_ms = leave_ms(s) - (int64_t)((now_ns() - b->hung_up_ns) / 1000000);
