@@ -3,7 +3,6 @@
  * dirty log, and nothing else: RAM before and after is compared with it, for each kind of worker. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/virtio_balloon.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_vsock.h>
 #include <setjmp.h>
@@ -413,47 +412,22 @@ static void vsock(void **state)
 
 /* ---- balloon ---- */
 
-static void configure_balloon(Bulkhead__Configure *c, void *arg)
-{
-    c->role_case = BULKHEAD__CONFIGURE__ROLE_BALLOON;
-    c->balloon = arg;
-}
-
 /* Pages that are given up read as zeroes from then on. */
 static void balloon(void **state)
 {
-    Bulkhead__BalloonWorkerConfig of = BULKHEAD__BALLOON_WORKER_CONFIG__INIT;
-    const struct wh_config config = { .program = "bulkhead-dev-balloon",
-                                      .configure = configure_balloon,
-                                      .n_queues = 4,
-                                      .queue_size = 64,
-                                      .arg = &of };
-    struct wh *wh = NULL;
-    uint32_t pfns[300];
-    uint64_t at;
-    struct wh_buf bufs[2];
+    struct wh *wh = wm_new_balloon(0);
+    const struct wh_buf bufs[2] = { { 16 * MIB, 300 * PAGE_BYTES, true },
+                                    { 32 * MIB + 100, 4 * MIB, true } };
     struct wm_log log;
 
     (void)state;
-    of.size = 8 * MIB;
-    of.free_page_reporting = true;
-    wh = wh_new(&config);
-    memset(wh->ram, 0x5a, wh->ram_bytes);
-    wh_start(wh);
-    wh_activate(wh, RING_FEATURES | BIT(VIRTIO_BALLOON_F_REPORTING), false);
     switch_on(&log, wh);
-    at = wh_data_base(wh);
-    for (uint32_t i = 0; i < ARRAY_SIZE(pfns); i++)
-        pfns[i] = (uint32_t)(16 * MIB / 4096) + i;
-    memcpy(wh_mem(wh, at, sizeof pfns), pfns, sizeof pfns);
-    bufs[0] = (struct wh_buf){ 16 * MIB, ARRAY_SIZE(pfns) * 4096, true };
-    bufs[1] = (struct wh_buf){ 32 * MIB + 100, 4 * MIB, true };
-    wh_add(wh, 0, &(struct wh_buf){ at, sizeof pfns, false }, 1, false);
+    wm_inflate(wh, bufs[0].addr, bufs[0].len);
     wh_add(wh, 2, &bufs[1], 1, false);
     wm_begin(&log);
     wm_await_used(wh, 0, 1);
     wm_await_used(wh, 2, 1);
-    assert_int_equal(wm_end(&log, bufs, 2), ARRAY_SIZE(pfns) + 1023);
+    assert_int_equal(wm_end(&log, bufs, 2), 300 + 1023);
     wm_log_unmake(&log);
     wh_free(wh);
 }

@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_balloon.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -190,4 +193,47 @@ unsigned wm_end(struct wm_log *log, const struct wh_buf *bufs, unsigned n)
         changed += is && ours;
     }
     return changed;
+}
+
+/* ---- a balloon ---- */
+
+static void configure_balloon(Bulkhead__Configure *c, void *arg)
+{
+    c->role_case = BULKHEAD__CONFIGURE__ROLE_BALLOON;
+    c->balloon = arg;
+}
+
+#define BALLOON_FEATURES                                                                           \
+    (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |                                \
+     1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_BALLOON_F_REPORTING)
+
+struct wh *wm_new_balloon(uint64_t address_end)
+{
+    static Bulkhead__BalloonWorkerConfig of = BULKHEAD__BALLOON_WORKER_CONFIG__INIT;
+    const struct wh_config config = { .program = "bulkhead-dev-balloon",
+                                      .configure = configure_balloon,
+                                      .n_queues = 4,
+                                      .queue_size = 64,
+                                      .address_end = address_end,
+                                      .arg = &of };
+    struct wh *wh;
+
+    of.size = UINT64_C(8) << 20;
+    of.free_page_reporting = true;
+    wh = wh_new(&config);
+    memset(wh->ram, 0x5a, wh->ram_bytes);
+    wh_start(wh);
+    wh_activate(wh, BALLOON_FEATURES, false);
+    return wh;
+}
+
+void wm_inflate(struct wh *wh, uint64_t address, uint64_t n_bytes)
+{
+    uint32_t n = (uint32_t)(n_bytes / PAGE_BYTES), len = n * (uint32_t)sizeof(uint32_t);
+    uint64_t at = wh_data_base(wh);
+    uint32_t *pfns = wh_mem(wh, at, len);
+
+    for (uint32_t i = 0; i < n; i++)
+        pfns[i] = (uint32_t)(address / PAGE_BYTES) + i;
+    assert_true(wh_add(wh, 0, &(struct wh_buf){ at, len, false }, 1, false) >= 0);
 }

@@ -46,3 +46,9 @@ void wm_await_used(struct wh *wh, unsigned q, unsigned n);
 /* Quiesces it again, and leaves it so: every page that is not as it was is marked; marked are only pages of
  * used rings and of bufs that are to be written. Returns how many pages of bufs have changed. */
 unsigned wm_end(struct wm_log *log, const struct wh_buf *bufs, unsigned n);
+
+/* A balloon, active, with event indices and reports of free pages; all of the guest's first RAM is 0x5a and there.
+ * address_end is its broker's, 0: no region is ever added. */
+struct wh *wm_new_balloon(uint64_t address_end);
+/* Gives up n_bytes from there on, whole pages: in its ring, without a kick. */
+void wm_inflate(struct wh *wh, uint64_t address, uint64_t n_bytes);

@@ -2,7 +2,6 @@
 /* memory_test.c - regions of guest RAM that are added to workers and taken from them while they serve
  * their guest. */
 #include <errno.h>
-#include <linux/virtio_balloon.h>
 #include <linux/virtio_blk.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -426,12 +425,6 @@ static void frames_go_through_it(void **state)
 
 /* ---- a balloon: each region has a file of its own ---- */
 
-static void configure_balloon(Bulkhead__Configure *c, void *arg)
-{
-    c->role_case = BULKHEAD__CONFIGURE__ROLE_BALLOON;
-    c->balloon = arg;
-}
-
 static uint64_t held(int fd)
 {
     struct stat st;
@@ -442,37 +435,19 @@ static uint64_t held(int fd)
 
 static void holes_are_punched_where_they_belong(void **state)
 {
-    Bulkhead__BalloonWorkerConfig balloon = BULKHEAD__BALLOON_WORKER_CONFIG__INIT;
-    const struct wh_config config = { .program = "bulkhead-dev-balloon",
-                                      .configure = configure_balloon,
-                                      .n_queues = 4,
-                                      .queue_size = 64,
-                                      .address_end = 256 * MIB,
-                                      .arg = &balloon };
-    struct wh *wh;
-    uint32_t pfns[64], n_pfns = ARRAY_SIZE(pfns);
-    uint64_t ram_before, region_before, at;
+    struct wh *wh = wm_new_balloon(256 * MIB);
+    uint64_t ram_before, region_before;
     struct wm_region r;
     struct wh_buf ask;
 
     (void)state;
-    balloon.size = 8 * MIB;
-    balloon.free_page_reporting = true;
-    wh = wh_new(&config);
-    memset(wh->ram, 0x5a, wh->ram_bytes);
-    wh_start(wh);
-    wh_activate(wh, RNG_FEATURES | BIT(VIRTIO_BALLOON_F_REPORTING), false);
     wm_make(&r, wh, 1, RAM, 4 * MIB);
     memset(r.host, 0x5a, r.bytes);
     ram_before = held(wh->ram_fd);
     region_before = held(r.fd);
     assert_int_equal(wm_add(&r), 0);
     /* 32 pages at the end of the first RAM, 32 at the beginning of the other: one range for the guest. */
-    for (uint32_t i = 0; i < n_pfns; i++)
-        pfns[i] = (uint32_t)(RAM / 4096) - 32 + i;
-    at = wh_data_base(wh);
-    memcpy(wh_mem(wh, at, sizeof pfns), pfns, sizeof pfns);
-    wh_add(wh, 0, &(struct wh_buf){ at, sizeof pfns, false }, 1, false);
+    wm_inflate(wh, RAM - 32 * 4096, 64 * 4096);
     wh_kick(wh, 0);
     wm_await_used(wh, 0, 1);
     assert_int_equal(held(wh->ram_fd), ram_before - 32 * 4096);
