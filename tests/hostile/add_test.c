@@ -55,24 +55,6 @@ static int listen_as_vm(void)
     return fd;
 }
 
-static void start_add(const char *flag, const char *value)
-{
-    int listening = listen_as_vm(), fd;
-    char program[512];
-
-    snprintf(program, sizeof program, "%s/bulkhead", getenv("BULKHEAD_BIN"));
-    pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        execl(program, "bulkhead", "add", "vm", flag, value, (char *)NULL);
-        _exit(127);
-    }
-    fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
-    assert_true(fd >= 0);
-    close(listening);
-    assert_int_equal(channel_new(&client, fd, CHANNEL_ARENA_CLIENT), 0);
-}
-
 /* The next request; NULL: the client has left. */
 static const Bulkhead__AddDevice *hear(int **ret_fds, size_t *ret_n_fds)
 {
@@ -88,25 +70,53 @@ static const Bulkhead__AddDevice *hear(int **ret_fds, size_t *ret_n_fds)
     return e->add_device;
 }
 
-static void hear_question(void)
+/* Up to where it has asked whether it may. */
+static void start_add(const char *flag, const char *value)
 {
     const Bulkhead__AddDevice *m;
+    int listening = listen_as_vm(), fd, *fds = NULL;
     size_t n_fds = 0;
-    int *fds = NULL;
+    char program[512];
 
+    snprintf(program, sizeof program, "%s/bulkhead", getenv("BULKHEAD_BIN"));
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        execl(program, "bulkhead", "add", "vm", flag, value, (char *)NULL);
+        _exit(127);
+    }
+    fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    close(listening);
+    assert_int_equal(channel_new(&client, fd, CHANNEL_ARENA_CLIENT), 0);
     m = hear(&fds, &n_fds);
     assert_non_null(m);
     assert_true(m->check_only && n_fds == 0);
 }
 
+/* Of a disk that exists, with what else is said of it. */
+static void start_add_disk(const char *rest)
+{
+    char value[160];
+
+    snprintf(value, sizeof value, "path=%s%s", own, rest);
+    start_add("--disk", value);
+}
+
+static void answer(Bulkhead__Reply *reply)
+{
+    CLIENT_ENVELOPE(e, REPLY, reply, reply);
+
+    e.id = request;
+    assert_int_equal(channel_send_raw(client, &e.base, NULL, 0, true), 0);
+}
+
 static void answer_name(const char *name)
 {
     Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
-    CLIENT_ENVELOPE(e, REPLY, reply, &reply);
 
     reply.device = (char *)(uintptr_t)name;
-    e.id = request;
-    assert_int_equal(channel_send_raw(client, &e.base, NULL, 0, true), 0);
+    answer(&reply);
 }
 
 static int end_of_add(void)
@@ -131,7 +141,6 @@ static void answers_with_a_device(void **state)
 
     (void)state;
     start_add("--balloon", "size=1M");
-    hear_question();
     disk.id = (char[]){ "disk9" };
     disk.path = victim;
     config.disks = disks;
@@ -151,7 +160,6 @@ static void has_nothing_opened_for_a_balloon(void **state)
 
     (void)state;
     start_add("--balloon", "size=1M");
-    hear_question();
     answer_name(victim);
     m = hear(&fds, &n_fds);
     assert_non_null(m);
@@ -165,14 +173,11 @@ static void gets_the_disk_that_was_asked_for(void **state)
 {
     const Bulkhead__AddDevice *m;
     struct stat st, wanted;
-    char value[160];
     size_t n_fds = 0;
     int *fds = NULL;
 
     (void)state;
-    snprintf(value, sizeof value, "path=%s,readonly=on", own);
-    start_add("--disk", value);
-    hear_question();
+    start_add_disk(",readonly=on");
     answer_name("disk7");
     m = hear(&fds, &n_fds);
     assert_non_null(m);
@@ -188,14 +193,11 @@ static void gets_the_disk_that_was_asked_for(void **state)
 
 static void gives_a_name_that_is_none(void **state)
 {
-    char value[160];
     size_t n_fds = 0;
     int *fds = NULL;
 
     (void)state;
-    snprintf(value, sizeof value, "path=%s", own);
-    start_add("--disk", value);
-    hear_question();
+    start_add_disk("");
     answer_name("../../disk");
     assert_null(hear(&fds, &n_fds));
     assert_int_not_equal(end_of_add(), 0);
@@ -213,7 +215,6 @@ static int hear_vsock(int *ret_link)
 
     snprintf(value, sizeof value, "cid=9,socket=%s.sock", own);
     start_add("--vsock", value);
-    hear_question();
     answer_name("vsock0");
     m = hear(&fds, &n_fds);
     assert_non_null(m);
@@ -238,12 +239,10 @@ static bool has_socket(void)
 static void refuse(void)
 {
     Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
-    CLIENT_ENVELOPE(e, REPLY, reply, &reply);
 
     reply.error = EINVAL;
     reply.text = (char[]){ "no" };
-    e.id = request;
-    assert_int_equal(channel_send_raw(client, &e.base, NULL, 0, true), 0);
+    answer(&reply);
 }
 
 static void await_holder(int pidfd)
@@ -305,7 +304,6 @@ static void sends_descriptors(void **state)
 
     (void)state;
     start_add("--balloon", "size=1M");
-    hear_question();
     e.id = request;
     assert_int_equal(channel_send_raw(client, &e.base, &null, 1, true), 0);
     close(null);

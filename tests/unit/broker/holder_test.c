@@ -282,6 +282,15 @@ static int end_of(pid_t pid)
     return status;
 }
 
+/* In a child: with the folder, and in the sandbox. */
+static void become_holder_in(const char *path)
+{
+    int folder = open(path, O_PATH | O_DIRECTORY);
+
+    if (dup2(folder, SANDBOX_FOLDER_FD) < 0 || sandbox_enter_holder(&sandbox_filter_holder, 0) < 0)
+        _exit(1);
+}
+
 /* Even if it were taken over itself. */
 static void its_sandbox_is_the_folder(void **state)
 {
@@ -296,11 +305,7 @@ static void its_sandbox_is_the_folder(void **state)
     file = open("in/own", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     pid = fork();
     if (pid == 0) {
-        int folder = open("in", O_PATH | O_DIRECTORY);
-
-        if (dup2(folder, SANDBOX_FOLDER_FD) < 0 ||
-            sandbox_enter_holder(&sandbox_filter_holder, 0) < 0)
-            _exit(1);
+        become_holder_in("in");
         if (landlocked && unlinkat(SANDBOX_FOLDER_FD, "../mine", 0) == 0)
             _exit(2);
         _exit(unlinkat(SANDBOX_FOLDER_FD, "own", 0) == 0 ? 0 : 3);
@@ -309,11 +314,7 @@ static void its_sandbox_is_the_folder(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     pid = fork();
     if (pid == 0) {
-        int folder = open("in", O_PATH | O_DIRECTORY);
-
-        if (dup2(folder, SANDBOX_FOLDER_FD) < 0 ||
-            sandbox_enter_holder(&sandbox_filter_holder, 0) < 0)
-            _exit(1);
+        become_holder_in("in");
         _exit(openat(SANDBOX_FOLDER_FD, "own", O_RDONLY | O_NOFOLLOW) >= 0 ? 2 : 3);
     }
     status = end_of(pid);
