@@ -73,7 +73,7 @@ int holder_hear(int link_fd, struct holder_message *ret_message, int *ret_fd)
 
 /* ---- the process ---- */
 
-static void connect_for(struct socket_path *p, struct holder_message *m, bool serves)
+static void connect_for(const struct socket_path *p, struct holder_message *m, bool serves)
 {
     cleanup_(fd_closep) int fd = -1;
 
@@ -85,7 +85,7 @@ static void connect_for(struct socket_path *p, struct holder_message *m, bool se
 }
 
 /* Until the file is to go. Descriptors that come along are not taken. */
-static void serve(struct socket_path *p, bool serves)
+static void serve(const struct socket_path *p, bool serves)
 {
     struct pollfd link = { .fd = FD_CONTROL, .events = POLLIN };
     struct holder_message m;
@@ -138,7 +138,6 @@ _Noreturn void holder_stay(const struct sandbox_filter *filter, const struct soc
         signal(ends_vms[i], SIG_IGN); /* the broker acts on them, or the spawner */
     prctl(PR_SET_NAME, "bulkhead-socket");
     settle_down(&p, link_fd);
-    p.overrides = p.uid == 0;
     /* Without its sandbox it does what it must, and connects nobody. */
     if (sandbox_enter_holder(filter, 1ull << CAP_DAC_OVERRIDE | 1ull << CAP_FOWNER) < 0)
         serves = false;

@@ -12,7 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "base/fd.h"
-#include "base/log.h"
 #include "resources/open.h"
 
 enum { BACKLOG = 16 };
@@ -247,7 +246,7 @@ bool socket_path_is_foreign(const struct socket_path *p)
     return p->dir.st_uid != p->uid || ((p->dir.st_mode & S_IWGRP) && p->dir.st_gid != p->gid);
 }
 
-int socket_path_connect(struct socket_path *p, uint32_t port, int *ret_fd)
+int socket_path_connect(const struct socket_path *p, uint32_t port, int *ret_fd)
 {
     char name[SOCKET_PATH_NAME_BYTES + 16];
     cleanup_(fd_closep) int handle = -1;
@@ -264,15 +263,10 @@ int socket_path_connect(struct socket_path *p, uint32_t port, int *ret_fd)
         return -ENOTSOCK;
     if (socket_path_is_foreign(p) && st.st_nlink != 1)
         return -EMLINK; /* the folder's owner brought one here from elsewhere, of ours perhaps */
-    /* With CAP_DAC_OVERRIDE the kernel lets us in anywhere; without it the check is the kernel's. */
-    if (p->overrides && !socket_path_allows(&p->dir, &st, p->uid, p->gid)) {
-        if (!p->said_refused) /* once: how often is the guest's to say */
-            log_warn("vsock: %s belongs to user %u, who owns neither the VM nor the folder: the "
-                     "guest is refused; chmod a+w lets it in",
-                     name, (unsigned)st.st_uid);
-        p->said_refused = true;
+    /* Of root's VM whoever connects has CAP_DAC_OVERRIDE, with which the kernel lets us in anywhere; without it the
+     * check is the kernel's. */
+    if (p->uid == 0 && !socket_path_allows(&p->dir, &st, p->uid, p->gid))
         return -EACCES;
-    }
     return connect_to(handle, SOCK_STREAM, ret_fd);
 }
 

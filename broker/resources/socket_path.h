@@ -27,8 +27,6 @@ struct socket_path {
     struct stat dir;                   /* as it was at the start */
     uid_t uid;                         /* who started the VM; asking again takes a system call */
     gid_t gid;
-    bool overrides; /* whoever connects here has CAP_DAC_OVERRIDE */
-    bool said_refused;
 };
 
 void socket_path_init(struct socket_path *path);
@@ -46,7 +44,7 @@ int socket_path_listen_in(const char *what, const char *path, int dir_fd, int ty
  * there, -ELOOP when it is a link, -EMLINK when the folder is another user's and the socket has a second
  * name, -ENOTSOCK, -EACCES ... Does not wait: -EAGAIN when the listener
  * has too many connections to accept. */
-int socket_path_connect(struct socket_path *path, uint32_t port, int *ret_fd) must_check;
+int socket_path_connect(const struct socket_path *path, uint32_t port, int *ret_fd) must_check;
 /* Closes both descriptors; the name stays. */
 void socket_path_forget(struct socket_path *path);
 /* Takes the name out of the folder if it is still our socket's, and closes both descriptors. */

@@ -284,7 +284,6 @@ static void a_folder_of_another_user(void **state)
     assert_int_equal(chown("tenant", root ? TENANT : geteuid(), getegid()), 0);
     fd = listen_at("tenant/vs", &p);
     assert_int_equal(socket_path_is_foreign(&p), root);
-    p.overrides = root;
     served = service("tenant/vs_5", 4);
     assert_int_equal(chown("tenant/vs_5", root ? OTHER : geteuid(), root ? OTHER : getegid()), 0);
     assert_int_equal(chmod("tenant/vs_5", root ? 0755 : 0555), 0);
