@@ -14,18 +14,14 @@
 
 enum { MAX_ERRNO = 4095, ANSWERS_PER_TURN = 64 };
 
-static unsigned number_of(const struct device_ends *e)
-{
-    return (unsigned)(e - e->instance->ends);
-}
-
 /* Who it was for may be gone by now, and another has come. */
 static void on_answer(struct device_ends *e, const struct holder_message *m, int fd)
 {
     struct instance *in = e->instance;
-    struct action a = {
-        .kind = ACTION_CONNECT, .child = m->child, .device = number_of(e), .token = m->token
-    };
+    struct action a = { .kind = ACTION_CONNECT,
+                        .child = m->child,
+                        .device = instance_number_of(e),
+                        .token = m->token };
     struct event deaf = { .kind = EVENT_DEAF, .child = m->child };
     const struct child *c = vm_look(&in->vm, m->child);
     bool said_errno = m->error < 0 && m->error >= -MAX_ERRNO;
@@ -61,7 +57,7 @@ static void on_holder(int fd, unsigned what, void *arg)
         return;
     log_warn("%s: the process that kept its socket's file was killed: the file stays, and a "
              "guest's connections to the host are refused",
-             e->instance->plan.devices[number_of(e)].name);
+             e->instance->plan.devices[instance_number_of(e)].name);
     loop_event_free(e->held_event);
     e->held_event = NULL;
 }

@@ -259,6 +259,11 @@ void instance_add_ends(struct instance *in)
     ends_init(&in->ends[in->n_ends++]);
 }
 
+unsigned instance_number_of(const struct device_ends *ends)
+{
+    return (unsigned)(ends - ends->instance->ends);
+}
+
 static int open_device(struct instance *in, unsigned number, const int *tty, int **net_fds,
                        unsigned *n_net_fds, struct fault *f)
 {

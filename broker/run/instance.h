@@ -118,6 +118,8 @@ int instance_open_devices(struct instance *in, const int *tty, int *net_fds, uns
                           struct fault *ret_fault) must_check;
 /* The next device's ends, empty. */
 void instance_add_ends(struct instance *in);
+/* Whose they are: of a device whose held_event there is. */
+unsigned instance_number_of(const struct device_ends *ends);
 /* What rules depend on of what is open for that device. */
 void instance_note_backend(struct instance *in, unsigned number);
 int instance_map_stats(struct instance *in, unsigned number) must_check;

@@ -20,14 +20,12 @@ enum { ANSWER_BYTES = 32768, MESSAGES_PER_TURN = 64 };
 
 static struct device *device_of(const struct device_ends *e)
 {
-    return &e->instance->vm.devices[e - e->instance->ends];
+    return &e->instance->vm.devices[instance_number_of(e)];
 }
 
 static void set_tap(const struct device_ends *ends, enum tap_state state)
 {
-    const struct event e = { .kind = EVENT_TAP,
-                             .device = (unsigned)(ends - ends->instance->ends),
-                             .tap = state };
+    const struct event e = { .kind = EVENT_TAP, .device = instance_number_of(ends), .tap = state };
 
     happen(ends->instance, &e);
 }
