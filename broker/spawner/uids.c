@@ -107,13 +107,21 @@ static int try_range(struct uids *uids, uint32_t range, unsigned *n_marked)
         return -EIO;
     if (mark_in_namespace(uids, range) == 0)
         return 0;
+    ++*n_marked;
     if (uids->file_fd < 0)
         return -EAGAIN;
     /* Some user's mischief; the file is root's. */
-    if (++*n_marked > MAX_MARKED)
+    if (*n_marked > MAX_MARKED)
         return 0;
     (void)set_lock(uids->file_fd, F_UNLCK, range);
     return -EAGAIN;
+}
+
+/* To the next range. Two that looked at one range at once have both left it; so that they don't meet
+ * at each that follows, the step is the longer and the more random the more often that happened. */
+static uint32_t step(unsigned n_marked)
+{
+    return n_marked == 0 ? 1 : 1 + uids_random() % n_marked;
 }
 
 void uids_claim(struct uids *uids, const char *path, uint32_t first)
@@ -125,9 +133,12 @@ void uids_claim(struct uids *uids, const char *path, uint32_t first)
     uids->path = path;
     open_file(uids);
     uids->ns_fd = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
-    for (uint32_t i = 0; i < MAX_TRIES && r == -EAGAIN; i++) {
-        uids->range = (first + i) % SANDBOX_UID_RANGES;
+    uids->range = first % SANDBOX_UID_RANGES;
+    for (uint32_t i = 0; i < MAX_TRIES; i++) {
         r = try_range(uids, uids->range, &n_marked);
+        if (r != -EAGAIN)
+            break;
+        uids->range = (uids->range + step(n_marked)) % SANDBOX_UID_RANGES;
     }
     uids->claimed = r == 0;
     if (r == -EAGAIN)

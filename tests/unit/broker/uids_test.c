@@ -190,6 +190,46 @@ static void test_file_of_others(void **state)
     assert_int_equal(unlink(one), 0);
 }
 
+/* Another VM's broker, of another run directory, that keeps step: it looks at the range after its
+ * last whenever the one under test looks at one. */
+static int twin_fd = -1;
+static unsigned twin_range;
+
+int __real_fcntl(int fd, int command, ...);
+int __wrap_fcntl(int fd, int command, void *arg);
+
+int __wrap_fcntl(int fd, int command, void *arg)
+{
+    const struct flock *lock = arg;
+    struct flock twin = { .l_whence = SEEK_SET, .l_len = 1 };
+    int r = __real_fcntl(fd, command, arg);
+
+    if (command != F_OFD_SETLK || lock->l_type != F_RDLCK || fd == twin_fd || twin_fd < 0)
+        return r;
+    twin.l_type = F_UNLCK;
+    twin.l_start = twin_range++;
+    __real_fcntl(twin_fd, F_OFD_SETLK, &twin);
+    twin.l_type = F_RDLCK;
+    twin.l_start = twin_range;
+    __real_fcntl(twin_fd, F_OFD_SETLK, &twin);
+    return r;
+}
+
+static void test_in_step(void **state)
+{
+    struct uids a;
+
+    (void)state;
+    twin_range = FIRST - 1;
+    twin_fd = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
+    uids_claim(&a, one, FIRST);
+    assert_true(a.claimed);
+    assert_int_not_equal(a.range, twin_range);
+    close(twin_fd);
+    twin_fd = -1;
+    uids_release(&a);
+}
+
 /* All begin at the same place, and end and begin anew at once. Whoever has a range marks it, and
  * finds no mark of another's. */
 static int race(const char *path)
@@ -252,6 +292,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_other_run_other_pids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mischief, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file_of_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_in_step, setup, teardown),
         cmocka_unit_test_setup_teardown(test_race, setup, teardown),
     };
 
