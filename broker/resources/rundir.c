@@ -13,7 +13,6 @@
 
 /* Each further try needs another VM of this name that ended just now. */
 enum { MAX_TRIES = 1000 };
-#define LOCK_FILE "lock"
 
 void rundir_place_init(struct rundir_place *place)
 {
@@ -37,9 +36,9 @@ static bool is_there(int dir_fd, const char *name, int fd)
 
 void rundir_place_remove(struct rundir_place *place)
 {
-    if (place->lock_fd >= 0 && is_there(place->dir_fd, LOCK_FILE, place->lock_fd)) {
+    if (place->lock_fd >= 0 && is_there(place->dir_fd, RUNDIR_LOCK, place->lock_fd)) {
         unlinkat(place->dir_fd, RUNDIR_SOCKET, 0);
-        unlinkat(place->dir_fd, LOCK_FILE, 0);
+        unlinkat(place->dir_fd, RUNDIR_LOCK, 0);
     }
     /* Between the look and the removal it may have become the next VM's: if that has its lock, the
      * directory isn't empty and stays; if not, that VM makes another. */
@@ -79,19 +78,19 @@ static int open_private(int at_fd, const char *name, const char *path, int *ret_
 static int take_lock(struct rundir_place *place, const char *path, struct fault *f)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    int fd = openat(place->dir_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = openat(place->dir_fd, RUNDIR_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     int r = 0;
 
     if (fd < 0 && errno == ENOENT)
         return -EAGAIN;
     if (fd < 0)
-        return fault_host(f, errno, "%s/" LOCK_FILE ": %s", path, strerror(errno));
+        return fault_host(f, errno, "%s/" RUNDIR_LOCK ": %s", path, strerror(errno));
     if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
         r = errno == EAGAIN || errno == EACCES
                 ? fault_input(f, "a VM named %s is running: give --name another value, or stop it",
                               place->name)
-                : fault_host(f, errno, "locking %s/" LOCK_FILE ": %s", path, strerror(errno));
-    else if (!is_there(place->dir_fd, LOCK_FILE, fd) ||
+                : fault_host(f, errno, "locking %s/" RUNDIR_LOCK ": %s", path, strerror(errno));
+    else if (!is_there(place->dir_fd, RUNDIR_LOCK, fd) ||
              !is_there(place->base_fd, place->name, place->dir_fd))
         r = -EAGAIN;
     if (r == 0)

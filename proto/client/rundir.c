@@ -4,10 +4,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/fd.h"
 
 int rundir_base(char *dst, size_t size)
 {
@@ -68,4 +70,19 @@ size_t rundir_list(char (*names)[RUNDIR_NAME_BYTES], size_t max)
     closedir(dir);
     qsort(names, n, sizeof(*names), compare);
     return n;
+}
+
+bool rundir_is_held(const char *vm_name)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    char path[RUNDIR_PATH_BYTES], file[RUNDIR_PATH_BYTES + sizeof RUNDIR_LOCK + 1];
+    cleanup_(fd_closep) int fd = -1;
+
+    if (rundir_path(path, sizeof path, vm_name) < 0)
+        return true;
+    snprintf(file, sizeof file, "%s/" RUNDIR_LOCK, path);
+    fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return errno != ENOENT;
+    return fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
 }

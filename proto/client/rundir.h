@@ -4,6 +4,7 @@
  * makes these directories, its clients look into them: both by this rule. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "base/compiler.h"
 
@@ -13,6 +14,7 @@ enum {
     RUNDIR_PATH_BYTES = 92, /* of BASE/NAME: with the socket's name it fits into a sockaddr_un */
 };
 #define RUNDIR_SOCKET "control.sock"
+#define RUNDIR_LOCK "lock" /* locked by the VM's broker and spawner as long as there is a VM */
 
 /* BASE; 0, or -ENAMETOOLONG. */
 int rundir_base(char *dst, size_t size) must_check;
@@ -21,3 +23,5 @@ int rundir_path(char *dst, size_t size, const char *vm_name) must_check;
 /* The names of the VMs that have a socket there, sorted; their number (0 when there is no BASE), at
  * most max. */
 size_t rundir_list(char (*names)[RUNDIR_NAME_BYTES], size_t max);
+/* Whether there is a VM of that name, were it one whose broker doesn't answer. True where it can't be seen. */
+bool rundir_is_held(const char *vm_name);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "client.h"
+#include "client/rundir.h"
 #include "events.h"
 #include "options/device_flags.h"
 #include "options/run_flags.h"
@@ -23,10 +25,16 @@
 #include "sandbox/trim.h"
 #include "terminal.h"
 
+enum {
+    LOOK_S = 5,        /* how often we see for ourselves whether there is a VM */
+    MAX_UNREAD = 4096, /* messages that may wait for us when there is none any more */
+};
+
 struct run {
     struct vm_options options;
     struct client client;
     int signals;             /* signalfd */
+    int looks;               /* timerfd, armed when the VM runs */
     int events;              /* where JSON lines go, or -1 */
     int in_flags, out_flags; /* of descriptors 0 and 1, to be put back */
     bool tty;                /* the guest has our terminal */
@@ -48,6 +56,7 @@ static int open_signals(void)
 {
     static const int watched[] = { SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT, SIGCHLD };
     sigset_t set;
+    int fd;
 
     sigemptyset(&set);
     /* Where it is ignored nothing is heard of children; but nohup, and a script's background job,
@@ -59,7 +68,8 @@ static int open_signals(void)
     signal(SIGPIPE, SIG_IGN);
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return -errno;
-    return signalfd(-1, &set, SFD_CLOEXEC);
+    fd = signalfd(-1, &set, SFD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
 }
 
 static int open_events(struct run *run)
@@ -224,6 +234,9 @@ static bool calls_for_audit(const Bulkhead__Event *event)
 
 static void on_booted(struct run *run)
 {
+    const struct itimerspec period = { .it_interval.tv_sec = LOOK_S, .it_value.tv_sec = LOOK_S };
+
+    (void)timerfd_settime(run->looks, 0, &period, NULL);
     if (attach_terminal(run) != EXIT_OK)
         run->status = EXIT_HOST;
     trim_start_code();
@@ -251,6 +264,11 @@ static void on_event(struct run *run, const Bulkhead__Event *event)
         start_audit(run);
 }
 
+static int broker_ended(const struct run *run)
+{
+    return say_error(EXIT_HOST, "the broker of '%s' ended unexpectedly", run->options.config.name);
+}
+
 static void on_message(struct run *run)
 {
     Bulkhead__ClientEnvelope__BodyCase body;
@@ -259,8 +277,7 @@ static void on_message(struct run *run)
 
     if (r < 0) {
         terminal_restore();
-        run->status =
-            say_error(EXIT_HOST, "the broker of '%s' ended unexpectedly", run->options.config.name);
+        run->status = broker_ended(run);
         return;
     }
     body = answer.envelope->body_case;
@@ -278,6 +295,25 @@ static void on_message(struct run *run)
         terminal_restore();
         run->ended = true;
         run->status = end_status(answer.envelope->vm_ended);
+    }
+}
+
+/* A connection that nobody ends says nothing of the VM: whoever got a copy of the broker's end can keep it. The
+ * VM's end, where it was said, has been said before the lock was let go. */
+static void on_look(struct run *run)
+{
+    struct pollfd p = { .fd = channel_fd(run->client.channel), .events = POLLIN };
+    uint64_t n;
+    bool is_over;
+
+    if (read(run->looks, &n, sizeof n) != (ssize_t)sizeof n)
+        return;
+    is_over = !rundir_is_held(run->options.config.name);
+    for (int i = 0; i < MAX_UNREAD && is_over && run->status < 0 && poll(&p, 1, 0) > 0; i++)
+        on_message(run);
+    if (is_over && run->status < 0) {
+        terminal_restore();
+        run->status = broker_ended(run);
     }
 }
 
@@ -332,17 +368,20 @@ static void on_signal(struct run *run)
 static int follow(struct run *run)
 {
     while (run->status < 0) {
-        struct pollfd p[2] = {
+        struct pollfd p[] = {
             { .fd = channel_fd(run->client.channel), .events = POLLIN },
             { .fd = run->signals, .events = POLLIN },
+            { .fd = run->looks, .events = POLLIN },
         };
 
-        if (poll(p, 2, -1) < 0 && errno != EINTR)
+        if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
             return say_error(EXIT_HOST, "waiting for the broker: %s", strerror(errno));
         if (p[1].revents)
             on_signal(run);
         if (run->status < 0 && p[0].revents)
             on_message(run);
+        if (run->status < 0 && p[2].revents)
+            on_look(run);
     }
     return run->status;
 }
@@ -372,7 +411,10 @@ static int run_vm(struct run *run)
         return r;
     run->signals = open_signals();
     if (run->signals < 0)
-        return say_error(EXIT_HOST, "signals: %s", strerror(errno));
+        return say_error(EXIT_HOST, "signals: %s", strerror(-run->signals));
+    run->looks = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (run->looks < 0)
+        return say_error(EXIT_HOST, "timer: %s", strerror(errno));
     run->tty = vm_options_uses_tty(&run->options);
     run->in_flags = fcntl(0, F_GETFL);
     run->out_flags = fcntl(1, F_GETFL);
@@ -397,7 +439,7 @@ static int run_vm(struct run *run)
 
 static int run_run(int argc, char **argv)
 {
-    struct run run = { .signals = -1, .events = -1, .status = -1 };
+    struct run run = { .signals = -1, .looks = -1, .events = -1, .status = -1 };
     struct option_error err;
     int r;
 
@@ -408,6 +450,7 @@ static int run_run(int argc, char **argv)
     else
         r = run_vm(&run);
     fd_closep(&run.signals);
+    fd_closep(&run.looks);
     fd_closep(&run.events);
     vm_options_deinit(&run.options);
     return r;
