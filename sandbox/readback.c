@@ -7,23 +7,44 @@
 #include <stdlib.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <time.h>
 #include "base/err.h"
 
 #ifndef PTRACE_SECCOMP_GET_FILTER
 #define PTRACE_SECCOMP_GET_FILTER 0x420c
 #endif
 
+enum { PATIENCE_MS = 2000 };
+
+/* 1: it has; 0: it doesn't, for as long as we wait. One that is in the kernel and can't be interrupted, as with a file
+ * whose server doesn't answer, stops when it is out of there. */
+static int await_stop(pid_t tid, int *ret_status)
+{
+    static const struct timespec step = { .tv_nsec = 1000000 };
+
+    for (unsigned i = 0; i < PATIENCE_MS; i++) {
+        pid_t r = waitpid(tid, ret_status, __WALL | WNOHANG);
+
+        if (r > 0)
+            return 1;
+        if (r < 0 && errno != EINTR)
+            return -errno;
+        nanosleep(&step, NULL);
+    }
+    return 0;
+}
+
 static int stop(pid_t tid)
 {
-    int status = 0;
+    int status = 0, r;
 
     if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0)
         return err_origin(-errno, "attaching to thread %d", (int)tid);
     if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0)
         return err_origin(-errno, "stopping thread %d", (int)tid);
-    while (waitpid(tid, &status, __WALL) < 0)
-        if (errno != EINTR)
-            return err_origin(-errno, "stopping thread %d", (int)tid);
+    r = await_stop(tid, &status);
+    if (r <= 0)
+        return err_origin(r < 0 ? r : -ETIMEDOUT, "stopping thread %d", (int)tid);
     if (!WIFSTOPPED(status))
         return err_origin(-ESRCH, "thread %d ended", (int)tid);
     return status >> 16 == PTRACE_EVENT_STOP ? 0 : WSTOPSIG(status);

@@ -21,7 +21,8 @@ struct readback {
 };
 
 /* Stops the thread for a moment (PTRACE_SEIZE), copies, lets it go on. 0; -EACCES without the
- * right, -ESRCH, -E2BIG for more filters than READBACK_MAX_FILTERS. */
+ * right, -ESRCH, -E2BIG for more filters than READBACK_MAX_FILTERS, -ETIMEDOUT for one that doesn't stop within two
+ * seconds: it goes on when the caller ends. */
 int readback_thread(pid_t tid, struct readback *ret_readback) must_check;
 void readback_deinit(struct readback *readback);
 /* How many of the call numbers 0..1023 the thread may make: all filters must let a call through.

@@ -144,3 +144,40 @@ int process_count_fds(pid_t pid)
     closedir(dir);
     return n;
 }
+
+/* "lock:\t1: OFDLCK  ADVISORY  WRITE -1 00:1a:4711 0 EOF" */
+static bool names_lock(const char *fdinfo, uint64_t inode)
+{
+    char end[32];
+
+    snprintf(end, sizeof(end), ":%llu ", (unsigned long long)inode);
+    for (const char *line = strstr(fdinfo, "lock:"); line; line = strstr(line + 1, "lock:")) {
+        const char *at = strstr(line, end);
+
+        if (at && at < line + strcspn(line, "\n"))
+            return true;
+    }
+    return false;
+}
+
+int process_holds_lock(pid_t pid, uint64_t inode)
+{
+    struct dirent *entry;
+    char path[64], text[2048];
+    bool held = false;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "/proc/%d/fdinfo", (int)pid);
+    dir = opendir(path);
+    if (!dir)
+        return -errno;
+    while (!held && (entry = readdir(dir)) != NULL) {
+        cleanup_(fd_closep) int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 || entry->d_name[0] == '.' ? -1 : read(fd, text, sizeof(text) - 1);
+
+        text[MAX(n, 0)] = '\0';
+        held = names_lock(text, inode);
+    }
+    closedir(dir);
+    return held;
+}

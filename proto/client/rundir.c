@@ -72,17 +72,24 @@ size_t rundir_list(char (*names)[RUNDIR_NAME_BYTES], size_t max)
     return n;
 }
 
+int rundir_open_lock(const char *vm_name)
+{
+    char path[RUNDIR_PATH_BYTES], file[RUNDIR_PATH_BYTES + sizeof RUNDIR_LOCK + 1];
+    int fd, r = rundir_path(path, sizeof path, vm_name);
+
+    if (r < 0)
+        return r;
+    snprintf(file, sizeof file, "%s/" RUNDIR_LOCK, path);
+    fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
 bool rundir_is_held(const char *vm_name)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    char path[RUNDIR_PATH_BYTES], file[RUNDIR_PATH_BYTES + sizeof RUNDIR_LOCK + 1];
-    cleanup_(fd_closep) int fd = -1;
+    cleanup_(fd_closep) int fd = rundir_open_lock(vm_name);
 
-    if (rundir_path(path, sizeof path, vm_name) < 0)
-        return true;
-    snprintf(file, sizeof file, "%s/" RUNDIR_LOCK, path);
-    fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
-        return errno != ENOENT;
+        return fd != -ENOENT;
     return fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
 }

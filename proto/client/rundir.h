@@ -23,5 +23,7 @@ int rundir_path(char *dst, size_t size, const char *vm_name) must_check;
 /* The names of the VMs that have a socket there, sorted; their number (0 when there is no BASE), at
  * most max. */
 size_t rundir_list(char (*names)[RUNDIR_NAME_BYTES], size_t max);
+/* Opens BASE/NAME/lock for reading; negative errno. */
+int rundir_open_lock(const char *vm_name) must_check;
 /* Whether there is a VM of that name, were it one whose broker doesn't answer. True where it can't be seen. */
 bool rundir_is_held(const char *vm_name);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -411,6 +412,37 @@ static void test_readback_without_filter(void **state)
     assert_true(readback_thread(probe.pid, &rb) < 0);
 }
 
+/* A thread that waits for a child of vfork() can be interrupted by nothing but its death. */
+static void test_readback_of_one_that_does_not_stop(void **state)
+{
+    struct readback rb;
+    char byte;
+    int begun[2];
+    pid_t pid;
+
+    (void)state;
+    if (!may_read_back())
+        return;
+    assert_int_equal(pipe2(begun, O_CLOEXEC), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (vfork() == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            (void)!write(begun[1], "", 1);
+            for (;;)
+                pause();
+        }
+        _exit(0);
+    }
+    assert_int_equal(read(begun[0], &byte, 1), 1);
+    assert_int_equal(readback_thread(pid, &rb), -ETIMEDOUT);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, __WALL), pid);
+    close(begun[0]);
+    close(begun[1]);
+}
+
 static int group(void)
 {
     const struct CMUnitTest tests[] = {
@@ -428,6 +460,7 @@ static int group(void)
         cmocka_unit_test(test_libc_still_works),
         cmocka_unit_test(test_readback),
         cmocka_unit_test(test_readback_without_filter),
+        cmocka_unit_test(test_readback_of_one_that_does_not_stop),
     };
 
     return cmocka_run_group_tests(tests, harness_setup, harness_teardown);

@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "audit/binary.h"
@@ -13,7 +14,9 @@
 #include "audit/process.h"
 #include "audit/threads.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "client.h"
+#include "client/rundir.h"
 #include "ipc/rules.h"
 #include "output.h"
 #include "process_info.h"
@@ -123,9 +126,21 @@ static unsigned inherited_filters(const Bulkhead__ProcessList *list)
 }
 
 /* The broker names the processes, and one that was taken over could name anybody's: before they are stopped, or
- * joined in their namespaces, they are the spawner's children, and it is a spawner. A broker made its spawner, or
- * is a child of it; who keeps an added socket is nobody's child, but says what it is. From an ordinary user, who can
- * stop his own alone, the spawner may be hidden. */
+ * joined in their namespaces, they are the spawner's children, and it is this VM's spawner, which alone holds its lock: a
+ * broker in its sandbox can't. A broker made its spawner, or is a child of it; who keeps an added socket is nobody's
+ * child, but says what it is. From an ordinary user, who can stop his own alone, the spawner may be hidden. */
+static bool is_spawner(const struct audit_target *t, pid_t pid, const char *status)
+{
+    char name[32] = "";
+    int r;
+
+    process_field(status, "Name", name, sizeof(name));
+    if (strcmp(name, "bulkhead-spawn") != 0)
+        return false;
+    r = process_holds_lock(pid, t->audit->lock);
+    return r > 0 || (r < 0 && geteuid() != 0);
+}
+
 static bool is_of_vm(const struct audit_target *t, const Bulkhead__ProcessList *list)
 {
     char of_spawner[8192], own[8192], name[32] = "", parent[16] = "", above[16] = "";
@@ -138,13 +153,12 @@ static bool is_of_vm(const struct audit_target *t, const Bulkhead__ProcessList *
         return geteuid() != 0;
     if (process_read_pid(t->pid, "status", own, sizeof(own)) < 0)
         return true; /* each check will say so */
-    process_field(of_spawner, "Name", name, sizeof(name));
     process_field(of_spawner, "PPid", above, sizeof(above));
     process_field(own, "PPid", parent, sizeof(parent));
     if (t->plan->role == BULKHEAD__ROLE__ROLE_HOLDER)
         return process_field(own, "Name", name, sizeof(name)) &&
                strcmp(name, "bulkhead-socket") == 0;
-    return strcmp(name, "bulkhead-spawn") == 0 &&
+    return is_spawner(t, spawner, of_spawner) &&
            (t->pid == spawner || strtol(parent, NULL, 10) == spawner ||
             (t->plan->role == BULKHEAD__ROLE__ROLE_BROKER && strtol(above, NULL, 10) == t->pid));
 }
@@ -254,6 +268,14 @@ void audit_count(const struct audit *audit, size_t ret_counts[4])
         ret_counts[audit->findings[i].verdict]++;
 }
 
+static uint64_t lock_inode(const char *vm)
+{
+    cleanup_(fd_closep) int fd = rundir_open_lock(vm);
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
 int audit_vm(const char *vm, struct audit *audit, size_t *ret_processes)
 {
     static const struct timespec wait = { .tv_nsec = AUDIT_RETRY_MS * 1000000l };
@@ -263,6 +285,7 @@ int audit_vm(const char *vm, struct audit *audit, size_t *ret_processes)
         if (i > 0)
             nanosleep(&wait, NULL);
         audit_deinit(audit);
+        audit->lock = lock_inode(vm);
         r = try_audit(vm, audit, ret_processes);
     }
     return r < 0    ? client_failed(r)
