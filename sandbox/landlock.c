@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* landlock.c - see landlock.h. Of a child a ruleset without a rule: a second wall behind the empty root and the filter.
  * Of the broker one that lets it read its programs' folders, to see what is installed now; of who keeps a socket's file,
- * one that lets it remove files in that folder.
+ * one that lets it remove files in that folder; of a program that was handed over one that lets it be executed.
  * The numbers are the kernel's; headers of the build may be older than the running kernel. */
 #include "sandbox/landlock.h"
 
@@ -35,7 +35,7 @@ struct beneath { /* struct landlock_path_beneath_attr */
     int32_t parent_fd;
 } __attribute__((packed));
 
-int landlock_enter(const int *folders, unsigned n, enum landlock_right right)
+int landlock_enter(const int *places, unsigned n, enum landlock_right right)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1u /* VERSION */);
     cleanup_(fd_closep) int fd = -1;
@@ -52,10 +52,10 @@ int landlock_enter(const int *folders, unsigned n, enum landlock_right right)
     if (fd < 0)
         return err_origin(-errno, "landlock ruleset of ABI %zu", abi);
     for (unsigned i = 0; i < n; i++) {
-        struct beneath rule = { .allowed = right, .parent_fd = folders[i] };
+        struct beneath rule = { .allowed = right, .parent_fd = places[i] };
 
-        if (folders[i] >= 0 && syscall(SYS_landlock_add_rule, fd, RULE_PATH_BENEATH, &rule, 0u) < 0)
-            return err_origin(-errno, "landlock rule of a folder");
+        if (places[i] >= 0 && syscall(SYS_landlock_add_rule, fd, RULE_PATH_BENEATH, &rule, 0u) < 0)
+            return err_origin(-errno, "landlock rule");
     }
     if (syscall(SYS_landlock_restrict_self, fd, 0u) < 0)
         return err_origin(-errno, "landlock");

@@ -5,8 +5,15 @@
 
 #include "base/compiler.h"
 
-enum landlock_right { LANDLOCK_READ = 1 << 2, LANDLOCK_REMOVE = 1 << 5 }; /* LANDLOCK_ACCESS_FS_* */
+enum landlock_right { /* LANDLOCK_ACCESS_FS_* */
+                      LANDLOCK_RUN =
+                          1 << 0 |
+                          1 << 2, /* the kernel reads what it executes in the caller's name */
+                      LANDLOCK_READ = 1 << 2,
+                      LANDLOCK_REMOVE = 1 << 5,
+};
 
-/* Handles all that the running kernel's ABI knows and allows nothing, but for one right to the files in these n
- * folders (-1: none). */
-int landlock_enter(const int *folders, unsigned n, enum landlock_right right) must_check;
+/* Handles all that the running kernel's ABI knows and allows nothing, but for one right to these n files, or to the
+ * files in them where they are folders (-1: none). -EBADFD: one is in no folder, as a memfd; it is out of landlock's
+ * sight then, and needs no rule. */
+int landlock_enter(const int *places, unsigned n, enum landlock_right right) must_check;

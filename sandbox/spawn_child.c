@@ -18,6 +18,7 @@
 #include "base/compiler.h"
 #include "sandbox/caps.h"
 #include "sandbox/ids.h"
+#include "sandbox/landlock.h"
 #include "sandbox/limits.h"
 #include "sandbox/root.h"
 
@@ -123,9 +124,23 @@ static int put_filter_on(const struct sandbox_filter *filter)
     struct sock_fprog program = { .len = (unsigned short)filter->n_instructions,
                                   .filter = code.out };
 
+    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program);
+}
+
+/* The filter lets the clone execute, and can't see a path: of all files the program alone may be. */
+static int keep_from_files(int program_fd)
+{
+    int r;
+
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -1;
-    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &program);
+    r = landlock_enter(&program_fd, 1, LANDLOCK_RUN);
+    if (r == -EBADFD)
+        r = landlock_enter(NULL, 0, LANDLOCK_RUN);
+    if (r == 0 || r == -ENOSYS || r == -EOPNOTSUPP)
+        return 0;
+    errno = -r;
+    return -1;
 }
 
 _Noreturn void spawn_child_run(const struct spawn_child *child)
@@ -151,7 +166,7 @@ _Noreturn void spawn_child_run(const struct spawn_child *child)
     }
     if (child->no_caps)
         give_up_privileges(child, error_fd);
-    if (child->filter && put_filter_on(child->filter) < 0)
+    if (child->filter && (keep_from_files(program_fd) < 0 || put_filter_on(child->filter) < 0))
         fail(error_fd, SPAWN_STEP_FILTER);
     syscall(SYS_execveat, program_fd, "", child->argv, child->envp ? child->envp : empty,
             AT_EMPTY_PATH);

@@ -217,7 +217,7 @@ int resources_tap_configure(const Bulkhead__NetConfig *n, struct fault *f)
 
 bool resources_tap_flags(const char *name, short *ret_flags)
 {
-    cleanup_(fd_closep) int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    cleanup_(fd_closep) int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct ifreq req = { 0 };
 
     snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);

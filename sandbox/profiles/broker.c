@@ -14,7 +14,7 @@
 #include "common.h"
 #include "profile.h"
 
-enum { CHANGES = O_ACCMODE | O_CREAT | O_TRUNC };
+enum { CHANGES = O_ACCMODE | O_CREAT | O_TRUNC, SOCKET_TYPE = 0xf };
 
 static const struct profile_rule files[] = {
     /* By number of flags: what is opened is not changed, and no terminal becomes that of the broker's session. */
@@ -42,8 +42,12 @@ static const struct profile_rule sockets[] = {
           ARG_BITS(2, MSG_CMSG_CLOEXEC, MSG_CMSG_CLOEXEC)),
     ALLOW(sendmsg, "messages to children, spawner and clients"),
     ALLOW(sendto, "lines to clients, without an address", ARG_NULL(4)),
-    ALLOW(socketpair, "a child's control socket", ARG_IS(0, AF_UNIX)),
-    ALLOW(socket, "to ask about a tap", ARG_IS(0, AF_UNIX)),
+    /* No datagrams: sendmsg() has their address in memory, where a filter doesn't see it, and they go, with
+     * descriptors, to any socket of the host's that its uid may write to. A stream or a sequence has one peer. */
+    ALLOW(socketpair, "a child's control socket", ARG_IS(0, AF_UNIX),
+          ARG_BITS(1, SOCKET_TYPE, SOCK_SEQPACKET)),
+    ALLOW(socketpair, "passt's", ARG_IS(0, AF_UNIX), ARG_BITS(1, SOCKET_TYPE, SOCK_STREAM)),
+    ALLOW(socket, "to ask about a tap", ARG_IS(0, AF_UNIX), ARG_BITS(1, SOCKET_TYPE, SOCK_STREAM)),
     ALLOW(accept4, "clients of the command socket"),
     ALLOW(getsockopt, "a client's credentials, a socket's type", ARG_IS(1, SOL_SOCKET)),
 };

@@ -15,7 +15,7 @@
 #include "profile.h"
 
 static const struct profile_rule start[] = {
-    ALLOW(execveat, "the program itself, by its descriptor: never by a path below one",
+    ALLOW(execveat, "the program itself, by its descriptor; landlock keeps it from others",
           ARG_IS(4, AT_EMPTY_PATH)),
     ALLOW(arch_prctl, "libc starts: thread pointer"),
     ALLOW(set_tid_address, "libc starts"),

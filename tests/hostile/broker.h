@@ -50,6 +50,7 @@ struct broker {
     bool no_landlock;   /* this kernel has none, which start and audit say */
     int pid;            /* of the last start */
     int control, log;   /* of the last start: this end */
+    int word;           /* of a program that was handed over; 0: it ended */
     int status;         /* of who ended last: as waitid() says, SIGSYS or so */
     uint32_t ended;     /* its id */
     uint32_t other;     /* of the last report that was not waited for */
@@ -118,9 +119,18 @@ enum broker_verdict broker_add(struct broker *b, uint32_t slot, Bulkhead__Role r
 /* Its slot is empty again, once all that was in it is dead. */
 void broker_free(struct broker *b, uint32_t slot);
 
+/* ---- broker_hand_over.c ---- */
+extern uint32_t broker_puppet_action; /* what that program is to do */
+/* BROKER_NOTHING: it was started, and ended by it. */
+enum broker_verdict broker_hand_over(struct broker *b);
+/* The same program in the same namespaces, without what the start of such a program puts on; closes it. Its word. */
+int broker_hand_over_bare(int program, const char *base, bool no_userns);
+
 /* ---- puppet.c: the program that is handed over ---- */
 /* What some of its actions make. */
 #define PUPPET_PATH "/tmp/bulkhead-puppet"
+/* In the folder that it gets: the program once more. */
+#define PUPPET_COPY "puppet"
 unsigned puppet_n_actions(void);
 const char *puppet_name(unsigned index);
 /* Does what it is told on descriptor 3. */

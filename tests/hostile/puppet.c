@@ -33,6 +33,9 @@ static char page[8192];
 static const uint64_t clone_args[8] = { [4] = SIGCHLD };
 static const uint32_t bpf_attr[32] = { 2 /* array */, 4, 4, 1 };
 static char *const no_strings[] = { NULL };
+static char *const again[] = { (char *)(uintptr_t) "puppet", (char *)(uintptr_t) "again", NULL };
+static uint64_t folder; /* in place of this address as an argument: what came with the request */
+#define FOLDER ADDRESS(&folder)
 static const struct rlimit core_limit = { 1, 1 };
 static const uint32_t cap_header[2] = { 0x20080522, 0 }, no_caps[6];
 
@@ -54,6 +57,8 @@ static const struct {
     CALL("execve", execve, ADDRESS("/bin/true"), ADDRESS(no_strings), ADDRESS(no_strings)),
     CALL("execveat-below", execveat, AT_FDCWD, ADDRESS("bin/true"), ADDRESS(no_strings),
          ADDRESS(no_strings), 0),
+    CALL("execveat-below-a-folder", execveat, FOLDER, ADDRESS(PUPPET_COPY), ADDRESS(again),
+         ADDRESS(no_strings), AT_EMPTY_PATH),
     CALL("core-file", prlimit64, 0, RLIMIT_CORE, ADDRESS(&core_limit), 0),
     CALL("ptrace", ptrace, PTRACE_TRACEME),
     CALL("bpf", bpf, 0, ADDRESS(bpf_attr), sizeof bpf_attr),
@@ -111,18 +116,40 @@ const char *puppet_name(unsigned index)
     return actions[index].name;
 }
 
+/* The number of the next action, and a descriptor of a folder. */
+static bool hear(uint32_t *ret_index)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct iovec iov = { ret_index, sizeof *ret_index };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+    };
+    int fd = -1;
+
+    if (recvmsg(FD_CONTROL, &msg, 0) != sizeof *ret_index || *ret_index >= ARRAY_SIZE(actions))
+        return false;
+    if (CMSG_FIRSTHDR(&msg))
+        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof fd);
+    folder = (uint64_t)fd;
+    return true;
+}
+
 int puppet_main(void)
 {
     uint32_t index;
     char word[2] = { 'l', 'r' };
+    uint64_t a[6];
     long r;
 
     for (;;) {
-        if (read(FD_CONTROL, &index, sizeof index) != sizeof index || index >= ARRAY_SIZE(actions))
+        if (!hear(&index))
             _exit(0);
-        r = syscall(actions[index].nr, actions[index].args[0], actions[index].args[1],
-                    actions[index].args[2], actions[index].args[3], actions[index].args[4],
-                    actions[index].args[5]);
+        for (unsigned i = 0; i < ARRAY_SIZE(a); i++)
+            a[i] = actions[index].args[i] == FOLDER ? folder : actions[index].args[i];
+        r = syscall(actions[index].nr, a[0], a[1], a[2], a[3], a[4], a[5]);
         if (r == 0 && strstr("fork clone clone3", actions[index].name))
             _exit(0); /* the child */
         if (write(FD_CONTROL, r < 0 ? &word[1] : &word[0], 1) != 1)
