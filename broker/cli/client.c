@@ -20,6 +20,7 @@
 #include "client/rundir.h"
 #include "options/nearest.h"
 #include "output.h"
+#include "terminal.h"
 
 int client_find_program(const char *name, char *dst, size_t size)
 {
@@ -43,7 +44,8 @@ int client_find_program(const char *name, char *dst, size_t size)
     return err_origin(-ENOENT, "%s is neither in %s nor in its ../libexec/bulkhead", name, self);
 }
 
-/* In the child: descriptor 3 is the socket, nothing else but the standard three is passed on. */
+/* In the child: descriptor 3 is the socket, nothing else but the standard three is passed on. The log, were it to our
+ * terminal, is not for reading. */
 static _Noreturn void exec_broker(const char *program, char *arg, int sock, int log_fd)
 {
     char *argv[] = { (char[]){ "bulkhead-broker" }, arg, NULL };
@@ -54,6 +56,8 @@ static _Noreturn void exec_broker(const char *program, char *arg, int sock, int 
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
     /* What it may have of our terminal is sent with the request; its log goes to our stderr. */
+    if (log_fd < 0)
+        log_fd = terminal_share(STDERR_FILENO, O_WRONLY);
     if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || (log_fd >= 0 && dup2(log_fd, 2) < 0))
         _exit(127);
     if (sock == 3 ? fcntl(3, F_SETFD, 0) < 0 : dup2(sock, 3) < 0)

@@ -516,6 +516,7 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
 
     prctl(PR_SET_NAME, "bulkhead-spawn");
     log_init("spawner", LOG_LEVEL_INFO);
+    log_never_wait();
     fd_close_all_but(keep, ARRAY_SIZE(keep)); /* nothing of the broker's or its client's */
     signals_init();
     if (signals_open(&s->signal_fd) < 0)

@@ -2,23 +2,33 @@
 /* log.c - see log.h. */
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/fd.h"
 
 enum { MAX_LINE = 512, GUEST_LINES = 10, GUEST_WINDOW_S = 10 };
 
+enum way {
+    WAYS_WAIT, /* for room */
+    WAYS_ASK,  /* whether there is room; who shares the open file may take it before we write */
+    WAYS_OWN,  /* an open file of our own, which is not blocking */
+    WAYS_SOCKET,
+};
+
 /* The log is the one thing every function may reach without being handed it. */
 static struct {
     char name[24];
     enum log_level min;
-    bool never_waits;
+    enum way way;
     unsigned dropped; /* lines, since the last one that was written */
 } log_state = { .min = LOG_LEVEL_INFO };
 
@@ -35,34 +45,58 @@ void log_init(const char *name, enum log_level min)
 
 void log_never_wait(void)
 {
-    log_state.never_waits = true;
+    struct stat st;
+    int fd = -1;
+
+    log_state.way = WAYS_ASK;
+    if (fstat(FD_LOG, &st) < 0)
+        return;
+    if (S_ISSOCK(st.st_mode))
+        log_state.way = WAYS_SOCKET;
+    else if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
+        fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (dup2(fd, FD_LOG) == FD_LOG)
+        log_state.way = WAYS_OWN;
+    close(fd);
 }
 
-/* Of a pipe that has room at all, a line's length is free. */
 static bool has_room(void)
 {
     struct pollfd p = { .fd = FD_LOG, .events = POLLOUT };
 
-    return !log_state.never_waits || poll(&p, 1, 0) == 1;
+    return log_state.way != WAYS_ASK || poll(&p, 1, 0) == 1;
+}
+
+/* False: it was not written, or not whole, and by a log that must not wait. */
+static bool put(const char *line, size_t len)
+{
+    ssize_t n;
+
+    if (!has_room())
+        return false;
+    if (log_state.way == WAYS_SOCKET)
+        n = send(FD_LOG, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    else
+        n = write(FD_LOG, line, len);
+    return log_state.way == WAYS_WAIT || n == (ssize_t)len;
 }
 
 static void say_dropped(void)
 {
     char line[MAX_LINE];
-    ssize_t ignored;
     int n = snprintf(line, sizeof line, "%s: %u lines were not written: nobody reads\n",
                      log_state.name, log_state.dropped);
 
-    log_state.dropped = 0;
-    ignored = write(FD_LOG, line, (size_t)n);
-    (void)ignored;
+    if (put(line, (size_t)n))
+        log_state.dropped = 0;
 }
 
 static void emit(enum log_level level, const char *fmt, va_list args)
 {
     static const char *const marks[] = { "debug: ", "", "warning: ", "error: " };
     char line[MAX_LINE];
-    ssize_t ignored;
     int n, m;
 
     n = snprintf(line, sizeof line, "%s%s%s", log_state.name, log_state.name[0] ? ": " : "",
@@ -73,14 +107,10 @@ static void emit(enum log_level level, const char *fmt, va_list args)
     n = MIN(n + m, (int)sizeof line - 2);
     line[n++] = '\n';
     /* A full pipe drops the line: a log must never hold up a device, nor the broker. */
-    if (log_state.dropped > 0 && has_room())
+    if (log_state.dropped > 0)
         say_dropped();
-    if (!has_room()) {
+    if (!put(line, (size_t)n))
         log_state.dropped++;
-        return;
-    }
-    ignored = write(FD_LOG, line, (size_t)n);
-    (void)ignored;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

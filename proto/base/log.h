@@ -12,7 +12,8 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERRO
 /* name: printed before each line; "" where the broker adds it. Lines below min are dropped. */
 void log_init(const char *name, enum log_level min);
 /* Where the other end of the log is the user's, and may block: lines that nobody reads are dropped, and
- * counted. */
+ * counted. A pipe or a terminal is opened anew, so that nobody who shares it can have us wait: each process that must
+ * not wait for another calls this for itself. */
 void log_never_wait(void);
 void log_line(enum log_level level, const char *fmt, ...) printf_like(2, 3);
 

@@ -22,6 +22,7 @@
 #include "options/device_flags.h"
 #include "options/run_flags.h"
 #include "output.h"
+#include "relay.h"
 #include "sandbox/trim.h"
 #include "terminal.h"
 
@@ -33,6 +34,7 @@ enum {
 struct run {
     struct vm_options options;
     struct client client;
+    struct relay relay;      /* of the broker's log */
     int signals;             /* signalfd */
     int looks;               /* timerfd, armed when the VM runs */
     int events;              /* where JSON lines go, or -1 */
@@ -372,10 +374,13 @@ static int follow(struct run *run)
             { .fd = channel_fd(run->client.channel), .events = POLLIN },
             { .fd = run->signals, .events = POLLIN },
             { .fd = run->looks, .events = POLLIN },
+            { .fd = run->relay.fd, .events = POLLIN },
         };
 
         if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
             return say_error(EXIT_HOST, "waiting for the broker: %s", strerror(errno));
+        if (p[3].revents)
+            relay_read(&run->relay);
         if (p[1].revents)
             on_signal(run);
         if (run->status < 0 && p[0].revents)
@@ -396,6 +401,10 @@ static int start_broker(struct run *run)
         log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
         if (log_fd < 0)
             return say_error(EXIT_BAD_INPUT, "--log-file %s: %s", path, strerror(errno));
+    } else {
+        r = relay_open(&run->relay, &log_fd);
+        if (r < 0)
+            return say_error(EXIT_HOST, "a pipe for the broker's log: %s", strerror(-r));
     }
     r = client_start_broker(&run->client, log_fd);
     return r < 0 ? client_failed(r) : EXIT_OK;
@@ -430,6 +439,9 @@ static int run_vm(struct run *run)
     if (run->ended)
         client_await_end(&run->client);
     client_close(&run->client);
+    if (run->relay.fd >= 0)
+        relay_read(&run->relay);
+    relay_close(&run->relay);
     if (run->in_flags >= 0)
         fcntl(0, F_SETFL, run->in_flags);
     if (run->out_flags >= 0)
@@ -439,7 +451,7 @@ static int run_vm(struct run *run)
 
 static int run_run(int argc, char **argv)
 {
-    struct run run = { .signals = -1, .looks = -1, .events = -1, .status = -1 };
+    struct run run = { .relay.fd = -1, .signals = -1, .looks = -1, .events = -1, .status = -1 };
     struct option_error err;
     int r;
 

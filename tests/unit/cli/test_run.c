@@ -92,6 +92,35 @@ static void send_event(struct channel *channel)
         _exit(23);
 }
 
+/* The log is to the terminal, but the terminal is not in our hands. */
+static void write_log(struct channel *channel)
+{
+    static const char lines[] = "one \033[2J line\nand one without an end";
+
+    if (isatty(STDERR_FILENO) || (fcntl(STDERR_FILENO, F_GETFL) & O_ACCMODE) != O_WRONLY)
+        _exit(27);
+    if (write(STDERR_FILENO, lines, sizeof(lines) - 1) != (ssize_t)sizeof(lines) - 1)
+        _exit(28);
+    send_ended(channel, BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN, false, false);
+}
+
+/* Broker and spawner are gone, and with them the lock; an accomplice has the connection until the client leaves. */
+static void hide_end(struct channel *channel, bool say_it)
+{
+    struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct pollfd p = { .fd = channel_fd(channel) };
+    int fd = open(getenv("LOCK"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0 || fcntl(fd, F_OFD_SETLK, &all) < 0)
+        _exit(29);
+    if (fork() > 0)
+        _exit(0);
+    close(fd);
+    if (say_it)
+        send_ended(channel, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING, true, false);
+    poll(&p, 1, TIMEOUT_MS);
+}
+
 /* Does what $PART says, once the file $GO is there. */
 static int play_broker(void)
 {
@@ -137,6 +166,10 @@ static int play_broker(void)
         send_ended(channel, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING, true, false);
     else if (strcmp(part, "stop-die") == 0)
         receive(channel, &tty);
+    else if (strcmp(part, "hide") == 0 || strcmp(part, "hide-and-say") == 0)
+        hide_end(channel, strcmp(part, "hide") != 0);
+    else if (strcmp(part, "log") == 0)
+        write_log(channel);
     else if (strcmp(part, "die") == 0)
         raise(SIGKILL);
     channel_free(channel);
@@ -319,6 +352,40 @@ static void test_statuses(void **state)
 }
 
 /* A signal asks the broker to stop the VM; a second one doesn't wait for it. */
+static void test_log(void **state)
+{
+    struct fixture *f = *state;
+
+    start(f, "log", NULL, NULL);
+    await_raw(f, true);
+    go(f);
+    assert_int_equal(finish(f), 0);
+    assert_non_null(strstr(f->text, "one ?[2J line\r\nand one without an end\r\n"));
+}
+
+/* Whoever has a copy of the broker's end of the connection keeps it open, not us. */
+static void test_hidden_end(void **state)
+{
+    struct fixture *f = *state;
+    char vm[80], lock[96];
+
+    snprintf(vm, sizeof(vm), "%s/vm", f->dir);
+    snprintf(lock, sizeof(lock), "%s/lock", vm);
+    assert_int_equal(mkdir(vm, 0700), 0);
+    setenv("BULKHEAD_RUNDIR", f->dir, 1);
+    setenv("LOCK", lock, 1);
+    start(f, "hide", "--name", "vm");
+    go(f);
+    assert_int_equal(finish(f), 1);
+    assert_non_null(strstr(f->text, "the broker of 'vm' ended unexpectedly"));
+    start(f, "hide-and-say", "--name", "vm"); /* what was said before counts */
+    go(f);
+    assert_int_equal(finish(f), 5);
+    unsetenv("BULKHEAD_RUNDIR");
+    unlink(lock);
+    rmdir(vm);
+}
+
 static void test_signals(void **state)
 {
     static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
@@ -417,6 +484,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_statuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hidden_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broker_dies_of_a_signal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ignored_signals, setup, teardown),

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,9 +63,66 @@ static void a_full_pipe(void **state)
     assert_non_null(strstr(text, "somebody reads this"));
 }
 
+/* A terminal that nobody reads; ret_writer is what its user has. */
+static int open_terminal(int *ret_writer)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    assert_true(master >= 0);
+    assert_int_equal(unlockpt(master), 0);
+    *ret_writer = open(ptsname(master), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(*ret_writer >= 0);
+    return master;
+}
+
+static size_t fill(int fd, size_t most)
+{
+    size_t n = 0;
+
+    while (n < most && write(fd, "x", 1) == 1)
+        n++;
+    return n;
+}
+
+/* Somebody shares the log, has left it less room than a line needs, and has it block. */
+static void a_terminal_with_room_for_less_than_a_line(void **state)
+{
+    int master, writer, status = -1;
+    size_t room;
+    pid_t pid;
+
+    (void)state;
+    master = open_terminal(&writer);
+    room = fill(writer, SIZE_MAX);
+    close(writer);
+    close(master);
+    master = open_terminal(&writer);
+    assert_int_equal(fill(writer, room - 20), room - 20);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (dup2(writer, FD_LOG) < 0)
+            _exit(2);
+        alarm(HANG_S);
+        log_never_wait();
+        if (fcntl(writer, F_SETFL, O_RDWR) < 0)
+            _exit(3);
+        log_warn("this is longer than the twenty bytes that are left");
+        log_warn("and so is this, of course");
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    close(writer);
+    close(master);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(a_full_pipe) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_full_pipe),
+        cmocka_unit_test(a_terminal_with_room_for_less_than_a_line),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
