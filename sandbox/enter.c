@@ -287,10 +287,15 @@ int sandbox_enter_broker(const struct sandbox_filter *filter, const struct sandb
 int sandbox_enter_holder(const struct sandbox_filter *filter, uint64_t keep_caps)
 {
     static const int folder = SANDBOX_FOLDER_FD;
-    const struct limits_plan plan = { .max_files = SANDBOX_HOLDER_FILES, .no_new_threads = true };
+    struct limits_plan plan = { .max_files = SANDBOX_HOLDER_FILES, .no_new_threads = true };
     struct enter e = { 0 };
-    int r = enter_in_host(&e, filter, keep_caps, limits_enter(&plan),
-                          (struct folders){ &folder, 1, LANDLOCK_REMOVE });
+    int r = limits_data_now(&plan.data_bytes);
+
+    if (r < 0)
+        return err_trace(r);
+    plan.data_bytes += SANDBOX_DATA_SPARE_BYTES;
+    r = enter_in_host(&e, filter, keep_caps, limits_enter(&plan),
+                      (struct folders){ &folder, 1, LANDLOCK_REMOVE });
 
     return r < 0 ? err_trace(r) : 0;
 }

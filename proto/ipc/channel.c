@@ -61,7 +61,12 @@ void channel_free(struct channel *channel)
     if (!channel)
         return;
     close_untaken(channel);
-    fd_closep(&channel->fd);
+    /* What the peer has sent and nobody took would go with the last close, and with it perhaps the last reference to a
+     * socket that lingers: the end of this process does not wait for those. */
+    if (channel->bare)
+        shutdown(channel->fd, SHUT_RDWR);
+    else
+        fd_closep(&channel->fd);
     munmap(channel->bytes, channel->map_bytes);
     free(channel);
 }

@@ -40,7 +40,8 @@ int channel_fd(const struct channel *channel);
 /* block: wait for a message. 0, CHANNEL_EMPTY (not block), CHANNEL_CLOSED, or negative errno. */
 int channel_receive(struct channel *channel, bool block, struct message *ret_msg) must_check;
 /* From now on no descriptor is taken: the kernel lets go of what comes, by itself, and the message is an error. Who is sent
- * one has to close it, and a close may wait for the server of its file. */
+ * one has to close it, and a close may wait for the server of its file. For the same reason the socket is shut down by
+ * channel_free(), and closed by the end of the process alone. */
 void channel_refuse_fds(struct channel *channel);
 /* From now on a message stays in the socket until channel_done(), so that whoever has a copy of this end finds it there if
  * this process dies before it has dealt with it. */

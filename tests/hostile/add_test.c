@@ -25,6 +25,9 @@
 #include "client/envelope.h"
 #include "client/rundir.h"
 #include "ipc/channel.h"
+#include "lingering.h"
+
+enum { PATIENCE_MS = 60000 };
 
 #define B(name) BULKHEAD__CLIENT_ENVELOPE__BODY_##name
 
@@ -294,21 +297,30 @@ static void dies_with_who_asked_it(void **state)
     await_holder(pidfd);
 }
 
-/* A descriptor that comes with its answer would be closed, and that may wait for a server. */
+/* A descriptor that comes with its answer would be closed, and that may wait: here for an hour, or the peer. */
 static void sends_descriptors(void **state)
 {
     Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
     CLIENT_ENVELOPE(e, REPLY, reply, &reply);
     size_t n_fds = 0;
-    int *fds = NULL, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int *fds = NULL, status, peer, lingers = lingering_socket(&peer);
+    struct pollfd ended = { .events = POLLIN };
 
     (void)state;
+    assert_true(lingers >= 0);
     start_add("--balloon", "size=1M");
     e.id = request;
-    assert_int_equal(channel_send_raw(client, &e.base, &null, 1, true), 0);
-    close(null);
+    assert_int_equal(kill(pid, SIGSTOP), 0); /* until what it is sent is the only one */
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_int_equal(channel_send_raw(client, &e.base, &lingers, 1, true), 0);
+    close(lingers);
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    ended.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    assert_int_equal(poll(&ended, 1, PATIENCE_MS), 1);
     assert_null(hear(&fds, &n_fds));
     assert_int_equal(end_of_add(), 1); /* its user has done nothing wrong */
+    close(ended.fd);
+    close(peer);
 }
 
 static int set_up(void **state)

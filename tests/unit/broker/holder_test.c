@@ -291,6 +291,23 @@ static void become_holder_in(const char *path)
         _exit(1);
 }
 
+static void its_memory_is_limited(void **state)
+{
+    int status;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(mkdir("in", 0700), 0);
+    pid = fork();
+    if (pid == 0) {
+        become_holder_in("in");
+        _exit(sbrk(64 << 20) == (void *)-1 ? 0 : 2);
+    }
+    status = end_of(pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(rmdir("in"), 0);
+}
+
 /* Even if it were taken over itself. */
 static void its_sandbox_is_the_folder(void **state)
 {
@@ -334,6 +351,7 @@ int main(void)
         cmocka_unit_test(it_connects_to_neighbours_alone),
         cmocka_unit_test(who_sends_descriptors_ends_it),
         cmocka_unit_test(a_broker_that_lies_gets_nothing),
+        cmocka_unit_test(its_memory_is_limited),
         cmocka_unit_test(its_sandbox_is_the_folder),
     };
 
