@@ -16,7 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "base/loop.h"
 #include "resources/open.h"
+
+enum { MAX_ANSWERS = 16 };
 
 struct link {
     _Alignas(struct nlmsghdr) uint8_t answer[16384];
@@ -24,29 +27,63 @@ struct link {
     int attrs_bytes;
 };
 
-/* What rtnetlink knows of an interface in this network namespace; false where there is none. */
-static bool ask_link(const char *name, struct link *ret)
+/* The kernel answers within the send, so nobody waits: who else has the socket can't hold us up. Before it may
+ * lie an answer to a broker that died before it read it. */
+static int read_answer(int fd, uint32_t number, struct link *ret)
 {
-    cleanup_(fd_closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    const struct nlmsghdr *head = (const struct nlmsghdr *)(const void *)ret->answer;
+    struct iovec into = { ret->answer, sizeof ret->answer };
+    struct msghdr message = { .msg_iov = &into, .msg_iovlen = 1 };
+    unsigned tries = 0;
+    ssize_t n;
+
+    do {
+        n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (n < 0)
+            return -errno;
+        if (!NLMSG_OK(head, (size_t)n) || ++tries > MAX_ANSWERS)
+            return -EBADMSG;
+    } while (head->nlmsg_seq != number);
+    if (head->nlmsg_type == NLMSG_ERROR && head->nlmsg_len >= NLMSG_LENGTH(sizeof(struct nlmsgerr)))
+        return MIN(((const struct nlmsgerr *)NLMSG_DATA(head))->error, -1);
+    if (head->nlmsg_type != RTM_NEWLINK || head->nlmsg_len < NLMSG_LENGTH(sizeof(struct ifinfomsg)))
+        return -EBADMSG;
+    ret->attrs = IFLA_RTA(NLMSG_DATA(head));
+    ret->attrs_bytes = (int)IFLA_PAYLOAD(head);
+    return 0;
+}
+
+/* What rtnetlink knows of an interface in the socket's network namespace. By name, and with calls that the
+ * broker's filter has. */
+static int ask_link_over(int fd, const char *name, struct link *ret)
+{
     struct {
         struct nlmsghdr head;
         struct ifinfomsg info;
+        struct rtattr attr;
+        char name[IFNAMSIZ];
     } ask = { .head = { .nlmsg_len = sizeof ask,
                         .nlmsg_type = RTM_GETLINK,
-                        .nlmsg_flags = NLM_F_REQUEST },
-              .info.ifi_index = (int)if_nametoindex(name) };
-    const struct nlmsghdr *head = (const struct nlmsghdr *)(const void *)ret->answer;
-    const struct ifinfomsg *info = NLMSG_DATA(head);
-    ssize_t n;
+                        .nlmsg_flags = NLM_F_REQUEST,
+                        .nlmsg_seq = (uint32_t)now_ns() },
+              .attr = { .rta_type = IFLA_IFNAME } };
+    size_t len = strlen(name) + 1;
 
-    if (fd < 0 || ask.info.ifi_index == 0 || send(fd, &ask, sizeof ask, 0) < 0)
-        return false;
-    n = recv(fd, ret->answer, sizeof ret->answer, 0);
-    if (n < 0 || !NLMSG_OK(head, (size_t)n) || head->nlmsg_type != RTM_NEWLINK)
-        return false;
-    ret->attrs = IFLA_RTA(info);
-    ret->attrs_bytes = (int)IFLA_PAYLOAD(head);
-    return true;
+    if (len > sizeof ask.name)
+        return -ENODEV;
+    memcpy(ask.name, name, len);
+    ask.attr.rta_len = (unsigned short)RTA_LENGTH(len);
+    if (send(fd, &ask, sizeof ask, MSG_DONTWAIT) < 0)
+        return -errno;
+    return read_answer(fd, ask.head.nlmsg_seq, ret);
+}
+
+/* False where there is none. */
+static bool ask_link(const char *name, struct link *ret)
+{
+    cleanup_(fd_closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+    return fd >= 0 && ask_link_over(fd, name, ret) == 0;
 }
 
 static const struct rtattr *find(const struct rtattr *attr, int left, unsigned type)
@@ -67,12 +104,17 @@ static bool is_set(const struct rtattr *attr)
     return attr && *(const uint8_t *)RTA_DATA(attr) != 0;
 }
 
-/* Ethtool and sysfs tell of no carrier where the interface is down; this does. */
+/* Ethtool, sysfs and IFF_RUNNING tell of no carrier where the interface is down; this does. */
+static bool has_carrier(const struct link *link)
+{
+    return is_set(find(link->attrs, link->attrs_bytes, IFLA_CARRIER));
+}
+
 bool resources_tap_has_carrier(const char *name)
 {
     struct link link;
 
-    return ask_link(name, &link) && is_set(find(link.attrs, link.attrs_bytes, IFLA_CARRIER));
+    return ask_link(name, &link) && has_carrier(&link);
 }
 
 /* What the tun driver says of an interface of its own; NULL: it is another driver's. */
@@ -95,18 +137,20 @@ bool resources_tap_has_pi(const char *name)
     return ask_link(name, &link) && is_set(find_below(tun_data(&link), IFLA_TUN_PI));
 }
 
-enum tap_kind resources_tap_kind(const char *name)
+static enum tap_kind kind_of(const struct link *link)
 {
-    const struct rtattr *data, *type;
-    struct link link;
+    const struct rtattr *data = tun_data(link), *type = find_below(data, IFLA_TUN_TYPE);
 
-    if (!ask_link(name, &link))
-        return TAP_KIND_NONE;
-    data = tun_data(&link);
-    type = find_below(data, IFLA_TUN_TYPE);
     if (!type || *(const uint8_t *)RTA_DATA(type) != IFF_TAP)
         return TAP_KIND_OTHER;
     return is_set(find_below(data, IFLA_TUN_MULTI_QUEUE)) ? TAP_KIND_MULTI_QUEUE : TAP_KIND_SINGLE;
+}
+
+enum tap_kind resources_tap_kind(const char *name)
+{
+    struct link link;
+
+    return ask_link(name, &link) ? kind_of(&link) : TAP_KIND_NONE;
 }
 
 static uint32_t number(const struct rtattr *attr)
@@ -118,16 +162,28 @@ static uint32_t number(const struct rtattr *attr)
     return value;
 }
 
-unsigned resources_tap_queues(const char *name)
+int resources_tap_ask(int rtnetlink, const char *name, struct tap_facts *ret)
 {
     const struct rtattr *data;
     struct link link;
+    int r = ask_link_over(rtnetlink, name, &link);
 
-    if (!ask_link(name, &link))
-        return 0;
+    if (r < 0)
+        return r;
     data = tun_data(&link);
-    return number(find_below(data, IFLA_TUN_NUM_QUEUES)) +
-           number(find_below(data, IFLA_TUN_NUM_DISABLED_QUEUES));
+    *ret = (struct tap_facts){ .kind = kind_of(&link),
+                               .has_carrier = has_carrier(&link),
+                               .queues = number(find_below(data, IFLA_TUN_NUM_QUEUES)) +
+                                         number(find_below(data, IFLA_TUN_NUM_DISABLED_QUEUES)) };
+    return 0;
+}
+
+unsigned resources_tap_queues(const char *name)
+{
+    cleanup_(fd_closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    struct tap_facts facts;
+
+    return fd >= 0 && resources_tap_ask(fd, name, &facts) == 0 ? facts.queues : 0;
 }
 
 /* One byte of /dev/net/tun stands for the interface of this name in this network namespace (FNV-1a,

@@ -19,6 +19,14 @@ bool resources_tap_has_pi(const char *name); /* frames begin with 4 bytes of the
 enum tap_kind { TAP_KIND_NONE, TAP_KIND_OTHER, TAP_KIND_SINGLE, TAP_KIND_MULTI_QUEUE };
 /* Before the broker's sandbox. */
 enum tap_kind resources_tap_kind(const char *name);
+struct tap_facts {
+    enum tap_kind kind;
+    bool has_carrier; /* somebody has it open, be the interface up or down */
+    unsigned queues;  /* open, attached or not, of an interface with multi_queue; else 0 */
+};
+/* Also in the broker's sandbox, over a socket of NETLINK_ROUTE. 0, or a negative errno: -ENODEV where there
+ * is no such interface. */
+int resources_tap_ask(int rtnetlink, const char *name, struct tap_facts *ret_facts) must_check;
 /* Address, MTU and "up" of a tap that was opened; nothing for other modes. It comes last, when nothing
  * can be refused any more: somebody else's tap stays as it was. */
 int resources_tap_configure(const Bulkhead__NetConfig *net, struct fault *ret_fault) must_check;
