@@ -15,8 +15,8 @@ enum {
 struct backend {
     int own[RESOURCES_MAX_OWN];
     unsigned n_own;
-    /* The broker's alone: pty slave, passt's end of the stream (and of the one before), of a macvtap rtnetlink, the
-     * link to a holder. */
+    /* The broker's alone: pty slave, passt's end of the stream (and of the one before), of a macvtap and a tap
+     * rtnetlink (and of a tap with several queues one more, its claim: net_again.c), the link to a holder. */
     int held[2];
     struct socket_path socket; /* the one we listen on, to remove at the end */
     bool holder;               /* or its file is another process's to keep: resources/holder.h */

@@ -28,6 +28,10 @@ size_t handed_give(struct backend *b, Bulkhead__Backend *m, int fds[HANDED_MAX_F
         fds[n++] = b->held[0];
         m->held = 1;
     }
+    if (b->held[1] >= 0) {
+        fds[n++] = b->held[1];
+        m->claim = true;
+    }
     m->holder = b->holder;
     m->macvtap = (uint32_t)b->macvtap;
     m->size = b->size_bytes;
@@ -81,12 +85,14 @@ static int take_fds(const Bulkhead__Backend *m, const char *id, int *fds, size_t
 {
     size_t n = 0;
 
-    if (n_fds != m->own + m->held)
+    if (n_fds != m->own + m->held + (m->claim ? 1 : 0))
         return odd(id, "the number of descriptors", f);
     while (b->n_own < m->own)
         b->own[b->n_own++] = fd_take(&fds[n++]);
     if (m->held == 1)
-        b->held[0] = fd_take(&fds[n]);
+        b->held[0] = fd_take(&fds[n++]);
+    if (m->claim)
+        b->held[1] = fd_take(&fds[n]);
     return 0;
 }
 
@@ -140,15 +146,30 @@ static bool socket_has(int fd, int option, int value)
     return getsockopt(fd, SOL_SOCKET, option, &is, &len) == 0 && is == value;
 }
 
+/* Of the same interface, and detached: no frame is lost in it. */
+static int check_claim(const Bulkhead__NetConfig *n, const struct backend *b, struct fault *f)
+{
+    bool claims = strcmp(n->mode, "tap") == 0 && b->n_own > 1;
+    struct ifreq claim = { 0 }, own = { 0 };
+
+    if ((b->held[1] >= 0) != claims)
+        return odd(n->id, "the number of queues", f);
+    if (claims &&
+        (ioctl(b->held[1], TUNGETIFF, &claim) < 0 || !(claim.ifr_flags & IFF_DETACH_QUEUE) ||
+         ioctl(b->own[0], TUNGETIFF, &own) < 0 || strcmp(claim.ifr_name, own.ifr_name) != 0))
+        return odd(n->id, "a descriptor is not a detached queue of its tap", f);
+    return 0;
+}
+
 int handed_check_net(const Bulkhead__NetConfig *n, const struct backend *b, struct fault *f)
 {
     const unsigned needed = IFF_TAP | IFF_VNET_HDR | IFF_NO_PI;
-    bool macvtap = strcmp(n->mode, "macvtap") == 0;
+    bool macvtap = strcmp(n->mode, "macvtap") == 0, asks = macvtap || strcmp(n->mode, "tap") == 0;
 
-    if (b->holder || (b->held[0] >= 0) != macvtap || (b->macvtap > 0) != macvtap ||
-        (macvtap && !(socket_has(b->held[0], SO_DOMAIN, AF_NETLINK) &&
-                      socket_has(b->held[0], SO_PROTOCOL, NETLINK_ROUTE))))
-        return odd(n->id, "who tells of a macvtap's link", f);
+    if (b->holder || (b->held[0] >= 0) != asks || (b->macvtap > 0) != macvtap ||
+        (asks && !(socket_has(b->held[0], SO_DOMAIN, AF_NETLINK) &&
+                   socket_has(b->held[0], SO_PROTOCOL, NETLINK_ROUTE))))
+        return odd(n->id, "who tells of an interface's link", f);
     if (b->n_own != n->num_queues / 2)
         return odd(n->id, "the number of queues", f);
     for (unsigned i = 0; i < b->n_own; i++) {
@@ -157,7 +178,7 @@ int handed_check_net(const Bulkhead__NetConfig *n, const struct backend *b, stru
         if (ioctl(b->own[i], TUNGETIFF, &req) < 0 || ((unsigned)req.ifr_flags & needed) != needed)
             return odd(n->id, "a descriptor is not a tap with a vnet header", f);
     }
-    return 0;
+    return check_claim(n, b, f);
 }
 
 int handed_check_socket(const char *id, const struct backend *b, struct fault *f)

@@ -12,7 +12,7 @@
 #include "config/fault.h"
 #include "devices/backend.h"
 
-enum { HANDED_MAX_FDS = RESOURCES_MAX_OWN + 1 };
+enum { HANDED_MAX_FDS = RESOURCES_MAX_OWN + 2 };
 
 /* Fills *ret_message, whose texts stay the backend's; ret_fds are not duplicates. How many. */
 size_t handed_give(struct backend *backend, Bulkhead__Backend *ret_message,

@@ -28,8 +28,6 @@
 #define TUN_F_USO6 0x40
 #endif
 
-enum { VNET_HDR_BYTES = 12 }; /* virtio_net_hdr_mrg_rxbuf */
-
 static int set_name(char **field, const char *name)
 {
     char *copy = strdup(name);
@@ -102,7 +100,7 @@ static unsigned probe_offloads(int fd)
  * driver has agreed to them. */
 static int prepare_tap(const Bulkhead__NetConfig *n, int fd, struct backend *b, struct fault *f)
 {
-    int header = VNET_HDR_BYTES, little = 1;
+    int header = RESOURCES_VNET_HDR_BYTES, little = 1;
 
     if (ioctl(fd, TUNSETVNETHDRSZ, &header) < 0)
         return fault_input(f, "%s: the descriptor is not a tap with a vnet header: %s", n->id,
@@ -140,18 +138,66 @@ static int check_free(const Bulkhead__NetConfig *n, struct fault *f)
     return tap_fault(n, n->tap, EBUSY, f);
 }
 
-/* Any socket will do to ask the kernel for an interface's flags. This one may be made in the broker's
- * sandbox. */
-static short tap_flags(const Bulkhead__NetConfig *n)
+short resources_net_tap_flags(const Bulkhead__NetConfig *n)
 {
     return IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (n->num_queues > 2 ? IFF_MULTI_QUEUE : 0);
+}
+
+static int open_queue(const Bulkhead__NetConfig *n, struct ifreq *req, int *ret_fd, struct fault *f)
+{
+    cleanup_(fd_closep) int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0)
+        return fault_input(f, "%s: /dev/net/tun: %s: load the module tun, or use mode user", n->id,
+                           strerror(errno));
+    if (ioctl(fd, TUNSETIFF, req) < 0)
+        return tap_fault(n, req->ifr_name, errno, f);
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+static int open_rtnetlink(const char *id, unsigned groups, struct backend *b, struct fault *f)
+{
+    const struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = groups };
+
+    b->held[0] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    if (b->held[0] < 0 || bind(b->held[0], (const struct sockaddr *)&address, sizeof address) < 0)
+        return fault_host(f, errno, "%s: rtnetlink: %s", id, strerror(errno));
+    return 0;
+}
+
+/* A queue of the same interface, detached: it gets no frame, and is attached to nothing else as long as the
+ * interface is there. */
+static int open_claim(const Bulkhead__NetConfig *n, struct ifreq *req, struct backend *b,
+                      struct fault *f)
+{
+    struct ifreq detach = { .ifr_flags = IFF_DETACH_QUEUE };
+
+    if (open_queue(n, req, &b->held[1], f) < 0)
+        return -EINVAL;
+    if (ioctl(b->held[1], TUNSETQUEUE, &detach) < 0)
+        return fault_host(f, errno, "%s: tap %s: %s", n->id, req->ifr_name, strerror(errno));
+    return 0;
+}
+
+/* Somebody may have opened it since it was free; of two that did, the later one sees it here. */
+static int check_queues(const Bulkhead__NetConfig *n, const char *name, const struct backend *b,
+                        struct fault *f)
+{
+    unsigned ours = b->held[1] >= 0 ? b->n_own + 1 : 0; /* of one queue the kernel sees to it */
+    struct tap_facts facts;
+    int r = resources_tap_ask(b->held[0], name, &facts);
+
+    if (r < 0)
+        return fault_host(f, -r, "%s: rtnetlink of %s: %s", n->id, name, strerror(-r));
+    return facts.queues == ours ? 0 : tap_fault(n, name, EBUSY, f);
 }
 
 static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
 {
     cleanup_(fd_closep) int turn = n->tap[0] ? resources_tap_take_turn(n->tap) : -1;
+    struct ifreq req = { .ifr_flags = resources_net_tap_flags(n) };
     unsigned pairs = n->num_queues / 2;
-    struct ifreq req = { .ifr_flags = tap_flags(n) };
     bool made;
 
     if (n->tap[0] && check_free(n, f) < 0)
@@ -159,59 +205,20 @@ static int open_tap(Bulkhead__NetConfig *n, struct backend *b, struct fault *f)
     made = n->tap[0] == '\0' || if_nametoindex(n->tap) == 0;
     snprintf(req.ifr_name, sizeof req.ifr_name, "%s", n->tap[0] ? n->tap : "bhtap%d");
     for (unsigned i = 0; i < pairs; i++) {
-        int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+        int fd;
 
-        if (fd < 0)
-            return fault_input(f, "%s: /dev/net/tun: %s: load the module tun, or use mode user",
-                               n->id, strerror(errno));
+        if (open_queue(n, &req, &fd, f) < 0)
+            return -EINVAL;
         b->own[b->n_own++] = fd;
-        if (ioctl(fd, TUNSETIFF, &req) < 0)
-            return tap_fault(n, req.ifr_name, errno, f);
         if (made)
             snprintf(b->made_tap, sizeof b->made_tap, "%s", req.ifr_name);
         if (prepare_tap(n, fd, b, f) < 0)
             return -EINVAL;
     }
-    /* Somebody may have opened it since it was free; of two that did, the later one sees it here.
-     */
-    if (resources_tap_queues(req.ifr_name) > pairs)
-        return tap_fault(n, req.ifr_name, EBUSY, f);
+    if (open_rtnetlink(n->id, 0, b, f) < 0 || (pairs > 1 && open_claim(n, &req, b, f) < 0) ||
+        check_queues(n, req.ifr_name, b, f) < 0)
+        return -EINVAL;
     return set_name(&n->tap, req.ifr_name) < 0 ? fault_host(f, ENOMEM, "%s: no memory", n->id) : 0;
-}
-
-/* Within the broker's sandbox: what is done to an interface that was made for a VM needs no privilege,
- * and one that isn't there is not made. */
-int resources_net_attach_again(const Bulkhead__NetConfig *n, const struct backend *b,
-                               struct fault *f)
-{
-    struct ifreq req = { .ifr_flags = tap_flags(n) };
-    int header = VNET_HDR_BYTES;
-    short flags;
-
-    if (strcmp(n->mode, "tap") != 0)
-        return fault_input(f,
-                           "%s: only a tap that was given by its name can be used again: restart "
-                           "the VM",
-                           n->id);
-    if (!resources_tap_flags(n->tap, &flags))
-        return fault_input(f,
-                           "%s: there is no interface %s: make it first (ip tuntap add %s mode "
-                           "tap%s)",
-                           n->id, n->tap, n->tap, n->num_queues > 2 ? " multi_queue" : "");
-    if (flags & IFF_RUNNING) /* it has a carrier: somebody has it open */
-        return tap_fault(n, n->tap, EBUSY, f);
-    for (unsigned i = 0; i < b->n_own; i++) {
-        snprintf(req.ifr_name, sizeof req.ifr_name, "%s", n->tap);
-        if (ioctl(b->own[i], TUNSETIFF, &req) < 0)
-            return errno != EINVAL ? tap_fault(n, n->tap, errno, f)
-                                   : fault_input(f,
-                                                 "%s: %s is not a tap with%s multi_queue, as it "
-                                                 "was before: make it again so",
-                                                 n->id, n->tap, n->num_queues > 2 ? "" : "out");
-        if (ioctl(b->own[i], TUNSETVNETHDRSZ, &header) < 0)
-            return fault_host(f, errno, "%s: %s: %s", n->id, n->tap, strerror(errno));
-    }
-    return 0;
 }
 
 /* Whoever opens it gets a share of its frames, so the kernel refuses nobody: VMs tell each other. */
@@ -228,12 +235,7 @@ static int lock_macvtap(const Bulkhead__NetConfig *n, int fd, struct fault *f)
 
 int resources_net_watch(const char *id, struct backend *b, struct fault *f)
 {
-    const struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
-
-    b->held[0] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-    if (b->held[0] < 0 || bind(b->held[0], (const struct sockaddr *)&address, sizeof address) < 0)
-        return fault_host(f, errno, "%s: rtnetlink: %s", id, strerror(errno));
-    return 0;
+    return open_rtnetlink(id, RTMGRP_LINK, b, f);
 }
 
 static int open_macvtap(const Bulkhead__NetConfig *n, struct backend *b, struct fault *f)

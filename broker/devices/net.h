@@ -12,10 +12,9 @@
 /* fds: the client's tap descriptors (mode "fd"), taken over. */
 int resources_net(Bulkhead__NetConfig *net, int *fds, unsigned n_fds, struct backend *backend,
                   struct fault *ret_fault) must_check;
-/* A tap whose interface was deleted and made again: the same descriptors, and with them whoever else
- * has them, are queues of the new one. */
-int resources_net_attach_again(const Bulkhead__NetConfig *net, const struct backend *backend,
-                               struct fault *ret_fault) must_check;
+enum { RESOURCES_VNET_HDR_BYTES = 12 }; /* virtio_net_hdr_mrg_rxbuf */
+/* IFF_* of a tap's queues, for TUNSETIFF. */
+short resources_net_tap_flags(const Bulkhead__NetConfig *net);
 /* rtnetlink, which tells when a macvtap goes down or vanishes, in held[0]. id: "net0". */
 int resources_net_watch(const char *id, struct backend *backend,
                         struct fault *ret_fault) must_check;

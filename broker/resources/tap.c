@@ -178,14 +178,6 @@ int resources_tap_ask(int rtnetlink, const char *name, struct tap_facts *ret)
     return 0;
 }
 
-unsigned resources_tap_queues(const char *name)
-{
-    cleanup_(fd_closep) int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    struct tap_facts facts;
-
-    return fd >= 0 && resources_tap_ask(fd, name, &facts) == 0 ? facts.queues : 0;
-}
-
 /* One byte of /dev/net/tun stands for the interface of this name in this network namespace (FNV-1a,
  * 62 bits). Two that share a byte only wait for each other. */
 static off_t turn_byte(const char *name)

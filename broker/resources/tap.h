@@ -13,8 +13,6 @@ bool resources_tap_has_carrier(const char *name);
  * after a while this goes on without: the lock only says which of two that start at once gets the
  * interface. */
 int resources_tap_take_turn(const char *name) must_check;
-/* The queues that somebody has open, of an interface with multi_queue; else 0. */
-unsigned resources_tap_queues(const char *name);
 bool resources_tap_has_pi(const char *name); /* frames begin with 4 bytes of their own */
 enum tap_kind { TAP_KIND_NONE, TAP_KIND_OTHER, TAP_KIND_SINGLE, TAP_KIND_MULTI_QUEUE };
 /* Before the broker's sandbox. */

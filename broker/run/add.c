@@ -87,6 +87,8 @@ static int check_backend(const struct instance *in, const Bulkhead__VmConfig *c,
                          Bulkhead__Role role, unsigned index, const struct backend *b,
                          struct fault *f)
 {
+    if (b->held[1] >= 0 && role != BULKHEAD__ROLE__ROLE_NET)
+        return fault_input(f, "the device needs fewer descriptors");
     switch ((int)role) {
     case BULKHEAD__ROLE__ROLE_BLK:
         return handed_check_disk(c->disks[index], b, f);

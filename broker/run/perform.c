@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "devices/net.h"
+#include "devices/net_again.h"
 #include "resources/holder.h"
 #include "run/add.h"
 #include "run/keeper.h"
@@ -257,13 +258,16 @@ static void open_program(struct instance *in, const struct action *a, struct eve
 static void attach_tap(struct instance *in, const struct action *a, struct event *e)
 {
     const struct plan_device *device = &in->plan.devices[a->device];
+    struct backend *b = &in->ends[a->device].backend;
+    bool had_claim = b->held[1] >= 0;
 
     e->kind = EVENT_TAP_ATTACHED;
     e->device = a->device;
-    if (resources_net_attach_again(in->config->nets[device->index], &in->ends[a->device].backend,
-                                   &e->fault) < 0 &&
+    if (resources_net_attach_again(in->config->nets[device->index], b, &e->fault) < 0 &&
         e->fault.error == 0)
         e->fault.error = EIO;
+    if (had_claim && b->held[1] < 0) /* given back when the spawner's copy is closed too */
+        keeper_keep(in, a->device, KEEP_HELD + 1, -1);
 }
 
 static void make_loud(struct instance *in, const struct action *a)

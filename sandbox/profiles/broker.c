@@ -54,9 +54,11 @@ static const struct profile_rule sockets[] = {
 static PROFILE_SET(sockets_set, sockets);
 
 static const struct profile_rule rest[] = {
-    ALLOW(ioctl, "is a tap there, has somebody got it", ARG_IS(1, SIOCGIFFLAGS)),
+    ALLOW(ioctl, "is a tap there still", ARG_IS(1, SIOCGIFFLAGS)),
     ALLOW(ioctl, "a tap that was deleted and made again (repair)", ARG_IS(1, TUNSETIFF)),
     ALLOW(ioctl, "its header size", ARG_IS(1, TUNSETVNETHDRSZ)),
+    /* Of taps that the VM has, whose workers may do so too. */
+    ALLOW(ioctl, "the queue that claimed it is detached", ARG_IS(1, TUNSETQUEUE)),
     ALLOW(ioctl, "which interface, of a tap that was handed over (add)", ARG_IS(1, TUNGETIFF)),
     ALLOW(ioctl, "is it the one of another device", ARG_IS(1, SIOCGIFHWADDR)),
     ALLOW(ioctl, "the size of a block device that was handed over (add)", ARG_IS(1, BLKGETSIZE64)),

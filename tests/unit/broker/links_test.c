@@ -15,7 +15,9 @@
 #include "rig.h"
 #include "run/held.h"
 #include "run/links.h"
+#include "run/perform.h"
 #include "run/watch.h"
+#include "spawner/keep.h"
 
 static void ip_link(const char *what, const char *name, const char *state)
 {
@@ -34,6 +36,7 @@ static void be_macvtap(struct rig *rig, struct device *d, struct ifreq *req)
     assert_int_equal(ioctl(b->own[0], TUNGETIFF, req), 0);
     b->macvtap = (int)if_nametoindex(req->ifr_name);
     d->is_macvtap = true;
+    fd_closep(&b->held[0]); /* a tap's */
     assert_int_equal(resources_net_watch("net0", b, &f), 0);
 }
 
@@ -123,10 +126,55 @@ static int enter_namespace(void **state)
     return unshare(geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET);
 }
 
+static int open_queue(const char *name)
+{
+    struct ifreq req = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE };
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+    snprintf(req.ifr_name, sizeof req.ifr_name, "%s", name);
+    assert_int_equal(ioctl(fd, TUNSETIFF, &req), 0);
+    return fd;
+}
+
+/* A broker that died had put it there, at a tap that another VM has. The spawner's copy would hold it there. */
+static void a_claim_is_given_back(void **state)
+{
+    struct action repair = { .kind = ACTION_ATTACH_TAP };
+    struct spawner_request said = { 0 };
+    Bulkhead__NetConfig *n;
+    struct backend *b;
+    struct event e;
+    struct rig rig;
+    int other;
+
+    (void)state;
+    rig_run_with_tap(&rig);
+    rig_spawn(&rig);
+    repair.device = rig_device(&rig, BULKHEAD__ROLE__ROLE_NET)->number;
+    n = rig.in.config->nets[rig.in.plan.devices[repair.device].index];
+    b = &rig.in.ends[repair.device].backend;
+    fixture_text(&n->tap, "bhothers");
+    n->num_queues = 4;
+    other = open_queue("bhothers");
+    b->held[1] = open_queue("bhothers");
+    rig.in.kept = true;
+    assert_true(perform(&rig.in, &repair, &e));
+    rig.in.kept = false;
+    assert_int_equal(e.kind, EVENT_TAP_ATTACHED);
+    assert_non_null(strstr(e.fault.text, "in the same moment"));
+    assert_int_equal(b->held[1], -1);
+    assert_int_equal(recv(rig.requests, &said, sizeof said, MSG_DONTWAIT), sizeof said);
+    assert_int_equal(said.kind, SPAWNER_DROP);
+    assert_int_equal(said.id, keep_of(repair.device, KEEP_HELD + 1));
+    close(other);
+    rig_end(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rtnetlink_tells_of_a_macvtap),
+        cmocka_unit_test(a_claim_is_given_back),
         cmocka_unit_test(rtnetlink_is_asked),
         cmocka_unit_test(a_passt_is_asked_by_its_descriptor),
     };
