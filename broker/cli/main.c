@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/compiler.h"
+#include "complete.h"
+#include "manual.h"
 #include "options/nearest.h"
 #include "output.h"
 #include "verbs/audit.h"
@@ -20,6 +22,8 @@
 
 static int run_version(int argc, char **argv);
 static int run_help(int argc, char **argv);
+static int run_complete(int argc, char **argv);
+static int run_manual(int argc, char **argv);
 
 static const struct verb verb_version = {
     .name = "version",
@@ -32,14 +36,31 @@ static const struct verb verb_help = {
     .name = "help",
     .usage = "[VERB]",
     .summary = "explain a verb",
+    .operands = { OPERAND_VERB },
     .run = run_help,
 };
 
-static const struct verb *const verbs[] = {
-    &verb_run,    &verb_plan,   &verb_ps,           &verb_top,  &verb_events,  &verb_audit,
-    &verb_doctor, &verb_repair, &verb_upgrade,      &verb_set,  &verb_add,     &verb_remove,
-    &verb_pause,  &verb_resume, &verb_power_button, &verb_stop, &verb_version, &verb_help,
+/* For the shells' completion, and for the build. */
+static const struct verb verb_complete = {
+    .name = "complete",
+    .usage = "WORD...",
+    .run = run_complete,
 };
+
+static const struct verb verb_manual = {
+    .name = "manual",
+    .usage = "[VERB]",
+    .operands = { OPERAND_VERB },
+    .run = run_manual,
+};
+
+static const struct verb *const verbs[] = {
+    &verb_run,   &verb_plan,    &verb_ps,     &verb_top,      &verb_events,
+    &verb_audit, &verb_doctor,  &verb_repair, &verb_upgrade,  &verb_set,
+    &verb_add,   &verb_remove,  &verb_pause,  &verb_resume,   &verb_power_button,
+    &verb_stop,  &verb_version, &verb_help,   &verb_complete, &verb_manual,
+};
+static const struct verb_list all = { verbs, ARRAY_SIZE(verbs) };
 
 static const struct verb *find_verb(const char *name)
 {
@@ -52,9 +73,13 @@ static const struct verb *find_verb(const char *name)
 static int print_help(const struct verb *verb)
 {
     printf("usage: bulkhead %s %s\n\n  %s\n", verb->name, verb->usage, verb->summary);
-    if (verb->help) {
+    if (verb->flags) {
         putchar('\n');
-        verb->help(stdout);
+        flags_print(verb->flags, stdout);
+    }
+    if (verb->more) {
+        putchar('\n');
+        verb->more(stdout);
     }
     return EXIT_OK;
 }
@@ -64,7 +89,8 @@ static int unknown_verb(const char *name)
     struct nearest near = nearest_to(name);
 
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-        nearest_try(&near, verbs[i]->name);
+        if (verbs[i]->summary)
+            nearest_try(&near, verbs[i]->name);
     if (nearest_found(&near))
         return say_error(EXIT_BAD_INPUT, "unknown verb '%s' (the nearest is '%s')", name,
                          nearest_found(&near));
@@ -77,7 +103,8 @@ static int print_overview(FILE *out)
           "usage: bulkhead VERB [ARGUMENTS]\n\n",
           out);
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-        fprintf(out, "  %-13s %s\n", verbs[i]->name, verbs[i]->summary);
+        if (verbs[i]->summary)
+            fprintf(out, "  %-13s %s\n", verbs[i]->name, verbs[i]->summary);
     fputs(
         "\nA first VM:\n"
         "  bulkhead run --kernel vmlinuz --initramfs initrd.img --disk path=disk.img --net user\n\n"
@@ -101,7 +128,26 @@ static int run_help(int argc, char **argv)
     if (argc < 2)
         return print_overview(stdout);
     verb = find_verb(argv[1]);
-    return verb ? print_help(verb) : unknown_verb(argv[1]);
+    return verb && verb->summary ? print_help(verb) : unknown_verb(argv[1]);
+}
+
+static int run_complete(int argc, char **argv)
+{
+    complete_print(&all, (size_t)argc - 1, argv + 1);
+    return EXIT_OK;
+}
+
+static int run_manual(int argc, char **argv)
+{
+    const struct verb *verb = argc < 2 ? NULL : find_verb(argv[1]);
+
+    if (argc > 1 && (!verb || !verb->summary))
+        return unknown_verb(argv[1]);
+    if (verb)
+        manual_of_verb(verb, stdout);
+    else
+        manual_print(&all, stdout);
+    return EXIT_OK;
 }
 
 /* A standard descriptor that is closed would become the next file we open, and our messages or the

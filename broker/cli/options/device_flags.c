@@ -552,15 +552,36 @@ static void print_specs(FILE *out, const char *flag, const struct option_spec *s
                     specs[i].kind == OPTION_FLAG ? "" : "=", specs[i].help);
 }
 
+static const struct {
+    const char *flag;
+    const struct option_spec *specs;
+    size_t n;
+} values[] = {
+    { "--cpus", cpus_specs, ARRAY_SIZE(cpus_specs) },
+    { "--memory", memory_specs, ARRAY_SIZE(memory_specs) },
+    { "--disk", disk_specs, ARRAY_SIZE(disk_specs) },
+    { "--net", net_specs, ARRAY_SIZE(net_specs) },
+    { "--vsock", vsock_specs, ARRAY_SIZE(vsock_specs) },
+    { "--balloon", balloon_specs, ARRAY_SIZE(balloon_specs) },
+    { "--rng", rng_specs, ARRAY_SIZE(rng_specs) },
+    { "--serial, --console", console_specs, ARRAY_SIZE(console_specs) },
+    { "--rate-limit-group", group_specs, ARRAY_SIZE(group_specs) },
+};
+
 void vm_devices_print_help(FILE *out)
 {
-    print_specs(out, "--cpus", cpus_specs, ARRAY_SIZE(cpus_specs));
-    print_specs(out, "--memory", memory_specs, ARRAY_SIZE(memory_specs));
-    print_specs(out, "--disk", disk_specs, ARRAY_SIZE(disk_specs));
-    print_specs(out, "--net", net_specs, ARRAY_SIZE(net_specs));
-    print_specs(out, "--vsock", vsock_specs, ARRAY_SIZE(vsock_specs));
-    print_specs(out, "--balloon", balloon_specs, ARRAY_SIZE(balloon_specs));
-    print_specs(out, "--rng", rng_specs, ARRAY_SIZE(rng_specs));
-    print_specs(out, "--serial, --console", console_specs, ARRAY_SIZE(console_specs));
-    print_specs(out, "--rate-limit-group", group_specs, ARRAY_SIZE(group_specs));
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+        print_specs(out, values[i].flag, values[i].specs, values[i].n);
+}
+
+const struct option_spec *vm_devices_specs(const char *flag, size_t *ret_n)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+        if (!strstr(values[i].flag, flag))
+            continue;
+        *ret_n = values[i].n;
+        return values[i].specs;
+    }
+    *ret_n = 0;
+    return NULL;
 }

@@ -26,5 +26,7 @@ int vm_limit_parse(const char *what, const char *arg, struct bag *bag,
                    Bulkhead__RateLimit **ret_limit, struct option_error *err) must_check;
 /* Every option of every device flag, for the help. */
 void vm_devices_print_help(FILE *out);
+/* What a value of that flag ("--disk") is made of; NULL: not of options. */
+const struct option_spec *vm_devices_specs(const char *flag, size_t *ret_n);
 /* What needs the whole command line: groups that exist. */
 int vm_devices_check(const struct vm_options *o, struct option_error *err) must_check;

@@ -97,21 +97,22 @@ int flags_parse(const struct flag *flags, size_t n_flags, int argc, char **argv,
     }
 }
 
-void flags_print(const struct flag *flags, size_t n_flags, FILE *out)
+void flags_print(const struct flag_list *flags, FILE *out)
 {
-    for (size_t i = 0; i < n_flags; i++) {
+    for (size_t i = 0; i < flags->n; i++) {
+        const struct flag *flag = &flags->of[i];
         char left[64];
 
-        if (!flags[i].help)
+        if (!flag->help)
             continue;
-        snprintf(left, sizeof(left), "%s%c%s--%s%s%s", flags[i].letter ? "-" : " ",
-                 flags[i].letter ? flags[i].letter : ' ', flags[i].letter ? ", " : "  ",
-                 flags[i].name, flags[i].value ? " " : "", flags[i].value ? flags[i].value : "");
+        snprintf(left, sizeof(left), "%s%c%s--%s%s%s", flag->letter ? "-" : " ",
+                 flag->letter ? flag->letter : ' ', flag->letter ? ", " : "  ", flag->name,
+                 flag->value ? " " : "", flag->value ? flag->value : "");
         if (strlen(left) <= 28)
             fprintf(out, "  %-28s  ", left);
         else
             fprintf(out, "  %s\n%32s", left, "");
-        for (const char *p = flags[i].help; *p; p++) {
+        for (const char *p = flag->help; *p; p++) {
             fputc(*p, out);
             if (*p == '\n')
                 fprintf(out, "%32s", "");
@@ -135,11 +136,12 @@ static int on_simple(void *arg, int id, const char *value, struct option_error *
     return 0;
 }
 
+static const struct flag simple[] = { FLAGS_COMMON_JSON };
+const struct flag_list flags_simple = { simple, ARRAY_SIZE(simple) };
+
 int flags_parse_simple(int argc, char **argv, struct simple_args *ret_args,
                        struct option_error *err)
 {
-    static const struct flag flags[] = { FLAGS_COMMON_JSON };
-
     *ret_args = (struct simple_args){ 0 };
-    return flags_parse(flags, ARRAY_SIZE(flags), argc, argv, on_simple, ret_args, err);
+    return flags_parse(simple, ARRAY_SIZE(simple), argc, argv, on_simple, ret_args, err);
 }

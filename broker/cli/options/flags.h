@@ -22,6 +22,11 @@ struct flag {
     int id;            /* what on_flag is given; FLAG_HELP and FLAG_JSON are the same everywhere */
 };
 
+struct flag_list {
+    const struct flag *of;
+    size_t n;
+};
+
 enum { FLAG_OPERAND = -1, FLAG_HELP = 1000, FLAG_JSON = 1001 };
 #define FLAGS_COMMON                                                                               \
     {                                                                                              \
@@ -35,7 +40,7 @@ typedef int (*flag_fn)(void *arg, int id, const char *value, struct option_error
 /* argv[0] is the verb's name. 0, or -1 with *err. */
 int flags_parse(const struct flag *flags, size_t n_flags, int argc, char **argv, flag_fn on_flag,
                 void *arg, struct option_error *err) must_check;
-void flags_print(const struct flag *flags, size_t n_flags, FILE *out);
+void flags_print(const struct flag_list *flags, FILE *out);
 
 /* What the simple verbs need: --help, --json and a few operands. */
 struct simple_args {
@@ -43,5 +48,6 @@ struct simple_args {
     const char *operands[4];
     size_t n_operands;
 };
+extern const struct flag_list flags_simple;
 int flags_parse_simple(int argc, char **argv, struct simple_args *ret_args,
                        struct option_error *err) must_check;

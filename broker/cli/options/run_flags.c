@@ -405,9 +405,10 @@ bool vm_options_uses_tty(const struct vm_options *o)
            o->config.console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY;
 }
 
-void vm_options_print_help(FILE *out)
+const struct flag_list vm_options_flags = { flags, ARRAY_SIZE(flags) };
+
+void vm_options_print_values(FILE *out)
 {
-    flags_print(flags, ARRAY_SIZE(flags), out);
-    fputs("\nOptions of the flags above, separated by commas (sizes take K, M, G, T):\n", out);
+    fputs("Options of the flags above, separated by commas (sizes take K, M, G, T):\n", out);
     vm_devices_print_help(out);
 }

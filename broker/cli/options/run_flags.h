@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include "base/compiler.h"
+#include "options/flags.h"
 #include "options/keyvalue.h"
 #include "options/vm_options.h"
 
@@ -15,5 +16,7 @@
 int vm_options_parse(struct vm_options *o, int argc, char **argv,
                      struct option_error *err) must_check;
 void vm_options_deinit(struct vm_options *o);
-void vm_options_print_help(FILE *out);
+extern const struct flag_list vm_options_flags;
+/* What the values of those flags are made of. */
+void vm_options_print_values(FILE *out);
 bool vm_options_uses_tty(const struct vm_options *o);

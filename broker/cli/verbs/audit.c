@@ -76,5 +76,7 @@ const struct verb verb_audit = {
     .name = "audit",
     .usage = "VM [--json]",
     .summary = "compare each process with its plan, as the kernel sees it",
+    .operands = { OPERAND_VM },
+    .flags = &flags_simple,
     .run = run_audit,
 };

@@ -243,18 +243,21 @@ static int upgrade_broker(const char *vm, bool has_binary, bool json)
     return r;
 }
 
+static const struct flag flags_of_upgrade[] = {
+    { "binary", 0, FLAG_ONE, "PATH", "the new program (default: the installed one)", 1 },
+    FLAGS_COMMON_JSON,
+};
+static const struct flag_list upgrade_flags = { flags_of_upgrade, ARRAY_SIZE(flags_of_upgrade) };
+
 static int run_upgrade(int argc, char **argv)
 {
-    static const struct flag flags[] = {
-        { "binary", 0, FLAG_ONE, "PATH", "the new program (default: the installed one)", 1 },
-        FLAGS_COMMON_JSON,
-    };
     struct upgrade_args args = { 0 };
     struct option_error err;
     cleanup_(fd_closep) int fd = -1;
     int r;
 
-    if (flags_parse(flags, ARRAY_SIZE(flags), argc, argv, on_upgrade_flag, &args, &err) < 0)
+    if (flags_parse(upgrade_flags.of, upgrade_flags.n, argc, argv, on_upgrade_flag, &args, &err) <
+        0)
         return say_error(EXIT_BAD_INPUT, "%s", err.text);
     if (args.simple.help)
         return VERB_HELP;
@@ -338,6 +341,8 @@ const struct verb verb_events = {
     .name = "events",
     .usage = "VM [--json]",
     .summary = "print a VM's events as they happen",
+    .operands = { OPERAND_VM },
+    .flags = &flags_simple,
     .run = run_events,
 };
 
@@ -345,6 +350,8 @@ const struct verb verb_repair = {
     .name = "repair",
     .usage = "VM DEVICE",
     .summary = "start a failed device again",
+    .operands = { OPERAND_VM, OPERAND_DEVICE },
+    .flags = &flags_simple,
     .run = run_repair,
 };
 
@@ -352,6 +359,8 @@ const struct verb verb_upgrade = {
     .name = "upgrade",
     .usage = "VM [DEVICE [--binary PATH] | broker]",
     .summary = "replace device processes by a new build while the guest runs",
+    .operands = { OPERAND_VM, OPERAND_DEVICE },
+    .flags = &upgrade_flags,
     .run = run_upgrade,
 };
 
@@ -359,6 +368,8 @@ const struct verb verb_pause = {
     .name = "pause",
     .usage = "VM",
     .summary = "stop a VM's CPUs and devices",
+    .operands = { OPERAND_VM },
+    .flags = &flags_simple,
     .run = run_pause,
 };
 
@@ -366,6 +377,8 @@ const struct verb verb_resume = {
     .name = "resume",
     .usage = "VM",
     .summary = "let it run again",
+    .operands = { OPERAND_VM },
+    .flags = &flags_simple,
     .run = run_resume,
 };
 
@@ -373,6 +386,8 @@ const struct verb verb_power_button = {
     .name = "power-button",
     .usage = "VM",
     .summary = "ask the guest to shut down",
+    .operands = { OPERAND_VM },
+    .flags = &flags_simple,
     .run = run_power_button,
 };
 
@@ -380,5 +395,7 @@ const struct verb verb_stop = {
     .name = "stop",
     .usage = "VM",
     .summary = "end a VM at once",
+    .operands = { OPERAND_VM },
+    .flags = &flags_simple,
     .run = run_stop,
 };

@@ -94,6 +94,7 @@ static const struct flag flags[] = {
     { "kvm-only", 0, FLAG_ONE, NULL, "only: is there a working KVM?", JUST_KVM },
     FLAGS_COMMON_JSON,
 };
+static const struct flag_list doctor_flags = { flags, ARRAY_SIZE(flags) };
 
 static int run_doctor(int argc, char **argv)
 {
@@ -134,10 +135,9 @@ static int run_doctor(int argc, char **argv)
     return r != EXIT_OK ? r : good ? EXIT_OK : EXIT_HOST;
 }
 
-static void help_doctor(FILE *out)
+static void more_of_doctor(FILE *out)
 {
-    flags_print(flags, ARRAY_SIZE(flags), out);
-    fputs("\nKVM is proved by running instructions in a VM: integer, SSE, CMPXCHG16B, XSAVE.\n"
+    fputs("KVM is proved by running instructions in a VM: integer, SSE, CMPXCHG16B, XSAVE.\n"
           "Exit status: 0 everything that is needed is there, 1 something is missing.\n",
           out);
 }
@@ -146,6 +146,7 @@ const struct verb verb_doctor = {
     .name = "doctor",
     .usage = "[--json] [--kvm-only]",
     .summary = "say what this host can do and what is missing",
-    .help = help_doctor,
+    .more = more_of_doctor,
+    .flags = &doctor_flags,
     .run = run_doctor,
 };

@@ -21,6 +21,7 @@ static const struct flag add_flags[] = {
     { "console", 0, FLAG_ONE, "MODE", "virtio-console: null|pty|file=F|socket=S", CONSOLE },
     FLAGS_COMMON_JSON,
 };
+static const struct flag_list flags_to_add = { add_flags, ARRAY_SIZE(add_flags) };
 
 struct add_args {
     struct vm_options options;
@@ -212,10 +213,9 @@ static int run_add(int argc, char **argv)
     return r;
 }
 
-static void help_add(FILE *out)
+static void more_of_add(FILE *out)
 {
-    flags_print(add_flags, ARRAY_SIZE(add_flags), out);
-    fputs("\nThe options of each are those of `bulkhead run`. The guest finds the device while it "
+    fputs("The options of each are those of `bulkhead run`. The guest finds the device while it "
           "runs; its\n"
           "name and PCI address are printed. Not `--net user` and a console at the terminal. What "
           "is opened\n"
@@ -229,7 +229,9 @@ const struct verb verb_add = {
     .name = "add",
     .usage = "VM --disk ... | --net ... | --vsock ... | --balloon ... | --console ...",
     .summary = "add a device to a VM that runs",
-    .help = help_add,
+    .more = more_of_add,
+    .operands = { OPERAND_VM },
+    .flags = &flags_to_add,
     .run = run_add,
 };
 
@@ -242,6 +244,7 @@ static const struct flag remove_flags[] = {
     { "force", 0, FLAG_ONE, NULL, "take it away, whatever the guest does", FORCE },
     FLAGS_COMMON_JSON,
 };
+static const struct flag_list flags_to_remove = { remove_flags, ARRAY_SIZE(remove_flags) };
 
 static int on_remove_flag(void *arg, int id, const char *value, struct option_error *err)
 {
@@ -293,10 +296,9 @@ static int run_remove(int argc, char **argv)
     return EXIT_OK;
 }
 
-static void help_remove(FILE *out)
+static void more_of_remove(FILE *out)
 {
-    flags_print(remove_flags, ARRAY_SIZE(remove_flags), out);
-    fputs("\nThe guest is asked to let go of it, and answers when its driver has; a disk is best "
+    fputs("The guest is asked to let go of it, and answers when its driver has; a disk is best "
           "unmounted\n"
           "before. With --force the device is gone at once, and what the guest had in flight may "
           "be lost.\n",
@@ -307,6 +309,8 @@ const struct verb verb_remove = {
     .name = "remove",
     .usage = "VM DEVICE [--force]",
     .summary = "take a device out of a VM that runs",
-    .help = help_remove,
+    .more = more_of_remove,
+    .operands = { OPERAND_VM, OPERAND_DEVICE },
+    .flags = &flags_to_remove,
     .run = run_remove,
 };

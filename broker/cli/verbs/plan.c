@@ -124,6 +124,7 @@ const struct verb verb_plan = {
     .usage = "--kernel PATH [FLAGS] [--json]",
     .summary =
         "print the processes, descriptors and rights that run would start, without starting them",
-    .help = vm_options_print_help,
+    .more = vm_options_print_values,
+    .flags = &vm_options_flags,
     .run = run_plan,
 };

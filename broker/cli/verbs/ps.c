@@ -209,5 +209,7 @@ const struct verb verb_ps = {
     .name = "ps",
     .usage = "[VM] [--json]",
     .summary = "list running VMs and their processes",
+    .operands = { OPERAND_VM },
+    .flags = &flags_simple,
     .run = run_ps,
 };

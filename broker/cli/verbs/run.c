@@ -468,9 +468,9 @@ static int run_run(int argc, char **argv)
     return r;
 }
 
-static void help_run(FILE *out)
+static void more_of_run(FILE *out)
 {
-    vm_options_print_help(out);
+    vm_options_print_values(out);
     fputs(
         "\nExit status: 0 the guest shut down, 1 the host failed, 2 bad input, 3 the guest "
         "crashed,\n"
@@ -485,6 +485,7 @@ const struct verb verb_run = {
     .name = "run",
     .usage = "--kernel PATH [FLAGS]",
     .summary = "start a VM and stay with it until it ends",
-    .help = help_run,
+    .more = more_of_run,
+    .flags = &vm_options_flags,
     .run = run_run,
 };

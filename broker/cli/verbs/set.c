@@ -91,7 +91,7 @@ static int run_set(int argc, char **argv)
     return r;
 }
 
-static void help_set(FILE *out)
+static void more_of_set(FILE *out)
 {
     fputs("  bulkhead set VM balloon size=256M\n"
           "  bulkhead set VM disk0 "
@@ -107,6 +107,8 @@ const struct verb verb_set = {
     .name = "set",
     .usage = "VM balloon size=S | VM DEVICE bw_size=...,... | VM DEVICE link=down",
     .summary = "change a rate limit or the balloon",
-    .help = help_set,
+    .more = more_of_set,
+    .operands = { OPERAND_VM, OPERAND_DEVICE },
+    .flags = &flags_simple,
     .run = run_set,
 };

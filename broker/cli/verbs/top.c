@@ -204,5 +204,7 @@ const struct verb verb_top = {
     .name = "top",
     .usage = "[VM] [--json]",
     .summary = "watch processes and devices; --json prints one sample",
+    .operands = { OPERAND_VM },
+    .flags = &flags_simple,
     .run = run_top,
 };

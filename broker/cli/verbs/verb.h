@@ -3,14 +3,26 @@
 #pragma once
 
 #include <stdio.h>
+#include "options/flags.h"
 
+/* What an argument that is no flag stands for. */
+enum operand { OPERAND_NONE, OPERAND_VM, OPERAND_DEVICE, OPERAND_VERB };
+
+/* Help, manual page and completion are made of it. */
 struct verb {
     const char *name;
-    const char *usage;       /* after the name */
-    const char *summary;     /* one line */
-    void (*help)(FILE *out); /* more than usage and summary; may be NULL */
+    const char *usage;   /* after the name */
+    const char *summary; /* one line; NULL: not listed */
+    enum operand operands[2];
+    const struct flag_list *flags; /* NULL: none */
+    void (*more)(FILE *out);       /* what else there is to say; may be NULL */
     /* argv[0] is the verb. An exit status (exit_status.h), or what main() is to print. */
     int (*run)(int argc, char **argv);
+};
+
+struct verb_list {
+    const struct verb *const *of;
+    size_t n;
 };
 
 enum verb_answer {
