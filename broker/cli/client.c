@@ -18,9 +18,12 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "client/rundir.h"
+#include "in_child.h"
 #include "options/nearest.h"
 #include "output.h"
 #include "terminal.h"
+
+enum { LEAVES_MS = 10000 }; /* a broker whose client has left */
 
 int client_find_program(const char *name, char *dst, size_t size)
 {
@@ -165,10 +168,9 @@ int client_connect(struct client *ret_client, const char *vm)
 void client_close(struct client *client)
 {
     channel_freep(&client->channel);
-    if (client->broker > 0) {
-        while (waitpid(client->broker, NULL, 0) < 0 && errno == EINTR)
-            ;
-    }
+    if (client->broker > 0)
+        (void)in_child_reap(client->broker,
+                            LEAVES_MS); /* one that stays is ended, and followed by the spawner */
     client->broker = 0;
 }
 

@@ -5,9 +5,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include "base/fd.h"
 
@@ -146,11 +150,8 @@ int process_count_fds(pid_t pid)
 }
 
 /* "lock:\t1: OFDLCK  ADVISORY  WRITE -1 00:1a:4711 0 EOF" */
-static bool names_lock(const char *fdinfo, uint64_t inode)
+static bool names_lock(const char *fdinfo, const char *end)
 {
-    char end[32];
-
-    snprintf(end, sizeof(end), ":%llu ", (unsigned long long)inode);
     for (const char *line = strstr(fdinfo, "lock:"); line; line = strstr(line + 1, "lock:")) {
         const char *at = strstr(line, end);
 
@@ -160,12 +161,23 @@ static bool names_lock(const char *fdinfo, uint64_t inode)
     return false;
 }
 
-int process_holds_lock(pid_t pid, uint64_t inode)
+int process_holds_lock(pid_t pid, int file)
 {
     struct dirent *entry;
-    char path[64], text[2048];
+    char path[64], text[2048], end[64];
+    struct statfs fs;
+    struct stat st;
     bool held = false;
     DIR *dir;
+
+    if (fstat(file, &st) < 0 || fstatfs(file, &fs) < 0)
+        return -errno;
+    /* btrfs has one number of the device there and tells another. */
+    if (fs.f_type == BTRFS_SUPER_MAGIC)
+        snprintf(end, sizeof(end), ":%llu ", (unsigned long long)st.st_ino);
+    else
+        snprintf(end, sizeof(end), " %02x:%02x:%llu ", major(st.st_dev), minor(st.st_dev),
+                 (unsigned long long)st.st_ino);
 
     snprintf(path, sizeof(path), "/proc/%d/fdinfo", (int)pid);
     dir = opendir(path);
@@ -176,7 +188,7 @@ int process_holds_lock(pid_t pid, uint64_t inode)
         ssize_t n = fd < 0 || entry->d_name[0] == '.' ? -1 : read(fd, text, sizeof(text) - 1);
 
         text[MAX(n, 0)] = '\0';
-        held = names_lock(text, inode);
+        held = names_lock(text, end);
     }
     closedir(dir);
     return held;

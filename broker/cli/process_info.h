@@ -26,9 +26,9 @@ struct process_time {
 /* Sums /proc/PID/smaps. */
 void process_memory(pid_t pid, struct process_memory *ret_memory);
 void process_time(pid_t pid, struct process_time *ret_time);
-/* Whether it holds a lock on the file with that inode number by one of its descriptors: 1, 0, or negative errno when
- * unreadable. No file is asked, so none can hold us up. */
-int process_holds_lock(pid_t pid, uint64_t inode) must_check;
+/* Whether it holds a lock on that open file by one of its descriptors: 1, 0, or negative errno when unreadable. No file is
+ * asked, so none can hold us up. */
+int process_holds_lock(pid_t pid, int file) must_check;
 /* Number of open descriptors, -1 when unreadable. */
 int process_count_fds(pid_t pid);
 /* Reads a small file of /proc/PID (or another) whole, with a terminator; length or negative errno.

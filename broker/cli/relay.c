@@ -4,20 +4,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "output.h"
 
-int relay_open(struct relay *ret_relay, int *ret_log_fd)
+int relay_open(struct relay *ret_relay, int out, int *ret_log_fd)
 {
     int ends[2];
 
-    *ret_relay = (struct relay){ .fd = -1 };
-    *ret_log_fd = -1;
-    if (!isatty(STDERR_FILENO))
-        return 0;
+    *ret_relay = (struct relay){ .fd = -1, .out = out };
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
         return -errno;
     ret_relay->fd = ends[0];
@@ -25,44 +21,49 @@ int relay_open(struct relay *ret_relay, int *ret_log_fd)
     return 0;
 }
 
-static void print(struct relay *relay, size_t len)
+/* At once: other processes may write to the same place. */
+static void pass_on(struct relay *relay, size_t len)
 {
-    say(stderr, "%.*s\n", (int)len, relay->line);
+    char raw[sizeof relay->line + 1], line[sizeof raw + 1];
+    ssize_t ignored;
+
+    memcpy(raw, relay->line, len);
+    raw[len] = '\0';
+    len = strlen(say_clean(line, sizeof raw, raw));
+    line[len++] = '\n';
+    ignored = write(relay->out, line, len);
+    (void)ignored;
 }
 
-void relay_read(struct relay *relay)
+bool relay_read(struct relay *relay)
 {
-    for (;;) {
-        ssize_t got = read(relay->fd, relay->line + relay->n, sizeof relay->line - relay->n);
-        char *end;
+    ssize_t got =
+        relay->fd < 0 ? -1 : read(relay->fd, relay->line + relay->n, sizeof relay->line - relay->n);
+    char *end;
 
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return; /* EAGAIN */
-        if (got == 0) {
-            relay_close(relay);
-            return;
-        }
-        relay->n += (size_t)got;
-        while ((end = memchr(relay->line, '\n', relay->n)) != NULL) {
-            size_t len = (size_t)(end - relay->line);
+    if (got == 0)
+        relay_close(relay);
+    if (got <= 0)
+        return false;
+    relay->n += (size_t)got;
+    while ((end = memchr(relay->line, '\n', relay->n)) != NULL) {
+        size_t len = (size_t)(end - relay->line);
 
-            print(relay, len);
-            relay->n -= len + 1;
-            memmove(relay->line, end + 1, relay->n);
-        }
-        if (relay->n == sizeof relay->line) {
-            print(relay, relay->n);
-            relay->n = 0;
-        }
+        pass_on(relay, len);
+        relay->n -= len + 1;
+        memmove(relay->line, end + 1, relay->n);
     }
+    if (relay->n == sizeof relay->line) {
+        pass_on(relay, relay->n);
+        relay->n = 0;
+    }
+    return true;
 }
 
 void relay_close(struct relay *relay)
 {
     if (relay->fd >= 0 && relay->n > 0)
-        print(relay, relay->n);
+        pass_on(relay, relay->n);
     relay->n = 0;
     fd_closep(&relay->fd);
 }

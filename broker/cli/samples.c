@@ -10,7 +10,8 @@
 
 /* ---- from messages ---- */
 
-void top_take_processes(struct top_sample *s, const Bulkhead__ProcessList *list)
+void top_take_processes(struct top_sample *s, const Bulkhead__ProcessList *list,
+                        const struct kin *kin)
 {
     say_clean(s->vm, sizeof(s->vm), list->vm);
     say_clean(s->state, sizeof(s->state), list->state);
@@ -23,7 +24,7 @@ void top_take_processes(struct top_sample *s, const Bulkhead__ProcessList *list)
         snprintf(t->role, sizeof(t->role), "%s", role_name(p->role));
         say_clean(t->name, sizeof(t->name), p->name);
         say_clean(t->state, sizeof(t->state), p->state);
-        if (p->pid > 0) {
+        if (p->pid > 0 && kin_has(kin, p->role, p->pid)) {
             process_memory(p->pid, &t->memory);
             process_time(p->pid, &t->time);
         }

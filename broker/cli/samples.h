@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include "client.pb-c.h"
+#include "kin.h"
 #include "process_info.h"
 #include "shm/stats.h"
 
@@ -39,7 +40,8 @@ struct top_sample {
     struct top_device devices[TOP_MAX];
 };
 
-void top_take_processes(struct top_sample *sample, const Bulkhead__ProcessList *list);
+void top_take_processes(struct top_sample *sample, const Bulkhead__ProcessList *list,
+                        const struct kin *kin);
 void top_take_devices(struct top_sample *sample, const Bulkhead__Stats *stats);
 
 /* Totals since the VM's start. A new reference. */

@@ -14,10 +14,11 @@
 #include "common.h"
 #include "profile.h"
 
-enum { CHANGES = O_ACCMODE | O_CREAT | O_TRUNC, SOCKET_TYPE = 0xf };
+enum { CHANGES = O_ACCMODE | O_CREAT | O_TRUNC | O_PATH, SOCKET_TYPE = 0xf };
 
 static const struct profile_rule files[] = {
-    /* By number of flags: what is opened is not changed, and no terminal becomes that of the broker's session. */
+    /* By number of flags: what is opened is not changed, no terminal becomes that of the broker's session, and nothing
+     * is opened past landlock, which doesn't ask who wants a path alone. */
     ALLOW(openat, "a new build of a program", ARG_BITS(2, CHANGES | O_NOCTTY, O_NOCTTY)),
     ALLOW(newfstatat, "type and size of what came by message"),
     ALLOW(pread64, "a child's stat file: how much it has run"),

@@ -188,6 +188,7 @@ static const struct broker_action actions[] = {
     { .name = "read-a-file", .run = read_a_file, .arg = O_NOCTTY },
     { .name = "open-perhaps-a-terminal", .run = read_a_file, .arg = 0 },
     { .name = "connect-as-root", .run = connect_as_root },
+    CALL("open-a-path-alone", openat, AT_FDCWD, ADDRESS("/"), O_PATH | O_NOCTTY | O_CLOEXEC),
     CALL_OR("openat2", ENOENT, openat2, AT_FDCWD, NOWHERE, ADDRESS(page), 24),
     { .name = "remove-its-own-socket", .run = remove_its_own, .arg = 0 },
     { .name = "remove-its-own-by-folder", .run = remove_its_own, .arg = 1 },

@@ -29,7 +29,6 @@ struct audit {
     size_t n_findings;
     unsigned
         inherited; /* filters that each had before it had one of ours: a container's, a service's */
-    uint64_t lock; /* inode number of what the VM's spawner has locked, 0: not seen */
     bool gone;     /* a process ended while it was looked at: the audit must be repeated */
 };
 

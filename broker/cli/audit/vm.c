@@ -6,7 +6,7 @@
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #include "audit/binary.h"
@@ -14,10 +14,10 @@
 #include "audit/process.h"
 #include "audit/threads.h"
 #include "base/err.h"
-#include "base/fd.h"
 #include "client.h"
-#include "client/rundir.h"
+#include "in_child.h"
 #include "ipc/rules.h"
+#include "kin.h"
 #include "output.h"
 #include "process_info.h"
 #include "sandbox/ids.h"
@@ -125,52 +125,65 @@ static unsigned inherited_filters(const Bulkhead__ProcessList *list)
     return (unsigned)strtoul(value, NULL, 10);
 }
 
-/* The broker names the processes, and one that was taken over could name anybody's: before they are stopped, or
- * joined in their namespaces, they are the spawner's children, and it is this VM's spawner, which alone holds its lock: a
- * broker in its sandbox can't. A broker made its spawner, or is a child of it; who keeps an added socket is nobody's
- * child, but says what it is. From an ordinary user, who can stop his own alone, the spawner may be hidden. */
-static bool is_spawner(const struct audit_target *t, pid_t pid, const char *status)
-{
-    char name[32] = "";
-    int r;
+/* A part of an audit, by a process of its own: what is looked at may be in a file system that doesn't answer. */
+enum { MAX_FINDINGS = 128, PATIENCE_MS = 20000 };
 
-    process_field(status, "Name", name, sizeof(name));
-    if (strcmp(name, "bulkhead-spawn") != 0)
-        return false;
-    r = process_holds_lock(pid, t->audit->lock);
-    return r > 0 || (r < 0 && geteuid() != 0);
+struct look {
+    const struct audit_target *target;
+    bool gone;
+    size_t n_findings;
+    struct audit_finding findings[MAX_FINDINGS];
+};
+
+static int look(void *arg)
+{
+    struct look *l = arg;
+    struct audit own = { .inherited = l->target->audit->inherited };
+    struct audit_target t = *l->target;
+
+    t.audit = &own;
+    audit_threads(&t);
+    audit_process(&t);
+    audit_fds(&t);
+    audit_memory(&t);
+    audit_binary(&t);
+    l->gone = own.gone;
+    l->n_findings = MIN(own.n_findings, (size_t)MAX_FINDINGS);
+    if (l->n_findings > 0)
+        memcpy(l->findings, own.findings, l->n_findings * sizeof(*own.findings));
+    return 0;
 }
 
-static bool is_of_vm(const struct audit_target *t, const Bulkhead__ProcessList *list)
+static void audit_one(const struct audit_target *t)
 {
-    char of_spawner[8192], own[8192], name[32] = "", parent[16] = "", above[16] = "";
-    pid_t spawner = 0;
+    struct look *l =
+        mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    for (size_t i = 0; i < list->n_processes; i++)
-        if (list->processes[i]->role == BULKHEAD__ROLE__ROLE_SPAWNER)
-            spawner = list->processes[i]->pid;
-    if (spawner <= 0 || process_read_pid(spawner, "status", of_spawner, sizeof(of_spawner)) < 0)
-        return geteuid() != 0;
-    if (process_read_pid(t->pid, "status", own, sizeof(own)) < 0)
-        return true; /* each check will say so */
-    process_field(of_spawner, "PPid", above, sizeof(above));
-    process_field(own, "PPid", parent, sizeof(parent));
-    if (t->plan->role == BULKHEAD__ROLE__ROLE_HOLDER)
-        return process_field(own, "Name", name, sizeof(name)) &&
-               strcmp(name, "bulkhead-socket") == 0;
-    return is_spawner(t, spawner, of_spawner) &&
-           (t->pid == spawner || strtol(parent, NULL, 10) == spawner ||
-            (t->plan->role == BULKHEAD__ROLE__ROLE_BROKER && strtol(above, NULL, 10) == t->pid));
+    if (l == MAP_FAILED)
+        exit(say_error(EXIT_HOST, "out of memory"));
+    l->target = t;
+    fflush(stdout);
+    if (in_child(look, l, PATIENCE_MS) != 0) {
+        audit_add(t, AUDIT_UNREADABLE, "process",
+                  "it can't be looked at: something that it has open doesn't answer");
+    } else {
+        t->audit->gone |= l->gone;
+        for (size_t i = 0; i < l->n_findings; i++)
+            audit_add(t, l->findings[i].verdict, l->findings[i].check, "%s", l->findings[i].text);
+    }
+    munmap(l, sizeof(*l));
 }
 
-static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan,
+static void audit_all(struct audit *audit, const char *vm, const Bulkhead__VmPlan *plan,
                       const Bulkhead__ProcessList *list)
 {
     static const Bulkhead__ProcessPlan unplanned = BULKHEAD__PROCESS_PLAN__INIT;
     static struct audit_target targets[AUDIT_MAX_PROCESSES];
     const Bulkhead__ProcessInfo *broker = NULL;
+    struct kin kin;
     size_t n = 0;
 
+    kin_look(&kin, vm, list);
     audit->inherited = inherited_filters(list);
     for (size_t i = 0; i < list->n_processes && !broker; i++)
         if (list->processes[i]->role == BULKHEAD__ROLE__ROLE_BROKER)
@@ -195,16 +208,12 @@ static void audit_all(struct audit *audit, const Bulkhead__VmPlan *plan,
             audit_add(t, AUDIT_NOTE, "process", "is not running");
         if (!info)
             continue;
-        if (!is_of_vm(t, list)) {
+        if (!kin_has(&kin, p->role, t->pid)) {
             audit_add(t, AUDIT_DRIFT, "process", "process %d is not of this VM's spawner", t->pid);
             continue;
         }
         n++;
-        audit_threads(t);
-        audit_process(t);
-        audit_fds(t);
-        audit_memory(t);
-        audit_binary(t);
+        audit_one(t);
     }
     audit_shared_namespaces(audit, targets, n);
     for (size_t i = 0; i < list->n_processes; i++) {
@@ -246,7 +255,7 @@ static int try_audit(const char *vm, struct audit *audit, size_t *ret_processes)
              i++)
             if (list.envelope->process_list->processes[i]->pid > 0)
                 pids[n++] = list.envelope->process_list->processes[i]->pid;
-        audit_all(audit, plan.envelope->plan->plan, list.envelope->process_list);
+        audit_all(audit, vm, plan.envelope->plan->plan, list.envelope->process_list);
         r = client_call(&list_client, &list_request, &list);
         if (r == 0 && (audit->gone ||
                        list.envelope->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST ||
@@ -268,14 +277,6 @@ void audit_count(const struct audit *audit, size_t ret_counts[4])
         ret_counts[audit->findings[i].verdict]++;
 }
 
-static uint64_t lock_inode(const char *vm)
-{
-    cleanup_(fd_closep) int fd = rundir_open_lock(vm);
-    struct stat st;
-
-    return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
-}
-
 int audit_vm(const char *vm, struct audit *audit, size_t *ret_processes)
 {
     static const struct timespec wait = { .tv_nsec = AUDIT_RETRY_MS * 1000000l };
@@ -285,7 +286,6 @@ int audit_vm(const char *vm, struct audit *audit, size_t *ret_processes)
         if (i > 0)
             nanosleep(&wait, NULL);
         audit_deinit(audit);
-        audit->lock = lock_inode(vm);
         r = try_audit(vm, audit, ret_processes);
     }
     return r < 0    ? client_failed(r)

@@ -6,12 +6,15 @@
 #include "client.h"
 #include "client/rundir.h"
 #include "ipc/rules.h"
+#include "kin.h"
 #include "options/flags.h"
 #include "output.h"
 #include "process_info.h"
 #include "sandbox/layers.h"
 #include "sandbox/profile_info.h"
 #include "sandbox/seccomp.h"
+
+enum { MAX_PROCESSES = 128 }; /* more than a VM can have */
 
 /* "16+7": system calls that the filters of its kinds of thread let through; "" without a filter. */
 static const char *count_calls(char *dst, size_t size, Bulkhead__Role role)
@@ -120,6 +123,7 @@ static int list_one(const char *vm, json_t *all, bool first)
     struct client_answer answer;
     json_t *rows = json_array();
     struct table table;
+    struct kin kin;
     uint64_t sum = 0;
     uint64_t passt = 0;
     int r;
@@ -133,12 +137,13 @@ static int list_one(const char *vm, json_t *all, bool first)
     list = answer.envelope->process_list;
     table_init(&table, ARRAY_SIZE(titles), 0x3ec);
     table_row(&table, titles);
-    for (size_t i = 0; i < list->n_processes; i++) {
+    kin_look(&kin, vm, list);
+    for (size_t i = 0; i < MIN(list->n_processes, (size_t)MAX_PROCESSES); i++) {
         const Bulkhead__ProcessInfo *p = list->processes[i];
         struct process_memory m = { 0 };
         int fds = -1;
 
-        if (p->pid > 0) {
+        if (p->pid > 0 && kin_has(&kin, p->role, p->pid)) {
             process_memory(p->pid, &m);
             fds = process_count_fds(p->pid);
         }

@@ -27,7 +27,8 @@
 #include "terminal.h"
 
 enum {
-    LOOK_S = 5,        /* how often we see for ourselves whether there is a VM */
+    LOOK_S = 5, /* how often we see for ourselves whether there is a VM */
+    MAX_LAST_READS = 1024,
     MAX_UNREAD = 4096, /* messages that may wait for us when there is none any more */
 };
 
@@ -35,6 +36,7 @@ struct run {
     struct vm_options options;
     struct client client;
     struct relay relay;      /* of the broker's log */
+    int log;                 /* --log-file, or -1 */
     int signals;             /* signalfd */
     int looks;               /* timerfd, armed when the VM runs */
     int events;              /* where JSON lines go, or -1 */
@@ -379,10 +381,10 @@ static int follow(struct run *run)
 
         if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
             return say_error(EXIT_HOST, "waiting for the broker: %s", strerror(errno));
-        if (p[3].revents)
-            relay_read(&run->relay);
         if (p[1].revents)
             on_signal(run);
+        if (p[3].revents)
+            relay_read(&run->relay);
         if (run->status < 0 && p[0].revents)
             on_message(run);
         if (run->status < 0 && p[2].revents)
@@ -398,16 +400,23 @@ static int start_broker(struct run *run)
     int r;
 
     if (path) {
-        log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
-        if (log_fd < 0)
+        run->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+        if (run->log < 0)
             return say_error(EXIT_BAD_INPUT, "--log-file %s: %s", path, strerror(errno));
-    } else {
-        r = relay_open(&run->relay, &log_fd);
-        if (r < 0)
-            return say_error(EXIT_HOST, "a pipe for the broker's log: %s", strerror(-r));
     }
+    r = relay_open(&run->relay, path ? run->log : STDERR_FILENO, &log_fd);
+    if (r < 0)
+        return say_error(EXIT_HOST, "a pipe for the broker's log: %s", strerror(-r));
     r = client_start_broker(&run->client, log_fd);
     return r < 0 ? client_failed(r) : EXIT_OK;
+}
+
+/* What it said last; of one that never ends no more than its pipe holds. */
+static void end_relay(struct run *run)
+{
+    for (unsigned i = 0; i < MAX_LAST_READS && relay_read(&run->relay); i++)
+        ;
+    relay_close(&run->relay);
 }
 
 static int run_vm(struct run *run)
@@ -439,9 +448,7 @@ static int run_vm(struct run *run)
     if (run->ended)
         client_await_end(&run->client);
     client_close(&run->client);
-    if (run->relay.fd >= 0)
-        relay_read(&run->relay);
-    relay_close(&run->relay);
+    end_relay(run);
     if (run->in_flags >= 0)
         fcntl(0, F_SETFL, run->in_flags);
     if (run->out_flags >= 0)
@@ -451,7 +458,9 @@ static int run_vm(struct run *run)
 
 static int run_run(int argc, char **argv)
 {
-    struct run run = { .relay.fd = -1, .signals = -1, .looks = -1, .events = -1, .status = -1 };
+    struct run run = {
+        .relay.fd = -1, .log = -1, .signals = -1, .looks = -1, .events = -1, .status = -1
+    };
     struct option_error err;
     int r;
 
@@ -463,6 +472,7 @@ static int run_run(int argc, char **argv)
         r = run_vm(&run);
     fd_closep(&run.signals);
     fd_closep(&run.looks);
+    fd_closep(&run.log);
     fd_closep(&run.events);
     vm_options_deinit(&run.options);
     return r;

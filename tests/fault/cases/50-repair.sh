@@ -6,7 +6,7 @@ stress_guest()
 {
     truncate -s 64M "$T/disk"
     truncate -s 4k "$T/flag"
-    NAME=vm GUEST_TIMEOUT=600 guest_start "$T/log" "bh.test=iostress,/dev/vda,600,4,/dev/vdb" --cpus boot=1 --memory size=256M \
+    NAME=vm GUEST_TIMEOUT=${STRESS_S:-600} guest_start "$T/log" "bh.test=iostress,/dev/vda,${STRESS_S:-600},4,/dev/vdb" --cpus boot=1 --memory size=256M \
         --disk "path=$T/disk" "path=$T/flag,readonly=on" --crash-limit 64 --crash-window 5 "$@"
     await "$T/log" 'IOSTRESS'
 }

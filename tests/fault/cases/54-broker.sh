@@ -110,7 +110,7 @@ case_broker_and_workers_killed_at_random()
 {
     local kills=${KILLS:-50} i pid adopted spawner files
     [ -z "${BULKHEAD_LONG:-}" ] || kills=${KILLS:-1000}
-    stress_guest --json --crash-limit 1024 --crash-window 1
+    STRESS_S=$((300 + kills * 3)) stress_guest --json --crash-limit 1024 --crash-window 1
     spawner=$(pid_of vm spawner)
     files=$(find "/proc/$spawner/fd" -mindepth 1 | wc -l)
     for ((i = 0; i < kills; i++)); do

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,14 +25,14 @@
 
 #include <cmocka.h>
 
-enum { TIMEOUT_MS = 30000 };
+enum { TIMEOUT_MS = 30000, MANY = 500 };
 
 struct fixture {
     char dir[64];
     int listener;
     pid_t pid;
     int out; /* stdout and stderr of the program */
-    char text[8192];
+    char text[131072];
 };
 
 static int setup(void **state)
@@ -224,10 +226,12 @@ static struct family start_family(struct fixture *f, bool with_lock)
         prctl(PR_SET_NAME, "bulkhead-spawn");
         if (with_lock && fcntl(lock, F_OFD_SETLK, &all) < 0)
             _exit(1);
-        family.child = fork();
-        if (family.child > 0 && write(told[1], &family.child, sizeof(pid_t)) != sizeof(pid_t))
-            _exit(1);
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (fork() == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL); /* before anybody knows of it */
+            family.child = getpid();
+            if (write(told[1], &family.child, sizeof(pid_t)) != sizeof(pid_t))
+                _exit(1);
+        }
         for (;;)
             pause();
     }
@@ -249,9 +253,13 @@ static void end_family(struct fixture *f, const struct family *family)
 }
 
 /* Of a broker that was taken over: processes that aren't its VM's, under names that draw on the terminal. */
+static char *planned_file; /* that it is said to have open; NULL: nothing is */
+
 static void answer_audit(struct channel *plans, struct channel *lists, Bulkhead__Role role,
                          const struct family *family)
 {
+    static char kind[] = "file", why[] = "so it says";
+    Bulkhead__FdPlan fd = BULKHEAD__FD_PLAN__INIT, *fds[] = { &fd };
     static char evil[] = "rng\033[2J\nok", spawner_name[] = "spawner", running[] = "running";
     Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
     Bulkhead__Plan answer = BULKHEAD__PLAN__INIT;
@@ -264,6 +272,13 @@ static void answer_audit(struct channel *plans, struct channel *lists, Bulkhead_
     rng.role = other.role = role;
     rng.name = other.name = evil;
     rng.survives_boot = 1;
+    fd.fd = -1;
+    fd.kept = fd.count = 1;
+    fd.what = planned_file;
+    fd.type = kind;
+    fd.why = why;
+    rng.fds = fds;
+    rng.n_fds = planned_file != NULL;
     plan.processes = plans_of;
     plan.n_processes = 1;
     answer.plan = &plan;
@@ -297,7 +312,7 @@ static void audit_of_others(struct fixture *f, Bulkhead__Role role, const struct
     assert_int_equal(finish(f), 1);
     channel_free(plans);
     channel_free(lists);
-    assert_non_null(strstr(f->text, "DRIFT  rng?[2J?ok"));
+    assert_non_null(strstr(f->text, "rng?[2J?ok"));
     assert_null(strchr(f->text, '\033'));
 }
 
@@ -329,12 +344,43 @@ static void test_audit_of_others(void **state)
     end_family(f, &family);
 }
 
-static void answer_list(struct channel *channel)
+/* What it names, to be looked at by root, is in a file system that doesn't answer. In a mount namespace of its own. */
+static void test_audit_of_what_does_not_answer(void **state)
+{
+    struct fixture *f = *state;
+    char dir[80], options[128], file[96];
+    struct family family;
+    int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+    if (fuse < 0 || unshare(CLONE_NEWNS) < 0) {
+        assert_true(geteuid() != 0);
+        close(fuse);
+        return;
+    }
+    snprintf(dir, sizeof(dir), "%s/alpha/silent", f->dir);
+    snprintf(file, sizeof(file), "%s/file", dir);
+    snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fuse);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    assert_int_equal(mount("silent", dir, "fuse", MS_NOSUID | MS_NODEV, options), 0);
+    family = start_family(f, true);
+    planned_file = file;
+    audit_of_others(f, BULKHEAD__ROLE__ROLE_RNG, &family);
+    planned_file = NULL;
+    assert_non_null(strstr(f->text, "it can't be looked at"));
+    end_family(f, &family);
+    close(fuse);
+    assert_int_equal(umount2(dir, MNT_DETACH), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+/* n processes, which are all one; spawner: 0, or that one's. */
+static void answer_list(struct channel *channel, size_t n, const struct family *family)
 {
     Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
     Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
-    Bulkhead__ProcessInfo info = BULKHEAD__PROCESS_INFO__INIT;
-    Bulkhead__ProcessInfo *pointers[] = { &info };
+    Bulkhead__ProcessInfo info = BULKHEAD__PROCESS_INFO__INIT, spawner = info;
+    Bulkhead__ProcessInfo *pointers[1 + MANY] = { &spawner };
     char vm[] = "alpha", name[] = "disk0", running[] = "running";
     char replaced[] = "userns replaced by so and so", missing[] = "landlock";
     char *layers[] = { missing };
@@ -344,30 +390,52 @@ static void answer_list(struct channel *channel)
     info.replaced_layer = replaced;
     info.role = BULKHEAD__ROLE__ROLE_BLK;
     info.name = name;
-    info.pid = getpid();
+    info.pid = family->child;
     info.restarts = 7;
     info.state = running;
     list.vm = vm;
     list.state = running;
     list.ram_size = 512ull << 20;
+    spawner.role = BULKHEAD__ROLE__ROLE_SPAWNER;
+    spawner.name = spawner.state = running;
+    spawner.pid = family->spawner;
+    for (size_t i = 0; i < n; i++)
+        pointers[1 + i] = &info;
     list.processes = pointers;
-    list.n_processes = 1;
+    list.n_processes = 1 + n;
     e.id = expect(channel, BULKHEAD__CLIENT_ENVELOPE__BODY_LIST_PROCESSES);
     e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST;
     e.process_list = &list;
     assert_int_equal(channel_send_raw(channel, &e.base, NULL, 0, true), 0);
 }
 
+/* Its rows, of a broker that names `n` processes. */
+static json_t *list_processes(struct fixture *f, size_t n, const struct family *family)
+{
+    struct channel *channel;
+    json_t *root, *rows;
+
+    start(f, "ps alpha --json");
+    channel = accept_client(f);
+    answer_list(channel, n, family);
+    assert_int_equal(finish(f), 0);
+    channel_free(channel);
+    root = json_loads(f->text, 0, NULL);
+    rows = json_incref(json_object_get(json_array_get(root, 0), "processes"));
+    json_decref(root);
+    return rows;
+}
+
 static void test_ps(void **state)
 {
     struct fixture *f = *state;
+    struct family family = start_family(f, true);
     struct channel *channel;
-    const json_t *process;
-    json_t *root;
+    json_t *rows, *process;
 
     start(f, "ps");
     channel = accept_client(f);
-    answer_list(channel);
+    answer_list(channel, 1, &family);
     assert_int_equal(finish(f), 0);
     channel_free(channel);
     assert_non_null(strstr(f->text, "alpha: running, guest RAM 512M"));
@@ -375,20 +443,31 @@ static void test_ps(void **state)
                                     "without landlock (1)\n"));
     assert_non_null(strstr(f->text, "disk0"));
 
-    start(f, "ps alpha --json");
-    channel = accept_client(f);
-    answer_list(channel);
-    assert_int_equal(finish(f), 0);
-    channel_free(channel);
-    root = json_loads(f->text, 0, NULL);
-    process = json_array_get(json_object_get(json_array_get(root, 0), "processes"), 0);
+    rows = list_processes(f, 1, &family);
+    process = json_array_get(rows, 1);
     assert_string_equal(json_string_value(json_object_get(process, "role")), "blk");
     assert_int_equal(json_integer_value(json_object_get(process, "restarts")), 7);
     assert_true(json_integer_value(json_object_get(process, "memory_bytes")) > 0);
     assert_int_equal(json_array_size(json_object_get(process, "missing_layers")), 1);
     assert_string_equal(json_string_value(json_object_get(process, "replaced_layer")),
                         "userns replaced by so and so");
-    json_decref(root);
+    json_decref(rows);
+    end_family(f, &family);
+}
+
+/* Of a broker that was taken over: the memory of others' processes is not counted, nor that of more than a VM has. */
+static void test_ps_of_others(void **state)
+{
+    struct fixture *f = *state;
+    struct family family = start_family(f, false);
+    json_t *rows = list_processes(f, MANY, &family);
+
+    assert_true(json_array_size(rows) < MANY);
+    if (geteuid() == 0)
+        assert_int_equal(
+            json_integer_value(json_object_get(json_array_get(rows, 1), "memory_bytes")), 0);
+    json_decref(rows);
+    end_family(f, &family);
 }
 
 static void test_events(void **state)
@@ -489,6 +568,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_replies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_audit_of_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ps, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_audit_of_what_does_not_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ps_of_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_events, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_help, setup, teardown),

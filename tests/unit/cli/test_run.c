@@ -104,6 +104,20 @@ static void write_log(struct channel *channel)
     send_ended(channel, BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN, false, false);
 }
 
+/* It never ends a line, nor its log, but by what it is asked. */
+static void flood_log(struct channel *channel)
+{
+    struct pollfd p = { .fd = channel_fd(channel), .events = POLLIN };
+    static const char lines[] = "and another line\nand another line\nand another line\n";
+    int tty;
+
+    fcntl(STDERR_FILENO, F_SETFL, 0);
+    while (poll(&p, 1, 0) == 0)
+        (void)!write(STDERR_FILENO, lines, sizeof(lines) - 1);
+    if (receive(channel, &tty)->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM)
+        send_ended(channel, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING, true, false);
+}
+
 /* Broker and spawner are gone, and with them the lock; an accomplice has the connection until the client leaves. */
 static void hide_end(struct channel *channel)
 {
@@ -166,6 +180,10 @@ static int play_broker(void)
         receive(channel, &tty);
     else if (strcmp(part, "hide") == 0)
         hide_end(channel);
+    else if (strcmp(part, "flood") == 0)
+        flood_log(channel);
+    else if (strcmp(part, "stay") == 0)
+        poll(NULL, 0, -1);
     else if (strcmp(part, "log") == 0)
         write_log(channel);
     else if (strcmp(part, "die") == 0)
@@ -361,6 +379,36 @@ static void test_log(void **state)
     assert_non_null(strstr(f->text, "one ?[2J line\r\nand one without an end\r\n"));
 }
 
+static void test_log_without_end(void **state)
+{
+    struct fixture *f = *state;
+    char bytes[4096];
+
+    start(f, "flood", NULL, NULL);
+    await_raw(f, true);
+    go(f);
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(read(f->master, bytes, sizeof(bytes)) > 0);
+    kill(f->pid, SIGTERM);
+    while (read(f->master, bytes, sizeof(bytes)) > 0)
+        ;
+    assert_int_equal(finish(f), 5);
+}
+
+/* Its client has left, and it stays. */
+static void test_broker_that_stays(void **state)
+{
+    struct fixture *f = *state;
+
+    start(f, "stay", NULL, NULL);
+    await_raw(f, true);
+    go(f);
+    kill(f->pid, SIGTERM);
+    poll(NULL, 0, 5 * POLL_MS); /* two signals, not one that comes twice */
+    kill(f->pid, SIGTERM);
+    assert_int_equal(finish(f), 5);
+}
+
 /* Whoever has a copy of the broker's end of the connection keeps it open, not us. */
 static void test_hidden_end(void **state)
 {
@@ -480,6 +528,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_statuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_without_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_broker_that_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hidden_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broker_dies_of_a_signal, setup, teardown),

@@ -94,11 +94,12 @@ static void fill_answers(struct answers *a, uint64_t v, bool big)
 
 static struct top_sample *sample(uint64_t time_ns, uint64_t v, bool big)
 {
+    static const struct kin any = { .hidden = true };
     static struct answers a;
     struct top_sample *s = calloc(1, sizeof(*s));
 
     fill_answers(&a, v, big);
-    top_take_processes(s, &a.list);
+    top_take_processes(s, &a.list, &any);
     top_take_devices(s, &a.stats);
     s->time_ns = time_ns;
     return s;
