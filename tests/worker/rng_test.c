@@ -58,6 +58,30 @@ static void fills_buffers(void **state)
     wh_free(wh);
 }
 
+/* However much is asked for, a request is a piece of work, and 16 of them a turn. */
+static void a_buffer_of_any_size(void **state)
+{
+    struct wh *wh = wh_new(&config);
+    uint64_t at = wh_data_base(wh);
+    struct wh_buf big = { at, 1 << 20, true }, bufs[] = { big, big, big, big, big, big, big, big };
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    wh_start(wh);
+    wh_activate(wh, FEATURES, false);
+    for (unsigned i = 0; i < 60; i++)
+        assert_true(wh_add(wh, 0, bufs, ARRAY_SIZE(bufs), true) >= 0);
+    wh_kick(wh, 0);
+    for (unsigned i = 0; i < 60; i++) {
+        wh_wait_used(wh, 0, &head, &len);
+        assert_int_equal(len, 4096);
+    }
+    assert_int_equal(wh->stats->read_bytes, 60 * 4096);
+    assert_int_equal(WEXITSTATUS(wh_stop(wh)), 0);
+    wh_free(wh);
+}
+
 static void a_readable_buffer_needs_a_reset(void **state)
 {
     struct wh *wh = wh_new(&config);
@@ -161,6 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fills_buffers),
+        cmocka_unit_test(a_buffer_of_any_size),
         cmocka_unit_test(a_readable_buffer_needs_a_reset),
         cmocka_unit_test(a_replacement_finishes_what_was_begun),
         cmocka_unit_test(ends_with_the_core),
