@@ -24,6 +24,7 @@ struct uring_old {
     size_t map_bytes;
     const unsigned *sq_head; /* submissions the kernel has taken */
     const unsigned *cq_tail; /* completions it has posted */
+    unsigned cq_entries;
 };
 
 /* Debian 12's shared liburing lacks these two of its functions; the archive has them. */
@@ -192,6 +193,7 @@ int uring_old_new(struct uring_old **ret_old, int ring_fd, const struct io_uring
         return err_origin(-errno, "mapping the old io_uring");
     }
     old->fd = ring_fd;
+    old->cq_entries = params->cq_entries;
     old->sq_head = (const unsigned *)(const void *)(old->map + sq_head);
     old->cq_tail = (const unsigned *)(const void *)(old->map + cq_tail);
     *ret_old = old;
@@ -202,8 +204,12 @@ bool uring_old_drained(const struct uring_old *old)
 {
     /* The tail first: it never passes the head, so equal means that nothing is under way. */
     unsigned tail = __atomic_load_n(old->cq_tail, __ATOMIC_ACQUIRE);
+    unsigned under_way = __atomic_load_n(old->sq_head, __ATOMIC_ACQUIRE) - tail;
 
-    return tail == __atomic_load_n(old->sq_head, __ATOMIC_ACQUIRE);
+    /* More than there is room for: it was taken over, and took no completion. These will never be posted, and what
+     * it may have begun beside them is no request of the guest's. Its ring, and the memory that the kernel
+     * keeps for them, is let go of. */
+    return under_way == 0 || under_way > old->cq_entries;
 }
 
 void uring_old_free(struct uring_old *old, bool sandboxed)

@@ -42,7 +42,8 @@ bool uring_ready(const struct uring *u);
 bool uring_reap(struct uring *u, void **ret_user, int *ret_res);
 
 /* The ring of a dead worker: what it had submitted may still be written to the disk. Completions
- * are counted in shared memory, one for each submission taken, so it is still when both agree. */
+ * are counted in shared memory, one for each submission taken, so it is still when both agree; or when they
+ * never will. */
 struct uring_old;
 /* Takes ring_fd over, a ring with that layout; this process need not have a ring of its own. */
 int uring_old_new(struct uring_old **ret_old, int ring_fd,

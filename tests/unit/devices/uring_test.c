@@ -332,6 +332,32 @@ static void an_old_ring_drains(void **state)
     close(file);
 }
 
+/* Nobody waits for the completions that a dead process never took: there will be no room for them. */
+static void an_old_ring_overflows(void **state)
+{
+    int file = memfd_create("disk", MFD_CLOEXEC), ring = -1;
+    struct io_uring_params params;
+    struct uring_old *old = NULL;
+    struct uring *u = NULL;
+    static char bytes[512];
+    struct iovec iov = { bytes, sizeof bytes };
+
+    (void)state;
+    if (ring_make(RING_DISK, ENTRIES, &params, &ring) < 0)
+        skip();
+    assert_int_equal(uring_old_new(&old, dup(ring), &params), 0);
+    assert_int_equal(uring_new(&u, ring, &params, &file, 1), 0);
+    for (unsigned i = 0; i <= 2 * params.cq_entries; i++) {
+        assert_true(uring_rw(u, 0, true, &iov, 1, 0, 0, NULL));
+        if (uring_submit(u) < 0)
+            break;
+    }
+    assert_true(uring_old_drained(old));
+    uring_old_free(old, false);
+    uring_free(u);
+    close(file);
+}
+
 /* Whatever program inherits the ring, also one that never meant to fence it. */
 static void the_fence_is_there_before_the_ring_is_enabled(void **state)
 {
@@ -391,6 +417,7 @@ int main(void)
         cmocka_unit_test(writes_to_each_of_its_files),
         cmocka_unit_test(does_its_work),
         cmocka_unit_test(an_old_ring_drains),
+        cmocka_unit_test(an_old_ring_overflows),
         cmocka_unit_test(the_fence_is_there_before_the_ring_is_enabled),
         cmocka_unit_test(a_layout_is_one_word),
     };
