@@ -21,6 +21,7 @@
 #include "config/checks.h"
 #include "config/config.h"
 #include "devices/backend.h"
+#include "devices/cache.h"
 #include "plan/identity.h"
 #include "plan/plan_message.h"
 #include "resources/memory.h"
@@ -168,6 +169,7 @@ static int send_plan(struct instance *in, struct channel *client, uint32_t id)
     struct fault f;
     int r;
 
+    cache_look(in->config, &in->plan);
     plan.plan = plan_message(&in->plan, in->config, &in->host);
     if (!plan.plan)
         return EXIT_FAILURE;
@@ -396,6 +398,7 @@ static int serve(struct spawner_terms *terms)
     in.holders = &sandbox_filter_holder;
     host_look(userns_error, &in.host);
     in.host.cgroup = terms->groups->path;
+    in.host.limits = terms->groups->limits;
     in.host.uid_range = terms->uids->range;
     status = run(&in, &sessions, &req, client, terms);
     spawner_leave(&spawner);

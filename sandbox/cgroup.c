@@ -70,20 +70,34 @@ static int find_mount(char *ret_path, size_t size)
     return SANDBOX_CGROUP_E_NONE;
 }
 
+/* The group that a file like /proc/self/cgroup names. */
+static int open_named(const char *file, char *ret_name, size_t size, int *ret_fd)
+{
+    char mount[PATH_MAX / 2], path[PATH_MAX];
+
+    if (find_mount(mount, sizeof mount) != 0 || find_line(file, "0::", ret_name, size) != 0 ||
+        strstr(ret_name, "..") ||
+        snprintf(path, sizeof path, "%s%s", mount, ret_name) >= (int)sizeof path)
+        return SANDBOX_CGROUP_E_NONE;
+    *ret_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *ret_fd < 0 ? SANDBOX_CGROUP_E_NONE : 0;
+}
+
+int sandbox_cgroup_open(pid_t pid, int *ret_fd)
+{
+    char file[32], name[PATH_MAX / 2];
+
+    snprintf(file, sizeof file, "/proc/%d/cgroup", (int)pid);
+    return open_named(file, name, sizeof name, ret_fd);
+}
+
 int sandbox_cgroup_find(int *ret_base_fd, char *ret_path, size_t size)
 {
-    char mount[PATH_MAX / 2], own[PATH_MAX / 2], path[PATH_MAX];
     cleanup_(fd_closep) int fd = -1;
 
-    if (find_mount(mount, sizeof mount) != 0 ||
-        find_line("/proc/self/cgroup", "0::", own, sizeof own) != 0 || strstr(own, "..") ||
-        snprintf(ret_path, size, "%s", own) >= (int)size)
-        return SANDBOX_CGROUP_E_NONE;
-    if (snprintf(path, sizeof path, "%s%s", mount, own) >= (int)sizeof path)
-        return SANDBOX_CGROUP_E_NONE;
-    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* CLONE_INTO_CGROUP needs write access to cgroup.procs of the common ancestor too. */
-    if (fd < 0 || faccessat(fd, ".", W_OK, AT_EACCESS) < 0 ||
+    if (open_named("/proc/self/cgroup", ret_path, size, &fd) != 0 ||
+        faccessat(fd, ".", W_OK, AT_EACCESS) < 0 ||
         faccessat(fd, "cgroup.procs", W_OK, AT_EACCESS) < 0)
         return SANDBOX_CGROUP_E_NONE;
     *ret_base_fd = fd_take(&fd);
@@ -105,6 +119,22 @@ static int write_limit(int dir_fd, const char *name, uint64_t value)
 
     snprintf(text, sizeof text, "%llu", (unsigned long long)value);
     return write_file(dir_fd, name, text);
+}
+
+unsigned sandbox_cgroup_controllers(int group_fd)
+{
+    cleanup_(fd_closep) int fd = openat(group_fd, "cgroup.controllers", O_RDONLY | O_CLOEXEC);
+    cleanup_(file_closep) FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+    unsigned kinds = 0;
+    char name[32];
+
+    if (f)
+        fd = -1;
+    while (f && fscanf(f, "%31s", name) == 1) {
+        kinds |= strcmp(name, "pids") == 0 ? SANDBOX_CGROUP_PIDS : 0;
+        kinds |= strcmp(name, "memory") == 0 ? SANDBOX_CGROUP_MEMORY : 0;
+    }
+    return kinds;
 }
 
 /* How many processes are in the group itself, and how many of these are neither the caller nor its
@@ -155,6 +185,16 @@ void sandbox_cgroup_delegate(int base_fd, const char *leaf)
         hand_down(base_fd);
 }
 
+void sandbox_cgroup_undelegate(int base_fd, const char *leaf)
+{
+    if (faccessat(base_fd, leaf, F_OK, 0) < 0)
+        return;
+    (void)write_file(base_fd, "cgroup.subtree_control", "-memory");
+    (void)write_file(base_fd, "cgroup.subtree_control", "-pids");
+    if (write_file(base_fd, "cgroup.procs", "0") == 0)
+        (void)unlinkat(base_fd, leaf, AT_REMOVEDIR);
+}
+
 bool sandbox_cgroup_is_kernels(const char *name)
 {
     static const char *const owners[] = { "cgroup", "cpu",  "cpuset", "cpuacct", "debug",
@@ -173,6 +213,7 @@ int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cg
 {
     cleanup_(fd_closep) int fd = -1;
     unsigned in_force = 0;
+    bool high, max;
 
     if (strchr(name, '/') || name[0] == '.' || name[0] == '\0' || sandbox_cgroup_is_kernels(name))
         return err_origin(-EINVAL, "cgroup name \"%s\"", name);
@@ -184,7 +225,11 @@ int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cg
     hand_down(base_fd);
     if (limits->pids_max && write_limit(fd, "pids.max", limits->pids_max) == 0)
         in_force |= SANDBOX_CGROUP_PIDS;
-    if (limits->memory_max_bytes && write_limit(fd, "memory.max", limits->memory_max_bytes) == 0)
+    high = limits->memory_high_bytes == 0 ||
+           write_limit(fd, "memory.high", limits->memory_high_bytes) == 0;
+    max = limits->memory_max_bytes == 0 ||
+          write_limit(fd, "memory.max", limits->memory_max_bytes) == 0;
+    if ((limits->memory_high_bytes || limits->memory_max_bytes) && high && max)
         in_force |= SANDBOX_CGROUP_MEMORY;
     *ret_fd = fd_take(&fd);
     *ret_in_force = in_force;

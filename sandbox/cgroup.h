@@ -6,29 +6,41 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "base/compiler.h"
 
 enum { SANDBOX_CGROUP_E_NONE = 1 }; /* positive: no writable cgroup v2 here */
-enum { SANDBOX_CGROUP_PIDS = 1, SANDBOX_CGROUP_MEMORY = 2 }; /* limits that are in force */
+enum { SANDBOX_CGROUP_PIDS = 1, SANDBOX_CGROUP_MEMORY = 2 }; /* kinds of limits */
 
 /* *ret_base_fd: the directory of this process's own cgroup, writable; owned by the caller.
  * ret_path (size bytes): its path from the hierarchy's root, "/" or without a slash at its end. */
 int sandbox_cgroup_find(int *ret_base_fd, char *ret_path, size_t size) must_check;
+/* The directory of that process's cgroup, to be read; owned by the caller. SANDBOX_CGROUP_E_NONE: it has none
+ * that can be seen from here. */
+int sandbox_cgroup_open(pid_t pid, int *ret_fd) must_check;
+/* The kinds of limits that the groups below that one can have: SANDBOX_CGROUP_* bits. */
+unsigned sandbox_cgroup_controllers(int group_fd);
 
 /* Hands the pids and memory controllers down from base to the groups made in it. Where processes in
  * base itself forbid that (the root aside) and these are the caller and its parent alone, as in a
  * service of their own, both move to the group `leaf` below it, which stays as long as they live. */
 void sandbox_cgroup_delegate(int base_fd, const char *leaf);
+/* Undoes that for the caller alone, whom a child of its has moved to `leaf`. Does nothing if it has not. */
+void sandbox_cgroup_undelegate(int base_fd, const char *leaf);
 
 struct sandbox_cgroup_limits {
-    uint64_t pids_max;         /* 0: not set */
-    uint64_t memory_max_bytes; /* 0: not set */
+    uint64_t pids_max; /* of these, 0: not set */
+    /* From here on those in it are made to wait, also for what can't wait while it is allocated. */
+    uint64_t memory_high_bytes;
+    /* Beyond this the kernel kills, but lets pass what can't wait, and then without high's wait. */
+    uint64_t memory_max_bytes;
 };
 
 /* The kernel's own files in a group are named like that ("memory.max"), those of later kernels too. */
 bool sandbox_cgroup_is_kernels(const char *name);
 /* Makes the group `name` below a group of the caller's, or takes one of that name that is there.
- * *ret_fd: its directory, for sandbox_spawn.cgroup_fd; *ret_in_force: SANDBOX_CGROUP_* bits. */
+ * *ret_fd: its directory, for sandbox_spawn.cgroup_fd; *ret_in_force: SANDBOX_CGROUP_* bits of what is set, each only if
+ * all limits of that kind are. */
 int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cgroup_limits *limits,
                           int *ret_fd, unsigned *ret_in_force) must_check;
 /* What kills all in the group fd when it is written to, or negative (before Linux 5.14). */

@@ -6,12 +6,13 @@
 #include "base/compiler.h"
 
 static const char *const names[] = {
-    "userns",     "uid",      "pidns",
-    "mntns",      "netns",    "ipcns",
-    "utsns",      "cgroupns", "cgroup",
-    "root",       "caps",     "nnp",
-    "undumpable", "rlimits",  "landlock",
-    "seccomp",    "mdwe",     "userns replaced by a uid without capabilities",
+    "userns",        "uid",      "pidns",
+    "mntns",         "netns",    "ipcns",
+    "utsns",         "cgroupns", "cgroup",
+    "root",          "caps",     "nnp",
+    "undumpable",    "rlimits",  "landlock",
+    "seccomp",       "mdwe",     "userns replaced by a uid without capabilities",
+    "cgroup limits",
 };
 
 const char *sandbox_layer_name(unsigned layer)

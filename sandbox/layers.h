@@ -24,6 +24,7 @@ enum {
      * neither capabilities nor the host's root from before its first instruction. Reported beside
      * the missing layers, in place of SANDBOX_LAYER_USERNS. */
     SANDBOX_USERNS_REPLACED = 1 << 17,
+    SANDBOX_LAYER_CGROUP_LIMITS = 1 << 18, /* of its cgroup, all that were wanted */
 };
 
 const char *sandbox_layer_name(unsigned layer); /* one bit -> "netns"; NULL: no such layer */

@@ -35,14 +35,22 @@ static json_t *fds_json(Bulkhead__FdPlan *const *fds, size_t n)
 
 static json_t *process_json(const Bulkhead__ProcessPlan *p)
 {
+    json_t *limits = json_object();
+
+    if (p->pids_max != 0)
+        json_object_set_new(limits, "pids.max", json_integer((json_int_t)p->pids_max));
+    if (p->memory_high != 0)
+        json_object_set_new(limits, "memory.high", json_integer((json_int_t)p->memory_high));
+    if (p->memory_max != 0)
+        json_object_set_new(limits, "memory.max", json_integer((json_int_t)p->memory_max));
     return json_pack(
-        "{s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:I,s:b,s:o,s:o,s:s,s:s,s:b}", "role", role_name(p->role),
+        "{s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:I,s:b,s:o,s:o,s:s,s:o,s:s,s:b}", "role", role_name(p->role),
         "name", p->name, "program", p->program, "uid", (json_int_t)p->uid, "gid",
         (json_int_t)p->gid, "namespaces", strings_json(p->namespaces, p->n_namespaces), "fds",
         fds_json(p->fds, p->n_fds), "ram_mapped", (json_int_t)p->ram_mapped, "ram_writable",
         p->ram_writable, "profiles", strings_json(p->profiles, p->n_profiles), "rlimits",
-        key_values_json(p->rlimits, p->n_rlimits), "cgroup", p->cgroup, "root", p->root,
-        "survives_boot", p->survives_boot);
+        key_values_json(p->rlimits, p->n_rlimits), "cgroup", p->cgroup, "cgroup_limits", limits,
+        "root", p->root, "survives_boot", p->survives_boot);
 }
 
 json_t *plan_json(const Bulkhead__VmPlan *plan)

@@ -18,6 +18,7 @@ struct backend {
     /* The broker's alone: pty slave, passt's end of the stream (and of the one before), of a macvtap and a tap
      * rtnetlink (and of a tap with several queues one more, its claim: net_again.c), the link to a holder. */
     int held[2];
+    uint64_t cache_bytes; /* pages of its file that may count as its worker's memory, see cache.h */
     struct socket_path socket; /* the one we listen on, to remove at the end */
     bool holder;               /* or its file is another process's to keep: resources/holder.h */
     /* blk */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "devices/backend.h"
+#include "devices/cache.h"
 #include "resources/memory.h"
 #include "resources/open.h"
 
@@ -161,6 +162,7 @@ int resources_disk(const Bulkhead__DiskConfig *disk, struct backend *b, struct f
     if (r < 0)
         return r;
     b->discard = b->discard && !disk->readonly;
+    b->cache_bytes = cache_of_disk(fd, disk->direct);
     b->own[b->n_own++] = fd_take(&fd);
     return 0;
 }

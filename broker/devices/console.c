@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "devices/backend.h"
+#include "devices/cache.h"
 #include "resources/open.h"
 
 /* An open file description of our own, so that O_NONBLOCK does not reach the user's shell. A
@@ -48,6 +49,7 @@ static int use_tty(const char *what, const int *tty, struct backend *b, struct f
     b->own[0] = reopen(tty[0], O_RDONLY);
     b->own[1] = reopen(tty[1], O_WRONLY);
     b->n_own = 2;
+    b->cache_bytes = cache_of_log(b->own[1]);
     if (b->own[0] < 0 || b->own[1] < 0)
         return fault_host(f, errno, "%s: the terminal: %s", what, strerror(errno));
     b->keys = isatty(b->own[0]); /* not what a pipe or a file brings */
@@ -71,6 +73,7 @@ static int use_file(const char *what, const char *path, struct backend *b, struc
                            strerror(errno));
     b->own[1] = fd;
     b->n_own = 2;
+    b->cache_bytes = cache_of_log(fd);
     return 0;
 }
 

@@ -40,6 +40,7 @@ size_t handed_give(struct backend *b, Bulkhead__Backend *m, int fds[HANDED_MAX_F
     m->direct_align = b->direct_align;
     m->range_align = b->range_align;
     m->block_device = b->block_device;
+    m->cache = b->cache_bytes;
     m->discard = b->discard;
     m->pty_path = b->pty_path;
     m->made_tap = b->made_tap;
@@ -71,6 +72,7 @@ int handed_read(const Bulkhead__Backend *m, const char *id, struct backend *b, s
     b->direct_align = m->direct_align;
     b->range_align = m->range_align;
     b->block_device = m->block_device;
+    b->cache_bytes = m->cache;
     b->discard = m->discard;
     b->holder = m->holder;
     b->macvtap = (int)m->macvtap;

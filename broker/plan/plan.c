@@ -9,6 +9,8 @@
 #include "shm/layout.h"
 
 enum { CONSOLE_QUEUES = 2, VSOCK_QUEUES = 3, SMALL_QUEUE_SIZE = 64, VSOCK_QUEUE_SIZE = 256 };
+enum { SPARE_BYTES = 64 << 20 };
+#define MAX_CACHE_BYTES (UINT64_C(1) << 50) /* beyond any host */
 
 /* What follows from the configuration alone. */
 static void describe(const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index,
@@ -25,6 +27,7 @@ static void describe(const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned 
     case BULKHEAD__ROLE__ROLE_BLK:
         name = c->disks[index]->id;
         d->num_queues = c->disks[index]->num_queues;
+        d->cache_bytes = c->disks[index]->direct ? 0 : PLAN_CACHE_BYTES;
         d->queue_size = c->disks[index]->queue_size;
         break;
     case BULKHEAD__ROLE__ROLE_NET: /* one more: the control queue */
@@ -60,6 +63,37 @@ bool plan_is_free(const struct plan_device *d)
 bool plan_writes_files(Bulkhead__Role role)
 {
     return role == BULKHEAD__ROLE__ROLE_BLK || role == BULKHEAD__ROLE__ROLE_CONSOLE;
+}
+
+uint64_t plan_memory_max(uint64_t memory_high)
+{
+    return memory_high + align_up(memory_high / 4, PAGE_BYTES);
+}
+
+/* Guest RAM is charged to whoever touches a page first, and so are the tables that map it. */
+static uint64_t memory_of(const Bulkhead__VmConfig *c)
+{
+    const uint64_t ram = c->memory->size;
+
+    return align_up(ram + ram / 64 + SPARE_BYTES, PAGE_BYTES);
+}
+
+void plan_limits(const Bulkhead__VmConfig *c, Bulkhead__Role role, uint64_t cache_bytes,
+                 struct sandbox_cgroup_limits *ret_limits)
+{
+    struct sandbox_cgroup_limits l = { .pids_max = PLAN_SPARE_THREADS };
+
+    if (role == BULKHEAD__ROLE__ROLE_CORE)
+        l.pids_max += c->cpus->boot_vcpus;
+    if (role == BULKHEAD__ROLE__ROLE_BLK) /* io_uring's threads in the kernel */
+        l.pids_max += PLAN_IO_THREADS;
+    if (role < BULKHEAD__ROLE__ROLE_BLK || role > BULKHEAD__ROLE__ROLE_BALLOON) {
+        l.memory_max_bytes = memory_of(c);
+    } else if (cache_bytes <= MAX_CACHE_BYTES) {
+        l.memory_high_bytes = memory_of(c) + align_up(cache_bytes, PAGE_BYTES);
+        l.memory_max_bytes = plan_memory_max(l.memory_high_bytes);
+    }
+    *ret_limits = l;
 }
 
 /* The configuration has that device. */

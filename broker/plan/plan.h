@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "client.pb-c.h"
+#include "sandbox/cgroup.h"
 
 enum {
     PLAN_MAX_DEVICES = 32, /* 31 PCI functions and the serial port */
@@ -25,6 +26,11 @@ enum {
     PLAN_IO_THREADS = 128,         /* of a disk's io_uring, in the kernel */
 };
 
+/* What the page cache of a file, which is reclaimed, may take as its worker's memory; and of a file whose pages are
+ * memory for good, if nothing bounds it. */
+#define PLAN_CACHE_BYTES (UINT64_C(1) << 30)
+#define PLAN_CACHE_ENDLESS UINT64_MAX
+
 struct plan_device {
     Bulkhead__Role role; /* ROLE_NONE: the place is free, of a device that was removed */
     char name[PLAN_NAME_BYTES];
@@ -34,6 +40,7 @@ struct plan_device {
     unsigned queue_size;
     unsigned index; /* in config.disks or config.nets */
     bool needs_ram;
+    uint64_t cache_bytes;    /* pages of its file that may count as its worker's memory */
     unsigned passt_uid_slot; /* 0: without passt */
     bool has_holder;         /* its socket's file is kept by a process of its own */
     bool holder_known;       /* and that is there, as: */
@@ -56,6 +63,7 @@ struct plan_host {
     pid_t broker_pid;
     uint32_t uid_range; /* root: claimed by uids_claim() */
     const char *cgroup; /* of the VM, from the root of the hierarchy; "": none is delegated */
+    unsigned limits;    /* SANDBOX_CGROUP_* bits: what can be limited there */
 };
 
 /* The configuration is filled and valid. */
@@ -69,7 +77,13 @@ int plan_add_at(struct plan *plan, const Bulkhead__VmConfig *config, Bulkhead__R
                 unsigned index, unsigned number, unsigned pci_slot);
 /* Its place is free; the configuration has lost it too. */
 void plan_remove(struct plan *plan, unsigned number);
-/* What it writes may be pages of a tmpfs, which count as its memory: so it has no limit of that. */
+/* Of its control group. A device that has filled its memory is made to wait for it, from memory_high on; the
+ * spawner kills it on the way to memory_max (spawner/excess.h). The others have memory_max alone. */
+void plan_limits(const Bulkhead__VmConfig *config, Bulkhead__Role role, uint64_t cache_bytes,
+                 struct sandbox_cgroup_limits *ret_limits);
+/* Above that, for a device; 0: no limit. */
+uint64_t plan_memory_max(uint64_t memory_high);
+/* Regular files, so pages of these may count as its memory. */
 bool plan_writes_files(Bulkhead__Role role);
 bool plan_is_free(const struct plan_device *device);
 /* "0000:00:05.0", of a PCI function. */

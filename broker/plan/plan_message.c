@@ -14,7 +14,7 @@
 
 #define NEW(ptr, type) ((ptr) = malloc(sizeof *(ptr))) && (type##__init(ptr), true)
 
-enum { MAX_FDS = 48, MAX_PROCESSES = PLAN_MAX_DEVICES * 2 + 4 };
+enum { MAX_FDS = 48, MAX_PROCESSES = PLAN_MAX_DEVICES * 2 + 4, MAX_NOTES = PLAN_MAX_DEVICES + 4 };
 /* What the private memory of a child is at most, for the audit: the child sets its limit itself, close
  * above what it has. */
 enum {
@@ -164,6 +164,21 @@ static char *cgroup_path(const struct plan_host *host, const char *name)
     return text(path);
 }
 
+/* As far as the host's controllers reach. */
+static void limit_group(Bulkhead__ProcessPlan *p, const struct plan_host *host,
+                        const Bulkhead__VmConfig *c, uint64_t cache_bytes)
+{
+    struct sandbox_cgroup_limits limits;
+
+    plan_limits(c, p->role, cache_bytes, &limits);
+    if (host->limits & SANDBOX_CGROUP_PIDS)
+        p->pids_max = (uint32_t)limits.pids_max;
+    if (!(host->limits & SANDBOX_CGROUP_MEMORY))
+        return;
+    p->memory_high = limits.memory_high_bytes;
+    p->memory_max = limits.memory_max_bytes;
+}
+
 static void fill_ids(Bulkhead__ProcessPlan *p, const struct plan_host *host, unsigned uid_slot)
 {
     p->uid = host_uid(host, uid_slot);
@@ -199,6 +214,7 @@ static bool plan_core(Bulkhead__VmPlan *plan, const struct plan *from, const Bul
     if (!p || !fill_child(p, host, PLAN_UID_CORE) ||
         !add_memory_limits(p, (uint64_t)c->cpus->boot_vcpus * VCPU_STACK_BYTES))
         return false;
+    limit_group(p, host, c, 0);
     p->ram_mapped = c->memory->size;
     p->ram_writable = true;
     return add_profile(p, "core_control") && add_profile(p, "core_vcpu") &&
@@ -230,6 +246,7 @@ static bool plan_loader(Bulkhead__VmPlan *plan, const Bulkhead__VmConfig *c,
 
     if (!p || !fill_child(p, host, PLAN_UID_LOADER) || !add_memory_limits(p, 0))
         return false;
+    limit_group(p, host, c, 0);
     p->survives_boot = false;
     p->ram_mapped = c->memory->size;
     p->ram_writable = true;
@@ -326,6 +343,7 @@ static bool plan_worker(Bulkhead__VmPlan *plan, const struct plan_device *d,
         tables += (uint64_t)PLAN_VSOCK_CONNECTIONS * VSOCK_CONNECTION_BYTES;
     if (!p || !fill_child(p, host, d->uid_slot) || !add_memory_limits(p, tables))
         return false;
+    limit_group(p, host, c, d->cache_bytes);
     p->ram_mapped = d->needs_ram ? c->memory->size : 0;
     if (!add_address_limit(p, p->ram_mapped, tables))
         return false;
@@ -349,7 +367,7 @@ static bool plan_worker(Bulkhead__VmPlan *plan, const struct plan_device *d,
 }
 
 static bool plan_passt(Bulkhead__VmPlan *plan, const struct plan_device *d,
-                       const struct plan_host *host)
+                       const Bulkhead__VmConfig *c, const struct plan_host *host)
 {
     char name[PLAN_NAME_BYTES + 8];
     Bulkhead__ProcessPlan *p;
@@ -363,6 +381,7 @@ static bool plan_passt(Bulkhead__VmPlan *plan, const struct plan_device *d,
     fill_ids(p, host, d->passt_uid_slot);
     p->root = text("its own, empty");
     p->cgroup = cgroup_path(host, p->name);
+    limit_group(p, host, c, 0);
     return add_namespaces(p, host, true) &&
            add_fd(p, (struct fd_row){ 3, "stream to the worker", "socket", "frames", true, 1 });
 }
@@ -417,6 +436,55 @@ static bool plan_broker(Bulkhead__VmPlan *plan, const struct plan_host *host)
     return add_profile(plan->processes[0], "broker");
 }
 
+static bool add_note(Bulkhead__VmPlan *plan, const char *note)
+{
+    return APPEND(plan->notes, plan->n_notes, MAX_NOTES, text(note));
+}
+
+static bool note_endless(Bulkhead__VmPlan *plan, const struct plan_device *d)
+{
+    char note[PLAN_NAME_BYTES + 128];
+
+    if (plan_is_free(d) || d->cache_bytes != PLAN_CACHE_ENDLESS)
+        return true;
+    snprintf(note, sizeof note,
+             "%s: no limit of memory: its file may be in memory itself (tmpfs), and grow", d->name);
+    return add_note(plan, note);
+}
+
+/* What its control groups don't hold back. */
+static bool note_limits(Bulkhead__VmPlan *plan, const struct plan *from,
+                        const struct plan_host *host)
+{
+    bool memory = host->limits & SANDBOX_CGROUP_MEMORY, ok = true;
+
+    if (host->cgroup[0] == '\0')
+        return add_note(plan, "no cgroup is delegated: memory and process limits are rlimits "
+                              "alone, and what an io_uring keeps has none");
+    if (!memory)
+        ok = add_note(plan, "cgroup limits: the memory controller doesn't reach the VM's group: "
+                            "memory limits are rlimits alone, and what an io_uring keeps has none");
+    if (!(host->limits & SANDBOX_CGROUP_PIDS))
+        ok = ok && add_note(plan, "cgroup limits: the pids controller doesn't reach the VM's "
+                                  "group: process limits are rlimits alone");
+    for (unsigned i = 0; ok && memory && i < from->n_devices; i++)
+        ok = note_endless(plan, &from->devices[i]);
+    return ok;
+}
+
+static bool note_all(Bulkhead__VmPlan *plan, const struct plan *from, const struct plan_host *host)
+{
+    if (!host->root &&
+        !add_note(plan, "not root: processes keep the caller's uid, each in a user namespace of "
+                        "its own"))
+        return false;
+    if (host->userns_error != 0 &&
+        !add_note(plan, "no user namespaces on this host: replaced, in each process, by a host "
+                        "uid without capabilities"))
+        return false;
+    return note_limits(plan, from, host);
+}
+
 Bulkhead__VmPlan *plan_message(const struct plan *from, const Bulkhead__VmConfig *c,
                                const struct plan_host *host)
 {
@@ -430,19 +498,9 @@ Bulkhead__VmPlan *plan_message(const struct plan *from, const Bulkhead__VmConfig
          plan_loader(plan, c, host);
     for (unsigned i = 0; ok && i < from->n_devices; i++)
         ok = plan_is_free(&from->devices[i]) || (plan_worker(plan, &from->devices[i], c, host) &&
-                                                 plan_passt(plan, &from->devices[i], host) &&
+                                                 plan_passt(plan, &from->devices[i], c, host) &&
                                                  plan_holder(plan, &from->devices[i], host));
-    if (ok && !host->root)
-        ok = APPEND(plan->notes, plan->n_notes, 4,
-                    text("not root: processes keep the caller's uid, each in a user namespace of "
-                         "its own"));
-    if (ok && host->userns_error != 0)
-        ok = APPEND(plan->notes, plan->n_notes, 4,
-                    text("no user namespaces on this host: replaced, in each process, by a host "
-                         "uid without capabilities"));
-    if (ok && host->cgroup[0] == '\0')
-        ok = APPEND(plan->notes, plan->n_notes, 4,
-                    text("no cgroup is delegated: memory and process limits are rlimits alone"));
+    ok = ok && note_all(plan, from, host);
     if (!ok) {
         bulkhead__vm_plan__free_unpacked(plan, NULL);
         return NULL;

@@ -220,10 +220,11 @@ static int open_backend(struct instance *in, unsigned number, const int *tty, in
 /* What the rules depend on. */
 void instance_note_backend(struct instance *in, unsigned number)
 {
-    const struct plan_device *device = &in->plan.devices[number];
+    struct plan_device *device = &in->plan.devices[number];
     const struct backend *b = &in->ends[number].backend;
     struct device *d = &in->vm.devices[number];
 
+    device->cache_bytes = b->cache_bytes;
     d->on_socket = b->socket.dir_fd >= 0 || b->holder;
     d->has_keys = b->keys;
     if (device->role == BULKHEAD__ROLE__ROLE_BALLOON)

@@ -11,22 +11,15 @@
 #include "config/hostfwd.h"
 #include "sandbox/ring.h"
 
-enum { SPARE_BYTES = 64 << 20 };
-
-/* Limits of its control group. Guest RAM is charged to whoever touches a page first, and so are the
- * tables that map it. What writes files has no limit: a file in a tmpfs is charged as well. */
-static void set_limits(const struct instance *in, Bulkhead__Role role, struct spawner_slot *slot)
+static void set_limits(const struct instance *in, Bulkhead__Role role, uint64_t cache_bytes,
+                       struct spawner_slot *slot)
 {
-    const uint64_t ram = in->config->memory->size;
+    struct sandbox_cgroup_limits limits;
 
-    slot->memory_max = ram + ram / 64 + SPARE_BYTES;
-    slot->pids_max = PLAN_SPARE_THREADS;
-    if (role == BULKHEAD__ROLE__ROLE_CORE)
-        slot->pids_max += in->config->cpus->boot_vcpus;
-    if (role == BULKHEAD__ROLE__ROLE_BLK) /* io_uring's threads in the kernel */
-        slot->pids_max += PLAN_IO_THREADS;
-    if (plan_writes_files(role))
-        slot->memory_max = 0;
+    plan_limits(in->config, role, cache_bytes, &limits);
+    slot->pids_max = (uint32_t)limits.pids_max;
+    slot->memory_high = limits.memory_high_bytes;
+    slot->memory_max = limits.memory_max_bytes;
 }
 
 static enum ring_purpose ring_of(const struct instance *in, unsigned number)
@@ -68,7 +61,6 @@ static int tell(struct instance *in, unsigned number, Bulkhead__Role role,
     struct spawner_request request = { .kind = SPAWNER_SLOT, .slot = number };
 
     slot->role = role;
-    set_limits(in, role, slot);
     request.setup = *slot;
     return spawner_send(in->spawner, &request, NULL, 0);
 }
@@ -78,6 +70,7 @@ static int tell_role(struct instance *in, unsigned number, Bulkhead__Role role)
     struct spawner_slot slot = { 0 };
 
     snprintf(slot.name, sizeof slot.name, "%s", role_name(role));
+    set_limits(in, role, 0, &slot);
     return tell(in, number, role, &slot);
 }
 
@@ -88,12 +81,14 @@ static int tell_device(struct instance *in, unsigned number)
     int r;
 
     snprintf(slot.name, sizeof slot.name, "%s", device->name);
+    set_limits(in, device->role, device->cache_bytes, &slot);
     r = tell(in, device->uid_slot, device->role, &slot);
     if (r < 0 || device->passt_uid_slot == 0)
         return r;
     snprintf(passt.name, sizeof passt.name, "%s-passt", device->name);
     passt.mtu = in->config->nets[device->index]->mtu;
     set_forwards(in->config->nets[device->index], &passt);
+    set_limits(in, BULKHEAD__ROLE__ROLE_PASST, 0, &passt);
     return tell(in, device->passt_uid_slot, BULKHEAD__ROLE__ROLE_PASST, &passt);
 }
 

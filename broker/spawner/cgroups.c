@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/cgroup_life.h"
+#include "sandbox/layers.h"
 
 enum { MAX_NAMES = 1000 };
 
@@ -55,6 +56,7 @@ void groups_make(struct groups *groups, pid_t broker_pid)
         return;
     }
     groups->kill_fd = sandbox_cgroup_open_kill(groups->vm_fd);
+    groups->limits = sandbox_cgroup_controllers(groups->vm_fd);
     snprintf(groups->path, sizeof groups->path, "%s/%s", base[1] != '\0' ? base : "", groups->name);
 }
 
@@ -65,18 +67,28 @@ void groups_close(struct groups *groups)
     fd_closep(&groups->kill_fd);
 }
 
-int groups_add(struct groups *groups, const char *name, uint32_t pids_max, uint64_t memory_max,
-               int *ret_fd)
+/* Which kinds of limits are wanted. */
+static unsigned kinds_of(const struct sandbox_cgroup_limits *l)
 {
-    const struct sandbox_cgroup_limits limits = { .pids_max = pids_max,
-                                                  .memory_max_bytes = memory_max };
-    unsigned in_force;
-    int r = 0;
+    return (l->pids_max ? SANDBOX_CGROUP_PIDS : 0) |
+           (l->memory_high_bytes || l->memory_max_bytes ? SANDBOX_CGROUP_MEMORY : 0);
+}
+
+int groups_add(struct groups *groups, const char *name, const struct sandbox_cgroup_limits *limits,
+               int *ret_fd, unsigned *ret_missing)
+{
+    unsigned in_force = 0;
+    int r;
 
     *ret_fd = -1;
-    if (groups->vm_fd >= 0)
-        r = sandbox_cgroup_create(groups->vm_fd, name, &limits, ret_fd, &in_force);
-    return r < 0 ? err_trace(r) : 0;
+    *ret_missing = SANDBOX_LAYER_CGROUP | SANDBOX_LAYER_CGROUP_LIMITS;
+    if (groups->vm_fd < 0)
+        return 0;
+    r = sandbox_cgroup_create(groups->vm_fd, name, limits, ret_fd, &in_force);
+    if (r < 0)
+        return err_trace(r);
+    *ret_missing = in_force == kinds_of(limits) ? 0 : SANDBOX_LAYER_CGROUP_LIMITS;
+    return 0;
 }
 
 void groups_remove(struct groups *groups, const char *name)

@@ -6,13 +6,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "base/compiler.h"
+#include "sandbox/cgroup.h"
 
 enum { GROUPS_PATH_BYTES = 512, GROUPS_NAME_BYTES = 40 };
 
 struct groups {
     int base_fd; /* the group the VM's is made in; -1: there are none */
     int vm_fd;
-    int kill_fd; /* open for writing, of the VM's: kills all in it; -1: this kernel can't */
+    unsigned limits; /* SANDBOX_CGROUP_* bits: what can be limited in it */
+    int kill_fd;     /* open for writing, of the VM's: kills all in it; -1: this kernel can't */
     char name[GROUPS_NAME_BYTES]; /* of the VM's group */
     char path[GROUPS_PATH_BYTES]; /* of the VM's group, from the hierarchy's root; "": none */
 };
@@ -24,11 +26,11 @@ void groups_make(struct groups *groups, pid_t broker_pid);
 /* Closes what is open and leaves the groups to another process that has them. */
 void groups_close(struct groups *groups);
 
-/* A group for one process, with its limits as far as the host lets controllers down to it (0: no
- * limit of that kind). 0 with its directory, owned by the caller, or -1 where there are no groups; or a
- * negative errno with an origin. */
-int groups_add(struct groups *groups, const char *name, uint32_t pids_max, uint64_t memory_max,
-               int *ret_fd) must_check;
+/* A group for one process, with its limits as far as the host lets controllers down to it. 0 with its
+ * directory, owned by the caller, or -1 where there are no groups, and in *ret_missing the SANDBOX_LAYER_CGROUP* that
+ * can't be had; or a negative errno with an origin. */
+int groups_add(struct groups *groups, const char *name, const struct sandbox_cgroup_limits *limits,
+               int *ret_fd, unsigned *ret_missing) must_check;
 /* Does nothing while a process is in it: an upgrade has two in one group. */
 void groups_remove(struct groups *groups, const char *name);
 /* Kills what may be left in the VM's group, closes what is open, and leaves the removal to another process

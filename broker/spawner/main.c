@@ -21,10 +21,12 @@
 #include "resources/rundir.h"
 #include "resources/signals.h"
 #include "resources/socket_path.h"
+#include "sandbox/layers.h"
 #include "sandbox/spawn.h"
 #include "sandbox/trim.h"
 #include "spawner/cgroups.h"
 #include "spawner/children.h"
+#include "spawner/excess.h"
 #include "spawner/exec.h"
 #include "spawner/handed.h"
 #include "spawner/handover.h"
@@ -166,6 +168,22 @@ static int give_rings(struct state *s, const struct spawner_request *request,
     return 0;
 }
 
+/* Limits that are not enforced are missing. */
+static int enter_group(struct state *s, uint32_t slot, int *ret_fd, unsigned *ret_missing)
+{
+    const struct spawner_slot *setup = &s->slots.of[slot];
+    const struct sandbox_cgroup_limits limits = { .pids_max = setup->pids_max,
+                                                  .memory_high_bytes = setup->memory_high,
+                                                  .memory_max_bytes = setup->memory_max };
+    int r = groups_add(s->groups, setup->name, &limits, ret_fd, ret_missing);
+
+    if (r < 0)
+        return err_trace(r);
+    if (!excess_watch(s, slot))
+        *ret_missing |= SANDBOX_LAYER_CGROUP_LIMITS;
+    return 0;
+}
+
 static int begin(struct state *s, const struct spawner_request *request,
                  const struct spawner_slot *slot, int *fds, bool handed_over, struct spawned *child)
 {
@@ -177,16 +195,17 @@ static int begin(struct state *s, const struct spawner_request *request,
                                 .handed_over = handed_over,
                                 .no_userns = s->terms->no_userns };
     cleanup_(fd_closep) int group_fd = -1;
-    struct fault missing = { 0 };
+    struct fault no_program = { 0 };
+    unsigned missing = 0;
     int r;
 
     if (s->terms->uid_base != 0)
         order.uid = s->terms->uid_base + request->uid_slot;
     if (!order.handed_over)
-        order.program_fd = programs_fd(&s->programs, (Bulkhead__Role)slot->role, &missing);
+        order.program_fd = programs_fd(&s->programs, (Bulkhead__Role)slot->role, &no_program);
     if (order.program_fd < 0)
-        return err_origin(-ENOENT, "%s", missing.text);
-    r = groups_add(s->groups, slot->name, slot->pids_max, slot->memory_max, &group_fd);
+        return err_origin(-ENOENT, "%s", no_program.text);
+    r = enter_group(s, request->slot, &group_fd, &missing);
     if (r == 0)
         r = give_rings(s, request, &order);
     if (r < 0)
@@ -201,6 +220,9 @@ static int begin(struct state *s, const struct spawner_request *request,
         groups_remove(s->groups, slot->name);
         return err_trace(r);
     }
+    if (child->spawning.missing & SANDBOX_LAYER_CGROUP) /* it could not be put there */
+        missing |= SANDBOX_LAYER_CGROUP_LIMITS;
+    child->spawning.missing |= missing;
     if (!ring_is_disks(
             (enum ring_purpose)slot->ring)) /* only a disk leaves work behind in its ring */
         rings_drop(&s->rings, request->id);
@@ -408,9 +430,9 @@ static int sooner(int a, int b)
 }
 
 struct watched {
-    struct pollfd polled[2 * SPAWNER_MAX_CHILDREN + 3 + HANDED_CLOSERS];
-    /* NULL: the broker, its pidfd, a signal, a closer */
-    struct spawned *who[2 * SPAWNER_MAX_CHILDREN + 3 + HANDED_CLOSERS];
+    struct pollfd polled[2 * SPAWNER_MAX_CHILDREN + 4 + HANDED_CLOSERS];
+    /* NULL: the broker, its pidfd, a signal, memory, a closer */
+    struct spawned *who[2 * SPAWNER_MAX_CHILDREN + 4 + HANDED_CLOSERS];
     nfds_t n;
 };
 
@@ -439,6 +461,7 @@ static void watch_all(struct state *s, struct watched *w)
             watch(w, child->spawning.pidfd, POLLIN, child);
     }
     watch(w, s->signal_fd, POLLIN, NULL);
+    watch(w, s->excess.fd, POLLIN, NULL);
     if (s->fd >= 0 && (!busy || closers_are_stuck(&s->closers)))
         watch(w, s->fd, wanted, NULL);
     if (s->brokers.awaited || (s->fd >= 0 && s->brokers.dead_ns == 0))
@@ -478,6 +501,8 @@ static void act(struct state *s, const struct watched *w)
                 s->told_to_end = true;
                 s->told_ns = now_ns();
             }
+        } else if (!child && w->polled[i].fd == s->excess.fd) {
+            excess_look(s);
         } else if (!child && w->polled[i].fd == s->brokers.pidfd) {
             if (s->fd >= 0)
                 s->brokers.dead_ns = now_ns();
@@ -531,6 +556,7 @@ _Noreturn void spawner_main(int fd, const struct spawner_terms *terms)
     programs_open(&s->programs);
     store_init(&s->store);
     closers_init(&s->closers);
+    excess_init(&s->excess);
     successor_init(s);
     while (s->fd >= 0 || s->brokers.awaited || children_any_left(s)) {
         int timeout = sooner(enforce(s), successor_enforce(s)), ready;

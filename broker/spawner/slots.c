@@ -72,6 +72,13 @@ static bool mtu_fits(const struct spawner_slot *setup)
                                setup->mtu >= SPAWNER_MTU_MIN && setup->mtu <= SPAWNER_MTU_MAX);
 }
 
+/* Devices alone have both, and with a maximum that is not above it a worker is not made to wait. */
+static bool memory_fits(const struct spawner_slot *setup)
+{
+    return setup->memory_high == 0 ||
+           (slots_is_device(setup) && setup->memory_max > setup->memory_high);
+}
+
 static int put(struct slots *slots, uint32_t slot, const struct spawner_slot *setup)
 {
     const char *what = NULL;
@@ -86,6 +93,8 @@ static int put(struct slots *slots, uint32_t slot, const struct spawner_slot *se
         what = "ring";
     else if (setup->pids_max == 0 || setup->pids_max > SPAWNER_MAX_PIDS)
         what = "limit of processes";
+    else if (!memory_fits(setup))
+        what = "limit of memory";
     else if (!forwards_fit(setup))
         what = "list of ports";
     else if (!mtu_fits(setup))
@@ -112,7 +121,9 @@ int slots_add(struct slots *slots, uint32_t slot, const struct spawner_slot *set
     if (!slots->sealed || !slots_is_device(setup))
         return err_origin(-EPERM, "slot %u after the seal, for what is not a device's worker",
                           slot);
-    own.memory_max = plan_writes_files(role) ? 0 : slots->of[PLAN_UID_CORE].memory_max;
+    if (!plan_writes_files(role))
+        own.memory_high = slots->of[PLAN_UID_CORE].memory_max;
+    own.memory_max = plan_memory_max(own.memory_high);
     own.pids_max = PLAN_SPARE_THREADS + (role == BULKHEAD__ROLE__ROLE_BLK ? PLAN_IO_THREADS : 0);
     return put(slots, slot, &own);
 }

@@ -63,12 +63,19 @@ struct handover {
     unsigned child;
 };
 
+/* Of excess.h. */
+struct excess {
+    int fd; /* an inotify: memory.events of the groups; -1: none can be had */
+    int watches[SPAWNER_MAX_SLOTS];
+};
+
 struct state {
     struct groups *groups;
     const struct spawner_terms *terms;
     struct programs programs;
     struct slots slots;
     struct rings rings;
+    struct excess excess;
     struct reports reports;
     struct store store;
     struct closers closers;

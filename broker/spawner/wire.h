@@ -13,7 +13,8 @@
  * directory is (SPAWNER_VM), and that this is all (SPAWNER_SEAL). From then on a start names a slot
  * and one of the VM's uids. All else is the spawner's own: the programs, which it opened at its own
  * start; arguments, uids, namespaces, cgroup and limits; a disk's io_uring. Of a device that is added later
- * it takes the slot if that is free, with a worker's role and a ring that fits, and computes the limits itself. A program that comes with
+ * it takes the slot if that is free, with a worker's role and a ring that fits, and computes the limits itself, but for
+ * the memory of one with a file, which follows from that file. A program that comes with
  * a start (an upgrade's) runs behind sandbox_filter_start, as the spawner can't know what it is. What
  * doesn't fit is refused, with the reason in the report and on the log.
  *
@@ -95,10 +96,11 @@ struct spawner_slot {
     uint32_t role; /* Bulkhead__Role: core in slot 0, loader in 1, passt from PLAN_UID_PASST on,
                             devices between */
     uint32_t ring; /* enum ring_purpose: disks and networks */
-    uint64_t memory_max; /* of its cgroup, bytes; 0: no limit */
-    uint32_t pids_max;   /* of its cgroup, 1..SPAWNER_MAX_PIDS */
-    uint32_t mtu;        /* passt's: what it tells the guest; 0: as it likes */
-    uint32_t n_forwards; /* passt's */
+    uint64_t memory_high; /* of its cgroup, bytes, as memory_max: a device's; 0: none */
+    uint64_t memory_max;  /* 0: no limit */
+    uint32_t pids_max;    /* of its cgroup, 1..SPAWNER_MAX_PIDS */
+    uint32_t mtu;         /* passt's: what it tells the guest; 0: as it likes */
+    uint32_t n_forwards;  /* passt's */
     struct spawner_forward forwards[SPAWNER_MAX_FORWARDS];
     char
         name[SPAWNER_NAME_BYTES]; /* of its cgroup below the VM's: letters, digits, '-', '_', '.' */

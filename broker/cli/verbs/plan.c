@@ -22,6 +22,17 @@ static const struct sandbox_filter *find_profile(const char *name)
     return NULL;
 }
 
+static void print_group(const Bulkhead__ProcessPlan *p)
+{
+    say(stdout, "  cgroup      %s\n", p->cgroup);
+    if (p->pids_max != 0)
+        say(stdout, "  limit       pids.max=%u\n", p->pids_max);
+    if (p->memory_high != 0)
+        say(stdout, "  limit       memory.high=%llu\n", (unsigned long long)p->memory_high);
+    if (p->memory_max != 0)
+        say(stdout, "  limit       memory.max=%llu\n", (unsigned long long)p->memory_max);
+}
+
 static void print_process(const Bulkhead__ProcessPlan *p)
 {
     say(stdout, "\n%s  %s (%s)%s\n", p->name, p->program, role_name(p->role),
@@ -37,7 +48,7 @@ static void print_process(const Bulkhead__ProcessPlan *p)
     if (p->root[0])
         say(stdout, "  root        %s\n", p->root);
     if (p->cgroup[0])
-        say(stdout, "  cgroup      %s\n", p->cgroup);
+        print_group(p);
     say(stdout, "  guest RAM   %s%s\n", p->ram_mapped ? say_size(p->ram_mapped).text : "none",
         p->ram_mapped ? p->ram_writable ? ", read and write" : ", read only" : "");
     for (size_t i = 0; i < p->n_profiles; i++) {

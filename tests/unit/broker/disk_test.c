@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/blkpg.h>
 #include <linux/loop.h>
+#include <linux/magic.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,11 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "devices/backend.h"
 #include "devices/blk.h"
+#include "devices/cache.h"
 #include "loop_disk.h"
 #include <cmocka.h>
 
@@ -158,6 +162,7 @@ static void block_devices(void **state)
         assert_int_equal(f.backend.direct_align, 4096);
         assert_int_equal(f.backend.range_align, 4096);
     }
+    assert_in_range(f.backend.cache_bytes, 4 * MIB, 5 * MIB); /* direct */
     f = look(path, true, 4096);
     assert_int_equal(f.backend.block_size, 4096);
     assert_int_equal(f.backend.physical_block_exp, 0);
@@ -170,12 +175,39 @@ static void block_devices(void **state)
     close(fd);
 }
 
+/* Pages that can be written to somewhere else are reclaimed; those of a tmpfs are memory for good. */
+static void pages_that_count(void **state)
+{
+    char path[256];
+    int file = make_file(path, 8 * MIB), memory = memfd_create("disk", MFD_CLOEXEC);
+    struct statfs fs;
+
+    (void)state;
+    unlink(path);
+    assert_int_equal(ftruncate(memory, 8 * MIB), 0);
+    for (unsigned direct = 0; direct < 2; direct++)
+        assert_in_range(cache_of_disk(memory, direct), 8 * MIB, 9 * MIB);
+    assert_true(cache_of_log(memory) == PLAN_CACHE_ENDLESS);
+    assert_int_equal(fstatfs(file, &fs), 0);
+    if (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC) {
+        assert_int_equal(cache_of_disk(file, false), PLAN_CACHE_BYTES);
+        assert_int_equal(cache_of_disk(file, true), 0);
+        assert_int_equal(cache_of_log(file), PLAN_CACHE_BYTES);
+    }
+    close(file);
+    close(memory);
+    file = open("/dev/null", O_RDWR | O_CLOEXEC);
+    assert_int_equal(cache_of_log(file), 0);
+    close(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file),
         cmocka_unit_test(the_callers_limit_of_file_sizes),
         cmocka_unit_test(block_devices),
+        cmocka_unit_test(pages_that_count),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include "sandbox/gen/filter_broker.h"
 #include "sandbox/ids.h"
 #include "sandbox/landlock.h"
+#include "sandbox/layers.h"
 #include "sandbox/spawn.h"
 #include "spawner/cgroups.h"
 
@@ -56,9 +57,11 @@ static bool have_groups(void)
 
 static int add(struct groups *groups, const char *leaf, uint32_t pids_max)
 {
+    const struct sandbox_cgroup_limits limits = { .pids_max = pids_max };
+    unsigned missing;
     int fd;
 
-    assert_int_equal(groups_add(groups, leaf, pids_max, 0, &fd), 0);
+    assert_int_equal(groups_add(groups, leaf, &limits, &fd, &missing), 0);
     return fd;
 }
 
@@ -143,6 +146,7 @@ static void test_nobody_outside(void **state)
 {
     char *argv[] = { (char[]){ "true" }, NULL };
     const int fds[] = { 0, 1, 2, 2 };
+    const struct sandbox_cgroup_limits none = { 0 };
     struct sandbox_spawn spawn = { .program = "/bin/true", .argv = argv, .fds = fds, .n_fds = 4 };
     struct groups groups;
     unsigned missing;
@@ -154,7 +158,7 @@ static void test_nobody_outside(void **state)
         return;
     spawn.uid = spawn.gid = geteuid() == 0 ? sandbox_uid((uint32_t)getpid(), 9) : 0;
     groups_make(&groups, getpid());
-    assert_true(groups_add(&groups, "cgroup.procs", 0, 0, &fd) < 0);
+    assert_true(groups_add(&groups, "cgroup.procs", &none, &fd, &missing) < 0);
     assert_int_equal(fd, -1);
     full = occupy(&groups, "rng");
     spawn.cgroup_fd = add(&groups, "rng", 1);
@@ -163,6 +167,47 @@ static void test_nobody_outside(void **state)
     close(spawn.cgroup_fd);
     groups_end(&groups);
     assert_killed(full);
+}
+
+static uint64_t read_limit(int group_fd, const char *name)
+{
+    cleanup_(fd_closep) int fd = openat(group_fd, name, O_RDONLY | O_CLOEXEC);
+    char text[32] = "";
+
+    assert_true(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
+    return strtoull(text, NULL, 10);
+}
+
+/* A limit that no controller enforces is said to be missing, and so is the whole group. */
+static void test_limits_in_force(void **state)
+{
+    const struct sandbox_cgroup_limits limits = { .pids_max = 3,
+                                                  .memory_high_bytes = 8 << 20,
+                                                  .memory_max_bytes = 16 << 20 },
+                                       no_memory = { .pids_max = 3 };
+    struct groups groups;
+    unsigned missing = 0;
+    int fd;
+
+    (void)state;
+    groups_make(&groups, getpid());
+    assert_int_equal(groups_add(&groups, "disk0", &limits, &fd, &missing), 0);
+    if (groups.limits == (SANDBOX_CGROUP_PIDS | SANDBOX_CGROUP_MEMORY)) {
+        assert_int_equal(missing, 0);
+        assert_int_equal(read_limit(fd, "pids.max"), 3);
+        assert_int_equal(read_limit(fd, "memory.high"), 8 << 20);
+        assert_int_equal(read_limit(fd, "memory.max"), 16 << 20);
+    } else if (base_fd >= 0) {
+        assert_int_equal(missing, SANDBOX_LAYER_CGROUP_LIMITS);
+    } else {
+        assert_int_equal(missing, SANDBOX_LAYER_CGROUP | SANDBOX_LAYER_CGROUP_LIMITS);
+    }
+    fd_closep(&fd);
+    assert_int_equal(groups_add(&groups, "console", &no_memory, &fd, &missing), 0);
+    if (groups.limits & SANDBOX_CGROUP_PIDS)
+        assert_int_equal(missing, 0);
+    fd_closep(&fd);
+    groups_end(&groups);
 }
 
 /* Broker and spawner both have the groups. Whoever ends last removes what there is, and nothing
@@ -287,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_one_name),         cmocka_unit_test(test_leaves),
         cmocka_unit_test(test_nobody_outside),   cmocka_unit_test(test_both_end),
         cmocka_unit_test(test_sandboxed_broker), cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_limits_in_force),
     };
 
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

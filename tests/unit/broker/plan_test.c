@@ -7,7 +7,9 @@
 #include "plan/plan_message.h"
 #include "sandbox/ids.h"
 
-static const struct plan_host root_host = { .root = true, .uid_range = 1234, .cgroup = "/x" };
+static const struct plan_host root_host = {
+    .root = true, .uid_range = 1234, .cgroup = "/x", .limits = 3
+};
 static const struct plan_host user_host = {
     .uid = 1000, .gid = 1001, .uid_range = 1234, .cgroup = ""
 };
@@ -140,11 +142,56 @@ static void test_ordinary_user(void **state)
     config_free(c);
 }
 
+/* What can be limited is what the controllers reach; the rest is said. */
+static void test_group_limits(void **state)
+{
+    struct plan_host host = { .root = true,
+                              .uid_range = 1,
+                              .cgroup = "/x",
+                              .limits = SANDBOX_CGROUP_PIDS | SANDBOX_CGROUP_MEMORY };
+    Bulkhead__VmConfig *c = fixture_config();
+    const uint64_t base = c->memory->size + c->memory->size / 64 + (64 << 20);
+    Bulkhead__VmPlan *m;
+    struct plan plan;
+
+    (void)state;
+    plan_make(c, &plan);
+    m = plan_message(&plan, c, &host);
+    assert_non_null(m);
+    assert_int_equal(m->n_notes, 0);
+    assert_int_equal(find(m, "core")->memory_high, 0);
+    assert_int_equal(find(m, "core")->memory_max, base);
+    assert_int_equal(find(m, "rng")->pids_max, PLAN_SPARE_THREADS);
+    assert_int_equal(find(m, "rng")->memory_high, base);
+    assert_int_equal(find(m, "rng")->memory_max, plan_memory_max(base));
+    assert_int_equal(find(m, "disk0")->memory_high,
+                     base + (c->disks[0]->direct ? 0 : PLAN_CACHE_BYTES));
+    assert_int_equal(find(m, "disk0")->pids_max, PLAN_SPARE_THREADS + PLAN_IO_THREADS);
+    bulkhead__vm_plan__free_unpacked(m, NULL);
+
+    plan.devices[0].cache_bytes = PLAN_CACHE_ENDLESS;
+    m = plan_message(&plan, c, &host);
+    assert_int_equal(m->n_notes, 1);
+    assert_non_null(strstr(m->notes[0], "disk0: no limit of memory"));
+    assert_int_equal(find(m, "disk0")->memory_max, 0);
+    bulkhead__vm_plan__free_unpacked(m, NULL);
+
+    host.limits = 0;
+    m = plan_message(&plan, c, &host);
+    assert_int_equal(m->n_notes, 2);
+    assert_non_null(strstr(m->notes[0], "cgroup limits: the memory controller"));
+    assert_non_null(strstr(m->notes[1], "cgroup limits: the pids controller"));
+    assert_int_equal(find(m, "rng")->pids_max, 0);
+    assert_int_equal(find(m, "rng")->memory_max, 0);
+    bulkhead__vm_plan__free_unpacked(m, NULL);
+    config_free(c);
+}
+
 /* Without user namespaces a process has a host uid all the same, and that is said. */
 static void test_no_userns(void **state)
 {
     const struct plan_host host = {
-        .root = true, .userns_error = -ENOSPC, .broker_pid = 1234, .cgroup = "/x"
+        .root = true, .userns_error = -ENOSPC, .broker_pid = 1234, .cgroup = "/x", .limits = 3
     };
     Bulkhead__VmConfig *c = fixture_config();
     const Bulkhead__ProcessPlan *disk;
@@ -232,10 +279,15 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_devices),   cmocka_unit_test(test_message),
-        cmocka_unit_test(test_sockets),   cmocka_unit_test(test_ordinary_user),
-        cmocka_unit_test(test_no_userns), cmocka_unit_test(test_no_userns_refused),
-        cmocka_unit_test(test_largest),   cmocka_unit_test(test_files),
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_message),
+        cmocka_unit_test(test_sockets),
+        cmocka_unit_test(test_ordinary_user),
+        cmocka_unit_test(test_group_limits),
+        cmocka_unit_test(test_no_userns),
+        cmocka_unit_test(test_no_userns_refused),
+        cmocka_unit_test(test_largest),
+        cmocka_unit_test(test_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@ static void test_names(void **state)
         for (unsigned other = 1; name && other < bit; other <<= 1)
             assert_string_not_equal(name, sandbox_layer_name(other));
     }
-    assert_int_equal(n, 18); /* the last is no layer, but has a name */
+    assert_int_equal(n, 19); /* one is no layer, but has a name */
     assert_string_equal(sandbox_layer_name(SANDBOX_LAYER_USERNS), "userns");
     assert_string_equal(sandbox_layer_name(SANDBOX_LAYER_ROOT), "root");
     assert_string_equal(sandbox_layer_name(SANDBOX_LAYER_MDWE), "mdwe");
