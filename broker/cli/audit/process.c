@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// process.c - namespaces, root, limits, cgroup, dumpable, mappings.
+// process.c - namespaces, root, limits, dumpable, mappings.
 #include "audit/process.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "audit/group.h"
 #include "base/fd.h"
 #include "in_child.h"
 #include "process_info.h"
@@ -114,40 +115,6 @@ static void check_limits(const struct audit_target *t)
         audit_add(t, AUDIT_OK, "limits", "%zu as planned", t->plan->n_rlimits);
 }
 
-/* The first line of text. It may have more before that: seen from outside of a control group namespace. */
-static bool ends_with(const char *text, const char *end)
-{
-    size_t len = strcspn(text, "\n"), end_len = strlen(end);
-
-    return end_len <= len && strncmp(text + len - end_len, end, end_len) == 0;
-}
-
-static void check_cgroup(const struct audit_target *t)
-{
-    const char *want = t->plan->cgroup;
-    char text[4096];
-    const char *line;
-    long n;
-
-    if (want[0] == '\0')
-        return;
-    n = process_read_pid(t->pid, "cgroup", text, sizeof(text));
-    if (n < 0) {
-        audit_unreadable(t, "cgroup", (int)-n);
-        return;
-    }
-    if (strncmp(want, "/sys/fs/cgroup", 14) == 0)
-        want += 14;
-    line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-    if (line)
-        line = strstr(line, "0::") + 3;
-    if (line && ends_with(line, want))
-        audit_add(t, AUDIT_OK, "cgroup", "%.200s", want);
-    else
-        audit_add(t, AUDIT_DRIFT, "cgroup", "is in %.100s, planned %.100s", line ? line : "none",
-                  want);
-}
-
 struct dumpable_probe {
     pid_t pid;
     uint32_t uid, gid;
@@ -214,7 +181,7 @@ void audit_process(const struct audit_target *t)
         audit_add(t, AUDIT_NOTE, "landlock", "the kernel offers no way to ask; the tests prove it");
     }
     check_limits(t);
-    check_cgroup(t);
+    audit_group(t);
 }
 
 static void check_namespace(const struct audit_target *targets, size_t n, size_t self,

@@ -43,6 +43,7 @@ struct fault {
     bool share_netns, wrong_uid, wrong_gid, stdin_socket, other_file, writable_file, extra_file;
     bool replaced; /* the file, under its name, since the broker opened it and said which it is */
     bool limit_nproc, limit_core, cgroup, own_cgroup, near_cgroup;
+    unsigned pids_planned, pids_set;     /* limits of its group */
     const char *path, *what, *type;      /* of the file instead: opened, in the plan */
     const char *name;                    /* of the file that is made */
     const struct sandbox_filter *filter; /* before its exec, as an upgrade has one */
@@ -119,6 +120,18 @@ static const struct fault faults[] = {
     { .victim = "none", .check = "cgroup", .text = "planned /bulkhead", .cgroup = true },
     { .victim = "none", .check = "cgroup", .text = "planned /bulkhead-audit", .near_cgroup = true },
     { .victim = "none", .own_cgroup = true },
+    { .victim = "none", .own_cgroup = true, .pids_planned = 9, .pids_set = 9 },
+    { .victim = "none",
+      .check = "cgroup limits",
+      .text = "pids.max",
+      .own_cgroup = true,
+      .pids_planned = 9,
+      .pids_set = 90 },
+    { .victim = "none",
+      .check = "cgroup limits",
+      .text = "pids.max",
+      .own_cgroup = true,
+      .pids_planned = 9 },
     { .victim = "none", .name = "the read end", .writable_file = true, .type = "file" },
     { .victim = "none", .name = "the write end" },
     { .victim = "none", .path = "/dev/full", .what = "/dev/full" },
@@ -168,7 +181,7 @@ static int base_fd = -1; /* of this test's own control group, where it may be di
 /* In the group "...10", where the plan says "...1". */
 static void make_group(struct victim *v, const struct fault *f)
 {
-    const struct sandbox_cgroup_limits none = { 0 };
+    const struct sandbox_cgroup_limits limits = { .pids_max = f->pids_set };
     unsigned in_force;
 
     v->group_fd = -1;
@@ -177,7 +190,7 @@ static void make_group(struct victim *v, const struct fault *f)
     snprintf(v->near, sizeof(v->near), "/bulkhead-audit-%d-1", (int)getpid());
     snprintf(v->group, sizeof(v->group), "%s0", v->near + 1);
     snprintf(v->own, sizeof(v->own), "/%s", v->group);
-    assert_int_equal(sandbox_cgroup_create(base_fd, v->group, &none, &v->group_fd, &in_force), 0);
+    assert_int_equal(sandbox_cgroup_create(base_fd, v->group, &limits, &v->group_fd, &in_force), 0);
 }
 
 /* The old one keeps a name until then, so that the new one gets no number of its. */
@@ -312,6 +325,7 @@ static void make_plan(struct plan *plan, const struct fault *f, const struct vic
                                 : f->near_cgroup ? v->near
                                 : f->own_cgroup  ? v->own
                                                  : "");
+    plan->p.pids_max = f->pids_planned;
     for (unsigned i = 0; i < 5; i++) {
         bulkhead__fd_plan__init(&plan->fds[i]);
         plan->fds[i].fd = i < 4 ? (int)i : -1;
@@ -397,6 +411,9 @@ static void test_faults(void **state)
         bool any = false;
 
         if ((f->near_cgroup || f->own_cgroup) && base_fd < 0)
+            continue;
+        if (f->pids_planned != 0 && !f->check &&
+            !(sandbox_cgroup_controllers(base_fd) & SANDBOX_CGROUP_PIDS))
             continue;
 #ifdef SANDBOX_INSTRUMENTED /* with a filter it must be static */
         if (f->filter)

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// group.c - see group.h.
+#include "audit/group.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "process_info.h"
+#include "sandbox/cgroup.h"
+
+/* The first line of text. It may have more before that: seen from outside of a control group namespace. */
+static bool ends_with(const char *text, const char *end)
+{
+    size_t len = strcspn(text, "\n"), end_len = strlen(end);
+
+    return end_len <= len && strncmp(text + len - end_len, end, end_len) == 0;
+}
+
+static void check_place(const struct audit_target *t)
+{
+    const char *want = t->plan->cgroup;
+    char text[4096];
+    const char *line;
+    long n;
+
+    n = process_read_pid(t->pid, "cgroup", text, sizeof(text));
+    if (n < 0) {
+        audit_unreadable(t, "cgroup", (int)-n);
+        return;
+    }
+    if (strncmp(want, "/sys/fs/cgroup", 14) == 0)
+        want += 14;
+    line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+    if (line)
+        line = strstr(line, "0::") + 3;
+    if (line && ends_with(line, want))
+        audit_add(t, AUDIT_OK, "cgroup", "%.200s", want);
+    else
+        audit_add(t, AUDIT_DRIFT, "cgroup", "is in %.100s, planned %.100s", line ? line : "none",
+                  want);
+}
+
+/* The first line of that file in the group. */
+static int read_limit(int group_fd, const char *name, char *dst, size_t size)
+{
+    cleanup_(fd_closep) int fd = openat(group_fd, name, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, dst, size - 1);
+
+    if (n < 0)
+        return -errno;
+    dst[n] = '\0';
+    dst[strcspn(dst, "\n")] = '\0';
+    return 0;
+}
+
+/* False: it is not as planned. */
+static bool check_limit(const struct audit_target *t, int group_fd, const char *name,
+                        uint64_t planned)
+{
+    char want[24], is[64];
+    int r;
+
+    if (planned == 0)
+        return true;
+    snprintf(want, sizeof(want), "%llu", (unsigned long long)planned);
+    r = read_limit(group_fd, name, is, sizeof(is));
+    if (r == 0 && strcmp(is, want) == 0)
+        return true;
+    if (r == -ENODEV) /* the group is gone, and whoever was in it */
+        audit_unreadable(t, "cgroup limits", ESRCH);
+    else if (r == -ENOENT)
+        audit_add(t, AUDIT_DRIFT, "cgroup limits", "%s can't be limited there, planned %s", name,
+                  want);
+    else if (r < 0)
+        audit_unreadable(t, "cgroup limits", -r);
+    else
+        audit_add(t, AUDIT_DRIFT, "cgroup limits", "%s is %.40s, planned %s", name, is, want);
+    return false;
+}
+
+static void check_limits(const struct audit_target *t)
+{
+    const Bulkhead__ProcessPlan *p = t->plan;
+    cleanup_(fd_closep) int fd = -1;
+    bool pids, high, max;
+
+    if (p->pids_max == 0 && p->memory_high == 0 && p->memory_max == 0) {
+        audit_add(t, AUDIT_NOTE, "cgroup limits",
+                  "no controller reaches its group: limited by rlimits alone");
+        return;
+    }
+    if (sandbox_cgroup_open(t->pid, &fd) != 0) {
+        audit_add(t, AUDIT_UNREADABLE, "cgroup limits", "its group can't be seen from here");
+        return;
+    }
+    pids = check_limit(t, fd, "pids.max", p->pids_max);
+    high = check_limit(t, fd, "memory.high", p->memory_high);
+    max = check_limit(t, fd, "memory.max", p->memory_max);
+    if (pids && high && max)
+        audit_add(t, AUDIT_OK, "cgroup limits", "%s%s as planned", p->pids_max ? "processes" : "",
+                  p->memory_max == 0 ? ""
+                  : p->pids_max      ? ", memory"
+                                     : "memory");
+    if (p->pids_max == 0 || p->memory_max == 0)
+        audit_add(t, AUDIT_NOTE, "cgroup limits", "none of %s: see `bulkhead plan`",
+                  p->pids_max == 0 ? "processes" : "memory");
+}
+
+void audit_group(const struct audit_target *t)
+{
+    if (t->plan->cgroup[0] == '\0')
+        return;
+    check_place(t);
+    check_limits(t);
+}
