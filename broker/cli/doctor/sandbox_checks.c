@@ -15,13 +15,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "in_child.h"
-#include "process_info.h"
 #include "sandbox/ids.h"
 #include "sandbox/namespaces.h"
 
@@ -158,49 +156,6 @@ void doctor_pidfd(struct doctor_result *result)
         doctor_ok(result, "processes can be watched without races");
     else
         doctor_missing(result, false, "pidfd_open is not available", "Linux 5.4 or later");
-}
-
-/* The folder of our own cgroup in the unified hierarchy, or "" */
-static void own_cgroup(char *dst, size_t size)
-{
-    char text[4096];
-    const char *line;
-
-    dst[0] = '\0';
-    if (process_read("/proc/self/cgroup", text, sizeof(text)) < 0)
-        return;
-    line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-    if (!line)
-        return;
-    line = strstr(line, "0::") + 3;
-    snprintf(dst, size, "/sys/fs/cgroup%.*s", (int)strcspn(line, "\n"), line);
-}
-
-void doctor_cgroup(struct doctor_result *result)
-{
-    static const char cure[] = "mount cgroup v2 and delegate a group: systemd-run --user --scope "
-                               "-p Delegate=yes bulkhead run ...";
-    char controllers[256] = "";
-    char group[2048];
-    char probe[2200];
-    char path[2200];
-
-    own_cgroup(group, sizeof(group));
-    snprintf(path, sizeof(path), "%s/cgroup.controllers", group);
-    if (!group[0] || process_read(path, controllers, sizeof(controllers)) < 0) {
-        doctor_missing(result, true,
-                       "no cgroup v2 here (no limits on memory, CPU and tasks per process)", cure);
-        return;
-    }
-    controllers[strcspn(controllers, "\n")] = '\0';
-    snprintf(probe, sizeof(probe), "%s/bulkhead-doctor-%d", group, (int)getpid());
-    if (mkdir(probe, 0755) < 0) {
-        doctor_missing(result, true, "cgroup v2, but this group is not ours to divide", cure);
-        return;
-    }
-    rmdir(probe);
-    doctor_ok(result, "a group was made in %.150s (controllers: %.100s)", group,
-              controllers[0] ? controllers : "none");
 }
 
 /* The audit's way of reading a filter back: a child with a filter stops, its parent asks. */

@@ -11,5 +11,4 @@ void doctor_landlock(struct doctor_result *result);
 void doctor_mdwe(struct doctor_result *result);
 void doctor_memfd(struct doctor_result *result);
 void doctor_pidfd(struct doctor_result *result);
-void doctor_cgroup(struct doctor_result *result);
 void doctor_readback(struct doctor_result *result);

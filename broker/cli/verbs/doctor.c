@@ -3,6 +3,7 @@
 #include "verbs/doctor.h"
 #include <string.h>
 #include "doctor/checks.h"
+#include "doctor/group_check.h"
 #include "doctor/hardening.h"
 #include "doctor/sandbox_checks.h"
 #include "doctor/uring.h"
