@@ -52,7 +52,8 @@ static const struct hostile_action *action; /* the next one; NULL: all were trie
 static uint64_t serve_until_ns;
 static char hello_lie[32];
 static unsigned stride = 1, phase; /* only each stride-th action, from phase on */
-static bool idle;                  /* there is no driver to wait for */
+static char only[HOSTILE_NAME_BYTES];
+static bool idle; /* there is no driver to wait for */
 
 static void say(const char *fmt, ...)
 {
@@ -85,7 +86,7 @@ static bool applies(unsigned index, const struct worker *w)
 {
     const struct hostile_action *a = find(index);
 
-    if (index % stride != phase)
+    if (only[0] != '\0' ? strcmp(a->name, only) != 0 : a->by_name || index % stride != phase)
         return false;
     if (a->roles != 0 && !(a->roles & hostile_role(w->ops->role)))
         return false;
@@ -236,15 +237,17 @@ static void on_tick(int fd, unsigned what, void *arg)
 int __wrap_worker_watch(struct worker *w)
 {
     struct loop_event *tick = NULL;
+    /* The page may be one in which all others were tried. */
+    const uint32_t magic = only[0] == '\0' ? HOSTILE_MAGIC : HOSTILE_MAGIC + 1;
     int r = __real_worker_watch(w);
 
     hostile_worker = w;
     box = (struct hostile_box *)(void *)((uint8_t *)w->stats + HOSTILE_BOX_OFFSET);
     if (w->n_queues == 0 && box->magic != HOSTILE_MAGIC)
         return r; /* the serial port is honest: the test reads there */
-    if (box->magic != HOSTILE_MAGIC) {
+    if (box->magic != magic) {
         memset(box, 0, sizeof *box);
-        box->magic = HOSTILE_MAGIC;
+        box->magic = magic;
     }
     serve_until_ns = now_ns() + (box->lives++ == 0 ? SERVE_FIRST_MS : SERVE_MS) * 1000000ull;
     if (r == 0)
@@ -350,7 +353,8 @@ int __wrap_worker_send(struct worker *w, const Bulkhead__Envelope *envelope)
 
 /* Lies in Hello are asked for by name, since no page is there yet: as an argument by a test, by
  * the program's orders (/hello-role) where the broker starts it. These also
- * say which actions are its share (/share-1-of-4/), and that no guest will come (/idle/). */
+ * say which actions are its share (/share-1-of-4/), or the only one (/only-NAME/), and that no guest will
+ * come (/idle/). */
 static bool has_orders(int argc, char **argv)
 {
     return argc >= 3 && strcmp(argv[1], "--failpoint") == 0;
@@ -378,6 +382,9 @@ static void learn_orders(int argc, char **argv)
 
     learn_path(path, sizeof path);
     idle = strstr(path, "/idle/") != NULL;
+    share = strstr(path, "/only-");
+    if (share && sscanf(share, "/only-%39[^/]/", only) != 1)
+        only[0] = '\0';
     share = strstr(path, "/share-");
     if (share && sscanf(share, "/share-%u-of-%u/", &phase, &stride) != 2)
         stride = 1;

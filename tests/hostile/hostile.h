@@ -78,6 +78,7 @@ struct hostile_action {
     int reached; /* an errno that comes after every check of rights: as good as done */
     long (*run)(struct worker *w, unsigned arg); /* -errno, or >= 0: it was let */
     unsigned arg;
+    bool by_name; /* only if it was ordered: without a control group there is no end to it */
     /* Instead of run: changes Ready, or says something before it. */
     long (*on_ready)(struct worker *w, Bulkhead__Ready *ready, unsigned arg);
 };

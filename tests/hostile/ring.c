@@ -127,6 +127,28 @@ static uint8_t permitted(const struct worker *w)
     return w->ops->role == BULKHEAD__ROLE__ROLE_NET ? IORING_OP_WRITEV : IORING_OP_READV;
 }
 
+/* Submits for ever and takes no completion: the kernel keeps those for which there is no room. Its heart beats.
+ * An operation that is refused would do, but ends its submission: what is permitted, of no bytes, is faster. */
+static long never_reap(struct worker *w, unsigned unused)
+{
+    const uint32_t entries = *cell(ring.sq.ring_mask) + 1;
+
+    (void)unused;
+    for (;;) {
+        struct io_uring_sqe sqe = { .opcode = permitted(w), .flags = IOSQE_FIXED_FILE };
+        long r;
+
+        for (uint32_t i = 0; i < entries; i++)
+            put(&sqe);
+        r = syscall(SYS_io_uring_enter, ring.fd, entries, 0, 0, NULL, 0);
+        __atomic_fetch_add(&w->stats->heartbeat, 1, __ATOMIC_RELAXED);
+        if (r <= 0)
+            return r < 0 ? -errno : -EBUSY;
+        __atomic_store_n(cell(ring.sq.tail), *cell(ring.sq.tail) - (entries - (uint32_t)r),
+                         __ATOMIC_RELEASE);
+    }
+}
+
 /* Any operation with arguments that make sense for it. */
 static long try_op(struct worker *w, unsigned op)
 {
@@ -297,6 +319,11 @@ static const struct hostile_action actions[] = {
     RUN("flag-async", try_flags, IOSQE_ASYNC),
     RUN("flag-select-buffer", try_flags, IOSQE_BUFFER_SELECT),
     RUN("personality", try_personality, 1),
+    { .name = "ring-never-reap",
+      .kind = HOSTILE_NUISANCE,
+      FENCED,
+      .run = never_reap,
+      .by_name = true },
     CALL("register-files", try_register, IORING_REGISTER_FILES),
     CALL("unregister-files", try_register, IORING_UNREGISTER_FILES),
     CALL("register-buffers", try_register, IORING_REGISTER_BUFFERS),
