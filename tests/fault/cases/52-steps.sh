@@ -118,3 +118,57 @@ case_slow_disk_is_no_hang()
     expect "$T/log.out" '"answers","properties":{"id":"disk0"'
     expect_not "$T/log.out" '"died"'
 }
+
+# A disk of 1 GiB that takes so many megabytes a second, and forgets them; its pages are the page cache's.
+make_null_disk() # MBPS
+{
+    local dir=/sys/kernel/config/nullb/bhslow
+    modprobe null_blk nr_devices=0 || skip "no null_blk here"
+    mountpoint -q /sys/kernel/config || { mount -t configfs configfs /sys/kernel/config && own_configfs=1; }
+    mkdir "$dir"
+    echo 1024 >"$dir/size"
+    echo "$1" >"$dir/mbps"
+    echo 1 >"$dir/power"
+    null_disk=/dev/nullb$(cat "$dir/index") # kernels differ in how they call it
+    [ -e "/sys/block/${null_disk##*/}" ] || null_disk=/dev/bhslow
+    # No udev here.
+    [ -b "$null_disk" ] || mknod "$null_disk" b "$(cut -d: -f1 "/sys/block/${null_disk##*/}/dev")" "$(cut -d: -f2 "/sys/block/${null_disk##*/}/dev")"
+}
+end_null_disk()
+{
+    rmdir /sys/kernel/config/nullb/bhslow
+    rmmod null_blk
+    rm -f "$null_disk"
+    [ -z "$own_configfs" ] || umount /sys/kernel/config
+}
+
+# An honest worker that writes through the page cache, faster than the disk, and again and again fills what its
+# control group may have of that, is made to wait and not taken for hung, nor for one that takes memory without end.
+case_page_cache_is_no_hang()
+{
+    null_disk='' own_configfs='' # for the trap
+    local group high=0 most=0 now limit=$((48 << 20)) cmd
+    [ -e /sys/fs/cgroup/cgroup.subtree_control ] || skip "no cgroup v2 at /sys/fs/cgroup"
+    make_null_disk 30
+    trap end_null_disk EXIT
+    cmd=$(echo 'echo BEGUN; for i in 1 2 3; do dd if=/dev/zero of=/dev/vda bs=1M count=1000 oflag=direct || exit; done; echo WRITTEN' | base64 -w0)
+    NAME=vm GUEST_TIMEOUT=900 guest_start "$T/log" "bh.cmd=$cmd" --memory size=128M --disk "path=$null_disk" --json
+    await "$T/log" '^BEGUN' 120
+    group=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(pid_of vm disk0)/cgroup")
+    [ -w "$group/memory.high" ] || die "no limit of memory in $group"
+    echo $limit >"$group/memory.high"
+    while kill -0 "$GUEST_PID" 2>/dev/null; do
+        now=$(cat "$group/memory.current" 2>/dev/null)
+        [ "${now:-0}" -le $most ] || most=$now
+        now=$(sed -n 's/^high //p' "$group/memory.events" 2>/dev/null)
+        high=${now:-$high}
+        sleep 0.5
+    done
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+    expect "$T/log" '^WRITTEN'
+    echo "limit of $((limit >> 20)) MiB met $high times, at most $((most >> 20)) MiB; $(grep -c '"stalled"' "$T/log.out") times longer than 0.9 s"
+    [ "$high" -gt 0 ] || die "the limit was never met"
+    expect_not "$T/log.out" '"died"'
+    expect_not "$T/log.out" '"hung"'
+}
