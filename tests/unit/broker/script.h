@@ -70,6 +70,8 @@ void script_ask(struct script *s, struct command command);
 void script_ask_device(struct script *s, enum command_kind kind, struct device *device);
 /* A vsock device; its worker was asked for. */
 struct device *script_add(struct script *s);
+/* A user network, to a VM that has none; its worker and its passt were asked for. */
+struct device *script_add_net(struct script *s);
 /* The upgrade's program is there: its candidate. */
 uint32_t script_upgrade(struct script *s, struct device *device);
 
