@@ -28,6 +28,7 @@
 #include "spawner/exec.h"
 #include "spawner/handed.h"
 #include "spawner/handover.h"
+#include "spawner/note.h"
 #include "spawner/reports.h"
 #include "spawner/rings.h"
 #include "spawner/slots.h"
@@ -215,6 +216,7 @@ static int begin(struct state *s, const struct spawner_request *request,
 static void on_start(struct state *s, const struct spawner_request *request, int *fds,
                      unsigned n_fds)
 {
+    const char *why = slots_why(&s->slots, request->slot);
     const struct spawner_slot *slot = NULL;
     struct spawned *child = children_find_free(s);
     int *own = request->kept && n_fds > 0 ? &fds[--n_fds] : NULL;
@@ -227,12 +229,31 @@ static void on_start(struct state *s, const struct spawner_request *request, int
     else
         r = begin(s, request, slot, fds, n_fds == START_FDS, child);
     if (r < 0)
-        children_say_not_started(s, request->id, -r, err_text());
+        children_say_not_started(s, request->id, -r, why ? why : err_text());
     else
         child->control = own ? fd_take(own) : -1;
 }
 
 /* ---- requests ---- */
+
+/* After the seal of a broker that may have been taken over: no passt by its word alone. */
+static int on_slot(struct state *s, const struct spawner_request *request)
+{
+    bool passt = request->setup.role == BULKHEAD__ROLE__ROLE_PASST;
+    int r = 0;
+
+    if (!s->slots.sealed)
+        return slots_set(&s->slots, request->slot, &request->setup);
+    if (passt && s->terms->no_userns)
+        r = err_origin(-EPERM, "passt without a user namespace");
+    else if (passt)
+        r = note_take(&s->place, &request->setup);
+    if (r == 0)
+        r = slots_add(&s->slots, request->slot, &request->setup, passt);
+    if (r < 0)
+        slots_refuse(&s->slots, request->slot);
+    return r;
+}
 
 static int on_vm(struct state *s, struct spawner_request *request, int *fds, unsigned n_fds)
 {
@@ -305,7 +326,7 @@ static int obey(struct state *s, struct spawner_request *request, struct handed 
     request->path[sizeof request->path - 1] = '\0';
     switch (request->kind) {
     case SPAWNER_SLOT:
-        return (s->slots.sealed ? slots_add : slots_set)(&s->slots, request->slot, &request->setup);
+        return on_slot(s, request);
     case SPAWNER_FREE:
         return on_free(s, request->slot);
     case SPAWNER_VM:
