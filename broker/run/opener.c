@@ -2,6 +2,8 @@
 /* opener.c - see opener.h. */
 #include "run/opener.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,16 @@
 #include "ipc/channel.h"
 #include "resources/holder.h"
 #include "resources/tap.h"
+#include "run/seal.h"
+#include "spawner/note.h"
+
+/* What is made for a device, and what of it is this process's to take away. */
+struct opened {
+    struct backend backend;
+    bool serves; /* at the socket that is kept */
+    int link_fd; /* to the broker, of a socket that is kept; -1: none is */
+    struct note note;
+};
 
 static int open_net(Bulkhead__NetConfig *net, int *fds, size_t n_fds, struct backend *b,
                     struct fault *f)
@@ -30,15 +42,28 @@ static int open_net(Bulkhead__NetConfig *net, int *fds, size_t n_fds, struct bac
     return r < 0 ? r : resources_tap_configure(net, f);
 }
 
-/* What there is to open in it; a balloon has nothing. */
-static int open_it(Bulkhead__VmConfig *c, Bulkhead__Role role, int *fds, size_t n_fds,
-                   struct backend *b, struct fault *f)
+/* passt is started by the VM's spawner, which takes its user's word for that and not the broker's. */
+static int ask_for_passt(struct opened *o, const Bulkhead__NetConfig *net, const char *vm,
+                         struct fault *f)
 {
+    struct spawner_slot passt;
+
+    seal_describe_passt(net, &passt);
+    return note_write(&o->note, vm, &passt, f);
+}
+
+/* What there is to open in it; a balloon has nothing. */
+static int open_it(struct opened *o, Bulkhead__VmConfig *c, Bulkhead__Role role, const char *vm,
+                   int *fds, size_t n_fds, struct fault *f)
+{
+    struct backend *b = &o->backend;
+
     switch ((int)role) {
     case BULKHEAD__ROLE__ROLE_BLK:
         return resources_disk(c->disks[0], b, f);
     case BULKHEAD__ROLE__ROLE_NET:
-        return open_net(c->nets[0], fds, n_fds, b, f);
+        return strcmp(c->nets[0]->mode, "user") == 0 ? ask_for_passt(o, c->nets[0], vm, f)
+                                                     : open_net(c->nets[0], fds, n_fds, b, f);
     case BULKHEAD__ROLE__ROLE_CONSOLE:
         return resources_console("the console", c->console, NULL, b, f);
     case BULKHEAD__ROLE__ROLE_VSOCK:
@@ -109,7 +134,7 @@ static int hand_over(struct channel *client, uint32_t id, struct backend *b)
     return channel_send_raw(client, &e.base, fds, n, true);
 }
 
-static int serve(struct channel *client, struct backend *b, bool *ret_serves, int *ret_link)
+static int serve(struct channel *client, struct opened *o)
 {
     const Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
     const Bulkhead__ClientEnvelope *e;
@@ -133,22 +158,30 @@ static int serve(struct channel *client, struct backend *b, bool *ret_serves, in
         r = take_device(config, e->add_device->device, &role, &f);
     else
         r = fault_input(&f, "the request must be AddDevice with a device");
-    *ret_serves = role == BULKHEAD__ROLE__ROLE_VSOCK;
+    o->serves = role == BULKHEAD__ROLE__ROLE_VSOCK;
     if (r == 0)
-        r = open_it(config, role, fds, n_fds, b, &f);
+        r = open_it(o, config, role, e->add_device->vm, fds, n_fds, &f);
     if (r == 0)
-        r = link_up(b, ret_link, &f);
-    r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, b);
+        r = link_up(&o->backend, &o->link_fd, &f);
+    r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, &o->backend);
     config_free(config);
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* The client hears by then whether the device was added: the note has been used, or never will be. */
+static void await_client(const struct channel *client)
+{
+    struct pollfd gone = { .fd = channel_fd(client) };
+
+    while (poll(&gone, 1, -1) < 0 && errno == EINTR)
+        ;
+}
+
 int opener_main(int fd, const struct sandbox_filter *holders)
 {
+    struct opened o = { .link_fd = -1 };
     struct channel *client = NULL;
-    struct backend b;
-    bool serves = false;
-    int status, link_fd = -1;
+    int status;
 
     /* Ctrl-C and a hangup are the client's: a socket that is made is taken away by us, when the client is gone. */
     setsid();
@@ -157,12 +190,16 @@ int opener_main(int fd, const struct sandbox_filter *holders)
         log_error("bulkhead-broker --open is started by `bulkhead add`");
         return EXIT_FAILURE;
     }
-    backend_init(&b);
-    status = serve(client, &b, &serves, &link_fd);
+    backend_init(&o.backend);
+    note_init(&o.note);
+    status = serve(client, &o);
+    if (status == EXIT_SUCCESS && o.note.fd >= 0)
+        await_client(client);
+    note_withdraw(&o.note);
     channel_free(client);
-    if (status == EXIT_SUCCESS && link_fd >= 0)
-        holder_stay(holders, &b.socket, link_fd, serves);
-    b.made_tap[0] = '\0'; /* it stays as long as the VM has it */
-    backend_deinit(&b);
+    if (status == EXIT_SUCCESS && o.link_fd >= 0)
+        holder_stay(holders, &o.backend.socket, o.link_fd, o.serves);
+    o.backend.made_tap[0] = '\0'; /* it stays as long as the VM has it */
+    backend_deinit(&o.backend);
     return status;
 }
