@@ -64,15 +64,32 @@ void boot_failed(struct vm *vm, const struct fault *fault)
         end_fail(vm, fault);
 }
 
+static bool is_waited_for(const struct vm *vm, const struct child *c)
+{
+    if (c->role == BULKHEAD__ROLE__ROLE_LOADER)
+        return !c->loaded;
+    if (c->role == BULKHEAD__ROLE__ROLE_PASST)
+        return !vm->devices[c->device].passt_settled;
+    return c->state < CHILD_READY;
+}
+
+static void add_name(char *who, size_t size, const char *name)
+{
+    if (strlen(who) < size - 48)
+        snprintf(who + strlen(who), size - strlen(who), " %s", name);
+}
+
 void boot_late(struct vm *vm)
 {
     struct fault f;
     char who[200] = "";
 
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
-        if (vm->children[i].id != 0 && vm->children[i].state < CHILD_READY &&
-            strlen(who) < sizeof who - 48)
-            snprintf(who + strlen(who), sizeof who - strlen(who), " %s", vm->children[i].name);
+        if (vm->children[i].id != 0 && is_waited_for(vm, &vm->children[i]))
+            add_name(who, sizeof who, vm->children[i].name);
+    for (unsigned i = 0; i < vm->n_devices; i++) /* who left without a word */
+        if (vm->devices[i].here && vm->devices[i].worker == 0)
+            add_name(who, sizeof who, vm->devices[i].plan->name);
     fault_host(&f, ETIMEDOUT, "the start took over %d s; still not ready:%s", BOOT_MS / 1000, who);
     end_fail(vm, &f);
 }

@@ -4,6 +4,7 @@
 #include "script.h"
 
 #include "config/config.h"
+#include "vm/boot.h"
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
 
@@ -194,6 +195,100 @@ static void a_passt_that_is_not_there(void **state)
     script_end(&s);
 }
 
+/* ---- a start that takes too long ---- */
+
+/* All but `late` (NULL: nobody) are ready. */
+static void starts_without(const struct device *late, bool loads)
+{
+    const struct event made = { .kind = EVENT_BOOT_MADE };
+
+    reboot(0);
+    script_happen(&s, &made);
+    for (unsigned i = 0; i < VM_MAX_CHILDREN; i++) {
+        const struct child *c = &s.vm.children[i];
+
+        if (c->id != 0 && c->id != s.vm.loader && c->role != BULKHEAD__ROLE__ROLE_PASST &&
+            (!late || c->id != late->worker))
+            script_make_ready(&s, c->id);
+    }
+    if (loads)
+        script_load(&s);
+    else
+        script_make_ready(&s, s.vm.loader);
+}
+
+/* The reason names who is missing, and nobody else. */
+static void is_told_of(const char *names)
+{
+    char text[200];
+
+    snprintf(text, sizeof text, "the start took over %d s; still not ready: %s", BOOT_MS / 1000,
+             names);
+    script_wait(&s, BOOT_MS - 1000);
+    assert_int_equal(s.vm.phase, VM_STARTING);
+    script_wait(&s, 1000);
+    assert_int_equal(s.vm.phase, VM_ENDING);
+    assert_string_equal(s.vm.end.fault.text, text);
+    assert_false(s.vm.end.fault.bad_input);
+    script_end(&s);
+}
+
+static void a_worker_that_is_late(void **state)
+{
+    struct device *d;
+
+    (void)state;
+    script_run(&s, ENOUGH_DEATHS);
+    d = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
+    starts_without(d, true);
+    is_told_of(d->plan->name);
+}
+
+/* It reads a kernel from a server that doesn't answer. */
+static void a_loader_that_is_late(void **state)
+{
+    (void)state;
+    script_run(&s, ENOUGH_DEATHS);
+    starts_without(NULL, false);
+    is_told_of("loader");
+}
+
+/* passt never says that it is ready: what counts is whether its ports are open. */
+static void a_worker_that_is_late_and_a_passt_that_is_not(void **state)
+{
+    struct event settled = { .kind = EVENT_PASST_SETTLED };
+    struct device *d;
+
+    (void)state;
+    script_run_net(&s, "user");
+    d = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
+    starts_without(d, true);
+    settled.device = script_device(&s, BULKHEAD__ROLE__ROLE_NET)->number;
+    script_happen(&s, &settled);
+    is_told_of(d->plan->name);
+}
+
+static void a_passt_that_is_late(void **state)
+{
+    (void)state;
+    script_run_net(&s, "user");
+    starts_without(NULL, true);
+    is_told_of("net0-passt");
+}
+
+/* One that left without a word, as those do who see the core go; but the core is there. */
+static void a_worker_that_left(void **state)
+{
+    struct device *d;
+
+    (void)state;
+    script_run(&s, ENOUGH_DEATHS);
+    d = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
+    starts_without(d, true);
+    script_exit(&s, d->worker, true);
+    is_told_of(d->plan->name);
+}
+
 /* ---- disks ---- */
 
 static void spawned_with_ring(uint32_t child)
@@ -318,6 +413,11 @@ int main(void)
         cmocka_unit_test(one_during_an_upgrade_of_all),
         cmocka_unit_test(one_with_a_worker_that_does_not_die),
         cmocka_unit_test(a_passt_that_is_not_there),
+        cmocka_unit_test(a_worker_that_is_late),
+        cmocka_unit_test(a_loader_that_is_late),
+        cmocka_unit_test(a_worker_that_is_late_and_a_passt_that_is_not),
+        cmocka_unit_test(a_passt_that_is_late),
+        cmocka_unit_test(a_worker_that_left),
         cmocka_unit_test(no_upgrade_before_the_ring_is_still),
         cmocka_unit_test(a_repair_by_hand_without_room),
         cmocka_unit_test(a_broker_that_was_not_run_itself),

@@ -387,6 +387,21 @@ int script_replied(struct script *s)
     return -1;
 }
 
+void script_refused(struct script *s, const char *part)
+{
+    for (unsigned i = 0; i < s->n_log; i++) {
+        const struct action *a = &s->log[i];
+
+        if (a->kind != ACTION_REPLY || a->ticket.request != s->request)
+            continue;
+        if (a->error <= 0 || !a->bad_input || !strstr(a->text, part) || strchr(a->text, '\n'))
+            fail_msg("said '%s' (%d), want '%s'", a->text, a->error, part);
+        take_out(s, i);
+        return;
+    }
+    fail_msg("no reply, want '%s'", part);
+}
+
 unsigned script_count(const struct script *s, enum action_kind kind)
 {
     unsigned n = 0;
@@ -398,7 +413,7 @@ unsigned script_count(const struct script *s, enum action_kind kind)
 
 /* ---- the VM ---- */
 
-static void load(struct script *s)
+void script_load(struct script *s)
 {
     Bulkhead__EntryState entry = BULKHEAD__ENTRY_STATE__INIT;
     Bulkhead__Loaded loaded = BULKHEAD__LOADED__INIT;
@@ -429,7 +444,7 @@ void script_boot(struct script *s)
         if (s->vm.devices[i].passt != 0)
             script_happen(s, &settled);
     }
-    load(s);
+    script_load(s);
     assert_int_equal(s->vm.phase, VM_RUNNING);
     script_core_hears(s, B(START));
     script_state(s, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING);

@@ -51,6 +51,8 @@ void script_hello(struct script *s, uint32_t child);
 void script_ready(struct script *s, uint32_t child);
 /* All three. */
 void script_make_ready(struct script *s, uint32_t child);
+/* The loader does its work, and leaves. */
+void script_load(struct script *s);
 void script_exit(struct script *s, uint32_t child, bool clean);
 /* The guest's driver sets up one queue, or resets the device. */
 void script_activate(struct script *s, struct device *device);
@@ -82,4 +84,6 @@ bool script_killed(struct script *s, uint32_t child);
 bool script_noticed(struct script *s, const char *name);
 /* The reply to the last request: -1: none yet; else its error. */
 int script_replied(struct script *s);
+/* The last request was the user's mistake, and one line says so, of which that is a part. */
+void script_refused(struct script *s, const char *part);
 unsigned script_count(const struct script *s, enum action_kind kind);
