@@ -347,6 +347,53 @@ static void a_core_that_is_silent(void **state)
     script_end(&s);
 }
 
+/* It has the time for which a disk may keep it, and is replaced then. */
+static void a_worker_that_is_silent(void **state)
+{
+    struct device *d = used_rng();
+    uint32_t mute = d->worker;
+
+    (void)state;
+    script_adopt(&s, 0);
+    script_core_says_all(&s, STANDS(RUNNING));
+    script_worker_stands(&s, other_worker(), STANDS(READY));
+    assert_int_equal(script_heard(&s, mute, NULL), B(RESYNC));
+    script_wait(&s, s.config->stall_timeout_ms);
+    assert_false(script_killed(&s, mute));
+    assert_true(script_wait_deadline(&s));
+    assert_true(script_killed(&s, mute));
+    assert_int_equal(s.vm.phase, VM_RUNNING);
+    script_exit(&s, mute, false);
+    assert_int_not_equal(d->worker, mute);
+    script_make_ready(&s, d->worker);
+    assert_int_equal(script_heard(&s, d->worker, NULL), B(ACTIVATE));
+    script_end(&s);
+}
+
+/* Killed by the broker before, it doesn't die: it is killed once more, and nobody takes its place. */
+static void a_worker_that_does_not_die(void **state)
+{
+    struct device *d = used_rng();
+    uint32_t stuck = d->worker;
+
+    (void)state;
+    script_reset(&s, d);
+    assert_true(script_wait_deadline(&s));
+    assert_true(script_killed(&s, stuck));
+    script_adopt(&s, 0);
+    assert_true(script_killed(&s, stuck));
+    script_core_says_all(&s, STANDS(RUNNING));
+    script_worker_stands(&s, other_worker(), STANDS(READY));
+    assert_true(script_wait_deadline(&s));
+    assert_true(script_noticed(&s, "does_not_die"));
+    assert_int_equal(d->worker, stuck);
+    assert_int_equal(script_count(&s, ACTION_START), 0);
+    script_exit(&s, stuck, false);
+    script_make_ready(&s, d->worker);
+    assert_int_equal(d->stage, STAGE_SERVED);
+    script_end(&s);
+}
+
 static void a_guest_that_ended_meanwhile(void **state)
 {
     Bulkhead__GuestState end = BULKHEAD__GUEST_STATE__INIT;
@@ -497,6 +544,8 @@ int main(void)
         cmocka_unit_test(a_resume_before_the_core_was_heard),
         cmocka_unit_test(a_worker_that_serves_something_else),
         cmocka_unit_test(a_core_that_is_silent),
+        cmocka_unit_test(a_worker_that_is_silent),
+        cmocka_unit_test(a_worker_that_does_not_die),
         cmocka_unit_test(a_guest_that_ended_meanwhile),
         cmocka_unit_test(an_end_on_its_way),
         cmocka_unit_test(a_reboot_begins_again),

@@ -7,7 +7,7 @@
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
 
-enum { ENOUGH_DEATHS = 5 };
+enum { ENOUGH_DEATHS = 5, DIE_MS = 10000 };
 
 static struct script s;
 
@@ -215,6 +215,42 @@ static void a_child_that_does_not_die(void **state)
     assert_int_equal(s.vm.phase, VM_GONE);
     assert_int_equal(script_count(&s, ACTION_ENDED), 1);
     assert_false(script_wait_deadline(&s));
+    script_end(&s);
+}
+
+static bool noticed_of(const char *name, const char *id)
+{
+    for (unsigned i = 0; i < s.n_log; i++)
+        if (s.log[i].kind == ACTION_NOTICE && strcmp(s.log[i].name, name) == 0)
+            return strcmp(s.log[i].text, id) == 0 && script_noticed(&s, name);
+    return false;
+}
+
+/* While the VM runs the kernel may still work for it: nobody takes its place, who listens hears of it again and again,
+ * and when it has died after all it is replaced. */
+static void a_worker_that_does_not_die(void **state)
+{
+    struct device *d = running_rng(ENOUGH_DEATHS);
+    uint32_t stuck = d->worker;
+
+    (void)state;
+    script_reset(&s, d);
+    hears(d, B(RESET));
+    assert_true(script_wait_deadline(&s));
+    assert_true(script_killed(&s, stuck));
+    for (unsigned i = 0; i < 3; i++) {
+        script_wait(&s, DIE_MS - 1000);
+        assert_false(script_noticed(&s, "does_not_die"));
+        script_wait(&s, 1000);
+        assert_true(noticed_of("does_not_die", d->plan->name));
+        assert_int_equal(s.vm.phase, VM_RUNNING);
+        assert_int_equal(d->worker, stuck);
+        assert_int_equal(script_count(&s, ACTION_START) + script_count(&s, ACTION_KILL), 0);
+    }
+    script_exit(&s, stuck, false);
+    assert_int_not_equal(d->worker, stuck);
+    script_make_ready(&s, d->worker);
+    assert_int_equal(d->stage, STAGE_SERVED);
     script_end(&s);
 }
 
@@ -503,6 +539,7 @@ int main(void)
         cmocka_unit_test(an_activation_that_is_never_answered),
         cmocka_unit_test(a_worker_that_is_never_ready),
         cmocka_unit_test(a_child_that_does_not_die),
+        cmocka_unit_test(a_worker_that_does_not_die),
         cmocka_unit_test(a_new_build_takes_over),
         cmocka_unit_test(a_new_build_that_never_goes_on_is_rolled_back),
         cmocka_unit_test(a_new_build_that_dies_soon_is_rolled_back),
