@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // vm_step.c - random events for a VM's rules. Whatever comes: no two living children share a uid, each ticket
-// gets one reply, every event settles, what is waited for has a deadline, and the VM can be ended, once. The broker
-// dies between any two of its actions, and the next one goes on.
+// gets one reply, nobody is asked again before he has answered, every event settles, what is waited for has a deadline,
+// and the VM can be ended, once. The broker dies between any two of its actions, and the next one goes on; the spawner
+// dies, and nobody does.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,9 @@
 #include "vm/hotplug.h"
 #include "vm/record.h"
 #include "vm/step.h"
+#include "vm_config.h"
 #include "vm_device_true.h"
+#include "vm_owed.h"
 #include "vm_undone.h"
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
@@ -34,6 +37,7 @@ static struct {
     uint32_t n_tickets;
     uint8_t replies[MAX_TICKETS];
     unsigned ended;
+    bool spawner_gone;
     uint32_t
         on_rings[PLAN_MAX_DEVICES];    /* who was told to go on, and may have requests in flight */
     struct event pending[MAX_PENDING]; /* what came of actions */
@@ -73,7 +77,11 @@ static void perform(const struct action *a)
     struct event e = { .child = a->child, .device = a->device };
 
     switch ((int)a->kind) {
+    case ACTION_START:
+        CHECK(!f.spawner_gone);
+        break;
     case ACTION_TELL:
+        CHECK(owed_told(&f.vm, a->child, a->body));
         if (a->body == B(ACTIVATE) || a->body == B(UNQUIESCE))
             go_on(a);
         break;
@@ -216,8 +224,7 @@ static void say_state(const struct child *c)
             say_device(&f.vm.devices[i]);
     snapshot.epoch = f.vm.epoch;
     snapshot.state = (Bulkhead__SnapshotState)(state - CHILD_READY + 1);
-    snapshot.pausing = core && f.vm.run == GUEST_PAUSING && f.vm.core_told &&
-                       state == CHILD_RUNNING && !undone_tell(c->id, B(PAUSE_VCPUS));
+    snapshot.pausing = core && state == CHILD_RUNNING && owed_by(c->id, B(PAUSE_VCPUS));
     if (activated) {
         const struct device *d = &f.vm.devices[c->device];
 
@@ -225,10 +232,10 @@ static void say_state(const struct child *c)
         activate.queues = queues;
         activate.n_queues = device_list_queues(d, states, queues);
         snapshot.activate = &activate;
-        snapshot.owes_reset = child_owes(c, DEBT_RESET_DONE) && !undone_tell(c->id, B(RESET));
-        snapshot.owes_quiesce = state == CHILD_RUNNING && child_owes(c, DEBT_QUIESCED) &&
-                                !undone_tell(c->id, B(QUIESCE));
+        snapshot.owes_reset = owed_by(c->id, B(RESET));
+        snapshot.owes_quiesce = state == CHILD_RUNNING && owed_by(c->id, B(QUIESCE));
     }
+    owed_said(id, &envelope);
     step(&e);
     /* Who is honest about that is not the VM's end; another death may have come in between. */
     c = vm_look(&f.vm, id);
@@ -269,6 +276,7 @@ static void adopt(void)
     }
     for (uint32_t i = 0; i < f.n_tickets; i++) /* who was not answered is not any more */
         f.replies[i] = 1;
+    owed_adopted();
     step(&e);
 }
 
@@ -372,6 +380,8 @@ static void say(uint32_t id)
              (e.body_case == B(RESET_DONE) && child_owes(c, DEBT_RESET_DONE))))
             f.on_rings[d->number] = 0;
     }
+    if (!c->unsure) /* else it counts for nothing, and it will say so again */
+        owed_said(id, &e);
     step(&event);
 }
 
@@ -466,6 +476,7 @@ static bool is_heard(uint32_t child)
 static void happen(void)
 {
     struct event e = { .child = 0 };
+    unsigned rare;
 
     switch (pick(12)) {
     case 0:
@@ -510,6 +521,8 @@ static void happen(void)
         break;
     default:
         e.beat = pick(8);
+        if (e.beat >= 6 && f.spawner_gone)
+            return; /* nobody would start another broker */
         if (e.beat == 7) {
             undone_note(&f.vm, NULL, 0);
             adopt();
@@ -519,35 +532,17 @@ static void happen(void)
             f.dies_after = 1 + pick(32);
             return;
         }
-        e.kind = e.beat == 1 ? EVENT_CLOSED : pick(8) == 1 ? EVENT_DEAF : EVENT_TICK;
+        rare = e.beat == 1 ? 0 : pick(8);
+        e.kind = e.beat == 1 ? EVENT_CLOSED : rare == 1 ? EVENT_DEAF : EVENT_TICK;
         e.child = any_child();
+        if (e.beat == 5 && rare == 2 && !f.spawner_gone) {
+            e.kind = EVENT_SPAWNER_GONE;
+            f.spawner_gone = true;
+            f.dies_after = 0;
+        }
         break;
     }
     step(&e);
-}
-
-static Bulkhead__VmConfig *make_config(void)
-{
-    Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
-    Bulkhead__VmConfig *c = config_copy(&empty);
-    Bulkhead__NetConfig *net = malloc(sizeof *net);
-    Bulkhead__DiskConfig *disk = malloc(sizeof *disk);
-
-    bulkhead__net_config__init(net);
-    net->mode = strdup(pick(2) ? "user" : "tap");
-    c->nets = malloc(sizeof *c->nets);
-    c->nets[c->n_nets++] = net;
-    bulkhead__disk_config__init(disk);
-    disk->path = strdup("/d0.raw");
-    c->disks = malloc(sizeof *c->disks);
-    c->disks[c->n_disks++] = disk;
-    if (config_fill(c, "fuzz") < 0)
-        abort();
-    c->rng->enabled = c->balloon->enabled = c->vsock->enabled = true;
-    c->vsock->id = strdup("vsock0");
-    c->serial->mode = c->console->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_OFF;
-    c->no_reboot = pick(2);
-    return c;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -559,10 +554,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memset(&f, 0, sizeof f);
     undone_clear();
+    owed_clear();
     f.data = data;
     f.left = size;
     f.now = UINT64_C(1000000000000);
-    f.config = make_config();
+    f.config = vm_config_make(pick(2) ? "user" : "tap");
+    f.config->no_reboot = pick(2);
     plan_make(f.config, &f.plan);
     vm_init(&f.vm, f.config, &f.plan, f.now);
     f.vm.insecure = true;
