@@ -172,8 +172,8 @@ int process_holds_lock(pid_t pid, int file)
 
     if (fstat(file, &st) < 0 || fstatfs(file, &fs) < 0)
         return -errno;
-    /* btrfs has one number of the device there and tells another. */
-    if (fs.f_type == BTRFS_SUPER_MAGIC)
+    /* btrfs has one number of the device there and tells another; so has an overlay of two file systems. */
+    if (fs.f_type == BTRFS_SUPER_MAGIC || fs.f_type == OVERLAYFS_SUPER_MAGIC)
         snprintf(end, sizeof(end), ":%llu ", (unsigned long long)st.st_ino);
     else
         snprintf(end, sizeof(end), " %02x:%02x:%llu ", major(st.st_dev), minor(st.st_dev),
