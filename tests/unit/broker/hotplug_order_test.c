@@ -15,44 +15,10 @@ static void run(void)
     script_run(&s, CRASHES);
 }
 
-/* Nothing is left of it. */
-static void is_free(const struct device *d)
-{
-    assert_false(d->here);
-    assert_int_equal(d->worker, 0);
-    assert_int_equal(vm_count_of_device(&s.vm, d), 0);
-    assert_true(plan_is_free(d->plan));
-    assert_int_equal(script_count(&s, ACTION_FREE_DEVICE), 1);
-}
-
 static struct device *added(void)
 {
-    struct device *d;
-
     run();
-    d = script_add(&s);
-    script_make_ready(&s, d->worker);
-    script_core_hears(&s, B(ATTACH_DEVICE));
-    assert_int_equal(script_replied(&s), 0);
-    return d;
-}
-
-static void ask_removal(struct device *d, bool force)
-{
-    script_ask(&s, (struct command){ .kind = COMMAND_REMOVE, .device = d->number, .force = force });
-}
-
-static void core_is_told(bool force)
-{
-    struct action a;
-
-    Bulkhead__Envelope__BodyCase heard;
-
-    do {
-        heard = script_heard(&s, s.vm.core, &a);
-        assert_int_not_equal(heard, B(_NOT_SET));
-    } while (heard != B(DETACH_DEVICE));
-    assert_int_equal(a.flag, force);
+    return script_added(&s);
 }
 
 /* Nothing was begun: no process, no message, no place that stays taken. */
@@ -78,10 +44,10 @@ static void not_while_it_ends(void **state)
     s.n_log = 0;
     next = script_add(&s);
     script_refused(&s, "the VM does not run: devices come and go while it does");
-    is_free(next);
-    ask_removal(d, false);
+    script_is_free(&s, next);
+    script_ask_removal(&s, d, false);
     script_refused(&s, "the VM does not run");
-    ask_removal(d, true);
+    script_ask_removal(&s, d, true);
     script_refused(&s, "the VM does not run");
     script_ask(&s, (struct command){ .kind = COMMAND_PAUSE });
     script_refused(&s, "the VM does not run: there is nothing to pause");
@@ -115,7 +81,7 @@ static void not_while_it_is_upgraded(void **state)
     d = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
     next = script_upgrade(&s, d);
     for (int force = 0; force < 2; force++) {
-        ask_removal(d, force);
+        script_ask_removal(&s, d, force);
         script_refused(&s, "is being repaired or upgraded: wait for it");
     }
     assert_int_equal(d->removal, REMOVAL_NONE);
@@ -123,8 +89,8 @@ static void not_while_it_is_upgraded(void **state)
     script_make_ready(&s, next);
     assert_int_equal(d->stage, STAGE_SERVED);
     assert_int_equal(d->worker, next);
-    ask_removal(d, false);
-    core_is_told(false);
+    script_ask_removal(&s, d, false);
+    script_core_detaches(&s, false);
     script_end(&s);
 }
 
@@ -138,12 +104,12 @@ static void not_while_it_is_repaired(void **state)
     assert_int_equal(d->stage, STAGE_DEAD);
     script_ask_device(&s, COMMAND_REPAIR, d);
     assert_int_equal(script_replied(&s), -1);
-    ask_removal(d, false);
+    script_ask_removal(&s, d, false);
     script_refused(&s, "is being repaired or upgraded: wait for it");
     script_make_ready(&s, d->worker);
     assert_int_equal(d->stage, STAGE_SERVED);
-    ask_removal(d, false);
-    core_is_told(false);
+    script_ask_removal(&s, d, false);
+    script_core_detaches(&s, false);
     script_end(&s);
 }
 
@@ -183,10 +149,10 @@ static void removed_during_an_upgrade_of_all(void **state)
     first = &s.vm.devices[0];
     second = &s.vm.devices[1];
     script_ask(&s, (struct command){ .kind = COMMAND_UPGRADE_ALL });
-    ask_removal(first, false);
+    script_ask_removal(&s, first, false);
     script_refused(&s, "is being repaired or upgraded: wait for it");
-    ask_removal(second, false);
-    core_is_told(false);
+    script_ask_removal(&s, second, false);
+    script_core_detaches(&s, false);
     script_happen(&s, &opened);
     script_make_ready(&s, first->candidate);
     assert_false(s.vm.upgrades_all);
@@ -197,7 +163,7 @@ static void removed_during_an_upgrade_of_all(void **state)
     script_gone(&s, second->plan->pci_slot);
     script_exit(&s, second->worker, true);
     assert_int_equal(script_replied(&s), 0);
-    is_free(second);
+    script_is_free(&s, second);
     script_end(&s);
 }
 
@@ -210,7 +176,7 @@ static void while_the_broker_is_upgraded(void **state)
     run();
     script_adopt(&s, 0);
     rng = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
-    ask_removal(rng, false);
+    script_ask_removal(&s, rng, false);
     assert_int_equal(script_replied(&s), -1);
     d = script_add(&s);
     script_make_ready(&s, d->worker);
@@ -225,7 +191,7 @@ static void while_the_broker_is_upgraded(void **state)
     script_gone(&s, rng->plan->pci_slot);
     script_exit(&s, rng->worker, true);
     assert_true(script_noticed(&s, "removed"));
-    is_free(rng);
+    script_is_free(&s, rng);
     script_end(&s);
 }
 

@@ -15,44 +15,10 @@ static void run(void)
     script_run(&s, CRASHES);
 }
 
-/* Nothing is left of it. */
-static void is_free(const struct device *d)
-{
-    assert_false(d->here);
-    assert_int_equal(d->worker, 0);
-    assert_int_equal(vm_count_of_device(&s.vm, d), 0);
-    assert_true(plan_is_free(d->plan));
-    assert_int_equal(script_count(&s, ACTION_FREE_DEVICE), 1);
-}
-
 static struct device *added(void)
 {
-    struct device *d;
-
     run();
-    d = script_add(&s);
-    script_make_ready(&s, d->worker);
-    script_core_hears(&s, B(ATTACH_DEVICE));
-    assert_int_equal(script_replied(&s), 0);
-    return d;
-}
-
-static void ask_removal(struct device *d, bool force)
-{
-    script_ask(&s, (struct command){ .kind = COMMAND_REMOVE, .device = d->number, .force = force });
-}
-
-static void core_is_told(bool force)
-{
-    struct action a;
-
-    Bulkhead__Envelope__BodyCase heard;
-
-    do {
-        heard = script_heard(&s, s.vm.core, &a);
-        assert_int_not_equal(heard, B(_NOT_SET));
-    } while (heard != B(DETACH_DEVICE));
-    assert_int_equal(a.flag, force);
+    return script_added(&s);
 }
 
 /* ---- it comes ---- */
@@ -92,7 +58,7 @@ static void test_its_worker_dies(void **state)
     script_spawned(&s, d->worker);
     script_exit(&s, d->worker, false);
     assert_true(script_replied(&s) > 0);
-    is_free(d);
+    script_is_free(&s, d);
     script_end(&s);
 }
 
@@ -107,7 +73,7 @@ static void test_it_cant_be_started(void **state)
     e.child = d->worker;
     script_happen(&s, &e);
     assert_true(script_replied(&s) > 0);
-    is_free(d);
+    script_is_free(&s, d);
     script_end(&s);
 }
 
@@ -126,7 +92,7 @@ static void test_it_is_never_ready(void **state)
     assert_int_equal(script_replied(&s), -1); /* not while it is there */
     script_exit(&s, worker, false);
     assert_true(script_replied(&s) > 0);
-    is_free(d);
+    script_is_free(&s, d);
     script_end(&s);
 }
 
@@ -139,7 +105,7 @@ static void test_not_while_paused(void **state)
     script_ask(&s, (struct command){ .kind = COMMAND_PAUSE });
     d = script_add(&s);
     assert_true(script_replied(&s) > 0);
-    is_free(d);
+    script_is_free(&s, d);
     script_end(&s);
 }
 
@@ -154,7 +120,7 @@ static void test_what_must_wait_for_it(void **state)
     assert_true(script_replied(&s) > 0);
     script_ask_device(&s, COMMAND_UPGRADE, d);
     assert_true(script_replied(&s) > 0);
-    ask_removal(d, false);
+    script_ask_removal(&s, d, false);
     assert_true(script_replied(&s) > 0);
     script_make_ready(&s, d->worker);
     assert_int_equal(d->stage, STAGE_SERVED);
@@ -177,7 +143,7 @@ static void test_reboot_while_added(void **state)
             script_exit(&s, s.vm.children[i].id, false);
     assert_null(vm_look(&s.vm, worker));
     assert_true(script_replied(&s) > 0);
-    is_free(d);
+    script_is_free(&s, d);
     script_boot(&s);
     script_end(&s);
 }
@@ -192,8 +158,8 @@ static void test_removed(void **state)
 
     (void)state;
     script_use(&s, d);
-    ask_removal(d, false);
-    core_is_told(false);
+    script_ask_removal(&s, d, false);
+    script_core_detaches(&s, false);
     assert_int_equal(d->stage,
                      STAGE_SERVED); /* the guest may still write what it has not written */
     script_reset(&s, d);
@@ -206,7 +172,7 @@ static void test_removed(void **state)
     script_exit(&s, worker, true);
     assert_int_equal(script_replied(&s), 0);
     assert_true(script_noticed(&s, "removed"));
-    is_free(d);
+    script_is_free(&s, d);
     script_end(&s);
 }
 
@@ -217,7 +183,7 @@ static void test_added_again(void **state)
     unsigned slot = d->plan->pci_slot, uid = d->plan->uid_slot;
 
     (void)state;
-    ask_removal(d, false);
+    script_ask_removal(&s, d, false);
     script_gone(&s, slot);
     script_exit(&s, d->worker, true);
     assert_int_equal(script_replied(&s), 0);
@@ -239,10 +205,10 @@ static void test_a_hole(void **state)
     run();
     rng = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
     balloon = script_device(&s, BULKHEAD__ROLE__ROLE_BALLOON);
-    ask_removal(rng, false);
+    script_ask_removal(&s, rng, false);
     script_gone(&s, rng->plan->pci_slot);
     script_exit(&s, rng->worker, true);
-    is_free(rng);
+    script_is_free(&s, rng);
     script_use(&s, balloon);
     script_ask(&s, (struct command){ .kind = COMMAND_PAUSE });
     script_core_hears(&s, B(PAUSE_VCPUS));
@@ -259,8 +225,8 @@ static void test_a_guest_that_never_ejects(void **state)
     struct device *d = added();
 
     (void)state;
-    ask_removal(d, false);
-    core_is_told(false);
+    script_ask_removal(&s, d, false);
+    script_core_detaches(&s, false);
     script_wait(&s, HOTPLUG_EJECT_MS - 1000);
     assert_int_equal(script_replied(&s), -1);
     script_wait(&s, 1000);
@@ -268,14 +234,14 @@ static void test_a_guest_that_never_ejects(void **state)
     assert_true(script_noticed(&s, "not_removed"));
     assert_int_equal(d->stage, STAGE_SERVED);
     script_use(&s, d);
-    ask_removal(d, false); /* asked again */
-    core_is_told(false);
+    script_ask_removal(&s, d, false); /* asked again */
+    script_core_detaches(&s, false);
     script_wait(&s, HOTPLUG_EJECT_MS);
     assert_true(script_replied(&s) > 0);
     script_gone(&s, d->plan->pci_slot);
     script_exit(&s, d->worker, true);
     assert_true(script_noticed(&s, "removed"));
-    is_free(d);
+    script_is_free(&s, d);
     script_end(&s);
 }
 
@@ -286,8 +252,8 @@ static void test_taken_away(void **state)
 
     (void)state;
     script_use(&s, d);
-    ask_removal(d, true);
-    core_is_told(true);
+    script_ask_removal(&s, d, true);
+    script_core_detaches(&s, true);
     script_reset(&s, d); /* the core's own */
     assert_int_equal(script_heard(&s, worker, NULL), B(RESET));
     script_answer(&s, worker, B(RESET_DONE));
@@ -295,7 +261,7 @@ static void test_taken_away(void **state)
     script_gone(&s, d->plan->pci_slot);
     script_exit(&s, worker, true);
     assert_int_equal(script_replied(&s), 0);
-    is_free(d);
+    script_is_free(&s, d);
     script_end(&s);
 }
 
@@ -307,8 +273,8 @@ static void test_taken_away_from_one_that_hangs(void **state)
 
     (void)state;
     script_use(&s, d);
-    ask_removal(d, true);
-    core_is_told(true);
+    script_ask_removal(&s, d, true);
+    script_core_detaches(&s, true);
     script_reset(&s, d);
     script_wait(&s, HOTPLUG_FORCE_MS);
     assert_true(script_killed(&s, worker));
@@ -318,7 +284,7 @@ static void test_taken_away_from_one_that_hangs(void **state)
     assert_int_equal(d->worker, 0); /* and no successor */
     script_gone(&s, d->plan->pci_slot);
     assert_int_equal(script_replied(&s), 0);
-    is_free(d);
+    script_is_free(&s, d);
     script_end(&s);
 }
 
@@ -327,7 +293,7 @@ static void test_the_core_keeps_it(void **state)
     struct device *d = added();
 
     (void)state;
-    ask_removal(d, true);
+    script_ask_removal(&s, d, true);
     script_wait(&s, HOTPLUG_FORCE_MS);
     script_exit(&s, d->worker, false);
     assert_int_equal(s.vm.phase, VM_RUNNING);
@@ -344,7 +310,7 @@ static void test_its_worker_dies_meanwhile(void **state)
 
     (void)state;
     script_use(&s, d);
-    ask_removal(d, false);
+    script_ask_removal(&s, d, false);
     script_exit(&s, first, false);
     assert_int_not_equal(d->worker, first);
     script_make_ready(&s, d->worker);
@@ -352,7 +318,7 @@ static void test_its_worker_dies_meanwhile(void **state)
     script_gone(&s, d->plan->pci_slot);
     script_exit(&s, d->worker, true);
     assert_int_equal(script_replied(&s), 0);
-    is_free(d);
+    script_is_free(&s, d);
     script_end(&s);
 }
 
@@ -364,11 +330,11 @@ static void test_one_that_failed(void **state)
     for (unsigned i = 0; i < CRASHES; i++)
         script_exit(&s, d->worker, false);
     assert_int_equal(d->stage, STAGE_DEAD);
-    ask_removal(d, false);
-    core_is_told(false);
+    script_ask_removal(&s, d, false);
+    script_core_detaches(&s, false);
     script_gone(&s, d->plan->pci_slot);
     assert_int_equal(script_replied(&s), 0);
-    is_free(d);
+    script_is_free(&s, d);
     script_end(&s);
 }
 
@@ -377,9 +343,9 @@ static void test_two_who_want_it(void **state)
     struct device *d = added();
 
     (void)state;
-    ask_removal(d, false);
+    script_ask_removal(&s, d, false);
     assert_int_equal(script_replied(&s), -1);
-    ask_removal(d, true);
+    script_ask_removal(&s, d, true);
     assert_true(script_replied(&s) > 0);
     script_ask_device(&s, COMMAND_UPGRADE, d);
     assert_true(script_replied(&s) > 0);
@@ -393,7 +359,7 @@ static void test_gone_in_an_upgrade(void **state)
     uint32_t next;
 
     (void)state;
-    ask_removal(d, false);
+    script_ask_removal(&s, d, false);
     script_wait(&s, HOTPLUG_EJECT_MS);
     assert_true(script_replied(&s) > 0);
     next = script_upgrade(&s, d);
@@ -403,7 +369,7 @@ static void test_gone_in_an_upgrade(void **state)
     script_exit(&s, d->worker, true);
     assert_int_equal(script_count(&s, ACTION_FREE_DEVICE), 0); /* the other one is still there */
     script_exit(&s, next, false);
-    is_free(d);
+    script_is_free(&s, d);
     script_end(&s);
 }
 
@@ -416,14 +382,14 @@ static void test_user_network_removed(void **state)
     script_run_net(&s, "user");
     d = script_device(&s, BULKHEAD__ROLE__ROLE_NET);
     passt = d->passt;
-    ask_removal(d, false);
+    script_ask_removal(&s, d, false);
     script_gone(&s, d->plan->pci_slot);
     assert_true(script_killed(&s, passt));
     script_exit(&s, passt, false);
     assert_int_equal(d->passt, 0); /* it is not started again */
     script_exit(&s, d->worker, true);
     assert_int_equal(script_replied(&s), 0);
-    is_free(d);
+    script_is_free(&s, d);
     script_end(&s);
 }
 
@@ -433,13 +399,13 @@ static void test_reboot_while_removed(void **state)
     struct device *d = added();
 
     (void)state;
-    ask_removal(d, false);
+    script_ask_removal(&s, d, false);
     script_state(&s, BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT);
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
         if (s.vm.children[i].id != 0)
             script_exit(&s, s.vm.children[i].id, false);
     assert_int_equal(script_replied(&s), 0);
-    is_free(d);
+    script_is_free(&s, d);
     script_boot(&s);
     script_end(&s);
 }
@@ -450,7 +416,7 @@ static void test_the_end_while_removed(void **state)
     const struct event end = { .kind = EVENT_END };
 
     (void)state;
-    ask_removal(d, false);
+    script_ask_removal(&s, d, false);
     script_happen(&s, &end);
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
         if (s.vm.children[i].id != 0)
@@ -472,7 +438,7 @@ static void test_a_core_that_lies(void **state)
     script_end(&s);
     d = added();
     core = s.vm.core;
-    ask_removal(d, false);
+    script_ask_removal(&s, d, false);
     script_gone(&s, d->plan->pci_slot);
     script_exit(&s, d->worker, true);
     assert_false(script_killed(&s, core));

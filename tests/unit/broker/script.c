@@ -513,6 +513,42 @@ void script_run_disk(struct script *s)
     boot(s, c);
 }
 
+struct device *script_added(struct script *s)
+{
+    struct device *d = script_add(s);
+
+    script_make_ready(s, d->worker);
+    script_core_hears(s, B(ATTACH_DEVICE));
+    assert_int_equal(script_replied(s), 0);
+    return d;
+}
+
+void script_ask_removal(struct script *s, struct device *d, bool force)
+{
+    script_ask(s, (struct command){ .kind = COMMAND_REMOVE, .device = d->number, .force = force });
+}
+
+void script_core_detaches(struct script *s, bool force)
+{
+    Bulkhead__Envelope__BodyCase heard;
+    struct action a;
+
+    do {
+        heard = script_heard(s, s->vm.core, &a);
+        assert_int_not_equal(heard, B(_NOT_SET));
+    } while (heard != B(DETACH_DEVICE));
+    assert_int_equal(a.flag, force);
+}
+
+void script_is_free(const struct script *s, const struct device *d)
+{
+    assert_false(d->here);
+    assert_int_equal(d->worker, 0);
+    assert_int_equal(vm_count_of_device(&s->vm, d), 0);
+    assert_true(plan_is_free(d->plan));
+    assert_int_equal(script_count(s, ACTION_FREE_DEVICE), 1);
+}
+
 void script_end(struct script *s)
 {
     vm_deinit(&s->vm);

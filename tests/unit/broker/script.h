@@ -72,6 +72,9 @@ void script_ask(struct script *s, struct command command);
 void script_ask_device(struct script *s, enum command_kind kind, struct device *device);
 /* A vsock device; its worker was asked for. */
 struct device *script_add(struct script *s);
+/* The same, up to where the guest has it. */
+struct device *script_added(struct script *s);
+void script_ask_removal(struct script *s, struct device *device, bool force);
 /* The upgrade's program is there: its candidate. */
 uint32_t script_upgrade(struct script *s, struct device *device);
 
@@ -80,6 +83,10 @@ uint32_t script_upgrade(struct script *s, struct device *device);
 Bulkhead__Envelope__BodyCase script_heard(struct script *s, uint32_t child, struct action *ret);
 /* The core hears it, after others perhaps. */
 void script_core_hears(struct script *s, Bulkhead__Envelope__BodyCase body);
+/* The core is to let go of a device; the same of others before it. */
+void script_core_detaches(struct script *s, bool force);
+/* Nothing is left of the device. */
+void script_is_free(const struct script *s, const struct device *device);
 bool script_killed(struct script *s, uint32_t child);
 bool script_noticed(struct script *s, const char *name);
 /* The reply to the last request: -1: none yet; else its error. */
