@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "config/config.h"
 #include "ipc/channel.h"
+#include "vm_config.h"
 #include "vm/step.h"
 
 enum { MANY_DEADLINES = 2000, CHANGE_BYTES = 4 };
@@ -25,28 +25,6 @@ static void step(const struct event *event)
         abort();
 }
 
-static Bulkhead__VmConfig *make_config(void)
-{
-    Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
-    Bulkhead__VmConfig *c = config_copy(&empty);
-    Bulkhead__NetConfig *net = malloc(sizeof *net);
-    Bulkhead__DiskConfig *disk = malloc(sizeof *disk);
-
-    bulkhead__net_config__init(net);
-    net->mode = strdup("user");
-    c->nets = malloc(sizeof *c->nets);
-    c->nets[c->n_nets++] = net;
-    bulkhead__disk_config__init(disk);
-    disk->path = strdup("/d0.raw");
-    c->disks = malloc(sizeof *c->disks);
-    c->disks[c->n_disks++] = disk;
-    if (config_fill(c, "fuzz") < 0)
-        abort();
-    c->rng->enabled = c->balloon->enabled = true;
-    c->memory->size = 64 << 20;
-    return c;
-}
-
 static void begin(void)
 {
     memset(&vm, 0, sizeof vm);
@@ -59,7 +37,8 @@ static void make_valid(void)
 {
     const struct event boot = { .kind = EVENT_BOOT }, made = { .kind = EVENT_BOOT_MADE };
 
-    config = make_config();
+    config = vm_config_plain("user");
+    config->memory->size = 64 << 20;
     plan_make(config, &plan);
     begin();
     step(&boot);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include "config/config.h"
 
-Bulkhead__VmConfig *vm_config_make(const char *net_mode)
+Bulkhead__VmConfig *vm_config_plain(const char *net_mode)
 {
     Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
     Bulkhead__VmConfig *c = config_copy(&empty);
@@ -23,7 +23,15 @@ Bulkhead__VmConfig *vm_config_make(const char *net_mode)
     c->disks[c->n_disks++] = disk;
     if (config_fill(c, "fuzz") < 0)
         abort();
-    c->rng->enabled = c->balloon->enabled = c->vsock->enabled = true;
+    c->rng->enabled = c->balloon->enabled = true;
+    return c;
+}
+
+Bulkhead__VmConfig *vm_config_make(const char *net_mode)
+{
+    Bulkhead__VmConfig *c = vm_config_plain(net_mode);
+
+    c->vsock->enabled = true;
     c->vsock->id = strdup("vsock0");
     c->serial->mode = c->console->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_OFF;
     return c;
