@@ -47,9 +47,11 @@ static int has_value(const struct flag *flag)
     return flag->value ? required_argument : no_argument;
 }
 
-int flags_parse(const struct flag *flags, size_t n_flags, int argc, char **argv, flag_fn on_flag,
-                void *arg, struct option_error *err)
+int flags_parse(const struct flag_list *list, int argc, char **argv, flag_fn on_flag, void *arg,
+                struct option_error *err)
 {
+    const struct flag *flags = list->of;
+    const size_t n_flags = list->n;
     struct option longs[FLAGS_MAX + 1] = { 0 };
     char letters[2 * FLAGS_MAX + 3] = "+:";
     int c;
@@ -143,5 +145,5 @@ int flags_parse_simple(int argc, char **argv, struct simple_args *ret_args,
                        struct option_error *err)
 {
     *ret_args = (struct simple_args){ 0 };
-    return flags_parse(simple, ARRAY_SIZE(simple), argc, argv, on_simple, ret_args, err);
+    return flags_parse(&flags_simple, argc, argv, on_simple, ret_args, err);
 }

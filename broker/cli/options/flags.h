@@ -38,8 +38,8 @@ enum { FLAG_OPERAND = -1, FLAG_HELP = 1000, FLAG_JSON = 1001 };
 typedef int (*flag_fn)(void *arg, int id, const char *value, struct option_error *err);
 
 /* argv[0] is the verb's name. 0, or -1 with *err. */
-int flags_parse(const struct flag *flags, size_t n_flags, int argc, char **argv, flag_fn on_flag,
-                void *arg, struct option_error *err) must_check;
+int flags_parse(const struct flag_list *flags, int argc, char **argv, flag_fn on_flag, void *arg,
+                struct option_error *err) must_check;
 void flags_print(const struct flag_list *flags, FILE *out);
 
 /* What the simple verbs need: --help, --json and a few operands. */

@@ -380,9 +380,9 @@ static size_t all_flags(struct flag *ret_flags)
 static int parse_flags(struct vm_options *o, int argc, char **argv, struct option_error *err)
 {
     struct flag all[ARRAY_SIZE(flags) + ARRAY_SIZE(not_yet)];
-    size_t n = all_flags(all);
+    const struct flag_list list = { all, all_flags(all) };
 
-    return flags_parse(all, n, argc, argv, on_flag, o, err);
+    return flags_parse(&list, argc, argv, on_flag, o, err);
 }
 
 int vm_options_parse(struct vm_options *o, int argc, char **argv, struct option_error *err)

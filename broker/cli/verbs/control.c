@@ -256,8 +256,7 @@ static int run_upgrade(int argc, char **argv)
     cleanup_(fd_closep) int fd = -1;
     int r;
 
-    if (flags_parse(upgrade_flags.of, upgrade_flags.n, argc, argv, on_upgrade_flag, &args, &err) <
-        0)
+    if (flags_parse(&upgrade_flags, argc, argv, on_upgrade_flag, &args, &err) < 0)
         return say_error(EXIT_BAD_INPUT, "%s", err.text);
     if (args.simple.help)
         return VERB_HELP;

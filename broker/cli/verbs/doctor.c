@@ -107,7 +107,7 @@ static int run_doctor(int argc, char **argv)
     size_t n = 0;
     int r = EXIT_OK;
 
-    if (flags_parse(flags, ARRAY_SIZE(flags), argc, argv, on_flag, &args, &err) < 0)
+    if (flags_parse(&doctor_flags, argc, argv, on_flag, &args, &err) < 0)
         return say_error(EXIT_BAD_INPUT, "%s", err.text);
     if (args.help)
         return VERB_HELP;

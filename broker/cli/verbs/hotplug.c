@@ -199,7 +199,7 @@ static int run_add(int argc, char **argv)
     int r;
 
     bulkhead__vm_config__init(&a.options.config);
-    if (flags_parse(add_flags, ARRAY_SIZE(add_flags), argc, argv, on_add_flag, &a, &err) < 0)
+    if (flags_parse(&flags_to_add, argc, argv, on_add_flag, &a, &err) < 0)
         r = say_error(EXIT_BAD_INPUT, "%s", err.text);
     else if (a.help)
         r = VERB_HELP;
@@ -273,8 +273,7 @@ static int run_remove(int argc, char **argv)
     char device[64];
     int r;
 
-    if (flags_parse(remove_flags, ARRAY_SIZE(remove_flags), argc, argv, on_remove_flag, &a, &err) <
-        0)
+    if (flags_parse(&flags_to_remove, argc, argv, on_remove_flag, &a, &err) < 0)
         return say_error(EXIT_BAD_INPUT, "%s", err.text);
     if (a.simple.help)
         return VERB_HELP;
