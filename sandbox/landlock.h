@@ -5,12 +5,11 @@
 
 #include "base/compiler.h"
 
-enum landlock_right { /* LANDLOCK_ACCESS_FS_* */
-                      LANDLOCK_RUN =
-                          1 << 0 |
-                          1 << 2, /* the kernel reads what it executes in the caller's name */
-                      LANDLOCK_READ = 1 << 2,
-                      LANDLOCK_REMOVE = 1 << 5,
+/* LANDLOCK_ACCESS_FS_*; what is executed is read too, by the kernel in the caller's name. */
+enum landlock_right {
+    LANDLOCK_READ = 1 << 2,
+    LANDLOCK_REMOVE = 1 << 5,
+    LANDLOCK_RUN = LANDLOCK_READ | 1
 };
 
 /* Handles all that the running kernel's ABI knows and allows nothing, but for one right to these n files, or to the

@@ -130,17 +130,21 @@ static int put_filter_on(const struct sandbox_filter *filter)
 /* The filter lets the clone execute, and can't see a path: of all files the program alone may be. */
 static int keep_from_files(int program_fd)
 {
-    int r;
+    int r = landlock_enter(&program_fd, 1, LANDLOCK_RUN);
 
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return -1;
-    r = landlock_enter(&program_fd, 1, LANDLOCK_RUN);
     if (r == -EBADFD)
         r = landlock_enter(NULL, 0, LANDLOCK_RUN);
     if (r == 0 || r == -ENOSYS || r == -EOPNOTSUPP)
         return 0;
     errno = -r;
     return -1;
+}
+
+static int shut_in(const struct sandbox_filter *filter, int program_fd)
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || keep_from_files(program_fd) < 0)
+        return -1;
+    return put_filter_on(filter);
 }
 
 _Noreturn void spawn_child_run(const struct spawn_child *child)
@@ -166,7 +170,7 @@ _Noreturn void spawn_child_run(const struct spawn_child *child)
     }
     if (child->no_caps)
         give_up_privileges(child, error_fd);
-    if (child->filter && (keep_from_files(program_fd) < 0 || put_filter_on(child->filter) < 0))
+    if (child->filter && shut_in(child->filter, program_fd) < 0)
         fail(error_fd, SPAWN_STEP_FILTER);
     syscall(SYS_execveat, program_fd, "", child->argv, child->envp ? child->envp : empty,
             AT_EMPTY_PATH);
