@@ -168,9 +168,8 @@ int client_connect(struct client *ret_client, const char *vm)
 void client_close(struct client *client)
 {
     channel_freep(&client->channel);
-    if (client->broker > 0)
-        (void)in_child_reap(client->broker,
-                            LEAVES_MS); /* one that stays is ended, and followed by the spawner */
+    if (client->broker > 0) /* one that stays is ended, and followed by the spawner */
+        (void)in_child_reap(client->broker, LEAVES_MS);
     client->broker = 0;
 }
 

@@ -178,7 +178,6 @@ int process_holds_lock(pid_t pid, int file)
     else
         snprintf(end, sizeof(end), " %02x:%02x:%llu ", major(st.st_dev), minor(st.st_dev),
                  (unsigned long long)st.st_ino);
-
     snprintf(path, sizeof(path), "/proc/%d/fdinfo", (int)pid);
     dir = opendir(path);
     if (!dir)

@@ -268,9 +268,11 @@ static void on_event(struct run *run, const Bulkhead__Event *event)
         start_audit(run);
 }
 
-static int broker_ended(const struct run *run)
+static void on_broker_gone(struct run *run)
 {
-    return say_error(EXIT_HOST, "the broker of '%s' ended unexpectedly", run->options.config.name);
+    terminal_restore();
+    run->status =
+        say_error(EXIT_HOST, "the broker of '%s' ended unexpectedly", run->options.config.name);
 }
 
 static void on_message(struct run *run)
@@ -280,8 +282,7 @@ static void on_message(struct run *run)
     int r = client_receive(&run->client, -1, &answer);
 
     if (r < 0) {
-        terminal_restore();
-        run->status = broker_ended(run);
+        on_broker_gone(run);
         return;
     }
     body = answer.envelope->body_case;
@@ -315,10 +316,8 @@ static void on_look(struct run *run)
     is_over = !rundir_is_held(run->options.config.name);
     for (int i = 0; i < MAX_UNREAD && is_over && run->status < 0 && poll(&p, 1, 0) > 0; i++)
         on_message(run);
-    if (is_over && run->status < 0) {
-        terminal_restore();
-        run->status = broker_ended(run);
-    }
+    if (is_over && run->status < 0)
+        on_broker_gone(run);
 }
 
 static void ask_to_stop(struct run *run)
