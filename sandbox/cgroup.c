@@ -104,6 +104,18 @@ int sandbox_cgroup_find(int *ret_base_fd, char *ret_path, size_t size)
     return 0;
 }
 
+int sandbox_cgroup_read(int group_fd, const char *file, char *dst, size_t size)
+{
+    cleanup_(fd_closep) int fd = openat(group_fd, file, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, dst, size - 1);
+
+    if (n < 0)
+        return -errno;
+    dst[n] = '\0';
+    dst[strcspn(dst, "\n")] = '\0';
+    return 0;
+}
+
 static int write_file(int dir_fd, const char *name, const char *text)
 {
     cleanup_(fd_closep) int fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC);

@@ -2,13 +2,12 @@
 /* excess.c - see excess.h. */
 #include "spawner/excess.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
 #include <unistd.h>
-#include "base/fd.h"
 #include "base/log.h"
+#include "sandbox/cgroup.h"
 #include "spawner/cgroups.h"
 #include "spawner/children.h"
 
@@ -42,14 +41,11 @@ bool excess_watch(struct state *s, uint32_t slot)
 static uint64_t memory_of(const struct state *s, const char *name)
 {
     char path[PATH_BYTES], text[32];
-    cleanup_(fd_closep) int fd = -1;
-    ssize_t n;
 
     snprintf(path, sizeof path, "%.*s/memory.current", SPAWNER_NAME_BYTES, name);
-    fd = openat(s->groups->vm_fd, path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    text[MAX(n, 0)] = '\0';
-    return strtoull(text, NULL, 10);
+    return sandbox_cgroup_read(s->groups->vm_fd, path, text, sizeof text) < 0
+               ? 0
+               : strtoull(text, NULL, 10);
 }
 
 static void look_at(struct state *s, uint32_t slot)

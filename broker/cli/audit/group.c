@@ -2,10 +2,8 @@
 // group.c - see group.h.
 #include "audit/group.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/fd.h"
 #include "process_info.h"
 #include "sandbox/cgroup.h"
@@ -42,19 +40,6 @@ static void check_place(const struct audit_target *t)
                   want);
 }
 
-/* The first line of that file in the group. */
-static int read_limit(int group_fd, const char *name, char *dst, size_t size)
-{
-    cleanup_(fd_closep) int fd = openat(group_fd, name, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, dst, size - 1);
-
-    if (n < 0)
-        return -errno;
-    dst[n] = '\0';
-    dst[strcspn(dst, "\n")] = '\0';
-    return 0;
-}
-
 /* False: it is not as planned. */
 static bool check_limit(const struct audit_target *t, int group_fd, const char *name,
                         uint64_t planned)
@@ -65,7 +50,7 @@ static bool check_limit(const struct audit_target *t, int group_fd, const char *
     if (planned == 0)
         return true;
     snprintf(want, sizeof(want), "%llu", (unsigned long long)planned);
-    r = read_limit(group_fd, name, is, sizeof(is));
+    r = sandbox_cgroup_read(group_fd, name, is, sizeof(is));
     if (r == 0 && strcmp(is, want) == 0)
         return true;
     if (r == -ENODEV) /* the group is gone, and whoever was in it */
