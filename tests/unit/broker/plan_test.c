@@ -67,6 +67,17 @@ static unsigned count_fds(const Bulkhead__ProcessPlan *p, const char *what)
     return 0;
 }
 
+static Bulkhead__VmPlan *make_message(const Bulkhead__VmConfig *c, const struct plan_host *host,
+                                      struct plan *ret_plan)
+{
+    Bulkhead__VmPlan *m;
+
+    plan_make(c, ret_plan);
+    m = plan_message(ret_plan, c, host);
+    assert_non_null(m);
+    return m;
+}
+
 static void test_message(void **state)
 {
     Bulkhead__VmConfig *c = fixture_config();
@@ -74,9 +85,7 @@ static void test_message(void **state)
     struct plan plan;
 
     (void)state;
-    plan_make(c, &plan);
-    m = plan_message(&plan, c, &root_host);
-    assert_non_null(m);
+    m = make_message(c, &root_host, &plan);
     /* broker, spawner, core, loader, the devices, passt */
     assert_int_equal(m->n_processes, 4 + plan.n_devices + 1);
     for (size_t i = 0; i < m->n_processes; i++) {
@@ -114,9 +123,7 @@ static void test_sockets(void **state)
     fixture_text(&c->vsock->socket, "/t/vs");
     c->serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET;
     fixture_text(&c->serial->path, "/t/serial");
-    plan_make(c, &plan);
-    m = plan_message(&plan, c, &root_host);
-    assert_non_null(m);
+    m = make_message(c, &root_host, &plan);
     assert_int_equal(count_fds(find(m, "serial"), "/t/serial"), 1);
     assert_int_equal(count_fds(find(m, "serial"), "the reader"), 1);
     assert_int_equal(count_fds(find(m, "vsock"), "/t/vs"), 1);
@@ -132,9 +139,7 @@ static void test_ordinary_user(void **state)
     struct plan plan;
 
     (void)state;
-    plan_make(c, &plan);
-    m = plan_message(&plan, c, &user_host);
-    assert_non_null(m);
+    m = make_message(c, &user_host, &plan);
     assert_int_equal(find(m, "disk0")->uid, 1000);
     assert_int_equal(find(m, "disk0")->gid, 1001);
     assert_int_equal(m->n_notes, 2); /* no uids of their own, no cgroup */
@@ -155,9 +160,7 @@ static void test_group_limits(void **state)
     struct plan plan;
 
     (void)state;
-    plan_make(c, &plan);
-    m = plan_message(&plan, c, &host);
-    assert_non_null(m);
+    m = make_message(c, &host, &plan);
     assert_int_equal(m->n_notes, 0);
     assert_int_equal(find(m, "core")->memory_high, 0);
     assert_int_equal(find(m, "core")->memory_max, base);
@@ -199,9 +202,7 @@ static void test_no_userns(void **state)
     struct plan plan;
 
     (void)state;
-    plan_make(c, &plan);
-    m = plan_message(&plan, c, &host);
-    assert_non_null(m);
+    m = make_message(c, &host, &plan);
     disk = find(m, "disk0");
     assert_true(disk->uid >= SANDBOX_UID_FIRST);
     assert_int_equal(disk->n_namespaces, 6);
