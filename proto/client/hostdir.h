@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hostdir.h - where the host's service is: its command socket, its VMs' run directories, what it keeps.
+ *
+ * Of root's service: HOSTDIR_RUN, HOSTDIR_STATE and HOSTDIR_CONFIG. Of a user's own (rootless): below
+ * XDG_RUNTIME_DIR, XDG_STATE_HOME and XDG_CONFIG_HOME, or what their standard puts in their place. The
+ * environment's BULKHEAD_HOST_RUN, BULKHEAD_HOST_STATE and BULKHEAD_HOST_CONFIG come before all of these. */
+#pragma once
+
+#include <stddef.h>
+#include "base/compiler.h"
+
+#define HOSTDIR_RUN "/run/bulkhead-host"
+#define HOSTDIR_STATE "/var/lib/bulkhead-host"
+#define HOSTDIR_CONFIG "/etc/bulkhead"
+
+#define HOSTDIR_SOCKET "host.sock"   /* in the run directory: SOCK_SEQPACKET, for everybody */
+#define HOSTDIR_VMS "vms"            /* there: TENANT/VM/, each tenant's is a base of rundir.h */
+#define HOSTDIR_IO "io"              /* there: TENANT/VM/, consoles and logs that are open */
+#define HOSTDIR_TENANTS "tenants.pb" /* in the configuration: a HostConfig */
+
+enum { HOSTDIR_PATH_BYTES = 108, HOSTDIR_TENANT_BYTES = 33, HOSTDIR_VM_BYTES = 49 };
+
+/* Each 0, -ENAMETOOLONG, or -ENOENT where there is no home to put it below. */
+int hostdir_run(char *dst, size_t size) must_check;
+int hostdir_state(char *dst, size_t size) must_check;
+int hostdir_config(char *dst, size_t size) must_check;
+int hostdir_socket(char *dst, size_t size) must_check;
