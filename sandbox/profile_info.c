@@ -6,6 +6,7 @@
 #include "sandbox/gen/filter_blk.h"
 #include "sandbox/gen/filter_broker.h"
 #include "sandbox/gen/filter_console.h"
+#include "sandbox/gen/filter_console_log.h"
 #include "sandbox/gen/filter_core_control.h"
 #include "sandbox/gen/filter_core_vcpu.h"
 #include "sandbox/gen/filter_holder.h"
@@ -29,6 +30,7 @@ const struct sandbox_filter *sandbox_profile_info(enum sandbox_profile_id profil
         [SANDBOX_VSOCK] = &sandbox_filter_vsock,
         [SANDBOX_BALLOON] = &sandbox_filter_balloon,
         [SANDBOX_HOLDER] = &sandbox_filter_holder,
+        [SANDBOX_CONSOLE_LOG] = &sandbox_filter_console_log,
         [SANDBOX_START] = &sandbox_filter_start,
     };
 

@@ -68,10 +68,11 @@ static void test_ids_and_names(void **state)
 static void test_counts_within_limits(void **state)
 {
     static const unsigned limits[SANDBOX_PROFILE__MAX] = {
-        [SANDBOX_BROKER] = 40,    [SANDBOX_LOADER] = 16, [SANDBOX_CORE_CONTROL] = 32,
-        [SANDBOX_CORE_VCPU] = 20, [SANDBOX_BLK] = 22,    [SANDBOX_RNG] = 16,
-        [SANDBOX_CONSOLE] = 18,   [SANDBOX_NET] = 20,    [SANDBOX_VSOCK] = 24,
-        [SANDBOX_BALLOON] = 16,   [SANDBOX_HOLDER] = 16, [SANDBOX_START] = 80,
+        [SANDBOX_BROKER] = 40,      [SANDBOX_LOADER] = 16, [SANDBOX_CORE_CONTROL] = 32,
+        [SANDBOX_CORE_VCPU] = 20,   [SANDBOX_BLK] = 22,    [SANDBOX_RNG] = 16,
+        [SANDBOX_CONSOLE] = 18,     [SANDBOX_NET] = 20,    [SANDBOX_VSOCK] = 24,
+        [SANDBOX_BALLOON] = 16,     [SANDBOX_HOLDER] = 16, [SANDBOX_START] = 80,
+        [SANDBOX_CONSOLE_LOG] = 15,
     };
 
     (void)state;
