@@ -243,7 +243,9 @@ bool socket_path_allows(const struct stat *dir, const struct stat *socket, uid_t
 
 bool socket_path_is_foreign(const struct socket_path *p)
 {
-    return p->dir.st_uid != p->uid || ((p->dir.st_mode & S_IWGRP) && p->dir.st_gid != p->gid);
+    /* Whose group that is says nothing of who is in it, and with an access list those bits are the most that it gives to
+     * anybody. */
+    return p->dir.st_uid != p->uid || (p->dir.st_mode & (S_IWGRP | S_IWOTH)) != 0;
 }
 
 int socket_path_connect(const struct socket_path *p, uint32_t port, int *ret_fd)
@@ -262,7 +264,7 @@ int socket_path_connect(const struct socket_path *p, uint32_t port, int *ret_fd)
     if (!S_ISSOCK(st.st_mode))
         return -ENOTSOCK;
     if (socket_path_is_foreign(p) && st.st_nlink != 1)
-        return -EMLINK; /* the folder's owner brought one here from elsewhere, of ours perhaps */
+        return -EMLINK; /* somebody brought one here from elsewhere, of ours perhaps */
     /* Of root's VM whoever connects has CAP_DAC_OVERRIDE, with which the kernel lets us in anywhere; without it the
      * check is the kernel's. */
     if (p->uid == 0 && !socket_path_allows(&p->dir, &st, p->uid, p->gid))

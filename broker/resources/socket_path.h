@@ -41,7 +41,7 @@ int socket_path_listen_in(const char *what, const char *path, int dir_fd, int ty
                           struct socket_path *ret_path, int *ret_fd,
                           struct fault *ret_fault) must_check;
 /* Connects to <name>_<port>, beside the socket. 0, or a negative errno: -ENOENT when nobody listens
- * there, -ELOOP when it is a link, -EMLINK when the folder is another user's and the socket has a second
+ * there, -ELOOP when it is a link, -EMLINK when others may write to the folder and the socket has a second
  * name, -ENOTSOCK, -EACCES ... Does not wait: -EAGAIN when the listener
  * has too many connections to accept. */
 int socket_path_connect(const struct socket_path *path, uint32_t port, int *ret_fd) must_check;
@@ -53,7 +53,7 @@ void socket_path_remove(struct socket_path *path);
 /* Whether the one who started the VM (uid, gid) or the owner of the folder may connect to a socket in
  * it. The kernel's own check is off where CAP_DAC_OVERRIDE is kept, so it is done here. */
 bool socket_path_allows(const struct stat *dir, const struct stat *socket, uid_t uid, gid_t gid);
-/* The folder is another user's. */
+/* Others than who started the VM may put names into the folder: it is another user's, its group's or everybody's. */
 bool socket_path_is_foreign(const struct socket_path *path);
 
 /* For the spawner, which removes the sockets when nobody else is left to. Takes over fds, [folder]

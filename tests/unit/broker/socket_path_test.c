@@ -304,6 +304,38 @@ static void a_folder_of_another_user(void **state)
     close(served);
 }
 
+/* Its own, but others may write there too: in a folder like /tmp anybody makes a link where fs.protected_hardlinks is
+ * off, and an access list shows as the group's mode, were the group root's. */
+static void a_folder_that_others_write_to(void **state)
+{
+    static const struct {
+        mode_t mode;
+        int reached;
+    } rows[] = {
+        { 0755, 0 }, { 0700, 0 }, { 0775, -EMLINK }, { 01777, -EMLINK }, { 0757, -EMLINK }
+    };
+
+    (void)state;
+    assert_int_equal(mkdir("open", 0755) | mkdir("elsewhere", 0700), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        int fd, theirs = service("elsewhere/host", 4);
+        struct socket_path p;
+
+        assert_int_equal(chmod("open", rows[i].mode), 0);
+        fd = listen_at("open/vs", &p);
+        assert_int_equal(socket_path_is_foreign(&p), rows[i].reached != 0);
+        assert_int_equal(link("elsewhere/host", "open/vs_5"), 0);
+        assert_int_equal(reach(&p), rows[i].reached);
+        assert_int_equal(was_reached(theirs), rows[i].reached == 0);
+        assert_int_equal(unlink("elsewhere/host"), 0);
+        assert_int_equal(reach(&p), 0); /* that has one name */
+        assert_int_equal(unlink("open/vs_5"), 0);
+        socket_path_remove(&p);
+        close(fd);
+        close(theirs);
+    }
+}
+
 static bool hold(const char *name, int dir, int socket)
 {
     struct socket_path list[SOCKET_PATHS_MAX];
@@ -389,6 +421,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_long_name, enter_top, leave_top),
         cmocka_unit_test(who_may_be_connected_to),
         cmocka_unit_test_setup_teardown(a_folder_of_another_user, enter_top, leave_top),
+        cmocka_unit_test_setup_teardown(what_the_spawner_may_be_given, enter_top, leave_top),
+        cmocka_unit_test_setup_teardown(a_folder_that_others_write_to, enter_top, leave_top),
         cmocka_unit_test_setup_teardown(what_the_spawner_may_be_given, enter_top, leave_top),
         cmocka_unit_test_setup_teardown(the_spawner_removes_them, enter_top, leave_top),
     };
