@@ -51,8 +51,8 @@ int holder_hear(int link_fd, struct holder_message *ret_message, int *ret_fd)
     do
         n = recvmsg(link_fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT | (ret_fd ? 0 : MSG_PEEK));
     while (n < 0 && errno == EINTR);
-    if (n > 0 && !ret_fd && (msg.msg_flags & MSG_CTRUNC))
-        return -EPIPE; /* not taken: letting go of a descriptor may wait */
+    if (n >= 0 && !ret_fd && (msg.msg_flags & MSG_CTRUNC))
+        return -EPIPE; /* not taken: letting go of a descriptor may wait; an empty message may bring one as well */
     if (n >= 0 && !ret_fd)
         n = recvmsg(link_fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (n < 0)

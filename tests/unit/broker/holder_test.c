@@ -216,31 +216,65 @@ static void it_connects_to_neighbours_alone(void **state)
     assert_int_equal(unlink("s_80") + unlink("s_81"), 0);
 }
 
-/* A descriptor that comes is not taken, since letting go of it may wait: the file goes, and whoever kept it. */
-static void who_sends_descriptors_ends_it(void **state)
+static void send_with_fd(int link, struct holder_message *m, size_t len, int fd)
 {
-    const struct holder_message m = { .kind = HOLDER_CONNECT, .port = 1 };
-    struct holder_message copy = m;
     char control[CMSG_SPACE(sizeof(int))] = { 0 };
-    struct iovec iov = { .iov_base = &copy, .iov_len = sizeof copy };
+    struct iovec iov = { .iov_base = m, .iov_len = len };
     struct msghdr msg = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
     };
     struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-    struct holder h;
-    int fd;
 
-    (void)state;
-    begin(&h, true);
-    assert_int_equal(ask(&h, 1, &fd), -ENOENT);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &h.listens, sizeof(int));
-    assert_true(sendmsg(h.link, &msg, MSG_NOSIGNAL) > 0);
-    await_end(&h);
-    assert_false(is_there("s"));
-    fd_closep(&h.link);
+    memcpy(CMSG_DATA(c), &fd, sizeof(int));
+    assert_int_equal(sendmsg(link, &msg, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+/* A descriptor that comes is not taken, since letting go of it may wait: the file goes, and whoever kept it. */
+static void who_sends_descriptors_ends_it(void **state)
+{
+    struct holder_message m = { .kind = HOLDER_CONNECT, .port = 1 };
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct holder h;
+        int fd;
+
+        begin(&h, true);
+        assert_int_equal(ask(&h, 1, &fd), -ENOENT);
+        send_with_fd(h.link, &m, i == 0 ? sizeof m : 0, h.listens);
+        await_end(&h);
+        assert_false(is_there("s"));
+        fd_closep(&h.link);
+    }
+}
+
+/* It stays in the socket, also one that comes with nothing else. */
+static void descriptors_are_not_let_go_of(void **state)
+{
+    static const size_t lengths[] = { sizeof(struct holder_message), 1, 0 };
+    struct holder_message m = { .kind = HOLDER_CONNECT, .port = 1 };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+        int pair[2], sent[2];
+        struct pollfd left = { .events = POLLIN };
+
+        assert_int_equal(holder_link(pair), 0);
+        assert_int_equal(pipe2(sent, O_CLOEXEC), 0);
+        send_with_fd(pair[0], &m, lengths[i], sent[1]);
+        close(sent[1]);
+        assert_int_equal(holder_hear(pair[1], &m, NULL), -EPIPE);
+        left.fd = sent[0];
+        assert_int_equal(poll(&left, 1, 0),
+                         0); /* somebody has its other end: who closes the link */
+        close(pair[0]);
+        close(pair[1]);
+        assert_int_equal(poll(&left, 1, PATIENCE_MS), 1);
+        close(sent[0]);
+    }
 }
 
 /* More than it can answer, of any size and kind. */
@@ -352,6 +386,7 @@ int main(void)
         cmocka_unit_test(signals_do_not_end_it),
         cmocka_unit_test(it_connects_to_neighbours_alone),
         cmocka_unit_test(who_sends_descriptors_ends_it),
+        cmocka_unit_test(descriptors_are_not_let_go_of),
         cmocka_unit_test(a_broker_that_lies_gets_nothing),
 #ifndef SANDBOX_INSTRUMENTED
         cmocka_unit_test(its_memory_is_limited),
