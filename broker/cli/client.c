@@ -18,12 +18,16 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "client/rundir.h"
+#include "host_client.h"
 #include "in_child.h"
 #include "options/nearest.h"
 #include "output.h"
 #include "terminal.h"
 
-enum { LEAVES_MS = 10000 }; /* a broker whose client has left */
+enum {
+    LEAVES_MS = 10000, /* a broker whose client has left */
+    NEAREST_MS = 2000, /* for a better message */
+};
 
 int client_find_program(const char *name, char *dst, size_t size)
 {
@@ -109,43 +113,88 @@ int client_start_opener(struct client *ret_client)
     return start_program(ret_client, (char[]){ "--open" }, -1);
 }
 
+struct near_vm {
+    struct nearest nearest;
+    char name[HOST_NAME_BYTES]; /* of the nearest one of the service's */
+    size_t n;
+};
+
+static bool try_service_vm(void *arg, const Bulkhead__VmStatus *status)
+{
+    struct near_vm *near = arg;
+    char whole[HOST_NAME_BYTES];
+
+    near->n++;
+    snprintf(whole, sizeof(whole), "%s/%s", status->tenant, status->name);
+    nearest_try(&near->nearest, strchr(near->nearest.word, '/') ? whole : status->name);
+    if (near->nearest.best == status->name || near->nearest.best == whole) {
+        snprintf(near->name, sizeof(near->name), "%s", near->nearest.best);
+        near->nearest.best = near->name;
+    }
+    return true;
+}
+
 static int no_such_vm(const char *vm)
 {
     static char names[RUNDIR_MAX_VMS][RUNDIR_NAME_BYTES];
-    size_t n = rundir_list(names, RUNDIR_MAX_VMS);
-    struct nearest near = nearest_to(vm);
+    struct near_vm near = { .nearest = nearest_to(vm) };
+    struct host host = { 0 };
+    const char *found;
+    bool service;
 
-    for (size_t i = 0; i < n; i++)
-        nearest_try(&near, names[i]);
-    if (n == 0)
-        return err_origin(-ENOENT, "no VM '%s': none is running", vm);
-    if (nearest_found(&near))
-        return err_origin(-ENOENT, "no VM '%s' (the nearest running one is '%s')", vm,
-                          nearest_found(&near));
-    return err_origin(-ENOENT, "no VM '%s' (see bulkhead ps)", vm);
+    near.n = rundir_list(names, RUNDIR_MAX_VMS);
+    for (size_t i = 0; i < near.n; i++)
+        nearest_try(&near.nearest, names[i]);
+    service = host_connect(&host) == 0 &&
+              host_each_vm(&host, NULL, 0, NEAREST_MS, try_service_vm, &near) == 0;
+    host_close(&host);
+    found = nearest_found(&near.nearest);
+    if (near.n == 0)
+        return err_origin(
+            -ENOENT, service ? "no VM '%s': there is none" : "no VM '%s': none is running", vm);
+    if (found)
+        return err_origin(-ENOENT, "no VM '%s' (the nearest %s is '%s')", vm,
+                          found == near.name ? "one" : "running one", found);
+    return err_origin(-ENOENT, "no VM '%s' (see bulkhead %s)", vm, service ? "ls" : "ps");
 }
 
-int client_connect(struct client *ret_client, const char *vm)
+bool client_is_private(const char *vm)
+{
+    char dir[RUNDIR_PATH_BYTES], path[RUNDIR_PATH_BYTES + sizeof RUNDIR_SOCKET];
+
+    if (*vm == '\0' || *vm == '.' || strchr(vm, '/') || rundir_path(dir, sizeof(dir), vm) < 0)
+        return false;
+    snprintf(path, sizeof(path), "%s/" RUNDIR_SOCKET, dir);
+    return access(path, F_OK) == 0;
+}
+
+/* The session that the service hands out; whose it is matters to root alone (kin.h). */
+static int connect_service(struct client *ret_client, const char *vm, int *ret_fd)
+{
+    int r =
+        host_is_name(vm) ? host_open_vm(vm, BULKHEAD__VM_CHANNEL__VM_COMMAND, ret_fd, 1) : -ENOENT;
+
+    if (r == -ENOENT || (r == -ECONNREFUSED && !strchr(vm, '/')))
+        return no_such_vm(vm);
+    if (r > 0 && geteuid() == 0 &&
+        host_find_rundir(vm, ret_client->run_dir, sizeof(ret_client->run_dir)) < 0)
+        ret_client->run_dir[0] = '\0';
+    return r < 0 ? r : 0;
+}
+
+static int connect_private(const char *vm, const char *dir, int *ret_fd)
 {
     /* With who takes nobody. */
     const struct timeval patience = { .tv_sec = CLIENT_TIMEOUT_MS / 1000 };
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    char dir[RUNDIR_PATH_BYTES];
-    cleanup_(fd_closep) int fd = -1;
-    int r;
+    cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-    if (*vm == '\0' || *vm == '.' || strchr(vm, '/'))
-        return no_such_vm(vm);
-    r = rundir_path(dir, sizeof(dir), vm);
-    if (r < 0)
-        return err_origin(r, "the path of %s's run directory", vm);
-    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" RUNDIR_SOCKET, dir);
-    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_origin(-errno, "making a socket");
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" RUNDIR_SOCKET, dir);
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        if (errno == ENOENT || errno == ENOTDIR)
+        if (errno == ENOENT || errno == ENOTDIR) /* it has ended since */
             return no_such_vm(vm);
         if (errno == ECONNREFUSED)
             return err_origin(
@@ -155,8 +204,27 @@ int client_connect(struct client *ret_client, const char *vm)
                 vm);
         return err_origin(-errno, "connecting to '%s'", vm);
     }
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+int client_connect(struct client *ret_client, const char *vm)
+{
+    char dir[RUNDIR_PATH_BYTES];
+    cleanup_(fd_closep) int fd = -1;
+    int r;
+
     *ret_client = (struct client){ 0 };
-    r = channel_new(&ret_client->channel, fd, CHANNEL_ARENA_CLIENT);
+    if (client_is_private(vm)) {
+        r = rundir_path(dir, sizeof(dir), vm);
+        r = r < 0 ? err_origin(r, "the path of %s's run directory", vm)
+                  : connect_private(vm, dir, &fd);
+        snprintf(ret_client->run_dir, sizeof(ret_client->run_dir), "%s", dir);
+    } else {
+        r = connect_service(ret_client, vm, &fd);
+    }
+    if (r == 0)
+        r = channel_new(&ret_client->channel, fd, CHANNEL_ARENA_CLIENT);
     if (r < 0)
         return r;
     /* A broker has none to give, and one could hold us up. */
@@ -268,8 +336,8 @@ int client_call(struct client *client, Bulkhead__ClientEnvelope *request,
 
 int client_failed(int r)
 {
-    bool bad_input =
-        r == -ENOENT || r == -ECONNREFUSED || r == -ENAMETOOLONG || r == -EACCES || r == -EPERM;
+    bool bad_input = r == -ENOENT || r == -ECONNREFUSED || r == -EREMOTE || r == -ENAMETOOLONG ||
+                     r == -EACCES || r == -EPERM;
     const char *text = err_text();
     const char *cause = strerror(-r);
     size_t len = strlen(text);
@@ -280,7 +348,8 @@ int client_failed(int r)
                          "paths, or fewer devices",
                          CHANNEL_MAX_BYTES);
     /* "no VM 'x'" is said in full; "No such file or directory" after it only puzzles. */
-    if ((r == -ENOENT || r == -ECONNREFUSED || r == -EPIPE || r == -ETIMEDOUT) &&
+    if ((r == -ENOENT || r == -ECONNREFUSED || r == -EPIPE || r == -ETIMEDOUT || r == -EREMOTE ||
+         r == -EREMOTEIO) &&
         len > strlen(cause) + 2 && strcmp(text + len - strlen(cause), cause) == 0)
         len -= strlen(cause) + 2;
     return say_error(bad_input ? EXIT_BAD_INPUT : EXIT_HOST, "%.*s", (int)len, text);

@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client.h - one connection of the command line to a broker: a private one that it starts for
- * `run` and `plan`, or a running VM's command socket. Errors are negative errnos with an origin
+ * `run` and `plan`, or a running VM's command socket, be the VM of `run` or of the host's service. Errors are negative errnos with an origin
  * (base/err.h); a peer that is silent for too long is -ETIMEDOUT, one that is gone -EPIPE. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include "client.pb-c.h"
 #include "client/envelope.h"
 #include "ipc/channel.h"
 
-enum { CLIENT_TIMEOUT_MS = 30000 }; /* an upgrade of a busy disk drains first */
+enum {
+    CLIENT_TIMEOUT_MS = 30000, /* an upgrade of a busy disk drains first */
+    CLIENT_RUNDIR_BYTES = 208,
+};
 
 struct client {
     struct channel *channel;
     pid_t broker; /* child of ours, or 0 */
     uint32_t last_id;
+    char run_dir[CLIENT_RUNDIR_BYTES]; /* of the VM that it is connected to; "": not known */
 };
 
 struct client_answer {
@@ -30,8 +35,11 @@ struct client_answer {
 int client_start_broker(struct client *ret_client, int log_fd) must_check;
 /* The same program with the caller's rights, to open what a device needs (bulkhead-broker --open). */
 int client_start_opener(struct client *ret_client) must_check;
-/* -ENOENT: no VM of that name; the text then names those that run. */
+/* A VM of `run`; if there is none of that name one of the host's service, which "TENANT/VM" always is. -ENOENT: there is
+ * none, or it doesn't run; the text then says so, and names one that was perhaps meant. */
 int client_connect(struct client *ret_client, const char *vm) must_check;
+/* Is there a VM of `run` of that name? */
+bool client_is_private(const char *vm);
 void client_close(struct client *client);
 /* The same, but waits so long at most for who was started, who may stay. */
 void client_leave(struct client *client, int patience_ms);

@@ -2,6 +2,10 @@
 /* kin.c - see kin.h. */
 #include "kin.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,15 +28,25 @@ static pid_t parent_of(const char *status)
                                                                  : 0;
 }
 
-static bool holds_lock_of(const char *vm, pid_t pid)
+static int open_lock(const char *run_dir)
 {
-    cleanup_(fd_closep) int fd = rundir_open_lock(vm);
-    int r = fd < 0 ? 0 : process_holds_lock(pid, fd);
+    char file[PATH_MAX];
+
+    if (snprintf(file, sizeof file, "%s/" RUNDIR_LOCK, run_dir) >= (int)sizeof file)
+        return -ENAMETOOLONG;
+    return open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
+/* An ordinary user may not see the run directories of root's service. */
+static bool holds_lock_of(const char *run_dir, pid_t pid)
+{
+    cleanup_(fd_closep) int fd = open_lock(run_dir);
+    int r = fd < 0 ? -EACCES : process_holds_lock(pid, fd);
 
     return r > 0 || (r < 0 && geteuid() != 0);
 }
 
-void kin_look(struct kin *ret_kin, const char *vm, const Bulkhead__ProcessList *list)
+void kin_look(struct kin *ret_kin, const char *run_dir, const Bulkhead__ProcessList *list)
 {
     char status[8192];
     pid_t pid = 0;
@@ -43,7 +57,7 @@ void kin_look(struct kin *ret_kin, const char *vm, const Bulkhead__ProcessList *
             pid = list->processes[i]->pid;
     if (pid <= 0 || process_read_pid(pid, "status", status, sizeof(status)) < 0)
         ret_kin->hidden = geteuid() != 0;
-    else if (has_name(status, "bulkhead-spawn") && holds_lock_of(vm, pid))
+    else if (has_name(status, "bulkhead-spawn") && holds_lock_of(run_dir, pid))
         *ret_kin = (struct kin){ .spawner = pid, .above = parent_of(status) };
 }
 

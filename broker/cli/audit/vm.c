@@ -174,7 +174,7 @@ static void audit_one(const struct audit_target *t)
     munmap(l, sizeof(*l));
 }
 
-static void audit_all(struct audit *audit, const char *vm, const Bulkhead__VmPlan *plan,
+static void audit_all(struct audit *audit, const char *run_dir, const Bulkhead__VmPlan *plan,
                       const Bulkhead__ProcessList *list)
 {
     static const Bulkhead__ProcessPlan unplanned = BULKHEAD__PROCESS_PLAN__INIT;
@@ -183,7 +183,7 @@ static void audit_all(struct audit *audit, const char *vm, const Bulkhead__VmPla
     struct kin kin;
     size_t n = 0;
 
-    kin_look(&kin, vm, list);
+    kin_look(&kin, run_dir, list);
     audit->inherited = inherited_filters(list);
     for (size_t i = 0; i < list->n_processes && !broker; i++)
         if (list->processes[i]->role == BULKHEAD__ROLE__ROLE_BROKER)
@@ -255,7 +255,8 @@ static int try_audit(const char *vm, struct audit *audit, size_t *ret_processes)
              i++)
             if (list.envelope->process_list->processes[i]->pid > 0)
                 pids[n++] = list.envelope->process_list->processes[i]->pid;
-        audit_all(audit, vm, plan.envelope->plan->plan, list.envelope->process_list);
+        audit_all(audit, list_client.run_dir, plan.envelope->plan->plan,
+                  list.envelope->process_list);
         r = client_call(&list_client, &list_request, &list);
         if (r == 0 && (audit->gone ||
                        list.envelope->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST ||

@@ -137,7 +137,7 @@ static int list_one(const char *vm, json_t *all, bool first)
     list = answer.envelope->process_list;
     table_init(&table, ARRAY_SIZE(titles), 0x3ec);
     table_row(&table, titles);
-    kin_look(&kin, vm, list);
+    kin_look(&kin, client.run_dir, list);
     for (size_t i = 0; i < MIN(list->n_processes, (size_t)MAX_PROCESSES); i++) {
         const Bulkhead__ProcessInfo *p = list->processes[i];
         struct process_memory m = { 0 };

@@ -28,7 +28,7 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static int take_sample(struct client *client, const char *vm, struct top_sample *s)
+static int take_sample(struct client *client, struct top_sample *s)
 {
     Bulkhead__ListProcesses list = BULKHEAD__LIST_PROCESSES__INIT;
     Bulkhead__GetStats stats = BULKHEAD__GET_STATS__INIT;
@@ -41,7 +41,7 @@ static int take_sample(struct client *client, const char *vm, struct top_sample 
     CLIENT_ENVELOPE(stats_request, GET_STATS, get_stats, &stats);
     r = client_call(client, &list_request, &answer);
     if (r == 0 && answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST) {
-        kin_look(&kin, vm, answer.envelope->process_list);
+        kin_look(&kin, client->run_dir, answer.envelope->process_list);
         top_take_processes(s, answer.envelope->process_list, &kin);
     }
     if (r == 0)
@@ -122,7 +122,7 @@ static int open_signals(void)
 /* Its broker has closed the connection, at the VM's end or by its own death. Then another takes over, at the same socket. */
 static int take_sample_again(struct client *client, const char *vm, int sig, struct top_sample *s)
 {
-    int r = take_sample(client, vm, s);
+    int r = take_sample(client, s);
 
     for (int i = 0; i < TOP_TRIES && r == -EPIPE; i++) {
         struct pollfd p = { .fd = sig, .events = POLLIN };
@@ -130,7 +130,7 @@ static int take_sample_again(struct client *client, const char *vm, int sig, str
         client_close(client);
         if (poll(&p, 1, TOP_AGAIN_MS) > 0 || client_connect(client, vm) < 0)
             return -EPIPE;
-        r = take_sample(client, vm, s);
+        r = take_sample(client, s);
     }
     return r;
 }
@@ -140,7 +140,7 @@ static int watch_vm(struct client *client, const char *vm, struct top_sample sam
     cleanup_(fd_closep) int sig = open_signals();
     bool screen = isatty(STDOUT_FILENO);
     unsigned i = 0;
-    int r = take_sample(client, vm, &samples[0]);
+    int r = take_sample(client, &samples[0]);
 
     if (r == 0 && screen)
         screen_open();
@@ -168,7 +168,7 @@ static int top_vm(const char *vm, bool json)
     int status = EXIT_OK;
 
     if (r == 0 && json) {
-        r = take_sample(&client, vm, &samples[0]);
+        r = take_sample(&client, &samples[0]);
         if (r == 0)
             status = say_json(top_json(&samples[0]));
     } else if (r == 0) {

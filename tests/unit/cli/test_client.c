@@ -45,6 +45,7 @@ static int setup(void **state)
     if (!mkdtemp(f->dir))
         return -1;
     setenv("BULKHEAD_RUNDIR", f->dir, 1);
+    setenv("BULKHEAD_HOST_RUN", f->dir, 1); /* where no service is */
     snprintf(path, sizeof(path), "%s/alpha", f->dir);
     mkdir(path, 0700);
     snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/alpha/control.sock", f->dir);

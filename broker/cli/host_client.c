@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+// host_client.c - the command line's side of the host service's command socket.
+#include "host_client.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "output.h"
+
+enum { MAX_PAGES = 1024 };
+
+static int connect_at(struct host *ret_host, const char *run_dir)
+{
+    /* With who takes nobody. */
+    const struct timeval patience = { .tv_sec = HOST_TIMEOUT_MS / 1000 };
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    cleanup_(fd_closep) int fd = -1;
+    int r;
+
+    if (snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" HOSTDIR_SOCKET, run_dir) >=
+        (int)sizeof(addr.sun_path))
+        return err_origin(-ENAMETOOLONG, "the path of the service's socket, %s/" HOSTDIR_SOCKET,
+                          run_dir);
+    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_origin(-errno, "making a socket");
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
+        if (errno == ENOENT || errno == ENOTDIR || errno == ECONNREFUSED)
+            return err_origin(-ECONNREFUSED, "no service runs here: start bulkhead-hostd, or use "
+                                             "bulkhead run");
+        return err_origin(-errno, "connecting to the host's service at %s", addr.sun_path);
+    }
+    *ret_host = (struct host){ 0 };
+    snprintf(ret_host->run_dir, sizeof(ret_host->run_dir), "%s", run_dir);
+    r = channel_new(&ret_host->channel, fd, CHANNEL_ARENA_CLIENT);
+    if (r < 0)
+        return r;
+    fd_take(&fd);
+    return 0;
+}
+
+static int connect_own(struct host *ret_host)
+{
+    char run_dir[HOSTDIR_PATH_BYTES];
+    int r = hostdir_run(run_dir, sizeof(run_dir));
+
+    return r < 0 ? err_origin(r, "the path of the service's socket")
+                 : connect_at(ret_host, run_dir);
+}
+
+static int connect_any(struct host *ret_host)
+{
+    int r = connect_own(ret_host);
+
+    /* A tenant of root's service is an ordinary user, who has none of his own. */
+    if (r == -ECONNREFUSED && geteuid() != 0 && !getenv("BULKHEAD_HOST_RUN"))
+        r = connect_at(ret_host, HOSTDIR_RUN);
+    return r;
+}
+
+/* A service that was taken over has what its tenants send it, and could hold us up with that. */
+static int without_fds(struct host *host, int r)
+{
+    if (r == 0)
+        channel_refuse_fds(host->channel);
+    return r;
+}
+
+int host_connect(struct host *ret_host)
+{
+    return without_fds(ret_host, connect_any(ret_host));
+}
+
+int host_connect_own(struct host *ret_host)
+{
+    return without_fds(ret_host, connect_own(ret_host));
+}
+
+void host_close(struct host *host)
+{
+    channel_freep(&host->channel);
+}
+
+int host_send(struct host *host, Bulkhead__HostEnvelope *request)
+{
+    int r;
+
+    request->id = ++host->last_id;
+    r = channel_send_raw(host->channel, &request->base, NULL, 0, true);
+    if (r == -EPIPE || r == -ECONNRESET || r == -ESHUTDOWN)
+        return err_origin(-EPIPE, "the host's service has closed the connection: ask again");
+    return r < 0 ? err_trace(r) : 0;
+}
+
+int host_receive(struct host *host, int timeout_ms, struct host_answer *ret_answer)
+{
+    struct pollfd p = { .fd = channel_fd(host->channel), .events = POLLIN };
+    ProtobufCMessage *msg = NULL;
+    int r;
+
+    do
+        r = poll(&p, 1, timeout_ms);
+    while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return err_origin(-errno, "waiting for the host's service");
+    if (r == 0)
+        return err_origin(-ETIMEDOUT, "the host's service doesn't answer");
+    r = channel_receive_raw(host->channel, true, &bulkhead__host_envelope__descriptor, &msg,
+                            &ret_answer->fds, &ret_answer->n_fds);
+    if (r == CHANNEL_CLOSED || r == CHANNEL_EMPTY || r == -ECONNRESET)
+        return err_origin(-EPIPE, "the host's service has closed the connection: ask again");
+    if (r == -EBADMSG || r == -EPROTO)
+        return err_origin(-EREMOTEIO, "the host's service gave an answer that is none");
+    if (r < 0)
+        return err_trace(r);
+    ret_answer->envelope = (const Bulkhead__HostEnvelope *)msg;
+    return 0;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int host_call(struct host *host, Bulkhead__HostEnvelope *request, int timeout_ms,
+              struct host_answer *ret_answer)
+{
+    const int64_t end = now_ms() + timeout_ms;
+    int r = host_send(host, request);
+
+    while (r == 0) {
+        int64_t left = end - now_ms();
+
+        r = host_receive(host, timeout_ms < 0 ? -1 : left > 0 ? (int)left : 0, ret_answer);
+        if (r == 0 && ret_answer->envelope->id == request->id)
+            return 0;
+    }
+    return err_trace(r);
+}
+
+int host_failed(int r)
+{
+    bool bad_input = r == -ENOENT || r == -ECONNREFUSED || r == -EREMOTE || r == -ENAMETOOLONG ||
+                     r == -EACCES || r == -EPERM;
+    const char *text = err_text();
+    const char *cause = strerror(-r);
+    size_t len = strlen(text);
+
+    if (r == -EMSGSIZE)
+        return say_error(EXIT_BAD_INPUT,
+                         "the request is longer than a message can be (%d bytes): use shorter "
+                         "paths, or fewer devices",
+                         CHANNEL_MAX_BYTES);
+    /* What is said in full; the cause after it only puzzles. */
+    if (r != -ENAMETOOLONG && r != -EACCES && r != -EPERM && len > strlen(cause) + 2 &&
+        strcmp(text + len - strlen(cause), cause) == 0)
+        len -= strlen(cause) + 2;
+    return say_error(bad_input ? EXIT_BAD_INPUT : EXIT_HOST, "%.*s", (int)len, text);
+}
+
+int host_reply(const Bulkhead__HostReply *reply)
+{
+    if (reply->error == 0)
+        return EXIT_OK;
+    return say_error(reply->bad_input ? EXIT_BAD_INPUT : EXIT_HOST, "%s",
+                     reply->text[0] ? reply->text : strerror(reply->error));
+}
+
+int host_expect(const struct host_answer *answer, Bulkhead__HostEnvelope__BodyCase want)
+{
+    int r = EXIT_OK;
+
+    if (answer->envelope->body_case == BULKHEAD__HOST_ENVELOPE__BODY_REPLY)
+        r = host_reply(answer->envelope->reply);
+    if (r == EXIT_OK && answer->envelope->body_case != want)
+        r = say_error(EXIT_HOST,
+                      "the host's service gave an answer that doesn't fit the question: is all of "
+                      "one release?");
+    return r;
+}
+
+int host_ask(struct host *ret_host, Bulkhead__HostEnvelope *request, int timeout_ms,
+             Bulkhead__HostEnvelope__BodyCase want, struct host_answer *ret_answer)
+{
+    int r = host_connect(ret_host);
+
+    if (r < 0)
+        return host_failed(r);
+    r = host_call(ret_host, request, timeout_ms, ret_answer);
+    r = r < 0 ? host_failed(r) : host_expect(ret_answer, want);
+    if (r != EXIT_OK)
+        host_close(ret_host);
+    return r;
+}
+
+/* As an error of ours, with the service's words. */
+static int refused(const struct host_answer *answer)
+{
+    if (answer->envelope->body_case == BULKHEAD__HOST_ENVELOPE__BODY_REPLY &&
+        answer->envelope->reply->error != 0) {
+        const Bulkhead__HostReply *reply = answer->envelope->reply;
+
+        return err_origin(reply->error == ENOENT ? -ENOENT
+                          : reply->bad_input     ? -EREMOTE
+                                                 : -EREMOTEIO,
+                          "%s", reply->text[0] ? reply->text : strerror(reply->error));
+    }
+    return err_origin(-EREMOTEIO, "the host's service gave an answer that doesn't fit the "
+                                  "question: is all of one release?");
+}
+
+int host_each_vm(struct host *host, Bulkhead__KeyValue **labels, size_t n_labels, int timeout_ms,
+                 bool (*fn)(void *arg, const Bulkhead__VmStatus *status), void *arg)
+{
+    Bulkhead__ListVms msg = BULKHEAD__LIST_VMS__INIT;
+    char after[HOST_NAME_BYTES] = "";
+    struct host_answer answer;
+    bool more = true;
+
+    HOST_ENVELOPE(request, LIST_VMS, list_vms, &msg);
+    msg.labels = labels;
+    msg.n_labels = n_labels;
+    msg.after = after;
+    for (unsigned page = 0; more && page < MAX_PAGES; page++) {
+        const Bulkhead__VmList *list;
+        int r = host_call(host, &request, timeout_ms, &answer);
+
+        if (r < 0)
+            return r;
+        if (answer.envelope->body_case != BULKHEAD__HOST_ENVELOPE__BODY_VM_LIST)
+            return refused(&answer);
+        list = answer.envelope->vm_list;
+        more = list->more && list->n_vms > 0;
+        for (size_t i = 0; i < list->n_vms; i++) {
+            const Bulkhead__VmStatus *s = list->vms[i];
+
+            snprintf(after, sizeof(after), "%s/%s", s->tenant, s->name);
+            if (!fn(arg, s))
+                return 0;
+        }
+    }
+    return 0;
+}
+
+/* Whoever reads from it is to wait for what comes there, and for nothing else. */
+static bool is_as_agreed(int fd, Bulkhead__VmChannel channel)
+{
+    bool file = channel == BULKHEAD__VM_CHANNEL__VM_CONSOLE_LOG ||
+                channel == BULKHEAD__VM_CHANNEL__VM_BROKER_LOG;
+    int want = channel == BULKHEAD__VM_CHANNEL__VM_COMMAND ? SOCK_SEQPACKET : SOCK_STREAM, type = 0;
+    socklen_t len = sizeof(type);
+    struct stat st;
+
+    if (file)
+        return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == want;
+}
+
+static int take_fds(struct host_answer *answer, Bulkhead__VmChannel channel, int *ret_fds,
+                    size_t max)
+{
+    if (answer->envelope->body_case != BULKHEAD__HOST_ENVELOPE__BODY_REPLY ||
+        answer->envelope->reply->error != 0 || answer->n_fds < 1 || answer->n_fds > max)
+        return refused(answer);
+    for (size_t i = 0; i < answer->n_fds; i++)
+        if (!is_as_agreed(answer->fds[i], channel))
+            return refused(answer);
+    for (size_t i = 0; i < answer->n_fds; i++) {
+        ret_fds[i] = fd_take(&answer->fds[i]);
+        (void)fcntl(ret_fds[i], F_SETFL, fcntl(ret_fds[i], F_GETFL) & ~O_NONBLOCK);
+    }
+    return (int)answer->n_fds;
+}
+
+int host_open_vm(const char *vm, Bulkhead__VmChannel channel, int *ret_fds, size_t max)
+{
+    Bulkhead__OpenVm msg = BULKHEAD__OPEN_VM__INIT;
+    char name[HOST_NAME_BYTES];
+    struct host host = { 0 };
+    struct host_answer answer;
+    int r = connect_any(&host);
+
+    HOST_ENVELOPE(request, OPEN_VM, open_vm, &msg);
+    snprintf(name, sizeof(name), "%s", vm);
+    msg.vm = name;
+    msg.channel = channel;
+    if (r == 0)
+        r = host_call(&host, &request, HOST_TIMEOUT_MS, &answer);
+    if (r == 0)
+        r = take_fds(&answer, channel, ret_fds, max);
+    host_close(&host);
+    return r;
+}
+
+int host_find_rundir(const char *vm, char *dst, size_t size)
+{
+    Bulkhead__InspectVm msg = BULKHEAD__INSPECT_VM__INIT;
+    char name[HOST_NAME_BYTES], whole[HOST_NAME_BYTES];
+    struct host host = { 0 };
+    struct host_answer answer;
+    int r = host_connect(&host);
+
+    HOST_ENVELOPE(request, INSPECT_VM, inspect_vm, &msg);
+    snprintf(name, sizeof(name), "%s", vm);
+    msg.vm = name;
+    if (r == 0)
+        r = host_call(&host, &request, HOST_TIMEOUT_MS, &answer);
+    if (r == 0 && (answer.envelope->body_case != BULKHEAD__HOST_ENVELOPE__BODY_VM_DETAILS ||
+                   !answer.envelope->vm_details->status))
+        r = refused(&answer);
+    if (r == 0) {
+        const Bulkhead__VmStatus *status = answer.envelope->vm_details->status;
+
+        snprintf(whole, sizeof(whole), "%s/%s", status->tenant, status->name);
+        if (!host_is_name(whole) || !strchr(whole, '/') ||
+            snprintf(dst, size, "%s/" HOSTDIR_VMS "/%s", host.run_dir, whole) >= (int)size)
+            r = err_origin(-ENAMETOOLONG, "the run directory of '%s'", vm);
+    }
+    host_close(&host);
+    return r;
+}
+
+static size_t span_of_letters(const char *text)
+{
+    return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+}
+
+bool host_is_name(const char *vm)
+{
+    const char *slash = strchr(vm, '/');
+    const char *name = slash ? slash + 1 : vm;
+    size_t len = span_of_letters(name);
+
+    if (slash && (slash == vm || slash - vm >= HOSTDIR_TENANT_BYTES || vm[0] == '.' ||
+                  vm + span_of_letters(vm) != slash))
+        return false;
+    return len > 0 && len < HOSTDIR_VM_BYTES && name[len] == '\0' && name[0] != '.';
+}
+
+int host_check_name(const char *vm)
+{
+    if (host_is_name(vm))
+        return EXIT_OK;
+    return say_error(EXIT_BAD_INPUT,
+                     "'%.60s' is no VM's name: 1 to 48 letters, digits, '.', '_' or '-', perhaps "
+                     "behind 'TENANT/'",
+                     vm);
+}
