@@ -2,13 +2,17 @@
 /* complete.c - see complete.h. */
 #include "complete.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include "client.h"
 #include "client/envelope.h"
 #include "client/rundir.h"
+#include "host_client.h"
 #include "options/device_flags.h"
 #include "output.h"
+
+enum { PATIENCE_MS = 1000 }; /* of who has pressed a key */
 
 struct typed {
     char **words;
@@ -42,13 +46,31 @@ static void offer_verbs(const struct typed *typed, const struct verb_list *verbs
             offer(typed, "", 0, verbs->of[i]->name, verbs->of[i]->summary);
 }
 
+/* The host's own, who sees all, may name another tenant's; a name without a tenant is one's own. */
+static bool offer_service_vm(void *arg, const Bulkhead__VmStatus *status)
+{
+    const struct typed *typed = arg;
+    char whole[HOST_NAME_BYTES];
+
+    snprintf(whole, sizeof(whole), "%s/%s", status->tenant, status->name);
+    offer(typed, "", 0, strchr(typed->last, '/') ? whole : status->name, "VM");
+    return true;
+}
+
 static void offer_vms(const struct typed *typed)
 {
     static char names[RUNDIR_MAX_VMS][RUNDIR_NAME_BYTES];
+    struct host host = { 0 };
     size_t n = rundir_list(names, RUNDIR_MAX_VMS);
+    int r;
 
     for (size_t i = 0; i < n; i++)
         offer(typed, "", 0, names[i], "VM");
+    r = host_connect(&host);
+    if (r == 0) /* what came until something went wrong is offered */
+        r = host_each_vm(&host, NULL, 0, PATIENCE_MS, offer_service_vm, (void *)(uintptr_t)typed);
+    host_close(&host);
+    (void)r;
 }
 
 static void offer_devices(const struct typed *typed, const char *vm)
@@ -162,9 +184,21 @@ static void offer_operand(const struct typed *typed, const struct verb_list *ver
     case OPERAND_DEVICE:
         offer_devices(typed, typed->words[1]);
         break;
+    case OPERAND_AGAIN:
     case OPERAND_NONE:
         break;
     }
+}
+
+/* What the operand of that number stands for. */
+static enum operand operand_at(const struct verb *verb, size_t n)
+{
+    const size_t last = ARRAY_SIZE(verb->operands) - 1;
+    bool again = verb->operands[last] == OPERAND_AGAIN;
+
+    if (again && n >= last)
+        n = last - 1;
+    return n <= last ? verb->operands[n] : OPERAND_NONE;
 }
 
 void complete_print(const struct verb_list *verbs, size_t n_words, char **words)
@@ -191,6 +225,6 @@ void complete_print(const struct verb_list *verbs, size_t n_words, char **words)
         offer_flags(&typed, verb->flags);
     else if (flag)
         offer_value(&typed, flag);
-    else if (n_operands < ARRAY_SIZE(verb->operands))
-        offer_operand(&typed, verbs, verb->operands[n_operands]);
+    else
+        offer_operand(&typed, verbs, operand_at(verb, n_operands));
 }

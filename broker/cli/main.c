@@ -11,8 +11,11 @@
 #include "output.h"
 #include "verbs/audit.h"
 #include "verbs/control.h"
+#include "verbs/create.h"
 #include "verbs/doctor.h"
 #include "verbs/hotplug.h"
+#include "verbs/lifecycle.h"
+#include "verbs/ls.h"
 #include "verbs/plan.h"
 #include "verbs/ps.h"
 #include "verbs/run.h"
@@ -55,10 +58,11 @@ static const struct verb verb_manual = {
 };
 
 static const struct verb *const verbs[] = {
-    &verb_run,   &verb_plan,    &verb_ps,     &verb_top,      &verb_events,
-    &verb_audit, &verb_doctor,  &verb_repair, &verb_upgrade,  &verb_set,
-    &verb_add,   &verb_remove,  &verb_pause,  &verb_resume,   &verb_power_button,
-    &verb_stop,  &verb_version, &verb_help,   &verb_complete, &verb_manual,
+    &verb_run,          &verb_plan,    &verb_create, &verb_start,    &verb_stop,
+    &verb_reboot,       &verb_rm,      &verb_ls,     &verb_ps,       &verb_top,
+    &verb_events,       &verb_audit,   &verb_doctor, &verb_repair,   &verb_upgrade,
+    &verb_set,          &verb_add,     &verb_remove, &verb_pause,    &verb_resume,
+    &verb_power_button, &verb_version, &verb_help,   &verb_complete, &verb_manual,
 };
 static const struct verb_list all = { verbs, ARRAY_SIZE(verbs) };
 

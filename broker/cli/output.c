@@ -79,6 +79,24 @@ struct say_size say_size(uint64_t bytes)
     return s;
 }
 
+struct say_span say_span(int64_t seconds)
+{
+    static const struct {
+        int64_t seconds;
+        char unit;
+    } units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' } };
+    struct say_span s;
+
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+        if (seconds >= 2 * units[i].seconds) {
+            snprintf(s.text, sizeof(s.text), "%lld%c", (long long)(seconds / units[i].seconds),
+                     units[i].unit);
+            return s;
+        }
+    snprintf(s.text, sizeof(s.text), "%llds", (long long)MAX(seconds, (int64_t)0));
+    return s;
+}
+
 static void *must_alloc(size_t n, size_t size)
 {
     void *p = calloc(n, size);

@@ -23,6 +23,12 @@ struct say_size {
 };
 struct say_size say_size(uint64_t bytes);
 
+/* "45s", "12m", "3h", "17d": how long ago. */
+struct say_span {
+    char text[24];
+};
+struct say_span say_span(int64_t seconds);
+
 /* A table whose columns are as wide as their widest cell. */
 enum { TABLE_MAX_COLUMNS = 12 };
 struct table {

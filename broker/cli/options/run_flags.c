@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// run_flags.c - flags of run and plan.
+// run_flags.c - flags of run, plan and create.
 #include "options/run_flags.h"
 #include <ctype.h>
 #include <getopt.h>
@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "options/device_flags.h"
 #include "options/flags.h"
+#include "options/labels.h"
 #include "vmconfig/load.h"
 #include "vmconfig/translate.h"
 
@@ -41,6 +42,9 @@ enum flag_id {
     LANDLOCK,
     DEBUG_CONSOLE,
     LOG_FILE,
+    LABEL,
+    AUTOSTART,
+    START,
     NOT_YET, /* + index in not_yet[] */
 };
 
@@ -77,7 +81,12 @@ static const char *const not_yet[] = {
     "watchdog",
 };
 
+/* First what create has alone, then what describes a VM and all three have, then what is of run and plan. */
 static const struct flag flags[] = {
+    { "label", 0, FLAG_ONE, "KEY=VALUE", "a label, for ls --label; repeat for more", LABEL },
+    { "autostart", 0, FLAG_ONE, NULL, "start it whenever the host's service comes up", AUTOSTART },
+    { "start", 0, FLAG_ONE, NULL, "start it now", START },
+    FLAGS_COMMON_JSON,
     { "config", 0, FLAG_ONE, "FILE",
       "a VM in JSON or YAML, with Cloud Hypervisor's fields\n(VmConfig); flags behind it add or "
       "override",
@@ -99,8 +108,6 @@ static const struct flag flags[] = {
     { "rate-limit-group", 0, FLAG_MANY, "id=G,...", "a rate limit that disks share",
       RATE_LIMIT_GROUP },
     { "name", 0, FLAG_ONE, "NAME", "the VM's name for the other verbs", NAME },
-    { "event-monitor", 0, FLAG_ONE, "path=P | fd=N", "write events as JSON lines there",
-      EVENT_MONITOR },
     { "no-reboot", 0, FLAG_ONE, NULL, "a guest reboot ends the run (exit status 4)", NO_REBOOT },
     { "insecure", 0, FLAG_ONE, NULL, "start although the host lacks a sandbox layer", INSECURE },
     { "audit", 0, FLAG_ONE, NULL, "audit after each start and restart", AUDIT },
@@ -110,17 +117,20 @@ static const struct flag flags[] = {
       HANG_TIMEOUT },
     { "stall-timeout", 0, FLAG_ONE, "MS", "the same while the host's disk is slow (default 30000)",
       STALL_TIMEOUT },
+    { "seccomp", 0, FLAG_ONE, "true", "the filters are always on", SECCOMP },
+    { "landlock", 0, FLAG_ONE, NULL, NULL, LANDLOCK }, /* always on where the kernel has it */
+    { "debug-console", 0, FLAG_ONE, "off", NULL, DEBUG_CONSOLE },
+    { "event-monitor", 0, FLAG_ONE, "path=P | fd=N", "write events as JSON lines there",
+      EVENT_MONITOR },
     { "trace-start", 0, FLAG_ONE, NULL, "say where the milliseconds of the start go", TRACE_START },
     { "verbose", 'v', FLAG_ONE, NULL, "print events on stderr", VERBOSE },
     { "log-file", 0, FLAG_ONE, "PATH", "log lines of the VM's processes go there, not to stderr",
       LOG_FILE },
-    { "seccomp", 0, FLAG_ONE, "true", "the filters are always on", SECCOMP },
-    { "landlock", 0, FLAG_ONE, NULL, NULL, LANDLOCK }, /* always on where the kernel has it */
-    { "debug-console", 0, FLAG_ONE, "off", NULL, DEBUG_CONSOLE },
     { "json", 0, FLAG_ONE, NULL, "run: events as JSON lines on stdout\nplan: print JSON",
       FLAG_JSON },
     FLAGS_COMMON,
 };
+enum { N_OF_CREATE = 5, N_OF_RUN = 6 };
 
 static int set_text(struct vm_options *o, const char *flag, const char *value, size_t max,
                     char **field, struct option_error *err)
@@ -255,7 +265,7 @@ static int on_flag(void *arg, int id, const char *value, struct option_error *er
     struct vm_options *o = arg;
     Bulkhead__VmConfig *c = &o->config;
 
-    o->n_flags++;
+    o->n_flags += id != LABEL && id != AUTOSTART && id != START; /* those are in no file */
     switch (id) {
     case CONFIG:
         return on_config(o, value, err);
@@ -309,6 +319,14 @@ static int on_flag(void *arg, int id, const char *value, struct option_error *er
         return on_only("--debug-console", value, "off", "not supported yet: off is", err);
     case LANDLOCK:
         return 0;
+    case LABEL:
+        return label_parse(&o->bag, value, &o->labels, &o->n_labels, err);
+    case AUTOSTART:
+        o->autostart = true;
+        return 0;
+    case START:
+        o->start = true;
+        return 0;
     default:
         if (id >= NOT_YET)
             return option_fail(err, "--%s is not supported yet", not_yet[id - NOT_YET]);
@@ -336,24 +354,43 @@ static void set_defaults(struct vm_options *o)
     c->rng->enabled = 1;
 }
 
+/* What stdout is for: `run --json` says there what happens. */
+static bool prints_events(const struct vm_options *o)
+{
+    return o->verb == VM_OPTIONS_RUN && o->json && !o->event_path && o->event_fd < 0;
+}
+
+static int finish_name(struct vm_options *o, struct option_error *err)
+{
+    Bulkhead__VmConfig *c = &o->config;
+
+    if (c->name[0] != '\0')
+        return 0;
+    if (o->verb == VM_OPTIONS_CREATE)
+        return option_fail(err, "--name is missing: what the other verbs are to call it");
+    c->name = bag_printf(&o->bag, "vm%d", (int)getpid());
+    return 0;
+}
+
 /* What the flags say only together. */
-static int finish(struct vm_options *o, bool plan, struct option_error *err)
+static int finish(struct vm_options *o, struct option_error *err)
 {
     Bulkhead__VmConfig *c = &o->config;
     bool console_tty = c->console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY;
 
     if (c->kernel[0] == '\0')
         return option_fail(err, "--kernel is missing (a bzImage or vmlinux)");
-    if (!o->serial_given &&
-        (console_tty || (o->json && !plan && !o->event_path && o->event_fd < 0)))
+    if (!o->serial_given && (console_tty || prints_events(o)))
         c->serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_NULL;
     if (console_tty && c->serial->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY)
         return option_fail(err, "--serial and --console can't both be the tty");
-    if (o->json && !plan && !o->event_path && o->event_fd < 0 && vm_options_uses_tty(o))
+    if (prints_events(o) && vm_options_uses_tty(o))
         return option_fail(err, "--json and the guest's tty would share stdout: give "
                                 "--event-monitor path= or another --serial/--console");
-    if (c->name[0] == '\0')
-        c->name = bag_printf(&o->bag, "vm%d", (int)getpid());
+    if (finish_name(o, err) < 0)
+        return -1;
+    if (o->verb == VM_OPTIONS_CREATE && o->n_net_fds > 0)
+        return option_fail(err, "--net fd=: a descriptor can't be kept: name a tap");
     if (c->cmdline[0] == '\0') {
         bool serial = c->serial->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_OFF &&
                       c->serial->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_NULL;
@@ -366,21 +403,23 @@ static int finish(struct vm_options *o, bool plan, struct option_error *err)
     return vm_devices_check(o, err);
 }
 
-/* The table, and behind it what is only known by name. */
-static size_t all_flags(struct flag *ret_flags)
+/* The verb's table, and behind it what is only known by name. */
+static size_t all_flags(struct flag *ret_flags, const struct flag_list *of)
 {
-    memcpy(ret_flags, flags, sizeof flags);
+    memcpy(ret_flags, of->of, of->n * sizeof(*ret_flags));
     for (size_t i = 0; i < ARRAY_SIZE(not_yet); i++)
-        ret_flags[ARRAY_SIZE(flags) + i] = (struct flag){
+        ret_flags[of->n + i] = (struct flag){
             .name = not_yet[i], .values = FLAG_MAYBE, .value = "", .id = NOT_YET + (int)i
         };
-    return ARRAY_SIZE(flags) + ARRAY_SIZE(not_yet);
+    return of->n + ARRAY_SIZE(not_yet);
 }
 
 static int parse_flags(struct vm_options *o, int argc, char **argv, struct option_error *err)
 {
     struct flag all[ARRAY_SIZE(flags) + ARRAY_SIZE(not_yet)];
-    const struct flag_list list = { all, all_flags(all) };
+    const struct flag_list list = { all, all_flags(all, o->verb == VM_OPTIONS_CREATE
+                                                            ? &vm_options_create_flags
+                                                            : &vm_options_flags) };
 
     return flags_parse(&list, argc, argv, on_flag, o, err);
 }
@@ -388,10 +427,14 @@ static int parse_flags(struct vm_options *o, int argc, char **argv, struct optio
 int vm_options_parse(struct vm_options *o, int argc, char **argv, struct option_error *err)
 {
     *o = (struct vm_options){ .event_fd = -1 };
+    if (strcmp(argv[0], "plan") == 0)
+        o->verb = VM_OPTIONS_PLAN;
+    else if (strcmp(argv[0], "create") == 0)
+        o->verb = VM_OPTIONS_CREATE;
     set_defaults(o);
     if (parse_flags(o, argc, argv, err) < 0)
         return -1;
-    return o->help ? 0 : finish(o, strcmp(argv[0], "plan") == 0, err);
+    return o->help ? 0 : finish(o, err);
 }
 
 void vm_options_deinit(struct vm_options *o)
@@ -405,7 +448,8 @@ bool vm_options_uses_tty(const struct vm_options *o)
            o->config.console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY;
 }
 
-const struct flag_list vm_options_flags = { flags, ARRAY_SIZE(flags) };
+const struct flag_list vm_options_flags = { flags + N_OF_CREATE, ARRAY_SIZE(flags) - N_OF_CREATE };
+const struct flag_list vm_options_create_flags = { flags, ARRAY_SIZE(flags) - N_OF_RUN };
 
 void vm_options_print_values(FILE *out)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vm_options.h - what the command line of `bulkhead run` says, parsed. */
+/* vm_options.h - what the command line of `bulkhead run`, `plan` or `create` says, parsed. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,7 +9,10 @@
 
 enum { VM_OPTIONS_MAX_FDS = 32 };
 
+enum vm_options_verb { VM_OPTIONS_RUN, VM_OPTIONS_PLAN, VM_OPTIONS_CREATE };
+
 struct vm_options {
+    enum vm_options_verb verb;
     Bulkhead__VmConfig config;
     struct bag bag;
     bool help, json, verbose;
@@ -20,4 +23,7 @@ struct vm_options {
     char *log_path;         /* --log-file, or NULL */
     int net_fds[VM_OPTIONS_MAX_FDS];
     size_t n_net_fds;
+    Bulkhead__KeyValue **labels; /* of create, as the two below */
+    size_t n_labels;
+    bool autostart, start;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// control.c - verbs that tell a running VM's broker one thing: pause, resume, stop,
+// control.c - verbs that tell a running VM's broker one thing: pause, resume,
 // power-button, repair, upgrade; and events, which listens.
 #include "verbs/control.h"
 #include <errno.h>
@@ -77,16 +77,6 @@ static int run_resume(int argc, char **argv)
 
     CLIENT_ENVELOPE(request, RESUME_VM, resume_vm, &msg);
     return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "running");
-}
-
-static int run_stop(int argc, char **argv)
-{
-    Bulkhead__StopVm msg = BULKHEAD__STOP_VM__INIT;
-    struct simple_args args;
-    int r = operands(argc, argv, 1, 1, &args);
-
-    CLIENT_ENVELOPE(request, STOP_VM, stop_vm, &msg);
-    return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "stopped");
 }
 
 static int run_power_button(int argc, char **argv)
@@ -388,13 +378,4 @@ const struct verb verb_power_button = {
     .operands = { OPERAND_VM },
     .flags = &flags_simple,
     .run = run_power_button,
-};
-
-const struct verb verb_stop = {
-    .name = "stop",
-    .usage = "VM",
-    .summary = "end a VM at once",
-    .operands = { OPERAND_VM },
-    .flags = &flags_simple,
-    .run = run_stop,
 };

@@ -10,4 +10,3 @@ extern const struct verb verb_upgrade;
 extern const struct verb verb_pause;
 extern const struct verb verb_resume;
 extern const struct verb verb_power_button;
-extern const struct verb verb_stop;

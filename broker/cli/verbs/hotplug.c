@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotplug.c - `bulkhead add` and `bulkhead remove`: devices of a VM that runs.
 #include "verbs/hotplug.h"
-#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "client.h"
 #include "options/device_flags.h"
 #include "options/flags.h"
+#include "options/paths.h"
 #include "output.h"
 
 enum { UNDONE_MS = 2000 };
@@ -66,25 +66,6 @@ static int on_add_flag(void *arg, int id, const char *value, struct option_error
     else
         return on_device(&a->options, id, value, err);
     return 0;
-}
-
-/* The VM's working directory is not ours, and its plan names the file. */
-static void make_absolute(struct bag *bag, char **path)
-{
-    char cwd[PATH_MAX];
-
-    if ((*path)[0] != '\0' && (*path)[0] != '/' && getcwd(cwd, sizeof(cwd)))
-        *path = bag_printf(bag, "%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, *path);
-}
-
-static void make_paths_absolute(struct vm_options *o)
-{
-    if (o->config.n_disks > 0)
-        make_absolute(&o->bag, &o->config.disks[0]->path);
-    if (o->config.console)
-        make_absolute(&o->bag, &o->config.console->path);
-    if (o->config.vsock)
-        make_absolute(&o->bag, &o->config.vsock->socket);
 }
 
 /* Asks, and shows what went wrong; EXIT_OK: the answer has that body. */
@@ -206,7 +187,7 @@ static int run_add(int argc, char **argv)
     else if (!a.vm || a.n_devices == 0)
         r = VERB_USAGE;
     else {
-        make_paths_absolute(&a.options);
+        vm_paths_make_absolute(&a.options); /* the VM's plan names the file */
         r = add(&a);
     }
     bag_free(&a.options.bag);

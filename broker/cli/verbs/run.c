@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "client.h"
 #include "client/rundir.h"
+#include "ended.h"
 #include "events.h"
 #include "options/device_flags.h"
 #include "options/run_flags.h"
@@ -156,31 +157,6 @@ static int attach_terminal(struct run *run)
     return 0;
 }
 
-static int end_status(const Bulkhead__VmEnded *ended)
-{
-    if (ended->host_failure)
-        return say_error(EXIT_HOST, "%s", ended->detail[0] ? ended->detail : "the VM failed");
-    if (ended->by_user)
-        return EXIT_BY_USER;
-    switch (ended->state) {
-    case BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN:
-        return EXIT_OK;
-    case BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT:
-        return EXIT_GUEST_REBOOT;
-    case BULKHEAD__GUEST_STATE_KIND__GUEST_TRIPLE_FAULT:
-    case BULKHEAD__GUEST_STATE_KIND__GUEST_ERROR:
-        return say_error(EXIT_GUEST_CRASH, "the guest crashed: %s",
-                         ended->detail[0] ? ended->detail : "triple fault");
-    case BULKHEAD__GUEST_STATE_KIND__GUEST_NONE:
-    case BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING:
-    case BULKHEAD__GUEST_STATE_KIND__GUEST_PAUSED:
-    case _BULKHEAD__GUEST_STATE_KIND_IS_INT_SIZE:
-        break;
-    }
-    return say_error(EXIT_HOST, "the VM ended without saying why%s%s", ended->detail[0] ? ": " : "",
-                     ended->detail);
-}
-
 /* The audit asks the broker, which must go on being served by us: hence a process of its own,
  * reaped when we end. What it finds becomes an event beside the broker's. */
 static void start_audit(struct run *run)
@@ -299,7 +275,7 @@ static void on_message(struct run *run)
     } else if (body == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED) {
         terminal_restore();
         run->ended = true;
-        run->status = end_status(answer.envelope->vm_ended);
+        run->status = ended_status(answer.envelope->vm_ended);
     }
 }
 

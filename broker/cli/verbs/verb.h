@@ -6,7 +6,13 @@
 #include "options/flags.h"
 
 /* What an argument that is no flag stands for. */
-enum operand { OPERAND_NONE, OPERAND_VM, OPERAND_DEVICE, OPERAND_VERB };
+enum operand {
+    OPERAND_NONE,
+    OPERAND_VM,
+    OPERAND_DEVICE,
+    OPERAND_VERB,
+    OPERAND_AGAIN, /* more of what stands before it */
+};
 
 /* Help, manual page and completion are made of it. */
 struct verb {

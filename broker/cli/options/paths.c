@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// paths.c - see paths.h.
+#include "options/paths.h"
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The directory has no link in its name, so a leading ".." takes its last part away. */
+static void make_absolute(struct bag *bag, char **path)
+{
+    char cwd[PATH_MAX];
+    const char *rest = *path;
+    char *last;
+
+    if (*rest == '\0' || *rest == '/' || !getcwd(cwd, sizeof(cwd)) || cwd[0] != '/')
+        return;
+    if (cwd[1] == '\0')
+        cwd[0] = '\0';
+    for (;;) {
+        if (strncmp(rest, "./", 2) == 0) {
+            rest += 2;
+        } else if (strncmp(rest, "../", 3) == 0) {
+            rest += 3;
+            last = strrchr(cwd, '/');
+            if (last)
+                *last = '\0';
+        } else if (*rest == '/') {
+            rest++;
+        } else {
+            break;
+        }
+    }
+    *path = bag_printf(bag, "%s/%s", cwd, rest);
+}
+
+void vm_paths_make_absolute(struct vm_options *o)
+{
+    Bulkhead__VmConfig *c = &o->config;
+
+    make_absolute(&o->bag, &c->kernel);
+    make_absolute(&o->bag, &c->initramfs);
+    for (size_t i = 0; i < c->n_disks; i++)
+        make_absolute(&o->bag, &c->disks[i]->path);
+    if (c->serial)
+        make_absolute(&o->bag, &c->serial->path);
+    if (c->console)
+        make_absolute(&o->bag, &c->console->path);
+    if (c->vsock)
+        make_absolute(&o->bag, &c->vsock->socket);
+}
