@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* claims.h - disks, interfaces, sockets and consoles' files: which VM of the service has which. */
+#pragma once
+
+#include "config/fault.h"
+#include "hostd/rules/facts.h"
+
+/* Those that the configuration names. 0 or -ENOMEM. */
+int claims_of_config(const Bulkhead__VmConfig *config, struct claims *ret) must_check;
+/* Adds what the VM's broker has by now, and which files the names stood for when they were opened. */
+int claims_of_plan(const Bulkhead__VmPlan *plan, struct claims *claims) must_check;
+/* Has no other VM, which is up, any of them? 0, or -EBUSY with one line, which names the other VM to who
+ * may see it (tenant), and to nobody else. */
+int claims_check(const struct host *host, const struct host_vm *vm, const struct claims *claims,
+                 const Bulkhead__Tenant *tenant, struct fault *f) must_check;

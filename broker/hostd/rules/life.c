@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* life.c - see life.h. */
+#include "hostd/rules/life.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "hostd/rules/claims.h"
+#include "hostd/rules/quota.h"
+#include "hostd/rules/spec.h"
+#include "hostd/rules/terms.h"
+
+#define MS UINT64_C(1000000)
+
+uint64_t life_next_try(const struct host *host, unsigned *tries)
+{
+    uint64_t ms = (uint64_t)LIFE_MS_BETWEEN_LOOKS << MIN(*tries, 16u);
+
+    (*tries)++;
+    return host->now + MIN(ms, (uint64_t)LIFE_MAX_WAIT_MS) * MS;
+}
+
+/* ---- start ---- */
+
+int life_check_start(const struct host *host, const struct host_vm *vm, const char *tenant,
+                     const Bulkhead__VmSpec *spec, const Bulkhead__Tenant *asker, struct fault *f)
+{
+    const Bulkhead__Tenant *t = terms_find(host->config, tenant);
+    struct claims claims = { 0 };
+    struct cost cost;
+    int r;
+
+    if (!t) {
+        fault_input(f, "there is no tenant %s any more: `bulkhead tenants` adds one", tenant);
+        return -EINVAL;
+    }
+    r = spec_check(host, spec, t, f);
+    if (r < 0)
+        return r;
+    cost = spec_cost(spec->config);
+    r = quota_check_start(host, t, vm, &cost, f);
+    if (r < 0)
+        return r;
+    if (claims_of_config(spec->config, &claims) < 0)
+        return fault_host(f, ENOMEM, "no memory for what the VM uses");
+    r = claims_check(host, vm, &claims, asker, f);
+    host_claims_clear(&claims);
+    return r;
+}
+
+static void forget_run(struct host_vm *vm)
+{
+    vm->told = vm->killed = vm->launching = vm->linked = vm->joined = false;
+    vm->paused = vm->booting = vm->has_console = false;
+    vm->killed_ns = vm->asked_ns = vm->link_ns = vm->console_ns = 0;
+    vm->link_tries = vm->console_tries = 0;
+}
+
+static void begin(struct host *host, struct host_vm *vm)
+{
+    forget_run(vm);
+    host_vm_enter(host, vm, LIFE_STARTING);
+    vm->want_start = vm->autostart = false;
+    vm->launching = true;
+    vm->starts++;
+    vm->started_ns = host->realtime;
+    vm->ended_ns = 0;
+    vm->has_end = false;
+    vm->unsaved = true;
+    vm->why_not = (struct fault){ 0 };
+    host_ask(host, ASK_START, CHANNEL_NONE, vm, NULL);
+    host_notice(host, vm, "starting", "%s", "");
+}
+
+static unsigned count_starting(const struct host *host)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < host->n_vms; i++)
+        n += host->vms[i]->life == LIFE_STARTING;
+    return n;
+}
+
+static bool settle_start(struct host *host, struct host_vm *vm)
+{
+    if (vm->life != LIFE_STOPPED || !vm->want_start || !vm->saved || vm->want_remove ||
+        host->phase != HOST_OPEN)
+        return false;
+    if (vm->autostart && count_starting(host) >= LIFE_MAX_AUTOSTARTS)
+        return false;
+    vm->why_not = (struct fault){ 0 };
+    if (life_check_start(host, vm, vm->tenant, vm->spec, terms_find(host->config, vm->tenant),
+                         &vm->why_not) < 0 ||
+        claims_of_config(vm->spec->config, &vm->claims) < 0) {
+        vm->want_start = vm->autostart = false;
+        if (vm->why_not.error == 0)
+            fault_host(&vm->why_not, ENOMEM, "no memory for what the VM uses");
+        host_notice(host, vm, "start_failed", "%s", vm->why_not.text);
+        return true;
+    }
+    begin(host, vm);
+    return true;
+}
+
+void life_launched(struct host *host, struct host_vm *vm)
+{
+    vm->launching = false;
+    host_vm_enter(host, vm, LIFE_RUNNING);
+    host_notice(host, vm, "started", "%s", "");
+}
+
+/* ---- end ---- */
+
+void life_ended(struct host *host, struct host_vm *vm, const struct vm_end_fact *end)
+{
+    if (vm->life == LIFE_STOPPED || vm->life == LIFE_LEAVING)
+        return;
+    vm->has_end = true;
+    vm->end = *end;
+    vm->ended_ns = host->realtime;
+    vm->unsaved = true;
+    vm->launching = false;
+    vm->link_ns = 0;
+    vm->link_tries = 0;
+    host_vm_enter(host, vm, LIFE_LEAVING);
+    host_action_add(&host->actions, HOST_DROP_LAUNCH)->vm = vm->serial;
+    host_notice(host, vm, "ended", "%s", end->detail);
+}
+
+void life_start_failed(struct host *host, struct host_vm *vm, const struct fault *why)
+{
+    struct vm_end_fact end = { .host_failure = !why->bad_input };
+
+    vm->why_not = *why;
+    if (vm->why_not.error == 0)
+        vm->why_not.error = EIO;
+    snprintf(end.detail, sizeof end.detail, "%s", why->text);
+    life_ended(host, vm, &end);
+}
+
+void life_kill(struct host *host, struct host_vm *vm, const char *why)
+{
+    struct vm_end_fact end = { .by_user = true };
+
+    snprintf(end.detail, sizeof end.detail, "%s", why);
+    life_ended(host, vm, &end);
+    vm->killed = true;
+    vm->killed_ns = host->now;
+    host_ask(host, ASK_KILL, CHANNEL_NONE, vm, NULL);
+}
+
+void life_gone(struct host *host, struct host_vm *vm)
+{
+    if (vm->linked)
+        host_action_add(&host->actions, HOST_UNLINK)->vm = vm->serial;
+    forget_run(vm);
+    host_claims_clear(&vm->claims);
+    host_vm_enter(host, vm, LIFE_STOPPED);
+}
+
+void life_halt(struct host *host, struct host_vm *vm, uint64_t grace_ns)
+{
+    if (vm->want_start && vm->why_not.error == 0)
+        fault_host(&vm->why_not, ECANCELED, "%s was halted before it ran", vm->name);
+    vm->want_start = vm->autostart = false;
+    if (vm->life == LIFE_STARTING) {
+        fault_host(&vm->why_not, ECANCELED, "%s was halted before it ran", vm->name);
+        life_kill(host, vm, "halted before the guest ran");
+    } else if (vm->life == LIFE_RUNNING && grace_ns > 0) {
+        host_vm_enter(host, vm, LIFE_HALTING);
+        vm->grace_ns = host->now + grace_ns;
+        host_notice(host, vm, "halting", "%s", "");
+    } else if (vm->life == LIFE_HALTING && grace_ns > 0) {
+        vm->grace_ns = MIN(vm->grace_ns, host->now + grace_ns);
+    } else if (vm->life == LIFE_RUNNING || vm->life == LIFE_HALTING) {
+        host_vm_enter(host, vm, LIFE_STOPPING);
+    }
+}
+
+/* ---- what is kept of it ---- */
+
+static bool settle_saving(struct host *host, struct host_vm *vm)
+{
+    if (!vm->unsaved || vm->saving || vm->want_remove || !vm->spec || vm->save_ns > host->now)
+        return false;
+    vm->unsaved = false;
+    vm->saving = true;
+    vm->save_ns = 0;
+    host_ask(host, ASK_SAVE, CHANNEL_NONE, vm, NULL);
+    return true;
+}
+
+static bool settle_removal(struct host *host, struct host_vm *vm)
+{
+    if (!vm->want_remove || vm->removing || vm->saving || vm->life != LIFE_STOPPED)
+        return false;
+    vm->removing = true;
+    host_ask(host, ASK_REMOVE, CHANNEL_NONE, vm, NULL);
+    return true;
+}
+
+/* ---- its broker ---- */
+
+static bool settle_link(struct host *host, struct host_vm *vm)
+{
+    if (vm->life == LIFE_STOPPED || vm->life == LIFE_STARTING || vm->linked || vm->linking ||
+        vm->link_ns > host->now)
+        return false;
+    vm->linking = true;
+    vm->link_ns = 0;
+    host_ask(host, ASK_CONNECT, CHANNEL_COMMAND, vm, NULL);
+    return true;
+}
+
+static bool settle_telling(struct host *host, struct host_vm *vm)
+{
+    struct host_action *a;
+
+    if ((vm->life != LIFE_HALTING && vm->life != LIFE_STOPPING) || vm->told || !vm->joined)
+        return false;
+    vm->told = true;
+    a = host_action_add(&host->actions, HOST_TELL);
+    a->vm = vm->serial;
+    a->body = vm->life == LIFE_HALTING ? BULKHEAD__CLIENT_ENVELOPE__BODY_PRESS_POWER_BUTTON
+                                       : BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM;
+    return true;
+}
+
+static bool settle_console(struct host *host, struct host_vm *vm)
+{
+    if ((vm->life != LIFE_RUNNING && vm->life != LIFE_HALTING) || vm->has_console ||
+        vm->console_asked || vm->console_ns > host->now)
+        return false;
+    vm->console_asked = true;
+    vm->console_ns = 0;
+    host_ask(host, ASK_CONSOLE, CHANNEL_NONE, vm, NULL);
+    return true;
+}
+
+/* ---- who waits ---- */
+
+static bool is_over(const struct host_vm *vm, enum wait_kind kind)
+{
+    switch (kind) {
+    case WAIT_SAVED:
+        return vm->saved && !vm->saving && !vm->unsaved;
+    case WAIT_RUNS:
+        return vm->life == LIFE_RUNNING || (vm->life == LIFE_STOPPED && !vm->want_start);
+    case WAIT_STOPPED:
+        return vm->life == LIFE_STOPPED;
+    case WAIT_DETAILS: /* not of a reboot */
+        return vm->life == LIFE_STOPPED && !vm->want_start;
+    case WAIT_REMOVED:
+    case WAIT__MAX:
+    default:
+        return false; /* reports.c answers */
+    }
+}
+
+static void answer(struct host *host, struct host_vm *vm, enum wait_kind kind,
+                   struct host_ticket *ticket)
+{
+    struct fault f = vm->why_not;
+
+    if (kind == WAIT_DETAILS) {
+        host_answer(host, ticket, ANSWER_DETAILS, vm);
+    } else if (kind == WAIT_SAVED) {
+        host_reply_ok(host, ticket, "%s is created", vm->name);
+    } else if (kind == WAIT_STOPPED) {
+        host_reply_ok(host, ticket, "%s is stopped", vm->name);
+    } else if (vm->life == LIFE_RUNNING) {
+        host_reply_ok(host, ticket, "%s runs", vm->name);
+    } else {
+        if (f.error == 0)
+            fault_host(&f, EIO, "%s ended before it ran: see `bulkhead logs %s`", vm->name,
+                       vm->name);
+        host_reply(host, ticket, &f);
+    }
+}
+
+static bool settle_waits(struct host *host, struct host_vm *vm)
+{
+    struct host_ticket ticket;
+
+    for (unsigned kind = 0; kind < WAIT__MAX; kind++)
+        if (vm->n_waits[kind] > 0 && is_over(vm, (enum wait_kind)kind) &&
+            host_take_wait(vm, (enum wait_kind)kind, &ticket)) {
+            answer(host, vm, (enum wait_kind)kind, &ticket);
+            return true;
+        }
+    return false;
+}
+
+bool life_settle(struct host *host, struct host_vm *vm)
+{
+    return settle_waits(host, vm) || settle_start(host, vm) || settle_saving(host, vm) ||
+           settle_removal(host, vm) || settle_link(host, vm) || settle_telling(host, vm) ||
+           settle_console(host, vm);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* adopt_test.c - a service that begins, and finds VMs: running, paused, ended meanwhile, half started, silent. */
+#include "script.h"
+
+#include <errno.h>
+#include "hostd/rules/spec.h"
+
+#define B(name) BULKHEAD__HOST_ENVELOPE__BODY_##name
+#define C(name) BULKHEAD__CLIENT_ENVELOPE__BODY_##name
+#define T(text) ((char *)(uintptr_t)(text))
+
+static struct script s;
+
+static int begin(void **state)
+{
+    (void)state;
+    script_begin(&s, NULL);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    script_end(&s);
+    return 0;
+}
+
+/* One that was started once, and has not ended as far as is known. */
+static void kept(const char *name, bool lives, bool autostart, uint64_t started_ns)
+{
+    Bulkhead__VmDetails d = BULKHEAD__VM_DETAILS__INIT;
+    Bulkhead__VmStatus status = BULKHEAD__VM_STATUS__INIT;
+    Bulkhead__VmSpec spec = BULKHEAD__VM_SPEC__INIT, *filled;
+    Bulkhead__VmConfig config = BULKHEAD__VM_CONFIG__INIT;
+
+    config.name = T(name);
+    config.kernel = T("/acme/vmlinuz");
+    spec.config = &config;
+    spec.autostart = autostart;
+    filled = spec_copy(&spec);
+    d.spec = filled;
+    d.status = &status;
+    status.created_ns = 1;
+    status.started_ns = started_ns;
+    status.starts = 3;
+    script_kept(&s, "acme", name, lives, &d);
+    bulkhead__vm_spec__free_unpacked(filled, NULL);
+}
+
+static const Bulkhead__VmStatus *status_of(const char *name)
+{
+    static uint64_t acme;
+
+    acme = script_connect(&s, UID_ACME);
+    script_ask(&s, acme, B(INSPECT_VM), name);
+    assert_non_null(script_answered(&s, acme));
+    script_leave(&s, acme);
+    return s.answer->vm_details->status;
+}
+
+static void running_and_paused_are_listed_as_before(void **state)
+{
+    (void)state;
+    kept("a", true, false, 5);
+    kept("b", true, false, 5);
+    kept("off", false, false, 0);
+    script_does(&s, ASK_LOAD, 0);
+    assert_false(
+        script_happened(&s, HOST_READY)); /* nobody is told less than is known in a moment */
+    script_joins(&s, script_vm(&s, "acme", "a"), "running");
+    script_joins(&s, script_vm(&s, "acme", "b"), "paused");
+    assert_true(script_happened(&s, HOST_READY));
+    assert_int_equal(status_of("a")->state, BULKHEAD__HOST_VM_STATE__HOST_VM_RUNNING);
+    assert_int_equal(status_of("b")->state, BULKHEAD__HOST_VM_STATE__HOST_VM_PAUSED);
+    assert_int_equal(status_of("off")->state, BULKHEAD__HOST_VM_STATE__HOST_VM_STOPPED);
+    assert_int_equal(status_of("a")->starts, 3);
+    assert_int_equal(script_asked(&s, ASK_START), 0);
+    assert_int_equal(script_asked(&s, ASK_CONSOLE), 0);
+}
+
+static void ended_meanwhile(void **state)
+{
+    (void)state;
+    kept("a", false, false, 5);
+    script_does(&s, ASK_LOAD, 0);
+    assert_true(script_happened(&s, HOST_READY));
+    script_saves(&s);
+    assert_int_equal(status_of("a")->state, BULKHEAD__HOST_VM_STATE__HOST_VM_STOPPED);
+    assert_true(status_of("a")->how_ended->host_failure);
+    assert_int_not_equal(status_of("a")->ended_ns, 0);
+}
+
+/* It lived when the run directories were looked at. */
+static void ends_while_it_is_found(void **state)
+{
+    (void)state;
+    kept("a", true, false, 5);
+    script_does(&s, ASK_LOAD, 0);
+    script_is_gone(&s, script_vm(&s, "acme", "a"));
+    assert_true(script_happened(&s, HOST_READY));
+    assert_int_equal(status_of("a")->state, BULKHEAD__HOST_VM_STATE__HOST_VM_STOPPED);
+}
+
+static void half_started(void **state)
+{
+    struct host_vm *vm;
+    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__Event event = BULKHEAD__EVENT__INIT;
+
+    (void)state;
+    kept("a", true, false, 5);
+    vm = script_vm(&s, "acme", "a");
+    script_does(&s, ASK_LOAD, 0);
+    script_does(&s, ASK_CONNECT, ECONNREFUSED); /* its broker does not listen yet */
+    script_wait_deadline(&s);
+    script_joins(&s, vm, "starting");
+    assert_true(script_happened(&s, HOST_READY));
+    assert_int_equal(status_of("a")->state, BULKHEAD__HOST_VM_STATE__HOST_VM_STARTING);
+    event.source = T("vm");
+    event.event = T("booted");
+    e.body_case = C(EVENT);
+    e.event = &event;
+    script_says(&s, vm, &e);
+    assert_int_equal(status_of("a")->state, BULKHEAD__HOST_VM_STATE__HOST_VM_RUNNING);
+}
+
+/* Nobody waits for it for long, and it can be halted all the same. */
+static void a_broker_that_does_not_answer(void **state)
+{
+    struct host_vm *vm;
+    uint64_t acme;
+
+    (void)state;
+    kept("a", true, false, 5);
+    vm = script_vm(&s, "acme", "a");
+    script_does(&s, ASK_LOAD, 0);
+    script_does(&s, ASK_CONNECT, 0);
+    script_wait(&s, 3001);
+    assert_true(script_happened(&s, HOST_READY));
+    script_wait(&s, 7001);
+    assert_true(script_happened(&s, HOST_UNLINK));
+    assert_true(script_wait_deadline(&s));
+    script_does(&s, ASK_CONNECT, 0); /* it is tried again */
+    acme = script_connect(&s, UID_ACME);
+    script_halt(&s, acme, "a", 1000);
+    script_wait(&s, 1001);
+    script_wait(&s, 20001);
+    script_does(&s, ASK_KILL, 0);
+    script_is_gone(&s, vm);
+    assert_int_equal(script_replied(&s, acme, s.request), 0);
+}
+
+static void one_without_a_description_is_stopped(void **state)
+{
+    struct host_vm *vm;
+
+    (void)state;
+    script_kept(&s, "acme", "ghost", true, NULL);
+    vm = script_vm(&s, "acme", "ghost");
+    script_does(&s, ASK_LOAD, 0);
+    assert_true(script_happened(&s, HOST_READY));
+    script_joins(&s, vm, "running");
+    assert_true(script_told(&s, vm, C(STOP_VM)));
+    script_guest_ends(&s, vm);
+    script_is_gone(&s, vm);
+    script_does(&s, ASK_REMOVE, 0);
+    assert_null(script_vm(&s, "acme", "ghost"));
+}
+
+static void names_that_are_none_are_not_taken(void **state)
+{
+    (void)state;
+    script_kept(&s, "acme", "../x", true, NULL);
+    script_kept(&s, "..", "x", true, NULL);
+    assert_int_equal(s.host.n_vms, 0);
+}
+
+/* Not by a service that was away for a moment: the VM may have been halted. */
+static void started_with_the_host(void **state)
+{
+    (void)state;
+    s.host.booted_realtime = UINT64_C(1600000000000000000);
+    for (unsigned i = 0; i < 12; i++) {
+        char name[8] = { (char)('a' + i), 0 };
+
+        kept(name, false, true, 5);
+    }
+    kept("later", false, true, UINT64_C(1650000000000000000));
+    script_does(&s, ASK_LOAD, 0);
+    assert_true(script_happened(&s, HOST_READY));
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_not_equal(script_asked(&s, ASK_START), 0);
+    assert_int_equal(script_asked(&s, ASK_START), 0); /* not all at once */
+    script_launched(&s, script_vm(&s, "acme", "a"), 0);
+    assert_int_not_equal(script_asked(&s, ASK_START), 0);
+    assert_int_equal(script_vm(&s, "acme", "later")->life, LIFE_STOPPED);
+}
+
+static void the_starter_does_not_answer_at_all(void **state)
+{
+    struct host_event e = { .kind = HOST_DEADLINE };
+
+    (void)state;
+    s.now += UINT64_C(31000000000);
+    e.now = s.now;
+    host_step(&s.host, &e);
+    assert_int_equal(s.host.phase, HOST_ENDED);
+    assert_int_equal(s.host.actions.list[s.host.actions.n - 1].kind, HOST_QUIT);
+    assert_true(s.host.actions.list[s.host.actions.n - 1].flag);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(running_and_paused_are_listed_as_before, begin, end),
+        cmocka_unit_test_setup_teardown(ended_meanwhile, begin, end),
+        cmocka_unit_test_setup_teardown(ends_while_it_is_found, begin, end),
+        cmocka_unit_test_setup_teardown(half_started, begin, end),
+        cmocka_unit_test_setup_teardown(a_broker_that_does_not_answer, begin, end),
+        cmocka_unit_test_setup_teardown(one_without_a_description_is_stopped, begin, end),
+        cmocka_unit_test_setup_teardown(names_that_are_none_are_not_taken, begin, end),
+        cmocka_unit_test_setup_teardown(started_with_the_host, begin, end),
+        cmocka_unit_test_setup_teardown(the_starter_does_not_answer_at_all, begin, end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* quota_test.c - how much a tenant may have, and what no two VMs have. */
+#include "script.h"
+
+#include <errno.h>
+
+#define B(name) BULKHEAD__HOST_ENVELOPE__BODY_##name
+#define T(text) ((char *)(uintptr_t)(text))
+
+static struct script s;
+static uint64_t acme, beta, ops;
+
+static int begin(void **state)
+{
+    (void)state;
+    script_open(&s);
+    acme = script_connect(&s, UID_ACME);
+    beta = script_connect(&s, UID_BETA);
+    ops = script_connect(&s, UID_ROOT);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    script_end(&s);
+    return 0;
+}
+
+static void begin_with(const Bulkhead__TenantQuota *quota)
+{
+    script_end(&s);
+    script_begin(&s, quota);
+    script_does(&s, ASK_LOAD, 0);
+    acme = script_connect(&s, UID_ACME);
+    beta = script_connect(&s, UID_BETA);
+    ops = script_connect(&s, UID_ROOT);
+}
+
+static int create(uint64_t session, const char *name, bool start)
+{
+    script_create_with(&s, session, name, NULL, NULL, NULL, start);
+    script_saves(&s);
+    return script_replied(&s, session, s.request);
+}
+
+static void quotas_hold_at_their_limits(void **state)
+{
+    Bulkhead__TenantQuota quota = BULKHEAD__TENANT_QUOTA__INIT;
+
+    (void)state;
+    quota.vms = 3;
+    quota.vcpus = 2;
+    quota.devices = 2;
+    begin_with(&quota);
+    assert_int_equal(create(acme, "a", false), 0);
+    assert_int_equal(create(acme, "b", false), 0);
+    assert_int_equal(create(acme, "c", false), 0);
+    assert_int_equal(create(acme, "d", false), EDQUOT);
+    assert_non_null(strstr(s.text, "would have 4 VMs, and may have 3"));
+    assert_int_equal(create(beta, "d", false), 0); /* another's is not the matter */
+    script_ask(&s, acme, B(START_VM), "a");
+    script_runs(&s, "acme", "a");
+    script_ask(&s, acme, B(START_VM), "b"); /* it counts from now on, not when it runs */
+    script_ask(&s, acme, B(START_VM), "c");
+    assert_int_equal(script_replied(&s, acme, s.request), EDQUOT);
+    script_halt(&s, acme, "b", 0);
+    script_does(&s, ASK_KILL, 0);
+    script_is_gone(&s, script_vm(&s, "acme", "b"));
+    script_ask(&s, acme, B(START_VM), "c");
+    assert_int_equal(script_replied(&s, acme, s.request), -1);
+    script_remove(&s, acme, "b", false);
+    script_saves(&s);
+    script_does(&s, ASK_REMOVE, 0);
+    script_create_with(&s, acme, "e", "/acme/disk", "web0", NULL, false); /* and an rng */
+    assert_int_equal(script_replied(&s, acme, s.request), EDQUOT);
+    assert_non_null(strstr(s.text, "3 devices"));
+    script_create_with(&s, acme, "e", "/acme/disk", NULL, NULL, false);
+    script_saves(&s);
+    assert_int_equal(script_replied(&s, acme, s.request), 0);
+}
+
+static void memory_and_disks_too(void **state)
+{
+    Bulkhead__TenantQuota quota = BULKHEAD__TENANT_QUOTA__INIT;
+
+    (void)state;
+    quota.memory = (UINT64_C(1024) << 20) + 4096; /* each has 512 MiB */
+    quota.disks = 1;
+    begin_with(&quota);
+    script_create_with(&s, acme, "a", "/acme/a", NULL, NULL, true);
+    script_runs(&s, "acme", "a");
+    script_create_with(&s, acme, "b", "/acme/b", NULL, NULL, true);
+    assert_int_equal(script_replied(&s, acme, s.request), EDQUOT);
+    assert_null(script_vm(&s, "acme", "b")); /* nothing half created */
+    assert_int_equal(create(acme, "b", true), -1);
+    assert_int_equal(create(acme, "c", true), EDQUOT);
+    assert_non_null(strstr(s.text, "1536 MiB"));
+}
+
+static void connections_are_counted(void **state)
+{
+    Bulkhead__TenantQuota quota = BULKHEAD__TENANT_QUOTA__INIT;
+
+    (void)state;
+    quota.connections = 2;
+    begin_with(&quota);
+    assert_int_not_equal(script_connect(&s, UID_ACME), 0);
+    assert_int_equal(script_connect(&s, UID_ACME), 0);
+    assert_int_not_equal(script_connect(&s, UID_BETA), 0);
+    script_leave(&s, acme);
+    assert_int_not_equal(script_connect(&s, UID_ACME), 0);
+}
+
+static void tenants_are_read_again(void **state)
+{
+    Bulkhead__TenantQuota quota = BULKHEAD__TENANT_QUOTA__INIT;
+
+    (void)state;
+    quota.vms = 1;
+    assert_int_equal(create(acme, "a", false), 0);
+    script_ask(&s, ops, B(RELOAD_TENANTS), NULL);
+    script_terms(&s, &quota);
+    assert_int_equal(script_replied(&s, ops, s.request), 0);
+    assert_int_equal(script_count(&s, HOST_CLOSE), 0);
+    assert_int_equal(create(acme, "b", false), EDQUOT);
+    script_ask(&s, ops, B(RELOAD_TENANTS), NULL); /* a file that is none: as before */
+    script_does(&s, ASK_TERMS, EINVAL);
+    assert_int_equal(script_replied(&s, ops, s.request), EINVAL);
+    assert_int_equal(create(acme, "b", false), EDQUOT);
+}
+
+/* ---- what two VMs can't have ---- */
+
+static void a_disk_is_one_vms(void **state)
+{
+    (void)state;
+    script_create_with(&s, acme, "a", "/acme/disk", NULL, NULL, true);
+    script_runs(&s, "acme", "a");
+    script_create_with(&s, acme, "b", "/acme/disk", NULL, NULL, false);
+    script_saves(&s);
+    script_ask(&s, acme, B(START_VM), "b");
+    assert_int_equal(script_replied(&s, acme, s.request), EBUSY);
+    assert_string_equal(s.text,
+                        "the disk /acme/disk is in use by VM a: stop that one first, or use "
+                        "another");
+    script_guest_ends(&s, script_vm(&s, "acme", "a"));
+    script_is_gone(&s, script_vm(&s, "acme", "a"));
+    script_ask(&s, acme, B(START_VM), "b");
+    assert_int_equal(script_replied(&s, acme, s.request), -1);
+    assert_int_not_equal(script_asked(&s, ASK_START), 0);
+}
+
+static void taps_and_sockets_too(void **state)
+{
+    (void)state;
+    script_create_with(&s, acme, "a", NULL, "web0", "/acme/vsock", true);
+    script_runs(&s, "acme", "a");
+    script_create_with(&s, acme, "b", NULL, "web0", NULL, true);
+    assert_int_equal(script_replied(&s, acme, s.request), EBUSY);
+    script_create_with(&s, acme, "b", NULL, NULL, "/acme/vsock", true);
+    assert_int_equal(script_replied(&s, acme, s.request), EBUSY);
+    script_create_with(&s, ops, "c", NULL, "web0", NULL, true); /* ops sees whose it is */
+    assert_int_equal(script_replied(&s, ops, s.request), EBUSY);
+    assert_non_null(strstr(s.text, "VM a"));
+}
+
+/* What a broker says of the file, under whatever name, counts for those that come later. */
+static void says_plan(struct host_vm *vm, const char *path, uint64_t ino)
+{
+    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__Plan plan = BULKHEAD__PLAN__INIT;
+    Bulkhead__VmPlan vm_plan = BULKHEAD__VM_PLAN__INIT;
+    Bulkhead__ProcessPlan p = BULKHEAD__PROCESS_PLAN__INIT, *processes[] = { &p };
+    Bulkhead__FdPlan fd = BULKHEAD__FD_PLAN__INIT, *fds[] = { &fd };
+
+    fd.what = T(path);
+    fd.type = T("file");
+    fd.why = T("the disk");
+    fd.dev = 9;
+    fd.ino = ino;
+    p.role = BULKHEAD__ROLE__ROLE_BLK;
+    p.fds = fds;
+    p.n_fds = 1;
+    vm_plan.processes = processes;
+    vm_plan.n_processes = 1;
+    plan.plan = &vm_plan;
+    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_PLAN;
+    e.plan = &plan;
+    script_says(&s, vm, &e);
+}
+
+static void one_file_by_two_names(void **state)
+{
+    struct host_vm *b;
+
+    (void)state;
+    script_create_with(&s, acme, "a", "/acme/disk", NULL, NULL, true);
+    script_runs(&s, "acme", "a");
+    says_plan(script_vm(&s, "acme", "a"), "/acme/disk", 5);
+    script_create_with(&s, acme, "b", "/acme/link", NULL, NULL, true);
+    script_runs(&s, "acme", "b");
+    b = script_vm(&s, "acme", "b");
+    says_plan(b, "/acme/link", 6); /* another file */
+    assert_int_equal(b->life, LIFE_RUNNING);
+    says_plan(b, "/acme/link", 5);
+    assert_true(script_told(&s, b, BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM));
+    assert_true(script_noticed(&s, "conflict"));
+    assert_int_equal(script_vm(&s, "acme", "a")->life, LIFE_RUNNING);
+}
+
+static void added_disks_count(void **state)
+{
+    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__Event event = BULKHEAD__EVENT__INIT;
+    struct host_vm *a;
+
+    (void)state;
+    script_create(&s, acme, "a", true);
+    script_runs(&s, "acme", "a");
+    a = script_vm(&s, "acme", "a");
+    event.source = T("device");
+    event.event = T("added");
+    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT;
+    e.event = &event;
+    script_says(&s, a, &e);
+    assert_true(script_told(&s, a, BULKHEAD__CLIENT_ENVELOPE__BODY_GET_PLAN));
+    says_plan(a, "/acme/disk", 5);
+    script_create_with(&s, acme, "b", "/acme/disk", NULL, NULL, true);
+    assert_int_equal(script_replied(&s, acme, s.request), EBUSY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(quotas_hold_at_their_limits, begin, end),
+        cmocka_unit_test_setup_teardown(memory_and_disks_too, begin, end),
+        cmocka_unit_test_setup_teardown(connections_are_counted, begin, end),
+        cmocka_unit_test_setup_teardown(tenants_are_read_again, begin, end),
+        cmocka_unit_test_setup_teardown(a_disk_is_one_vms, begin, end),
+        cmocka_unit_test_setup_teardown(taps_and_sockets_too, begin, end),
+        cmocka_unit_test_setup_teardown(one_file_by_two_names, begin, end),
+        cmocka_unit_test_setup_teardown(added_disks_count, begin, end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
