@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -182,28 +181,27 @@ static int connect_service(struct client *ret_client, const char *vm, int *ret_f
     return r < 0 ? r : 0;
 }
 
-static int connect_private(const char *vm, const char *dir, int *ret_fd)
+static int connect_private(const char *vm, int *ret_fd)
 {
     /* With who takes nobody. */
     const struct timeval patience = { .tv_sec = CLIENT_TIMEOUT_MS / 1000 };
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
     cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int r;
 
     if (fd < 0)
         return err_origin(-errno, "making a socket");
-    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" RUNDIR_SOCKET, dir);
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        if (errno == ENOENT || errno == ENOTDIR) /* it has ended since */
-            return no_such_vm(vm);
-        if (errno == ECONNREFUSED)
-            return err_origin(
-                -ECONNREFUSED,
-                "the broker of '%s' is gone, and no other takes over: if its guest runs on, "
-                "its process bulkhead-spawn ends it on SIGTERM",
-                vm);
-        return err_origin(-errno, "connecting to '%s'", vm);
-    }
+    r = rundir_connect(vm, fd);
+    if (r == -ENOENT || r == -ENOTDIR) /* it has ended since */
+        return no_such_vm(vm);
+    if (r == -ECONNREFUSED)
+        return err_origin(
+            r,
+            "the broker of '%s' is gone, and no other takes over: if its guest runs on, "
+            "its process bulkhead-spawn ends it on SIGTERM",
+            vm);
+    if (r < 0)
+        return err_origin(r, "connecting to '%s'", vm);
     *ret_fd = fd_take(&fd);
     return 0;
 }
@@ -217,8 +215,7 @@ int client_connect(struct client *ret_client, const char *vm)
     *ret_client = (struct client){ 0 };
     if (client_is_private(vm)) {
         r = rundir_path(dir, sizeof(dir), vm);
-        r = r < 0 ? err_origin(r, "the path of %s's run directory", vm)
-                  : connect_private(vm, dir, &fd);
+        r = r < 0 ? err_origin(r, "the path of %s's run directory", vm) : connect_private(vm, &fd);
         snprintf(ret_client->run_dir, sizeof(ret_client->run_dir), "%s", dir);
     } else {
         r = connect_service(ret_client, vm, &fd);

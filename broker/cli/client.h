@@ -13,7 +13,7 @@
 
 enum {
     CLIENT_TIMEOUT_MS = 30000, /* an upgrade of a busy disk drains first */
-    CLIENT_RUNDIR_BYTES = 208,
+    CLIENT_RUNDIR_BYTES = 512,
 };
 
 struct client {

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,9 +117,9 @@ static int set_name(const char *what, const char *path, struct socket_path *p, s
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 
-    if (strlen(path) >= sizeof p->name)
-        return fault_input(f, "%s: the socket path %s is too long: use at most %zu bytes", what,
-                           path, sizeof p->name - 1);
+    if (strlen(name) >= sizeof p->name)
+        return fault_input(f, "%s: the name of the socket %s is too long: use at most %zu bytes",
+                           what, path, sizeof p->name - 1);
     if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return fault_input(f, "%s: %s names a folder: give the socket a name in it", what, path);
     snprintf(p->name, sizeof p->name, "%s", name);
@@ -128,12 +129,13 @@ static int set_name(const char *what, const char *path, struct socket_path *p, s
 static int open_folder(const char *what, const char *path, int *ret_fd, struct fault *f)
 {
     const char *slash = strrchr(path, '/');
-    char folder[SOCKET_PATH_NAME_BYTES];
+    char folder[PATH_MAX];
     struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                             .resolve = RESOLVE_NO_MAGICLINKS };
 
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
-             slash ? path : ".");
+    if (snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
+                 slash ? path : ".") >= (int)sizeof folder)
+        return fault_input(f, "%s: the path of its socket is too long: use a shorter one", what);
     *ret_fd = (int)syscall(SYS_openat2, AT_FDCWD, folder, &how, sizeof how);
     if (*ret_fd < 0)
         return fault_input(f, "%s: can't make the socket %s: %s: choose a directory you may write",

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include "base/fd.h"
 
@@ -38,6 +40,23 @@ int rundir_path(char *dst, size_t size, const char *vm_name)
     len = strlen(dst);
     n = snprintf(dst + len, size - len, "/%s", vm_name);
     return n < 0 || (size_t)n >= size - len ? -ENAMETOOLONG : 0;
+}
+
+/* By a descriptor of the folder, whose name an address has room for. */
+int rundir_connect(const char *vm_name, int fd)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    cleanup_(fd_closep) int dir_fd = -1;
+    char path[RUNDIR_PATH_BYTES];
+    int r = rundir_path(path, sizeof path, vm_name);
+
+    if (r < 0)
+        return r;
+    dir_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return -errno;
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/" RUNDIR_SOCKET, dir_fd);
+    return connect(fd, (const struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
 }
 
 static int compare(const void *a, const void *b)

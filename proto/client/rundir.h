@@ -10,8 +10,8 @@
 
 enum {
     RUNDIR_MAX_VMS = 256,
-    RUNDIR_NAME_BYTES = 64, /* a VM's name with its NUL */
-    RUNDIR_PATH_BYTES = 92, /* of BASE/NAME: with the socket's name it fits into a sockaddr_un */
+    RUNDIR_NAME_BYTES = 64,  /* a VM's name with its NUL */
+    RUNDIR_PATH_BYTES = 512, /* of BASE/NAME. No sockaddr_un has room for it: rundir_connect() */
 };
 #define RUNDIR_SOCKET "control.sock"
 #define RUNDIR_LOCK "lock" /* locked by the VM's broker and spawner as long as there is a VM */
@@ -20,6 +20,8 @@ enum {
 int rundir_base(char *dst, size_t size) must_check;
 /* BASE/NAME; 0, or -ENAMETOOLONG. */
 int rundir_path(char *dst, size_t size, const char *vm_name) must_check;
+/* Connects a SOCK_SEQPACKET socket to that VM's command socket; negative errno. */
+int rundir_connect(const char *vm_name, int fd) must_check;
 /* The names of the VMs that have a socket there, sorted; their number (0 when there is no BASE), at
  * most max. */
 size_t rundir_list(char (*names)[RUNDIR_NAME_BYTES], size_t max);

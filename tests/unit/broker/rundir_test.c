@@ -144,6 +144,37 @@ static void test_failed_open_of_the_lock(void **state)
     rundir_close(&rundir);
 }
 
+/* The longest tenant's longest VM, deeper than an address has room for: made, and found by clients. */
+static void test_long_path(void **state)
+{
+    char base[RUNDIR_PATH_BYTES], above[128], vm[49], tenant[33];
+    struct rundir rundir;
+    struct fault f = { 0 };
+    int fd;
+
+    (void)state;
+    memset(vm, 'v', sizeof vm - 1);
+    memset(tenant, 't', sizeof tenant - 1);
+    vm[sizeof vm - 1] = tenant[sizeof tenant - 1] = '\0';
+    snprintf(above, sizeof above, "%s/%s", dir, tenant);
+    assert_int_equal(mkdir(above, 0700), 0);
+    snprintf(base, sizeof base, "%s/%s", above, tenant);
+    assert_int_equal(setenv("BULKHEAD_RUNDIR", base, 1), 0);
+    rundir_init(&rundir);
+    if (rundir_open(&rundir, vm, &f) < 0)
+        fail_msg("%s", f.text);
+    assert_true(strlen(base) + strlen(vm) > sizeof((struct sockaddr_un *)NULL)->sun_path);
+    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(rundir_connect(vm, fd), 0);
+    close(fd);
+    rundir_close(&rundir);
+    assert_int_equal(rundir_connect(vm, STDIN_FILENO), -ENOENT);
+    assert_int_equal(setenv("BULKHEAD_RUNDIR", dir, 1), 0);
+    assert_int_equal(rmdir(base), 0);
+    assert_int_equal(rmdir(above), 0);
+}
+
 /* What a crash left is used again, and nothing that is somebody else's. */
 static void test_leftovers_and_strangers(void **state)
 {
@@ -345,6 +376,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_spawner_ends_after_the_next_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_spawner_ends_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_open_of_the_lock, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_path, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leftovers_and_strangers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_race, setup, teardown),
         cmocka_unit_test_setup_teardown(test_umask, setup, teardown),
