@@ -14,6 +14,7 @@
 
 enum {
     MAX_TRIES = 65536,  /* ranges, before there is none to be had */
+    MIN_TRIES = 256,    /* where there are few: some of them may be marked by mischief alone */
     MAX_MARKED = 64,    /* ranges that the file has free and the namespace not */
     MAX_REOPENED = 100, /* each time another VM ended that was the only one */
 };
@@ -124,8 +125,35 @@ static uint32_t step(unsigned n_marked)
     return n_marked == 0 ? 1 : 1 + uids_random() % n_marked;
 }
 
+bool uids_find_ranges(uint32_t first_uid, uint32_t uid_count, uint32_t *ret_low,
+                      uint32_t *ret_count)
+{
+    const uint32_t offset = first_uid - SANDBOX_UID_FIRST;
+
+    if (first_uid == 0 && uid_count == 0) {
+        *ret_low = *ret_count = 0;
+        return true;
+    }
+    if (first_uid < SANDBOX_UID_FIRST || offset >= SANDBOX_UID_COUNT || uid_count == 0 ||
+        uid_count > SANDBOX_UID_COUNT - offset || offset % SANDBOX_UIDS_PER_VM != 0 ||
+        uid_count % SANDBOX_UIDS_PER_VM != 0)
+        return false;
+    *ret_low = offset / SANDBOX_UIDS_PER_VM;
+    *ret_count = uid_count / SANDBOX_UIDS_PER_VM;
+    return true;
+}
+
 void uids_claim(struct uids *uids, const char *path, uint32_t first)
 {
+    uids_claim_within(uids, path, first, 0, 0);
+}
+
+void uids_claim_within(struct uids *uids, const char *path, uint32_t first, uint32_t low,
+                       uint32_t count)
+{
+    const uint32_t n = count == 0 ? SANDBOX_UID_RANGES : count;
+    const uint32_t tries = MIN(MAX(n, (uint32_t)MIN_TRIES), (uint32_t)MAX_TRIES);
+    uint32_t at = first % n;
     unsigned n_marked = 0;
     int r = -EAGAIN;
 
@@ -133,12 +161,12 @@ void uids_claim(struct uids *uids, const char *path, uint32_t first)
     uids->path = path;
     open_file(uids);
     uids->ns_fd = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
-    uids->range = first % SANDBOX_UID_RANGES;
-    for (uint32_t i = 0; i < MAX_TRIES; i++) {
+    for (uint32_t i = 0; i < tries; i++) {
+        uids->range = low + at;
         r = try_range(uids, uids->range, &n_marked);
         if (r != -EAGAIN)
             break;
-        uids->range = (uids->range + step(n_marked)) % SANDBOX_UID_RANGES;
+        at = (at + step(n_marked)) % n;
     }
     uids->claimed = r == 0;
     if (r == -EAGAIN)

@@ -33,6 +33,12 @@ void uids_init(struct uids *uids);
 /* Searches from range `first` on (any number). path: UIDS_FILE, but in tests. On failure
  * ret_uids->claimed is false, with the reason. */
 void uids_claim(struct uids *ret_uids, const char *path, uint32_t first);
+/* The same within some of the ranges: `count` from `low` on; count 0: all of them. */
+void uids_claim_within(struct uids *ret_uids, const char *path, uint32_t first, uint32_t low,
+                       uint32_t count);
+/* Which ranges these uids are. False: no whole ranges of the pool. */
+bool uids_find_ranges(uint32_t first_uid, uint32_t uid_count, uint32_t *ret_low,
+                      uint32_t *ret_count);
 /* A number to start from. */
 uint32_t uids_random(void);
 /* Closes; the last VM's removes the file. May be called in each process that has them. */

@@ -169,6 +169,87 @@ static void test_mischief(void **state)
     uids_release(&b);
 }
 
+/* Of a tenant's ranges alone, and no more VMs than these are. */
+static void test_within(void **state)
+{
+    enum { LOW = 1000, COUNT = 3 };
+    struct uids of[COUNT], more;
+    unsigned seen = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT; i++) {
+        uids_claim_within(&of[i], one, uids_random(), LOW, COUNT);
+        assert_true(of[i].claimed);
+        assert_in_range(of[i].range, LOW, LOW + COUNT - 1);
+        seen |= 1u << (of[i].range - LOW);
+    }
+    assert_int_equal(seen, (1u << COUNT) - 1);
+    uids_claim_within(&more, one, uids_random(), LOW, COUNT);
+    assert_false(more.claimed);
+    assert_string_equal(more.why_not, "all that were tried are taken");
+    uids_release(&more);
+    uids_release(&of[1]);
+    uids_claim_within(&more, one, uids_random(), LOW, COUNT);
+    assert_true(more.claimed);
+    assert_in_range(more.range, LOW, LOW + COUNT - 1);
+    uids_release(&more);
+    uids_release(&of[0]);
+    uids_release(&of[2]);
+    uids_claim_within(&more, one, 1, SANDBOX_UID_RANGES - 1, 1);
+    assert_true(more.claimed);
+    assert_int_equal(more.range, SANDBOX_UID_RANGES - 1);
+    uids_release(&more);
+}
+
+/* Who locks all of the namespace's file keeps a tenant from nothing either, however few ranges it has. */
+static void test_mischief_within(void **state)
+{
+    struct flock all = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+    int fd = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
+    struct uids a;
+
+    (void)state;
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &all), 0);
+    uids_claim_within(&a, one, 5, 1000, 1);
+    assert_true(a.claimed);
+    assert_int_equal(a.range, 1000);
+    uids_release(&a);
+    close(fd);
+}
+
+static void test_ranges_of_uids(void **state)
+{
+    static const struct {
+        uint32_t first, count;
+        bool fits;
+        uint32_t low, n;
+    } table[] = {
+        { 0, 0, true, 0, 0 },
+        { SANDBOX_UID_FIRST, 64, true, 0, 1 },
+        { SANDBOX_UID_FIRST + 640, 6400, true, 10, 100 },
+        { SANDBOX_UID_FIRST, SANDBOX_UID_COUNT, true, 0, SANDBOX_UID_RANGES },
+        { SANDBOX_UID_FIRST + (SANDBOX_UID_COUNT - 64u), 64, true, SANDBOX_UID_RANGES - 1, 1 },
+        { SANDBOX_UID_FIRST + (SANDBOX_UID_COUNT - 64u), 128, false, 0, 0 },
+        { SANDBOX_UID_FIRST + (uint32_t)SANDBOX_UID_COUNT, 64, false, 0, 0 },
+        { SANDBOX_UID_FIRST, 0, false, 0, 0 },
+        { SANDBOX_UID_FIRST, 63, false, 0, 0 },
+        { SANDBOX_UID_FIRST + 1, 64, false, 0, 0 },
+        { SANDBOX_UID_FIRST - 64, 128, false, 0, 0 },
+        { 0, 64, false, 0, 0 },
+        { SANDBOX_UID_FIRST, UINT32_MAX - 63, false, 0, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        uint32_t low = 1, count = 1;
+
+        assert_int_equal(uids_find_ranges(table[i].first, table[i].count, &low, &count),
+                         table[i].fits);
+        assert_int_equal(low, table[i].fits ? table[i].low : 1);
+        assert_int_equal(count, table[i].fits ? table[i].n : 1);
+    }
+}
+
 /* A list that others can lock is none. */
 static void test_file_of_others(void **state)
 {
@@ -291,6 +372,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_two_processes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_run_other_pids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mischief, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_within, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mischief_within, setup, teardown),
+        cmocka_unit_test(test_ranges_of_uids),
         cmocka_unit_test_setup_teardown(test_file_of_others, setup, teardown),
         cmocka_unit_test_setup_teardown(test_in_step, setup, teardown),
         cmocka_unit_test_setup_teardown(test_race, setup, teardown),
