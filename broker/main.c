@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main.c - bulkhead-broker --private: one VM for the client on descriptor 3. bulkhead-broker --adopt: takes over
- * from one that died, with the spawner on descriptor 3. bulkhead-broker --open: run/opener.h.
+/* main.c - bulkhead-broker --private: one VM for the client on descriptor 3. bulkhead-broker --service FIRST COUNT: the
+ * same for the host's service (run/service.h), with uids of those alone (0 0: any). bulkhead-broker --adopt: takes over from
+ * one that died, with the spawner on descriptor 3. bulkhead-broker --open: run/opener.h; --launch: run/launcher.h.
  *
  * In order: fork the spawner, hear what is wanted, check it, plan, open everything, tell the spawner
  * what may be started, enter the sandbox, and only then start children: no byte of a child is read before seccomp is on. */
@@ -31,8 +32,10 @@
 #include "run/held.h"
 #include "run/instance.h"
 #include "run/keeper.h"
+#include "run/launcher.h"
 #include "run/opener.h"
 #include "run/seal.h"
+#include "run/service.h"
 #include "run/steps.h"
 #include "run/watch.h"
 #include "sandbox/enter.h"
@@ -46,12 +49,24 @@
 _Static_assert((int)SANDBOX_READABLE_MAX == (int)PROGRAMS_FOLDERS,
                "the programs' folders are what it reads");
 
-enum { FD_CLIENT = 3, FD_SPAWNER = 3, EXIT_USAGE = 2, MAX_PASSED_FDS = 2 + RESOURCES_MAX_TAPS * 4 };
+enum {
+    FD_CLIENT = 3,
+    FD_SPAWNER = 3,
+    EXIT_USAGE = 2,
+    MAX_CLIENT_FDS = 2 + RESOURCES_MAX_TAPS * 4,
+    MAX_PASSED_FDS = CHANNEL_MAX_FDS
+};
+
+/* What the starter of a service's VM says of it. */
+struct service_terms {
+    bool is_service;
+    uint32_t low, count; /* ranges of uids, for uids_claim_within() */
+};
 
 /* The first request, kept on our own heap: the channel's buffer is reused. */
 struct request {
-    Bulkhead__VmConfig *config;
-    bool plan_only, has_tty;
+    Bulkhead__RunVm *run;       /* but for: */
+    Bulkhead__VmConfig *config; /* until the instance has it */
     uint32_t id;
     int fds[MAX_PASSED_FDS];
     unsigned n_fds;
@@ -68,7 +83,32 @@ static void say_last(struct channel *client, uint32_t id, const struct fault *f)
         log_error("%s", f->text);
 }
 
-static int receive_request(struct channel *client, struct request *req, struct fault *f)
+static Bulkhead__RunVm *copy_run(const Bulkhead__RunVm *from)
+{
+    size_t len = bulkhead__run_vm__get_packed_size(from);
+    uint8_t *bytes = malloc(len + 1);
+    Bulkhead__RunVm *copy = NULL;
+
+    if (bytes)
+        copy = bulkhead__run_vm__unpack(NULL, bulkhead__run_vm__pack(from, bytes), bytes);
+    free(bytes);
+    return copy;
+}
+
+static int check_request(const struct request *req, bool is_service, size_t n_fds, struct fault *f)
+{
+    if (is_service && (req->run->has_tty || req->run->plan_only))
+        return fault_input(f, "a VM of the host's service has no terminal and is not only planned");
+    if (!is_service && req->run->n_backends > 0)
+        return fault_input(f, "this VM's broker opens its devices by itself");
+    if (n_fds > (is_service ? (size_t)MAX_PASSED_FDS : (size_t)MAX_CLIENT_FDS) ||
+        (req->run->has_tty && n_fds < 2))
+        return fault_input(f, "%zu descriptors came with the request", n_fds);
+    return 0;
+}
+
+static int receive_request(struct channel *client, struct request *req, bool is_service,
+                           struct fault *f)
 {
     const Bulkhead__ClientEnvelope *e;
     ProtobufCMessage *msg = NULL;
@@ -83,13 +123,14 @@ static int receive_request(struct channel *client, struct request *req, struct f
     req->id = e->id;
     if (e->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_RUN_VM || !e->run_vm->config)
         return fault_input(f, "the first request must be RunVm with a configuration");
-    req->plan_only = e->run_vm->plan_only;
-    req->has_tty = e->run_vm->has_tty;
-    req->config = config_copy(e->run_vm->config);
-    if (!req->config)
+    req->run = copy_run(e->run_vm);
+    if (!req->run)
         return fault_host(f, ENOMEM, "no memory for the configuration");
-    if (n_fds > MAX_PASSED_FDS || (req->has_tty && n_fds < 2))
-        return fault_input(f, "%zu descriptors came with the request", n_fds);
+    req->config = req->run->config;
+    req->run->config = NULL;
+    r = check_request(req, is_service, n_fds, f);
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < n_fds; i++)
         req->fds[req->n_fds++] = fd_take(&fds[i]);
     return 0;
@@ -197,8 +238,8 @@ static void remember_tty(struct instance *in, const int *tty)
 
 static int open_all(struct instance *in, struct request *req, struct fault *f)
 {
-    const int *tty = req->has_tty ? req->fds : NULL;
-    unsigned skip = req->has_tty ? 2 : 0;
+    const int *tty = req->run->has_tty ? req->fds : NULL;
+    unsigned skip = req->run->has_tty ? 2 : 0;
     int r;
 
     programs_open(&in->programs);
@@ -207,7 +248,10 @@ static int open_all(struct instance *in, struct request *req, struct fault *f)
     if (programs_fd(&in->programs, BULKHEAD__ROLE__ROLE_CORE, f) < 0 ||
         programs_fd(&in->programs, BULKHEAD__ROLE__ROLE_LOADER, f) < 0)
         return -ENOENT;
-    r = instance_open(in, tty, req->fds + skip, req->n_fds - skip, f);
+    if (in->is_service)
+        r = service_open(in, req->run->backends, req->run->n_backends, req->fds, req->n_fds, f);
+    else
+        r = instance_open(in, tty, req->fds + skip, req->n_fds - skip, f);
     if (r == 0 && held_watch_all(in) < 0)
         r = fault_host(f, ENOMEM, "%s", err_text());
     for (unsigned i = 0; i < req->n_fds; i++)
@@ -276,9 +320,9 @@ static int run(struct instance *in, struct sessions *sessions, struct request *r
     const struct event boot = { .kind = EVENT_BOOT };
     struct fault f = { 0 };
 
-    if (receive_request(client, req, &f) < 0 || prepare(in, req, &f) < 0)
+    if (receive_request(client, req, in->is_service, &f) < 0 || prepare(in, req, &f) < 0)
         goto refuse;
-    if (req->plan_only)
+    if (req->run->plan_only)
         return send_plan(in, client, req->id);
     if (in->host.root && !terms->uids->claimed) {
         fault_host(&f, EAGAIN, "no uids for the VM's processes: %s", terms->uids->why_not);
@@ -362,19 +406,51 @@ static int adopt(void)
 
 /* ---- the first ---- */
 
-static int check_arguments(int argc, char **argv)
+static bool parse_number(const char *text, uint32_t *ret_number)
 {
-    bool known = argc == 1 ||
-                 (argc == 2 && (strcmp(argv[1], "--private") == 0 ||
-                                strcmp(argv[1], "--adopt") == 0 || strcmp(argv[1], "--open") == 0));
+    char *end;
+    unsigned long value;
+
+    errno = 0;
+    value = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value > UINT32_MAX)
+        return false;
+    *ret_number = (uint32_t)value;
+    return true;
+}
+
+/* The numbers mean nothing to a broker without uids of its own, and are checked all the same. */
+static bool parse_service(char **argv, struct service_terms *ret_service)
+{
+    uint32_t first, count;
+
+    ret_service->is_service =
+        strcmp(argv[1], "--service") == 0 && parse_number(argv[2], &first) &&
+        parse_number(argv[3], &count) &&
+        uids_find_ranges(first, count, &ret_service->low, &ret_service->count);
+    return ret_service->is_service;
+}
+
+static bool is_launch(int argc, char **argv)
+{
+    return argc >= 2 && strcmp(argv[1], "--launch") == 0;
+}
+
+static int check_arguments(int argc, char **argv, struct service_terms *ret_service)
+{
+    bool known =
+        argc == 1 ||
+        (argc == 2 && (strcmp(argv[1], "--private") == 0 || strcmp(argv[1], "--adopt") == 0 ||
+                       strcmp(argv[1], "--open") == 0)) ||
+        (argc == 4 && parse_service(argv, ret_service)) || is_launch(argc, argv);
 
     if (known && fd_expect(FD_CLIENT, FD_TYPE_SEQPACKET, "the client's socket") == 0)
         return 0;
-    log_error("bulkhead-broker is started by `bulkhead run`");
+    log_error("bulkhead-broker is started by `bulkhead run`, or by bulkhead-hostd");
     return -EINVAL;
 }
 
-static int serve(struct spawner_terms *terms)
+static int serve(struct spawner_terms *terms, bool is_service)
 {
     static struct instance in; /* large; one per process */
     static struct sessions sessions;
@@ -396,6 +472,7 @@ static int serve(struct spawner_terms *terms)
     instance_init(&in, loop, &spawner);
     session_init(&sessions, &in, request_take);
     in.holders = &sandbox_filter_holder;
+    in.is_service = is_service;
     host_look(userns_error, &in.host);
     in.host.cgroup = terms->groups->path;
     in.host.limits = terms->groups->limits;
@@ -429,14 +506,17 @@ int main(int argc, char **argv)
     static struct groups groups;
     static struct uids uids;
     struct spawner_terms terms = { .groups = &groups, .uids = &uids };
+    struct service_terms service = { 0 };
 
     log_init("bulkhead", LOG_LEVEL_INFO);
     log_never_wait();
-    if (check_arguments(argc, argv) < 0)
+    if (check_arguments(argc, argv, &service) < 0)
         return EXIT_USAGE;
     raise_file_limits(); /* before the spawner is forked: what it starts lowers its own */
     if (argc == 2 && strcmp(argv[1], "--open") == 0)
         return opener_main(FD_CLIENT, &sandbox_filter_holder);
+    if (is_launch(argc, argv))
+        return launcher_main(argv + 2, (unsigned)argc - 2, &sandbox_filter_holder);
     steps_open();
     if (argc == 2 && strcmp(argv[1], "--adopt") == 0)
         return adopt();
@@ -447,11 +527,11 @@ int main(int argc, char **argv)
     groups_make(&groups, getpid());
     uids_init(&uids);
     if (host_has_uids())
-        uids_claim(&uids, UIDS_FILE, uids_random());
+        uids_claim_within(&uids, UIDS_FILE, uids_random(), service.low, service.count);
     terms.broker_pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
     if (terms.broker_pidfd < 0) { /* the spawner is to see this process's end */
         log_error("a descriptor of this process: %s", strerror(errno));
         return EXIT_FAILURE;
     }
-    return serve(&terms);
+    return serve(&terms, service.is_service);
 }

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "run/happen.h"
+#include "run/keeper.h"
 
 enum { LAST_WORDS_MS = 1000, ACCEPT_AGAIN_MS = 100, REQUESTS_PER_TURN = 8 };
 
@@ -54,11 +55,15 @@ void session_reply(struct client *client, uint32_t request, const struct fault *
 
 /* ---- who comes, asks and goes ---- */
 
-/* Whoever ran the VM is gone, perhaps killed with its terminal still raw. */
+/* Whoever ran the VM is gone, perhaps killed with its terminal still raw. A service's launcher has done its work. */
 static void on_run_client_gone(struct instance *in)
 {
     struct event e = { .kind = EVENT_END };
 
+    if (in->is_service) {
+        keeper_drop_client(in);
+        return;
+    }
     if (in->has_tty && tcsetattr(in->tty_fd, TCSANOW, &in->termios) < 0)
         log_debug("terminal: %s", strerror(errno));
     snprintf(e.fault.text, sizeof e.fault.text, "its client is gone");

@@ -12,8 +12,10 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include "base/fd.h"
 
+enum { MISC_MAJOR = 10, KVM_MINOR = 232 }; /* of all Linux hosts */
 enum { MIN_BLOCK_BYTES = 512, MAX_BLOCK_BYTES = 4096, MAX_EXP = 8, MAX_ALIGN_BYTES = 65536 };
 
 size_t handed_give(struct backend *b, Bulkhead__Backend *m, int fds[HANDED_MAX_FDS])
@@ -183,12 +185,21 @@ int handed_check_net(const Bulkhead__NetConfig *n, const struct backend *b, stru
     return check_claim(n, b, f);
 }
 
-int handed_check_socket(const char *id, const struct backend *b, struct fault *f)
+static int check_listener(const char *id, const struct backend *b, struct fault *f)
 {
-    if (b->n_own != 1 || !b->holder || !socket_has(b->own[0], SO_TYPE, SOCK_STREAM) ||
+    if (b->n_own != 1 || !socket_has(b->own[0], SO_TYPE, SOCK_STREAM) ||
         !socket_has(b->own[0], SO_DOMAIN, AF_UNIX) || !socket_has(b->own[0], SO_ACCEPTCONN, 1))
         return odd(id, "a listening socket is needed", f);
-    if (!socket_has(b->held[0], SO_TYPE, SOCK_SEQPACKET) ||
+    return 0;
+}
+
+int handed_check_socket(const char *id, const struct backend *b, struct fault *f)
+{
+    int r = check_listener(id, b, f);
+
+    if (r < 0)
+        return r;
+    if (!b->holder || !socket_has(b->held[0], SO_TYPE, SOCK_SEQPACKET) ||
         !socket_has(b->held[0], SO_DOMAIN, AF_UNIX))
         return odd(id, "who keeps the socket's file", f);
     return 0;
@@ -208,5 +219,75 @@ int handed_check_console(const Bulkhead__ConsoleConfig *c, const struct backend 
     if (in < 0 || out < 0 || (in & (O_ACCMODE | O_PATH)) == O_WRONLY ||
         (out & (O_ACCMODE | O_PATH)) == O_RDONLY || ((in | out) & O_PATH))
         return odd("console", "how they were opened", f);
+    return 0;
+}
+
+/* ---- what a VM of the service starts with ---- */
+
+bool handed_is_needed(const Bulkhead__VmConfig *c, const struct plan_device *d)
+{
+    switch ((int)d->role) {
+    case BULKHEAD__ROLE__ROLE_BLK:
+    case BULKHEAD__ROLE__ROLE_VSOCK:
+    case BULKHEAD__ROLE__ROLE_CONSOLE:
+        return true;
+    case BULKHEAD__ROLE__ROLE_NET:
+        return strcmp(c->nets[d->index]->mode, "user") != 0;
+    default:
+        return false;
+    }
+}
+
+static int check_serial(const Bulkhead__ConsoleConfig *serial, const struct backend *b,
+                        struct fault *f)
+{
+    if (serial->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET || b->holder)
+        return handed_check_console(serial, b, f);
+    return b->held[0] >= 0 ? odd("serial", "the number of descriptors", f)
+                           : check_listener("serial", b, f);
+}
+
+int handed_check(const Bulkhead__VmConfig *c, const struct plan_device *d, const struct backend *b,
+                 struct fault *f)
+{
+    if (b->held[1] >= 0 && d->role != BULKHEAD__ROLE__ROLE_NET)
+        return odd(d->name, "the number of descriptors", f);
+    switch ((int)d->role) {
+    case BULKHEAD__ROLE__ROLE_BLK:
+        return handed_check_disk(c->disks[d->index], b, f);
+    case BULKHEAD__ROLE__ROLE_NET:
+        return handed_check_net(c->nets[d->index], b, f);
+    case BULKHEAD__ROLE__ROLE_VSOCK:
+        return handed_check_socket(d->name, b, f);
+    case BULKHEAD__ROLE__ROLE_CONSOLE:
+        return d->pci_slot == 0 ? check_serial(c->serial, b, f)
+                                : handed_check_console(c->console, b, f);
+    default:
+        return odd(d->name, "it has no back end", f);
+    }
+}
+
+/* KVM's number is its own. What else its descriptor is, the core finds out, which knows KVM's calls. */
+int handed_check_kvm(int fd, struct fault *f)
+{
+    int flags = fcntl(fd, F_GETFL);
+    struct stat st;
+
+    if (flags < 0 || (flags & (O_ACCMODE | O_PATH)) != O_RDWR || fstat(fd, &st) < 0 ||
+        !S_ISCHR(st.st_mode) || st.st_rdev != makedev(MISC_MAJOR, KVM_MINOR))
+        return odd("/dev/kvm", "it is another file, or not open for reading and writing", f);
+    return 0;
+}
+
+int handed_check_image(const char *what, int fd, struct fault *f)
+{
+    int flags = fcntl(fd, F_GETFL);
+    struct stat st;
+
+    if (flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY || fstat(fd, &st) < 0 ||
+        !S_ISREG(st.st_mode))
+        return odd(what, "a regular file that is open for reading is needed", f);
+    if (st.st_size == 0)
+        return fault_input(f, "%s is empty: give a built file", what);
     return 0;
 }

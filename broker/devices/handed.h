@@ -11,6 +11,7 @@
 #include "client.pb-c.h"
 #include "config/fault.h"
 #include "devices/backend.h"
+#include "plan/plan.h"
 
 enum { HANDED_MAX_FDS = RESOURCES_MAX_OWN + 2 };
 
@@ -33,3 +34,16 @@ int handed_check_socket(const char *id, const struct backend *backend,
                         struct fault *ret_fault) must_check;
 int handed_check_console(const Bulkhead__ConsoleConfig *console, const struct backend *backend,
                          struct fault *ret_fault) must_check;
+
+/* ---- of a VM of the host's service: all that it starts with was opened by a launcher ---- */
+
+/* Which devices have a back end that somebody opens: disks, networks, vsocks and consoles. Not the entropy source
+ * and the balloon, which need nothing, and not a network of mode user: its stream to passt is the broker's own make. */
+bool handed_is_needed(const Bulkhead__VmConfig *config, const struct plan_device *device);
+/* Each of them as above. The serial port may listen at a socket that has no holder: the service's own console, whose
+ * file the service keeps. */
+int handed_check(const Bulkhead__VmConfig *config, const struct plan_device *device,
+                 const struct backend *backend, struct fault *ret_fault) must_check;
+int handed_check_kvm(int fd, struct fault *ret_fault) must_check;
+/* A kernel, or an initramfs. what: "the kernel". */
+int handed_check_image(const char *what, int fd, struct fault *ret_fault) must_check;

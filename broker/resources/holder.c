@@ -148,7 +148,7 @@ _Noreturn void holder_stay(const struct sandbox_filter *filter, const struct soc
 
 /* Its link is its own make: the kernel then says of the other end who it is. */
 static _Noreturn void begin(const struct sandbox_filter *filter, const struct socket_path *socket,
-                            uint32_t uid, int back_fd)
+                            uint32_t uid, bool serves, int back_fd)
 {
     const struct holder_message here = { .kind = HOLDER_CONNECT };
     int pair[2];
@@ -156,11 +156,11 @@ static _Noreturn void begin(const struct sandbox_filter *filter, const struct so
     setsid();
     if (sandbox_take_uid(uid) < 0 || holder_link(pair) < 0 || say(back_fd, &here, pair[0]) < 0)
         _exit(EXIT_FAILURE);
-    holder_stay(filter, socket, pair[1], true);
+    holder_stay(filter, socket, pair[1], serves);
 }
 
 int holder_start(const struct sandbox_filter *filter, struct socket_path *socket, uint32_t uid,
-                 int *ret_link)
+                 bool serves, int *ret_link)
 {
     struct holder_message here;
     struct pollfd said = { .events = POLLIN };
@@ -173,7 +173,7 @@ int holder_start(const struct sandbox_filter *filter, struct socket_path *socket
     if (pid == 0) {
         close(back[0]);
         if (fork() == 0)
-            begin(filter, socket, uid, back[1]);
+            begin(filter, socket, uid, serves, back[1]);
         _exit(EXIT_SUCCESS); /* what it made is nobody's child */
     }
     close(back[1]);

@@ -35,9 +35,9 @@ _Noreturn void holder_stay(const struct sandbox_filter *filter, const struct soc
                            int link_fd, bool serves);
 
 /* Starts one for a socket that was made, which is its own from then on: in a session of its own, nobody's child, with that
- * uid and gid (0: the caller's). 0, or a negative errno: the socket is the caller's still. *ret_link is the caller's. */
+ * uid and gid (0: the caller's). serves: as above. 0, or a negative errno: the socket is the caller's still. *ret_link is the caller's. */
 int holder_start(const struct sandbox_filter *filter, struct socket_path *socket, uint32_t uid,
-                 int *ret_link) must_check;
+                 bool serves, int *ret_link) must_check;
 
 /* The broker's side. Never waits: 0, or a negative errno. */
 int holder_ask(int link_fd, const struct holder_message *message) must_check;

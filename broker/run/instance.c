@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "devices/blk.h"
 #include "devices/console.h"
+#include "devices/handed.h"
 #include "devices/net.h"
 #include "devices/vsock.h"
 #include "plan/identity.h"
@@ -185,7 +186,7 @@ static int open_vsock(struct instance *in, unsigned number, struct fault *f)
 
     if (r < 0)
         return r;
-    r = holder_start(in->holders, &b->socket, uid, &b->held[0]);
+    r = holder_start(in->holders, &b->socket, uid, true, &b->held[0]);
     if (r < 0)
         return fault_host(f, r, "%s: the process that keeps its socket can't be started",
                           in->plan.devices[number].name);
@@ -217,6 +218,14 @@ static int open_backend(struct instance *in, unsigned number, const int *tty, in
     }
 }
 
+static bool is_at_socket(const struct instance *in, const struct plan_device *d)
+{
+    const Bulkhead__ConsoleConfig *c = d->pci_slot ? in->config->console : in->config->serial;
+
+    return d->role == BULKHEAD__ROLE__ROLE_CONSOLE &&
+           c->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET;
+}
+
 /* What the rules depend on. */
 void instance_note_backend(struct instance *in, unsigned number)
 {
@@ -225,7 +234,7 @@ void instance_note_backend(struct instance *in, unsigned number)
     struct device *d = &in->vm.devices[number];
 
     device->cache_bytes = b->cache_bytes;
-    d->on_socket = b->socket.dir_fd >= 0 || b->holder;
+    d->on_socket = b->holder || is_at_socket(in, device);
     d->has_keys = b->keys;
     if (device->role == BULKHEAD__ROLE__ROLE_BALLOON)
         d->balloon_bytes = in->config->balloon->size;
@@ -349,6 +358,36 @@ static int configure_taps(struct instance *in, struct fault *f)
     for (size_t i = 0; r == 0 && i < in->config->n_nets; i++)
         r = resources_tap_configure(in->config->nets[i], f);
     return r;
+}
+
+static int note_handed(struct instance *in, unsigned number, struct fault *f)
+{
+    const struct plan_device *d = &in->plan.devices[number];
+    const char *pty = in->ends[number].backend.pty_path;
+    int r = 0;
+
+    if (handed_is_needed(in->config, d) && d->role == BULKHEAD__ROLE__ROLE_NET)
+        r = check_interface(in, number, f);
+    if (r == 0 && d->role == BULKHEAD__ROLE__ROLE_BLK &&
+        config_disk_group(in->config, in->config->disks[d->index]))
+        r = open_group(in, number, f);
+    if (r < 0)
+        return r;
+    if (pty[0] != '\0')
+        tell_of_pty(in, d->name, pty);
+    instance_note_backend(in, number);
+    return open_stats(in, number, f);
+}
+
+int instance_open_handed(struct instance *in, struct fault *f)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < in->n_ends; i++)
+        r = note_handed(in, i, f);
+    if (r == 0)
+        r = rundir_open(&in->rundir, in->config->name, f);
+    return r == 0 ? share_rundir(in, f) : r;
 }
 
 int instance_open(struct instance *in, const int *tty, int *net_fds, unsigned n_net_fds,

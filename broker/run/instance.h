@@ -68,7 +68,9 @@ struct instance {
     struct plan plan;
     struct plan_host host;
     struct rundir rundir;
-    bool kept; /* by the spawner, see keeper.h */
+    bool
+        is_service; /* of the host's service: it opened nothing by name, and its client may leave */
+    bool kept;      /* by the spawner, see keeper.h */
     bool is_successor;
     bool fell_back;        /* a new build of the broker was given up for this one */
     struct ticket renewer; /* who asked for a new build: told only if there is none */
@@ -116,6 +118,9 @@ int instance_open(struct instance *in, const int *tty, int *net_fds, unsigned n_
 /* Its part for the devices. */
 int instance_open_devices(struct instance *in, const int *tty, int *net_fds, unsigned n_net_fds,
                           struct fault *ret_fault) must_check;
+/* The same with kernel, KVM and back ends that a launcher has opened: they are in kernel_fd, ... and in the ends. A device
+ * that has none brings an empty one. */
+int instance_open_handed(struct instance *in, struct fault *ret_fault) must_check;
 /* The next device's ends, empty. */
 void instance_add_ends(struct instance *in);
 /* Whose they are: of a device whose held_event there is. */

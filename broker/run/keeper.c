@@ -120,6 +120,11 @@ void keeper_remove_device(struct instance *in, unsigned number)
     change_shape(in);
 }
 
+void keeper_drop_client(struct instance *in)
+{
+    drop(in, KEEP_RUN_CLIENT, 1, -1);
+}
+
 void keeper_keep_boot(struct instance *in)
 {
     deposit(in, KEEP_RAM, &in->ram_fd, 1);

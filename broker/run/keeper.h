@@ -30,6 +30,8 @@ void keeper_keep(struct instance *in, unsigned device, unsigned what, int fd);
 /* What belongs to one boot. Dropped: nothing holds the guest's memory any more when this returns. */
 void keeper_keep_boot(struct instance *in);
 void keeper_drop_boot(struct instance *in);
+/* Who asked for the VM is gone, and the VM goes on. */
+void keeper_drop_client(struct instance *in);
 /* That child's end is known. */
 void keeper_acknowledge(struct instance *in, uint32_t child);
 void keeper_deinit(struct instance *in);

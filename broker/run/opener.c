@@ -13,40 +13,10 @@
 #include "config/checks.h"
 #include "config/config.h"
 #include "config/merge.h"
-#include "devices/blk.h"
-#include "devices/console.h"
 #include "devices/handed.h"
-#include "devices/net.h"
-#include "devices/vsock.h"
 #include "ipc/channel.h"
 #include "resources/holder.h"
-#include "resources/tap.h"
-
-static int open_net(Bulkhead__NetConfig *net, int *fds, size_t n_fds, struct backend *b,
-                    struct fault *f)
-{
-    int r = resources_net(net, fds, (unsigned)n_fds, b, f);
-
-    return r < 0 ? r : resources_tap_configure(net, f);
-}
-
-/* What there is to open in it; a balloon has nothing. */
-static int open_it(Bulkhead__VmConfig *c, Bulkhead__Role role, int *fds, size_t n_fds,
-                   struct backend *b, struct fault *f)
-{
-    switch ((int)role) {
-    case BULKHEAD__ROLE__ROLE_BLK:
-        return resources_disk(c->disks[0], b, f);
-    case BULKHEAD__ROLE__ROLE_NET:
-        return open_net(c->nets[0], fds, n_fds, b, f);
-    case BULKHEAD__ROLE__ROLE_CONSOLE:
-        return resources_console("the console", c->console, NULL, b, f);
-    case BULKHEAD__ROLE__ROLE_VSOCK:
-        return resources_vsock(c->vsock, b, f);
-    default:
-        return fault_input(f, "such a device has nothing to open");
-    }
-}
+#include "run/backends.h"
 
 /* A configuration with that device and no other, filled and checked. The VM's broker has said that it may be added, but
  * what is opened here is opened with the rights of the one who asks, and so follows from his own words alone. */
@@ -116,6 +86,7 @@ static int serve(struct channel *client, struct backend *b, bool *ret_serves, in
     Bulkhead__Role role = BULKHEAD__ROLE__ROLE_NONE;
     Bulkhead__VmConfig *config;
     ProtobufCMessage *msg = NULL;
+    struct plan_device device = { .pci_slot = 1 }; /* any but the serial port's */
     struct fault f = { 0 };
     uint32_t id;
     size_t n_fds = 0;
@@ -133,9 +104,10 @@ static int serve(struct channel *client, struct backend *b, bool *ret_serves, in
         r = take_device(config, e->add_device->device, &role, &f);
     else
         r = fault_input(&f, "the request must be AddDevice with a device");
+    device.role = role;
     *ret_serves = role == BULKHEAD__ROLE__ROLE_VSOCK;
     if (r == 0)
-        r = open_it(config, role, fds, n_fds, b, &f);
+        r = backends_open(config, &device, fds, (unsigned)n_fds, b, &f);
     if (r == 0)
         r = link_up(b, ret_link, &f);
     r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, b);

@@ -14,7 +14,7 @@
 #include "config/config.h"
 
 enum {
-    SEALED_VERSION = 1,
+    SEALED_VERSION = 2,
     SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL,
     MAX_CONFIG_BYTES = 1 << 20
 };
@@ -26,7 +26,7 @@ struct sealed {
     char cgroup[PLAN_CGROUP_BYTES];
     char programs_dir[PROGRAMS_DIR_BYTES];
     uint64_t created_ns;
-    bool has_tty;
+    bool is_service, has_tty;
     struct termios termios;
     struct backend backends[PLAN_MAX_DEVICES];
 };
@@ -65,6 +65,7 @@ static void fill(const struct instance *in, struct sealed *s)
     snprintf(s->cgroup, sizeof s->cgroup, "%s", in->host.cgroup);
     memcpy(s->programs_dir, in->programs.dir, sizeof s->programs_dir);
     s->created_ns = in->vm.created_ns;
+    s->is_service = in->is_service;
     s->has_tty = in->has_tty;
     s->termios = in->termios;
     for (unsigned i = 0; i < in->n_ends; i++)
@@ -119,6 +120,7 @@ static void take(struct instance *in, const struct sealed *s)
     memcpy(in->programs.dir, s->programs_dir, sizeof in->programs.dir);
     programs_open_folders(&in->programs);
     in->vm.created_ns = s->created_ns;
+    in->is_service = s->is_service;
     in->has_tty = s->has_tty;
     in->termios = s->termios;
     for (unsigned i = 0; i < s->n_ends; i++) {

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* launcher.c - see launcher.h. */
+#include "run/launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "client/envelope.h"
+#include "config/checks.h"
+#include "config/config.h"
+#include "devices/handed.h"
+#include "ipc/channel.h"
+#include "plan/plan.h"
+#include "resources/holder.h"
+#include "resources/open.h"
+#include "run/backends.h"
+
+enum { IMAGES = 3 }; /* KVM, kernel, initramfs */
+
+struct launch {
+    const struct sandbox_filter *holders;
+    struct channel *service, *broker;
+    uint32_t id; /* of the request */
+    Bulkhead__VmConfig *config;
+    bool console_is_services; /* the serial port's */
+    struct plan plan;
+    int images[IMAGES];
+    int *net_fds; /* what is left of those that came */
+    unsigned n_net_fds;
+    struct backend backends[PLAN_MAX_DEVICES];
+};
+
+/* ---- what is to be started ---- */
+
+/* The guest's console is the service's, which keeps what is written there, and lets others attach. */
+static int set_serial(struct launch *l, struct fault *f)
+{
+    Bulkhead__ConsoleConfig *serial = l->config->serial;
+
+    if (serial->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_OFF &&
+        serial->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_TTY)
+        return 0;
+    l->console_is_services = true;
+    if ((const char *)serial->path != protobuf_c_empty_string)
+        free(serial->path);
+    serial->path = strdup("the service's console");
+    serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET;
+    return serial->path ? 0 : fault_host(f, ENOMEM, "no memory for the configuration");
+}
+
+static int take_config(struct launch *l, const Bulkhead__VmConfig *config, struct fault *f)
+{
+    const struct validate_host host = { 0 };
+
+    l->config = config_copy(config);
+    if (!l->config || config_fill(l->config, "vm") < 0)
+        return fault_host(f, ENOMEM, "no memory for the configuration");
+    if (set_serial(l, f) < 0 || validate_config(l->config, &host, f) < 0)
+        return -EINVAL;
+    plan_make(l->config, &l->plan);
+    return 0;
+}
+
+static int receive(struct launch *l, struct fault *f)
+{
+    const Bulkhead__ClientEnvelope *e;
+    ProtobufCMessage *msg = NULL;
+    size_t n_fds = 0;
+    int *fds = NULL;
+    int r = channel_receive_raw(l->service, true, &bulkhead__client_envelope__descriptor, &msg,
+                                &fds, &n_fds);
+
+    if (r != 0)
+        return fault_host(f, EPIPE, "the service left without a request");
+    e = (const Bulkhead__ClientEnvelope *)msg;
+    l->id = e->id;
+    if (e->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_RUN_VM || !e->run_vm->config)
+        return fault_input(f, "the request must be RunVm with a configuration");
+    if (e->run_vm->has_tty || e->run_vm->plan_only || e->run_vm->n_backends > 0)
+        return fault_input(f, "the request must be a configuration alone");
+    l->net_fds = fds; /* nothing more is received here */
+    l->n_net_fds = (unsigned)n_fds;
+    return take_config(l, e->run_vm->config, f);
+}
+
+/* ---- what it needs ---- */
+
+static int open_images(struct launch *l, struct fault *f)
+{
+    int r = resources_kvm(&l->images[0], f);
+
+    if (r == 0)
+        r = resources_kernel("the kernel", l->config->kernel, &l->images[1], f);
+    if (r == 0 && l->config->initramfs[0] != '\0')
+        r = resources_kernel("the initramfs", l->config->initramfs, &l->images[2], f);
+    return r;
+}
+
+static int use_console(struct backend *b, struct fault *f)
+{
+    b->own[0] = fcntl(LAUNCHER_FD_CONSOLE, F_DUPFD_CLOEXEC, LAUNCHER_FD_TREES);
+    if (b->own[0] < 0)
+        return fault_host(f, errno, "the service's console: %s", strerror(errno));
+    b->n_own = 1;
+    return 0;
+}
+
+/* Its file is to go with the device, whoever is killed. */
+static int keep_socket(const struct launch *l, const struct plan_device *d, struct backend *b,
+                       struct fault *f)
+{
+    int r =
+        holder_start(l->holders, &b->socket, 0, d->role == BULKHEAD__ROLE__ROLE_VSOCK, &b->held[0]);
+
+    if (r < 0)
+        return fault_host(f, -r, "%s: the process that keeps its socket can't be started", d->name);
+    b->holder = true;
+    return 0;
+}
+
+static int open_device(struct launch *l, unsigned number, struct fault *f)
+{
+    const struct plan_device *d = &l->plan.devices[number];
+    struct backend *b = &l->backends[number];
+    bool brought;
+    int r;
+
+    if (!handed_is_needed(l->config, d))
+        return 0;
+    if (d->role == BULKHEAD__ROLE__ROLE_CONSOLE && d->pci_slot == 0 && l->console_is_services)
+        return use_console(b, f);
+    r = backends_open(l->config, d, l->net_fds, l->n_net_fds, b, f);
+    brought =
+        d->role == BULKHEAD__ROLE__ROLE_NET && strcmp(l->config->nets[d->index]->mode, "fd") == 0;
+    if (r == 0 && brought) {
+        l->net_fds += l->config->nets[d->index]->num_fds;
+        l->n_net_fds -= l->config->nets[d->index]->num_fds;
+    }
+    return r == 0 && b->socket.dir_fd >= 0 ? keep_socket(l, d, b, f) : r;
+}
+
+static int open_all(struct launch *l, struct fault *f)
+{
+    int r = open_images(l, f);
+
+    for (unsigned i = 0; r == 0 && i < l->plan.n_devices; i++)
+        r = open_device(l, i, f);
+    return r;
+}
+
+/* The broker has copies. Sockets' files are kept by others by now, or are removed here. */
+static void close_all(struct launch *l)
+{
+    for (unsigned i = 0; i < IMAGES; i++)
+        fd_closep(&l->images[i]);
+    for (unsigned i = 0; i < PLAN_MAX_DEVICES; i++) {
+        l->backends[i].made_tap[0] = '\0'; /* it stays as long as the VM has it */
+        backend_deinit(&l->backends[i]);
+    }
+}
+
+/* ---- the broker ---- */
+
+static int append(int fds[CHANNEL_MAX_FDS], size_t *n, const int *more, size_t n_more)
+{
+    if (n_more > CHANNEL_MAX_FDS - *n)
+        return -EMSGSIZE;
+    memcpy(fds + *n, more, n_more * sizeof *more);
+    *n += n_more;
+    return 0;
+}
+
+static int hand_over(struct launch *l, struct fault *f)
+{
+    Bulkhead__RunVm run = BULKHEAD__RUN_VM__INIT;
+    Bulkhead__Backend messages[PLAN_MAX_DEVICES], *list[PLAN_MAX_DEVICES];
+    CLIENT_ENVELOPE(e, RUN_VM, run_vm, &run);
+    int fds[CHANNEL_MAX_FDS], own[HANDED_MAX_FDS];
+    size_t n = 0;
+    int r = append(fds, &n, l->images, l->images[2] >= 0 ? 3 : 2);
+
+    run.config = l->config;
+    run.backends = list;
+    for (unsigned i = 0; r == 0 && i < l->plan.n_devices; i++) {
+        if (!handed_is_needed(l->config, &l->plan.devices[i]))
+            continue;
+        list[run.n_backends] = &messages[run.n_backends];
+        r = append(fds, &n, own, handed_give(&l->backends[i], &messages[run.n_backends++], own));
+    }
+    if (r < 0)
+        return fault_input(f,
+                           "the VM's devices need more than %d descriptors, which is all that can "
+                           "be handed over: use fewer of them, or of their queues",
+                           CHANNEL_MAX_FDS);
+    r = channel_send_raw(l->broker, &e.base, fds, n, true);
+    if (r == -EMSGSIZE)
+        return fault_input(f, "the VM's configuration is too long: use shorter paths");
+    return r < 0 ? fault_host(f, EPIPE, "the VM's broker is gone: start it again") : 0;
+}
+
+static bool has_booted(const Bulkhead__ClientEnvelope *e)
+{
+    return e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT &&
+           strcmp(e->event->source, "vm") == 0 && strcmp(e->event->event, "booted") == 0;
+}
+
+static int relay_refusal(const Bulkhead__Reply *reply, struct fault *f)
+{
+    f->error = reply->error;
+    f->bad_input = reply->bad_input;
+    snprintf(f->text, sizeof f->text, "%s", reply->text);
+    return -EIO;
+}
+
+/* Until the guest runs, or it is clear that it will not. */
+static int await_boot(struct launch *l, struct fault *f)
+{
+    for (;;) {
+        const Bulkhead__ClientEnvelope *e;
+        ProtobufCMessage *msg = NULL;
+        size_t n_fds = 0;
+        int *fds = NULL;
+
+        if (channel_receive_raw(l->broker, true, &bulkhead__client_envelope__descriptor, &msg, &fds,
+                                &n_fds) != 0)
+            return fault_host(f, EPIPE, "the VM's broker ended unexpectedly");
+        e = (const Bulkhead__ClientEnvelope *)msg;
+        if (has_booted(e))
+            return 0;
+        if (e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY && e->reply->error != 0)
+            return relay_refusal(e->reply, f);
+        if (e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED)
+            return fault_host(f, ECANCELED, "the VM was stopped while it started");
+    }
+}
+
+static int answer(struct launch *l, const struct fault *f)
+{
+    Bulkhead__Reply reply = fault_reply(f);
+    CLIENT_ENVELOPE(e, REPLY, reply, &reply);
+
+    e.id = l->id;
+    /* A service that is gone meanwhile finds the VM by itself. */
+    (void)!channel_send_raw(l->service, &e.base, NULL, 0, true);
+    return f->error == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int launch(struct launch *l)
+{
+    struct fault f = { 0 };
+    int r = receive(l, &f);
+
+    if (r == 0)
+        r = open_all(l, &f);
+    if (r == 0)
+        r = hand_over(l, &f);
+    close_all(l);
+    if (r == 0)
+        r = await_boot(l, &f);
+    if (r < 0 && f.error == 0)
+        f.error = -r;
+    return answer(l, &f);
+}
+
+static int expect_descriptors(unsigned n_trees)
+{
+    int r = fd_expect(LAUNCHER_FD_SERVICE, FD_TYPE_SEQPACKET, "the service's socket");
+
+    if (r == 0)
+        r = fd_expect(LAUNCHER_FD_BROKER, FD_TYPE_SEQPACKET, "the broker's socket");
+    if (r == 0)
+        r = fd_expect(LAUNCHER_FD_CONSOLE, FD_TYPE_STREAM, "the console's socket");
+    (void)n_trees;
+    return r;
+}
+
+int launcher_main(char **trees, unsigned n_trees, const struct sandbox_filter *holders)
+{
+    static struct launch l = { .images = { -1, -1, -1 } }; /* large; one per process */
+    int status;
+
+    (void)trees;
+    /* The tenant's processes have its uid: they are not to look into it, or hold it up half way. */
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    setsid();
+    l.holders = holders;
+    for (unsigned i = 0; i < PLAN_MAX_DEVICES; i++)
+        backend_init(&l.backends[i]);
+    if (expect_descriptors(n_trees) < 0 ||
+        channel_new(&l.service, LAUNCHER_FD_SERVICE, CHANNEL_ARENA_CLIENT) < 0 ||
+        channel_new(&l.broker, LAUNCHER_FD_BROKER, CHANNEL_ARENA_CLIENT) < 0) {
+        log_error("bulkhead-broker --launch is started by bulkhead-hostd: %s", err_text());
+        return EXIT_FAILURE;
+    }
+    status = launch(&l);
+    channel_free(l.broker);
+    channel_free(l.service);
+    config_free(l.config);
+    return status;
+}
