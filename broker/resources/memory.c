@@ -14,10 +14,6 @@
 #include "base/err.h"
 #include "base/fd.h"
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-
 int resources_check_size(const char *what, uint64_t bytes, struct fault *f)
 {
     struct rlimit limit;
@@ -32,11 +28,8 @@ int resources_check_size(const char *what, uint64_t bytes, struct fault *f)
 
 int resources_memfd(const char *name, uint64_t size_bytes, bool hugepages, int *ret_fd)
 {
-    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (hugepages ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
-    cleanup_(fd_closep) int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
+    cleanup_(fd_closep) int fd = fd_memfd(name, hugepages ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
 
-    if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-        fd = memfd_create(name, flags);
     if (fd < 0)
         return err_origin(-errno, "memory for %s", name);
     if (ftruncate(fd, (off_t)size_bytes) < 0)

@@ -74,7 +74,7 @@ static void fill(const struct instance *in, struct sealed *s)
 
 int sealed_write(struct instance *in, int *ret_fd)
 {
-    cleanup_(fd_closep) int fd = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    cleanup_(fd_closep) int fd = fd_memfd("sealed", 0);
     size_t len = bulkhead__vm_config__get_packed_size(in->config);
     struct sealed *s = calloc(1, sizeof *s);
     uint8_t *config = malloc(len + 1);

@@ -7,12 +7,17 @@
 #include <linux/magic.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 #include "base/err.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
 
 enum { UNMAPPED = 8 }; /* an address of the first page, where nothing is ever mapped */
 
@@ -24,6 +29,15 @@ void fd_closep(int *fd)
         close(*fd);
     *fd = -1;
     errno = saved;
+}
+
+int fd_memfd(const char *name, unsigned flags)
+{
+    int fd = memfd_create(name, flags | MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+    if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
+        fd = memfd_create(name, flags | MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return fd;
 }
 
 static enum fd_type socket_type(int fd)

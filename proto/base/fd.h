@@ -46,6 +46,10 @@ enum fd_type fd_type(int fd);
 /* 0, or -EBADF with an origin naming `what` when fd is not of this type. */
 int fd_expect(int fd, enum fd_type type, const char *what) must_check;
 
+/* A memfd that can be sealed and not executed, which is the only kind with vm.memfd_noexec=2. flags: memfd_create(2)'s
+ * beside those. -1 and errno on failure. */
+int fd_memfd(const char *name, unsigned flags) must_check;
+
 /* Closes all above 2 that are not among these. */
 void fd_close_all_but(const int *keep, unsigned n_keep);
 int fd_set_nonblock(int fd) must_check;

@@ -137,7 +137,7 @@ void doctor_mdwe(struct doctor_result *result)
 
 void doctor_memfd(struct doctor_result *result)
 {
-    cleanup_(fd_closep) int fd = memfd_create("doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    cleanup_(fd_closep) int fd = fd_memfd("doctor", 0);
 
     if (fd >= 0 && ftruncate(fd, 8192) == 0 &&
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0 &&
