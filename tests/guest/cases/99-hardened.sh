@@ -194,6 +194,7 @@ case_hardened_noexec_run_and_readonly_root()
 }
 case_hardened_no_landlock() { survives "$BIN/../tests/confine" landlock --; }
 case_hardened_no_io_uring() { survives "$BIN/../tests/confine" io_uring --; }
+case_hardened_memfd_noexec() { survives "$BIN/../tests/memfd_noexec"; }
 
 # As docs/bulkhead@.service makes it: the kernel's side of its directives.
 case_hardened_service()
