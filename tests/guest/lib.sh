@@ -14,12 +14,13 @@ die() { echo "  $*" >&2; exit 1; }
 note() { echo "  $*" >&2; }
 skip() { echo "  $*" >&2; exit 77; }
 
-# guest LOG CMDLINE [FLAG]... : runs a guest to its end, serial output in LOG; status of `bulkhead run`.
+# guest LOG CMDLINE [FLAG]... : runs a guest to its end, serial output in LOG; status of `bulkhead run`. GUEST_UNDER is
+# the beginning of the command, if it is to have one.
 guest()
 {
     local log=$1 cmdline=$2
     shift 2
-    timeout --kill-after=10 "${GUEST_TIMEOUT:-240}" "$BIN/bulkhead" run --name "${NAME:-t$BASHPID}" \
+    "${GUEST_UNDER[@]}" timeout --kill-after=10 "${GUEST_TIMEOUT:-240}" "$BIN/bulkhead" run --name "${NAME:-t$BASHPID}" \
         --kernel "${GUEST_KERNEL:-$KERNEL}" --initramfs "$INITRAMFS" --cmdline "$QUIET $cmdline" \
         --serial "file=$log" "$@" </dev/null >"$log.out" 2>"$log.err"
 }
