@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # A worker dies, hangs or is replaced under verified I/O; the guest must not notice.
 
-# stress_guest [FLAG]...: a guest that does verified I/O on /dev/vda until no_harm_done.
+# stress_guest [FLAG]...: a guest that does verified I/O on /dev/vda until no_harm_done; $STRESS_ARGS for its init.
 stress_guest()
 {
     truncate -s 64M "$T/disk"
     truncate -s 4k "$T/flag"
-    NAME=vm GUEST_TIMEOUT=${STRESS_S:-600} guest_start "$T/log" "bh.test=iostress,/dev/vda,${STRESS_S:-600},4,/dev/vdb" --cpus boot=1 --memory size=256M \
+    NAME=vm GUEST_TIMEOUT=${STRESS_S:-600} guest_start "$T/log" "bh.test=iostress,/dev/vda,${STRESS_S:-600},4,/dev/vdb ${STRESS_ARGS:-}" --cpus boot=1 --memory size=256M \
         --disk "path=$T/disk" "path=$T/flag,readonly=on" --crash-limit 64 --crash-window 5 "$@"
     await "$T/log" 'IOSTRESS'
 }
