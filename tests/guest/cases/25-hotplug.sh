@@ -238,3 +238,54 @@ case_hotplug_rounds()
     [ "$(cat "$T/memory.$((rounds - 1))")" -lt $(($(cat "$T/memory.0") + 2048)) ] || die "it grows"
     no_harm_done
 }
+
+# A disk that is mounted in the guest goes. Asked, Linux writes what it still has of it and lets go; by force, what was
+# synced is all there is. Either way it is one line, its file system fails in the guest and can be unmounted, and the VM
+# goes on.
+case_hotplug_mounted_disk()
+{
+    local how cmd force status
+    cmd=$(script <<'GUEST'
+mkdir -p /mnt
+for how in asked forced; do
+    echo "READY $how"
+    until [ -b /dev/vdb ]; do usleep 100000; done
+    mount -t ext4 /dev/vdb /mnt || exit 1
+    echo "synced $how" >/mnt/synced && sync
+    echo "late $how" >/mnt/late
+    echo "MOUNTED $how"
+    while [ -b /dev/vdb ]; do usleep 100000; done
+    (echo more >/mnt/more && sync && echo again >/mnt/again) 2>/dev/null
+    [ ! -e /mnt/again ] && umount /mnt && echo "UNMOUNTED $how"
+    dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null && echo "OTHER $how"
+done
+until said go /dev/vda; do sleep 0.2; done
+GUEST
+    )
+    truncate -s 4k "$T/flag"
+    NAME=vm GUEST_TIMEOUT=900 guest_start "$T/log" "$PLUG_MODS bh.cmd=$cmd" --memory size=256M --disk "path=$T/flag,readonly=on"
+    for how in asked forced; do
+        force=()
+        [ $how = asked ] || force=(--force)
+        truncate -s 16M "$T/$how"
+        mkfs.ext4 -q "$T/$how" || die "no file system"
+        await "$T/log" "^READY $how"
+        holds >"$T/before"
+        plug --disk "path=$T/$how"
+        await "$T/log" "^MOUNTED $how"
+        "$BIN/bulkhead" remove vm disk1 "${force[@]}" >"$T/removed" 2>&1 || { show "$T/log" "$T/removed"; die "remove ${force[*]} failed"; }
+        [ "$(cat "$T/removed")" = 'vm: disk1 was removed' ] || die "it said: $(cat "$T/removed")"
+        holds_as_before "$how"
+        await "$T/log" "^UNMOUNTED $how"
+        await "$T/log" "^OTHER $how"
+        e2fsck -fp "$T/$how" >"$T/fsck" 2>&1
+        status=$?
+        [ $status -le 1 ] || { show "$T/fsck"; die "$how: e2fsck can't mend it"; }
+        [ "$(debugfs -R 'cat synced' "$T/$how" 2>/dev/null)" = "synced $how" ] || die "$how: what was synced is lost"
+        [ $how != asked ] || [ "$(debugfs -R 'cat late' "$T/$how" 2>/dev/null)" = 'late asked' ] || die "what was written is lost"
+    done
+    no_drift vm
+    say_go "$T/flag"
+    wait "$GUEST_PID"
+    expect_status 0 $? "$T/log"
+}
