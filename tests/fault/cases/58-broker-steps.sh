@@ -53,6 +53,36 @@ do_upgrade() { "$BIN/bulkhead" upgrade vm disk0 >"$T/said" 2>&1; }
 do_pause() { "$BIN/bulkhead" pause vm >"$T/said" 2>&1; }
 do_resume() { "$BIN/bulkhead" resume vm >"$T/said" 2>&1; }
 do_takeover() { kill -KILL "$BROKER"; await_broker; }
+# A disk that comes, and goes with the guest's consent: what was answered is so.
+has_spare() { [ -n "$(pid_of vm spare)" ]; }
+bring_spare() { "$BIN/bulkhead" add vm --disk "path=$T/spare,id=spare" >"$T/said" 2>&1; }
+take_spare() { "$BIN/bulkhead" remove vm spare >"$T/said" 2>&1; }
+spare_is() # here | gone: it is made so. A removal that a death has interrupted may still end.
+{
+    local i
+    for ((i = 0; i < 300; i++)); do
+        if has_spare; then
+            [ "$1" != here ] || return 0
+            take_spare
+        else
+            [ "$1" != gone ] || return 0
+            bring_spare
+        fi
+        sleep 0.1
+    done
+    die "the spare disk is not $1: $(cat "$T/said")"
+}
+before_add() { spare_is gone; }
+do_add() { bring_spare; status=$?; }
+after_add() { [ $status != 0 ] || has_spare || die "it said that it was added"; }
+before_remove() { spare_is here; }
+do_remove()
+{
+    take_spare
+    status=$?
+    [ $status = 0 ] || has_died || { spare_is here; take_spare; status=$?; }
+}
+after_remove() { [ $status != 0 ] || ! has_spare || die "it said that it was removed"; }
 do_reset() { local i; for ((i = 0; i < 1500; i++)); do is_armed || return 0; sleep 0.02; done; die "the guest resets nothing"; }
 
 # A pause may still be on its way, and a broker that has just taken over may not yet be where it can begin one.
@@ -75,22 +105,25 @@ walk_under_io()
     local n died
     for ((n = 1 + RANDOM % every; ; n += every)); do
         brought_to "$2"
+        ! declare -F "before_$1" >/dev/null || "before_$1"
         BROKER=$(pid_of vm broker)
         arm "$n" "${3:-}"
         "do_$1"
         "$BIN/bulkhead" ps vm >"$T/ps" 2>&1 # what follows an answer are steps too
         disarm
         died=$(last_step)
+        [ -z "$died" ] || await_broker
+        ! declare -F "after_$1" >/dev/null || "after_$1"
         [ -n "$died" ] || break
-        await_broker
         deaths=$((deaths + 1))
     done
+    [ "$status" = 0 ] || die "$1 fails though nobody dies: $(cat "$T/said")"
     steps+="$1 $n "
 }
 
 case_broker_dies_at_each_step_under_io()
 {
-    local every=${EVERY:-4} cmd deaths=0 steps=''
+    local every=${EVERY:-4} cmd deaths=0 steps='' status=0
     [ -z "${BULKHEAD_LONG:-}" ] || every=1
     [ -x "$FAILPOINTS/bulkhead-broker" ] || { echo "no $FAILPOINTS: cmake --preset failpoints and build it" >&2; return 77; }
     mkdir "$T/bin"
@@ -112,6 +145,7 @@ dmesg | grep -E 'I/O error|needs reset|timed out|virtio.*failed' | sed 's/^/KERN
 GUEST
     )
     truncate -s 64M "$T/disk"
+    truncate -s 1M "$T/spare"
     truncate -s 4k "$T/flag"
     BIN=$T/bin
     NAME=vm GUEST_TIMEOUT=2400 guest_start "$T/log" "bh.cmd=$cmd" --cpus boot=1 --memory size=256M \
@@ -121,7 +155,14 @@ GUEST
         # shellcheck disable=SC2086 # two words
         walk_under_io $operation
     done
+    # These take seconds each where a processor is emulated.
+    [ -n "${BULKHEAD_LONG:-}" ] || every=${EVERY_PLUG:-12}
+    walk_under_io add running
+    walk_under_io remove running
     brought_to running
+    spare_is gone
+    no_drift vm
+    [ -n "${BULKHEAD_LONG:-}" ] || every=${EVERY:-4}
     printf rng | dd of="$T/flag" conv=notrunc 2>/dev/null
     walk_under_io reset running 'tell rng reset'
     disarm
