@@ -310,13 +310,14 @@ int client_receive(struct client *client, int timeout_ms, struct client_answer *
 int client_call_with(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,
                      size_t n_fds, struct client_answer *ret_answer)
 {
+    const int limit_ms = client->timeout_ms ? client->timeout_ms : CLIENT_TIMEOUT_MS;
     struct timespec start;
     int64_t spent = 0;
     int r = client_send(client, request, fds, n_fds);
 
     clock_gettime(CLOCK_MONOTONIC, &start);
-    while (r == 0 && spent < CLIENT_TIMEOUT_MS) {
-        r = client_receive(client, (int)(CLIENT_TIMEOUT_MS - spent), ret_answer);
+    while (r == 0 && spent < limit_ms) {
+        r = client_receive(client, (int)(limit_ms - spent), ret_answer);
         if (r == 0 && ret_answer->envelope->id == request->id)
             return 0;
         spent = ms_since(&start);

@@ -20,6 +20,7 @@ struct client {
     struct channel *channel;
     pid_t broker; /* child of ours, or 0 */
     uint32_t last_id;
+    int timeout_ms;                    /* of its calls; 0: CLIENT_TIMEOUT_MS */
     char run_dir[CLIENT_RUNDIR_BYTES]; /* of the VM that it is connected to; "": not known */
 };
 

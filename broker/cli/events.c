@@ -21,9 +21,9 @@ json_t *event_json(const Bulkhead__Event *event)
                      event->event, "properties", properties);
 }
 
-int event_write_json(const Bulkhead__Event *event, int fd)
+/* Takes the reference. */
+static int write_line(json_t *value, int fd)
 {
-    json_t *value = event_json(event);
     char *text = value ? json_dumps(value, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
     size_t len = text ? strlen(text) : 0;
     size_t done = 0;
@@ -45,7 +45,30 @@ int event_write_json(const Bulkhead__Event *event, int fd)
     return r;
 }
 
-void event_print(const Bulkhead__Event *event, FILE *out)
+int event_write_json(const Bulkhead__Event *event, int fd)
+{
+    return write_line(event_json(event), fd);
+}
+
+static const Bulkhead__Event *event_of(const Bulkhead__HostEvent *event)
+{
+    static const Bulkhead__Event none = BULKHEAD__EVENT__INIT;
+
+    return event->event ? event->event : &none;
+}
+
+int event_write_host_json(const Bulkhead__HostEvent *event, int fd)
+{
+    json_t *object = event_json(event_of(event));
+
+    json_object_update_new(object, json_pack("{s:I,s:s,s:s,s:I}", "sequence",
+                                             (json_int_t)event->sequence, "tenant", event->tenant,
+                                             "vm", event->vm, "lost", (json_int_t)event->lost));
+    return write_line(object, fd);
+}
+
+/* whose: "acme/web ", or "". */
+static void print(const char *whose, const Bulkhead__Event *event, FILE *out)
 {
     time_t secs = (time_t)(event->time_ns / 1000000000u);
     char line[2048];
@@ -54,9 +77,11 @@ void event_print(const Bulkhead__Event *event, FILE *out)
     struct tm tm;
 
     localtime_r(&secs, &tm);
-    n = (size_t)snprintf(line, sizeof(line), "%02d:%02d:%02d.%03d %s ", tm.tm_hour, tm.tm_min,
+    n = (size_t)snprintf(line, sizeof(line), "%02d:%02d:%02d.%03d %s", tm.tm_hour, tm.tm_min,
                          tm.tm_sec, (int)(event->time_ns / 1000000u % 1000),
-                         say_clean(text, sizeof(text), event->source));
+                         say_clean(text, sizeof(text), whose));
+    n += (size_t)snprintf(line + n, sizeof(line) - n, "%s ",
+                          say_clean(text, sizeof(text), event->source));
     n += (size_t)snprintf(line + n, sizeof(line) - n, "%s",
                           say_clean(text, sizeof(text), event->event));
     for (size_t i = 0; i < event->n_properties && n < sizeof(line) - 2 * sizeof(text) - 4; i++) {
@@ -69,6 +94,22 @@ void event_print(const Bulkhead__Event *event, FILE *out)
     line[n] = '\n';
     fwrite(line, 1, n + 1, out);
     fflush(out);
+}
+
+void event_print(const Bulkhead__Event *event, FILE *out)
+{
+    print("", event, out);
+}
+
+void event_print_host(const Bulkhead__HostEvent *event, FILE *out)
+{
+    char whose[160] = "";
+
+    if (event->lost > 0)
+        fprintf(out, "%llu events were lost\n", (unsigned long long)event->lost);
+    if (event->vm[0])
+        snprintf(whose, sizeof(whose), "%.60s/%.60s ", event->tenant, event->vm);
+    print(whose, event_of(event), out);
 }
 
 const char *event_property(const Bulkhead__Event *event, const char *key)

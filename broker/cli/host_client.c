@@ -16,7 +16,7 @@
 #include "base/fd.h"
 #include "output.h"
 
-enum { MAX_PAGES = 1024 };
+enum { MAX_PAGES = 1024, AGAIN_MS = 50 };
 
 static int connect_at(struct host *ret_host, const char *run_dir)
 {
@@ -89,6 +89,21 @@ int host_connect_own(struct host *ret_host)
 void host_close(struct host *host)
 {
     channel_freep(&host->channel);
+}
+
+int host_connect_again(struct host *host)
+{
+    const struct timespec pause = { .tv_nsec = AGAIN_MS * 1000000 };
+    int r = -ECONNREFUSED;
+
+    host_close(host);
+    for (unsigned i = 0; i < HOST_AWAY_MS / AGAIN_MS && r < 0; i++) {
+        nanosleep(&pause, NULL); /* also of one that closes each connection at once */
+        r = host_connect(host);
+    }
+    if (r < 0)
+        return err_origin(-EPIPE, "the host's service has gone away");
+    return 0;
 }
 
 int host_send(struct host *host, Bulkhead__HostEnvelope *request)
@@ -220,6 +235,22 @@ static int refused(const struct host_answer *answer)
     }
     return err_origin(-EREMOTEIO, "the host's service gave an answer that doesn't fit the "
                                   "question: is all of one release?");
+}
+
+int host_tenant(struct host *host, char *dst, size_t size)
+{
+    Bulkhead__GetHost msg = BULKHEAD__GET_HOST__INIT;
+    struct host_answer answer;
+    int r;
+
+    HOST_ENVELOPE(request, GET_HOST, get_host, &msg);
+    r = host_call(host, &request, HOST_TIMEOUT_MS, &answer);
+    if (r < 0)
+        return r;
+    if (answer.envelope->body_case != BULKHEAD__HOST_ENVELOPE__BODY_HOST_INFO)
+        return refused(&answer);
+    snprintf(dst, size, "%s", answer.envelope->host_info->tenant);
+    return 0;
 }
 
 int host_each_vm(struct host *host, Bulkhead__KeyValue **labels, size_t n_labels, int timeout_ms,

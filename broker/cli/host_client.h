@@ -14,6 +14,7 @@
 enum {
     HOST_TIMEOUT_MS = 30000,
     HOST_PATIENCE_MS = 600000, /* of what takes as long as a VM's start, or its end */
+    HOST_AWAY_MS = 5000,       /* how long a service may be away while it is waited for */
     HOST_NAME_BYTES = HOSTDIR_TENANT_BYTES + HOSTDIR_VM_BYTES, /* "TENANT/VM" */
 };
 
@@ -59,6 +60,10 @@ int host_reply(const Bulkhead__HostReply *reply);
 /* What the answer must be: prints what it is instead. */
 int host_expect(const struct host_answer *answer, Bulkhead__HostEnvelope__BodyCase want) must_check;
 
+/* After the connection was lost: tries for a while, since a service that was upgraded is soon back. */
+int host_connect_again(struct host *host) must_check;
+/* The caller's tenant. */
+int host_tenant(struct host *host, char *dst, size_t size) must_check;
 /* Calls fn for all VMs of the caller that have these labels, page by page; until it says false. 0 or a negative errno. */
 int host_each_vm(struct host *host, Bulkhead__KeyValue **labels, size_t n_labels, int timeout_ms,
                  bool (*fn)(void *arg, const Bulkhead__VmStatus *status), void *arg) must_check;

@@ -23,7 +23,7 @@ const char *host_state_word(Bulkhead__HostVmState state)
     }
 }
 
-static json_t *ended_json(const Bulkhead__VmEnded *ended)
+json_t *host_ended_json(const Bulkhead__VmEnded *ended)
 {
     char text[512];
 
@@ -50,7 +50,7 @@ json_t *host_status_json(const Bulkhead__VmStatus *s)
     json_object_update_new(
         object, json_pack("{s:o,s:o,s:o,s:o,s:I,s:b}", "created_ns", time_json(s->created_ns),
                           "started_ns", time_json(s->started_ns), "ended_ns",
-                          time_json(s->ended_ns), "ended", ended_json(s->how_ended), "starts",
+                          time_json(s->ended_ns), "ended", host_ended_json(s->how_ended), "starts",
                           (json_int_t)s->starts, "autostart", (int)s->autostart));
     return object;
 }

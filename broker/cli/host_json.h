@@ -7,5 +7,6 @@
 
 /* New references. */
 json_t *host_status_json(const Bulkhead__VmStatus *status);
+json_t *host_ended_json(const Bulkhead__VmEnded *ended);
 /* "running". */
 const char *host_state_word(Bulkhead__HostVmState state);

@@ -10,17 +10,22 @@
 #include "options/nearest.h"
 #include "output.h"
 #include "verbs/audit.h"
+#include "verbs/console.h"
 #include "verbs/control.h"
 #include "verbs/create.h"
 #include "verbs/doctor.h"
+#include "verbs/follow.h"
 #include "verbs/hotplug.h"
+#include "verbs/info.h"
 #include "verbs/lifecycle.h"
+#include "verbs/logs.h"
 #include "verbs/ls.h"
 #include "verbs/plan.h"
 #include "verbs/ps.h"
 #include "verbs/run.h"
 #include "verbs/set.h"
 #include "verbs/top.h"
+#include "verbs/wait.h"
 #include "version.h"
 
 static int run_version(int argc, char **argv);
@@ -58,10 +63,10 @@ static const struct verb verb_manual = {
 };
 
 static const struct verb *const verbs[] = {
-    &verb_run,          &verb_plan,    &verb_create, &verb_start,    &verb_stop,
-    &verb_reboot,       &verb_rm,      &verb_ls,     &verb_ps,       &verb_top,
-    &verb_events,       &verb_audit,   &verb_doctor, &verb_repair,   &verb_upgrade,
-    &verb_set,          &verb_add,     &verb_remove, &verb_pause,    &verb_resume,
+    &verb_run,          &verb_plan,    &verb_create, &verb_start,    &verb_stop,    &verb_reboot,
+    &verb_rm,           &verb_ls,      &verb_info,   &verb_wait,     &verb_console, &verb_logs,
+    &verb_ps,           &verb_top,     &verb_events, &verb_audit,    &verb_doctor,  &verb_repair,
+    &verb_upgrade,      &verb_set,     &verb_add,    &verb_remove,   &verb_pause,   &verb_resume,
     &verb_power_button, &verb_version, &verb_help,   &verb_complete, &verb_manual,
 };
 static const struct verb_list all = { verbs, ARRAY_SIZE(verbs) };

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/compiler.h"
+#include "cells.h"
 #include "ipc/rules.h"
 #include "output.h"
 
@@ -183,36 +184,6 @@ json_t *top_json(const struct top_sample *s)
 
 /* ---- the screen: columns of a fixed width, at most 79 in all ---- */
 
-struct cell {
-    char text[8];
-};
-
-/* At most 5 characters: "99999", "123k", "4.5M". */
-static struct cell count(double v)
-{
-    static const char suffix[] = " kMGTPE";
-    struct cell c;
-    unsigned i = 0;
-
-    v = MIN(v, 999e18); /* no figure of ours, but a worker may say anything */
-    if (v < 99999.5) {
-        snprintf(c.text, sizeof(c.text), "%.0f", v);
-        return c;
-    }
-    for (; v >= 999.5 && i < 6; i++)
-        v /= 1000;
-    snprintf(c.text, sizeof(c.text), v < 9.95 ? "%.1f%c" : "%.0f%c", v, suffix[i]);
-    return c;
-}
-
-static struct cell bytes(double v)
-{
-    struct cell c;
-
-    snprintf(c.text, sizeof(c.text), "%.7s", say_size(v < 1.8e19 ? (uint64_t)v : UINT64_MAX).text);
-    return c;
-}
-
 /* "<64us", "<2ms", "<1s": an upper edge; "-" for none. */
 static struct cell latency(uint64_t us)
 {
@@ -262,8 +233,8 @@ static void print_processes(FILE *out, const struct top_sample *s, const struct 
             snprintf(threads, sizeof(threads), "%u", p->time.threads);
         }
         say(out, "%-20.20s %-8.8s %7d  %-10.10s %6.6s %7.7s %7.7s %5s\n", p->name, p->role, p->pid,
-            p->state, cpu, p->memory.known ? bytes((double)p->memory.own_pss).text : "-", threads,
-            count(p->restarts).text);
+            p->state, cpu, p->memory.known ? cell_bytes((double)p->memory.own_pss).text : "-",
+            threads, cell_count(p->restarts).text);
     }
 }
 
@@ -279,14 +250,15 @@ static void print_devices(FILE *out, const struct top_sample *s, const struct to
         const struct stats_page *q = old ? &old->page : p;
 
         say(out, "%-14.14s %5s %6s %5s %7s %5s %6s %6s %5s %5s %5s\n", d->name,
-            count((double)grown(p->read_ops, q->read_ops) / seconds).text,
-            bytes((double)grown(p->read_bytes, q->read_bytes) / seconds).text,
-            count((double)grown(p->write_ops, q->write_ops) / seconds).text,
-            bytes((double)grown(p->write_bytes, q->write_bytes) / seconds).text,
-            count((double)p->inflight).text,
+            cell_count((double)grown(p->read_ops, q->read_ops) / seconds).text,
+            cell_bytes((double)grown(p->read_bytes, q->read_bytes) / seconds).text,
+            cell_count((double)grown(p->write_ops, q->write_ops) / seconds).text,
+            cell_bytes((double)grown(p->write_bytes, q->write_bytes) / seconds).text,
+            cell_count((double)p->inflight).text,
             latency(top_percentile_us(p->latency_ns, q->latency_ns, 0.5)).text,
             latency(top_percentile_us(p->latency_ns, q->latency_ns, 0.99)).text,
-            count((double)p->errors).text, count((double)p->dropped).text, count(d->restarts).text);
+            cell_count((double)p->errors).text, cell_count((double)p->dropped).text,
+            cell_count(d->restarts).text);
     }
 }
 
@@ -294,12 +266,12 @@ static void print_memory(FILE *out, const struct top_device *d)
 {
     const uint64_t *stats = d->page.guest_stats;
 
-    say(out, "%-14.14s %s given back", d->name, bytes((double)d->page.balloon_bytes).text);
+    say(out, "%-14.14s %s given back", d->name, cell_bytes((double)d->page.balloon_bytes).text);
     if (d->has_memory)
         say(out, "; the guest has %s, free %s, available %s",
-            bytes((double)stats[VIRTIO_BALLOON_S_MEMTOT]).text,
-            bytes((double)stats[VIRTIO_BALLOON_S_MEMFREE]).text,
-            bytes((double)stats[VIRTIO_BALLOON_S_AVAIL]).text);
+            cell_bytes((double)stats[VIRTIO_BALLOON_S_MEMTOT]).text,
+            cell_bytes((double)stats[VIRTIO_BALLOON_S_MEMFREE]).text,
+            cell_bytes((double)stats[VIRTIO_BALLOON_S_AVAIL]).text);
     fputc('\n', out);
 }
 

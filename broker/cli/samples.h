@@ -33,7 +33,7 @@ struct top_device {
 
 struct top_sample {
     uint64_t time_ns; /* monotonic */
-    char vm[64], state[24];
+    char vm[96], state[24];
     uint64_t ram_size;
     size_t n_processes, n_devices;
     struct top_process processes[TOP_MAX];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // control.c - verbs that tell a running VM's broker one thing: pause, resume,
-// power-button, repair, upgrade; and events, which listens.
+// power-button, repair, upgrade.
 #include "verbs/control.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -8,16 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
 #include "client.h"
-#include "events.h"
 #include "options/flags.h"
 #include "output.h"
-
-enum { EVENTS_AGAIN_MS = 20 };
 
 /* Sends a request that a Reply answers; prints `done` (NULL: the reply's text). */
 static int tell_with(const char *vm, Bulkhead__ClientEnvelope *request, int fd, bool json,
@@ -263,77 +259,6 @@ static int run_upgrade(int argc, char **argv)
         return upgrade_broker(args.simple.operands[0], args.binary != NULL, args.simple.json);
     return upgrade_one(args.simple.operands[0], args.simple.operands[1], fd, args.simple.json);
 }
-
-static int subscribe(struct client *client, const char *vm)
-{
-    Bulkhead__Subscribe msg = BULKHEAD__SUBSCRIBE__INIT;
-    int r = client_connect(client, vm);
-
-    CLIENT_ENVELOPE(request, SUBSCRIBE, subscribe, &msg);
-    if (r == 0)
-        r = client_send(client, &request, NULL, 0);
-    return r;
-}
-
-/* Its broker has closed the connection, at the VM's end or by its own death. Then another takes over, at the
- * same socket. False: nobody does. */
-static bool subscribe_again(struct client *client, const char *vm)
-{
-    const struct timespec pause = { .tv_nsec = EVENTS_AGAIN_MS * 1000000 };
-
-    client_close(client);
-    nanosleep(&pause, NULL);
-    return subscribe(client, vm) == 0;
-}
-
-static int follow_events(const char *vm, bool json)
-{
-    struct client client = { 0 };
-    struct client_answer answer;
-    int r = subscribe(&client, vm);
-
-    if (r < 0) {
-        client_close(&client);
-        return client_failed(r);
-    }
-    for (;;) {
-        r = client_receive(&client, -1, &answer);
-        if (r == -EPIPE && subscribe_again(&client, vm))
-            continue;
-        if (r < 0 || answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED)
-            break;
-        if (answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT) {
-            if (!json)
-                event_print(answer.envelope->event, stdout);
-            else if (event_write_json(answer.envelope->event, 1) < 0)
-                break;
-        } else if (answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY &&
-                   answer.envelope->reply->error != 0) {
-            r = client_reply(answer.envelope->reply);
-            client_close(&client);
-            return r;
-        }
-    }
-    client_close(&client);
-    return EXIT_OK; /* the VM has ended */
-}
-
-static int run_events(int argc, char **argv)
-{
-    struct simple_args args;
-    int r = operands(argc, argv, 1, 1, &args);
-
-    return r != EXIT_OK || args.help ? r : follow_events(args.operands[0], args.json);
-}
-
-const struct verb verb_events = {
-    .name = "events",
-    .usage = "VM [--json]",
-    .summary = "print a VM's events as they happen",
-    .operands = { OPERAND_VM },
-    .flags = &flags_simple,
-    .run = run_events,
-};
 
 const struct verb verb_repair = {
     .name = "repair",

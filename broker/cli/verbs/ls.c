@@ -69,18 +69,13 @@ static bool on_vm(void *arg, const Bulkhead__VmStatus *status)
 
 static int ask_service(struct found *found, const struct args *a)
 {
-    Bulkhead__GetHost msg = BULKHEAD__GET_HOST__INIT;
-    struct host_answer answer;
     struct host host = { 0 };
     int r = host_connect(&host);
 
-    HOST_ENVELOPE(request, GET_HOST, get_host, &msg);
     if (r == -ECONNREFUSED) /* there need not be one */
         return a->n_labels ? host_failed(r) : EXIT_OK;
     if (r == 0)
-        r = host_call(&host, &request, HOST_TIMEOUT_MS, &answer);
-    if (r == 0 && answer.envelope->body_case == BULKHEAD__HOST_ENVELOPE__BODY_HOST_INFO)
-        snprintf(found->tenant, sizeof(found->tenant), "%s", answer.envelope->host_info->tenant);
+        r = host_tenant(&host, found->tenant, sizeof(found->tenant));
     if (r == 0)
         r = host_each_vm(&host, a->labels, a->n_labels, HOST_TIMEOUT_MS, on_vm, found);
     host_close(&host);

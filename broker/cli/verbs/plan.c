@@ -114,12 +114,33 @@ static int plan_vm(const struct vm_options *options)
     return r;
 }
 
+/* Of a VM that runs: what it was started with. */
+static int plan_running(const char *vm, bool json)
+{
+    Bulkhead__GetPlan msg = BULKHEAD__GET_PLAN__INIT;
+    struct client client = { 0 };
+    struct client_answer answer;
+    int r;
+
+    CLIENT_ENVELOPE(request, GET_PLAN, get_plan, &msg);
+    r = client_ask(&client, vm, &request, BULKHEAD__CLIENT_ENVELOPE__BODY_PLAN, &answer);
+    if (r != EXIT_OK)
+        return r;
+    r = show(&answer, json);
+    client_close(&client);
+    return r;
+}
+
 static int run_plan(int argc, char **argv)
 {
     struct vm_options options;
+    struct simple_args simple;
     struct option_error err;
     int r;
 
+    if (flags_parse_simple(argc, argv, &simple, &err) == 0 && simple.n_operands == 1 &&
+        !simple.help)
+        return plan_running(simple.operands[0], simple.json);
     if (vm_options_parse(&options, argc, argv, &err) < 0)
         r = say_error(EXIT_BAD_INPUT, "%s", err.text);
     else if (options.help)
@@ -132,10 +153,10 @@ static int run_plan(int argc, char **argv)
 
 const struct verb verb_plan = {
     .name = "plan",
-    .usage = "--kernel PATH [FLAGS] [--json]",
-    .summary =
-        "print the processes, descriptors and rights that run would start, without starting them",
+    .usage = "--kernel PATH [FLAGS] [--json] | VM [--json]",
+    .summary = "print the processes, descriptors and rights that run would start, or a VM has",
     .more = vm_options_print_values,
+    .operands = { OPERAND_VM },
     .flags = &vm_options_flags,
     .run = run_plan,
 };

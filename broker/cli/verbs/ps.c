@@ -4,7 +4,7 @@
 #include <string.h>
 #include "base/err.h"
 #include "client.h"
-#include "client/rundir.h"
+#include "host_client.h"
 #include "ipc/rules.h"
 #include "kin.h"
 #include "options/flags.h"
@@ -13,6 +13,7 @@
 #include "sandbox/layers.h"
 #include "sandbox/profile_info.h"
 #include "sandbox/seccomp.h"
+#include "vm_names.h"
 
 enum { MAX_PROCESSES = 128 }; /* more than a VM can have */
 
@@ -154,7 +155,7 @@ static int list_one(const char *vm, json_t *all, bool first)
     if (!all) {
         if (!first)
             putchar('\n');
-        say(stdout, "%s: %s, guest RAM %s, %s beside it%s%s\n", list->vm,
+        say(stdout, "%s: %s, guest RAM %s, %s beside it%s%s\n", vm,
             list->state[0] ? list->state : "unknown", say_size(list->ram_size).text,
             say_size(sum).text, passt ? ", passt " : "", passt ? say_size(passt).text : "");
         table_print(&table, stdout);
@@ -162,7 +163,7 @@ static int list_one(const char *vm, json_t *all, bool first)
     }
     if (all)
         json_array_append_new(all,
-                              json_pack("{s:s,s:s,s:I,s:O}", "vm", list->vm, "state", list->state,
+                              json_pack("{s:s,s:s,s:I,s:O}", "vm", vm, "state", list->state,
                                         "ram_size", (json_int_t)list->ram_size, "processes", rows));
     json_decref(rows);
     table_deinit(&table);
@@ -172,19 +173,20 @@ static int list_one(const char *vm, json_t *all, bool first)
 
 static int list_all(json_t *all)
 {
-    static char names[RUNDIR_MAX_VMS][RUNDIR_NAME_BYTES];
-    size_t n = rundir_list(names, RUNDIR_MAX_VMS);
+    struct vm_names names;
     bool first = true;
-    int status = EXIT_OK;
+    int status = EXIT_OK, r = vm_names_running(&names);
 
-    for (size_t i = 0; i < n; i++) {
-        int r = list_one(names[i], all, first);
-
+    if (r < 0)
+        status = host_failed(r);
+    for (size_t i = 0; i < names.n; i++) {
+        r = list_one(names.names[i], all, first);
         first = first && r != EXIT_OK;
         status = r != EXIT_OK ? r : status;
     }
-    if (n == 0 && !all)
+    if (names.n == 0 && !all)
         puts("no VM is running");
+    vm_names_deinit(&names);
     return status;
 }
 

@@ -126,6 +126,7 @@ static const struct field balloon[] = {
 };
 static const struct field rng[] = {
     { "src", NULL, TEXT },
+    { "off", NULL, FLAG },
     { "iommu", NULL, BOOL },
     { NULL, NULL, TEXT },
 };

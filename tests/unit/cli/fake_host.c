@@ -3,6 +3,7 @@
 #include "fake_host.h"
 #include <fcntl.h>
 #include <poll.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <utmp.h>
 
 #include <cmocka.h>
 
@@ -88,6 +90,29 @@ void fake_host_run(struct fake_host *f, const char *line, const char *cwd, bool 
     close(out[1]);
     f->in = in[1];
     f->out = out[0];
+}
+
+void fake_host_run_tty(struct fake_host *f, const char *line)
+{
+    char copy[1024];
+    char *argv[48] = { (char[]){ "bulkhead" } };
+    int master, slave;
+
+    snprintf(copy, sizeof(copy), "%s", line);
+    split(copy, argv + 1, 46);
+    f->text[0] = '\0';
+    assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+    assert_int_equal(fcntl(master, F_SETFD, FD_CLOEXEC), 0);
+    f->pid = fork();
+    if (f->pid == 0) {
+        if (login_tty(slave) == 0)
+            execv(BULKHEAD_PROGRAM, argv);
+        _exit(127);
+    }
+    close(slave);
+    f->out = master;
+    f->in = dup(master);
+    assert_int_equal(fcntl(f->in, F_SETFD, FD_CLOEXEC), 0);
 }
 
 /* False: that was all. */
@@ -192,6 +217,34 @@ void fake_host_reply(struct channel *channel, uint32_t id, int error, bool bad_i
                      const char *text)
 {
     send_reply(channel, id, error, bad_input, text, NULL, 0);
+}
+
+void fake_host_tell_tenant(struct channel *c, const char *tenant)
+{
+    Bulkhead__HostEnvelope answer = BULKHEAD__HOST_ENVELOPE__INIT;
+    Bulkhead__HostInfo info = BULKHEAD__HOST_INFO__INIT;
+    char name[16];
+
+    snprintf(name, sizeof(name), "%s", tenant);
+    info.tenant = name;
+    answer.id = fake_host_expect(c, BULKHEAD__HOST_ENVELOPE__BODY_GET_HOST)->id;
+    answer.body_case = BULKHEAD__HOST_ENVELOPE__BODY_HOST_INFO;
+    answer.host_info = &info;
+    fake_host_send(c, &answer, NULL, 0);
+}
+
+void fake_host_tell_vms(struct channel *c, unsigned n)
+{
+    Bulkhead__HostEnvelope answer = BULKHEAD__HOST_ENVELOPE__INIT;
+    Bulkhead__VmList list = BULKHEAD__VM_LIST__INIT;
+    Bulkhead__VmStatus *vms[] = { fake_host_status(0), fake_host_status(1) };
+
+    list.vms = vms;
+    list.n_vms = n;
+    answer.id = fake_host_expect(c, BULKHEAD__HOST_ENVELOPE__BODY_LIST_VMS)->id;
+    answer.body_case = BULKHEAD__HOST_ENVELOPE__BODY_VM_LIST;
+    answer.vm_list = &list;
+    fake_host_send(c, &answer, NULL, 0);
 }
 
 void fake_host_open(struct fake_host *f, const char *vm, Bulkhead__VmChannel channel, int *fds,

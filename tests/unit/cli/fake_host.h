@@ -26,6 +26,8 @@ int fake_host_teardown(void **state);
 
 /* Starts `bulkhead LINE`, words apart by blanks; in `cwd`, if that isn't NULL. */
 void fake_host_run(struct fake_host *f, const char *line, const char *cwd, bool with_input);
+/* The same on a terminal of its own; what is typed goes to f->in. */
+void fake_host_run_tty(struct fake_host *f, const char *line);
 /* Its exit status, -1: a signal; what it has printed is in f->text. */
 int fake_host_finish(struct fake_host *f);
 /* Reads its output until there is such a text in it; f->text grows. */
@@ -41,6 +43,10 @@ void fake_host_send(struct channel *channel, Bulkhead__HostEnvelope *answer, con
                     size_t n_fds);
 void fake_host_reply(struct channel *channel, uint32_t id, int error, bool bad_input,
                      const char *text);
+/* GetHost is answered: the caller is that tenant's. */
+void fake_host_tell_tenant(struct channel *channel, const char *tenant);
+/* ListVms is answered with the first n of fake_host_status(). */
+void fake_host_tell_vms(struct channel *channel, unsigned n);
 /* OpenVm of that channel is answered with descriptors, which are closed here. */
 void fake_host_open(struct fake_host *f, const char *vm, Bulkhead__VmChannel channel, int *fds,
                     size_t n_fds);

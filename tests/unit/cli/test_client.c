@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -14,147 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "client.pb-c.h"
+#include "fake_broker.h"
 #include "ipc/channel.h"
 
 #include <cmocka.h>
-
-enum { TIMEOUT_MS = 30000, MANY = 500 };
-
-struct fixture {
-    char dir[64];
-    int listener;
-    pid_t pid;
-    int out; /* stdout and stderr of the program */
-    char text[131072];
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    char path[128];
-
-    snprintf(f->dir, sizeof(f->dir), "/tmp/bulkhead-cli-XXXXXX");
-    if (!mkdtemp(f->dir))
-        return -1;
-    setenv("BULKHEAD_RUNDIR", f->dir, 1);
-    setenv("BULKHEAD_HOST_RUN", f->dir, 1); /* where no service is */
-    snprintf(path, sizeof(path), "%s/alpha", f->dir);
-    mkdir(path, 0700);
-    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/alpha/control.sock", f->dir);
-    f->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (bind(f->listener, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-        listen(f->listener, 4) < 0)
-        return -1;
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    char path[128];
-
-    close(f->listener);
-    snprintf(path, sizeof(path), "%s/alpha/control.sock", f->dir);
-    unlink(path);
-    snprintf(path, sizeof(path), "%s/alpha", f->dir);
-    rmdir(path);
-    rmdir(f->dir);
-    free(f);
-    return 0;
-}
-
-/* Starts `bulkhead LINE`. */
-static void start(struct fixture *f, const char *line)
-{
-    char copy[256];
-    char *argv[16] = { (char[]){ "bulkhead" } };
-    int argc = 1;
-    int fds[2];
-
-    snprintf(copy, sizeof(copy), "%s", line);
-    for (char *p = strtok(copy, " "); p && argc < 15; p = strtok(NULL, " "))
-        argv[argc++] = p;
-    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-    f->pid = fork();
-    if (f->pid == 0) {
-        dup2(fds[1], 1);
-        dup2(fds[1], 2);
-        execv(BULKHEAD_PROGRAM, argv);
-        _exit(127);
-    }
-    close(fds[1]);
-    f->out = fds[0];
-}
-
-/* Its output is in f->text afterwards. */
-static int finish(struct fixture *f)
-{
-    size_t n = 0;
-    ssize_t got;
-    int status;
-
-    while (n + 1 < sizeof(f->text) &&
-           (got = read(f->out, f->text + n, sizeof(f->text) - 1 - n)) > 0)
-        n += (size_t)got;
-    f->text[n] = '\0';
-    close(f->out);
-    assert_int_equal(waitpid(f->pid, &status, 0), f->pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static struct channel *accept_client(struct fixture *f)
-{
-    struct pollfd p = { .fd = f->listener, .events = POLLIN };
-    struct channel *channel = NULL;
-
-    assert_int_equal(poll(&p, 1, TIMEOUT_MS), 1);
-    assert_int_equal(
-        channel_new(&channel, accept4(f->listener, NULL, NULL, SOCK_CLOEXEC), CHANNEL_ARENA_BROKER),
-        0);
-    return channel;
-}
-
-/* Receives one request of the wanted kind; its number. */
-static uint32_t expect(struct channel *channel, Bulkhead__ClientEnvelope__BodyCase body)
-{
-    const Bulkhead__ClientEnvelope *e;
-    ProtobufCMessage *msg = NULL;
-    size_t n_fds;
-    int *fds;
-
-    assert_int_equal(channel_receive_raw(channel, true, &bulkhead__client_envelope__descriptor,
-                                         &msg, &fds, &n_fds),
-                     0);
-    e = (const Bulkhead__ClientEnvelope *)msg;
-    assert_int_equal(e->body_case, body);
-    assert_int_not_equal(e->id, 0);
-    return e->id;
-}
-
-static void reply(struct channel *channel, uint32_t id, int error, bool bad_input, const char *text)
-{
-    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
-    Bulkhead__Reply msg = BULKHEAD__REPLY__INIT;
-    char copy[128];
-
-    snprintf(copy, sizeof(copy), "%s", text);
-    msg.error = error;
-    msg.bad_input = bad_input;
-    msg.text = copy;
-    e.id = id;
-    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY;
-    e.reply = &msg;
-    assert_int_equal(channel_send_raw(channel, &e.base, NULL, 0, true), 0);
-}
 
 static void test_replies(void **state)
 {
@@ -188,69 +53,21 @@ static void test_replies(void **state)
         { "pause alpha", BULKHEAD__CLIENT_ENVELOPE__BODY_PAUSE_VM, EIO, false, 1, "a\033[2Jb\nc",
           "bulkhead: a?[2Jb?c\n" },
     };
-    struct fixture *f = *state;
+    struct fake_broker *f = *state;
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct channel *channel;
         int status;
 
-        start(f, cases[i].line);
-        channel = accept_client(f);
-        reply(channel, expect(channel, cases[i].body), cases[i].error, cases[i].bad_input,
-              cases[i].text);
-        status = finish(f);
+        fake_broker_start(f, cases[i].line);
+        channel = fake_broker_accept_client(f);
+        fake_broker_reply(channel, fake_broker_expect(channel, cases[i].body), cases[i].error,
+                          cases[i].bad_input, cases[i].text);
+        status = fake_broker_finish(f);
         channel_free(channel);
         if (status != cases[i].status || !strstr(f->text, cases[i].output))
             fail_msg("'%s': status %d, output '%s'", cases[i].line, status, f->text);
     }
-}
-
-/* Another VM's spawner, with a child: by its name one of ours, but not with the lock of this VM, unless told so. */
-struct family {
-    pid_t spawner, child;
-};
-
-static struct family start_family(struct fixture *f, bool with_lock)
-{
-    struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    struct family family;
-    char path[128];
-    int lock, told[2];
-
-    snprintf(path, sizeof(path), "%s/alpha/lock", f->dir);
-    lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    assert_true(lock >= 0);
-    assert_int_equal(pipe2(told, O_CLOEXEC), 0);
-    family.spawner = fork();
-    if (family.spawner == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        prctl(PR_SET_NAME, "bulkhead-spawn");
-        if (with_lock && fcntl(lock, F_OFD_SETLK, &all) < 0)
-            _exit(1);
-        if (fork() == 0) {
-            prctl(PR_SET_PDEATHSIG, SIGKILL); /* before anybody knows of it */
-            family.child = getpid();
-            if (write(told[1], &family.child, sizeof(pid_t)) != sizeof(pid_t))
-                _exit(1);
-        }
-        for (;;)
-            pause();
-    }
-    close(lock);
-    assert_int_equal(read(told[0], &family.child, sizeof(pid_t)), sizeof(pid_t));
-    close(told[0]);
-    close(told[1]);
-    return family;
-}
-
-static void end_family(struct fixture *f, const struct family *family)
-{
-    char path[128];
-
-    kill(family->spawner, SIGKILL);
-    assert_int_equal(waitpid(family->spawner, NULL, 0), family->spawner);
-    snprintf(path, sizeof(path), "%s/alpha/lock", f->dir);
-    unlink(path);
 }
 
 /* Of a broker that was taken over: processes that aren't its VM's, under names that draw on the terminal. */
@@ -290,34 +107,34 @@ static void answer_audit(struct channel *plans, struct channel *lists, Bulkhead_
     list.state = spawner.state = other.state = running;
     list.processes = infos;
     list.n_processes = 2;
-    e.id = expect(plans, BULKHEAD__CLIENT_ENVELOPE__BODY_GET_PLAN);
+    e.id = fake_broker_expect(plans, BULKHEAD__CLIENT_ENVELOPE__BODY_GET_PLAN);
     e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_PLAN;
     e.plan = &answer;
     assert_int_equal(channel_send_raw(plans, &e.base, NULL, 0, true), 0);
     e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST;
     e.process_list = &list;
     for (unsigned i = 0; i < 2; i++) { /* and again, when it has looked */
-        e.id = expect(lists, BULKHEAD__CLIENT_ENVELOPE__BODY_LIST_PROCESSES);
+        e.id = fake_broker_expect(lists, BULKHEAD__CLIENT_ENVELOPE__BODY_LIST_PROCESSES);
         assert_int_equal(channel_send_raw(lists, &e.base, NULL, 0, true), 0);
     }
 }
 
-static void audit_of_others(struct fixture *f, Bulkhead__Role role, const struct family *family)
+static void audit_of_others(struct fake_broker *f, Bulkhead__Role role, const struct family *family)
 {
     struct channel *plans, *lists;
 
-    start(f, "audit alpha");
-    plans = accept_client(f);
-    lists = accept_client(f);
+    fake_broker_start(f, "audit alpha");
+    plans = fake_broker_accept_client(f);
+    lists = fake_broker_accept_client(f);
     answer_audit(plans, lists, role, family);
-    assert_int_equal(finish(f), 1);
+    assert_int_equal(fake_broker_finish(f), 1);
     channel_free(plans);
     channel_free(lists);
     assert_non_null(strstr(f->text, "rng?[2J?ok"));
     assert_null(strchr(f->text, '\033'));
 }
 
-static bool was_refused(const struct fixture *f)
+static bool was_refused(const struct fake_broker *f)
 {
     return strstr(f->text, " is not of this VM's spawner\n") != NULL;
 }
@@ -325,7 +142,7 @@ static bool was_refused(const struct fixture *f)
 static void test_audit_of_others(void **state)
 {
     const struct family us = { .spawner = getppid(), .child = getpid() };
-    struct fixture *f = *state;
+    struct fake_broker *f = *state;
     struct family family;
 
     audit_of_others(f, BULKHEAD__ROLE__ROLE_RNG,
@@ -334,21 +151,21 @@ static void test_audit_of_others(void **state)
     assert_null(strstr(f->text, "Uid"));
     audit_of_others(f, BULKHEAD__ROLE__ROLE_HOLDER, &us);
     assert_true(was_refused(f));
-    family = start_family(f, false);
+    family = fake_broker_start_family(f, false);
     audit_of_others(f, BULKHEAD__ROLE__ROLE_RNG, &family); /* another VM's */
     assert_true(was_refused(f) || geteuid() != 0);
-    end_family(f, &family);
-    family = start_family(f, true);
+    fake_broker_end_family(f, &family);
+    family = fake_broker_start_family(f, true);
     audit_of_others(f, BULKHEAD__ROLE__ROLE_RNG,
                     &family); /* what is wrong with it is said, not whose it is */
     assert_false(was_refused(f));
-    end_family(f, &family);
+    fake_broker_end_family(f, &family);
 }
 
 /* What it names, to be looked at by root, is in a file system that doesn't answer. In a mount namespace of its own. */
 static void test_audit_of_what_does_not_answer(void **state)
 {
-    struct fixture *f = *state;
+    struct fake_broker *f = *state;
     char dir[80], options[128], file[96];
     struct family family;
     int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -364,62 +181,27 @@ static void test_audit_of_what_does_not_answer(void **state)
     assert_int_equal(mkdir(dir, 0700), 0);
     assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
     assert_int_equal(mount("silent", dir, "fuse", MS_NOSUID | MS_NODEV, options), 0);
-    family = start_family(f, true);
+    family = fake_broker_start_family(f, true);
     planned_file = file;
     audit_of_others(f, BULKHEAD__ROLE__ROLE_RNG, &family);
     planned_file = NULL;
     assert_non_null(strstr(f->text, "it can't be looked at"));
-    end_family(f, &family);
+    fake_broker_end_family(f, &family);
     close(fuse);
     assert_int_equal(umount2(dir, MNT_DETACH), 0);
     assert_int_equal(rmdir(dir), 0);
 }
 
-/* n processes, which are all one; spawner: 0, or that one's. */
-static void answer_list(struct channel *channel, size_t n, const struct family *family)
-{
-    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
-    Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
-    Bulkhead__ProcessInfo info = BULKHEAD__PROCESS_INFO__INIT, spawner = info;
-    Bulkhead__ProcessInfo *pointers[1 + MANY] = { &spawner };
-    char vm[] = "alpha", name[] = "disk0", running[] = "running";
-    char replaced[] = "userns replaced by so and so", missing[] = "landlock";
-    char *layers[] = { missing };
-
-    info.missing_layers = layers;
-    info.n_missing_layers = 1;
-    info.replaced_layer = replaced;
-    info.role = BULKHEAD__ROLE__ROLE_BLK;
-    info.name = name;
-    info.pid = family->child;
-    info.restarts = 7;
-    info.state = running;
-    list.vm = vm;
-    list.state = running;
-    list.ram_size = 512ull << 20;
-    spawner.role = BULKHEAD__ROLE__ROLE_SPAWNER;
-    spawner.name = spawner.state = running;
-    spawner.pid = family->spawner;
-    for (size_t i = 0; i < n; i++)
-        pointers[1 + i] = &info;
-    list.processes = pointers;
-    list.n_processes = 1 + n;
-    e.id = expect(channel, BULKHEAD__CLIENT_ENVELOPE__BODY_LIST_PROCESSES);
-    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST;
-    e.process_list = &list;
-    assert_int_equal(channel_send_raw(channel, &e.base, NULL, 0, true), 0);
-}
-
 /* Its rows, of a broker that names `n` processes. */
-static json_t *list_processes(struct fixture *f, size_t n, const struct family *family)
+static json_t *list_processes(struct fake_broker *f, size_t n, const struct family *family)
 {
     struct channel *channel;
     json_t *root, *rows;
 
-    start(f, "ps alpha --json");
-    channel = accept_client(f);
-    answer_list(channel, n, family);
-    assert_int_equal(finish(f), 0);
+    fake_broker_start(f, "ps alpha --json");
+    channel = fake_broker_accept_client(f);
+    fake_broker_answer_list(channel, n, family);
+    assert_int_equal(fake_broker_finish(f), 0);
     channel_free(channel);
     root = json_loads(f->text, 0, NULL);
     rows = json_incref(json_object_get(json_array_get(root, 0), "processes"));
@@ -429,15 +211,15 @@ static json_t *list_processes(struct fixture *f, size_t n, const struct family *
 
 static void test_ps(void **state)
 {
-    struct fixture *f = *state;
-    struct family family = start_family(f, true);
+    struct fake_broker *f = *state;
+    struct family family = fake_broker_start_family(f, true);
     struct channel *channel;
     json_t *rows, *process;
 
-    start(f, "ps");
-    channel = accept_client(f);
-    answer_list(channel, 1, &family);
-    assert_int_equal(finish(f), 0);
+    fake_broker_start(f, "ps");
+    channel = fake_broker_accept_client(f);
+    fake_broker_answer_list(channel, 1, &family);
+    assert_int_equal(fake_broker_finish(f), 0);
     channel_free(channel);
     assert_non_null(strstr(f->text, "alpha: running, guest RAM 512M"));
     assert_non_null(strstr(f->text, "\nsandbox: in 1 process userns replaced by so and so; "
@@ -453,14 +235,14 @@ static void test_ps(void **state)
     assert_string_equal(json_string_value(json_object_get(process, "replaced_layer")),
                         "userns replaced by so and so");
     json_decref(rows);
-    end_family(f, &family);
+    fake_broker_end_family(f, &family);
 }
 
 /* Of a broker that was taken over: the memory of others' processes is not counted, nor that of more than a VM has. */
 static void test_ps_of_others(void **state)
 {
-    struct fixture *f = *state;
-    struct family family = start_family(f, false);
+    struct fake_broker *f = *state;
+    struct family family = fake_broker_start_family(f, false);
     json_t *rows = list_processes(f, MANY, &family);
 
     assert_true(json_array_size(rows) < MANY);
@@ -468,7 +250,7 @@ static void test_ps_of_others(void **state)
         assert_int_equal(
             json_integer_value(json_object_get(json_array_get(rows, 1), "memory_bytes")), 0);
     json_decref(rows);
-    end_family(f, &family);
+    fake_broker_end_family(f, &family);
 }
 
 static void test_events(void **state)
@@ -478,13 +260,13 @@ static void test_events(void **state)
     Bulkhead__KeyValue value = BULKHEAD__KEY_VALUE__INIT;
     Bulkhead__KeyValue *values[] = { &value };
     char source[] = "device", name[] = "died", key[] = "id", text[] = "disk0";
-    struct fixture *f = *state;
+    struct fake_broker *f = *state;
     struct channel *channel;
     json_t *root;
 
-    start(f, "events alpha --json");
-    channel = accept_client(f);
-    expect(channel, BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE);
+    fake_broker_start(f, "events alpha --json");
+    channel = fake_broker_accept_client(f);
+    fake_broker_expect(channel, BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE);
     value.key = key;
     value.value = text;
     event.time_ns = 1700000000123456789u;
@@ -496,12 +278,12 @@ static void test_events(void **state)
     e.event = &event;
     assert_int_equal(channel_send_raw(channel, &e.base, NULL, 0, true), 0);
     channel_free(channel); /* the broker dies, and another takes over */
-    channel = accept_client(f);
-    expect(channel, BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE);
+    channel = fake_broker_accept_client(f);
+    fake_broker_expect(channel, BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE);
     close(f->listener);
     f->listener = -1;
     channel_free(channel); /* the VM ends */
-    assert_int_equal(finish(f), 0);
+    assert_int_equal(fake_broker_finish(f), 0);
     root = json_loads(f->text, 0, NULL);
     assert_int_equal(
         json_integer_value(json_object_get(json_object_get(root, "timestamp"), "secs")),
@@ -509,6 +291,39 @@ static void test_events(void **state)
     assert_string_equal(
         json_string_value(json_object_get(json_object_get(root, "properties"), "id")), "disk0");
     json_decref(root);
+}
+
+/* Of a VM that runs. */
+static void test_plan(void **state)
+{
+    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__Plan answer = BULKHEAD__PLAN__INIT;
+    Bulkhead__VmPlan plan = BULKHEAD__VM_PLAN__INIT;
+    Bulkhead__ProcessPlan rng = BULKHEAD__PROCESS_PLAN__INIT, *processes[] = { &rng };
+    static const char *const lines[] = { "plan alpha", "plan --json alpha" };
+    static const char *const wanted[] = { "alpha: 1 processes\n",
+                                          "{\"vm\": \"alpha\", \"processes\": [{" };
+    struct fake_broker *f = *state;
+    char name[] = "alpha";
+
+    rng.role = BULKHEAD__ROLE__ROLE_RNG;
+    plan.vm = rng.name = name;
+    plan.processes = processes;
+    plan.n_processes = 1;
+    answer.plan = &plan;
+    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_PLAN;
+    e.plan = &answer;
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        struct channel *channel;
+
+        fake_broker_start(f, lines[i]);
+        channel = fake_broker_accept_client(f);
+        e.id = fake_broker_expect(channel, BULKHEAD__CLIENT_ENVELOPE__BODY_GET_PLAN);
+        assert_int_equal(channel_send_raw(channel, &e.base, NULL, 0, true), 0);
+        assert_int_equal(fake_broker_finish(f), 0);
+        channel_free(channel);
+        assert_int_equal(strncmp(f->text, wanted[i], strlen(wanted[i])), 0);
+    }
 }
 
 static void test_refusals(void **state)
@@ -530,13 +345,13 @@ static void test_refusals(void **state)
         { "audit nobody", "no VM 'nobody'" },
         { "top one two", "top takes one VM" },
     };
-    struct fixture *f = *state;
+    struct fake_broker *f = *state;
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         int status;
 
-        start(f, cases[i].line);
-        status = finish(f);
+        fake_broker_start(f, cases[i].line);
+        status = fake_broker_finish(f);
         if (status != 2 || strncmp(f->text, "bulkhead: ", 10) != 0 ||
             !strstr(f->text, cases[i].output) ||
             strchr(f->text, '\n') != f->text + strlen(f->text) - 1)
@@ -546,10 +361,12 @@ static void test_refusals(void **state)
 
 static void test_help(void **state)
 {
-    static const char *const verbs[] = { "run",   "plan",   "ps",           "top",     "events",
-                                         "audit", "doctor", "repair",       "upgrade", "set",
-                                         "pause", "resume", "power-button", "stop" };
-    struct fixture *f = *state;
+    static const char *const verbs[] = { "run",   "plan",    "ps",           "top",     "events",
+                                         "audit", "doctor",  "repair",       "upgrade", "set",
+                                         "pause", "resume",  "power-button", "stop",    "create",
+                                         "start", "reboot",  "rm",           "ls",      "info",
+                                         "wait",  "console", "logs" };
+    struct fake_broker *f = *state;
 
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
         char line[64];
@@ -557,8 +374,8 @@ static void test_help(void **state)
 
         snprintf(line, sizeof(line), "%s --help", verbs[i]);
         snprintf(want, sizeof(want), "usage: bulkhead %s ", verbs[i]);
-        start(f, line);
-        assert_int_equal(finish(f), 0);
+        fake_broker_start(f, line);
+        assert_int_equal(fake_broker_finish(f), 0);
         assert_non_null(strstr(f->text, want));
     }
 }
@@ -566,14 +383,17 @@ static void test_help(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_replies, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_audit_of_others, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_ps, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_audit_of_what_does_not_answer, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_ps_of_others, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_events, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_help, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_replies, fake_broker_setup, fake_broker_teardown),
+        cmocka_unit_test_setup_teardown(test_audit_of_others, fake_broker_setup,
+                                        fake_broker_teardown),
+        cmocka_unit_test_setup_teardown(test_ps, fake_broker_setup, fake_broker_teardown),
+        cmocka_unit_test_setup_teardown(test_audit_of_what_does_not_answer, fake_broker_setup,
+                                        fake_broker_teardown),
+        cmocka_unit_test_setup_teardown(test_ps_of_others, fake_broker_setup, fake_broker_teardown),
+        cmocka_unit_test_setup_teardown(test_events, fake_broker_setup, fake_broker_teardown),
+        cmocka_unit_test_setup_teardown(test_plan, fake_broker_setup, fake_broker_teardown),
+        cmocka_unit_test_setup_teardown(test_refusals, fake_broker_setup, fake_broker_teardown),
+        cmocka_unit_test_setup_teardown(test_help, fake_broker_setup, fake_broker_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "options/run_flags.h"
+#include "vmconfig/describe.h"
 #include "vmconfig/load.h"
 #include "vmconfig/translate.h"
 
@@ -44,6 +45,25 @@ static size_t pack(char **argv, uint8_t *bytes, size_t max)
     return len;
 }
 
+/* What describe_config() writes is the same VM again. */
+static void is_described(char **flags)
+{
+    char *argv[] = { (char[]){ "run" }, (char[]){ "--config" }, path, NULL };
+    static uint8_t of_file[16384], of_flags[16384];
+    size_t n, m = pack(flags, of_flags, sizeof of_flags);
+    Bulkhead__VmConfig *config = bulkhead__vm_config__unpack(NULL, m, of_flags);
+    json_t *described = describe_config(config);
+    char *text = json_dumps(described, 0);
+
+    bulkhead__vm_config__free_unpacked(config, NULL);
+    json_decref(described);
+    write_file(text);
+    n = pack(argv, of_file, sizeof of_file);
+    if (n != m || memcmp(of_file, of_flags, n) != 0)
+        fail_msg("it is another VM: %s", text);
+    free(text);
+}
+
 /* The file, and perhaps a flag behind it, is the same VM as the flags are. */
 static void is_the_same(const char *text, char *more, char **flags)
 {
@@ -56,6 +76,7 @@ static void is_the_same(const char *text, char *more, char **flags)
     m = pack(flags, of_flags, sizeof of_flags);
     assert_int_equal(n, m);
     assert_memory_equal(of_file, of_flags, n);
+    is_described(flags);
 }
 
 #define FLAGS(...) ((char *[]){ (char[]){ "run" }, __VA_ARGS__, NULL })
@@ -124,6 +145,27 @@ static void yaml_is_flags(void **state)
                       W("--disk"), W("path=/d0,direct=on"), W("path=0777"), W("--net"),
                       W("user,hostfwd=[tcp:127.0.0.1:2222-:22,udp::53-:53]"), W("--serial"),
                       W("file=/tty"), W("--cpus"), W("boot=1"), W("--console"), W("null")));
+}
+
+/* What the others don't have. */
+static void all_is_described(void **state)
+{
+    (void)state;
+    is_described(FLAGS(
+        W("--name"), W("web"), W("--kernel"), W("/k"), W("--cpus"), W("boot=4,nested=on"),
+        W("--memory"), W("size=2G,hugepages=on,prefault=on,thp=off"), W("--rng"), W("off"),
+        W("--serial"), W("tty"), W("--console"), W("file=/c"), W("--disk"),
+        W("path=/d,direct=on,queue_size=64,logical_block_size=4096,serial=abc,disable_io_"
+          "uring=on,ops_size=5,ops_refill_time=6"),
+        W("--net"), W("macvtap,tap=m0,mac=52:54:00:00:00:01,mtu=1400,num_queues=4,queue_size=512"),
+        W("tap=t1,host_mac=52:54:00:00:00:02,ip=10.0.0.1,offload_csum=off,offload_ufo=off,mac_"
+          "filter=on,disable_io_uring=on,bw_size=5,bw_refill_time=6,id=lan"),
+        W("--balloon"), W("size=16M,free_page_reporting=on"), W("--vsock"),
+        W("cid=7,socket=/v,id=v"), W("--insecure"), W("--audit"), W("--crash-limit"), W("3"),
+        W("--crash-window"), W("4"), W("--hang-timeout"), W("500"), W("--stall-timeout"),
+        W("600")));
+    is_described(FLAGS(W("--name"), W("w"), W("--kernel"), W("/k"), W("--net"), W("tap="),
+                       W("--serial"), W("off"), W("--no-reboot")));
 }
 
 /* ---- what is wrong ---- */
@@ -244,11 +286,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json_is_flags),
-        cmocka_unit_test(yaml_is_flags),
-        cmocka_unit_test(what_is_wrong_is_named),
-        cmocka_unit_test(the_text_is_bounded),
-        cmocka_unit_test(a_file_that_cant_be_read),
+        cmocka_unit_test(json_is_flags),       cmocka_unit_test(yaml_is_flags),
+        cmocka_unit_test(all_is_described),    cmocka_unit_test(what_is_wrong_is_named),
+        cmocka_unit_test(the_text_is_bounded), cmocka_unit_test(a_file_that_cant_be_read),
         cmocka_unit_test(the_file_is_named),
     };
 

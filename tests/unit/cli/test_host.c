@@ -166,20 +166,6 @@ static void test_several(void **state)
 
 /* ---- ls ---- */
 
-static void answer_host(struct channel *c, const char *tenant)
-{
-    Bulkhead__HostEnvelope answer = BULKHEAD__HOST_ENVELOPE__INIT;
-    Bulkhead__HostInfo info = BULKHEAD__HOST_INFO__INIT;
-    char name[16];
-
-    snprintf(name, sizeof(name), "%s", tenant);
-    info.tenant = name;
-    answer.id = fake_host_expect(c, BODY(GET_HOST))->id;
-    answer.body_case = BODY(HOST_INFO);
-    answer.host_info = &info;
-    fake_host_send(c, &answer, NULL, 0);
-}
-
 /* Two pages. */
 static void answer_list(struct channel *c, size_t n_labels)
 {
@@ -209,7 +195,7 @@ static void list(struct fake_host *f, const char *line, const char *tenant, size
 
     fake_host_run(f, line, NULL, false);
     c = fake_host_accept(f);
-    answer_host(c, tenant);
+    fake_host_tell_tenant(c, tenant);
     answer_list(c, n_labels);
     assert_int_equal(fake_host_finish(f), 0);
     channel_free(c);
