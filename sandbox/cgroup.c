@@ -150,19 +150,22 @@ unsigned sandbox_cgroup_controllers(int group_fd)
 }
 
 /* How many processes are in the group itself, and how many of these are neither the caller nor its
- * parent. */
-static int count_processes(int group_fd, unsigned *ret_others)
+ * parent, which may be in another group. */
+static int count_processes(int group_fd, unsigned *ret_others, bool *ret_parent)
 {
     cleanup_(fd_closep) int fd = openat(group_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
     cleanup_(file_closep) FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
     int pid, n = 0;
 
     *ret_others = 0;
+    *ret_parent = false;
     if (!f)
         return -EACCES;
     fd = -1;
-    for (; fscanf(f, "%d", &pid) == 1; n++)
+    for (; fscanf(f, "%d", &pid) == 1; n++) {
         *ret_others += pid != getpid() && pid != getppid();
+        *ret_parent |= pid == getppid();
+    }
     return n;
 }
 
@@ -171,8 +174,10 @@ static int count_processes(int group_fd, unsigned *ret_others)
 static bool hand_down(int base_fd)
 {
     unsigned others;
+    bool parent;
 
-    if (faccessat(base_fd, "cgroup.type", F_OK, 0) == 0 && count_processes(base_fd, &others) != 0)
+    if (faccessat(base_fd, "cgroup.type", F_OK, 0) == 0 &&
+        count_processes(base_fd, &others, &parent) != 0)
         return false;
     /* One by one: a host may have one controller and not the other. What can't be had leaves a
      * group without that limit, which still can be killed and counted as one. */
@@ -184,16 +189,17 @@ static bool hand_down(int base_fd)
 void sandbox_cgroup_delegate(int base_fd, const char *leaf)
 {
     cleanup_(fd_closep) int fd = -1;
+    bool parent;
     unsigned others;
     char pid[16];
 
-    if (hand_down(base_fd) || count_processes(base_fd, &others) < 0 || others != 0 ||
+    if (hand_down(base_fd) || count_processes(base_fd, &others, &parent) < 0 || others != 0 ||
         (mkdirat(base_fd, leaf, 0755) < 0 && errno != EEXIST))
         return;
     fd = openat(base_fd, leaf, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     snprintf(pid, sizeof pid, "%d", (int)getppid());
     if (fd >= 0 && write_file(fd, "cgroup.procs", "0") == 0 &&
-        write_file(fd, "cgroup.procs", pid) == 0)
+        (!parent || write_file(fd, "cgroup.procs", pid) == 0))
         hand_down(base_fd);
 }
 

@@ -24,8 +24,8 @@ int sandbox_cgroup_read(int group_fd, const char *file, char *dst, size_t size) 
 unsigned sandbox_cgroup_controllers(int group_fd);
 
 /* Hands the pids and memory controllers down from base to the groups made in it. Where processes in
- * base itself forbid that (the root aside) and these are the caller and its parent alone, as in a
- * service of their own, both move to the group `leaf` below it, which stays as long as they live. */
+ * base itself forbid that (the root aside) and these are the caller alone, or with its parent, as in a
+ * service of their own, they move to the group `leaf` below it, which stays as long as they live. */
 void sandbox_cgroup_delegate(int base_fd, const char *leaf);
 /* Undoes that for the caller alone, whom a child of its has moved to `leaf`. Does nothing if it has not. */
 void sandbox_cgroup_undelegate(int base_fd, const char *leaf);

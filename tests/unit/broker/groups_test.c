@@ -103,6 +103,40 @@ static void test_one_name(void **state)
 }
 
 /* Leaves whose processes live, and leaves that were kept because somebody was in them once. */
+/* Who is started into a group of its own makes room in that, and leaves alone who started it. */
+static void test_parent_in_another_group(void **state)
+{
+    char theirs[64] = "", ours[64] = "", name[32], line[32];
+    int fd = -1, leaf, procs, status = -1;
+    pid_t pid;
+
+    (void)state;
+    snprintf(name, sizeof name, "parent-%d", (int)getpid());
+    assert_int_equal(sandbox_cgroup_claim(base_fd, name, &fd), 0);
+    assert_int_equal(sandbox_cgroup_read(base_fd, "cgroup.procs", ours, sizeof ours), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        procs = openat(fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+        if (procs < 0 || write(procs, "0", 1) != 1)
+            _exit(2);
+        sandbox_cgroup_delegate(fd, "leaf");
+        leaf = openat(fd, "leaf", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        snprintf(line, sizeof line, "%d", (int)getpid());
+        if (leaf < 0 || sandbox_cgroup_read(leaf, "cgroup.procs", theirs, sizeof theirs) < 0)
+            _exit(3);
+        _exit(strcmp(theirs, line) == 0
+                  ? 0
+                  : 4); /* the lowest number comes first: the parent's would */
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(sandbox_cgroup_read(base_fd, "cgroup.procs", theirs, sizeof theirs), 0);
+    assert_int_equal(sandbox_cgroup_end(base_fd, name, fd, -1), 0);
+    close(fd);
+    assert_int_equal(status, 0);
+    assert_string_equal(theirs, ours);
+}
+
 static void test_leaves(void **state)
 {
     struct groups groups;
@@ -302,10 +336,10 @@ static void test_sweep(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_name),         cmocka_unit_test(test_leaves),
-        cmocka_unit_test(test_nobody_outside),   cmocka_unit_test(test_both_end),
-        cmocka_unit_test(test_sandboxed_broker), cmocka_unit_test(test_sweep),
-        cmocka_unit_test(test_limits_in_force),
+        cmocka_unit_test(test_one_name), cmocka_unit_test(test_parent_in_another_group),
+        cmocka_unit_test(test_leaves),   cmocka_unit_test(test_nobody_outside),
+        cmocka_unit_test(test_both_end), cmocka_unit_test(test_sandboxed_broker),
+        cmocka_unit_test(test_sweep),    cmocka_unit_test(test_limits_in_force),
     };
 
     int status = can_divide();
