@@ -43,6 +43,14 @@ void log_init(const char *name, enum log_level min)
     log_state.min = min;
 }
 
+/* Who was given a fifo to read as well is its reader where there is no other, and is not to lose that. */
+static int own_access(const struct stat *st)
+{
+    int flags = fcntl(FD_LOG, F_GETFL);
+
+    return S_ISFIFO(st->st_mode) && flags >= 0 && (flags & O_ACCMODE) == O_RDWR ? O_RDWR : O_WRONLY;
+}
+
 void log_never_wait(void)
 {
     struct stat st;
@@ -54,7 +62,7 @@ void log_never_wait(void)
     if (S_ISSOCK(st.st_mode))
         log_state.way = WAYS_SOCKET;
     else if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
-        fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        fd = open("/proc/self/fd/2", own_access(&st) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)
         return;
     if (dup2(fd, FD_LOG) == FD_LOG)

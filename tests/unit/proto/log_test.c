@@ -3,8 +3,10 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/fd.h"
@@ -117,11 +119,42 @@ static void a_terminal_with_room_for_less_than_a_line(void **state)
     close(master);
 }
 
+/* Its own reader: what it writes stays until somebody comes, and doesn't end it. */
+static void a_fifo_without_a_reader(void **state)
+{
+    char dir[64], path[80], text[64] = "";
+    const char *tmp = getenv("TMPDIR");
+    int fd, status = -1;
+    pid_t pid;
+
+    (void)state;
+    snprintf(dir, sizeof dir, "%s/bulkhead-log.XXXXXX", tmp && strlen(tmp) < 40 ? tmp : "/tmp");
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/fifo", dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        fd = open(path, O_RDWR);
+        if (dup2(fd, FD_LOG) < 0 || close(fd) < 0)
+            _exit(2);
+        log_init("test", LOG_LEVEL_INFO);
+        log_never_wait();
+        log_warn("nobody reads this");
+        _exit(read(FD_LOG, text, sizeof text - 1) > 0 && strstr(text, "nobody reads this") ? 0 : 3);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_pipe),
         cmocka_unit_test(a_terminal_with_room_for_less_than_a_line),
+        cmocka_unit_test(a_fifo_without_a_reader),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
