@@ -7,7 +7,7 @@
 #include <string.h>
 #include "hostd/rules/claims.h"
 #include "hostd/rules/life.h"
-#include "hostd/rules/terms.h"
+#include "hostd/rules/tenants.h"
 
 void brokers_launched(struct host *host, struct host_vm *vm, const struct fault *fault)
 {
@@ -33,7 +33,7 @@ static void check_claims(struct host *host, struct host_vm *vm)
 {
     struct fault f;
 
-    if (claims_check(host, vm, &vm->claims, terms_find(host->config, vm->tenant), &f) == 0 ||
+    if (claims_check(host, vm, &vm->claims, tenants_find(host->config, vm->tenant), &f) == 0 ||
         host->phase != HOST_OPEN)
         return;
     host_action_log(&host->actions, true, "%s/%s is stopped: %s", vm->tenant, vm->name, f.text);

@@ -8,7 +8,7 @@
 #include "hostd/rules/claims.h"
 #include "hostd/rules/quota.h"
 #include "hostd/rules/spec.h"
-#include "hostd/rules/terms.h"
+#include "hostd/rules/tenants.h"
 
 #define MS UINT64_C(1000000)
 
@@ -25,7 +25,7 @@ uint64_t life_next_try(const struct host *host, unsigned *tries)
 int life_check_start(const struct host *host, const struct host_vm *vm, const char *tenant,
                      const Bulkhead__VmSpec *spec, const Bulkhead__Tenant *asker, struct fault *f)
 {
-    const Bulkhead__Tenant *t = terms_find(host->config, tenant);
+    const Bulkhead__Tenant *t = tenants_find(host->config, tenant);
     struct claims claims = { 0 };
     struct cost cost;
     int r;
@@ -89,7 +89,7 @@ static bool settle_start(struct host *host, struct host_vm *vm)
     if (vm->autostart && count_starting(host) >= LIFE_MAX_AUTOSTARTS)
         return false;
     vm->why_not = (struct fault){ 0 };
-    if (life_check_start(host, vm, vm->tenant, vm->spec, terms_find(host->config, vm->tenant),
+    if (life_check_start(host, vm, vm->tenant, vm->spec, tenants_find(host->config, vm->tenant),
                          &vm->why_not) < 0 ||
         claims_of_config(vm->spec->config, &vm->claims) < 0) {
         vm->want_start = vm->autostart = false;
@@ -134,7 +134,10 @@ void life_start_failed(struct host *host, struct host_vm *vm, const struct fault
     vm->why_not = *why;
     if (vm->why_not.error == 0)
         vm->why_not.error = EIO;
-    snprintf(end.detail, sizeof end.detail, "%s", why->text);
+    if (vm->why_not.text[0] == '\0')
+        snprintf(vm->why_not.text, sizeof vm->why_not.text,
+                 "%s was not started, and nobody said why", vm->name);
+    snprintf(end.detail, sizeof end.detail, "%s", vm->why_not.text);
     life_ended(host, vm, &end);
 }
 
@@ -154,6 +157,7 @@ void life_gone(struct host *host, struct host_vm *vm)
     if (vm->linked)
         host_action_add(&host->actions, HOST_UNLINK)->vm = vm->serial;
     forget_run(vm);
+    vm->want_remove = vm->want_remove || !vm->spec;
     host_claims_clear(&vm->claims);
     host_vm_enter(host, vm, LIFE_STOPPED);
 }

@@ -9,7 +9,7 @@
 #include "hostd/rules/life.h"
 #include "hostd/rules/names.h"
 #include "hostd/rules/spec.h"
-#include "hostd/rules/terms.h"
+#include "hostd/rules/tenants.h"
 
 #define MS UINT64_C(1000000)
 enum { SAVE_AGAIN_MS = 5000 };
@@ -43,7 +43,7 @@ static void sort_sessions(struct host *host, const Bulkhead__HostConfig *next)
 
         if (s->serial == 0)
             continue;
-        now = terms_who(next, s->uid, s->gids, s->n_gids);
+        now = tenants_who(next, s->uid, s->gids, s->n_gids);
         if ((now ? now->host : false) != (s->tenant ? s->tenant->host : false) ||
             strcmp(now ? now->name : "", s->tenant ? s->tenant->name : "") != 0)
             host_action_add(&host->actions, HOST_CLOSE)->session = s->serial;
@@ -57,7 +57,7 @@ static void on_terms(struct host *host, struct ask *ask, const struct host_event
 
     if (f.error == 0 && (!e->config || !*e->config))
         fault_host(&f, EBADMSG, "tenants.pb can't be decoded: `bulkhead tenants apply` it again");
-    if (f.error == 0 && terms_check(*e->config, &f) == 0)
+    if (f.error == 0 && tenants_check(*e->config, &f) == 0)
         f = (struct fault){ 0 };
     if (f.error != 0 && !host->config) {
         quit(host, "tenants", f.text);
@@ -222,7 +222,7 @@ static void on_removed(struct host *host, struct host_vm *vm, const struct host_
     struct fault gone;
 
     vm->removing = false;
-    if (e->fault.error == 0 || e->fault.error == ENOENT) {
+    if (e->fault.error == 0 || e->fault.error == ENOENT || !vm->spec) {
         fault_host(&gone, ENOENT, "%s was removed meanwhile", vm->name);
         host_notice(host, vm, "removed", "%s", "");
         drop(host, vm, &gone);

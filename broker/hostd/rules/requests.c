@@ -12,7 +12,7 @@
 #include "hostd/rules/names.h"
 #include "hostd/rules/quota.h"
 #include "hostd/rules/spec.h"
-#include "hostd/rules/terms.h"
+#include "hostd/rules/tenants.h"
 
 #define MS UINT64_C(1000000)
 #define B(name) BULKHEAD__HOST_ENVELOPE__BODY_##name
@@ -76,7 +76,7 @@ static bool take_name(struct host *host, struct asked *a, char *tenant, char *na
 static int check_new(struct host *host, struct asked *a, const char *tenant, const char *name,
                      struct fault *f)
 {
-    const Bulkhead__Tenant *t = terms_find(host->config, tenant);
+    const Bulkhead__Tenant *t = tenants_find(host->config, tenant);
     struct cost cost;
     int r;
 

@@ -9,7 +9,7 @@
 #include "config/checks.h"
 #include "config/config.h"
 #include "hostd/rules/names.h"
-#include "hostd/rules/terms.h"
+#include "hostd/rules/tenants.h"
 
 enum { MAX_LABEL_VALUE = 255 };
 
@@ -91,7 +91,7 @@ static int refuse_path(const char *what, const char *path, const Bulkhead__Tenan
 static int check_path(const char *what, const char *path, const Bulkhead__Tenant *t,
                       struct fault *f)
 {
-    return path[0] == '\0' || terms_allow_path(t, path) ? 0 : refuse_path(what, path, t, f);
+    return path[0] == '\0' || tenants_allow_path(t, path) ? 0 : refuse_path(what, path, t, f);
 }
 
 static int check_paths(const Bulkhead__VmConfig *c, const Bulkhead__Tenant *t, struct fault *f)
@@ -126,7 +126,7 @@ static int check_net(const Bulkhead__NetConfig *n, const Bulkhead__Tenant *t, st
                                  n->id, t->name);
     if (n->tap[0] == '\0' && !t->host)
         return fault_input(f, "%s: name the interface that it is to use (tap=NAME)", n->id);
-    return terms_allow_tap(t, n->tap)
+    return tenants_allow_tap(t, n->tap)
                ? 0
                : fault_input(f,
                              "%s: tenant %s may not use interface %s: use one that it may have, or "

@@ -12,7 +12,7 @@
 #include "hostd/rules/life.h"
 #include "hostd/rules/reports.h"
 #include "hostd/rules/requests.h"
-#include "hostd/rules/terms.h"
+#include "hostd/rules/tenants.h"
 
 enum {
     SETTLES_PER_VM = 64
@@ -29,11 +29,11 @@ static unsigned count_sessions(const struct host *host, const Bulkhead__Tenant *
 
 static void on_connected(struct host *host, const struct host_event *e)
 {
-    const Bulkhead__Tenant *tenant = terms_who(host->config, e->uid, e->gids, e->n_gids);
+    const Bulkhead__Tenant *tenant = tenants_who(host->config, e->uid, e->gids, e->n_gids);
     struct session *s;
 
     *e->ret_session = 0;
-    if (count_sessions(host, tenant) >= terms_connections(tenant))
+    if (count_sessions(host, tenant) >= tenants_connections(tenant))
         return;
     s = host_session_new(host);
     if (!s)

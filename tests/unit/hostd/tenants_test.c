@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include "hostd/rules/requests.h"
 #include "hostd/rules/spec.h"
-#include "hostd/rules/terms.h"
+#include "hostd/rules/tenants.h"
 
 #define B(name) BULKHEAD__HOST_ENVELOPE__BODY_##name
 #define T(text) ((char *)(uintptr_t)(text))
@@ -185,10 +185,10 @@ static void the_hosts_own_names_anothers(void **state)
 
 static void who_speaks_for_nobody_is_told_so(void **state)
 {
-    uint64_t strangers[TERMS_STRANGERS];
+    uint64_t strangers[TENANTS_STRANGERS];
 
     (void)state;
-    for (unsigned i = 0; i < TERMS_STRANGERS; i++)
+    for (unsigned i = 0; i < TENANTS_STRANGERS; i++)
         assert_int_not_equal(strangers[i] = script_connect(&s, UID_NOBODY + i), 0);
     assert_int_equal(script_connect(&s, UID_NOBODY), 0);
     assert_int_not_equal(script_connect(&s, UID_ACME), 0); /* no place of anybody else's */
@@ -208,9 +208,9 @@ static void a_group_speaks_where_no_uid_does(void **state)
     c->tenants[0]->n_gids = 1;
     c->tenants[1]->gids = of_beta;
     c->tenants[1]->n_gids = 1;
-    assert_string_equal(terms_who(c, 77, gids, 3)->name, "beta"); /* the first of his groups */
-    assert_string_equal(terms_who(c, UID_ACME, gids, 3)->name, "acme");
-    assert_null(terms_who(c, 77, gids, 1));
+    assert_string_equal(tenants_who(c, 77, gids, 3)->name, "beta"); /* the first of his groups */
+    assert_string_equal(tenants_who(c, UID_ACME, gids, 3)->name, "acme");
+    assert_null(tenants_who(c, 77, gids, 1));
     for (unsigned i = 0; i < 2; i++) {
         c->tenants[i]->gids = NULL;
         c->tenants[i]->n_gids = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* terms.c - see terms.h. */
-#include "hostd/rules/terms.h"
+/* tenants.c - see tenants.h. */
+#include "hostd/rules/tenants.h"
 
 #include <string.h>
 #include "hostd/rules/names.h"
@@ -22,7 +22,7 @@ static int check_tenant(const Bulkhead__HostConfig *c, const Bulkhead__Tenant *t
                            "tenant name '%s' is not usable: 1 to 32 small letters, digits, '.', "
                            "'_' or '-', beginning with a letter or a digit",
                            names_show(t->name, shown));
-    if (terms_find(c, t->name) != t)
+    if (tenants_find(c, t->name) != t)
         return fault_input(f, "tenant %s is there twice: name each once", t->name);
     for (size_t i = 0; i < t->n_trees; i++)
         if (t->trees[i][0] != '/')
@@ -36,18 +36,18 @@ static int check_tenant(const Bulkhead__HostConfig *c, const Bulkhead__Tenant *t
     return 0;
 }
 
-int terms_check(const Bulkhead__HostConfig *c, struct fault *f)
+int tenants_check(const Bulkhead__HostConfig *c, struct fault *f)
 {
-    if (c->n_tenants > TERMS_MAX_TENANTS)
+    if (c->n_tenants > TENANTS_MAX_TENANTS)
         return fault_input(f, "%zu tenants are over the limit: %d at most", c->n_tenants,
-                           TERMS_MAX_TENANTS);
+                           TENANTS_MAX_TENANTS);
     for (size_t i = 0; i < c->n_tenants; i++)
         if (check_tenant(c, c->tenants[i], f) < 0)
             return -EINVAL;
     return 0;
 }
 
-const Bulkhead__Tenant *terms_find(const Bulkhead__HostConfig *c, const char *name)
+const Bulkhead__Tenant *tenants_find(const Bulkhead__HostConfig *c, const char *name)
 {
     for (size_t i = 0; c && i < c->n_tenants; i++)
         if (strcmp(c->tenants[i]->name, name) == 0)
@@ -55,8 +55,8 @@ const Bulkhead__Tenant *terms_find(const Bulkhead__HostConfig *c, const char *na
     return NULL;
 }
 
-const Bulkhead__Tenant *terms_who(const Bulkhead__HostConfig *c, uint32_t uid, const uint32_t *gids,
-                                  unsigned n_gids)
+const Bulkhead__Tenant *tenants_who(const Bulkhead__HostConfig *c, uint32_t uid,
+                                    const uint32_t *gids, unsigned n_gids)
 {
     for (size_t i = 0; c && i < c->n_tenants; i++)
         if (has(c->tenants[i]->uids, c->tenants[i]->n_uids, uid))
@@ -68,21 +68,21 @@ const Bulkhead__Tenant *terms_who(const Bulkhead__HostConfig *c, uint32_t uid, c
     return NULL;
 }
 
-uint32_t terms_connections(const Bulkhead__Tenant *t)
+uint32_t tenants_connections(const Bulkhead__Tenant *t)
 {
     if (!t)
-        return TERMS_STRANGERS;
-    return t->quota && t->quota->connections ? t->quota->connections : TERMS_CONNECTIONS;
+        return TENANTS_STRANGERS;
+    return t->quota && t->quota->connections ? t->quota->connections : TENANTS_CONNECTIONS;
 }
 
-uint32_t terms_requests_per_s(const Bulkhead__Tenant *t)
+uint32_t tenants_requests_per_s(const Bulkhead__Tenant *t)
 {
     if (!t)
-        return TERMS_STRANGERS_PER_S;
-    return t->quota && t->quota->requests_per_s ? t->quota->requests_per_s : TERMS_REQUESTS_PER_S;
+        return TENANTS_STRANGERS_PER_S;
+    return t->quota && t->quota->requests_per_s ? t->quota->requests_per_s : TENANTS_REQUESTS_PER_S;
 }
 
-bool terms_allow_tap(const Bulkhead__Tenant *t, const char *interface)
+bool tenants_allow_tap(const Bulkhead__Tenant *t, const char *interface)
 {
     if (t->host)
         return true;
@@ -112,7 +112,7 @@ static bool is_plain(const char *path)
     return path[0] == '/';
 }
 
-bool terms_allow_path(const Bulkhead__Tenant *t, const char *path)
+bool tenants_allow_path(const Bulkhead__Tenant *t, const char *path)
 {
     if (!is_plain(path))
         return false;
