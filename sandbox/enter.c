@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/securebits.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -246,7 +247,7 @@ struct folders {
     enum landlock_right right;
 };
 
-/* What stays in the host's namespaces. limits: what the caller's rlimits layer said. */
+/* What stays in the host's user namespace. limits: what the caller's rlimits layer said. filter NULL: its threads' affair. */
 static int enter_in_host(struct enter *e, const struct sandbox_filter *filter, uint64_t keep_caps,
                          int limits, struct folders folders)
 {
@@ -264,7 +265,7 @@ static int enter_in_host(struct enter *e, const struct sandbox_filter *filter, u
         r = layer_result(e, SANDBOX_LAYER_LANDLOCK,
                          landlock_enter(folders.fds, folders.n, folders.right));
     trim_start_code();
-    if (r == 0)
+    if (r == 0 && filter)
         r = layer_result(e, SANDBOX_LAYER_SECCOMP, seccomp_enter(filter));
     return r < 0 ? err_trace(r) : 0;
 }
@@ -298,4 +299,42 @@ int sandbox_enter_holder(const struct sandbox_filter *filter, uint64_t keep_caps
                       (struct folders){ &folder, 1, LANDLOCK_REMOVE });
 
     return r < 0 ? err_trace(r) : 0;
+}
+
+/* As far as it goes: whoever is not root has landlock and the filter alone for it. */
+static void leave_host(struct enter *e)
+{
+    static const struct {
+        int flag;
+        unsigned layer;
+    } own[] = { { CLONE_NEWNS, SANDBOX_LAYER_MNTNS },
+                { CLONE_NEWNET, SANDBOX_LAYER_NETNS },
+                { CLONE_NEWIPC, SANDBOX_LAYER_IPCNS },
+                { CLONE_NEWUTS, SANDBOX_LAYER_UTSNS } };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
+        if (unshare(own[i].flag) < 0)
+            e->missing |= own[i].layer;
+    if ((e->missing & SANDBOX_LAYER_MNTNS) || root_enter() < 0)
+        e->missing |= SANDBOX_LAYER_ROOT;
+}
+
+int sandbox_enter_hostd(const struct sandbox_hostd *rights, unsigned *ret_missing)
+{
+    struct limits_plan plan = { .max_files = rights->max_files, .file_bytes = rights->file_bytes };
+    struct enter e = { 0 };
+    int r = limits_data_now(&plan.data_bytes);
+
+    prepare_process();
+    plan.data_bytes += rights->data_bytes;
+    leave_host(&e);
+    if (r == 0)
+        r = sandbox_take_uid(rights->uid);
+    if (r == 0)
+        r = enter_in_host(&e, NULL, 0, limits_enter(&plan),
+                          (struct folders){ NULL, 0, LANDLOCK_READ });
+    if (r < 0)
+        return err_trace(r);
+    *ret_missing = e.missing;
+    return 0;
 }

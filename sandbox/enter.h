@@ -60,3 +60,16 @@ int sandbox_take_uid(uint32_t uid) must_check;
  * uid, makes no files and no processes, and of all files may remove those in the folder, which is descriptor
  * SANDBOX_FOLDER_FD. */
 int sandbox_enter_holder(const struct sandbox_filter *filter, uint64_t keep_caps) must_check;
+
+struct sandbox_hostd {
+    uint32_t uid; /* and gid, that it becomes; 0: it stays who it is */
+    uint64_t max_files;
+    uint64_t data_bytes; /* RLIMIT_DATA: beyond what it has */
+    uint64_t
+        file_bytes; /* RLIMIT_FSIZE, for a log that is a file: as struct sandbox_limits has it */
+};
+
+/* For the host's service (SANDBOX_HOSTD), which keeps the host's user namespace, since it is told the uids of others: of its
+ * own are mount namespace, with an empty root, and network, for root's. As a process with threads: all but the filter,
+ * then the threads are made, then each calls sandbox_enter_thread(). It closes nothing. */
+int sandbox_enter_hostd(const struct sandbox_hostd *rights, unsigned *ret_missing) must_check;

@@ -223,6 +223,12 @@ int channel_receive(struct channel *channel, bool block, struct message *ret_msg
     return 0;
 }
 
+void channel_trim(struct channel *channel)
+{
+    arena_reset(&channel->arena);
+    (void)madvise(channel->bytes, channel->map_bytes, MADV_DONTNEED);
+}
+
 static int wait_writable(int fd)
 {
     struct pollfd p = { .fd = fd, .events = POLLOUT };

@@ -47,6 +47,8 @@ void channel_refuse_fds(struct channel *channel);
  * this process dies before it has dealt with it. */
 void channel_peek(struct channel *channel);
 void channel_done(struct channel *channel);
+/* Gives back the memory of the last message, for a channel that seldom has one so large. */
+void channel_trim(struct channel *channel);
 /* Packs into the channel's buffer and sends; fds stay the caller's. Never raises SIGPIPE.
  * -EAGAIN when the socket is full and !block, -EMSGSIZE, -EPIPE. */
 int channel_send(struct channel *channel, const Bulkhead__Envelope *envelope, const int *fds,

@@ -13,6 +13,7 @@
 #include "hostd/rules/spec.h"
 #include "hostd/rules/step.h"
 #include "hostd/rules/tenants.h"
+#include "hostd_tenants.h"
 
 #define B(name) BULKHEAD__HOST_ENVELOPE__BODY_##name
 #define C(name) BULKHEAD__CLIENT_ENVELOPE__BODY_##name
@@ -26,7 +27,7 @@
     } while (0)
 
 enum { MAX_EVENTS = 600, MAX_TICKETS = 1024, MAX_SESSIONS = 6, MAX_ASKS = 4096 };
-enum { VMS_OF_ACME = 3, VCPUS_OF_ACME = 2, MANY_DEADLINES = 2000 };
+enum { MANY_DEADLINES = 2000 };
 
 static const char *const names[] = { "a", "b", "c", "acme/a", "beta/b", "ops/a", "..", "" };
 static const char *const files[] = { "/acme/x", "/beta/x", "/beta/acme/y", "/z" };
@@ -339,41 +340,13 @@ static void ask(unsigned i)
 
 /* ---- the starter ---- */
 
-static Bulkhead__HostConfig *tenants(void)
-{
-    static uint32_t uids[3][1] = { { 1 }, { 2 }, { 0 } };
-    static char *trees[3][1] = { { T("/acme") }, { T("/beta") }, { T("/") } };
-    static const char *const tenant_names[] = { "acme", "beta", "ops" };
-    Bulkhead__Tenant list[3], *pointers[3];
-    Bulkhead__TenantQuota quota = BULKHEAD__TENANT_QUOTA__INIT;
-    Bulkhead__HostConfig config = BULKHEAD__HOST_CONFIG__INIT;
-    uint8_t bytes[512];
-
-    quota.vms = VMS_OF_ACME;
-    quota.vcpus = VCPUS_OF_ACME;
-    config.tenants = pointers;
-    config.n_tenants = 3;
-    for (unsigned i = 0; i < 3; i++) {
-        pointers[i] = &list[i];
-        bulkhead__tenant__init(&list[i]);
-        list[i].name = T(tenant_names[i]);
-        list[i].uids = uids[i];
-        list[i].n_uids = 1;
-        list[i].trees = trees[i];
-        list[i].n_trees = 1;
-        list[i].host = i == 2;
-    }
-    list[0].quota = &quota;
-    return bulkhead__host_config__unpack(NULL, bulkhead__host_config__pack(&config, bytes), bytes);
-}
-
 static void answer(unsigned i, int error)
 {
     struct host_event e = { .kind = HOST_REPORTED, .ask = f.asks[i].id };
     Bulkhead__HostConfig *config = NULL;
 
     if (f.asks[i].kind == ASK_TERMS && error == 0)
-        config = tenants();
+        config = hostd_tenants();
     e.config = &config;
     e.fault.error = error;
     snprintf(e.fault.text, sizeof e.fault.text, "%s", error ? "no" : "");

@@ -122,7 +122,8 @@ static void test_foreign_abis_kill(void **state)
     }
 }
 
-#define ALL_CHILDREN ((1u << SANDBOX_PROFILE__MAX) - 1 - (1u << SANDBOX_BROKER))
+#define ALL_CHILDREN                                                                               \
+    ((1u << SANDBOX_PROFILE__MAX) - 1 - (1u << SANDBOX_BROKER) - (1u << SANDBOX_HOSTD))
 #define ONLY(id) (1u << SANDBOX_##id)
 
 #ifndef SANDBOX_INSTRUMENTED /* whose own rows allow some of these */
@@ -175,6 +176,13 @@ static const struct {
       "an unknown flag" },
     { ONLY(CONSOLE_LOG), SYS_accept4, { 0, 0, 0, 0 }, "a client that it waits for" },
     { ONLY(CONSOLE_LOG), SYS_ftruncate, { 0, 1 }, "a longer log" },
+    { ONLY(HOSTD), SYS_accept4, { 0, 0, 0, 0 }, "a client that it waits for" },
+    { ONLY(HOSTD), SYS_recvmsg, { 3, 0, MSG_CMSG_CLOEXEC }, "waiting for a message" },
+    { ONLY(HOSTD), SYS_sendmsg, { 3, 0, MSG_NOSIGNAL }, "waiting for room" },
+    { ONLY(HOSTD), SYS_sendto, { 3, 0, 0, 0, 1, 0 }, "another socket" },
+    { ONLY(HOSTD), SYS_setsockopt, { 0, SOL_SOCKET, SO_PEEK_OFF }, "another option" },
+    { ONLY(HOSTD), SYS_socketpair, { AF_UNIX, SOCK_DGRAM }, "datagrams, which go anywhere" },
+    { ONLY(HOSTD), SYS_ioctl, { 0, 0x5452 /* FIOASYNC */, 0 }, "signals" },
     { ONLY(HOLDER), SYS_unlinkat, { AT_FDCWD, 0, 0 }, "another folder" },
     { ONLY(HOLDER), SYS_unlinkat, { 4, 0, AT_REMOVEDIR }, "a folder" },
     { ONLY(HOLDER), SYS_openat, { AT_FDCWD, 0, O_PATH | O_NOFOLLOW }, "another folder" },

@@ -82,6 +82,11 @@ uint32_t tenants_requests_per_s(const Bulkhead__Tenant *t)
     return t->quota && t->quota->requests_per_s ? t->quota->requests_per_s : TENANTS_REQUESTS_PER_S;
 }
 
+bool tenants_may_hear(const Bulkhead__Tenant *t, const char *of)
+{
+    return t && (t->host || strcmp(t->name, of) == 0);
+}
+
 bool tenants_allow_tap(const Bulkhead__Tenant *t, const char *interface)
 {
     if (t->host)

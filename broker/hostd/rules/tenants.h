@@ -26,6 +26,8 @@ const Bulkhead__Tenant *tenants_who(const Bulkhead__HostConfig *config, uint32_t
                                     const uint32_t *gids, unsigned n_gids);
 uint32_t tenants_connections(const Bulkhead__Tenant *tenant);
 uint32_t tenants_requests_per_s(const Bulkhead__Tenant *tenant);
+/* What happens to that tenant's VMs, or to the service itself (""). */
+bool tenants_may_hear(const Bulkhead__Tenant *tenant, const char *of);
 bool tenants_allow_tap(const Bulkhead__Tenant *tenant, const char *interface);
 /* By its text alone: absolute, without "..", below one of the tenant's trees. */
 bool tenants_allow_path(const Bulkhead__Tenant *tenant, const char *path);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hostd.c - see hostd.h. In order: what it has is made, it enters its sandbox, and only then the starter is asked what there
+ * is: no byte of a tenant's, or that one has had a hand in, is read before. */
+#include "hostd/run/hostd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "hostd/run/closer.h"
+#include "hostd/run/happen.h"
+#include "hostd/run/links.h"
+#include "hostd/run/notifier.h"
+#include "hostd/run/service.h"
+#include "hostd/run/sessions.h"
+#include "hostd/run/starter_link.h"
+#include "resources/memory.h"
+#include "sandbox/enter.h"
+#include "sandbox/layers.h"
+
+enum { DATA_BYTES = 512 << 20 };
+
+static void on_closed(void *arg, unsigned n)
+{
+    sessions_closed(arg, n);
+}
+
+static int make(struct service *s, const struct hostd_terms *terms)
+{
+    int r = loop_new(&s->loop);
+
+    if (r == 0)
+        r = happen_init(s);
+    if (r == 0)
+        r = closer_new(&s->closer, s->loop, on_closed, s);
+    if (r == 0)
+        r = links_new(s);
+    if (r == 0)
+        r = sessions_new(s, terms->listen_fd);
+    if (r == 0)
+        r = starter_link_new(s, terms->starter_fd);
+    if (r == 0)
+        r = notifier_new(&s->notifier, s->loop);
+    return r < 0 ? err_trace(r) : 0;
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec t = { 0 };
+
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+static void say_missing(unsigned missing)
+{
+    char list[128] = "";
+    size_t n = 0;
+
+    for (unsigned bit = 1; bit != 0 && n < sizeof list; bit <<= 1)
+        if (missing & bit)
+            n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n > 0 ? ", " : "",
+                                  sandbox_layer_name(bit));
+    if (missing != 0)
+        log_info("layers that its sandbox does without: %s", list);
+}
+
+static int enter_sandbox(struct service *s, const struct hostd_terms *terms)
+{
+    struct sandbox_hostd rights = { .uid = terms->uid, .data_bytes = DATA_BYTES };
+    struct rlimit files = { .rlim_cur = 1024 };
+    unsigned missing = 0;
+    struct stat st;
+    int r;
+
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    rights.max_files = files.rlim_cur;
+    if (fstat(FD_LOG, &st) == 0 && S_ISREG(st.st_mode))
+        rights.file_bytes = SANDBOX_FILE_UNLIMITED;
+    r = sandbox_enter_hostd(&rights, &missing);
+    if (r < 0)
+        return err_trace(r);
+    say_missing(missing);
+    r = closer_start(s->closer, terms->filter);
+    if (r == 0)
+        r = sandbox_enter_thread(terms->filter);
+    return r < 0 ? err_trace(r) : 0;
+}
+
+static void unmake(struct service *s)
+{
+    sessions_free(s);
+    links_free(s);
+    starter_link_free(s);
+    notifier_free(s->notifier);
+    closer_free(s->closer);
+    host_deinit(&s->host);
+    if (s->deadline)
+        loop_event_free(s->deadline);
+    loop_free(s->loop);
+}
+
+int hostd_run(const struct hostd_terms *terms)
+{
+    static struct service s; /* large; one per process */
+    struct host_event begin = { .kind = HOST_BEGIN };
+    int r = make(&s, terms);
+
+    if (r == 0) {
+        host_init(&s.host, BH_BUILD_ID, resources_host_memory());
+        s.host.booted_realtime = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
+        r = terms->filter ? enter_sandbox(&s, terms) : closer_start(s.closer, NULL);
+    }
+    if (r < 0) {
+        log_error("%s", err_text());
+        return EXIT_FAILURE;
+    }
+    s.happen(&s, &begin);
+    r = loop_run(s.loop);
+    unmake(&s);
+    return r < 0 || s.failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

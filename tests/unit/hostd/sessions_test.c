@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sessions_test.c - a real hostd in its sandbox: who may be heard, how fast, what of it keeps others waiting. */
+#include "stage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/fd.h"
+#include "base/loop.h"
+
+#define B(name) BULKHEAD__HOST_ENVELOPE__BODY_##name
+#define C(name) BULKHEAD__CLIENT_ENVELOPE__BODY_##name
+#define MS UINT64_C(1000000)
+#define T(text) ((char *)(uintptr_t)(text))
+
+static struct stage s;
+static uid_t one; /* who speaks for t0 */
+
+static int begin(void **state)
+{
+    (void)state;
+    stage_begin(&s, 200);
+    one = geteuid() == 0 ? 1000000 : geteuid();
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    stage_end(&s);
+    return 0;
+}
+
+static int is_reply(const Bulkhead__HostEnvelope *e)
+{
+    assert_non_null(e);
+    assert_int_equal(e->body_case, B(REPLY));
+    return e->reply->error;
+}
+
+static void who_speaks_is_told_by_the_kernel(void **state)
+{
+    struct channel *client = stage_connect(&s, geteuid()), *other;
+    const Bulkhead__HostEnvelope *e = stage_ask(&s, client, B(GET_HOST), NULL);
+
+    (void)state;
+    assert_int_equal(e->body_case, B(HOST_INFO));
+    assert_string_equal(e->host_info->tenant, geteuid() == 0 ? "t4" : "t0");
+    assert_int_equal(e->id, s.next);
+    if (geteuid() == 0) {
+        other = stage_connect(&s, 1000002);
+        assert_string_equal(stage_ask(&s, other, B(GET_HOST), NULL)->host_info->tenant, "t2");
+        channel_free(other);
+        other = stage_connect(&s, 4711);
+        assert_int_equal(is_reply(stage_ask(&s, other, B(GET_HOST), NULL)), EACCES);
+        channel_free(other);
+    }
+    channel_free(client);
+}
+
+/* Its broker's end of the session with the service: that of a VM that runs. */
+static struct channel *run_vm(struct channel *client, const char *name)
+{
+    struct channel *launcher, *broker;
+    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
+    Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
+    const Bulkhead__ClientEnvelope *heard;
+    ProtobufCMessage *msg = NULL;
+    int pair[2], *fds, launcher_fd;
+    size_t n_fds;
+
+    stage_create(&s, client, name, true);
+    stage_asked(&s, STARTER_SAVE);
+    stage_done(&s, 0, NULL, 0);
+    stage_asked(&s, STARTER_START);
+    assert_true(s.fd >= 0);
+    assert_string_equal(s.request.vm, name);
+    launcher_fd = fd_take(&s.fd);
+    stage_done(&s, 0, NULL, 0);
+    assert_int_equal(channel_new(&launcher, launcher_fd, CHANNEL_ARENA_CLIENT), 0);
+    assert_int_equal(channel_receive_raw(launcher, true, &bulkhead__client_envelope__descriptor,
+                                         &msg, &fds, &n_fds),
+                     0);
+    heard = (const Bulkhead__ClientEnvelope *)msg;
+    assert_int_equal(heard->body_case, C(RUN_VM));
+    assert_string_equal(heard->run_vm->config->name, name);
+    stage_asked(&s, STARTER_SAVE); /* that it was started */
+    stage_done(&s, 0, NULL, 0);
+    e.body_case = C(REPLY);
+    e.reply = &reply;
+    assert_int_equal(channel_send_raw(launcher, &e.base, NULL, 0, true), 0);
+    stage_asked(&s, STARTER_CONNECT);
+    assert_int_equal(s.request.channel, STARTER_CHANNEL_COMMAND);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    stage_done(&s, 0, pair, 1);
+    close(pair[0]);
+    assert_int_equal(channel_new(&broker, pair[1], CHANNEL_ARENA_CLIENT), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(channel_receive_raw(broker, true, &bulkhead__client_envelope__descriptor,
+                                             &msg, &fds, &n_fds),
+                         0);
+    assert_int_equal(((const Bulkhead__ClientEnvelope *)msg)->body_case, C(LIST_PROCESSES));
+    list.state = T("running");
+    e.body_case = C(PROCESS_LIST);
+    e.process_list = &list;
+    assert_int_equal(channel_send_raw(broker, &e.base, NULL, 0, true), 0);
+    assert_int_equal(is_reply(stage_hear(client, NULL, NULL)), 0);
+    /* it has what it needs of the launcher when it lets go of that */
+    assert_int_equal(channel_receive_raw(launcher, true, &bulkhead__client_envelope__descriptor,
+                                         &msg, &fds, &n_fds),
+                     CHANNEL_CLOSED);
+    channel_free(launcher);
+    return broker;
+}
+
+/* A VM runs, its command socket is handed over with what the session may not do, and it ends. */
+static void a_vms_life(void **state)
+{
+    struct channel *client = stage_connect(&s, one), *broker = run_vm(client, "web"), *session;
+    Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
+    Bulkhead__OpenVm open = BULKHEAD__OPEN_VM__INIT;
+    Bulkhead__ClientEnvelope said = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__VmEnded ended = BULKHEAD__VM_ENDED__INIT;
+    Bulkhead__HaltVm halt = BULKHEAD__HALT_VM__INIT;
+    ProtobufCMessage *msg = NULL;
+    int pair[2], *fds, mine;
+    size_t n_fds;
+
+    (void)state;
+    open.vm = T("web");
+    e.body_case = B(OPEN_VM);
+    e.open_vm = &open;
+    stage_send(&s, client, &e);
+    stage_asked(&s, STARTER_CONNECT);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    stage_done(&s, 0, pair, 1);
+    close(pair[0]);
+    assert_int_equal(is_reply(stage_hear(client, &fds, &n_fds)), 0);
+    assert_int_equal(n_fds, 1);
+    mine = fd_take(&fds[0]);
+    assert_int_equal(channel_new(&session, pair[1], CHANNEL_ARENA_CLIENT), 0);
+    assert_int_equal(channel_receive_raw(session, true, &bulkhead__client_envelope__descriptor,
+                                         &msg, &fds, &n_fds),
+                     0);
+    assert_int_equal(((const Bulkhead__ClientEnvelope *)msg)->body_case, C(LIMIT_SESSION));
+    close(mine); /* the client alone has that end */
+    assert_int_equal(channel_receive_raw(session, true, &bulkhead__client_envelope__descriptor,
+                                         &msg, &fds, &n_fds),
+                     CHANNEL_CLOSED);
+    channel_free(session);
+
+    halt.vm = T("web");
+    e.body_case = B(HALT_VM);
+    e.halt_vm = &halt;
+    stage_send(&s, client, &e);
+    assert_int_equal(channel_receive_raw(broker, true, &bulkhead__client_envelope__descriptor, &msg,
+                                         &fds, &n_fds),
+                     0);
+    assert_int_equal(((const Bulkhead__ClientEnvelope *)msg)->body_case, C(STOP_VM));
+    ended.by_user = true;
+    said.body_case = C(VM_ENDED);
+    said.vm_ended = &ended;
+    assert_int_equal(channel_send_raw(broker, &said.base, NULL, 0, true), 0);
+    channel_free(broker);
+    stage_asked(&s, STARTER_SAVE);
+    stage_done(&s, 0, NULL, 0);
+    stage_asked(&s, STARTER_CONNECT);
+    stage_done(&s, ENOENT, NULL, 0);
+    assert_int_equal(is_reply(stage_hear(client, NULL, NULL)), 0);
+    channel_free(client);
+}
+
+static uint64_t time_of_request(struct channel *client)
+{
+    uint64_t before = now_ns();
+
+    assert_int_equal(stage_ask(&s, client, B(GET_HOST), NULL)->body_case, B(HOST_INFO));
+    return now_ns() - before;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+/* One who asks as fast as he can waits by himself: the median of another's requests stays where it is, within what a shared
+ * machine blurs. */
+static void a_flood_slows_nobody_else(void **state)
+{
+    enum { FLOODERS = 16, DEEP = 24, TRIES = 101 };
+    struct channel *flooders[FLOODERS], *calm = stage_connect(&s, geteuid());
+    Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
+    Bulkhead__GetHost get = BULKHEAD__GET_HOST__INIT;
+    uint64_t times[TRIES] = { 0 };
+    unsigned waiting = 0;
+
+    (void)state;
+    e.body_case = B(GET_HOST);
+    e.get_host = &get;
+    for (unsigned i = 0; i < FLOODERS; i++)
+        flooders[i] = stage_connect(&s, one);
+    for (unsigned n = 0; n < DEEP; n++)
+        for (unsigned i = 0; i < FLOODERS; i++)
+            stage_send(&s, flooders[i], &e);
+    for (unsigned i = 0; i < TRIES && geteuid() == 0; i++) /* else calm is of the same tenant */
+        times[i] = time_of_request(calm);
+    for (unsigned i = 0; i < FLOODERS; i++) {
+        unsigned answers = 0;
+        struct pollfd p = { .fd = channel_fd(flooders[i]), .events = POLLIN };
+
+        while (poll(&p, 1, 0) == 1 && stage_hear(flooders[i], NULL, NULL))
+            answers++;
+        waiting += DEEP - answers;
+    }
+    /* 384 came at once, 50 are a burst of his 200 a second: most of them wait, and nobody else does. */
+    assert_true(waiting > FLOODERS * DEEP / 2);
+    qsort(times, TRIES, sizeof times[0], compare);
+    assert_true(times[TRIES / 2] < 20 * MS);
+    for (unsigned i = 0; i < FLOODERS; i++)
+        channel_free(flooders[i]);
+    channel_free(calm);
+}
+
+/* They are all answered in the end, as his quota has it. */
+static void who_is_over_his_rate_waits(void **state)
+{
+    enum { REQUESTS = 100 };
+    struct channel *client = stage_connect(&s, one);
+    Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
+    Bulkhead__GetHost get = BULKHEAD__GET_HOST__INIT;
+    uint64_t before = now_ns();
+
+    (void)state;
+    e.body_case = B(GET_HOST);
+    e.get_host = &get;
+    for (unsigned i = 0; i < REQUESTS; i++)
+        stage_send(&s, client, &e);
+    for (unsigned i = 0; i < REQUESTS; i++)
+        assert_int_equal(stage_hear(client, NULL, NULL)->body_case, B(HOST_INFO));
+    assert_true(now_ns() - before > 200 * MS); /* 50 at once, 50 more at 200 a second */
+    channel_free(client);
+}
+
+static void hundred_clients_at_once(void **state)
+{
+    enum { CLIENTS = 100 };
+    struct channel *clients[CLIENTS];
+
+    (void)state;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        clients[i] = stage_connect(&s, geteuid());
+    for (unsigned i = 0; i < CLIENTS; i++)
+        assert_int_equal(stage_ask(&s, clients[i], B(GET_HOST), NULL)->body_case, B(HOST_INFO));
+    for (unsigned i = 0; i < CLIENTS; i++)
+        channel_free(clients[i]);
+}
+
+static bool is_let_in(void)
+{
+    struct channel *client = stage_connect(&s, geteuid());
+    Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
+    Bulkhead__GetHost get = BULKHEAD__GET_HOST__INIT;
+    const Bulkhead__HostEnvelope *answer;
+    bool in;
+
+    e.body_case = B(GET_HOST);
+    e.get_host = &get;
+    if (channel_send_raw(client, &e.base, NULL, 0, true) < 0)
+        in = false; /* it is closed already, and says why */
+    answer = stage_hear(client, NULL, NULL);
+    in = answer && answer->body_case == B(HOST_INFO);
+    channel_free(client);
+    return in;
+}
+
+static void one_too_many_is_told_so(void **state)
+{
+    enum { CONNECTIONS = 128 }; /* TENANTS_CONNECTIONS */
+    struct channel *clients[CONNECTIONS], *last;
+
+    (void)state;
+    for (unsigned round = 0; round < 3; round++) { /* who has left counts no more */
+        for (unsigned i = 0; i < CONNECTIONS; i++)
+            clients[i] = stage_connect(&s, geteuid());
+        assert_int_equal(stage_ask(&s, clients[CONNECTIONS - 1], B(GET_HOST), NULL)->body_case,
+                         B(HOST_INFO));
+        last = stage_connect(&s, geteuid());
+        assert_int_equal(is_reply(stage_hear(last, NULL, NULL)), EUSERS);
+        channel_free(last);
+        for (unsigned i = 0; i < CONNECTIONS; i++)
+            channel_free(clients[i]);
+        while (!is_let_in()) /* its places are free in a moment */
+            ;
+    }
+}
+
+static void drain(struct channel *follower, uint64_t *ret_seen, uint64_t *ret_lost)
+{
+    struct pollfd p = { .fd = channel_fd(follower), .events = POLLIN };
+
+    *ret_seen = *ret_lost = 0;
+    while (poll(&p, 1, 500) == 1) {
+        const Bulkhead__HostEnvelope *e = stage_hear(follower, NULL, NULL);
+
+        assert_int_equal(e->body_case, B(HOST_EVENT));
+        *ret_lost += e->host_event->lost;
+        ++*ret_seen;
+    }
+}
+
+static void a_slow_follower_is_told_what_he_missed(void **state)
+{
+    enum { EVENTS = 3000 };
+    struct channel *client = stage_connect(&s, one), *slow = stage_connect(&s, one);
+    struct channel *broker = run_vm(client, "web");
+    Bulkhead__ClientEnvelope said = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__Event event = BULKHEAD__EVENT__INIT;
+    uint64_t seen, lost, more, more_lost;
+
+    (void)state;
+    assert_int_equal(is_reply(stage_ask(&s, slow, B(FOLLOW_HOST), NULL)), 0);
+    event.source = T("device");
+    event.event = T("died");
+    said.body_case = C(EVENT);
+    said.event = &event;
+    for (unsigned i = 0; i < EVENTS; i++)
+        assert_int_equal(channel_send_raw(broker, &said.base, NULL, 0, true), 0);
+    /* nobody else waits for him */
+    assert_true(time_of_request(client) < 10000 * MS);
+    drain(slow, &seen, &lost);
+    assert_true(seen < EVENTS);
+    assert_int_equal(channel_send_raw(broker, &said.base, NULL, 0, true), 0);
+    drain(slow, &more, &more_lost);
+    assert_int_equal(seen + lost + more + more_lost, EVENTS + 1);
+    assert_true(lost + more_lost > 0);
+    channel_free(broker);
+    stage_asked(&s, STARTER_CONNECT); /* for its successor */
+    channel_free(slow);
+    channel_free(client);
+}
+
+/* One that doesn't read his answers isn't read either, and the rest go on. */
+static void who_takes_no_answers_is_not_read(void **state)
+{
+    struct channel *mute = stage_connect(&s, geteuid()), *other = stage_connect(&s, geteuid());
+    Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
+    Bulkhead__ListTenants list = BULKHEAD__LIST_TENANTS__INIT;
+    unsigned sent = 0, answers = 0;
+
+    (void)state;
+    e.body_case = B(LIST_TENANTS);
+    e.list_tenants = &list;
+    while (sent < 5000 && channel_send_raw(mute, &e.base, NULL, 0, false) == 0)
+        sent++;
+    assert_true(time_of_request(other) < 10000 * MS);
+    for (; answers < sent; answers++) /* none is lost */
+        assert_int_equal(stage_hear(mute, NULL, NULL)->body_case, B(TENANT_LIST));
+    channel_free(mute);
+    channel_free(other);
+}
+
+/* What a client sends along is not taken; who does is let go of, and is nobody's trouble. */
+static void descriptors_are_not_taken(void **state)
+{
+    struct channel *client, *other = stage_connect(&s, geteuid());
+    Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
+    Bulkhead__GetHost get = BULKHEAD__GET_HOST__INIT;
+
+    (void)state;
+    e.body_case = B(GET_HOST);
+    e.get_host = &get;
+    for (unsigned i = 0; i < 300;
+         i++) { /* more than he may have connections: they are free again */
+        const Bulkhead__HostEnvelope *answer;
+        int pipe_fds[2];
+        char byte;
+
+        assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+        client = stage_connect(&s, geteuid());
+        assert_int_equal(channel_send_raw(client, &e.base, &pipe_fds[1], 1, true), 0);
+        close(pipe_fds[1]);
+        answer = stage_hear(client, NULL, NULL);
+        assert_true(!answer || answer->reply->error == EUSERS); /* for a moment */
+        assert_int_equal(read(pipe_fds[0], &byte, 1), 0); /* nobody has the other end any more */
+        close(pipe_fds[0]);
+        channel_free(client);
+    }
+    assert_int_equal(stage_ask(&s, other, B(GET_HOST), NULL)->body_case, B(HOST_INFO));
+    channel_free(other);
+}
+
+static void garbage_ends_a_session_alone(void **state)
+{
+    struct channel *client, *other = stage_connect(&s, geteuid());
+    static uint8_t bytes[70000];
+
+    (void)state;
+    for (size_t len = 1; len < 66000; len = len * 3 + 1) {
+        memset(bytes, 0xff, len);
+        client = stage_connect(&s, geteuid());
+        assert_int_equal(fd_send(channel_fd(client), bytes, len, NULL, 0, 0), 0);
+        assert_null(stage_hear(client, NULL, NULL));
+        channel_free(client);
+    }
+    assert_int_equal(stage_ask(&s, other, B(GET_HOST), NULL)->body_case, B(HOST_INFO));
+    channel_free(other);
+}
+
+/* The starter is told to end, and so is hostd: it says so to who manages it. */
+static void the_end_is_told(void **state)
+{
+    struct channel *client = stage_connect(&s, geteuid());
+    char text[64];
+    ssize_t n;
+
+    (void)state;
+    shutdown(s.starter, SHUT_WR);
+    assert_null(stage_hear(client, NULL, NULL));
+    n = recv(s.notify, text, sizeof text - 1, 0);
+    assert_true(n > 0);
+    text[n] = '\0';
+    assert_string_equal(text, "STOPPING=1");
+    channel_free(client);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(who_speaks_is_told_by_the_kernel, begin, end),
+        cmocka_unit_test_setup_teardown(a_vms_life, begin, end),
+        cmocka_unit_test_setup_teardown(a_flood_slows_nobody_else, begin, end),
+        cmocka_unit_test_setup_teardown(who_is_over_his_rate_waits, begin, end),
+        cmocka_unit_test_setup_teardown(hundred_clients_at_once, begin, end),
+        cmocka_unit_test_setup_teardown(one_too_many_is_told_so, begin, end),
+        cmocka_unit_test_setup_teardown(a_slow_follower_is_told_what_he_missed, begin, end),
+        cmocka_unit_test_setup_teardown(who_takes_no_answers_is_not_read, begin, end),
+        cmocka_unit_test_setup_teardown(descriptors_are_not_taken, begin, end),
+        cmocka_unit_test_setup_teardown(garbage_ends_a_session_alone, begin, end),
+        cmocka_unit_test_setup_teardown(the_end_is_told, begin, end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
