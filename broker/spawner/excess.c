@@ -2,39 +2,46 @@
 /* excess.c - see excess.h. */
 #include "spawner/excess.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/inotify.h>
 #include <unistd.h>
+#include "base/fd.h"
 #include "base/log.h"
 #include "sandbox/cgroup.h"
 #include "spawner/cgroups.h"
 #include "spawner/children.h"
 
-enum { PATH_BYTES = SPAWNER_NAME_BYTES + 64, EVENTS_BYTES = 4096 };
+enum { PATH_BYTES = SPAWNER_NAME_BYTES + 64 };
 
 void excess_init(struct excess *excess)
 {
-    excess->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     for (unsigned i = 0; i < SPAWNER_MAX_SLOTS; i++)
-        excess->watches[i] = -1;
+        excess->events[i] = -1;
+}
+
+/* Until the next event poll() is quiet then. The group may be gone: that is an error, and would be one for ever. */
+static bool take_event(struct excess *excess, uint32_t slot)
+{
+    char text[256];
+
+    if (pread(excess->events[slot], text, sizeof text, 0) >= 0)
+        return true;
+    fd_closep(&excess->events[slot]);
+    return false;
 }
 
 bool excess_watch(struct state *s, uint32_t slot)
 {
     const struct spawner_slot *setup = &s->slots.of[slot];
     char path[PATH_BYTES];
-    int watch;
 
+    fd_closep(&s->excess.events[slot]); /* perhaps of a group that is gone */
     if (setup->memory_high == 0 || s->groups->vm_fd < 0)
         return true;
-    snprintf(path, sizeof path, "/proc/self/fd/%d/%.*s/memory.events", s->groups->vm_fd,
-             SPAWNER_NAME_BYTES, setup->name);
-    watch = inotify_add_watch(s->excess.fd, path, IN_MODIFY);
-    if (s->excess.watches[slot] >= 0 && s->excess.watches[slot] != watch)
-        (void)inotify_rm_watch(s->excess.fd, s->excess.watches[slot]); /* of one that is gone */
-    s->excess.watches[slot] = watch;
-    return watch >= 0;
+    snprintf(path, sizeof path, "%.*s/memory.events", SPAWNER_NAME_BYTES, setup->name);
+    s->excess.events[slot] = openat(s->groups->vm_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    return s->excess.events[slot] >= 0 && take_event(&s->excess, slot);
 }
 
 /* What counts as the memory of that group now; 0: it can't be read. */
@@ -68,21 +75,14 @@ static void look_at(struct state *s, uint32_t slot)
     }
 }
 
-void excess_look(struct state *s)
+bool excess_look(struct state *s, int fd)
 {
-    union {
-        struct inotify_event event;
-        char bytes[EVENTS_BYTES];
-    } buffer;
-    ssize_t n = read(s->excess.fd, buffer.bytes, sizeof buffer.bytes);
-
-    for (ssize_t at = 0; at < n;) {
-        const struct inotify_event *e = (const void *)(buffer.bytes + at);
-        bool any = e->mask & IN_Q_OVERFLOW;
-
-        for (uint32_t slot = 0; slot < SPAWNER_MAX_SLOTS; slot++)
-            if (s->excess.watches[slot] >= 0 && (any || s->excess.watches[slot] == e->wd))
-                look_at(s, slot);
-        at += (ssize_t)(sizeof *e + e->len);
+    for (uint32_t slot = 0; slot < SPAWNER_MAX_SLOTS; slot++) {
+        if (fd < 0 || s->excess.events[slot] != fd)
+            continue;
+        if (take_event(&s->excess, slot))
+            look_at(s, slot);
+        return true;
     }
+    return false;
 }

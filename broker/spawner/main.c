@@ -429,10 +429,11 @@ static int sooner(int a, int b)
     return MIN(a, b);
 }
 
+enum { WATCHED_MAX = 2 * SPAWNER_MAX_CHILDREN + 3 + SPAWNER_MAX_SLOTS + HANDED_CLOSERS };
+
 struct watched {
-    struct pollfd polled[2 * SPAWNER_MAX_CHILDREN + 4 + HANDED_CLOSERS];
-    /* NULL: the broker, its pidfd, a signal, memory, a closer */
-    struct spawned *who[2 * SPAWNER_MAX_CHILDREN + 4 + HANDED_CLOSERS];
+    struct pollfd polled[WATCHED_MAX];
+    struct spawned *who[WATCHED_MAX]; /* NULL: the broker, its pidfd, a signal, memory, a closer */
     nfds_t n;
 };
 
@@ -461,7 +462,9 @@ static void watch_all(struct state *s, struct watched *w)
             watch(w, child->spawning.pidfd, POLLIN, child);
     }
     watch(w, s->signal_fd, POLLIN, NULL);
-    watch(w, s->excess.fd, POLLIN, NULL);
+    for (unsigned i = 0; i < SPAWNER_MAX_SLOTS; i++)
+        if (s->excess.events[i] >= 0)
+            watch(w, s->excess.events[i], POLLPRI, NULL);
     if (s->fd >= 0 && (!busy || closers_are_stuck(&s->closers)))
         watch(w, s->fd, wanted, NULL);
     if (s->brokers.awaited || (s->fd >= 0 && s->brokers.dead_ns == 0))
@@ -501,8 +504,8 @@ static void act(struct state *s, const struct watched *w)
                 s->told_to_end = true;
                 s->told_ns = now_ns();
             }
-        } else if (!child && w->polled[i].fd == s->excess.fd) {
-            excess_look(s);
+        } else if (!child && excess_look(s, w->polled[i].fd)) {
+            continue;
         } else if (!child && w->polled[i].fd == s->brokers.pidfd) {
             if (s->fd >= 0)
                 s->brokers.dead_ns = now_ns();

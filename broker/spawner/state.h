@@ -65,8 +65,7 @@ struct handover {
 
 /* Of excess.h. */
 struct excess {
-    int fd; /* an inotify: memory.events of the groups; -1: none can be had */
-    int watches[SPAWNER_MAX_SLOTS];
+    int events[SPAWNER_MAX_SLOTS]; /* memory.events of the slot's group; -1: it has none */
 };
 
 struct state {
