@@ -234,7 +234,7 @@ void client_close(struct client *client)
 {
     channel_freep(&client->channel);
     if (client->broker > 0) /* one that stays is ended, and followed by the spawner */
-        (void)in_child_reap(client->broker, LEAVES_MS);
+        (void)in_child_reap(client->broker, LEAVES_MS, -1);
     client->broker = 0;
 }
 

@@ -5,11 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include "process_info.h"
 
@@ -64,7 +64,7 @@ static int look_at(pid_t pid, int number, struct open_fd *ret_fd)
     char path[96];
     char info[1024];
     char value[32];
-    struct stat st = { 0 };
+    struct statx st = { 0 };
     ssize_t n;
 
     *ret_fd = (struct open_fd){ .number = number, .access = O_RDWR };
@@ -72,12 +72,13 @@ static int look_at(pid_t pid, int number, struct open_fd *ret_fd)
     n = readlink(path, ret_fd->target, sizeof(ret_fd->target) - 1);
     if (n < 0)
         return -errno;
-    if (stat(path, &st) == 0) {
+    /* What the kernel knows by itself: its file system may be one that doesn't answer. */
+    if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) == 0) {
         ret_fd->stated = true;
-        ret_fd->dev = st.st_dev;
-        ret_fd->ino = st.st_ino;
+        ret_fd->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+        ret_fd->ino = st.stx_ino;
     }
-    classify(ret_fd, st.st_mode);
+    classify(ret_fd, st.stx_mode);
     snprintf(path, sizeof(path), "fdinfo/%d", number);
     n = process_read_pid(pid, path, info, sizeof(info));
     if (n < 0)
@@ -89,11 +90,10 @@ static int look_at(pid_t pid, int number, struct open_fd *ret_fd)
     return 0;
 }
 
-/* By now the name may stand for another file: a log was rotated, an image replaced. */
-static bool same_file(const struct open_fd *fd, const Bulkhead__FdPlan *plan, pid_t broker)
+/* By now the name may stand for another file: a log was rotated, an image replaced. Nor is it looked up: it is the
+ * broker's word, and may lead to a file system that doesn't answer. */
+static bool same_file(const struct open_fd *fd, const Bulkhead__FdPlan *plan)
 {
-    char from_broker[PATH_MAX + 32];
-    struct stat st;
     const char *path = plan->what;
     const char *slash = strrchr(path, '/');
     const char *base = slash ? slash + 1 : path;
@@ -102,12 +102,9 @@ static bool same_file(const struct open_fd *fd, const Bulkhead__FdPlan *plan, pi
 
     if (fd->stated && plan->ino != 0)
         return plan->dev == fd->dev && plan->ino == fd->ino;
-    snprintf(from_broker, sizeof(from_broker), "/proc/%d/cwd/%s", (int)broker, path);
-    if (fd->stated && stat(path[0] == '/' ? path : from_broker, &st) == 0)
-        return st.st_dev == fd->dev && st.st_ino == fd->ino;
-    if (path[0] == '/') /* where we may not look, the kernel's name for it must do */
+    if (path[0] == '/') /* the kernel's name for it must do */
         return strcmp(fd->target, path) == 0;
-    /* Relative to a folder that we may not look up: its last part must do. */
+    /* Relative to a folder of the broker's: its last part must do. */
     return base_len < len && fd->target[len - base_len - 1] == '/' &&
            strcmp(fd->target + len - base_len, base) == 0;
 }
@@ -126,20 +123,20 @@ static bool access_fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan)
 }
 
 /* A console's file may be a device or a fifo. */
-static bool file_fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan, pid_t broker)
+static bool file_fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan)
 {
     static const char *const types[] = { "file", "char", "other" };
     bool fits = false;
 
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
         fits |= strcmp(fd->type, types[i]) == 0;
-    return fits && access_fits(fd, plan) && same_file(fd, plan, broker);
+    return fits && access_fits(fd, plan) && same_file(fd, plan);
 }
 
-static bool fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan, pid_t broker)
+static bool fits(const struct open_fd *fd, const Bulkhead__FdPlan *plan)
 {
     if (strcmp(plan->type, "file") == 0)
-        return file_fits(fd, plan, broker);
+        return file_fits(fd, plan);
     if (strcmp(plan->what, "terminal") == 0) /* a user may put a pipe or file there */
         return strcmp(fd->type, "char") == 0 || strcmp(fd->type, "pipe") == 0 ||
                strcmp(fd->type, "file") == 0 || strcmp(fd->type, "socket") == 0;
@@ -165,7 +162,7 @@ static bool take(const struct audit_target *t, const struct open_fd *fd, unsigne
             bool numbered = p->fd >= 0;
 
             if (left[i] == 0 || numbered != (exact == 1) || (numbered && p->fd != fd->number) ||
-                !fits(fd, p, t->broker))
+                !fits(fd, p))
                 continue;
             left[i]--;
             return true;

@@ -126,7 +126,11 @@ static unsigned inherited_filters(const Bulkhead__ProcessList *list)
 }
 
 /* A part of an audit, by a process of its own: what is looked at may be in a file system that doesn't answer. */
-enum { MAX_FINDINGS = 128, PATIENCE_MS = 20000 };
+enum {
+    MAX_FINDINGS = 128,
+    PATIENCE_MS = 20000,
+    PATIENCE_LEFT_MS = 2000, /* when one of them didn't answer */
+};
 
 struct look {
     const struct audit_target *target;
@@ -154,7 +158,7 @@ static int look(void *arg)
     return 0;
 }
 
-static void audit_one(const struct audit_target *t)
+static void audit_one(const struct audit_target *t, int *patience_ms)
 {
     struct look *l =
         mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -163,7 +167,8 @@ static void audit_one(const struct audit_target *t)
         exit(say_error(EXIT_HOST, "out of memory"));
     l->target = t;
     fflush(stdout);
-    if (in_child(look, l, PATIENCE_MS) != 0) {
+    if (in_child_alone(look, l, *patience_ms) != 0) {
+        *patience_ms = PATIENCE_LEFT_MS;
         audit_add(t, AUDIT_UNREADABLE, "process",
                   "it can't be looked at: something that it has open doesn't answer");
     } else {
@@ -182,6 +187,7 @@ static void audit_all(struct audit *audit, const char *run_dir, const Bulkhead__
     const Bulkhead__ProcessInfo *broker = NULL;
     struct kin kin;
     size_t n = 0;
+    int patience_ms = PATIENCE_MS;
 
     kin_look(&kin, run_dir, list);
     audit->inherited = inherited_filters(list);
@@ -213,7 +219,7 @@ static void audit_all(struct audit *audit, const char *run_dir, const Bulkhead__
             continue;
         }
         n++;
-        audit_one(t);
+        audit_one(t, &patience_ms);
     }
     audit_shared_namespaces(audit, targets, n);
     for (size_t i = 0; i < list->n_processes; i++) {

@@ -58,7 +58,7 @@ static int run_kvm_check(char *text, size_t size)
         n += (size_t)got;
     }
     text[n] = '\0';
-    return pid < 0 ? -2 : in_child_reap(pid, 1000);
+    return pid < 0 ? -2 : in_child_reap(pid, 1000, -1);
 }
 
 void doctor_kvm(struct doctor_result *result)

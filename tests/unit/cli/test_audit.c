@@ -42,6 +42,8 @@ struct fault {
     unsigned skip_layers;
     bool share_netns, wrong_uid, wrong_gid, stdin_socket, other_file, writable_file, extra_file;
     bool replaced; /* the file, under its name, since the broker opened it and said which it is */
+    bool
+        said; /* which file it is, as the broker does of what it has open: names are not looked up */
     bool limit_nproc, limit_core, cgroup, own_cgroup, near_cgroup;
     unsigned pids_planned, pids_set;     /* limits of its group */
     const char *path, *what, *type;      /* of the file instead: opened, in the plan */
@@ -137,7 +139,7 @@ static const struct fault faults[] = {
     { .victim = "none", .path = "/dev/full", .what = "/dev/full" },
     { .victim = "none", .path = "/dev/full", .what = "dev/full" },
     /* Relative to where the broker, this test, was started, and through a link. */
-    { .victim = "none", .path = "/bin/sh", .what = UP UP "bin/sh" },
+    { .victim = "none", .path = "/bin/sh", .what = UP UP "bin/sh", .said = true },
     { .victim = "none",
       .path = "/bin/sh",
       .what = UP UP "etc/passwd",
@@ -222,6 +224,8 @@ static int open_file(struct victim *v, const struct fault *f)
               (f->writable_file ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (f->replaced)
         replace(v);
+    if (f->said)
+        assert_int_equal(fstat(fd, &v->opened), 0);
     return fd;
 }
 
