@@ -232,9 +232,14 @@ int client_connect(struct client *ret_client, const char *vm)
 
 void client_close(struct client *client)
 {
+    client_close_unless(client, -1);
+}
+
+void client_close_unless(struct client *client, int stop_fd)
+{
     channel_freep(&client->channel);
     if (client->broker > 0) /* one that stays is ended, and followed by the spawner */
-        (void)in_child_reap(client->broker, LEAVES_MS, -1);
+        (void)in_child_reap(client->broker, LEAVES_MS, stop_fd);
     client->broker = 0;
 }
 
@@ -259,16 +264,22 @@ static int64_t ms_since(const struct timespec *start)
     return (now.tv_sec - start->tv_sec) * 1000 + (now.tv_nsec - start->tv_nsec) / 1000000;
 }
 
-void client_await_end(struct client *client)
+void client_await_end(struct client *client, int stop_fd)
 {
     struct client_answer unused;
     struct timespec start;
     int64_t spent = 0;
 
     clock_gettime(CLOCK_MONOTONIC, &start);
-    while (client->channel && spent < CLIENT_TIMEOUT_MS &&
-           client_receive(client, (int)(CLIENT_TIMEOUT_MS - spent), &unused) == 0)
+    while (client->channel && spent < CLIENT_TIMEOUT_MS) {
+        struct pollfd p[] = { { .fd = channel_fd(client->channel), .events = POLLIN },
+                              { .fd = stop_fd, .events = POLLIN } };
+
+        if (poll(p, ARRAY_SIZE(p), (int)(CLIENT_TIMEOUT_MS - spent)) > 0 &&
+            (p[1].revents || client_receive(client, 0, &unused) != 0))
+            return;
         spent = ms_since(&start);
+    }
 }
 
 int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,

@@ -41,12 +41,15 @@ int client_start_opener(struct client *ret_client) must_check;
 int client_connect(struct client *ret_client, const char *vm) must_check;
 /* Is there a VM of `run` of that name? */
 bool client_is_private(const char *vm);
+/* Who was started has some seconds to leave, and is killed then. */
 void client_close(struct client *client);
+/* The same, but at once when stop_fd is readable. */
+void client_close_unless(struct client *client, int stop_fd);
 /* The same, but waits so long at most for who was started, who may stay. */
 void client_leave(struct client *client, int patience_ms);
 /* The VM has ended: waits until all that held the connection has, the spawner last, when it has removed what the
- * VM had. Whatever comes meanwhile is dropped. */
-void client_await_end(struct client *client);
+ * VM had, or until stop_fd is readable. Whatever comes meanwhile is dropped. */
+void client_await_end(struct client *client, int stop_fd);
 
 /* Numbers and sends a request. */
 int client_send(struct client *client, Bulkhead__ClientEnvelope *request, const int *fds,

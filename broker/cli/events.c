@@ -21,28 +21,43 @@ json_t *event_json(const Bulkhead__Event *event)
                      event->event, "properties", properties);
 }
 
-/* Takes the reference. */
-static int write_line(json_t *value, int fd)
+/* One line of it, ended and terminated, on the heap; NULL: it is not UTF-8. Takes the reference. */
+static char *line_of(json_t *value)
 {
     char *text = value ? json_dumps(value, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
-    size_t len = text ? strlen(text) : 0;
+    char *line = text ? malloc(strlen(text) + 2) : NULL;
+
+    if (line)
+        sprintf(line, "%s\n", text);
+    json_decref(value);
+    free(text);
+    return line;
+}
+
+static int write_line(json_t *value, int fd)
+{
+    char *line = line_of(value);
+    size_t len = line ? strlen(line) : 0;
     size_t done = 0;
     int r = 0;
 
-    json_decref(value);
-    if (!text)
-        return -EILSEQ; /* not UTF-8 */
-    text[len++] = '\n'; /* in place of the terminator */
+    if (!line)
+        return -EILSEQ;
     while (done < len && r == 0) {
-        ssize_t n = write(fd, text + done, len - done);
+        ssize_t n = write(fd, line + done, len - done);
 
         if (n > 0)
             done += (size_t)n;
         else if (errno != EINTR)
             r = -errno;
     }
-    free(text);
+    free(line);
     return r;
+}
+
+char *event_line(const Bulkhead__Event *event)
+{
+    return line_of(event_json(event));
 }
 
 int event_write_json(const Bulkhead__Event *event, int fd)

@@ -11,6 +11,8 @@
 
 /* {"timestamp":{"secs":..,"nanos":..},"source":..,"event":..,"properties":{..}}; new reference. */
 json_t *event_json(const Bulkhead__Event *event);
+/* One line of it, ended and terminated; on the heap. NULL: it is not UTF-8, or there is no memory. */
+char *event_line(const Bulkhead__Event *event);
 /* One line to fd, in one write. 0 or a negative errno. */
 int event_write_json(const Bulkhead__Event *event, int fd) must_check;
 /* "12:34:56.789 device restarted id=disk0 took_ms=12" */

@@ -49,6 +49,14 @@ void say(FILE *out, const char *fmt, ...)
     free(text);
 }
 
+/* Every function may have an error to say, without being handed where to. */
+static FILE *errors;
+
+void say_errors_to(FILE *out)
+{
+    errors = out;
+}
+
 int say_error(int status, const char *fmt, ...)
 {
     char raw[1024];
@@ -59,7 +67,7 @@ int say_error(int status, const char *fmt, ...)
     vsnprintf(raw, sizeof(raw), fmt, ap);
     va_end(ap);
     fflush(stdout);
-    fprintf(stderr, "bulkhead: %s\n", say_clean(clean, sizeof(clean), raw));
+    fprintf(errors ? errors : stderr, "bulkhead: %s\n", say_clean(clean, sizeof(clean), raw));
     return status;
 }
 

@@ -11,6 +11,8 @@
 
 /* Prints "bulkhead: TEXT" as one line (control characters become '?') and returns status. */
 int say_error(int status, const char *fmt, ...) printf_like(2, 3);
+/* Where that goes from now on; NULL: to stderr again. */
+void say_errors_to(FILE *out);
 /* Text with what could harm a terminal replaced by '?'; at most size-1 bytes. Returns dst. */
 const char *say_clean(char *dst, size_t size, const char *src);
 /* As fprintf(), for what a broker says, which may have been taken over: nothing in it can harm a terminal or

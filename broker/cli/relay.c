@@ -9,7 +9,7 @@
 #include "base/fd.h"
 #include "output.h"
 
-int relay_open(struct relay *ret_relay, int out, int *ret_log_fd)
+int relay_open(struct relay *ret_relay, struct outlet *out, int *ret_log_fd)
 {
     int ends[2];
 
@@ -25,14 +25,12 @@ int relay_open(struct relay *ret_relay, int out, int *ret_log_fd)
 static void pass_on(struct relay *relay, size_t len)
 {
     char raw[sizeof relay->line + 1], line[sizeof raw + 1];
-    ssize_t ignored;
 
     memcpy(raw, relay->line, len);
     raw[len] = '\0';
     len = strlen(say_clean(line, sizeof raw, raw));
     line[len++] = '\n';
-    ignored = write(relay->out, line, len);
-    (void)ignored;
+    (void)outlet_put(relay->out, line, len);
 }
 
 bool relay_read(struct relay *relay)

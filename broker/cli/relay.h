@@ -7,16 +7,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "base/compiler.h"
+#include "outlet.h"
 
 struct relay {
-    int fd;  /* read end, or -1 */
-    int out; /* the caller's */
+    int fd;             /* read end, or -1 */
+    struct outlet *out; /* the caller's */
     char line[512];
     size_t n; /* bytes of a line whose end hasn't come */
 };
 
 /* ret_log_fd is for the broker, the caller closes it. Negative errno. */
-int relay_open(struct relay *ret_relay, int out, int *ret_log_fd) must_check;
+int relay_open(struct relay *ret_relay, struct outlet *out, int *ret_log_fd) must_check;
 /* Passes on what has come, without waiting for more: whole lines, cleaned, and a part of it each time, so that one who
  * never ends doesn't keep us from all else. False: there was nothing. */
 bool relay_read(struct relay *relay);

@@ -22,7 +22,7 @@ void terminal_restore(void)
 
     if (fd >= 0) {
         raw_fd = -1;
-        tcsetattr(fd, TCSADRAIN, &saved);
+        tcsetattr(fd, TCSANOW, &saved);
     }
     errno = e;
 }
@@ -59,7 +59,7 @@ int terminal_raw(int fd)
     cfmakeraw(&raw);
     raw.c_oflag |= OPOST | ONLCR;
     raw_fd = fd;
-    if (tcsetattr(fd, TCSADRAIN, &raw) < 0) {
+    if (tcsetattr(fd, TCSANOW, &raw) < 0) {
         int r = -errno;
 
         raw_fd = -1;

@@ -26,26 +26,28 @@
 #include "relay.h"
 #include "sandbox/trim.h"
 #include "terminal.h"
+#include "verbs/run_output.h"
 
 enum {
     LOOK_S = 5, /* how often we see for ourselves whether there is a VM */
     MAX_LAST_READS = 1024,
     MAX_UNREAD = 4096, /* messages that may wait for us when there is none any more */
+    AUDIT_LOOKS = 24,  /* of LOOK_S: as long as an audit may take */
 };
 
 struct run {
     struct vm_options options;
     struct client client;
-    struct relay relay;      /* of the broker's log */
-    int log;                 /* --log-file, or -1 */
+    struct relay relay; /* of the broker's log */
+    struct run_output out;
     int signals;             /* signalfd */
     int looks;               /* timerfd, armed when the VM runs */
-    int events;              /* where JSON lines go, or -1 */
     int in_flags, out_flags; /* of descriptors 0 and 1, to be put back */
     bool tty;                /* the guest has our terminal */
     bool stopping;           /* we asked the broker to end the VM */
     bool ended;              /* it did, as the broker says */
     pid_t audit;             /* the process that audits, 0: none */
+    unsigned audit_looks;    /* since it began */
     bool audit_again;        /* something was started since it began */
     int status;              /* exit status, -1: the VM still runs */
 };
@@ -75,27 +77,6 @@ static int open_signals(void)
         return -errno;
     fd = signalfd(-1, &set, SFD_CLOEXEC);
     return fd < 0 ? -errno : fd;
-}
-
-static int open_events(struct run *run)
-{
-    const struct vm_options *o = &run->options;
-
-    run->events = -1;
-    if (o->event_path) {
-        run->events = open(o->event_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        if (run->events < 0)
-            return say_error(EXIT_BAD_INPUT, "--event-monitor %s: %s", o->event_path,
-                             strerror(errno));
-    } else if (o->event_fd >= 0) {
-        run->events = fcntl(o->event_fd, F_DUPFD_CLOEXEC, 3);
-        if (run->events < 0)
-            return say_error(EXIT_BAD_INPUT, "--event-monitor fd=%d: %s", o->event_fd,
-                             strerror(errno));
-    } else if (o->json) {
-        run->events = fcntl(1, F_DUPFD_CLOEXEC, 3);
-    }
-    return EXIT_OK;
 }
 
 /* Before there is a broker: nothing has to be taken back. */
@@ -180,9 +161,12 @@ static void start_audit(struct run *run)
         return;
     }
     run->audit_again = false;
+    run->audit_looks = 0;
     run->audit = fork();
     if (run->audit != 0)
         return;
+    /* The broker is to see when we leave, and who lent us a tap. */
+    run_output_in_child(&run->out);
     outcome = audit_vm_quietly(run->options.config.name, &n_unreadable);
     r = outcome == AUDIT_PASSED ? EXIT_OK : EXIT_HOST;
     snprintf(number, sizeof(number), "%zu", n_unreadable);
@@ -194,10 +178,11 @@ static void start_audit(struct run *run)
     event.time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     event.source = source;
     event.event = words[outcome];
-    if (run->events >= 0 && event_write_json(&event, run->events) < 0)
+    if (run_output_put(&run->out, &event) < 0)
         r = EXIT_HOST;
     if (run->options.verbose)
-        event_print(&event, stderr);
+        run_output_print(&run->out, &event);
+    run_output_drain(&run->out, -1);
     _exit(r);
 }
 
@@ -226,14 +211,13 @@ static void on_event(struct run *run, const Bulkhead__Event *event)
 {
     bool trace = strcmp(event->source, "trace") == 0;
 
-    if (run->events >= 0 && event_write_json(event, run->events) < 0)
-        fd_closep(&run->events); /* the reader is gone: the VM goes on */
-    if (trace && run->options.config.trace_start_ns != 0) {
+    (void)run_output_put(&run->out, event);
+    if (trace && run->out.said && run->options.config.trace_start_ns != 0) {
         const char *ms = event_property(event, "ms");
 
-        say(stderr, "%9s ms  %s\n", ms ? ms : "?", event->event);
+        say(run->out.said, "%9s ms  %s\n", ms ? ms : "?", event->event);
     } else if (run->options.verbose) {
-        event_print(event, stderr);
+        run_output_print(&run->out, event);
     } else if (strcmp(event->event, "pty") == 0 && event_property(event, "path")) {
         say_error(0, "%s: %s", event_property(event, "id"), event_property(event, "path"));
     }
@@ -279,6 +263,19 @@ static void on_message(struct run *run)
     }
 }
 
+/* What it looks at may not answer. Killed, it is reaped as ever; one that doesn't die of it, at the next look, is left. */
+static void look_at_audit(struct run *run)
+{
+    if (run->audit <= 0 || ++run->audit_looks < AUDIT_LOOKS)
+        return;
+    kill(run->audit, SIGKILL);
+    if (run->audit_looks == AUDIT_LOOKS)
+        return;
+    run->audit = 0;
+    if (run->audit_again)
+        start_audit(run);
+}
+
 /* A connection that nobody ends says nothing of the VM: whoever got a copy of the broker's end can keep it. The
  * VM's end, where it was said, has been said before the lock was let go. */
 static void on_look(struct run *run)
@@ -289,6 +286,7 @@ static void on_look(struct run *run)
 
     if (read(run->looks, &n, sizeof n) != (ssize_t)sizeof n)
         return;
+    look_at_audit(run);
     is_over = !rundir_is_held(run->options.config.name);
     for (int i = 0; i < MAX_UNREAD && is_over && run->status < 0 && poll(&p, 1, 0) > 0; i++)
         on_message(run);
@@ -352,6 +350,9 @@ static int follow(struct run *run)
             { .fd = run->signals, .events = POLLIN },
             { .fd = run->looks, .events = POLLIN },
             { .fd = run->relay.fd, .events = POLLIN },
+            run_output_behind(&run->out.errors),
+            run_output_behind(&run->out.log),
+            run_output_behind(&run->out.events),
         };
 
         if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
@@ -360,6 +361,12 @@ static int follow(struct run *run)
             on_signal(run);
         if (p[3].revents)
             relay_read(&run->relay);
+        if (p[4].revents)
+            outlet_go_on(&run->out.errors);
+        if (p[5].revents)
+            outlet_go_on(&run->out.log);
+        if (p[6].revents)
+            outlet_go_on(&run->out.events);
         if (run->status < 0 && p[0].revents)
             on_message(run);
         if (run->status < 0 && p[2].revents)
@@ -370,16 +377,10 @@ static int follow(struct run *run)
 
 static int start_broker(struct run *run)
 {
-    const char *path = run->options.log_path;
     cleanup_(fd_closep) int log_fd = -1;
-    int r;
+    int r =
+        relay_open(&run->relay, run->options.log_path ? &run->out.log : &run->out.errors, &log_fd);
 
-    if (path) {
-        run->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
-        if (run->log < 0)
-            return say_error(EXIT_BAD_INPUT, "--log-file %s: %s", path, strerror(errno));
-    }
-    r = relay_open(&run->relay, path ? run->log : STDERR_FILENO, &log_fd);
     if (r < 0)
         return say_error(EXIT_HOST, "a pipe for the broker's log: %s", strerror(-r));
     r = client_start_broker(&run->client, log_fd);
@@ -394,12 +395,39 @@ static void end_relay(struct run *run)
     relay_close(&run->relay);
 }
 
+/* How it ended is known: from here on a signal that asks for an end ends our waiting. */
+static void hurry_on_signals(struct run *run)
+{
+    static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+    sigset_t ends, others;
+
+    sigemptyset(&ends);
+    sigemptyset(&others);
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+        if (!is_ignored(numbers[i]))
+            sigaddset(&ends, numbers[i]);
+    sigaddset(&others, SIGTSTP);
+    sigaddset(&others, SIGCONT);
+    (void)signalfd(run->signals, &ends, SFD_CLOEXEC);
+    sigprocmask(SIG_UNBLOCK, &others, NULL);
+}
+
+static void end(struct run *run)
+{
+    hurry_on_signals(run);
+    if (run->ended)
+        client_await_end(&run->client, run->signals);
+    client_close_unless(&run->client, run->signals);
+    end_relay(run);
+    run_output_drain(&run->out, run->signals);
+}
+
 static int run_vm(struct run *run)
 {
     int r = check_descriptors(run);
 
     if (r == EXIT_OK)
-        r = open_events(run);
+        r = run_output_open(&run->out, &run->options);
     if (r != EXIT_OK)
         return r;
     run->signals = open_signals();
@@ -416,14 +444,11 @@ static int run_vm(struct run *run)
         return r;
     r = send_run(run);
     if (r == EXIT_OK && run->tty && isatty(0) && isatty(2))
-        fprintf(stderr, "bulkhead: %s: Ctrl-A x ends the VM\n", run->options.config.name);
+        say_error(0, "%s: Ctrl-A x ends the VM", run->options.config.name);
     if (r == EXIT_OK)
         r = follow(run);
     terminal_restore();
-    if (run->ended)
-        client_await_end(&run->client);
-    client_close(&run->client);
-    end_relay(run);
+    end(run);
     if (run->in_flags >= 0)
         fcntl(0, F_SETFL, run->in_flags);
     if (run->out_flags >= 0)
@@ -433,12 +458,11 @@ static int run_vm(struct run *run)
 
 static int run_run(int argc, char **argv)
 {
-    struct run run = {
-        .relay.fd = -1, .log = -1, .signals = -1, .looks = -1, .events = -1, .status = -1
-    };
+    struct run run = { .relay.fd = -1, .signals = -1, .looks = -1, .status = -1 };
     struct option_error err;
     int r;
 
+    run_output_init(&run.out);
     if (vm_options_parse(&run.options, argc, argv, &err) < 0)
         r = say_error(EXIT_BAD_INPUT, "%s", err.text);
     else if (run.options.help)
@@ -447,8 +471,7 @@ static int run_run(int argc, char **argv)
         r = run_vm(&run);
     fd_closep(&run.signals);
     fd_closep(&run.looks);
-    fd_closep(&run.log);
-    fd_closep(&run.events);
+    run_output_close(&run.out);
     vm_options_deinit(&run.options);
     return r;
 }
