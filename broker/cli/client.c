@@ -173,7 +173,7 @@ static int connect_service(struct client *ret_client, const char *vm, int *ret_f
     int r =
         host_is_name(vm) ? host_open_vm(vm, BULKHEAD__VM_CHANNEL__VM_COMMAND, ret_fd, 1) : -ENOENT;
 
-    if (r == -ENOENT || (r == -ECONNREFUSED && !strchr(vm, '/')))
+    if (r == -ENOENT || (host_is_none(r) && !strchr(vm, '/')))
         return no_such_vm(vm);
     if (r > 0 && geteuid() == 0 &&
         host_find_rundir(vm, ret_client->run_dir, sizeof(ret_client->run_dir)) < 0)
@@ -345,8 +345,8 @@ int client_call(struct client *client, Bulkhead__ClientEnvelope *request,
 
 int client_failed(int r)
 {
-    bool bad_input = r == -ENOENT || r == -ECONNREFUSED || r == -EREMOTE || r == -ENAMETOOLONG ||
-                     r == -EACCES || r == -EPERM;
+    bool bad_input = r == -ENOENT || r == -ECONNREFUSED || r == -EREMOTE || r == -EKEYREJECTED ||
+                     r == -ENAMETOOLONG || r == -EACCES || r == -EPERM;
     const char *text = err_text();
     const char *cause = strerror(-r);
     size_t len = strlen(text);
@@ -358,7 +358,7 @@ int client_failed(int r)
                          CHANNEL_MAX_BYTES);
     /* "no VM 'x'" is said in full; "No such file or directory" after it only puzzles. */
     if ((r == -ENOENT || r == -ECONNREFUSED || r == -EPIPE || r == -ETIMEDOUT || r == -EREMOTE ||
-         r == -EREMOTEIO) &&
+         r == -EREMOTEIO || r == -EKEYREJECTED) &&
         len > strlen(cause) + 2 && strcmp(text + len - strlen(cause), cause) == 0)
         len -= strlen(cause) + 2;
     return say_error(bad_input ? EXIT_BAD_INPUT : EXIT_HOST, "%.*s", (int)len, text);

@@ -168,8 +168,8 @@ int host_call(struct host *host, Bulkhead__HostEnvelope *request, int timeout_ms
 
 int host_failed(int r)
 {
-    bool bad_input = r == -ENOENT || r == -ECONNREFUSED || r == -EREMOTE || r == -ENAMETOOLONG ||
-                     r == -EACCES || r == -EPERM;
+    bool bad_input = r == -ENOENT || r == -ECONNREFUSED || r == -EREMOTE || r == -EKEYREJECTED ||
+                     r == -ENAMETOOLONG || r == -EACCES || r == -EPERM;
     const char *text = err_text();
     const char *cause = strerror(-r);
     size_t len = strlen(text);
@@ -228,9 +228,10 @@ static int refused(const struct host_answer *answer)
         answer->envelope->reply->error != 0) {
         const Bulkhead__HostReply *reply = answer->envelope->reply;
 
-        return err_origin(reply->error == ENOENT ? -ENOENT
-                          : reply->bad_input     ? -EREMOTE
-                                                 : -EREMOTEIO,
+        return err_origin(reply->error == ENOENT   ? -ENOENT
+                          : reply->error == EACCES ? -EKEYREJECTED
+                          : reply->bad_input       ? -EREMOTE
+                                                   : -EREMOTEIO,
                           "%s", reply->text[0] ? reply->text : strerror(reply->error));
     }
     return err_origin(-EREMOTEIO, "the host's service gave an answer that doesn't fit the "
@@ -362,6 +363,11 @@ int host_find_rundir(const char *vm, char *dst, size_t size)
     }
     host_close(&host);
     return r;
+}
+
+bool host_is_none(int r)
+{
+    return r == -ECONNREFUSED || r == -EKEYREJECTED;
 }
 
 static size_t span_of_letters(const char *text)

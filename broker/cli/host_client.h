@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* host_client.h - one connection of the command line to the host's service: the caller's own, if there is one, else root's.
  * Errors are negative errnos with an origin (base/err.h); a service that is silent for too long is -ETIMEDOUT, one that is
- * gone -EPIPE. */
+ * gone -EPIPE, one that refuses is -ENOENT (there is no such VM), -EKEYREJECTED (who calls speaks for no tenant), -EREMOTE (the
+ * input is wrong otherwise) or -EREMOTEIO (it failed), with its words as text. */
 #pragma once
 
 #include <stdbool.h>
@@ -68,11 +69,12 @@ int host_tenant(struct host *host, char *dst, size_t size) must_check;
 int host_each_vm(struct host *host, Bulkhead__KeyValue **labels, size_t n_labels, int timeout_ms,
                  bool (*fn)(void *arg, const Bulkhead__VmStatus *status), void *arg) must_check;
 /* A VM's descriptors, by a connection of its own, since no other takes any; max of them, which are the caller's to
- * close. Their number, or a negative errno; with the service's words as text -ENOENT when there is no such VM, -EREMOTE
- * when the input is wrong otherwise (it is stopped, ...), -EREMOTEIO when the service failed. */
+ * close. Their number, or a negative errno. */
 int host_open_vm(const char *vm, Bulkhead__VmChannel channel, int *ret_fds, size_t max) must_check;
 /* Where the VM's run directory is, as rundir.h knows one. */
 int host_find_rundir(const char *vm, char *dst, size_t size) must_check;
+/* No service, or none that knows the caller: to who needs none, it is all the same. */
+bool host_is_none(int r);
 /* "VM" or "TENANT/VM": are these letters of a name? */
 bool host_is_name(const char *vm);
 /* Prints that it is no name; EXIT_OK if it is. */

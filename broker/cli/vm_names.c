@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // vm_names.c - see vm_names.h.
 #include "vm_names.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,14 +60,12 @@ int vm_names_running(struct vm_names *ret_names)
     for (size_t i = 0; i < g.n_private; i++)
         add(ret_names, "", private[i]);
     r = host_connect(&host);
-    if (r == -ECONNREFUSED) /* there need not be one */
-        return 0;
     if (r == 0)
         r = host_tenant(&host, g.tenant, sizeof(g.tenant));
     if (r == 0)
         r = host_each_vm(&host, NULL, 0, HOST_TIMEOUT_MS, on_vm, &g);
     host_close(&host);
-    return r;
+    return host_is_none(r) ? 0 : r;
 }
 
 void vm_names_deinit(struct vm_names *names)

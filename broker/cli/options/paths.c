@@ -5,6 +5,20 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Without "//" and "/./", of which the service takes none. */
+static void make_plain(char *path)
+{
+    char *to = path;
+
+    for (const char *from = path; *from;) {
+        if (from[0] == '/' && (from[1] == '/' || (from[1] == '.' && from[2] == '/')))
+            from += from[1] == '/' ? 1 : 2;
+        else
+            *to++ = *from++;
+    }
+    *to = '\0';
+}
+
 /* The directory has no link in its name, so a leading ".." takes its last part away. */
 static void make_absolute(struct bag *bag, char **path)
 {
@@ -12,6 +26,8 @@ static void make_absolute(struct bag *bag, char **path)
     const char *rest = *path;
     char *last;
 
+    if (*rest == '/')
+        make_plain(*path);
     if (*rest == '\0' || *rest == '/' || !getcwd(cwd, sizeof(cwd)) || cwd[0] != '/')
         return;
     if (cwd[1] == '\0')
@@ -31,6 +47,7 @@ static void make_absolute(struct bag *bag, char **path)
         }
     }
     *path = bag_printf(bag, "%s/%s", cwd, rest);
+    make_plain(*path);
 }
 
 void vm_paths_make_absolute(struct vm_options *o)

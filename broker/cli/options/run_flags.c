@@ -155,19 +155,28 @@ static int set_u32(const char *flag, const char *value, uint64_t min, uint64_t m
     return 0;
 }
 
+/* Of create it may be another tenant's: "acme/web". Who may say so is the service's to know. */
+static const char *without_tenant(const struct vm_options *o, const char *value)
+{
+    size_t len = strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789._-");
+
+    return o->verb == VM_OPTIONS_CREATE && len > 0 && value[len] == '/' ? value + len + 1 : value;
+}
+
 static int set_name(struct vm_options *o, const char *value, struct option_error *err)
 {
-    size_t len = strlen(value);
-    bool ok = len >= 1 && len <= 48 && value[0] != '.';
+    const char *name = without_tenant(o, value);
+    size_t len = strlen(name);
+    bool ok = len >= 1 && len <= 48 && name[0] != '.';
 
-    for (const char *p = value; *p && ok; p++)
+    for (const char *p = name; *p && ok; p++)
         ok = isalnum((unsigned char)*p) || strchr("._-", *p);
     if (!ok)
         return option_fail(err,
                            "--name: '%s' is no name: 1 to 48 letters, digits, '.', '_' or '-', not "
                            "starting with '.'",
                            value);
-    o->config.name = bag_strndup(&o->bag, value, len);
+    o->config.name = bag_strndup(&o->bag, value, strlen(value));
     return 0;
 }
 

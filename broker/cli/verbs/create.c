@@ -33,8 +33,6 @@ static int create(struct vm_options *o)
         r = progress_receive(&progress, &host, o->config.name, o->start ? "starting" : "creating",
                              &answer);
     r = r < 0 ? host_failed(r) : host_expect(&answer, BULKHEAD__HOST_ENVELOPE__BODY_REPLY);
-    if (r == EXIT_OK && answer.envelope->reply->text[0])
-        done = answer.envelope->reply->text;
     if (r == EXIT_OK && o->json)
         r = say_json(json_pack("{s:s,s:s}", "vm", o->config.name, "result", done));
     else if (r == EXIT_OK)

@@ -193,12 +193,7 @@ static int on_answer(struct asked *asked, size_t *n, enum deed deed, const struc
         memmove(&asked[i], &asked[i + 1], (*n - i - 1) * sizeof(*asked));
         (*n)--;
         r = host_expect(answer, BULKHEAD__HOST_ENVELOPE__BODY_REPLY);
-        if (r == EXIT_OK) {
-            const char *text = answer->envelope->reply->text;
-
-            r = say_done(vm, text[0] ? text : words[deed].done, a->json);
-        }
-        return r;
+        return r == EXIT_OK ? say_done(vm, words[deed].done, a->json) : r;
     }
     return EXIT_OK;
 }

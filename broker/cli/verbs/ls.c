@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ls.c - see ls.h.
 #include "verbs/ls.h"
-#include <errno.h>
 #include <string.h>
 #include <time.h>
 #include "client/rundir.h"
@@ -72,13 +71,13 @@ static int ask_service(struct found *found, const struct args *a)
     struct host host = { 0 };
     int r = host_connect(&host);
 
-    if (r == -ECONNREFUSED) /* there need not be one */
-        return a->n_labels ? host_failed(r) : EXIT_OK;
     if (r == 0)
         r = host_tenant(&host, found->tenant, sizeof(found->tenant));
     if (r == 0)
         r = host_each_vm(&host, a->labels, a->n_labels, HOST_TIMEOUT_MS, on_vm, found);
     host_close(&host);
+    if (host_is_none(r) && a->n_labels == 0) /* there need not be one */
+        return EXIT_OK;
     return r < 0 ? host_failed(r) : EXIT_OK;
 }
 

@@ -36,7 +36,8 @@ void fake_host_await(struct fake_host *f, const char *text);
 size_t fake_host_count(const struct fake_host *f, const char *text);
 
 struct channel *fake_host_accept(struct fake_host *f);
-/* The next request, of that kind; valid until the next one. */
+/* The next request, valid until the next one; and of that kind. */
+const Bulkhead__HostEnvelope *fake_host_next(struct channel *channel);
 const Bulkhead__HostEnvelope *fake_host_expect(struct channel *channel,
                                                Bulkhead__HostEnvelope__BodyCase body);
 void fake_host_send(struct channel *channel, Bulkhead__HostEnvelope *answer, const int *fds,

@@ -27,8 +27,8 @@ static void test_create(void **state)
 
     fake_host_run(
         f,
-        "create --label tier=front --name web --kernel ../boot/vmlinuz --disk path=a.img "
-        "path=./b.img path=/c.img --vsock cid=3,socket=s --label zone=1 --autostart --start",
+        "create --label tier=front --name acme/web --kernel ../boot/vmlinuz --disk path=a.img "
+        "path=.//b.img path=//./c.img --vsock cid=3,socket=s --label zone=1 --autostart --start",
         "/usr/lib", false);
     c = fake_host_accept(f);
     e = fake_host_expect(c, BODY(CREATE_VM));
@@ -38,7 +38,7 @@ static void test_create(void **state)
     assert_int_equal(create->spec->n_labels, 2);
     assert_string_equal(create->spec->labels[0]->key, "tier");
     assert_string_equal(create->spec->labels[1]->value, "1");
-    assert_string_equal(create->spec->config->name, "web");
+    assert_string_equal(create->spec->config->name, "acme/web");
     assert_string_equal(create->spec->config->kernel, "/usr/boot/vmlinuz");
     assert_string_equal(create->spec->config->disks[0]->path, "/usr/lib/a.img");
     assert_string_equal(create->spec->config->disks[1]->path, "/usr/lib/b.img");
@@ -48,7 +48,7 @@ static void test_create(void **state)
     assert_string_equal(create->spec->config->cmdline, "console=ttyS0");
     fake_host_reply(c, e->id, 0, false, "");
     assert_int_equal(fake_host_finish(f), 0);
-    assert_string_equal(f->text, "web: running\n");
+    assert_string_equal(f->text, "acme/web: running\n");
     channel_free(c);
 }
 
@@ -113,8 +113,8 @@ static void test_one(void **state)
           "bulkhead: no?[2J?luck\n" },
         { "start web", BODY(START_VM), ENOMEM, false, "", 1, "bulkhead: Cannot allocate memory\n" },
         { "stop web", BODY(HALT_VM), 0, false, "", 0, "web: stopped\n" },
-        { "stop --grace 7 web --json", BODY(HALT_VM), 0, false, "shut down", 0,
-          "{\"vm\": \"web\", \"result\": \"shut down\"}\n" },
+        { "stop --grace 7 web --json", BODY(HALT_VM), 0, false, "web is stopped", 0,
+          "{\"vm\": \"web\", \"result\": \"stopped\"}\n" },
         { "reboot web", BODY(REBOOT_VM), 0, false, "", 0, "web: running\n" },
         { "rm web", BODY(REMOVE_VM), 0, false, "", 0, "web: removed\n" },
         { "rm web --force", BODY(REMOVE_VM), ENOENT, true, "no VM 'web'", 2,
@@ -261,7 +261,8 @@ static void test_refusals(void **state)
         { "stop web --grace soon", "--grace: 'soon' is not a number of seconds" },
         { "stop web --grce 1", "the nearest is '--grace'" },
         { "create --kernel k", "--name is missing" },
-        { "create --name a/b --kernel k", "--name: 'a/b' is no name" },
+        { "create --name a/b/c --kernel k", "--name: 'a/b/c' is no name" },
+        { "create --name A/b --kernel k", "--name: 'A/b' is no name" },
         { "create --name web", "--kernel is missing" },
         { "create --name web --kernel k --label tier", "'tier' is no label: KEY=VALUE" },
         { "create --name web --kernel k --label =x", "'=x' is no label" },
@@ -315,6 +316,41 @@ static void test_no_service(void **state)
     }
 }
 
+/* Of who is no tenant: he has VMs of `run`, or none. */
+static void test_stranger(void **state)
+{
+    static const struct {
+        const char *line;
+        int status;
+        const char *output;
+    } cases[] = {
+        { "ls", 0, "no VM\n" },
+        { "ps", 0, "no VM is running\n" },
+        { "top", 2, "bulkhead: no VM is running\n" },
+        { "ls --label a=b", 2, "bulkhead: uid 7 speaks for no tenant\n" },
+        { "start web", 2, "bulkhead: uid 7 speaks for no tenant\n" },
+        { "pause acme/web", 2, "bulkhead: uid 7 speaks for no tenant\n" },
+        { "pause web", 2, "bulkhead: no VM 'web': none is running\n" },
+    };
+    struct fake_host *f = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        unsigned n = strcmp(cases[i].line, "pause web") == 0 ? 2 : 1;
+        int status;
+
+        fake_host_run(f, cases[i].line, NULL, false);
+        for (unsigned k = 0; k < n; k++) {
+            struct channel *c = fake_host_accept(f);
+
+            fake_host_reply(c, fake_host_next(c)->id, EACCES, true, "uid 7 speaks for no tenant");
+            channel_free(c);
+        }
+        status = fake_host_finish(f);
+        if (status != cases[i].status || strcmp(f->text, cases[i].output) != 0)
+            fail_msg("'%s': status %d, output '%s'", cases[i].line, status, f->text);
+    }
+}
+
 /* In the middle of a request; and an answer that is none. */
 static void test_service_goes(void **state)
 {
@@ -355,6 +391,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ls_json, fake_host_setup, fake_host_teardown),
         cmocka_unit_test_setup_teardown(test_refusals, fake_host_setup, fake_host_teardown),
         cmocka_unit_test_setup_teardown(test_no_service, fake_host_setup, fake_host_teardown),
+        cmocka_unit_test_setup_teardown(test_stranger, fake_host_setup, fake_host_teardown),
         cmocka_unit_test_setup_teardown(test_service_goes, fake_host_setup, fake_host_teardown),
     };
 
