@@ -146,6 +146,11 @@ static void upgrade(struct client *client, const Bulkhead__ClientEnvelope *reque
     struct vm *vm = &client->sessions->in->vm;
     struct fault f;
 
+    if (c.opened && client->no_programs) {
+        fault_input(&f, "this VM's programs are its host's: leave --binary out");
+        refuse(client, request, &f);
+        return;
+    }
     if (request->upgrade->device[0] == '\0') {
         command(client, request, &(struct command){ .kind = COMMAND_UPGRADE_ALL });
         return;
@@ -207,6 +212,20 @@ static void set_link(struct client *client, const Bulkhead__ClientEnvelope *requ
         command(client, request, &c);
 }
 
+/* Those that the guest finds on its bus. */
+static int check_limit(const struct client *client, struct fault *f)
+{
+    const struct plan *plan = &client->sessions->in->plan;
+    uint32_t n = 0;
+
+    for (unsigned i = 0; i < plan->n_devices; i++)
+        n += !plan_is_free(&plan->devices[i]) && plan->devices[i].pci_slot != 0;
+    if (client->max_devices == 0 || n < client->max_devices)
+        return 0;
+    return fault_input(f, "this VM has %u devices, and may have %u: remove one first", n,
+                       client->max_devices);
+}
+
 /* Who asks whether it may be added is told its name. */
 static void say_addable(struct client *client, const Bulkhead__ClientEnvelope *request)
 {
@@ -241,6 +260,8 @@ static void add(struct client *client, const Bulkhead__ClientEnvelope *request)
     if (!m->device) {
         fault_input(&f, "there is no device in the request");
         refuse(client, request, &f);
+    } else if (check_limit(client, &f) < 0) {
+        refuse(client, request, &f);
     } else if (m->check_only) {
         say_addable(client, request);
     } else if (add_take(client->sessions->in, m, client->fds, client->n_fds, &c.device, &f) < 0) {
@@ -256,6 +277,21 @@ static void remove_device(struct client *client, const Bulkhead__ClientEnvelope 
 
     if (find_device(client, request, request->remove_device->device, &c.device))
         command(client, request, &c);
+}
+
+/* Of the service alone, which says it before it hands the session on: whoever has that can't take it back. Only root and
+ * the one who started the VM get a session at all (session.c). */
+static void limit_session(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    struct fault f;
+
+    if (client->n_heard == 1) {
+        client->no_programs = request->limit_session->no_programs;
+        client->max_devices = request->limit_session->max_devices;
+        return;
+    }
+    fault_input(&f, "a session's limits are its first message, or there are none");
+    refuse(client, request, &f);
 }
 
 static const struct {
@@ -277,6 +313,7 @@ static const struct {
     { BULKHEAD__CLIENT_ENVELOPE__BODY_SET_LINK, set_link },
     { BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE, add },
     { BULKHEAD__CLIENT_ENVELOPE__BODY_REMOVE_DEVICE, remove_device },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_LIMIT_SESSION, limit_session },
 };
 
 void request_take(struct client *client, const Bulkhead__ClientEnvelope *request)

@@ -95,6 +95,7 @@ static void on_client(int fd, unsigned what, void *arg)
             return;
         }
         client->heard_ns = now_ns();
+        client->n_heard++;
         client->fds = fds;
         client->n_fds = n_fds;
         s->on_request(client, (const Bulkhead__ClientEnvelope *)msg);

@@ -17,7 +17,10 @@ struct client {
     struct loop_event *event;
     bool is_run; /* the one that asked for the VM */
     bool subscribed;
-    int *fds; /* of the request that is looked at: take with fd_take() */
+    uint64_t n_heard;     /* requests */
+    bool no_programs;     /* LimitSession: of a session that the host's service hands to a tenant */
+    uint32_t max_devices; /* the same; 0: no limit */
+    int *fds;             /* of the request that is looked at: take with fd_take() */
     size_t n_fds;
     uint64_t heard_ns; /* its last request, or its connection */
     uint64_t missed;   /* events that it had no room for */

@@ -171,12 +171,114 @@ static void one_answer(void **state)
     end();
 }
 
+/* ---- a service's VM ---- */
+
+/* Whose launcher's leaving ends nothing; of any other VM that is the end. */
+static void a_launcher_leaves(void **state)
+{
+    (void)state;
+    for (int service = 0; service < 2; service++) {
+        struct channel *run;
+
+        start();
+        rig.in.is_service = service;
+        run = connect_client(true);
+        channel_free(run);
+        turn();
+        assert_int_equal(rig.in.vm.phase, service ? VM_RUNNING : VM_ENDING);
+        end();
+    }
+}
+
+/* The answer's text; "": it was done. */
+static const char *ask(struct channel *client, Bulkhead__ClientEnvelope *e)
+{
+    const Bulkhead__ClientEnvelope *answer;
+    bool closed;
+
+    e->id = 1;
+    assert_int_equal(channel_send_raw(client, &e->base, NULL, 0, false), 0);
+    turn();
+    answer = hear(client, &closed);
+    if (!answer)
+        return NULL;
+    assert_int_equal(answer->body_case, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY);
+    return answer->reply->error == 0 ? "" : answer->reply->text;
+}
+
+static const char *limit(struct channel *client, bool no_programs, uint32_t max_devices)
+{
+    Bulkhead__LimitSession limits = BULKHEAD__LIMIT_SESSION__INIT;
+    CLIENT_ENVELOPE(e, LIMIT_SESSION, limit_session, &limits);
+
+    limits.no_programs = no_programs;
+    limits.max_devices = max_devices;
+    return ask(client, &e);
+}
+
+static const char *bring_program(struct channel *client)
+{
+    Bulkhead__Upgrade upgrade = BULKHEAD__UPGRADE__INIT;
+    CLIENT_ENVELOPE(e, UPGRADE, upgrade, &upgrade);
+    char device[] = "rng";
+
+    upgrade.device = device;
+    upgrade.handed_over = true;
+    return ask(client, &e);
+}
+
+static const char *may_add_disk(struct channel *client)
+{
+    Bulkhead__AddDevice add = BULKHEAD__ADD_DEVICE__INIT;
+    Bulkhead__VmConfig device = BULKHEAD__VM_CONFIG__INIT;
+    Bulkhead__DiskConfig disk = BULKHEAD__DISK_CONFIG__INIT, *disks[] = { &disk };
+    CLIENT_ENVELOPE(e, ADD_DEVICE, add_device, &add);
+    char path[] = "/disk";
+
+    disk.path = path;
+    device.disks = disks;
+    device.n_disks = 1;
+    add.device = &device;
+    add.check_only = true;
+    return ask(client, &e);
+}
+
+/* The rig's VM has two devices. */
+static void a_limited_session_stays_so(void **state)
+{
+    struct channel *limited, *roomy, *free;
+
+    (void)state;
+    start();
+    limited = connect_client(false);
+    roomy = connect_client(false);
+    free = connect_client(false);
+    assert_null(limit(limited, true, 2));
+    assert_null(limit(roomy, false, 3));
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(strstr(may_add_disk(limited), "has 2 devices, and may have 2"));
+        assert_non_null(strstr(bring_program(limited), "programs are its host's"));
+        assert_non_null(strstr(limit(limited, false, 0), "first message"));
+    }
+    assert_null(
+        strstr(may_add_disk(roomy), "may have")); /* the rig's VM is refused for another reason */
+    assert_null(strstr(bring_program(roomy), "programs are its host's"));
+    assert_null(strstr(may_add_disk(free), "may have"));
+    assert_non_null(strstr(limit(free, true, 1), "first message"));
+    channel_free(limited);
+    channel_free(roomy);
+    channel_free(free);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(somebody_gets_in),
         cmocka_unit_test(who_reads_late_is_told),
         cmocka_unit_test(one_answer),
+        cmocka_unit_test(a_launcher_leaves),
+        cmocka_unit_test(a_limited_session_stays_so),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
