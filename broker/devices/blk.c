@@ -139,14 +139,15 @@ static int measure_file(const Bulkhead__DiskConfig *disk, int fd, const struct s
     return disk->direct ? check_size(disk, b->direct_align, "direct=on", b, f) : 0;
 }
 
-int resources_disk(const Bulkhead__DiskConfig *disk, struct backend *b, struct fault *f)
+int resources_disk(const struct trees *trees, const Bulkhead__DiskConfig *disk, struct backend *b,
+                   struct fault *f)
 {
     int flags = (disk->readonly ? O_RDONLY : O_RDWR) | (disk->direct ? O_DIRECT : 0);
     cleanup_(fd_closep) int fd = -1;
     struct stat st;
     int r;
 
-    r = resources_open(disk->id, disk->path, flags,
+    r = resources_open(trees, disk->id, disk->path, flags,
                        RESOURCES_KIND(S_IFREG) | RESOURCES_KIND(S_IFBLK), &fd, f);
     if (r < 0)
         return r;

@@ -6,6 +6,7 @@
 #include "client.pb-c.h"
 #include "config/fault.h"
 #include "devices/backend.h"
+#include "resources/trees.h"
 
-int resources_disk(const Bulkhead__DiskConfig *disk, struct backend *backend,
-                   struct fault *ret_fault) must_check;
+int resources_disk(const struct trees *trees, const Bulkhead__DiskConfig *disk,
+                   struct backend *backend, struct fault *ret_fault) must_check;

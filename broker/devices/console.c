@@ -56,24 +56,18 @@ static int use_tty(const char *what, const int *tty, struct backend *b, struct f
     return 0;
 }
 
-static int use_file(const char *what, const char *path, struct backend *b, struct fault *f)
+static int use_file(const struct trees *trees, const char *what, const char *path,
+                    struct backend *b, struct fault *f)
 {
-    int fd, r = open_null(what, O_RDONLY, &b->own[0], f);
+    int r = open_null(what, O_RDONLY, &b->own[0], f);
 
     if (r < 0)
         return r;
-    /* Not through resources_open(): the file may have to be made. O_NONBLOCK keeps a fifo without
-     * a reader from holding us up. */
-    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600);
-    if (fd < 0 && errno == ENXIO)
-        return fault_input(f, "%s: %s is a fifo without a reader: start the reader first", what,
-                           path);
-    if (fd < 0)
-        return fault_input(f, "%s: can't write %s: %s: choose another path", what, path,
-                           strerror(errno));
-    b->own[1] = fd;
+    r = resources_append(trees, what, path, &b->own[1], f);
+    if (r < 0)
+        return r;
     b->n_own = 2;
-    b->cache_bytes = cache_of_log(fd);
+    b->cache_bytes = cache_of_log(b->own[1]);
     return 0;
 }
 
@@ -110,8 +104,8 @@ static int use_null(const char *what, struct backend *b, struct fault *f)
     return r;
 }
 
-int resources_console(const char *what, const Bulkhead__ConsoleConfig *c, const int *tty,
-                      struct backend *b, struct fault *f)
+int resources_console(const struct trees *trees, const char *what, const Bulkhead__ConsoleConfig *c,
+                      const int *tty, struct backend *b, struct fault *f)
 {
     int r;
 
@@ -119,11 +113,11 @@ int resources_console(const char *what, const Bulkhead__ConsoleConfig *c, const 
     case BULKHEAD__CONSOLE_MODE__CONSOLE_TTY:
         return use_tty(what, tty, b, f);
     case BULKHEAD__CONSOLE_MODE__CONSOLE_FILE:
-        return use_file(what, c->path, b, f);
+        return use_file(trees, what, c->path, b, f);
     case BULKHEAD__CONSOLE_MODE__CONSOLE_PTY:
         return use_pty(what, b, f);
     case BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET:
-        r = socket_path_listen(what, c->path, SOCK_STREAM, &b->socket, &b->own[0], f);
+        r = socket_path_listen(trees, what, c->path, SOCK_STREAM, &b->socket, &b->own[0], f);
         if (r == 0)
             b->n_own = 1;
         return r;

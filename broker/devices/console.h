@@ -7,7 +7,9 @@
 #include "client.pb-c.h"
 #include "config/fault.h"
 #include "devices/backend.h"
+#include "resources/trees.h"
 
 /* tty: two descriptors of the client's terminal or NULL; they are reopened where possible. */
-int resources_console(const char *what, const Bulkhead__ConsoleConfig *console, const int *tty,
+int resources_console(const struct trees *trees, const char *what,
+                      const Bulkhead__ConsoleConfig *console, const int *tty,
                       struct backend *backend, struct fault *ret_fault) must_check;

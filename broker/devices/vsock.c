@@ -5,9 +5,11 @@
 
 #include <sys/socket.h>
 
-int resources_vsock(const Bulkhead__VsockConfig *vsock, struct backend *b, struct fault *f)
+int resources_vsock(const struct trees *trees, const Bulkhead__VsockConfig *vsock,
+                    struct backend *b, struct fault *f)
 {
-    int r = socket_path_listen(vsock->id, vsock->socket, SOCK_STREAM, &b->socket, &b->own[0], f);
+    int r =
+        socket_path_listen(trees, vsock->id, vsock->socket, SOCK_STREAM, &b->socket, &b->own[0], f);
 
     if (r == 0)
         b->n_own = 1;

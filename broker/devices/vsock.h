@@ -6,6 +6,7 @@
 #include "client.pb-c.h"
 #include "config/fault.h"
 #include "devices/backend.h"
+#include "resources/trees.h"
 
-int resources_vsock(const Bulkhead__VsockConfig *vsock, struct backend *backend,
-                    struct fault *ret_fault) must_check;
+int resources_vsock(const struct trees *trees, const Bulkhead__VsockConfig *vsock,
+                    struct backend *backend, struct fault *ret_fault) must_check;

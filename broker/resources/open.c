@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
-#include <linux/openat2.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +12,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 #include "base/err.h"
@@ -56,6 +54,9 @@ static int open_fault(const char *what, const char *path, int error, bool writin
                            "%s: %s goes through a link that can't be followed safely: give the "
                            "file's own path",
                            what, path);
+    case EXDEV:
+        return fault_input(f, "%s: can't open %s: %s: give another path", what, path,
+                           trees_error_text(error));
     case ENOTDIR:
         return fault_input(f, "%s: a part of %s is not a directory: check the path", what, path);
     default:
@@ -63,33 +64,117 @@ static int open_fault(const char *what, const char *path, int error, bool writin
     }
 }
 
-int resources_open(const char *what, const char *path, int flags, unsigned kinds, int *ret_fd,
-                   struct fault *f)
+/* Stands for a file that may be opened: nothing of it was touched, and no name leads elsewhere any more. */
+static int open_handle(const struct trees_way *way, const char *what, const char *path,
+                       unsigned kinds, int *ret_handle, struct fault *f)
 {
-    struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS };
-    bool writing = (flags & O_ACCMODE) != O_RDONLY;
-    cleanup_(fd_closep) int handle = -1;
-    char link[48];
+    cleanup_(fd_closep) int handle = trees_open(way, way->rest, O_PATH, 0);
     struct stat st;
-    int fd;
+    int r;
 
-    handle = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
     if (handle < 0)
-        return open_fault(what, path, errno, writing, f);
+        return handle;
     if (fstat(handle, &st) < 0)
         return fault_host(f, errno, "%s: looking at %s: %s", what, path, strerror(errno));
     if (!(RESOURCES_KIND(st.st_mode) & kinds))
         return fault_input(f, "%s: %s is %s: give a regular file%s", what, path,
                            resources_kind_name(st.st_mode),
                            kinds & RESOURCES_KIND(S_IFBLK) ? " or a block device" : "");
+    r = trees_check_file(way, what, path, &st, f);
+    if (r < 0)
+        return r;
+    *ret_handle = fd_take(&handle);
+    return 0;
+}
+
+/* -1: errno says why. */
+static int open_again(int handle, int flags)
+{
+    char link[48];
+
     snprintf(link, sizeof link, "/proc/self/fd/%d", handle);
     /* Not O_NONBLOCK: io_uring would answer EAGAIN where the disk below has no NOWAIT (dm-crypt). */
-    fd = open(link, flags | O_CLOEXEC | O_NOCTTY);
+    return open(link, flags | O_CLOEXEC | O_NOCTTY);
+}
+
+int resources_open(const struct trees *trees, const char *what, const char *path, int flags,
+                   unsigned kinds, int *ret_fd, struct fault *f)
+{
+    bool writing = (flags & O_ACCMODE) != O_RDONLY;
+    cleanup_(fd_closep) int handle = -1;
+    struct trees_way way;
+    int fd, r = trees_find(trees, what, path, &way, f);
+
+    if (r < 0)
+        return r;
+    f->error = 0;
+    r = open_handle(&way, what, path, kinds, &handle, f);
+    if (r < 0)
+        return f->error != 0 ? r : open_fault(what, path, -r, writing, f);
+    fd = open_again(handle, flags);
     if (fd < 0 && errno == EINVAL && (flags & O_DIRECT))
         return fault_input(f, "%s: the file system of %s has no direct I/O: remove direct=on", what,
                            path);
     if (fd < 0)
         return open_fault(what, path, errno, writing, f);
+    *ret_fd = fd;
+    return 0;
+}
+
+enum { APPEND = O_WRONLY | O_APPEND, MAX_TRIES = 100 };
+
+static int cannot_write(const char *what, const char *path, int error, struct fault *f)
+{
+    return fault_input(f, "%s: can't write %s: %s: choose another path", what, path,
+                       trees_error_text(error));
+}
+
+/* Others may make and take away the name meanwhile. */
+static int append_in(const struct trees_way *way, const char *what, const char *path, int *ret_fd,
+                     struct fault *f)
+{
+    for (int i = 0; i < MAX_TRIES; i++) {
+        cleanup_(fd_closep) int handle = -1;
+        int fd, r;
+
+        f->error = 0;
+        r = open_handle(way, what, path, RESOURCES_KIND(S_IFREG), &handle, f);
+        if (f->error != 0)
+            return r;
+        if (r == 0) {
+            fd = open_again(handle, APPEND);
+            r = fd < 0 ? -errno : 0;
+        } else if (r == -ENOENT) {
+            fd = trees_open(way, way->rest, APPEND | O_CREAT | O_EXCL | O_NOCTTY, 0600);
+            r = MIN(fd, 0);
+        }
+        if (r == 0) {
+            *ret_fd = fd;
+            return 0;
+        }
+        if (r != -EEXIST)
+            return cannot_write(what, path, -r, f);
+    }
+    return cannot_write(what, path, EEXIST, f);
+}
+
+int resources_append(const struct trees *trees, const char *what, const char *path, int *ret_fd,
+                     struct fault *f)
+{
+    struct trees_way way;
+    int fd, r;
+
+    if (trees) {
+        r = trees_find(trees, what, path, &way, f);
+        return r < 0 ? r : append_in(&way, what, path, ret_fd, f);
+    }
+    /* O_NONBLOCK keeps a fifo without a reader from holding us up. */
+    fd = open(path, APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == ENXIO)
+        return fault_input(f, "%s: %s is a fifo without a reader: start the reader first", what,
+                           path);
+    if (fd < 0)
+        return cannot_write(what, path, errno, f);
     *ret_fd = fd;
     return 0;
 }
@@ -115,11 +200,12 @@ int resources_lock(int fd, short type)
     return -EAGAIN;
 }
 
-int resources_kernel(const char *what, const char *path, int *ret_fd, struct fault *f)
+int resources_kernel(const struct trees *trees, const char *what, const char *path, int *ret_fd,
+                     struct fault *f)
 {
     struct stat st;
     int fd = -1;
-    int r = resources_open(what, path, O_RDONLY, RESOURCES_KIND(S_IFREG), &fd, f);
+    int r = resources_open(trees, what, path, O_RDONLY, RESOURCES_KIND(S_IFREG), &fd, f);
 
     if (r < 0)
         return r;

@@ -5,11 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "base/fd.h"
@@ -126,20 +124,27 @@ static int set_name(const char *what, const char *path, struct socket_path *p, s
     return 0;
 }
 
-static int open_folder(const char *what, const char *path, int *ret_fd, struct fault *f)
+/* Of the path, or what is left of it in its tree. */
+static int open_folder(const struct trees *trees, const char *what, const char *path, int *ret_fd,
+                       struct fault *f)
 {
-    const char *slash = strrchr(path, '/');
+    struct trees_way way;
+    const char *slash;
     char folder[PATH_MAX];
-    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                            .resolve = RESOLVE_NO_MAGICLINKS };
+    int r = trees_find(trees, what, path, &way, f);
 
-    if (snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
-                 slash ? path : ".") >= (int)sizeof folder)
+    if (r < 0)
+        return r;
+    slash = strrchr(way.rest, '/');
+    if (snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - way.rest) + 1 : 1,
+                 slash ? way.rest : ".") >= (int)sizeof folder)
         return fault_input(f, "%s: the path of its socket is too long: use a shorter one", what);
-    *ret_fd = (int)syscall(SYS_openat2, AT_FDCWD, folder, &how, sizeof how);
+    if (trees && strcmp(way.rest, ".") == 0)
+        return fault_input(f, "%s: %s names a folder: give the socket a name in it", what, path);
+    *ret_fd = way.only_devices ? -EPERM : trees_open(&way, folder, O_PATH | O_DIRECTORY, 0);
     if (*ret_fd < 0)
         return fault_input(f, "%s: can't make the socket %s: %s: choose a directory you may write",
-                           what, path, strerror(errno));
+                           what, path, trees_error_text(-*ret_fd));
     return 0;
 }
 
@@ -216,8 +221,8 @@ fail:
     return r;
 }
 
-int socket_path_listen(const char *what, const char *path, int type, struct socket_path *ret_path,
-                       int *ret_fd, struct fault *f)
+int socket_path_listen(const struct trees *trees, const char *what, const char *path, int type,
+                       struct socket_path *ret_path, int *ret_fd, struct fault *f)
 {
     struct socket_path p;
     cleanup_(fd_closep) int folder = -1;
@@ -226,7 +231,7 @@ int socket_path_listen(const char *what, const char *path, int type, struct sock
     socket_path_init(&p);
     r = set_name(what, path, &p, f);
     if (r == 0)
-        r = open_folder(what, path, &folder, f);
+        r = open_folder(trees, what, path, &folder, f);
     if (r < 0)
         return r;
     return socket_path_listen_in(what, path, folder, type, ret_path, ret_fd, f);

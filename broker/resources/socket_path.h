@@ -14,6 +14,7 @@
 #include <sys/types.h>
 #include "base/compiler.h"
 #include "config/fault.h"
+#include "resources/trees.h"
 
 enum {
     SOCKET_PATH_NAME_BYTES = 108,
@@ -31,11 +32,12 @@ struct socket_path {
 
 void socket_path_init(struct socket_path *path);
 /* Makes the socket and listens on it, mode 0600. A socket that nobody listens on any more is
- * replaced, anything else at that path is refused. type: SOCK_STREAM, ... what: "the console".
+ * replaced, anything else at that path is refused. trees: where the path is resolved (trees.h). type: SOCK_STREAM, ... what: "the console".
  * 0, or a negative errno with one line for the user. *ret_fd is the caller's; *ret_path belongs to
  * the caller, who ends it with socket_path_remove(). */
-int socket_path_listen(const char *what, const char *path, int type, struct socket_path *ret_path,
-                       int *ret_fd, struct fault *ret_fault) must_check;
+int socket_path_listen(const struct trees *trees, const char *what, const char *path, int type,
+                       struct socket_path *ret_path, int *ret_fd,
+                       struct fault *ret_fault) must_check;
 /* The same in a folder that is open already; path is what the user reads, and names the socket. */
 int socket_path_listen_in(const char *what, const char *path, int dir_fd, int type,
                           struct socket_path *ret_path, int *ret_fd,

@@ -16,21 +16,21 @@ static int open_net(Bulkhead__NetConfig *net, int *fds, unsigned n_fds, struct b
     return r < 0 ? r : resources_tap_configure(net, f);
 }
 
-int backends_open(Bulkhead__VmConfig *c, const struct plan_device *d, int *fds, unsigned n_fds,
-                  struct backend *b, struct fault *f)
+int backends_open(const struct trees *trees, Bulkhead__VmConfig *c, const struct plan_device *d,
+                  int *fds, unsigned n_fds, struct backend *b, struct fault *f)
 {
     const bool serial = d->pci_slot == 0;
 
     switch ((int)d->role) {
     case BULKHEAD__ROLE__ROLE_BLK:
-        return resources_disk(c->disks[d->index], b, f);
+        return resources_disk(trees, c->disks[d->index], b, f);
     case BULKHEAD__ROLE__ROLE_NET:
         return open_net(c->nets[d->index], fds, n_fds, b, f);
     case BULKHEAD__ROLE__ROLE_CONSOLE:
-        return resources_console(serial ? "the serial port" : "the console",
+        return resources_console(trees, serial ? "the serial port" : "the console",
                                  serial ? c->serial : c->console, NULL, b, f);
     case BULKHEAD__ROLE__ROLE_VSOCK:
-        return resources_vsock(c->vsock, b, f);
+        return resources_vsock(trees, c->vsock, b, f);
     default:
         return fault_input(f, "such a device has nothing to open");
     }

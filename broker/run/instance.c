@@ -169,7 +169,7 @@ static int open_console(struct instance *in, unsigned number, const int *tty, st
     const struct plan_device *device = &in->plan.devices[number];
     struct backend *b = &in->ends[number].backend;
     int r =
-        resources_console(device->pci_slot ? "the console" : "the serial port",
+        resources_console(NULL, device->pci_slot ? "the console" : "the serial port",
                           device->pci_slot ? in->config->console : in->config->serial, tty, b, f);
 
     if (r == 0 && b->pty_path[0] != '\0')
@@ -182,7 +182,7 @@ static int open_vsock(struct instance *in, unsigned number, struct fault *f)
 {
     const uint32_t uid = in->host.root ? host_uid(&in->host, PLAN_UID_BROKER) : 0;
     struct backend *b = &in->ends[number].backend;
-    int r = resources_vsock(in->config->vsock, b, f);
+    int r = resources_vsock(NULL, in->config->vsock, b, f);
 
     if (r < 0)
         return r;
@@ -204,7 +204,7 @@ static int open_backend(struct instance *in, unsigned number, const int *tty, in
 
     switch ((int)device->role) {
     case BULKHEAD__ROLE__ROLE_BLK:
-        r = resources_disk(c->disks[device->index], b, f);
+        r = resources_disk(NULL, c->disks[device->index], b, f);
         return r == 0 && config_disk_group(c, c->disks[device->index]) ? open_group(in, number, f)
                                                                        : r;
     case BULKHEAD__ROLE__ROLE_CONSOLE:
@@ -393,10 +393,10 @@ int instance_open_handed(struct instance *in, struct fault *f)
 int instance_open(struct instance *in, const int *tty, int *net_fds, unsigned n_net_fds,
                   struct fault *f)
 {
-    int r = resources_kernel("the kernel", in->config->kernel, &in->kernel_fd, f);
+    int r = resources_kernel(NULL, "the kernel", in->config->kernel, &in->kernel_fd, f);
 
     if (r == 0 && in->config->initramfs[0] != '\0')
-        r = resources_kernel("the initramfs", in->config->initramfs, &in->initramfs_fd, f);
+        r = resources_kernel(NULL, "the initramfs", in->config->initramfs, &in->initramfs_fd, f);
     if (r == 0)
         r = resources_kvm(&in->kvm_fd, f);
     if (r == 0)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +22,14 @@
 #include "plan/plan.h"
 #include "resources/holder.h"
 #include "resources/open.h"
+#include "resources/trees.h"
 #include "run/backends.h"
 
 enum { IMAGES = 3 }; /* KVM, kernel, initramfs */
 
 struct launch {
     const struct sandbox_filter *holders;
+    struct trees trees;
     struct channel *service, *broker;
     uint32_t id; /* of the request */
     Bulkhead__VmConfig *config;
@@ -98,9 +101,9 @@ static int open_images(struct launch *l, struct fault *f)
     int r = resources_kvm(&l->images[0], f);
 
     if (r == 0)
-        r = resources_kernel("the kernel", l->config->kernel, &l->images[1], f);
+        r = resources_kernel(&l->trees, "the kernel", l->config->kernel, &l->images[1], f);
     if (r == 0 && l->config->initramfs[0] != '\0')
-        r = resources_kernel("the initramfs", l->config->initramfs, &l->images[2], f);
+        r = resources_kernel(&l->trees, "the initramfs", l->config->initramfs, &l->images[2], f);
     return r;
 }
 
@@ -137,7 +140,7 @@ static int open_device(struct launch *l, unsigned number, struct fault *f)
         return 0;
     if (d->role == BULKHEAD__ROLE__ROLE_CONSOLE && d->pci_slot == 0 && l->console_is_services)
         return use_console(b, f);
-    r = backends_open(l->config, d, l->net_fds, l->n_net_fds, b, f);
+    r = backends_open(&l->trees, l->config, d, l->net_fds, l->n_net_fds, b, f);
     brought =
         d->role == BULKHEAD__ROLE__ROLE_NET && strcmp(l->config->nets[d->index]->mode, "fd") == 0;
     if (r == 0 && brought) {
@@ -220,37 +223,68 @@ static int relay_refusal(const Bulkhead__Reply *reply, struct fault *f)
     return -EIO;
 }
 
-/* Until the guest runs, or it is clear that it will not. */
+static int receive_of_broker(struct launch *l, const Bulkhead__ClientEnvelope **ret_envelope)
+{
+    ProtobufCMessage *msg = NULL;
+    size_t n_fds = 0;
+    int *fds = NULL;
+    int r = channel_receive_raw(l->broker, true, &bulkhead__client_envelope__descriptor, &msg, &fds,
+                                &n_fds);
+
+    *ret_envelope = (const Bulkhead__ClientEnvelope *)msg;
+    return r == 0 ? 0 : -EPIPE;
+}
+
+/* -EPIPE: the service is gone. */
+static int pass_on(struct launch *l, const Bulkhead__ClientEnvelope *e)
+{
+    return channel_send_raw(l->service, &e->base, NULL, 0, true) < 0 ? -EPIPE : 0;
+}
+
+/* Until the guest runs, or it is clear that it will not. A service that is gone meanwhile changes nothing. */
 static int await_boot(struct launch *l, struct fault *f)
 {
     for (;;) {
         const Bulkhead__ClientEnvelope *e;
-        ProtobufCMessage *msg = NULL;
-        size_t n_fds = 0;
-        int *fds = NULL;
 
-        if (channel_receive_raw(l->broker, true, &bulkhead__client_envelope__descriptor, &msg, &fds,
-                                &n_fds) != 0)
+        if (receive_of_broker(l, &e) < 0)
             return fault_host(f, EPIPE, "the VM's broker ended unexpectedly");
-        e = (const Bulkhead__ClientEnvelope *)msg;
-        if (has_booted(e))
-            return 0;
         if (e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY && e->reply->error != 0)
             return relay_refusal(e->reply, f);
         if (e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED)
             return fault_host(f, ECANCELED, "the VM was stopped while it started");
+        (void)!pass_on(l, e);
+        if (has_booted(e))
+            return 0;
     }
 }
 
-static int answer(struct launch *l, const struct fault *f)
+/* What the broker says goes to the service until that has a session of its own, and closes this: so it misses nothing,
+ * the VM's end above all. */
+static void follow(struct launch *l)
+{
+    struct pollfd p[] = { { .fd = channel_fd(l->service), .events = POLLIN },
+                          { .fd = channel_fd(l->broker), .events = POLLIN } };
+    const Bulkhead__ClientEnvelope *e;
+
+    for (;;) {
+        if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
+            return;
+        if (p[0].revents)
+            return;
+        if (p[1].revents && (receive_of_broker(l, &e) < 0 || pass_on(l, e) < 0))
+            return;
+    }
+}
+
+static void answer(struct launch *l, const struct fault *f)
 {
     Bulkhead__Reply reply = fault_reply(f);
     CLIENT_ENVELOPE(e, REPLY, reply, &reply);
 
     e.id = l->id;
-    /* A service that is gone meanwhile finds the VM by itself. */
-    (void)!channel_send_raw(l->service, &e.base, NULL, 0, true);
-    return f->error == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    (void)!pass_on(l,
+                   &e); /* a service that is gone meanwhile: the next one finds the VM by itself */
 }
 
 static int launch(struct launch *l)
@@ -267,10 +301,26 @@ static int launch(struct launch *l)
         r = await_boot(l, &f);
     if (r < 0 && f.error == 0)
         f.error = -r;
-    return answer(l, &f);
+    answer(l, &f);
+    if (r == 0)
+        follow(l);
+    return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static int expect_descriptors(unsigned n_trees)
+/* The tenant's processes have its uid, and are not to look into this one, or change what it says to the broker. Until here
+ * another real uid, which the starter has given it, keeps them off; without one there is a moment after the start. */
+static int keep_off(void)
+{
+    const uid_t uid = geteuid();
+    const gid_t gid = getegid();
+
+    if (prctl(PR_SET_DUMPABLE, 0) < 0 || setresgid(gid, gid, gid) < 0 ||
+        setresuid(uid, uid, uid) < 0)
+        return err_origin(-errno, "the tenant's uid");
+    return 0;
+}
+
+static int expect_descriptors(const struct launch *l)
 {
     int r = fd_expect(LAUNCHER_FD_SERVICE, FD_TYPE_SEQPACKET, "the service's socket");
 
@@ -278,23 +328,26 @@ static int expect_descriptors(unsigned n_trees)
         r = fd_expect(LAUNCHER_FD_BROKER, FD_TYPE_SEQPACKET, "the broker's socket");
     if (r == 0)
         r = fd_expect(LAUNCHER_FD_CONSOLE, FD_TYPE_STREAM, "the console's socket");
-    (void)n_trees;
-    return r;
+    return r < 0 ? r : trees_check(&l->trees);
 }
 
 int launcher_main(char **trees, unsigned n_trees, const struct sandbox_filter *holders)
 {
     static struct launch l = { .images = { -1, -1, -1 } }; /* large; one per process */
-    int status;
+    int fds[LAUNCHER_MAX_TREES], status;
 
-    (void)trees;
-    /* The tenant's processes have its uid: they are not to look into it, or hold it up half way. */
-    (void)prctl(PR_SET_DUMPABLE, 0);
+    if (n_trees > LAUNCHER_MAX_TREES) {
+        log_error("bulkhead-broker --launch: %u trees, at most %d", n_trees, LAUNCHER_MAX_TREES);
+        return EXIT_FAILURE;
+    }
+    for (unsigned i = 0; i < n_trees; i++)
+        fds[i] = LAUNCHER_FD_TREES + (int)i;
+    l.trees = (struct trees){ .n = n_trees, .paths = trees, .fds = fds };
     setsid();
     l.holders = holders;
     for (unsigned i = 0; i < PLAN_MAX_DEVICES; i++)
         backend_init(&l.backends[i]);
-    if (expect_descriptors(n_trees) < 0 ||
+    if (keep_off() < 0 || expect_descriptors(&l) < 0 ||
         channel_new(&l.service, LAUNCHER_FD_SERVICE, CHANNEL_ARENA_CLIENT) < 0 ||
         channel_new(&l.broker, LAUNCHER_FD_BROKER, CHANNEL_ARENA_CLIENT) < 0) {
         log_error("bulkhead-broker --launch is started by bulkhead-hostd: %s", err_text());

@@ -3,19 +3,21 @@
  * tenant, and hands it to the VM's broker (service.h), which opens nothing by name.
  *
  * Started by the service for one start of one VM, as the tenant: nothing here is privileged, and the broker believes
- * nothing of it that it can check. When the guest runs, or doesn't, the service is told, and this process ends. The files of
- * sockets that it made are kept by processes of their own, as of `bulkhead add` (resources/holder.h). */
+ * nothing of it that it can check. When the guest runs, or doesn't, the service is told with Reply. What the broker says is
+ * passed on, until the service closes its end, which ends this process. The files of sockets that it made are kept by processes of their own, as of `bulkhead add` (resources/holder.h). */
 #pragma once
 
 struct sandbox_filter;
 
 enum launcher_fd {
-    LAUNCHER_FD_SERVICE = 3, /* SOCK_SEQPACKET: one RunVm comes, one Reply goes */
+    LAUNCHER_FD_SERVICE = 3, /* SOCK_SEQPACKET: one RunVm comes, one Reply and Events go */
     LAUNCHER_FD_BROKER = 4,  /* SOCK_SEQPACKET: the VM's broker */
     LAUNCHER_FD_CONSOLE =
         5, /* a listening SOCK_STREAM socket: the serial port's, unless the configuration has one */
     LAUNCHER_FD_TREES = 6, /* and on: O_PATH, of the trees in their order */
 };
+
+enum { LAUNCHER_MAX_TREES = 64 };
 
 /* trees: their paths. holders: the filter of those that stay. An exit status. */
 int launcher_main(char **trees, unsigned n_trees, const struct sandbox_filter *holders);

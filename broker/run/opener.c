@@ -107,7 +107,7 @@ static int serve(struct channel *client, struct backend *b, bool *ret_serves, in
     device.role = role;
     *ret_serves = role == BULKHEAD__ROLE__ROLE_VSOCK;
     if (r == 0)
-        r = backends_open(config, &device, fds, (unsigned)n_fds, b, &f);
+        r = backends_open(NULL, config, &device, fds, (unsigned)n_fds, b, &f);
     if (r == 0)
         r = link_up(b, ret_link, &f);
     r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, b);

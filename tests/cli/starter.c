@@ -3,8 +3,8 @@
  * socket. Says what the launcher has answered and leaves; the VM goes on.
  * usage: starter BROKER TENANT_UID FIRST COUNT CONSOLE TREE... -- FIELD=VALUE...
  *   CONSOLE: the path of the console's socket. FIELD: name kernel initramfs disk readonly vsock console serial (file:PATH,
- *   socket:PATH, pty, null, off) net (a mode, with its name: tap:NAME) crash_limit tty
- * Prints "reply ERROR TEXT"; status 0 if ERROR is 0. */
+ *   socket:PATH, pty, null, off) net (a mode, with its name: tap:NAME) crash_limit tty follow
+ * Prints "reply ERROR TEXT"; status 0 if ERROR is 0. With follow=1 it stays, and prints "event SOURCE NAME" and "ended". */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -21,7 +21,7 @@
 #include "client/envelope.h"
 #include "ipc/channel.h"
 
-enum { MAX_TREES = 8, MAX_DISKS = 8, FIRST_FREE = 64 };
+enum { MAX_TREES = 8, MAX_DISKS = 8, FIRST_FREE = 64, NOBODY = 65534 };
 
 struct start {
     char *broker, **trees;
@@ -34,7 +34,7 @@ struct start {
     Bulkhead__ConsoleConfig serial, virtio;
     Bulkhead__MemoryConfig memory;
     Bulkhead__VsockConfig vsock;
-    bool tty;
+    bool tty, follow;
 };
 
 static _Noreturn void fail(const char *what)
@@ -104,14 +104,14 @@ static void start_broker(const struct start *s, char **range, int fd)
     fail(s->broker);
 }
 
-/* As the tenant, who may use KVM. */
+/* As the tenant, who may use KVM, but for the real uid. */
 static void become(uid_t uid)
 {
     struct stat kvm;
     gid_t group = stat("/dev/kvm", &kvm) == 0 ? kvm.st_gid : 0;
 
-    if (uid != 0 &&
-        (setgroups(1, &group) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
+    if (uid != 0 && (setgroups(1, &group) < 0 || setresgid(uid, uid, uid) < 0 ||
+                     setresuid(NOBODY, uid, uid) < 0))
         fail("the tenant's uid");
 }
 
@@ -204,6 +204,8 @@ static void set_field(struct start *s, const char *name, char *value)
         s->config.crash_limit = (uint32_t)atoi(value);
     else if (strcmp(name, "tty") == 0)
         s->tty = true;
+    else if (strcmp(name, "follow") == 0)
+        s->follow = true;
     else if (strcmp(name, "vsock") == 0) {
         s->vsock.enabled = true;
         s->vsock.cid = 3;
@@ -227,32 +229,56 @@ static void init(struct start *s)
     s->config.nets = s->net_list;
 }
 
+/* The next one; NULL: the launcher is gone. */
+static const Bulkhead__ClientEnvelope *hear(struct channel *channel)
+{
+    ProtobufCMessage *msg = NULL;
+    size_t n_fds = 0;
+    int *fds = NULL;
+
+    if (channel_receive_raw(channel, true, &bulkhead__client_envelope__descriptor, &msg, &fds,
+                            &n_fds) != 0)
+        return NULL;
+    return (const Bulkhead__ClientEnvelope *)msg;
+}
+
+/* Until the answer, or without end. -1: there was none. */
+static int listen_to(const struct start *s, struct channel *channel)
+{
+    const Bulkhead__ClientEnvelope *e;
+    int status = -1;
+
+    while ((status < 0 || s->follow) && (e = hear(channel)) != NULL) {
+        if (e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY) {
+            printf("reply %d %s\n", e->reply->error, e->reply->text);
+            status = e->reply->error == 0 ? 0 : 1;
+        } else if (e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT && s->follow) {
+            printf("event %s %s\n", e->event->source, e->event->event);
+        } else if (e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED) {
+            printf("ended\n");
+        }
+        fflush(stdout);
+    }
+    return status;
+}
+
 static int ask(struct start *s, int fd)
 {
     Bulkhead__RunVm run = BULKHEAD__RUN_VM__INIT;
     CLIENT_ENVELOPE(request, RUN_VM, run_vm, &run);
-    const Bulkhead__ClientEnvelope *e;
     struct channel *channel = NULL;
-    ProtobufCMessage *msg = NULL;
-    size_t n_fds = 0;
-    int *fds = NULL, status;
+    int status = -1;
 
     run.config = &s->config;
     run.has_tty = s->tty;
-    if (channel_new(&channel, fd, CHANNEL_ARENA_CLIENT) < 0 ||
-        channel_send_raw(channel, &request.base, NULL, 0, true) < 0 ||
-        channel_receive_raw(channel, true, &bulkhead__client_envelope__descriptor, &msg, &fds,
-                            &n_fds) != 0) {
+    if (channel_new(&channel, fd, CHANNEL_ARENA_CLIENT) < 0)
+        fail("a channel");
+    if (channel_send_raw(channel, &request.base, NULL, 0, true) == 0)
+        status = listen_to(s, channel);
+    if (status < 0)
         fprintf(stderr, "starter: the launcher says nothing\n");
-        return 2;
-    }
-    e = (const Bulkhead__ClientEnvelope *)msg;
-    if (e->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY)
-        return 2;
-    printf("reply %d %s\n", e->reply->error, e->reply->text);
-    status = e->reply->error == 0 ? 0 : 1;
     channel_free(channel);
-    return status;
+    return status < 0 ? 2 : status;
 }
 
 int main(int argc, char **argv)
@@ -286,6 +312,6 @@ int main(int argc, char **argv)
     close(vm[1]);
     close(service[0]);
     status = ask(&s, service[1]);
-    (void)waitpid(launcher, NULL, 0); /* it ends by itself, also when all goes well */
+    (void)waitpid(launcher, NULL, 0); /* our end is closed, so it has nobody to tell more */
     return status;
 }

@@ -44,7 +44,7 @@ static struct found look(const char *path, bool direct, unsigned logical)
     disk.direct = direct;
     disk.logical_block_size = logical;
     backend_init(&found.backend);
-    found.r = resources_disk(&disk, &found.backend, &found.fault);
+    found.r = resources_disk(NULL, &disk, &found.backend, &found.fault);
     backend_deinit(&found.backend); /* what was found stays */
     return found;
 }

@@ -60,7 +60,7 @@ static void begin(struct holder *h, bool serves)
     struct fault f;
     int pair[2];
 
-    assert_int_equal(socket_path_listen("vsock", "s", SOCK_STREAM, &p, &h->listens, &f), 0);
+    assert_int_equal(socket_path_listen(NULL, "vsock", "s", SOCK_STREAM, &p, &h->listens, &f), 0);
     assert_int_equal(holder_link(pair), 0);
     h->pid = fork();
     assert_true(h->pid >= 0);

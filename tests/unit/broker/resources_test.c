@@ -47,17 +47,17 @@ static void links_are_followed_once(void **state)
     make_file("named", "named");
     make_file("secret", "secret");
     assert_int_equal(symlink("named", in_dir("link")), 0);
-    assert_int_equal(resources_kernel("the kernel", in_dir("link"), &fd, &f), 0);
+    assert_int_equal(resources_kernel(NULL, "the kernel", in_dir("link"), &fd, &f), 0);
     assert_int_equal(unlink(in_dir("link")) | symlink("secret", in_dir("link")), 0);
     assert_int_equal(read(fd, got, sizeof got), 5);
     assert_string_equal(got, "named");
 
     /* The kernel's own links, which lead to where no path leads, never are. */
     snprintf(magic, sizeof magic, "/proc/self/fd/%d", fd);
-    assert_true(resources_kernel("the kernel", magic, &other, &f) < 0);
+    assert_true(resources_kernel(NULL, "the kernel", magic, &other, &f) < 0);
     assert_non_null(strstr(f.text, "can't be followed safely"));
     assert_int_equal(symlink(magic, in_dir("magic")), 0);
-    assert_true(resources_kernel("the kernel", in_dir("magic"), &other, &f) < 0);
+    assert_true(resources_kernel(NULL, "the kernel", in_dir("magic"), &other, &f) < 0);
     assert_int_equal(other, -1);
     close(fd);
     assert_int_equal(unlink(in_dir("named")) | unlink(in_dir("secret")), 0);

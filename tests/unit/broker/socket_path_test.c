@@ -69,7 +69,7 @@ static bool was_reached(int listener)
 
 static int try_listen(const char *path, struct socket_path *p, int *fd, struct fault *f)
 {
-    return socket_path_listen("vsock", path, SOCK_STREAM, p, fd, f);
+    return socket_path_listen(NULL, "vsock", path, SOCK_STREAM, p, fd, f);
 }
 
 static int listen_at(const char *path, struct socket_path *p)
