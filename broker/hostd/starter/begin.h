@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* begin.h - START: what a run of a VM begins with. */
+#pragma once
+
+#include "base/compiler.h"
+#include "hostd/starter/state.h"
+
+/* channel_fd: hostd's, to the launcher; the caller's. 0, or a negative errno with an origin: nothing was started. */
+int begin_run(struct starter *s, const char *tenant, const char *vm, int channel_fd) must_check;
+/* Of places whose broker has ended: have its processes all? True: that is still to be looked at. */
+bool begin_look(struct place *place, uint64_t now);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* places.h - which VM has which of the starter's processes. */
+#pragma once
+
+#include "hostd/starter/state.h"
+
+/* NULL: it has none. */
+struct place *places_find(struct starter *s, const char *tenant, const char *vm);
+/* That, or a new one; NULL with an origin: there is no room. */
+struct place *places_take(struct starter *s, const char *tenant, const char *vm);
+/* The place is free if nothing is left there. */
+void places_settle(struct place *place);
+/* Processes of the VM itself are there, as far as is known: its broker, before it holds its run directory, or whoever holds that. */
+bool places_lives(struct starter *s, const char *tenant, const char *vm);
+/* of a process whose end nobody is waiting for. */
+void places_ignore_end(void *arg, int status);
+/* Something is to be looked at in STATE_TICK_MS. */
+void places_tick(struct starter *s);
