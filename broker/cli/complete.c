@@ -115,7 +115,8 @@ static void offer_value(const struct typed *typed, const struct flag *flag)
     snprintf(name, sizeof(name), "--%s", flag->name);
     specs = vm_devices_specs(name, &n);
     if (!specs) {
-        if (strstr(flag->value, "PATH") || strstr(flag->value, "FILE"))
+        if (strstr(flag->value, "PATH") || strstr(flag->value, "FILE") ||
+            strstr(flag->value, "DIR"))
             offer_files(0, typed->last);
         return;
     }
@@ -171,8 +172,14 @@ static const struct flag *flag_before(const struct typed *typed, const struct fl
     return takes;
 }
 
+static void offer_words(const struct typed *typed, const char *const *words)
+{
+    for (; words && *words; words++)
+        offer(typed, "", 0, *words, "");
+}
+
 static void offer_operand(const struct typed *typed, const struct verb_list *verbs,
-                          enum operand what)
+                          const struct verb *verb, enum operand what)
 {
     switch (what) {
     case OPERAND_VERB:
@@ -184,6 +191,12 @@ static void offer_operand(const struct typed *typed, const struct verb_list *ver
     case OPERAND_DEVICE:
         offer_devices(typed, typed->words[1]);
         break;
+    case OPERAND_WORD:
+        offer_words(typed, verb->words);
+        break;
+    case OPERAND_FILE:
+        offer_files(0, typed->last);
+        break;
     case OPERAND_AGAIN:
     case OPERAND_NONE:
         break;
@@ -193,12 +206,10 @@ static void offer_operand(const struct typed *typed, const struct verb_list *ver
 /* What the operand of that number stands for. */
 static enum operand operand_at(const struct verb *verb, size_t n)
 {
-    const size_t last = ARRAY_SIZE(verb->operands) - 1;
-    bool again = verb->operands[last] == OPERAND_AGAIN;
-
-    if (again && n >= last)
-        n = last - 1;
-    return n <= last ? verb->operands[n] : OPERAND_NONE;
+    for (size_t i = 1; i < ARRAY_SIZE(verb->operands) && i <= n; i++)
+        if (verb->operands[i] == OPERAND_AGAIN)
+            return verb->operands[i - 1];
+    return n < ARRAY_SIZE(verb->operands) ? verb->operands[n] : OPERAND_NONE;
 }
 
 void complete_print(const struct verb_list *verbs, size_t n_words, char **words)
@@ -226,5 +237,5 @@ void complete_print(const struct verb_list *verbs, size_t n_words, char **words)
     else if (flag)
         offer_value(&typed, flag);
     else
-        offer_operand(&typed, verbs, operand_at(verb, n_operands));
+        offer_operand(&typed, verbs, verb, operand_at(verb, n_operands));
 }

@@ -2,6 +2,7 @@
 // paths.c - see paths.h.
 #include "options/paths.h"
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,7 +21,7 @@ static void make_plain(char *path)
 }
 
 /* The directory has no link in its name, so a leading ".." takes its last part away. */
-static void make_absolute(struct bag *bag, char **path)
+static void make_absolute(struct bag *bag, const char *dir, char **path)
 {
     char cwd[PATH_MAX];
     const char *rest = *path;
@@ -28,8 +29,9 @@ static void make_absolute(struct bag *bag, char **path)
 
     if (*rest == '/')
         make_plain(*path);
-    if (*rest == '\0' || *rest == '/' || !getcwd(cwd, sizeof(cwd)) || cwd[0] != '/')
+    if (*rest == '\0' || *rest == '/' || dir[0] != '/')
         return;
+    snprintf(cwd, sizeof(cwd), "%s", dir);
     if (cwd[1] == '\0')
         cwd[0] = '\0';
     for (;;) {
@@ -50,18 +52,21 @@ static void make_absolute(struct bag *bag, char **path)
     make_plain(*path);
 }
 
-void vm_paths_make_absolute(struct vm_options *o)
+void vm_paths_make_absolute(struct vm_options *o, const char *dir)
 {
     Bulkhead__VmConfig *c = &o->config;
+    char cwd[PATH_MAX];
 
-    make_absolute(&o->bag, &c->kernel);
-    make_absolute(&o->bag, &c->initramfs);
+    if (!dir)
+        dir = getcwd(cwd, sizeof(cwd)) ? cwd : "";
+    make_absolute(&o->bag, dir, &c->kernel);
+    make_absolute(&o->bag, dir, &c->initramfs);
     for (size_t i = 0; i < c->n_disks; i++)
-        make_absolute(&o->bag, &c->disks[i]->path);
+        make_absolute(&o->bag, dir, &c->disks[i]->path);
     if (c->serial)
-        make_absolute(&o->bag, &c->serial->path);
+        make_absolute(&o->bag, dir, &c->serial->path);
     if (c->console)
-        make_absolute(&o->bag, &c->console->path);
+        make_absolute(&o->bag, dir, &c->console->path);
     if (c->vsock)
-        make_absolute(&o->bag, &c->vsock->socket);
+        make_absolute(&o->bag, dir, &c->vsock->socket);
 }

@@ -4,5 +4,5 @@
 
 #include "options/vm_options.h"
 
-/* Each path of the configuration, as seen from the caller's directory. */
-void vm_paths_make_absolute(struct vm_options *o);
+/* Each path of the configuration, as seen from `dir`, an absolute path without a link in it; NULL: the caller's directory. */
+void vm_paths_make_absolute(struct vm_options *o, const char *dir);

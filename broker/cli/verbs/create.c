@@ -52,7 +52,7 @@ static int run_create(int argc, char **argv)
     } else if (options.help) {
         r = VERB_HELP;
     } else {
-        vm_paths_make_absolute(&options);
+        vm_paths_make_absolute(&options, NULL);
         r = create(&options);
     }
     vm_options_deinit(&options);

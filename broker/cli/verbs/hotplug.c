@@ -187,7 +187,7 @@ static int run_add(int argc, char **argv)
     else if (!a.vm || a.n_devices == 0)
         r = VERB_USAGE;
     else {
-        vm_paths_make_absolute(&a.options); /* the VM's plan names the file */
+        vm_paths_make_absolute(&a.options, NULL); /* the VM's plan names the file */
         r = add(&a);
     }
     bag_free(&a.options.bag);

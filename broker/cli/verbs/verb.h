@@ -11,6 +11,8 @@ enum operand {
     OPERAND_VM,
     OPERAND_DEVICE,
     OPERAND_VERB,
+    OPERAND_WORD, /* one of `words` */
+    OPERAND_FILE,
     OPERAND_AGAIN, /* more of what stands before it */
 };
 
@@ -19,7 +21,8 @@ struct verb {
     const char *name;
     const char *usage;   /* after the name */
     const char *summary; /* one line; NULL: not listed */
-    enum operand operands[2];
+    enum operand operands[3];
+    const char *const *words;      /* ends with NULL; may be NULL */
     const struct flag_list *flags; /* NULL: none */
     void (*more)(FILE *out);       /* what else there is to say; may be NULL */
     /* argv[0] is the verb. An exit status (exit_status.h), or what main() is to print. */
