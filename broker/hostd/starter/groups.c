@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "sandbox/cgroup.h"
 
 enum { OPEN_DIR = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, DEPTH = 3 };
@@ -24,13 +25,39 @@ static void dir_closep(DIR **dir)
         closedir(*dir);
 }
 
+/* The one beside the service's own that its unit names. In its own systemd could not start the service again:
+ * docs/adr/0010. */
+static int open_beside(int own_fd)
+{
+    const char *name = getenv("BULKHEAD_HOST_GROUP");
+    cleanup_(fd_closep) int fd = -1;
+    char path[256];
+
+    if (!name || name[0] == '\0' || name[0] == '.' || strchr(name, '/'))
+        return -1;
+    snprintf(path, sizeof path, "../%s", name);
+    fd = openat(own_fd, path, OPEN_DIR);
+    if (fd < 0 || faccessat(fd, ".", W_OK, AT_EACCESS) < 0 ||
+        faccessat(fd, "cgroup.procs", W_OK, AT_EACCESS) < 0) {
+        log_warn("no control group %s beside the service's own: VMs' groups are below its own",
+                 name);
+        return -1;
+    }
+    return fd_take(&fd);
+}
+
 int groups_open_base(void)
 {
     char path[512];
-    int fd = -1;
+    int fd = -1, beside;
 
     if (sandbox_cgroup_find(&fd, path, sizeof path) != 0)
         return -1;
+    beside = open_beside(fd);
+    if (beside >= 0) {
+        close(fd);
+        fd = beside;
+    }
     sandbox_cgroup_delegate(fd, "supervisor");
     return fd;
 }

@@ -7,7 +7,8 @@
 #include "base/compiler.h"
 #include "hostd/starter/folders.h"
 
-/* The service's group, in which those of VMs are made; the caller moves to one below it. -1: there is none. */
+/* The group in which those of VMs are made: that beside the service's own which BULKHEAD_HOST_GROUP names, or the
+ * service's own, and then the caller moves to one below it. -1: there is none. */
 int groups_open_base(void);
 /* cgroup.procs of the VM's group, which is made; -1: there is none. */
 int groups_make_for(int base_fd, const char *tenant, const char *vm);
