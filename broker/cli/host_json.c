@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // host_json.c - see host_json.h.
 #include "host_json.h"
+#include <stdio.h>
 #include "ended.h"
 #include "messages_json.h"
 
@@ -53,4 +54,67 @@ json_t *host_status_json(const Bulkhead__VmStatus *s)
                           time_json(s->ended_ns), "ended", host_ended_json(s->how_ended), "starts",
                           (json_int_t)s->starts, "autostart", (int)s->autostart));
     return object;
+}
+
+static json_t *ids_json(const uint32_t *ids, size_t n)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(array, json_integer((json_int_t)ids[i]));
+    return array;
+}
+
+static json_t *texts_json(char *const *texts, size_t n)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(array, json_string(texts[i]));
+    return array;
+}
+
+static void put_limit(json_t *quota, const char *key, uint64_t limit)
+{
+    if (limit > 0)
+        json_object_set_new(quota, key, json_integer((json_int_t)limit));
+}
+
+static json_t *quota_json(const Bulkhead__TenantQuota *q)
+{
+    json_t *quota = json_object();
+
+    if (!q)
+        return quota;
+    put_limit(quota, "vms", q->vms);
+    put_limit(quota, "vcpus", q->vcpus);
+    put_limit(quota, "memory", q->memory);
+    put_limit(quota, "disks", q->disks);
+    put_limit(quota, "devices", q->devices);
+    put_limit(quota, "connections", q->connections);
+    put_limit(quota, "requests_per_s", q->requests_per_s);
+    return quota;
+}
+
+json_t *host_tenant_json(const Bulkhead__TenantUsage *u)
+{
+    const Bulkhead__Tenant *t = u->tenant;
+    char run_as[32];
+    json_t *tenant;
+
+    snprintf(run_as, sizeof(run_as), "%u:%u", t->uid, t->gid);
+    tenant = json_pack("{s:s,s:o,s:o,s:s,s:o,s:o,s:o,s:b,s:b}", "name", t->name, "users",
+                       ids_json(t->uids, t->n_uids), "groups", ids_json(t->gids, t->n_gids),
+                       "run_as", run_as, "trees", texts_json(t->trees, t->n_trees), "quota",
+                       quota_json(t->quota), "taps", texts_json(t->taps, t->n_taps), "user_net",
+                       (int)t->user_net, "host", (int)t->host);
+    if (t->uid_count > 0)
+        json_object_set_new(tenant, "uid_range",
+                            json_pack("{s:I,s:I}", "first", (json_int_t)t->uid_first, "count",
+                                      (json_int_t)t->uid_count));
+    json_object_set_new(tenant, "usage",
+                        json_pack("{s:I,s:I,s:I,s:I,s:I}", "vms", (json_int_t)u->vms, "vcpus",
+                                  (json_int_t)u->vcpus, "memory", (json_int_t)u->memory, "disks",
+                                  (json_int_t)u->disks, "connections", (json_int_t)u->connections));
+    return tenant;
 }

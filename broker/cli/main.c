@@ -25,6 +25,7 @@
 #include "verbs/ps.h"
 #include "verbs/run.h"
 #include "verbs/set.h"
+#include "verbs/tenants.h"
 #include "verbs/top.h"
 #include "verbs/wait.h"
 #include "version.h"
@@ -64,11 +65,12 @@ static const struct verb verb_manual = {
 };
 
 static const struct verb *const verbs[] = {
-    &verb_run,    &verb_plan,         &verb_create,  &verb_start,  &verb_stop,     &verb_reboot,
-    &verb_rm,     &verb_ls,           &verb_info,    &verb_wait,   &verb_console,  &verb_logs,
-    &verb_fleet,  &verb_ps,           &verb_top,     &verb_events, &verb_audit,    &verb_doctor,
-    &verb_repair, &verb_upgrade,      &verb_set,     &verb_add,    &verb_remove,   &verb_pause,
-    &verb_resume, &verb_power_button, &verb_version, &verb_help,   &verb_complete, &verb_manual,
+    &verb_run,    &verb_plan,    &verb_create,       &verb_start,   &verb_stop,    &verb_reboot,
+    &verb_rm,     &verb_ls,      &verb_info,         &verb_wait,    &verb_console, &verb_logs,
+    &verb_fleet,  &verb_tenants, &verb_ps,           &verb_top,     &verb_events,  &verb_audit,
+    &verb_doctor, &verb_repair,  &verb_upgrade,      &verb_set,     &verb_add,     &verb_remove,
+    &verb_pause,  &verb_resume,  &verb_power_button, &verb_version, &verb_help,    &verb_complete,
+    &verb_manual,
 };
 static const struct verb_list all = { verbs, ARRAY_SIZE(verbs) };
 

@@ -68,8 +68,7 @@ json_t *load_file(const char *path, struct option_error *err)
     if (n < 0)
         option_fail(err, "%s: %s", path, strerror((int)-n));
     else if (n > LOAD_MAX_BYTES)
-        option_fail(err, "%s: longer than %d bytes: is that a description of a VM?", path,
-                    LOAD_MAX_BYTES);
+        option_fail(err, "%s: longer than %d bytes: is that the right file?", path, LOAD_MAX_BYTES);
     else
         root = load_text(is_stdin ? "stdin" : path, text, (size_t)n, err);
     free(text);

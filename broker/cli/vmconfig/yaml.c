@@ -164,7 +164,7 @@ static bool is_last(yaml_parser_t *parser, struct reading *r)
     last = yaml_document_get_root_node(&next) == NULL;
     yaml_document_delete(&next);
     if (!last)
-        option_fail(r->err, "%s: several documents: a file describes one VM", r->name);
+        option_fail(r->err, "%s: several documents: a file has one", r->name);
     return last;
 }
 
