@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "client.pb-c.h"
@@ -160,6 +162,32 @@ static void test_audit_of_others(void **state)
                     &family); /* what is wrong with it is said, not whose it is */
     assert_false(was_refused(f));
     fake_broker_end_family(f, &family);
+}
+
+/* By its name one that keeps a socket's file, and nobody's child: it is this VM's if its spawner has its link. */
+static void test_audit_of_other_holders(void **state)
+{
+    struct fake_broker *f = *state;
+    int stream[2], link[2];
+
+    prctl(PR_SET_NAME, "bulkhead-socket");
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream), 0);
+    for (unsigned linked = 0; linked < 2; linked++) {
+        struct family family;
+
+        if (linked) /* this process's make, and inherited by the spawner */
+            assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link), 0);
+        family = fake_broker_start_family(f, true);
+        audit_of_others(f, BULKHEAD__ROLE__ROLE_HOLDER,
+                        &(struct family){ .spawner = family.spawner, .child = getpid() });
+        assert_true(was_refused(f) == (linked == 0) || geteuid() != 0);
+        fake_broker_end_family(f, &family);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        close(stream[i]);
+        close(link[i]);
+    }
+    prctl(PR_SET_NAME, "test_cli_client");
 }
 
 /* What it has open, and what its broker says that it has open, is in a file system whose server takes what it is asked and
@@ -387,6 +415,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_audit_of_others, fake_broker_setup,
                                         fake_broker_teardown),
         cmocka_unit_test_setup_teardown(test_ps, fake_broker_setup, fake_broker_teardown),
+        cmocka_unit_test_setup_teardown(test_audit_of_other_holders, fake_broker_setup,
+                                        fake_broker_teardown),
         cmocka_unit_test_setup_teardown(test_audit_of_what_does_not_answer, fake_broker_setup,
                                         fake_broker_teardown),
         cmocka_unit_test_setup_teardown(test_ps_of_others, fake_broker_setup, fake_broker_teardown),
