@@ -237,7 +237,7 @@ void client_close(struct client *client)
 
 void client_close_unless(struct client *client, int stop_fd)
 {
-    channel_freep(&client->channel);
+    channel_end(&client->channel);
     if (client->broker > 0) /* one that stays is ended, and followed by the spawner */
         (void)in_child_reap(client->broker, LEAVES_MS, stop_fd);
     client->broker = 0;
@@ -247,7 +247,7 @@ void client_leave(struct client *client, int patience_ms)
 {
     struct pollfd ended = { .fd = -1, .events = POLLIN };
 
-    channel_freep(&client->channel);
+    channel_end(&client->channel);
     if (client->broker > 0 && patience_ms > 0)
         ended.fd = (int)syscall(SYS_pidfd_open, client->broker, 0);
     if (ended.fd >= 0)

@@ -88,7 +88,7 @@ int host_connect_own(struct host *ret_host)
 
 void host_close(struct host *host)
 {
-    channel_freep(&host->channel);
+    channel_end(&host->channel);
 }
 
 int host_connect_again(struct host *host)

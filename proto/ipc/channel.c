@@ -14,6 +14,8 @@
 #include "base/fd.h"
 #include "ipc/arena.h"
 
+enum { MAX_LEFT = 4096 }; /* messages, more than a socket has room for */
+
 struct channel {
     int fd;
     uint8_t *bytes; /* CHANNEL_MAX_BYTES, then the arena */
@@ -75,6 +77,43 @@ void channel_freep(struct channel **channel)
 {
     channel_free(*channel);
     *channel = NULL;
+}
+
+/* Of a socket that was shut down, so nothing comes any more. An empty message reads as an end; but a message brings its
+ * sender's credentials, and an end doesn't. What brings descriptors, for which there is no room, stays. */
+static bool nothing_is_left(int fd)
+{
+    const int on = 1;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
+        return false;
+    for (unsigned i = 0; i < MAX_LEFT; i++) {
+        union {
+            struct cmsghdr header;
+            char bytes[CMSG_SPACE(sizeof(struct ucred))];
+        } control;
+        struct msghdr msg = { .msg_control = control.bytes,
+                              .msg_controllen = sizeof control.bytes };
+        ssize_t n = recvmsg(fd, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+        if (n < 0 || (msg.msg_flags & MSG_CTRUNC))
+            return false;
+        if (n == 0 && msg.msg_controllen == 0)
+            return true;
+        msg = (struct msghdr){ 0 };
+        if (recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+            return false;
+    }
+    return false;
+}
+
+void channel_end(struct channel **channel)
+{
+    int fd = *channel && (*channel)->bare ? (*channel)->fd : -1;
+
+    channel_freep(channel);
+    if (fd >= 0 && nothing_is_left(fd))
+        close(fd);
 }
 
 int channel_fd(const struct channel *channel)

@@ -35,6 +35,8 @@ enum {
 int channel_new(struct channel **ret_channel, int fd, size_t arena_bytes) must_check;
 void channel_free(struct channel *channel);
 void channel_freep(struct channel **channel);
+/* The same; and the socket of one that refuses descriptors is closed all the same, if none are left in it. */
+void channel_end(struct channel **channel);
 int channel_fd(const struct channel *channel);
 
 /* block: wait for a message. 0, CHANNEL_EMPTY (not block), CHANNEL_CLOSED, or negative errno. */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -321,6 +322,29 @@ static void test_events(void **state)
     json_decref(root);
 }
 
+/* More often than the program may have descriptors. */
+static void test_events_of_a_broker_that_hangs_up(void **state)
+{
+    enum { FDS = 32 };
+    const struct rlimit few = { .rlim_cur = FDS, .rlim_max = FDS };
+    struct fake_broker *f = *state;
+
+    fake_broker_start(f, "events alpha");
+    for (unsigned i = 0; i < 2 * FDS; i++) {
+        struct channel *channel = fake_broker_accept_client(f);
+
+        if (i == 0)
+            assert_int_equal(prlimit(f->pid, RLIMIT_NOFILE, &few, NULL), 0);
+        fake_broker_expect(channel, BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE);
+        if (i == 2 * FDS - 1) {
+            close(f->listener);
+            f->listener = -1;
+        }
+        channel_free(channel);
+    }
+    assert_int_equal(fake_broker_finish(f), 0);
+}
+
 /* Of a VM that runs. */
 static void test_plan(void **state)
 {
@@ -421,6 +445,8 @@ int main(void)
                                         fake_broker_teardown),
         cmocka_unit_test_setup_teardown(test_ps_of_others, fake_broker_setup, fake_broker_teardown),
         cmocka_unit_test_setup_teardown(test_events, fake_broker_setup, fake_broker_teardown),
+        cmocka_unit_test_setup_teardown(test_events_of_a_broker_that_hangs_up, fake_broker_setup,
+                                        fake_broker_teardown),
         cmocka_unit_test_setup_teardown(test_plan, fake_broker_setup, fake_broker_teardown),
         cmocka_unit_test_setup_teardown(test_refusals, fake_broker_setup, fake_broker_teardown),
         cmocka_unit_test_setup_teardown(test_help, fake_broker_setup, fake_broker_teardown),

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -161,6 +162,44 @@ static void closed_and_full_are_told_apart(void **state)
     assert_int_equal(channel_send(p->b, &e, NULL, 0, false), -EPIPE); /* and no SIGPIPE */
 }
 
+/* Of one that takes no descriptors: it is closed at its end unless some have come, which would be let go of then. */
+static void what_refuses_descriptors_is_closed_without_any(void **state)
+{
+    static const struct {
+        int messages; /* plain ones before it, the first of them empty */
+        bool fd;
+    } rows[] = {
+        { 0, false }, { 1, false }, { 30, false }, { 0, true }, { 1, true }, { 30, true }
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct pollfd sent = { 0 };
+        struct channel *channel;
+        int pair[2], pipe_fds[2], left;
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+        assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+        left = pair[1];
+        assert_int_equal(channel_new(&channel, pair[1], CHANNEL_ARENA_CHILD), 0);
+        channel_refuse_fds(channel);
+        for (int j = 0; j < rows[i].messages; j++)
+            assert_int_equal(send(pair[0], "x", j > 0, 0), j > 0);
+        if (rows[i].fd)
+            assert_int_equal(fd_send(pair[0], "", 0, &pipe_fds[1], 1, 0), 0);
+        close(pipe_fds[1]);
+        channel_end(&channel);
+        assert_null(channel);
+        sent.fd = pipe_fds[0];
+        assert_int_equal(poll(&sent, 1, 0) == 0, rows[i].fd);
+        assert_int_equal(fcntl(left, F_GETFD) >= 0, rows[i].fd);
+        if (rows[i].fd)
+            close(left);
+        close(pair[0]);
+        close(pipe_fds[0]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +209,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(amplification_hits_the_arena, setup, teardown),
         cmocka_unit_test_setup_teardown(too_many_fds_leak_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(closed_and_full_are_told_apart, setup, teardown),
+        cmocka_unit_test(what_refuses_descriptors_is_closed_without_any),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
