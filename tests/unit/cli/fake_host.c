@@ -226,6 +226,11 @@ void fake_host_reply(struct channel *channel, uint32_t id, int error, bool bad_i
     send_reply(channel, id, error, bad_input, text, NULL, 0);
 }
 
+void fake_host_reply_with(struct channel *channel, uint32_t id, const int *fds, size_t n_fds)
+{
+    send_reply(channel, id, 0, false, "", fds, n_fds);
+}
+
 void fake_host_tell_tenant(struct channel *c, const char *tenant)
 {
     Bulkhead__HostEnvelope answer = BULKHEAD__HOST_ENVELOPE__INIT;

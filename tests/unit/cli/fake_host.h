@@ -44,6 +44,8 @@ void fake_host_send(struct channel *channel, Bulkhead__HostEnvelope *answer, con
                     size_t n_fds);
 void fake_host_reply(struct channel *channel, uint32_t id, int error, bool bad_input,
                      const char *text);
+/* The same without an error, with descriptors, which stay the caller's. */
+void fake_host_reply_with(struct channel *channel, uint32_t id, const int *fds, size_t n_fds);
 /* GetHost is answered: the caller is that tenant's. */
 void fake_host_tell_tenant(struct channel *channel, const char *tenant);
 /* ListVms is answered with the first n of fake_host_status(). */

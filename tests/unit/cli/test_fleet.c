@@ -122,98 +122,97 @@ static void test_read(void **state)
 }
 
 /* A manifest, and each of its faults in its order. */
+static const struct {
+    const char *text, *faults;
+} faulty[] = {
+    { "[]", "f: is to be an object: vms, and perhaps tenant\n" },
+    { "vmz: []", "f: vmz: there is no such field: is 'vms' meant?\n"
+                 "f: vms is missing: the list of VMs\n" },
+    { "vms: 3", "f: vms: is to be a list\n" },
+    { "tenant: A\nvms: []", "f: tenant: 'A' is no tenant's name: 1 to 32 small letters, digits, "
+                            "'.', '_' or '-'\n" },
+    { "vms: [3]", "f: vms[0]: is to be an object: name, config, after, ready, ...\n" },
+    { "vms: [{" K "}]", "f: vms[0]: name is missing: what the other verbs are to call it\n" },
+    { "vms: [{name: a/b, config_file: 3}]",
+      "f: vms[0]: name: 'a/b' is no name: 1 to 48 letters, digits, '.', '_' or '-', not "
+      "starting with '.' or '-'\n"
+      "f: vms[0]: config_file: is to be a text, the path of a file\n" },
+    { "vms: [{name: a}, {name: b, " K ", config_file: x}]",
+      "f: a: config is missing, or config_file: what the VM is made of\n"
+      "f: b: config and config_file: give one of them\n" },
+    { "vms: [{name: a, confg: {}, " K "}]",
+      "f: a: confg: there is no such field: is 'config' meant?\n" },
+    { "vms: [{name: a, config_file: gone}]", "f: a: config_file: gone: not there\n" },
+    { "vms: [{name: a, config: {name: b, payload: {kernel: k}}}]",
+      "f: a: config.name: 'b' is not the name above: leave it out\n" },
+    /* of one configuration each section; what flags refuse only when all of these are good */
+    { "vms: [{name: a, config: {payload: {krnel: k}, memroy: {}, disks: [{path: 3}]}}]",
+      "f: a: config: payload.krnel: there is no such field: is 'kernel' meant?\n"
+      "f: a: config: memroy: there is no such field: is 'memory' meant?\n"
+      "f: a: config: disks[0].path: is to be a text\n" },
+    { "vms: [{name: a, config: {}}]",
+      "f: a: config: --kernel is missing (a bzImage or vmlinux)\n" },
+    { "vms: [{name: a, " K ", labels: {'x y': z, q: 3}}]",
+      "f: a: labels: 'x y=z' is no label: KEY=VALUE, with a key of 1 to 63 letters, digits, "
+      "'.', "
+      "'_', '-' or '/'\n"
+      "f: a: labels.q: is to be a text: write it in quotes\n" },
+    { "vms: [{name: a, " K ", cpus: 0-3, restart: always, autostart: 1}]",
+      "f: a: autostart: is to be true or false\n"
+      "f: a: cpus: processors of the host can't be chosen yet: leave it out\n"
+      "f: a: restart: a VM that has ended is not started again yet: leave it out\n" },
+    { "vms: [{name: a, " K "}, {name: b, " K ", autostart: true, after: [a]}]",
+      "f: b: autostart: the service would start it without waiting for 'a': leave it out, "
+      "bulkhead fleet up starts it in its turn\n" },
+    { "vms: [{name: a, " K ", after: a}, {name: b, " K ", after: [3, {whem: x, vm: a}]}]",
+      "f: a: after: is to be a list of VMs\n"
+      "f: b: after[0]: is to be a VM's name, or an object: vm, when\n"
+      "f: b: after[1].whem: there is no such field: is 'when' meant?\n" },
+    { "vms: [{name: a, " K "}, {name: b, " K ", after: [a, {vm: a, when: soon}]}]",
+      "f: b: after[1].when: is to be started or ready\n"
+      "f: b: after[1]: 'a' is given twice\n" },
+    { "vms: [{name: a, " K ", ready: up}, {name: b, " K ", ready: {}}]",
+      "f: a: ready: is to be an object: console, console_regex or vsock, and timeout_s\n"
+      "f: b: ready: give one of console, console_regex and vsock\n" },
+    { "vms: [{name: a, " K ", ready: {console: x, vsock: 3, timeout: 3}}]",
+      "f: a: ready.timeout: there is no such field: is 'timeout_s' meant?\n"
+      "f: a: ready: give one of console, console_regex and vsock\n" },
+    { "vms: [{name: a, " K ", ready: {console: \"a\\nb\", timeout_s: 0}}]",
+      "f: a: ready.console: is to be a text of 1 to 255 bytes, within one line\n"
+      "f: a: ready.timeout_s: is to be a number from 1 to 86400\n" },
+    { "vms: [{name: a, " K ", ready: {console_regex: '('}}, "
+      "{name: b, " K ", ready: {console_regex: '(x)\\1'}}]",
+      "f: a: ready.console_regex: '(': Unmatched ( or \\(\n"
+      "f: b: ready.console_regex: '(x)\\1': no back references\n" },
+    { "vms: [{name: a, " K ", ready: {vsock: 3}}, "
+      "{name: b, config: {payload: {kernel: k}, serial: {mode: Off}}, ready: {console: x}}]",
+      "f: a: ready.vsock: it has no vsock: give it one, or another condition\n"
+      "f: b: ready.console: neither its serial port nor its console is one of mode tty, which "
+      "the service reads\n" },
+    /* what only all of them say */
+    { "vms: [{name: a, " K "}, {name: a, " K "}]",
+      "f: a: there is a VM of that name in f already\n" },
+    { "tenant: t\nvms: [{name: web, " K "}, {name: a, " K ", after: [wed, something]}]",
+      "f: t/a: after: there is no VM 't/wed' in the manifests: is 't/web' meant?\n"
+      "f: t/a: after: there is no VM 't/something' in the manifests\n" },
+    { "vms: [{name: a, " K "}, {name: b, " K ", after: [{vm: a, when: ready}]}]",
+      "f: b: after: 'a' has no ready condition: give it one, or say when: started\n" },
+    { "vms: [{name: a, " K ", after: [b]}, {name: b, " K ", after: [c]}, "
+      "{name: c, " K ", after: [d, b]}, {name: d, " K ", after: [d]}]",
+      "f: d: they wait for each other in a circle: d after d\n"
+      "f: b: they wait for each other in a circle: b after c after b\n" },
+};
+
 static void test_faults(void **state)
 {
-    static const struct {
-        const char *text, *faults;
-    } cases[] = {
-        { "[]", "f: is to be an object: vms, and perhaps tenant\n" },
-        { "vmz: []", "f: vmz: there is no such field: is 'vms' meant?\n"
-                     "f: vms is missing: the list of VMs\n" },
-        { "vms: 3", "f: vms: is to be a list\n" },
-        { "tenant: A\nvms: []",
-          "f: tenant: 'A' is no tenant's name: 1 to 32 small letters, digits, "
-          "'.', '_' or '-'\n" },
-        { "vms: [3]", "f: vms[0]: is to be an object: name, config, after, ready, ...\n" },
-        { "vms: [{" K "}]", "f: vms[0]: name is missing: what the other verbs are to call it\n" },
-        { "vms: [{name: a/b, config_file: 3}]",
-          "f: vms[0]: name: 'a/b' is no name: 1 to 48 letters, digits, '.', '_' or '-', not "
-          "starting with '.' or '-'\n"
-          "f: vms[0]: config_file: is to be a text, the path of a file\n" },
-        { "vms: [{name: a}, {name: b, " K ", config_file: x}]",
-          "f: a: config is missing, or config_file: what the VM is made of\n"
-          "f: b: config and config_file: give one of them\n" },
-        { "vms: [{name: a, confg: {}, " K "}]",
-          "f: a: confg: there is no such field: is 'config' meant?\n" },
-        { "vms: [{name: a, config_file: gone}]", "f: a: config_file: gone: not there\n" },
-        { "vms: [{name: a, config: {name: b, payload: {kernel: k}}}]",
-          "f: a: config.name: 'b' is not the name above: leave it out\n" },
-        /* of one configuration each section; what flags refuse only when all of these are good */
-        { "vms: [{name: a, config: {payload: {krnel: k}, memroy: {}, disks: [{path: 3}]}}]",
-          "f: a: config: payload.krnel: there is no such field: is 'kernel' meant?\n"
-          "f: a: config: memroy: there is no such field: is 'memory' meant?\n"
-          "f: a: config: disks[0].path: is to be a text\n" },
-        { "vms: [{name: a, config: {}}]",
-          "f: a: config: --kernel is missing (a bzImage or vmlinux)\n" },
-        { "vms: [{name: a, " K ", labels: {'x y': z, q: 3}}]",
-          "f: a: labels: 'x y=z' is no label: KEY=VALUE, with a key of 1 to 63 letters, digits, "
-          "'.', "
-          "'_', '-' or '/'\n"
-          "f: a: labels.q: is to be a text: write it in quotes\n" },
-        { "vms: [{name: a, " K ", cpus: 0-3, restart: always, autostart: 1}]",
-          "f: a: autostart: is to be true or false\n"
-          "f: a: cpus: processors of the host can't be chosen yet: leave it out\n"
-          "f: a: restart: a VM that has ended is not started again yet: leave it out\n" },
-        { "vms: [{name: a, " K "}, {name: b, " K ", autostart: true, after: [a]}]",
-          "f: b: autostart: the service would start it without waiting for 'a': leave it out, "
-          "bulkhead fleet up starts it in its turn\n" },
-        { "vms: [{name: a, " K ", after: a}, {name: b, " K ", after: [3, {whem: x, vm: a}]}]",
-          "f: a: after: is to be a list of VMs\n"
-          "f: b: after[0]: is to be a VM's name, or an object: vm, when\n"
-          "f: b: after[1].whem: there is no such field: is 'when' meant?\n" },
-        { "vms: [{name: a, " K "}, {name: b, " K ", after: [a, {vm: a, when: soon}]}]",
-          "f: b: after[1].when: is to be started or ready\n"
-          "f: b: after[1]: 'a' is given twice\n" },
-        { "vms: [{name: a, " K ", ready: up}, {name: b, " K ", ready: {}}]",
-          "f: a: ready: is to be an object: console, console_regex or vsock, and timeout_s\n"
-          "f: b: ready: give one of console, console_regex and vsock\n" },
-        { "vms: [{name: a, " K ", ready: {console: x, vsock: 3, timeout: 3}}]",
-          "f: a: ready.timeout: there is no such field: is 'timeout_s' meant?\n"
-          "f: a: ready: give one of console, console_regex and vsock\n" },
-        { "vms: [{name: a, " K ", ready: {console: \"a\\nb\", timeout_s: 0}}]",
-          "f: a: ready.console: is to be a text of 1 to 255 bytes, within one line\n"
-          "f: a: ready.timeout_s: is to be a number from 1 to 86400\n" },
-        { "vms: [{name: a, " K ", ready: {console_regex: '('}}, "
-          "{name: b, " K ", ready: {console_regex: '(x)\\1'}}]",
-          "f: a: ready.console_regex: '(': Unmatched ( or \\(\n"
-          "f: b: ready.console_regex: '(x)\\1': no back references\n" },
-        { "vms: [{name: a, " K ", ready: {vsock: 3}}, "
-          "{name: b, config: {payload: {kernel: k}, serial: {mode: Off}}, ready: {console: x}}]",
-          "f: a: ready.vsock: it has no vsock: give it one, or another condition\n"
-          "f: b: ready.console: neither its serial port nor its console is one of mode tty, which "
-          "the service reads\n" },
-        /* what only all of them say */
-        { "vms: [{name: a, " K "}, {name: a, " K "}]",
-          "f: a: there is a VM of that name in f already\n" },
-        { "tenant: t\nvms: [{name: web, " K "}, {name: a, " K ", after: [wed, something]}]",
-          "f: t/a: after: there is no VM 't/wed' in the manifests: is 't/web' meant?\n"
-          "f: t/a: after: there is no VM 't/something' in the manifests\n" },
-        { "vms: [{name: a, " K "}, {name: b, " K ", after: [{vm: a, when: ready}]}]",
-          "f: b: after: 'a' has no ready condition: give it one, or say when: started\n" },
-        { "vms: [{name: a, " K ", after: [b]}, {name: b, " K ", after: [c]}, "
-          "{name: c, " K ", after: [d, b]}, {name: d, " K ", after: [d]}]",
-          "f: d: they wait for each other in a circle: d after d\n"
-          "f: b: they wait for each other in a circle: b after c after b\n" },
-    };
-
     (void)state;
     config_file_text = NULL;
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(faulty); i++) {
         struct fleet fleet;
 
-        read_fleet(&fleet, cases[i].text);
-        if (strcmp(faults_of(&fleet), cases[i].faults) != 0)
-            fail_msg("'%s': '%s'", cases[i].text, faults_of(&fleet));
+        read_fleet(&fleet, faulty[i].text);
+        if (strcmp(faults_of(&fleet), faulty[i].faults) != 0)
+            fail_msg("'%s': '%s'", faulty[i].text, faults_of(&fleet));
         manifest_free(&fleet);
     }
 }
