@@ -144,7 +144,7 @@ static int append_in(const struct trees_way *way, const char *what, const char *
         if (r == 0) {
             fd = open_again(handle, APPEND);
             r = fd < 0 ? -errno : 0;
-        } else if (r == -ENOENT) {
+        } else if (r == -ENOENT && !way->only_devices) {
             fd = trees_open(way, way->rest, APPEND | O_CREAT | O_EXCL | O_NOCTTY, 0600);
             r = MIN(fd, 0);
         }

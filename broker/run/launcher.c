@@ -209,10 +209,12 @@ static int hand_over(struct launch *l, struct fault *f)
     return r < 0 ? fault_host(f, EPIPE, "the VM's broker is gone: start it again") : 0;
 }
 
+/* A broker that was told to start the guest may die before it has said so: the next one says that it has adopted it. */
 static bool has_booted(const Bulkhead__ClientEnvelope *e)
 {
     return e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_EVENT &&
-           strcmp(e->event->source, "vm") == 0 && strcmp(e->event->event, "booted") == 0;
+           strcmp(e->event->source, "vm") == 0 &&
+           (strcmp(e->event->event, "booted") == 0 || strcmp(e->event->event, "adopted") == 0);
 }
 
 static int relay_refusal(const Bulkhead__Reply *reply, struct fault *f)

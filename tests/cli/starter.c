@@ -3,7 +3,8 @@
  * socket. Says what the launcher has answered and leaves; the VM goes on.
  * usage: starter BROKER TENANT_UID FIRST COUNT CONSOLE TREE... -- FIELD=VALUE...
  *   CONSOLE: the path of the console's socket. FIELD: name kernel initramfs disk readonly vsock console serial (file:PATH,
- *   socket:PATH, pty, null, off) net (a mode, with its name: tap:NAME) crash_limit tty follow
+ *   socket:PATH, pty, null, off) net (a mode, with its name: tap:NAME) crash_limit tty follow kill_ms (the broker is killed so much
+ *   later)
  * Prints "reply ERROR TEXT"; status 0 if ERROR is 0. With follow=1 it stays, and prints "event SOURCE NAME" and "ended". */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,7 @@ struct start {
     Bulkhead__MemoryConfig memory;
     Bulkhead__VsockConfig vsock;
     bool tty, follow;
+    int kill_ms; /* -1: not */
 };
 
 static _Noreturn void fail(const char *what)
@@ -88,7 +90,7 @@ static void take_null(void)
     put(null, 1);
 }
 
-static void start_broker(const struct start *s, char **range, int fd)
+static pid_t start_broker(const struct start *s, char **range, int fd)
 {
     char *argv[] = { "bulkhead-broker", "--service", range[0], range[1], NULL };
     pid_t pid = fork();
@@ -96,12 +98,23 @@ static void start_broker(const struct start *s, char **range, int fd)
     if (pid < 0)
         fail("fork");
     if (pid > 0)
-        return;
+        return pid;
     take_null();
     put(fd, 3);
     close_range(4, ~0u, 0);
     execv(s->broker, argv);
     fail(s->broker);
+}
+
+/* It is our child, and waited for by nobody: its number stays its own. */
+static pid_t start_killer(const struct start *s, pid_t broker)
+{
+    pid_t pid = s->kill_ms < 0 ? -1 : fork();
+
+    if (pid != 0)
+        return pid;
+    usleep((useconds_t)s->kill_ms * 1000);
+    _exit(kill(broker, SIGKILL));
 }
 
 /* As the tenant, who may use KVM, but for the real uid. */
@@ -110,8 +123,8 @@ static void become(uid_t uid)
     struct stat kvm;
     gid_t group = stat("/dev/kvm", &kvm) == 0 ? kvm.st_gid : 0;
 
-    if (uid != 0 && (setgroups(1, &group) < 0 || setresgid(uid, uid, uid) < 0 ||
-                     setresuid(NOBODY, uid, uid) < 0))
+    if (geteuid() == 0 && (setgroups(1, &group) < 0 || setresgid(uid, uid, uid) < 0 ||
+                           setresuid(NOBODY, uid, uid) < 0))
         fail("the tenant's uid");
 }
 
@@ -204,6 +217,8 @@ static void set_field(struct start *s, const char *name, char *value)
         s->config.crash_limit = (uint32_t)atoi(value);
     else if (strcmp(name, "tty") == 0)
         s->tty = true;
+    else if (strcmp(name, "kill_ms") == 0)
+        s->kill_ms = atoi(value);
     else if (strcmp(name, "follow") == 0)
         s->follow = true;
     else if (strcmp(name, "vsock") == 0) {
@@ -222,6 +237,7 @@ static void init(struct start *s)
     bulkhead__memory_config__init(&s->memory);
     bulkhead__vsock_config__init(&s->vsock);
     bulkhead__net_config__init(&s->net);
+    s->kill_ms = -1;
     s->memory.size = UINT64_C(64) << 20;
     s->config.memory = &s->memory;
     s->config.vsock = &s->vsock;
@@ -285,7 +301,7 @@ int main(int argc, char **argv)
 {
     static struct start s;
     int vm[2], service[2], i = 6, status;
-    pid_t launcher;
+    pid_t launcher, killer;
 
     if (argc < 8)
         return 2;
@@ -306,12 +322,14 @@ int main(int argc, char **argv)
     s.console = listen_at(argv[5]);
     make_pair(vm);
     make_pair(service);
-    start_broker(&s, argv + 3, vm[0]);
+    killer = start_killer(&s, start_broker(&s, argv + 3, vm[0]));
     launcher = start_launcher(&s, service[0], vm[1]);
     close(vm[0]);
     close(vm[1]);
     close(service[0]);
     status = ask(&s, service[1]);
     (void)waitpid(launcher, NULL, 0); /* our end is closed, so it has nobody to tell more */
+    if (killer > 0)
+        (void)waitpid(killer, NULL, 0);
     return status;
 }
