@@ -183,7 +183,7 @@ static struct given *start(void)
     Bulkhead__Backend *disk;
 
     assert_non_null(g);
-    c->n_disks = 1;
+    bulkhead__disk_config__free_unpacked(c->disks[--c->n_disks], NULL);
     c->rng->enabled = false;
     c->console->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_NULL;
     c->serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_OFF;
