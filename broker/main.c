@@ -517,7 +517,7 @@ int main(int argc, char **argv)
         return opener_main(FD_CLIENT, &sandbox_filter_holder);
     if (is_launch(argc, argv))
         return launcher_main(argv + 2, (unsigned)argc - 2, &sandbox_filter_holder);
-    steps_open();
+    steps_open("BULKHEAD_BROKER_STEPS");
     if (argc == 2 && strcmp(argv[1], "--adopt") == 0)
         return adopt();
     fcntl(FD_CLIENT, F_SETFD, FD_CLOEXEC);

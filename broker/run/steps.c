@@ -22,10 +22,10 @@ static struct {
     char last[64]; /* the step at which it died */
 } * page;
 
-void steps_open(void)
+void steps_open(const char *variable)
 {
     const struct rlimit no_core = { 0 };
-    const char *path = getenv("BULKHEAD_BROKER_STEPS");
+    const char *path = getenv(variable);
     int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
     void *mapped;
 

@@ -11,6 +11,7 @@
 
 enum {
     START_MS = 90000,  /* the VM's broker has 60 s of its own for it */
+    ORPHAN_MS = 2000,  /* for the launcher to say why the VM's broker has ended */
     STOP_MS = 20000,   /* for a VM to stop; its broker gives each process less */
     LEAVE_MS = 10000,  /* from the guest's end to that of all processes */
     DIE_MS = 10000,    /* from SIGKILL to the end */
@@ -39,6 +40,19 @@ static void not_started(struct host *host, struct host_vm *vm)
                START_MS / 1000, vm->name);
     life_start_failed(host, vm, &f);
     life_kill(host, vm, f.text);
+}
+
+static uint64_t explained_by(const struct host_vm *vm)
+{
+    return vm->life == LIFE_STARTING ? after(vm->orphan_ns, ORPHAN_MS) : 0;
+}
+
+static void not_explained(struct host *host, struct host_vm *vm)
+{
+    struct fault f = { 0 };
+
+    fault_host(&f, EIO, "its broker ended before the guest ran: see `bulkhead logs %s`", vm->name);
+    life_start_failed(host, vm, &f);
 }
 
 static uint64_t halted_by(const struct host_vm *vm)
@@ -151,9 +165,10 @@ static const struct {
     uint64_t (*due)(const struct host_vm *vm);
     void (*pass)(struct host *host, struct host_vm *vm);
 } of_vm[] = {
-    { started_by, not_started }, { halted_by, not_halted },   { stopped_by, not_stopped },
-    { left_by, not_left },       { dead_by, not_dead },       { answered_by, not_answered },
-    { linked_at, link_now },     { console_at, console_now }, { saved_at, save_now },
+    { started_by, not_started },   { explained_by, not_explained }, { halted_by, not_halted },
+    { stopped_by, not_stopped },   { left_by, not_left },           { dead_by, not_dead },
+    { answered_by, not_answered }, { linked_at, link_now },         { console_at, console_now },
+    { saved_at, save_now },
 };
 
 /* ---- of the starter: the oldest question first ---- */

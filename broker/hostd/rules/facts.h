@@ -94,7 +94,8 @@ struct host_vm {
     bool told;         /* the broker was, of what `life` says */
     bool killed;       /* all of it was to be killed */
     uint64_t killed_ns;
-    bool launching; /* the launcher is expected to say how it went */
+    bool launching;     /* the launcher is expected to say how it went */
+    uint64_t orphan_ns; /* while it does: since when its broker is gone */
 
     /* What is wanted of it; looked at when it can be done. */
     bool want_start, want_remove;

@@ -380,13 +380,10 @@ void reports_console_ended(struct host *host, const struct host_event *e)
 void reports_broker_ended(struct host *host, const struct host_event *e)
 {
     struct host_vm *vm = host_find(host, e->tenant, e->name);
-    struct fault f = { 0 };
 
     if (!vm || vm->life == LIFE_STOPPED)
         return;
-    vm->link_ns = 0; /* is it gone? */
-    if (vm->life != LIFE_STARTING)
-        return;
-    fault_host(&f, EIO, "its broker ended before the guest ran: %.200s", e->fault.text);
-    life_start_failed(host, vm, &f);
+    vm->link_ns = 0;               /* is it gone? */
+    if (vm->life == LIFE_STARTING) /* the launcher knows why, and says so in a moment */
+        vm->orphan_ns = host->now;
 }

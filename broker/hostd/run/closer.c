@@ -140,12 +140,14 @@ bool closer_close(struct closer *closer, enum closer_of of, int fd)
             close(fd);
             return true;
         }
-    } else if (errno == ENOTSOCK) { /* a log file */
-        close(fd);
-        return true;
     }
     tell(closer, of, fd);
     return false;
+}
+
+void closer_drop(struct closer *closer, enum closer_of of, int fd)
+{
+    tell(closer, of, fd);
 }
 
 void closer_free(struct closer *closer)

@@ -21,5 +21,7 @@ int closer_start(struct closer *closer, const struct sandbox_filter *filter) mus
 /* Takes over a socket that nobody is to hear of any more. True: nothing was in it, and it is closed; else a thread
  * closes it. */
 bool closer_close(struct closer *closer, enum closer_of of, int fd);
+/* Lets go of a descriptor that somebody else has by now, or may have. */
+void closer_drop(struct closer *closer, enum closer_of of, int fd);
 /* The threads are left to themselves: the process ends. */
 void closer_free(struct closer *closer);

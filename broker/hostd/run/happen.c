@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "hostd/rules/step.h"
 #include "hostd/run/perform.h"
+#include "run/steps.h"
 
 /* What came of actions, or of their effects: none of these points to anything. */
 static struct {
@@ -61,9 +62,15 @@ static void carry_out(struct service *s, struct host_event *event)
     event->now = now_ns();
     event->realtime = realtime_ns();
     host_step(&s->host, event);
-    for (size_t i = 0; i < s->host.actions.n; i++)
-        if (perform(s, &s->host.actions.list[i], &next))
+    for (size_t i = 0; i < s->host.actions.n; i++) {
+        const struct host_action *a = &s->host.actions.list[i];
+
+        steps_pass("before action", a->kind * 100u + a->asks);
+        if (perform(s, a, &next))
             put_off(s, &next);
+    }
+    if (s->host.actions.n > 0)
+        steps_pass("after event", event->kind);
 }
 
 static void happen(struct service *s, struct host_event *event)

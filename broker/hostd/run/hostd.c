@@ -20,6 +20,7 @@
 #include "hostd/run/sessions.h"
 #include "hostd/run/starter_link.h"
 #include "resources/memory.h"
+#include "run/steps.h"
 #include "sandbox/enter.h"
 #include "sandbox/layers.h"
 
@@ -111,6 +112,7 @@ int hostd_run(const struct hostd_terms *terms)
     struct host_event begin = { .kind = HOST_BEGIN };
     int r = make(&s, terms);
 
+    steps_open("BULKHEAD_HOSTD_STEPS");
     if (r == 0) {
         host_init(&s.host, BH_BUILD_ID, resources_host_memory());
         s.host.booted_realtime = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);

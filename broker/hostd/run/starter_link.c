@@ -289,7 +289,7 @@ static void on_readable(int fd, unsigned what, void *arg)
             log_error("the starter says %zd bytes that are no report", n);
         for (unsigned i = 0; i < STARTER_MAX_FDS; i++)
             if (s->reported[i] >= 0)
-                (void)closer_close(s->closer, CLOSER_OF_BROKERS, fd_take(&s->reported[i]));
+                closer_drop(s->closer, CLOSER_OF_BROKERS, fd_take(&s->reported[i]));
     }
 }
 

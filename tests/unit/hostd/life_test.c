@@ -125,6 +125,28 @@ static void a_launcher_that_dies(void **state)
     assert_int_equal(script_replied(&s, acme, s.request), EIO);
 }
 
+/* The launcher knows why, and what it says is what counts; but it isn't waited for as if there were something to come. */
+static void a_broker_that_ends_while_it_starts(void **state)
+{
+    const struct host_event ended = { .kind = HOST_BROKER_ENDED, .tenant = "acme", .name = "web" };
+
+    (void)state;
+    script_create(&s, acme, "web", true);
+    script_does(&s, ASK_SAVE, 0);
+    script_does(&s, ASK_START, 0);
+    script_happen(&s, ended);
+    script_launched(&s, web(), EACCES);
+    script_is_gone(&s, web());
+    assert_int_equal(script_replied(&s, acme, s.request), EACCES);
+    script_ask(&s, acme, B(START_VM), "web");
+    script_saves(&s);
+    script_does(&s, ASK_START, 0);
+    script_happen(&s, ended);
+    script_wait(&s, 2001);
+    script_is_gone(&s, web());
+    assert_int_equal(script_replied(&s, acme, s.request), EIO);
+}
+
 static void a_launcher_that_never_answers(void **state)
 {
     (void)state;
@@ -414,6 +436,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(starts_and_ends, begin, end),
         cmocka_unit_test_setup_teardown(a_start_that_fails, begin, end),
         cmocka_unit_test_setup_teardown(a_launcher_that_dies, begin, end),
+        cmocka_unit_test_setup_teardown(a_broker_that_ends_while_it_starts, begin, end),
         cmocka_unit_test_setup_teardown(a_launcher_that_never_answers, begin, end),
         cmocka_unit_test_setup_teardown(a_starter_that_never_answers, begin, end),
         cmocka_unit_test_setup_teardown(halted_with_grace, begin, end),

@@ -117,6 +117,14 @@ static struct channel *run_vm(struct channel *client, const char *name)
     return broker;
 }
 
+static uint64_t time_of_request(struct channel *client)
+{
+    uint64_t before = now_ns();
+
+    assert_int_equal(stage_ask(&s, client, B(GET_HOST), NULL)->body_case, B(HOST_INFO));
+    return now_ns() - before;
+}
+
 /* A VM runs, its command socket is handed over with what the session may not do, and it ends. */
 static void a_vms_life(void **state)
 {
@@ -128,6 +136,7 @@ static void a_vms_life(void **state)
     Bulkhead__HaltVm halt = BULKHEAD__HALT_VM__INIT;
     ProtobufCMessage *msg = NULL;
     int pair[2], *fds, mine;
+    char bytes[4];
     size_t n_fds;
 
     (void)state;
@@ -147,6 +156,9 @@ static void a_vms_life(void **state)
                                          &msg, &fds, &n_fds),
                      0);
     assert_int_equal(((const Bulkhead__ClientEnvelope *)msg)->body_case, C(LIMIT_SESSION));
+    time_of_request(client); /* by now the service has let go of it */
+    assert_int_equal(fd_send(mine, "x", 1, NULL, 0, 0), 0);
+    assert_int_equal(read(pair[1], bytes, sizeof bytes), 1);
     close(mine); /* the client alone has that end */
     assert_int_equal(channel_receive_raw(session, true, &bulkhead__client_envelope__descriptor,
                                          &msg, &fds, &n_fds),
@@ -172,14 +184,6 @@ static void a_vms_life(void **state)
     stage_done(&s, ENOENT, NULL, 0);
     assert_int_equal(is_reply(stage_hear(client, NULL, NULL)), 0);
     channel_free(client);
-}
-
-static uint64_t time_of_request(struct channel *client)
-{
-    uint64_t before = now_ns();
-
-    assert_int_equal(stage_ask(&s, client, B(GET_HOST), NULL)->body_case, B(HOST_INFO));
-    return now_ns() - before;
 }
 
 static int compare(const void *a, const void *b)
