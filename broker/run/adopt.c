@@ -232,11 +232,9 @@ static int open_port(struct instance *in, struct heir *h)
             h->fds[0] = -1;
     }
     if (r == 0 && h->fds[1] >= 0) {
-        r = channel_new(&port->channel, h->fds[1], CHANNEL_ARENA_BROKER);
+        r = port_open(port, h->fds[1], c->role, true);
         if (r == 0)
             h->fds[1] = -1;
-        if (r == 0)
-            channel_peek(port->channel);
     }
     if (r == 0 && port->channel && !c->closed)
         r = loop_add_fd(in->loop, channel_fd(port->channel), LOOP_READ, in->on_message, port,

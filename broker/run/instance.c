@@ -16,6 +16,7 @@
 #include "devices/handed.h"
 #include "devices/net.h"
 #include "devices/vsock.h"
+#include "ipc/rules.h"
 #include "plan/identity.h"
 #include "resources/holder.h"
 #include "resources/memory.h"
@@ -42,6 +43,19 @@ struct port *instance_new_port(struct instance *in, uint32_t id)
             return &in->ports[i];
         }
     return NULL;
+}
+
+int port_open(struct port *port, int fd, Bulkhead__Role role, bool kept)
+{
+    int r = channel_new(&port->channel, fd, CHANNEL_ARENA_BROKER);
+
+    if (r < 0)
+        return err_trace(r);
+    if (kept)
+        channel_peek(port->channel);
+    if (kept && !rules_may_bring_fds(role))
+        channel_leave_fds(port->channel);
+    return 0;
 }
 
 void port_close(struct port *port)

@@ -139,5 +139,8 @@ void instance_free_boot(struct instance *in);
 void instance_deinit(struct instance *in);
 struct port *instance_port(struct instance *in, uint32_t id); /* NULL: none */
 struct port *instance_new_port(struct instance *in, uint32_t id);
+/* Takes over fd, the broker's end, of which the spawner has a copy if `kept`. What may bring no descriptors has none taken:
+ * closing one may wait for the server of its file, and the spawner lets go of what is left there by a clone. */
+int port_open(struct port *port, int fd, Bulkhead__Role role, bool kept) must_check;
 void port_close(struct port *port); /* no more messages; its exit is still to be reported */
 void port_free(struct port *port);

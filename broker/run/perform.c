@@ -121,11 +121,9 @@ static int start_child(struct instance *in, struct port *port, const struct chil
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return fault_host(f, errno, "starting %s: no resources", plan_program(c->role));
     theirs = pair[1];
-    r = channel_new(&port->channel, pair[0], CHANNEL_ARENA_BROKER);
+    r = port_open(port, pair[0], c->role, in->kept);
     if (r < 0)
         close(pair[0]);
-    if (r == 0 && in->kept)
-        channel_peek(port->channel);
     if (r == 0)
         r = loop_add_fd(in->loop, pair[0], LOOP_READ, in->on_message, port, &port->event);
     if (r < 0)

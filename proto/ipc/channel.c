@@ -24,6 +24,7 @@ struct channel {
     int fds[CHANNEL_MAX_FDS];
     size_t n_fds;
     bool bare;          /* descriptors that come are nobody's */
+    bool stays;         /* and the socket, in which they may be, isn't closed */
     bool peeks, peeked; /* the last message is in the socket still */
 };
 
@@ -65,7 +66,7 @@ void channel_free(struct channel *channel)
     close_untaken(channel);
     /* What the peer has sent and nobody took would go with the last close, and with it perhaps the last reference to a
      * socket that lingers: the end of this process does not wait for those. */
-    if (channel->bare)
+    if (channel->stays)
         shutdown(channel->fd, SHUT_RDWR);
     else
         fd_closep(&channel->fd);
@@ -109,7 +110,7 @@ static bool nothing_is_left(int fd)
 
 void channel_end(struct channel **channel)
 {
-    int fd = *channel && (*channel)->bare ? (*channel)->fd : -1;
+    int fd = *channel && (*channel)->stays ? (*channel)->fd : -1;
 
     channel_freep(channel);
     if (fd >= 0 && nothing_is_left(fd))
@@ -149,6 +150,11 @@ static int collect_fds(struct channel *channel, struct msghdr *msg)
 
 void channel_refuse_fds(struct channel *channel)
 {
+    channel->bare = channel->stays = true;
+}
+
+void channel_leave_fds(struct channel *channel)
+{
     channel->bare = true;
 }
 
@@ -182,7 +188,7 @@ static int refuse_fds(struct channel *channel, struct msghdr *msg, bool block)
     if (!channel->bare)
         return 0;
     do
-        n = recvmsg(channel->fd, msg, MSG_PEEK | (block ? 0 : MSG_DONTWAIT));
+        n = recvmsg(channel->fd, msg, MSG_CMSG_CLOEXEC | MSG_PEEK | (block ? 0 : MSG_DONTWAIT));
     while (n < 0 && errno == EINTR);
     if (n >= 0 && (msg->msg_flags & MSG_CTRUNC))
         return err_origin(-EBADMSG, "a message comes with descriptors that nobody asked for");

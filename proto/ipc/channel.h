@@ -45,6 +45,9 @@ int channel_receive(struct channel *channel, bool block, struct message *ret_msg
  * one has to close it, and a close may wait for the server of its file. For the same reason the socket is shut down by
  * channel_free(), and closed by the end of the process alone. */
 void channel_refuse_fds(struct channel *channel);
+/* The same where somebody else has a copy of this end, and keeps it until this one is closed, as channel_free() does: that lets
+ * go of nothing. */
+void channel_leave_fds(struct channel *channel);
 /* From now on a message stays in the socket until channel_done(), so that whoever has a copy of this end finds it there if
  * this process dies before it has dealt with it. */
 void channel_peek(struct channel *channel);

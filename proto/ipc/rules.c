@@ -345,6 +345,14 @@ enum child_state rules_after(enum rule_dir dir, Bulkhead__Role role, enum child_
                : (enum child_state)rule->next;
 }
 
+bool rules_may_bring_fds(Bulkhead__Role role)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+        if (rules[i].dir == RULE_FROM_CHILD && (rules[i].roles & BIT(role)) && rules[i].max_fds > 0)
+            return true;
+    return false;
+}
+
 const char *rules_body_name(Bulkhead__Envelope__BodyCase body)
 {
     const ProtobufCFieldDescriptor *field =

@@ -41,6 +41,8 @@ bool rules_legal(enum rule_dir dir, Bulkhead__Role role, enum child_state state,
                  Bulkhead__Envelope__BodyCase body);
 enum child_state rules_after(enum rule_dir dir, Bulkhead__Role role, enum child_state state,
                              Bulkhead__Envelope__BodyCase body);
+/* Whether descriptors may come with any message of a child of this role. */
+bool rules_may_bring_fds(Bulkhead__Role role);
 const char *rules_body_name(Bulkhead__Envelope__BodyCase body);
 const char *rules_state_name(enum child_state state);
 const char *role_name(Bulkhead__Role role); /* "core", "loader", "blk", ... */

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* watch_test.c - a broker that was not run for a while itself. */
+/* watch_test.c - a broker that was not run for a while itself, and children that send what they may not. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/fd.h"
 #include "base/loop.h"
 #include "rig.h"
 #include "run/watch.h"
@@ -24,10 +30,58 @@ static void nobody_hung_meanwhile(void **state)
     rig_end(&rig);
 }
 
+static int count_fds(void)
+{
+    int n = 0;
+
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* Who may send none and does: they stay in the socket, and when it is closed, in the spawner's copy of it. */
+static void descriptors_that_may_not_come_are_not_taken(void **state)
+{
+    static const struct {
+        Bulkhead__Role role;
+        bool taken;
+    } rows[] = { { BULKHEAD__ROLE__ROLE_RNG, false },
+                 { BULKHEAD__ROLE__ROLE_BLK, false },
+                 { BULKHEAD__ROLE__ROLE_CORE, false },
+                 { BULKHEAD__ROLE__ROLE_CONSOLE, true } };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct port port = { .pidfd = -1, .stat_fd = -1 };
+        struct pollfd sent = { 0 };
+        struct message msg;
+        int pair[2], pipe_fds[2], copy, before;
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+        assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+        copy = fcntl(pair[0], F_DUPFD_CLOEXEC, 3);
+        assert_int_equal(port_open(&port, pair[0], rows[i].role, true), 0);
+        assert_int_equal(fd_send(pair[1], "x", 1, &pipe_fds[1], 1, 0), 0);
+        close(pipe_fds[1]);
+        before = count_fds();
+        assert_int_equal(channel_receive(port.channel, false, &msg), -EBADMSG);
+        assert_int_equal(count_fds(), before + rows[i].taken); /* to be closed */
+        port_close(&port);
+        sent.fd = pipe_fds[0];
+        assert_int_equal(poll(&sent, 1, 0), 0);
+        assert_true(fcntl(pair[0], F_GETFD) < 0);
+        close(copy);
+        assert_int_equal(poll(&sent, 1, 0), 1);
+        close(pair[1]);
+        close(pipe_fds[0]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_hung_meanwhile),
+        cmocka_unit_test(descriptors_that_may_not_come_are_not_taken),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -365,12 +365,22 @@ static void every_message_is_documented(void **state)
     free(text);
 }
 
+/* Of all others the broker takes none: closing one may hold it up. */
+static void only_a_console_may_bring_descriptors(void **state)
+{
+    (void)state;
+    for (int role = 0; role <= BULKHEAD__ROLE__ROLE_HOLDER; role++)
+        assert_int_equal(rules_may_bring_fds((Bulkhead__Role)role),
+                         role == BULKHEAD__ROLE__ROLE_CONSOLE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_message_has_few_legal_places),
         cmocka_unit_test(a_child_can_not_speak_for_the_broker),
         cmocka_unit_test(descriptors_come_only_where_the_table_says),
+        cmocka_unit_test(only_a_console_may_bring_descriptors),
         cmocka_unit_test(wrong_contents_are_bad_messages),
         cmocka_unit_test(devices_come_and_go_while_the_guest_runs),
         cmocka_unit_test(a_list_of_regions_is_checked),
