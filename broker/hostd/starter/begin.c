@@ -57,7 +57,7 @@ static void close_beginning(struct beginning *b)
 static void has_ended(struct place *place)
 {
     place->broker_leaves = false;
-    groups_remove_of(place->starter->group_fd, place->tenant, place->vm);
+    groups_remove_of(&place->starter->groups, place->tenant, place->vm);
     tell_ended(place->starter, STARTER_BROKER_ENDED, place, "its processes have ended");
     places_settle(place);
 }
@@ -236,7 +236,7 @@ static int open_all(struct beginning *b)
         return err_trace(r);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, b->pair) < 0)
         return err_origin(-errno, "the launcher's socket");
-    b->procs = groups_make_for(s->group_fd, b->place->tenant, b->place->vm);
+    b->procs = groups_make_for(&s->groups, b->place->tenant, b->place->vm);
     return 0;
 }
 

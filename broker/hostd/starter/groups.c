@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,12 @@
 #include "base/log.h"
 #include "sandbox/cgroup.h"
 
-enum { OPEN_DIR = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, DEPTH = 3 };
+enum {
+    OPEN_DIR = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+    DEPTH = 3,
+    SWEEPS = 20,
+    SWEEP_MS = 5
+};
 
 static void dir_closep(DIR **dir)
 {
@@ -46,39 +52,43 @@ static int open_beside(int own_fd)
     return fd_take(&fd);
 }
 
-int groups_open_base(void)
+void groups_open(struct service_groups *ret_groups, const struct folders *folders)
 {
+    struct stat st = { 0 };
     char path[512];
     int fd = -1, beside;
 
+    (void)fstat(folders->fds[FOLDER_VMS], &st);
+    *ret_groups = (struct service_groups){ .base_fd = -1, .dev = st.st_dev, .ino = st.st_ino };
     if (sandbox_cgroup_find(&fd, path, sizeof path) != 0)
-        return -1;
+        return;
     beside = open_beside(fd);
     if (beside >= 0) {
         close(fd);
         fd = beside;
     }
     sandbox_cgroup_delegate(fd, "supervisor");
-    return fd;
+    ret_groups->base_fd = fd;
 }
 
 /* None of the kernel's files has a colon in its name, and no tenant or VM. */
-static void name_of(const char *tenant, const char *vm, char *dst, size_t size)
+static void name_of(const struct service_groups *groups, const char *tenant, const char *vm,
+                    char *dst, size_t size)
 {
-    snprintf(dst, size, "vm:%s:%s", tenant, vm);
+    snprintf(dst, size, "vm:%llx.%llx:%s:%s", groups->dev, groups->ino, tenant, vm);
 }
 
-int groups_make_for(int base_fd, const char *tenant, const char *vm)
+int groups_make_for(const struct service_groups *groups, const char *tenant, const char *vm)
 {
     cleanup_(fd_closep) int fd = -1;
-    char name[128];
+    char name[160];
 
-    if (base_fd < 0)
+    if (groups->base_fd < 0)
         return -1;
-    name_of(tenant, vm, name, sizeof name);
-    if (mkdirat(base_fd, name, 0755) < 0 && errno != EEXIST)
+    name_of(groups, tenant, vm, name, sizeof name);
+    if (mkdirat(groups->base_fd, name, 0755) < 0 && errno != EEXIST)
         return -1;
-    fd = openat(base_fd, name, OPEN_DIR);
+    fd = openat(groups->base_fd, name, OPEN_DIR);
     return fd < 0 ? -1 : openat(fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
 }
 
@@ -97,27 +107,64 @@ static void remove_tree(int at_fd, const char *name, int depth)
     (void)unlinkat(at_fd, name, AT_REMOVEDIR);
 }
 
-void groups_remove_of(int base_fd, const char *tenant, const char *vm)
+void groups_remove_of(const struct service_groups *groups, const char *tenant, const char *vm)
 {
-    char name[128];
+    char name[160];
 
-    name_of(tenant, vm, name, sizeof name);
-    if (base_fd >= 0)
-        remove_tree(base_fd, name, DEPTH);
+    name_of(groups, tenant, vm, name, sizeof name);
+    if (groups->base_fd >= 0)
+        remove_tree(groups->base_fd, name, DEPTH);
+}
+
+/* Names of the service's own begin like that; the rest is tenant:vm. */
+static size_t prefix_of(const struct service_groups *groups, char *dst, size_t size)
+{
+    name_of(groups, "", "", dst, size);
+    dst[strlen(dst) - 1] = '\0';
+    return strlen(dst);
+}
+
+/* True: one whose VM is not held is still there. Its last processes may not be quite gone. */
+static bool sweep_once(const struct service_groups *groups, const struct folders *folders)
+{
+    int again = openat(groups->base_fd, ".", OPEN_DIR);
+    cleanup_(dir_closep) DIR *dir = again < 0 ? NULL : fdopendir(again);
+    char prefix[160], tenant[HOSTDIR_TENANT_BYTES], vm[HOSTDIR_VM_BYTES];
+    size_t len = prefix_of(groups, prefix, sizeof prefix);
+    struct dirent *entry;
+    bool left = false;
+
+    if (again >= 0 && !dir)
+        close(again);
+    while (dir && (entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, prefix, len) != 0 ||
+            sscanf(entry->d_name + len, "%32[^:]:%48s", tenant, vm) != 2 ||
+            folders_is_held(folders, tenant, vm))
+            continue;
+        remove_tree(groups->base_fd, entry->d_name, DEPTH);
+        left |= faccessat(groups->base_fd, entry->d_name, F_OK, 0) == 0;
+    }
+    return left;
+}
+
+void groups_sweep(const struct service_groups *groups, const struct folders *folders)
+{
+    for (int i = 0; i < SWEEPS && groups->base_fd >= 0 && sweep_once(groups, folders); i++)
+        (void)poll(NULL, 0, SWEEP_MS);
 }
 
 /* ---- killing ---- */
 
-static bool kill_group(int base_fd, const char *tenant, const char *vm)
+static bool kill_group(const struct service_groups *groups, const char *tenant, const char *vm)
 {
     cleanup_(fd_closep) int fd = -1;
     cleanup_(fd_closep) int kill_fd = -1;
-    char name[128];
+    char name[160];
 
-    if (base_fd < 0)
+    if (groups->base_fd < 0)
         return false;
-    name_of(tenant, vm, name, sizeof name);
-    fd = openat(base_fd, name, OPEN_DIR);
+    name_of(groups, tenant, vm, name, sizeof name);
+    fd = openat(groups->base_fd, name, OPEN_DIR);
     kill_fd = fd < 0 ? -1 : sandbox_cgroup_open_kill(fd);
     return kill_fd >= 0 && sandbox_cgroup_kill(kill_fd) == 0;
 }
@@ -148,10 +195,11 @@ static unsigned kill_session(pid_t session)
 
 /* Broker and spawner, and each broker after the first, share a session, which the first one made; core and workers end
  * when these have. */
-int groups_kill_all(int base_fd, const char *tenant, const char *vm, pid_t broker)
+int groups_kill_all(const struct service_groups *groups, const char *tenant, const char *vm,
+                    pid_t broker)
 {
     pid_t session = broker > 1 ? getsid(broker) : -1;
-    bool killed = kill_group(base_fd, tenant, vm);
+    bool killed = kill_group(groups, tenant, vm);
     unsigned n = 0;
 
     if (session > 1 && session != getsid(0))

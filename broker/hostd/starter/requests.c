@@ -87,7 +87,8 @@ void requests_go_on(struct starter *s)
 {
     struct listing *l = &s->listing;
 
-    while (l->id != 0 && s->out.n < LISTED_AT_ONCE) {
+    /* However fast hostd reads, others have their turn. */
+    for (int i = 0; l->id != 0 && s->out.n < LISTED_AT_ONCE && i < LISTED_AT_ONCE; i++) {
         const struct folder_name *name = &l->names.list[l->next];
 
         if (l->next == l->names.n) {
@@ -98,6 +99,8 @@ void requests_go_on(struct starter *s)
             tell_vm(s, name);
         l->next++;
     }
+    if (l->id != 0)
+        tell_flush(s); /* so that it goes on */
 }
 
 static void on_load(struct starter *s, const struct starter_request *q, const void *bytes,
@@ -192,7 +195,7 @@ static int remove_all(struct starter *s, const struct starter_request *q)
         process_kill(&place->console); /* it has nothing to show any more */
     for (int folder = 0; r == 0 && folder < FOLDERS; folder++)
         r = folders_remove(&s->folders, (enum folder)folder, q->tenant, q->vm);
-    groups_remove_of(s->group_fd, q->tenant, q->vm);
+    groups_remove_of(&s->groups, q->tenant, q->vm);
     return r;
 }
 
@@ -222,8 +225,12 @@ static int connect_to_broker(struct starter *s, const struct starter_request *q)
     cleanup_(fd_closep) int dir_fd = -1;
     int fd;
 
-    if (!folders_is_held(&s->folders, q->tenant, q->vm))
+    if (!folders_is_held(&s->folders, q->tenant, q->vm)) {
+        if (!places_lives(s, q->tenant,
+                          q->vm)) /* hostd looks so when one of an earlier starter's has ended */
+            groups_remove_of(&s->groups, q->tenant, q->vm);
         return err_origin(-ENOENT, "the VM %s is not running", q->vm);
+    }
     dir_fd = folders_enter(&s->folders, FOLDER_VMS, q->tenant, q->vm, false);
     fd = dir_fd < 0 ? dir_fd : sockets_connect(dir_fd, RUNDIR_SOCKET, SOCK_SEQPACKET);
     return fd == -ENOENT ? -ECONNREFUSED : fd; /* it is held all the same */
@@ -300,7 +307,7 @@ static void on_kill(struct starter *s, const struct starter_request *q, const vo
                     struct handed *fds)
 {
     int r = places_lives(s, q->tenant, q->vm)
-                ? groups_kill_all(s->group_fd, q->tenant, q->vm, broker_of(s, q))
+                ? groups_kill_all(&s->groups, q->tenant, q->vm, broker_of(s, q))
                 : err_origin(-ENOENT, "the VM %s is not running", q->vm);
 
     (void)bytes;

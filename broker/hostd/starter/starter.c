@@ -36,9 +36,11 @@ static bool may_read(const struct starter *s)
 
 static void settle(struct starter *s)
 {
-    bool read = may_read(s);
+    bool read;
 
+    closers_go_on(&s->closers);
     requests_go_on(s);
+    read = may_read(s);
     if (closers_are_busy(&s->closers))
         places_tick(s);
     if (read != s->paused)
@@ -96,7 +98,6 @@ static void on_tick(int fd, unsigned what, void *arg)
     (void)fd;
     (void)what;
     s->ticks = false;
-    closers_go_on(&s->closers);
     tell_flush(s);
     for (unsigned i = 0; i < STATE_MAX_VMS; i++)
         if (s->places[i].vm[0] != '\0') {
@@ -185,7 +186,7 @@ static int find_programs(struct starter *s, struct fault *f)
 
 static void init(struct starter *s)
 {
-    s->fd = s->signal_fd = s->null_fd = s->group_fd = s->lock_fd = -1;
+    s->fd = s->signal_fd = s->null_fd = s->groups.base_fd = s->lock_fd = -1;
     out_init(&s->out);
     process_forget(&s->hostd);
     for (unsigned i = 0; i < STATE_MAX_SAVES; i++)
@@ -220,7 +221,8 @@ int starter_new(struct starter **ret_starter, struct fault *f)
         starter_free(s);
         return r;
     }
-    s->group_fd = groups_open_base();
+    groups_open(&s->groups, &s->folders);
+    groups_sweep(&s->groups, &s->folders);
     *ret_starter = s;
     return 0;
 }
@@ -273,9 +275,8 @@ int starter_serve(struct starter *s, int fd, pid_t hostd)
     else
         r = loop_run(s->loop);
     fd_closep(&s->fd);
-    if (r < 0)
-        return EXIT_FAILURE;
-    return await_hostd(s);
+    groups_sweep(&s->groups, &s->folders);
+    return r < 0 ? EXIT_FAILURE : await_hostd(s);
 }
 
 static void free_events(struct starter *s)
@@ -313,7 +314,7 @@ void starter_free(struct starter *s)
     fd_closep(&s->fd);
     fd_closep(&s->signal_fd);
     fd_closep(&s->null_fd);
-    fd_closep(&s->group_fd);
+    fd_closep(&s->groups.base_fd);
     fd_closep(&s->lock_fd);
     free(s);
 }

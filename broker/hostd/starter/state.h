@@ -8,6 +8,7 @@
 #include "base/loop.h"
 #include "client/hostdir.h"
 #include "hostd/starter/folders.h"
+#include "hostd/starter/groups.h"
 #include "hostd/starter/out.h"
 #include "hostd/starter/process.h"
 #include "hostd/starter/terms.h"
@@ -61,7 +62,7 @@ struct starter {
     int signal_fd;
     int null_fd;
     int lock_fd;
-    int group_fd; /* the service's control group; -1: there is none */
+    struct service_groups groups;
     bool paused, awaits_room, ticks, ending;
     uint64_t end_ns;
     struct process hostd;

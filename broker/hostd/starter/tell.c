@@ -10,14 +10,16 @@
 void tell_flush(struct starter *s)
 {
     int r = out_send(&s->out, s->fd);
+    bool wants_room;
 
     if (r < 0) /* its end is seen where requests are read */
         out_clear(&s->out);
     if (r == OUT_LATER)
         places_tick(s);
-    if ((r == OUT_NO_ROOM) == s->awaits_room)
+    wants_room = r == OUT_NO_ROOM || s->listing.id != 0; /* of which the rest follows then */
+    if (wants_room == s->awaits_room)
         return;
-    s->awaits_room = r == OUT_NO_ROOM;
+    s->awaits_room = wants_room;
     (void)(s->awaits_room ? loop_event_resume(s->room_event) : loop_event_pause(s->room_event));
 }
 

@@ -2,6 +2,7 @@
 /* starter_rig.c - see starter_rig.h. */
 #include "starter_rig.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -21,7 +22,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "host.pb-c.h"
 #include "hostd/starter/starter.h"
+#include "sandbox/cgroup.h"
 #include <cmocka.h>
 
 /* ---- the starter's process ---- */
@@ -173,11 +176,34 @@ static void await_all(void)
         fail_msg("a process is left");
 }
 
+/* Of this rig's VMs. */
+static void expect_no_groups(const struct starter_rig *rig)
+{
+    char path[512], prefix[64];
+    struct dirent *entry;
+    struct stat st;
+    int fd = -1;
+    DIR *dir;
+
+    path_in(rig, "run/vms", path, sizeof path);
+    if (stat(path, &st) < 0 || sandbox_cgroup_find(&fd, path, sizeof path) != 0)
+        return;
+    snprintf(prefix, sizeof prefix, "vm:%llx.%llx:", (unsigned long long)st.st_dev,
+             (unsigned long long)st.st_ino);
+    dir = fdopendir(fd);
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL)
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0)
+            fail_msg("the control group %s is left", entry->d_name);
+    closedir(dir);
+}
+
 void rig_free(struct starter_rig *rig)
 {
     if (rig->pid != 0)
         assert_int_equal(rig_stop(rig), 0);
     await_all();
+    expect_no_groups(rig);
     assert_int_equal(nftw(rig->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
     free(rig->bytes);
     free(rig);
@@ -205,6 +231,45 @@ bool rig_exists(const struct starter_rig *rig, const char *path)
 
     path_in(rig, path, full, sizeof full);
     return lstat(full, &st) == 0;
+}
+
+void rig_write_tenant(const struct starter_rig *rig, const char *tenant)
+{
+    Bulkhead__HostConfig config = BULKHEAD__HOST_CONFIG__INIT;
+    Bulkhead__Tenant acme = BULKHEAD__TENANT__INIT, *tenants[] = { &acme };
+    char name[HOSTDIR_TENANT_BYTES], tree[128], usr[] = "/usr", *trees[] = { tree, usr };
+    uint8_t bytes[1024];
+    bool root = geteuid() == 0;
+
+    snprintf(tree, sizeof tree, "%s/tree", rig->dir);
+    assert_int_equal(mkdir(tree, 0755), 0);
+    snprintf(name, sizeof name, "%s", tenant);
+    acme.name = name;
+    acme.uid = root ? RIG_UID : geteuid();
+    acme.gid = root ? RIG_GID : getegid();
+    acme.uid_first = 0x70000000;
+    acme.uid_count = 128;
+    acme.n_trees = 2;
+    acme.trees = trees;
+    config.n_tenants = 1;
+    config.tenants = tenants;
+    assert_true(bulkhead__host_config__get_packed_size(&config) <= sizeof bytes);
+    rig_write(rig, "etc/tenants.pb", bytes, bulkhead__host_config__pack(&config, bytes), 0644);
+}
+
+unsigned rig_count_fds(const struct starter_rig *rig)
+{
+    char path[64];
+    unsigned n = 0;
+    DIR *dir;
+
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)rig->pid);
+    dir = opendir(path);
+    assert_non_null(dir);
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
 }
 
 /* ---- what is said ---- */
@@ -244,7 +309,9 @@ static void take(struct starter_rig *rig, const struct starter_report *report, c
         rig->n_vms++;
     }
     if (report->kind == STARTER_PIECE || report->kind == STARTER_VM) {
-        assert_true(report->len <= RIG_MAX_BYTES - rig->n_bytes);
+        if (report->len > RIG_MAX_BYTES - rig->n_bytes)
+            fail_msg("%zu bytes, and %u more of %s/%s", rig->n_bytes, report->len, report->tenant,
+                     report->vm);
         memcpy(rig->bytes + rig->n_bytes, bytes, report->len);
         rig->n_bytes += report->len;
     }

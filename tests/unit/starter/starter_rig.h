@@ -9,7 +9,14 @@
 #include <sys/types.h>
 #include "hostd/starter/wire.h"
 
-enum { RIG_PATIENCE_MS = 30000, RIG_MAX_VMS = 64, RIG_MAX_BYTES = 1 << 20, RIG_REFUSED = 99 };
+enum {
+    RIG_PATIENCE_MS = 30000,
+    RIG_MAX_VMS = 64,
+    RIG_MAX_BYTES = 1 << 20,
+    RIG_REFUSED = 99,
+    RIG_UID = 65533,
+    RIG_GID = 65532
+};
 
 struct starter_rig {
     char dir[96];
@@ -41,6 +48,9 @@ void rig_free(struct starter_rig *rig); /* nothing may be left of any VM */
 /* path: below the rig's folder. */
 void rig_write(const struct starter_rig *rig, const char *path, const void *bytes, size_t len,
                unsigned mode);
+/* Of root's service another user (RIG_UID), else the only one there is: trees DIR/tree and /usr, 128 uids. */
+void rig_write_tenant(const struct starter_rig *rig, const char *tenant);
+unsigned rig_count_fds(const struct starter_rig *rig);
 bool rig_exists(const struct starter_rig *rig, const char *path);
 
 void rig_send(struct starter_rig *rig, const struct starter_request *request, const void *bytes,

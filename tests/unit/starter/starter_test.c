@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* starter_test.c - a real starter: what it keeps, what it starts and with which rights, and that its death costs nothing. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,32 +17,6 @@
 #include "host.pb-c.h"
 #include "starter_rig.h"
 #include <cmocka.h>
-
-enum { OTHER_UID = 65533, OTHER_GID = 65532 };
-
-/* Of root's service another user, with a folder of his own; else there is only one. */
-static void make_tenants(struct starter_rig *rig)
-{
-    Bulkhead__HostConfig config = BULKHEAD__HOST_CONFIG__INIT;
-    Bulkhead__Tenant acme = BULKHEAD__TENANT__INIT, *tenants[] = { &acme };
-    char name[] = "acme", tree[128], usr[] = "/usr", *trees[] = { tree, usr };
-    uint8_t bytes[1024];
-    bool root = geteuid() == 0;
-
-    snprintf(tree, sizeof tree, "%s/tree", rig->dir);
-    assert_int_equal(mkdir(tree, 0755), 0);
-    acme.name = name;
-    acme.uid = root ? OTHER_UID : geteuid();
-    acme.gid = root ? OTHER_GID : getegid();
-    acme.uid_first = 0x70000000;
-    acme.uid_count = 128;
-    acme.n_trees = 2;
-    acme.trees = trees;
-    config.n_tenants = 1;
-    config.tenants = tenants;
-    assert_true(bulkhead__host_config__get_packed_size(&config) <= sizeof bytes);
-    rig_write(rig, "etc/tenants.pb", bytes, bulkhead__host_config__pack(&config, bytes), 0644);
-}
 
 static void test_without_a_file_all_is_the_hosts(void **state)
 {
@@ -70,7 +43,7 @@ static void test_a_bad_file_changes_nothing(void **state)
     int channel = -1;
 
     (void)state;
-    make_tenants(rig);
+    rig_write_tenant(rig, "acme");
     rig_start(rig);
     rig_write(rig, "etc/tenants.pb", "\x0a\xff\xff", 3, 0644);
     assert_int_equal(rig_ask(rig, STARTER_TERMS, "", ""), EINVAL);
@@ -185,13 +158,13 @@ static void expect_fd(const char *text, int fd, const char *path)
 /* His own, and the one to which /dev/kvm is open. */
 static void expect_groups(const char *list)
 {
-    struct stat st = { .st_gid = OTHER_GID };
+    struct stat st = { .st_gid = RIG_GID };
     char *end;
 
     (void)stat("/dev/kvm", &st);
     for (gid_t gid = (gid_t)strtoul(list, &end, 10); end != list;
          list = end, gid = (gid_t)strtoul(list, &end, 10)) {
-        if (gid != OTHER_GID && gid != st.st_gid)
+        if (gid != RIG_GID && gid != st.st_gid)
             fail_msg("it has the group %u", gid);
         if (*end != ' ' || end[1] == '\n')
             break;
@@ -205,16 +178,14 @@ static void test_launcher_has_the_tenants_rights(void **state)
 
     (void)state;
     (void)setenv("BULKHEAD_SECRET", "x", 1);
-    make_tenants(rig);
+    rig_write_tenant(rig, "acme");
     rig_start(rig);
     assert_int_equal(rig_run(rig, "acme", "web", text, sizeof text), 0);
     snprintf(tree, sizeof tree, "%s/tree", rig->dir);
     if (geteuid() == 0) {
-        snprintf(line, sizeof line, "Uid:\t%d\t%d\t%d\t%d\n", OTHER_UID, OTHER_UID, OTHER_UID,
-                 OTHER_UID);
+        snprintf(line, sizeof line, "Uid:\t%d\t%d\t%d\t%d\n", RIG_UID, RIG_UID, RIG_UID, RIG_UID);
         expect_line(text, line);
-        snprintf(line, sizeof line, "Gid:\t%d\t%d\t%d\t%d\n", OTHER_GID, OTHER_GID, OTHER_GID,
-                 OTHER_GID);
+        snprintf(line, sizeof line, "Gid:\t%d\t%d\t%d\t%d\n", RIG_GID, RIG_GID, RIG_GID, RIG_GID);
         expect_line(text, line);
         expect_groups(strstr(text, "Groups:\t") + 8);
         expect_line(text, "CapBnd:\t0000000000000000\n");
@@ -244,7 +215,7 @@ static void test_life_of_a_vm(void **state)
     int fd, channel;
 
     (void)state;
-    make_tenants(rig);
+    rig_write_tenant(rig, "acme");
     rig_start(rig);
     assert_int_equal(rig_ask_channel(rig, STARTER_CONNECT, "acme", "web", STARTER_CHANNEL_COMMAND),
                      ENOENT);
@@ -308,7 +279,7 @@ static void test_death_of_the_starter_costs_nothing(void **state)
     int before, fd;
 
     (void)state;
-    make_tenants(rig);
+    rig_write_tenant(rig, "acme");
     rig_start(rig);
     assert_int_equal(rig_run(rig, "acme", "web", NULL, 0), 0);
     assert_int_equal(rig_ask_channel(rig, STARTER_CONNECT, "acme", "web", STARTER_CHANNEL_CONSOLE),
@@ -356,7 +327,7 @@ static void test_two_consoles_for_one_vm(void **state)
     int fd = -1;
 
     (void)state;
-    make_tenants(rig);
+    rig_write_tenant(rig, "acme");
     for (int i = 0; i < 10; i++) {
         rig_start(rig);
         assert_int_equal(rig_run(rig, "acme", "web", NULL, 0), 0);
@@ -378,21 +349,6 @@ static void test_two_consoles_for_one_vm(void **state)
     rig_free(rig);
 }
 
-static unsigned count_fds(pid_t pid)
-{
-    char path[64];
-    unsigned n = 0;
-    DIR *dir;
-
-    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
-    dir = opendir(path);
-    assert_non_null(dir);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
-
 static void test_many_runs_leave_nothing(void **state)
 {
     enum { RUNS = 15 };
@@ -401,16 +357,19 @@ static void test_many_runs_leave_nothing(void **state)
     unsigned before, n = 0;
 
     (void)state;
-    make_tenants(rig);
+    rig_write_tenant(rig, "acme");
     rig_start(rig);
-    before = count_fds(rig->pid);
+    before = rig_count_fds(rig);
     for (unsigned i = 0; i < RUNS; i++) {
         assert_int_equal(rig_run(rig, "acme", "web", NULL, 0), 0);
         rig_quit(rig, "acme",
                  "web"); /* the next run may begin before this one's console has ended */
     }
-    while (count_fds(rig->pid) > before) /* the last console has not ended yet */
-        assert_int_equal(rig_ask(rig, STARTER_LOAD, "", ""), 0);
+    for (int ms = 0; rig_count_fds(rig) > before && ms < RIG_PATIENCE_MS; ms++) {
+        assert_int_equal(rig_ask(rig, STARTER_LOAD, "", ""), 0); /* the last console is to end */
+        (void)poll(NULL, 0, 1);
+    }
+    assert_true(rig_count_fds(rig) <= before);
     assert_int_equal(rig_ask_channel(rig, STARTER_LOGS, "acme", "web", STARTER_CHANNEL_BROKER), 0);
     rig_read(rig->fds[rig->n_fds - 1], text, sizeof text, "broker ends\n");
     for (const char *at = text; (at = strstr(at, "broker ends\n")) != NULL; at++)
@@ -426,7 +385,7 @@ static void test_kill_ends_all_of_it(void **state)
     struct starter_rig *rig = rig_new();
 
     (void)state;
-    make_tenants(rig);
+    rig_write_tenant(rig, "acme");
     for (int life = 0; life < 2; life++) { /* of this starter's, and of one before it */
         rig_start(rig);
         assert_int_equal(rig_ask(rig, STARTER_KILL, "acme", "web"), ENOENT);
@@ -439,6 +398,29 @@ static void test_kill_ends_all_of_it(void **state)
         assert_int_equal(rig_stop(rig), 0);
     }
     rig_free(rig);
+}
+
+/* Both may be in one control group, and their tenants have the same names. */
+static void test_two_services(void **state)
+{
+    struct starter_rig *one = rig_new(), *other;
+
+    (void)state;
+    rig_write_tenant(one, "acme");
+    rig_start(one);
+    assert_int_equal(rig_run(one, "acme", "web", NULL, 0), 0);
+    other = rig_new();
+    rig_write_tenant(other, "acme");
+    rig_start(other);
+    assert_int_equal(rig_run(other, "acme", "web", NULL, 0), 0);
+    kill_vm(other);
+    assert_int_equal(rig_stop(other), 0);
+    assert_int_equal(rig_ask_channel(one, STARTER_CONNECT, "acme", "web", STARTER_CHANNEL_COMMAND),
+                     0);
+    close(one->fds[0]);
+    rig_quit(one, "acme", "web");
+    rig_free(one);
+    rig_free(other);
 }
 
 static void test_only_one_and_folders_of_its_own(void **state)
@@ -474,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_two_consoles_for_one_vm),
         cmocka_unit_test(test_many_runs_leave_nothing),
         cmocka_unit_test(test_kill_ends_all_of_it),
+        cmocka_unit_test(test_two_services),
         cmocka_unit_test(test_only_one_and_folders_of_its_own),
     };
 
