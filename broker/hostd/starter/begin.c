@@ -17,6 +17,7 @@
 #include "hostd/starter/consoles.h"
 #include "hostd/starter/groups.h"
 #include "hostd/starter/places.h"
+#include "hostd/starter/stranger.h"
 #include "hostd/starter/tell.h"
 
 enum {
@@ -184,6 +185,7 @@ static int start_launcher(const struct beginning *b)
     if (s->is_root) {
         order.uid = b->tenant->uid;
         order.gid = b->tenant->gid;
+        order.real_uid = stranger_uid();
         order.group = b->tenant->uid == 0 ? 0 : kvm_group();
     }
     pid = process_fork(&order);

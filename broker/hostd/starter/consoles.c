@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -17,15 +16,13 @@
 #include "hostd/starter/files.h"
 #include "hostd/starter/places.h"
 #include "hostd/starter/sockets.h"
+#include "hostd/starter/stranger.h"
 #include "hostd/starter/tell.h"
-#include "sandbox/ids.h"
 
 enum {
     BACKLOG = 32,
-    SERIAL_BACKLOG = 4,     /* of a console that was killed, and the next one */
-    LAST_MS = 3000,         /* for the last run's to end by itself */
-    UID_FIRST = 0x6f000000, /* of these one at random, which no VM's process has */
-    UID_COUNT = 0x01000000,
+    SERIAL_BACKLOG = 4, /* of a console that was killed, and the next one */
+    LAST_MS = 3000,     /* for the last run's to end by itself */
 };
 
 #define SERIAL "serial.sock" /* where the VM's serial port listens */
@@ -155,16 +152,6 @@ static void on_started(int fd, unsigned what, void *arg)
     start_ended(place);
 }
 
-static uint32_t choose_uid(const struct starter *s)
-{
-    uint32_t number = 0;
-
-    if (!s->has_uids || !sandbox_ids_mapped(UID_FIRST, UID_COUNT) ||
-        getrandom(&number, sizeof number, GRND_NONBLOCK) != (ssize_t)sizeof number)
-        return 0;
-    return UID_FIRST + number % UID_COUNT;
-}
-
 static int spawn(struct place *place, const int fds[CONSOLE_FDS])
 {
     struct starter *s = place->starter;
@@ -178,7 +165,7 @@ static int spawn(struct place *place, const int fds[CONSOLE_FDS])
 
     snprintf(program, sizeof program, "%s/bulkhead-console", s->program_dir);
     snprintf(limit, sizeof limit, "%d", CONSOLE_LOG_BYTES);
-    order.uid = order.gid = choose_uid(s);
+    order.uid = order.gid = stranger_uid();
     order.no_userns = s->no_userns && order.uid != 0;
     r = sandbox_spawn_begin(&order, starts);
     if (r < 0)

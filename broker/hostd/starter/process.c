@@ -54,7 +54,8 @@ static int give_up_power(const struct process_order *order)
         if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 ||
             syscall(SYS_setgroups, order->group ? 2 : 1, groups) < 0 ||
             syscall(SYS_setresgid, order->gid, order->gid, order->gid) < 0 ||
-            syscall(SYS_setresuid, order->uid, order->uid, order->uid) < 0)
+            syscall(SYS_setresuid, order->real_uid ? order->real_uid : order->uid, order->uid,
+                    order->uid) < 0)
             return -1;
     }
     if (caps_enter(0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {

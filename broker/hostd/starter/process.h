@@ -19,6 +19,8 @@ struct process_order {
     int procs_fd;             /* cgroup.procs of the group that it moves to; -1: it stays */
     bool powerless;           /* no capability, no new privileges; and with root's service: */
     uint32_t uid, gid, group; /* group: one more; 0: none */
+    uint32_t
+        real_uid; /* another one, which makes it not dumpable from its first instruction on; it drops that */
 };
 
 /* A session of its own, nothing of the caller's. It may fail to execute the program, which it says on its descriptor 2

@@ -20,7 +20,6 @@
 #include "hostd/starter/requests.h"
 #include "hostd/starter/state.h"
 #include "hostd/starter/tell.h"
-#include "plan/identity.h"
 #include "resources/signals.h"
 #include "sandbox/namespaces.h"
 
@@ -207,7 +206,6 @@ int starter_new(struct starter **ret_starter, struct fault *f)
     init(s);
     signals_init();
     s->is_root = geteuid() == 0;
-    s->has_uids = host_has_uids();
     s->no_userns = sandbox_try_userns() < 0;
     r = find_programs(s, f);
     if (r == 0)

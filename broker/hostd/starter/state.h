@@ -76,7 +76,7 @@ struct starter {
     struct save saves[STATE_MAX_SAVES];
     struct place places[STATE_MAX_VMS];
     struct process leaving[STATE_MAX_LEAVING]; /* launchers of earlier runs, killed */
-    bool is_root, has_uids, no_userns;
+    bool is_root, no_userns;
     char program_dir[PATH_MAX - 64];
     unsigned refusals;
     uint8_t datagram[sizeof(struct starter_request) + STARTER_MAX_BYTES + 1];

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -89,6 +90,7 @@ static int launch(int argc, char **argv)
         add("tree %s\n", argv[i]);
     for (char **e = environ; *e; e++)
         add("env %s\n", *e);
+    add("dumpable %d\n", prctl(PR_GET_DUMPABLE));
     add("sid %d\n", getsid(0) == getpid());
     if (send(CHANNEL, text, text_len, MSG_NOSIGNAL) < 0 ||
         hear(CHANNEL, name, sizeof name, NULL) <= 0)

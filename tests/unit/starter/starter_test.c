@@ -15,6 +15,8 @@
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "host.pb-c.h"
+#include "hostd/starter/stranger.h"
+#include "sandbox/ids.h"
 #include "starter_rig.h"
 #include <cmocka.h>
 
@@ -175,6 +177,7 @@ static void test_launcher_has_the_tenants_rights(void **state)
 {
     struct starter_rig *rig = rig_new();
     char text[8192], line[256], tree[128];
+    unsigned real, effective, saved;
 
     (void)state;
     (void)setenv("BULKHEAD_SECRET", "x", 1);
@@ -183,8 +186,13 @@ static void test_launcher_has_the_tenants_rights(void **state)
     assert_int_equal(rig_run(rig, "acme", "web", text, sizeof text), 0);
     snprintf(tree, sizeof tree, "%s/tree", rig->dir);
     if (geteuid() == 0) {
-        snprintf(line, sizeof line, "Uid:\t%d\t%d\t%d\t%d\n", RIG_UID, RIG_UID, RIG_UID, RIG_UID);
-        expect_line(text, line);
+        assert_int_equal(
+            sscanf(strstr(text, "Uid:\t"), "Uid:\t%u\t%u\t%u", &real, &effective, &saved), 3);
+        assert_true(effective == RIG_UID && saved == RIG_UID);
+        if (sandbox_ids_mapped(STRANGER_UID_FIRST, STRANGER_UID_COUNT)) {
+            assert_in_range(real, STRANGER_UID_FIRST, STRANGER_UID_FIRST + STRANGER_UID_COUNT - 1);
+            expect_line(text, "dumpable 0\n"); /* to none of the tenant's processes */
+        }
         snprintf(line, sizeof line, "Gid:\t%d\t%d\t%d\t%d\n", RIG_GID, RIG_GID, RIG_GID, RIG_GID);
         expect_line(text, line);
         expect_groups(strstr(text, "Groups:\t") + 8);
