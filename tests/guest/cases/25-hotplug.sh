@@ -205,12 +205,12 @@ case_hotplug_outlives_the_broker()
 
 # Of each kind one comes and goes, a console and a network of each of two modes, while another disk is under verified I/O
 # and its worker is killed between: what the processes hold is the same after each round as after the first.
-# BULKHEAD_LONG: 200 rounds.
+# BULKHEAD_LONG: ROUNDS, 200 if not said.
 case_hotplug_rounds()
 {
     local rounds=2 round flags i
     local -A pid
-    [ -z "${BULKHEAD_LONG:-}" ] || rounds=200
+    [ -z "${BULKHEAD_LONG:-}" ] || rounds=${ROUNDS:-200}
     truncate -s 16M "$T/spare"
     trap 'ip link del bhcable 2>/dev/null' EXIT # of this case
     ip link add bhcable type veth peer name bhfar && ip link set bhcable up &&
