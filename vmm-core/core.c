@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/regions.h"
+#include "ipc/regions_map.h"
 #include "kvm/vm.h"
 #include "pci/virtio_plug.h"
 

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "config/config.h"
+#include "config/group.h"
 #include "config/merge.h"
 #include "run/add.h"
 #include "run/happen.h"
@@ -185,7 +186,7 @@ static void set_limit(struct client *client, const Bulkhead__ClientEnvelope *req
     struct command c = { .kind = COMMAND_SET_LIMIT };
     struct fault f;
 
-    c.group = config_find_group(client->sessions->in->config, set->device);
+    c.group = group_find(client->sessions->in->config, set->device);
     if (!c.group && !find_device(client, request, set->device, &c.device))
         return;
     c.limit = copy_limit(set->limit ? set->limit : &none);

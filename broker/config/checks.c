@@ -2,6 +2,7 @@
 /* checks.c - see checks.h. Each check is one line for the user: what, and what instead. */
 #include "config/checks.h"
 #include "config/config.h"
+#include "config/group.h"
 
 #include <ctype.h>
 #include <limits.h>
@@ -189,7 +190,7 @@ static int check_groups(const Bulkhead__VmConfig *c, struct fault *f)
                                "rate limit group id '%.40s' is not usable: 1 to %d letters, "
                                "digits, '.', '_' or '-'",
                                g->id, MAX_ID);
-        if (config_find_group(c, g->id) != g)
+        if (group_find(c, g->id) != g)
             return fault_input(f, "rate limit group '%s' is given twice: name each once", g->id);
         if (is_device_id(c, g->id))
             return fault_input(f, "rate limit group '%s' has the id of a device: choose another",
@@ -236,7 +237,7 @@ static int check_disk(const Bulkhead__VmConfig *c, const Bulkhead__DiskConfig *d
     if (d->rate_limit && d->rate_limit_group[0] != '\0')
         return fault_input(f, "%s: has a rate limit and a rate limit group: use one of them",
                            d->id);
-    if (d->rate_limit_group[0] != '\0' && !config_disk_group(c, d))
+    if (d->rate_limit_group[0] != '\0' && !group_of_disk(c, d))
         return fault_input(f,
                            "%s: there is no rate limit group '%.40s': define it with "
                            "--rate-limit-group",

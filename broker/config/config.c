@@ -148,17 +148,3 @@ int config_fill(Bulkhead__VmConfig *c, const char *fallback_name)
         c->stall_timeout_ms = MAX((uint32_t)CONFIG_STALL_TIMEOUT_MS, c->hang_timeout_ms);
     return 0;
 }
-
-Bulkhead__RateLimitGroup *config_find_group(const Bulkhead__VmConfig *c, const char *id)
-{
-    for (size_t i = 0; i < c->n_rate_limit_groups; i++)
-        if (strcmp(c->rate_limit_groups[i]->id, id) == 0)
-            return c->rate_limit_groups[i];
-    return NULL;
-}
-
-Bulkhead__RateLimitGroup *config_disk_group(const Bulkhead__VmConfig *c,
-                                            const Bulkhead__DiskConfig *disk)
-{
-    return disk->rate_limit_group[0] != '\0' ? config_find_group(c, disk->rate_limit_group) : NULL;
-}

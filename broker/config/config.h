@@ -27,7 +27,3 @@ void config_free(Bulkhead__VmConfig *config);
 int config_fill(Bulkhead__VmConfig *config, const char *fallback_name) must_check;
 /* Is it a disk's or a network's? */
 bool config_has_id(const Bulkhead__VmConfig *config, const char *id);
-/* The group whose limit a disk shares, NULL: none. */
-Bulkhead__RateLimitGroup *config_disk_group(const Bulkhead__VmConfig *config,
-                                            const Bulkhead__DiskConfig *disk);
-Bulkhead__RateLimitGroup *config_find_group(const Bulkhead__VmConfig *config, const char *id);

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
-#include "config/config.h"
+#include "config/group.h"
 #include "shm/layout.h"
 
 static void add_fd(struct configure *c, int fd)
@@ -85,7 +85,7 @@ static void make_core(struct instance *in, struct configure *c)
 static void make_blk(struct instance *in, const struct device *d, struct configure *c)
 {
     const Bulkhead__DiskConfig *disk = in->config->disks[d->plan->index];
-    const Bulkhead__RateLimitGroup *group = config_disk_group(in->config, disk);
+    const Bulkhead__RateLimitGroup *group = group_of_disk(in->config, disk);
     const struct backend *b = &in->ends[d->number].backend;
     Bulkhead__BlkConfig *blk = &c->role.blk;
 

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "config/config.h"
+#include "config/group.h"
 #include "devices/blk.h"
 #include "devices/console.h"
 #include "devices/handed.h"
@@ -219,8 +220,7 @@ static int open_backend(struct instance *in, unsigned number, const int *tty, in
     switch ((int)device->role) {
     case BULKHEAD__ROLE__ROLE_BLK:
         r = resources_disk(NULL, c->disks[device->index], b, f);
-        return r == 0 && config_disk_group(c, c->disks[device->index]) ? open_group(in, number, f)
-                                                                       : r;
+        return r == 0 && group_of_disk(c, c->disks[device->index]) ? open_group(in, number, f) : r;
     case BULKHEAD__ROLE__ROLE_CONSOLE:
         return open_console(in, number, tty, f);
     case BULKHEAD__ROLE__ROLE_NET:
@@ -383,7 +383,7 @@ static int note_handed(struct instance *in, unsigned number, struct fault *f)
     if (handed_is_needed(in->config, d) && d->role == BULKHEAD__ROLE__ROLE_NET)
         r = check_interface(in, number, f);
     if (r == 0 && d->role == BULKHEAD__ROLE__ROLE_BLK &&
-        config_disk_group(in->config, in->config->disks[d->index]))
+        group_of_disk(in->config, in->config->disks[d->index]))
         r = open_group(in, number, f);
     if (r < 0)
         return r;
@@ -465,7 +465,7 @@ int instance_make_device(struct instance *in, unsigned number, struct fault *f)
     const Bulkhead__VmConfig *c = in->config;
     int r = 0;
 
-    if (device->role == BULKHEAD__ROLE__ROLE_BLK && config_disk_group(c, c->disks[device->index]))
+    if (device->role == BULKHEAD__ROLE__ROLE_BLK && group_of_disk(c, c->disks[device->index]))
         r = open_group(in, number, f);
     if (r == 0)
         r = open_stats(in, number, f);

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "config/config.h"
+#include "config/group.h"
 #include "run/configure.h"
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
@@ -110,7 +110,7 @@ static int send_rate_limit(struct instance *in, const struct action *a)
     const struct device *d = &in->vm.devices[vm_look(&in->vm, a->child)->device];
     const Bulkhead__RateLimitGroup *group =
         d->plan->role == BULKHEAD__ROLE__ROLE_BLK
-            ? config_disk_group(in->config, in->config->disks[d->plan->index])
+            ? group_of_disk(in->config, in->config->disks[d->plan->index])
             : NULL;
     Bulkhead__SetRateLimit set = BULKHEAD__SET_RATE_LIMIT__INIT;
     ENVELOPE(e, SET_RATE_LIMIT, set_rate_limit, &set);

@@ -3,7 +3,7 @@
 #include "vm/command.h"
 
 #include "base/compiler.h"
-#include "config/config.h"
+#include "config/group.h"
 #include "vm/end.h"
 #include "vm/hotplug.h"
 #include "vm/link.h"
@@ -86,7 +86,7 @@ static int set_limit(struct vm *vm, const struct command *c, struct fault *f)
 
     if (d && !disk && d->plan->role != BULKHEAD__ROLE__ROLE_NET)
         return fault_input(f, "%s has no rate limit: disks and network devices do", d->plan->name);
-    if (disk && config_disk_group(vm->config, vm->config->disks[d->plan->index]))
+    if (disk && group_of_disk(vm->config, vm->config->disks[d->plan->index]))
         return fault_input(f, "%s shares the limit of group %s: set that one", d->plan->name,
                            vm->config->disks[d->plan->index]->rate_limit_group);
     if (!bucket_is_valid(c->limit->bandwidth) || !bucket_is_valid(c->limit->ops))

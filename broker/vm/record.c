@@ -8,7 +8,7 @@
 #include <string.h>
 #include "base/compiler.h"
 #include "base/err.h"
-#include "config/config.h"
+#include "config/group.h"
 
 /* ---- writing ---- */
 
@@ -59,7 +59,7 @@ static void store_bucket(const Bulkhead__TokenBucket *b, struct record_bucket *r
 static Bulkhead__RateLimitGroup *group_of(const struct vm *vm, const struct device *d)
 {
     return d->plan->role == BULKHEAD__ROLE__ROLE_BLK
-               ? config_disk_group(vm->config, vm->config->disks[d->plan->index])
+               ? group_of_disk(vm->config, vm->config->disks[d->plan->index])
                : NULL;
 }
 

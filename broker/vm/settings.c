@@ -3,7 +3,7 @@
 #include "vm/settings.h"
 
 #include "base/compiler.h"
-#include "config/config.h"
+#include "config/group.h"
 
 static void replace(Bulkhead__RateLimit **place, Bulkhead__RateLimit *limit)
 {
@@ -27,7 +27,7 @@ void settings_group_limit(struct vm *vm, Bulkhead__RateLimitGroup *group,
         struct device *d = &vm->devices[i];
 
         if (d->here && d->plan->role == BULKHEAD__ROLE__ROLE_BLK &&
-            config_disk_group(vm->config, vm->config->disks[d->plan->index]) == group)
+            group_of_disk(vm->config, vm->config->disks[d->plan->index]) == group)
             d->settings++;
     }
 }

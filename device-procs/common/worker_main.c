@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "failpoint.h"
 #include "ipc/regions.h"
+#include "ipc/regions_map.h"
 #include "sandbox/enter.h"
 #include "sandbox/layers.h"
 #include "shm/inflight.h"

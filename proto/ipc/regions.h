@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* regions.h - guest RAM as messages name it, and into the table of shm/gmem.h. */
+/* regions.h - guest RAM as messages name it. */
 #pragma once
 
 #include <stddef.h>
@@ -14,5 +14,3 @@ int regions_check(const Bulkhead__Configure *configure, size_t n_fds) must_check
 struct gmem_region regions_of(const Bulkhead__MemoryRegion *region);
 /* How many of the descriptors are guest RAM, the first ones. */
 unsigned regions_fds(const Bulkhead__Configure *configure);
-/* Maps them all; those descriptors stay the caller's. 0 or a negative errno with an origin. */
-int regions_map(struct gmem *mem, const Bulkhead__Configure *configure, const int *fds) must_check;
