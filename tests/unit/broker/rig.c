@@ -333,5 +333,5 @@ void rig_end(struct rig *rig)
     fd_closep(&rig->console_last_fd);
     loop_free(rig->loop);
     fd_closep(&rig->spawner.fd);
-    close(rig->requests);
+    fd_closep(&rig->requests);
 }
