@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -32,11 +33,32 @@ struct holder {
 
 static char top[64], before[1024];
 
+/* How many of the holder's messages with a descriptor find too many in flight: another process's memory too. */
+static unsigned *too_many;
+
+int __real_fd_send(int socket_fd, const void *bytes, size_t len, const int *fds, size_t n_fds,
+                   int flags);
+int __wrap_fd_send(int socket_fd, const void *bytes, size_t len, const int *fds, size_t n_fds,
+                   int flags);
+
+int __wrap_fd_send(int socket_fd, const void *bytes, size_t len, const int *fds, size_t n_fds,
+                   int flags)
+{
+    if (n_fds == 0 || *too_many == 0)
+        return __real_fd_send(socket_fd, bytes, len, fds, n_fds, flags);
+    --*too_many;
+    return -ETOOMANYREFS;
+}
+
 static int enter_top(void **state)
 {
     const char *base = getenv("TMPDIR");
 
     (void)state;
+    too_many =
+        mmap(NULL, sizeof *too_many, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (too_many == MAP_FAILED)
+        return -1;
     snprintf(top, sizeof top, "%.40s/bh-holder-XXXXXX", base ? base : "/tmp");
     return mkdtemp(top) && getcwd(before, sizeof before) && chdir(top) == 0 ? 0 : -1;
 }
@@ -377,9 +399,37 @@ static void its_sandbox_is_the_folder(void **state)
     assert_int_equal(rmdir("in"), 0);
 }
 
+/* There are too many descriptors in flight of its uid: it says so, and the next one that asks gets through. */
+static void one_that_finds_no_way_is_told(void **state)
+{
+    struct holder h;
+    int fd, listens = service("s_7"), peer;
+
+    (void)state;
+    begin(&h, true);
+    *too_many = 1;
+    assert_int_equal(ask(&h, 7, &fd), -EAGAIN);
+    assert_int_equal(*too_many, 0);
+    assert_int_equal(ask(&h, 7, &fd), 0);
+    close(fd);
+    for (unsigned i = 0; i < 2; i++) { /* the first is closed, too, and not left open there */
+        char byte;
+
+        peer = accept4(listens, NULL, NULL, SOCK_CLOEXEC);
+        assert_true(peer >= 0);
+        assert_int_equal(read(peer, &byte, 1), 0);
+        close(peer);
+    }
+    close(listens);
+    unlink("s_7");
+    fd_closep(&h.link);
+    await_end(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_that_finds_no_way_is_told),
         cmocka_unit_test(the_file_goes_with_the_last_end),
         cmocka_unit_test(the_file_goes_when_it_is_told),
         cmocka_unit_test(what_is_not_its_own_stays),

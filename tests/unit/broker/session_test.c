@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* session_test.c - clients that don't listen, don't leave, or come in numbers. */
+#include <errno.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include "api/requests.h"
 #include "api/session.h"
@@ -8,10 +11,26 @@
 #include "rig.h"
 #include "run/happen.h"
 
-enum { MANY_EVENTS = 20000 };
+enum { MANY_EVENTS = 20000, ACCEPT_AGAIN_MS = 100, TRIES = 4, PATIENCE_MS = 60000 };
 
 static struct rig rig;
 static struct sessions sessions;
+
+/* How often a client was to be let in; the test goes on when it was, or has failed so often. */
+static unsigned n_accepts, enough;
+
+int __real_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags);
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags);
+
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags)
+{
+    int r = __real_accept4(fd, address, len, flags), error = errno;
+
+    if (r >= 0 || ++n_accepts == enough)
+        loop_quit(rig.loop, 0);
+    errno = error;
+    return r;
+}
 
 static void start(void)
 {
@@ -271,6 +290,88 @@ static void a_limited_session_stays_so(void **state)
     end();
 }
 
+/* ---- the listener ---- */
+
+static int listener(struct sockaddr_un *ret_address, socklen_t *ret_len)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    /* One that is in no folder. */
+    *ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    *ret_len = sizeof *ret_address;
+    assert_int_equal(bind(fd, (struct sockaddr *)ret_address, sizeof(sa_family_t)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)ret_address, ret_len), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    return fd;
+}
+
+static void on_late(int fd, unsigned what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    loop_quit(arg, -ETIME);
+}
+
+/* Until a client was let in, or has been turned away so often. */
+static void run_until(unsigned tries)
+{
+    struct loop_event *late;
+
+    n_accepts = 0;
+    enough = tries;
+    assert_int_equal(loop_add_timer(rig.loop, on_late, rig.loop, &late), 0);
+    assert_int_equal(loop_timer_arm(late, PATIENCE_MS, false), 0);
+    assert_int_equal(loop_run(rig.loop), 0);
+    loop_event_free(late);
+}
+
+static struct channel *connect_to(const struct sockaddr_un *address, socklen_t len)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct channel *ours;
+
+    assert_int_equal(connect(fd, (const struct sockaddr *)address, len), 0);
+    assert_int_equal(channel_new(&ours, fd, CHANNEL_ARENA_BROKER), 0);
+    return ours;
+}
+
+/* The connection stays, and the kernel tells of it for as long: it is looked at now and then, not all the time. When
+ * there are descriptors again the client gets in. */
+static void who_comes_when_descriptors_are_gone(void **state)
+{
+    struct sockaddr_un address;
+    struct rlimit before, none;
+    struct channel *client;
+    uint64_t began;
+    socklen_t len;
+    bool closed;
+
+    (void)state;
+    start();
+    rig.in.host.uid = geteuid();
+    rig.in.rundir.listen_fd = listener(&address, &len);
+    assert_int_equal(session_listen(&sessions), 0);
+    client = connect_to(&address, len);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = (rlim_t)dup(0); /* the first that is free */
+    close((int)none.rlim_cur);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    began = now_ns();
+    run_until(TRIES);
+    assert_int_equal(n_accepts, TRIES);
+    assert_true(now_ns() - began >=
+                (TRIES - 1) * (ACCEPT_AGAIN_MS - 1) * UINT64_C(1000000)); /* it doesn't spin */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    run_until(TRIES);
+    ask_to_stop(client);
+    turn();
+    assert_int_equal(rig.in.vm.phase, VM_ENDING);
+    assert_non_null(hear(client, &closed));
+    channel_free(client);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +380,7 @@ int main(void)
         cmocka_unit_test(one_answer),
         cmocka_unit_test(a_launcher_leaves),
         cmocka_unit_test(a_limited_session_stays_so),
+        cmocka_unit_test(who_comes_when_descriptors_are_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
