@@ -9,7 +9,9 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/err.h"
 #include "client.pb-c.h"
+#include "config/config.h"
 #include "plan/plan.h"
 #include "sandbox/ring.h"
 #include "spawner/exec.h"
@@ -102,6 +104,37 @@ static void test_limits_rings_ports(void **state)
     assert_int_equal(set(56, &slot), -EINVAL);
     slot.n_forwards = SPAWNER_MAX_FORWARDS + 1;
     assert_int_equal(set(56, &slot), -EINVAL);
+}
+
+/* As many as a configuration may have (validate_test.c), each as long as it can be. */
+static void test_as_many_ports_as_there_may_be(void **state)
+{
+    static const unsigned numbers[] = { 14, 64 };
+    struct spawner_slot slot = good(BULKHEAD__ROLE__ROLE_PASST);
+    struct exec_order order = { .slot = &slot };
+
+    (void)state;
+    assert_int_equal(SPAWNER_MAX_FORWARDS, CONFIG_MAX_FORWARDS);
+    slot.mtu = 65535;
+    for (unsigned i = 0; i < SPAWNER_MAX_FORWARDS; i++)
+        slot.forwards[i] = (struct spawner_forward){ .host_port = (uint16_t)(65535 - i),
+                                                     .guest_port = 65535,
+                                                     .udp = i % 2,
+                                                     .has_address = 1,
+                                                     .address = 0xfffffffe };
+    for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++) {
+        char **argv;
+        unsigned n = 0;
+
+        slot.n_forwards = numbers[i];
+        assert_int_equal(set(56, &slot), 0);
+        for (argv = exec_arguments(&order); *argv; argv++)
+            n += strcmp(*argv, "-t") == 0 || strcmp(*argv, "-u") == 0;
+        assert_int_equal(n, numbers[i]);
+    }
+    slot.n_forwards = 65;
+    assert_int_equal(set(56, &slot), -EINVAL);
+    assert_non_null(strstr(err_text(), "slot 56 can't have that list of ports"));
 }
 
 /* passt tells the guest of an MTU itself (DHCP, NDP): of the one that was asked for. */
@@ -202,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_roles_have_their_places),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_limits_rings_ports),
+        cmocka_unit_test(test_as_many_ports_as_there_may_be),
         cmocka_unit_test(test_passt_is_told_the_mtu),
         cmocka_unit_test(test_the_seal),
         cmocka_unit_test(test_after_the_seal),

@@ -269,6 +269,39 @@ static void test_hostfwd(void **state)
     assert_false(forward.udp);
 }
 
+/* As many as the spawner's table has room for (slots_test.c). */
+static void test_forwards(void **state)
+{
+    static const struct {
+        size_t n;
+        bool ok;
+    } cases[] = { { 14, true }, { 64, true }, { 65, false } };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Bulkhead__VmConfig *c = fixture_config();
+        Bulkhead__NetConfig *n = fixture_add_net(c, "user");
+        struct fault f = { 0 };
+
+        assert_int_equal(config_fill(c, "name"), 0);
+        n->hostfwd = calloc(cases[i].n, sizeof *n->hostfwd);
+        for (; n->n_hostfwd < cases[i].n; n->n_hostfwd++) {
+            char text[40];
+
+            snprintf(text, sizeof text, "tcp:127.0.0.1:%zu-:22", 2000 + n->n_hostfwd);
+            n->hostfwd[n->n_hostfwd] = strdup(text);
+        }
+        if ((validate_config(c, &host, &f) == 0) != cases[i].ok)
+            fail_msg("%zu ports: said '%s'", cases[i].n, f.text);
+        if (!cases[i].ok) {
+            assert_true(f.bad_input);
+            assert_non_null(strstr(f.text, "65 ports are forwarded: 64 are possible"));
+            assert_null(strchr(f.text, '\n'));
+        }
+        config_free(c);
+    }
+}
+
 /* What a client leaves out; Cloud Hypervisor's defaults where it has any. */
 static void test_defaults(void **state)
 {
@@ -303,9 +336,8 @@ static void test_defaults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),
-        cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_hostfwd),
+        cmocka_unit_test(test_good),     cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_hostfwd),  cmocka_unit_test(test_forwards),
         cmocka_unit_test(test_defaults),
     };
 
