@@ -396,8 +396,7 @@ static void keep_one(void)
                               .tenant = pick(2) ? "beta" : "ops",
                               .name = name,
                               .kept = &kept,
-                              .lives = lives,
-                              .has_console = pick(2) });
+                              .lives = lives });
     if (kept)
         bulkhead__vm_details__free_unpacked(kept, NULL);
 }

@@ -22,7 +22,7 @@ enum host_event_kind {
     HOST_DISCONNECTED,  /* session */
     HOST_REQUEST,       /* session: request, spec */
     HOST_REPORTED,      /* the starter answers `ask`: fault, n_fds; of ASK_TERMS config */
-    HOST_KEPT,          /* the starter has this VM: tenant, name, kept, lives, has_console */
+    HOST_KEPT,          /* the starter has this VM: tenant, name, kept, lives */
     HOST_CONSOLE_ENDED, /* tenant, name: its bulkhead-console is gone */
     HOST_BROKER_ENDED,  /* tenant, name: the processes that were started for it are gone */
     HOST_LAUNCHED,      /* vm's launcher: fault.error 0: the guest runs */
@@ -49,7 +49,7 @@ struct host_event {
     Bulkhead__HostConfig **config; /* as spec */
     const char *tenant, *name;
     Bulkhead__VmDetails **kept; /* as spec; NULL there: it has no description */
-    bool lives, has_console;
+    bool lives;
     const Bulkhead__ClientEnvelope *said;
     struct fault fault;
     uint64_t now;      /* CLOCK_MONOTONIC */

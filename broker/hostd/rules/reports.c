@@ -137,7 +137,7 @@ void reports_kept(struct host *host, const struct host_event *e)
     if (!e->lives)
         return;
     vm->life = LIFE_RUNNING;
-    vm->has_console = e->has_console;
+    /* Its console is asked for though there is one: the starter is to watch it. */
     if (vm->spec && claims_of_config(vm->spec->config, &vm->claims) < 0)
         host_action_log(&host->actions, true, "%s/%s: no memory for what it uses", vm->tenant,
                         vm->name);

@@ -175,7 +175,6 @@ static void on_vm(struct service *s, const struct starter_report *r, const uint8
         kept->spec = filled;
     }
     e.lives = (r->flags & STARTER_LIVES) != 0;
-    e.has_console = (r->flags & STARTER_HAS_CONSOLE) != 0;
     s->happen(s, &e);
     if (kept)
         bulkhead__vm_details__free_unpacked(kept, NULL);

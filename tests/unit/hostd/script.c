@@ -325,12 +325,9 @@ void script_kept(struct script *s, const char *tenant, const char *name, bool li
         kept =
             bulkhead__vm_details__unpack(NULL, bulkhead__vm_details__pack(details, bytes), bytes);
     }
-    script_happen(s, (struct host_event){ .kind = HOST_KEPT,
-                                          .tenant = tenant,
-                                          .name = name,
-                                          .kept = &kept,
-                                          .lives = lives,
-                                          .has_console = lives });
+    script_happen(
+        s, (struct host_event){
+               .kind = HOST_KEPT, .tenant = tenant, .name = name, .kept = &kept, .lives = lives });
     if (kept)
         bulkhead__vm_details__free_unpacked(kept, NULL);
 }
