@@ -309,13 +309,16 @@ static int launch(struct launch *l)
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* The tenant's processes have its uid, and are not to look into this one, or change what it says to the broker. Until here
+/* Nobody gains anything by an exec here: which the starter can't see to, as a kernel before Linux 6.16 would then have the real
+ * uid take the effective one's place. The tenant's processes have its uid, and are not to look into this one, or change what it says to the broker. Until here
  * another real uid, which the starter has given it, keeps them off; without one there is a moment after the start. */
 static int keep_off(void)
 {
     const uid_t uid = geteuid();
     const gid_t gid = getegid();
 
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return err_origin(-errno, "no_new_privs");
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || setresgid(gid, gid, gid) < 0 ||
         setresuid(uid, uid, uid) < 0)
         return err_origin(-errno, "the tenant's uid");

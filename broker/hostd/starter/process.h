@@ -16,11 +16,13 @@ struct process_order {
     char *const *envp;
     const int *fds; /* fds[i] becomes descriptor i; all others are closed */
     unsigned n_fds;
-    int procs_fd;             /* cgroup.procs of the group that it moves to; -1: it stays */
-    bool powerless;           /* no capability, no new privileges; and with root's service: */
+    int procs_fd; /* cgroup.procs of the group that it moves to; -1: it stays */
+    bool
+        powerless; /* no capability, no new privileges but with real_uid; and with root's service: */
     uint32_t uid, gid, group; /* group: one more; 0: none */
-    uint32_t
-        real_uid; /* another one, which makes it not dumpable from its first instruction on; it drops that */
+    /* Another one, which makes it not dumpable from its first instruction on. It drops that by itself, and what it could
+     * gain by an exec. 0: none. */
+    uint32_t real_uid;
 };
 
 /* A session of its own, nothing of the caller's. It may fail to execute the program, which it says on its descriptor 2

@@ -11,10 +11,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "base/compiler.h"
 #include "base/fd.h"
 #include "host.pb-c.h"
+#include "hostd/starter/process.h"
 #include "hostd/starter/stranger.h"
 #include "sandbox/ids.h"
 #include "starter_rig.h"
@@ -177,7 +179,7 @@ static void test_launcher_has_the_tenants_rights(void **state)
 {
     struct starter_rig *rig = rig_new();
     char text[8192], line[256], tree[128];
-    unsigned real, effective, saved;
+    unsigned real = 0, effective, saved;
 
     (void)state;
     (void)setenv("BULKHEAD_SECRET", "x", 1);
@@ -201,7 +203,9 @@ static void test_launcher_has_the_tenants_rights(void **state)
     expect_line(text, "CapEff:\t0000000000000000\n");
     expect_line(text, "CapPrm:\t0000000000000000\n");
     expect_line(text, "CapInh:\t0000000000000000\n");
-    expect_line(text, "NoNewPrivs:\t1\n");
+    /* With another real uid it is the launcher that sees to that: test_launcher_itself(). */
+    if (real == RIG_UID || geteuid() != 0)
+        expect_line(text, "NoNewPrivs:\t1\n");
     expect_line(text, "SigBlk:\t0000000000000000\n");
     expect_line(text, "SigIgn:\t0000000000000000\n");
     expect_line(text, "sid 1\n");
@@ -214,6 +218,68 @@ static void test_launcher_has_the_tenants_rights(void **state)
     assert_null(strstr(text, "SECRET"));
     rig_quit(rig, "acme", "web");
     rig_free(rig);
+}
+
+static bool status_has(pid_t pid, const char *line)
+{
+    char path[64], text[4096];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return strstr(text, line) != NULL;
+}
+
+/* The real one, as a starter starts it: it has the tenant's ids alone when it waits for what it is to open. */
+static void test_launcher_itself(void **state)
+{
+    const char *bin = getenv("BULKHEAD_BIN");
+    char program[4096], name[] = "bulkhead-broker", mode[] = "--launch", tree[] = "/usr", ids[64];
+    char *const argv[] = { name, mode, tree, NULL }, *const envp[] = { NULL };
+    int pair[2], other[2], stream[2], null = open("/dev/null", O_RDWR | O_CLOEXEC), status = 0;
+    struct process_order order = {
+        .program = program, .argv = argv, .envp = envp, .procs_fd = -1, .powerless = true
+    };
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, other), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream), 0);
+    snprintf(program, sizeof program, "%s/bulkhead-broker", bin ? bin : "build/release/bin");
+    order.fds = (const int[]){ null, null, 2, pair[1], other[1], stream[1], open("/usr", O_PATH) };
+    order.n_fds = 7;
+    if (geteuid() == 0) {
+        order.uid = RIG_UID;
+        order.gid = RIG_GID;
+        order.real_uid = stranger_uid();
+    }
+    pid = process_fork(&order);
+    assert_true(pid > 0);
+    close(pair[1]);
+    snprintf(ids, sizeof ids, "Uid:\t%u\t%u\t%u\t%u\n", geteuid() ? geteuid() : RIG_UID,
+             geteuid() ? geteuid() : RIG_UID, geteuid() ? geteuid() : RIG_UID,
+             geteuid() ? geteuid() : RIG_UID);
+    for (int ms = 0;
+         ms < RIG_PATIENCE_MS && !(status_has(pid, ids) && status_has(pid, "NoNewPrivs:\t1\n"));
+         ms++)
+        (void)poll(NULL, 0, 1);
+    assert_true(status_has(pid, ids));
+    assert_true(status_has(pid, "NoNewPrivs:\t1\n"));
+    assert_true(status_has(pid, "CapEff:\t0000000000000000\n"));
+    close(pair[0]); /* the service left without a request */
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    for (int i = 0; i < 2; i++) {
+        close(other[i]);
+        close(stream[i]);
+    }
+    close(order.fds[6]);
+    close(null);
 }
 
 static void test_life_of_a_vm(void **state)
@@ -459,6 +525,7 @@ int main(void)
         cmocka_unit_test(test_descriptions_are_kept_as_they_are),
         cmocka_unit_test(test_many_are_told),
         cmocka_unit_test(test_launcher_has_the_tenants_rights),
+        cmocka_unit_test(test_launcher_itself),
         cmocka_unit_test(test_life_of_a_vm),
         cmocka_unit_test(test_death_of_the_starter_costs_nothing),
         cmocka_unit_test(test_two_consoles_for_one_vm),
