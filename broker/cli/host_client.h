@@ -15,7 +15,7 @@
 enum {
     HOST_TIMEOUT_MS = 30000,
     HOST_PATIENCE_MS = 600000, /* of what takes as long as a VM's start, or its end */
-    HOST_AWAY_MS = 5000,       /* how long a service may be away while it is waited for */
+    HOST_AWAY_MS = 30000,      /* how long a service may be away while it is waited for */
     HOST_NAME_BYTES = HOSTDIR_TENANT_BYTES + HOSTDIR_VM_BYTES, /* "TENANT/VM" */
 };
 

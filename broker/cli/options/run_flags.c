@@ -400,6 +400,9 @@ static int finish(struct vm_options *o, struct option_error *err)
         return -1;
     if (o->verb == VM_OPTIONS_CREATE && o->n_net_fds > 0)
         return option_fail(err, "--net fd=: a descriptor can't be kept: name a tap");
+    if (o->verb == VM_OPTIONS_CREATE && console_tty)
+        return option_fail(err, "--console tty: the service's console is the serial port, which is "
+                                "one unless --serial says otherwise");
     if (c->cmdline[0] == '\0') {
         bool serial = c->serial->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_OFF &&
                       c->serial->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_NULL;

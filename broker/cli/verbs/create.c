@@ -62,11 +62,10 @@ static int run_create(int argc, char **argv)
 static void more_of_create(FILE *out)
 {
     fputs("The host's service (bulkhead-hostd) keeps the description until `bulkhead rm`. Paths "
-          "are as "
-          "seen from\n"
-          "the current directory. A serial port or console of mode tty, the default, is the one "
-          "that\n"
-          "`bulkhead console` attaches to and `bulkhead logs` has kept.\n\n",
+          "are as seen from\n"
+          "the current directory. A serial port of mode tty, the default, is the console that "
+          "`bulkhead console`\n"
+          "attaches to, and `bulkhead logs` has kept.\n\n",
           out);
     vm_options_print_values(out);
 }

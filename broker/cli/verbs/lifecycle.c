@@ -87,7 +87,7 @@ static bool ends_by_itself(struct client *client, uint32_t grace_s)
 {
     Bulkhead__PressPowerButton press = BULKHEAD__PRESS_POWER_BUTTON__INIT;
     Bulkhead__Subscribe subscribe = BULKHEAD__SUBSCRIBE__INIT;
-    const int64_t end = now_ms() + 1000ll * grace_s;
+    const int64_t end = now_ms() + (int64_t)grace_s * 1000;
     struct client_answer answer;
 
     CLIENT_ENVELOPE(events, SUBSCRIBE, subscribe, &subscribe);
@@ -246,7 +246,6 @@ static int run(enum deed deed, const struct flag_list *flags, int argc, char **a
     for (size_t i = 0; i < a.n; i++) {
         bool private = client_is_private(a.vms[i]);
 
-        r = EXIT_OK;
         if (private && deed == STOP)
             r = stop_private(&a, a.vms[i]);
         else if (private)

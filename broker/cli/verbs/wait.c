@@ -57,7 +57,7 @@ static int wait_service(const char *vm, bool json)
 {
     const Bulkhead__VmStatus *status;
     struct host host = { 0 };
-    struct host_answer answer;
+    struct host_answer answer = { 0 };
     int r = host_connect(&host);
 
     if (r == 0)

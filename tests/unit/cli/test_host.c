@@ -269,6 +269,8 @@ static void test_refusals(void **state)
         { "create --name web --kernel k --label a!b=x", "'a!b=x' is no label" },
         { "create --name web --kernel k --label a=1 --label a=2", "'a' is given twice" },
         { "create --name web --kernel k --net fd=0", "a descriptor can't be kept" },
+        { "create --name web --kernel k --console tty",
+          "the service's console is the serial port" },
         { "create --name web --kernel k --verbose", "unknown flag '--verbose'" },
         { "create --name web --kernel k --labl a=b", "the nearest is '--label'" },
         { "create --name web --kernel k --firmware f", "--firmware is not supported yet" },

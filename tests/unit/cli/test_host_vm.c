@@ -368,11 +368,9 @@ static void test_events(void **state)
     send_event(c, 7, 2);
     fake_host_await(f, "2 events were lost\n");
     fake_host_await(f, " acme/web vm booted\n");
-    close(f->listener);
-    f->listener = -1;
+    kill(f->pid, SIGTERM);
+    fake_host_finish(f);
     channel_free(c);
-    assert_int_equal(fake_host_finish(f), 1);
-    assert_non_null(strstr(f->text, "bulkhead: the host's service has gone away\n"));
 }
 
 static void test_refusals(void **state)
