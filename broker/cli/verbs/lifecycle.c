@@ -208,6 +208,10 @@ static int tell_service(enum deed deed, const struct args *a, const char *const 
     size_t n = 0;
     int r = host_connect(&host), status = EXIT_OK;
 
+    if (r == -ECONNREFUSED && deed == STOP)
+        return say_error(EXIT_BAD_INPUT,
+                         "no VM '%s' of bulkhead run, and no service runs here: see bulkhead ls",
+                         vms[0]);
     if (r < 0)
         return host_failed(r);
     progress_begin(&progress, HOST_PATIENCE_MS + (int)a->grace_s * 1000);
