@@ -4,6 +4,7 @@
  * In order: the starter's folders, and the lock that makes it the only one; the command socket, unless a service manager has
  * brought it; a uid for hostd; the fork. What has rights hears no tenant, what hears tenants has no rights. */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,15 @@ static void raise_file_limit(void)
     }
 }
 
-static int serve(struct starter *starter, int listen_fd, uint32_t uid)
+static void remove_socket(void)
+{
+    char path[HOSTDIR_PATH_BYTES];
+
+    if (hostdir_socket(path, sizeof path) == 0)
+        (void)unlink(path);
+}
+
+static int serve(struct starter *starter, int listen_fd, bool brought, uint32_t uid)
 {
     struct hostd_terms terms = { .listen_fd = listen_fd,
                                  .uid = uid,
@@ -104,6 +113,8 @@ static int serve(struct starter *starter, int listen_fd, uint32_t uid)
     close(listen_fd);
     prctl(PR_SET_NAME, "bulkhead-start");
     status = starter_serve(starter, pair[0], pid);
+    if (!brought) /* while the lock says that it is this one's */
+        remove_socket();
     starter_free(starter);
     return status;
 }
@@ -115,6 +126,7 @@ int main(int argc, char **argv)
     struct fault f = { 0 };
     int listen_fd, status;
     uint32_t uid = 0;
+    bool brought;
 
     (void)argv;
     log_init("bulkhead-hostd", LOG_LEVEL_INFO);
@@ -130,7 +142,8 @@ int main(int argc, char **argv)
         return f.bad_input ? EXIT_USAGE : EXIT_FAILURE;
     }
     listen_fd = take_listening();
-    if (listen_fd == -1)
+    brought = listen_fd != -1;
+    if (!brought)
         listen_fd = make_listening();
     if (listen_fd < 0)
         return EXIT_FAILURE;
@@ -143,7 +156,7 @@ int main(int argc, char **argv)
         }
         uid = sandbox_uid(uids.range, 0);
     }
-    status = serve(starter, listen_fd, uid);
+    status = serve(starter, listen_fd, brought, uid);
     uids_release(&uids);
     return status;
 }

@@ -389,6 +389,7 @@ static void keep_one(void)
     d.spec = filled;
     d.status = pick(4) == 1 ? NULL : &status;
     status.started_ns = pick(2);
+    status.starts_again = pick(2);
     if (pick(4) != 1)
         kept = bulkhead__vm_details__unpack(NULL, bulkhead__vm_details__pack(&d, bytes), bytes);
     bulkhead__vm_spec__free_unpacked(filled, NULL);

@@ -71,6 +71,7 @@ static void fill_status(struct status *s, const struct host_vm *vm, bool labels)
     to->ended_ns = vm->ended_ns;
     to->starts = vm->starts;
     to->autostart = vm->spec->autostart;
+    to->starts_again = vm->again;
     if (!vm->has_end)
         return;
     bulkhead__vm_ended__init(&s->ended);

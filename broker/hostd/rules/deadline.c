@@ -102,7 +102,7 @@ static void not_dead(struct host *host, struct host_vm *vm)
     for (unsigned kind = 0; kind < WAIT__MAX; kind++)
         while (host_take_wait(vm, (enum wait_kind)kind, &ticket))
             host_reply(host, &ticket, &f);
-    vm->want_start = vm->want_remove = false;
+    vm->want_start = vm->want_remove = vm->again = false;
     life_kill(host, vm, f.text);
 }
 

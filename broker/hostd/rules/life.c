@@ -60,7 +60,7 @@ static void begin(struct host *host, struct host_vm *vm)
 {
     forget_run(vm);
     host_vm_enter(host, vm, LIFE_STARTING);
-    vm->want_start = vm->autostart = false;
+    vm->want_start = vm->autostart = vm->again = false;
     vm->launching = true;
     vm->starts++;
     vm->started_ns = host->realtime;
@@ -92,7 +92,8 @@ static bool settle_start(struct host *host, struct host_vm *vm)
     if (life_check_start(host, vm, vm->tenant, vm->spec, tenants_find(host->config, vm->tenant),
                          &vm->why_not) < 0 ||
         claims_of_config(vm->spec->config, &vm->claims) < 0) {
-        vm->want_start = vm->autostart = false;
+        vm->want_start = vm->autostart = vm->again = false;
+        vm->unsaved = true;
         if (vm->why_not.error == 0)
             fault_host(&vm->why_not, ENOMEM, "no memory for what the VM uses");
         host_notice(host, vm, "start_failed", "%s", vm->why_not.text);
@@ -166,7 +167,8 @@ void life_halt(struct host *host, struct host_vm *vm, uint64_t grace_ns)
 {
     if (vm->want_start && vm->why_not.error == 0)
         fault_host(&vm->why_not, ECANCELED, "%s was halted before it ran", vm->name);
-    vm->want_start = vm->autostart = false;
+    vm->unsaved = vm->unsaved || vm->again;
+    vm->want_start = vm->autostart = vm->again = false;
     if (vm->life == LIFE_STARTING) {
         fault_host(&vm->why_not, ECANCELED, "%s was halted before it ran", vm->name);
         life_kill(host, vm, "halted before the guest ran");
@@ -179,6 +181,12 @@ void life_halt(struct host *host, struct host_vm *vm, uint64_t grace_ns)
     } else if (vm->life == LIFE_RUNNING || vm->life == LIFE_HALTING) {
         host_vm_enter(host, vm, LIFE_STOPPING);
     }
+}
+
+void life_reboot(struct host *host, struct host_vm *vm)
+{
+    life_halt(host, vm, 0);
+    vm->want_start = vm->again = vm->unsaved = true;
 }
 
 /* ---- what is kept of it ---- */
@@ -220,7 +228,8 @@ static bool settle_telling(struct host *host, struct host_vm *vm)
 {
     struct host_action *a;
 
-    if ((vm->life != LIFE_HALTING && vm->life != LIFE_STOPPING) || vm->told || !vm->joined)
+    if ((vm->life != LIFE_HALTING && vm->life != LIFE_STOPPING) || vm->told || !vm->joined ||
+        (vm->again && (vm->unsaved || vm->saving)))
         return false;
     vm->told = true;
     a = host_action_add(&host->actions, HOST_TELL);

@@ -17,6 +17,8 @@ int life_check_start(const struct host *host, const struct host_vm *vm, const ch
                      struct fault *f) must_check;
 /* It is to stop: when its guest has had grace_ns after the power button, or at once. What was to start does not. */
 void life_halt(struct host *host, struct host_vm *vm, uint64_t grace_ns);
+/* It is to stop at once, and to start again, whoever dies in between. */
+void life_reboot(struct host *host, struct host_vm *vm);
 void life_launched(struct host *host, struct host_vm *vm);
 void life_start_failed(struct host *host, struct host_vm *vm, const struct fault *why);
 /* The guest's end, as somebody tells it. */

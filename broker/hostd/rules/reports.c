@@ -67,13 +67,13 @@ static void on_terms(struct host *host, struct ask *ask, const struct host_event
         host_reply(host, &ask->ticket, &f);
         return;
     }
-    sort_sessions(host, *e->config);
+    host_reply_ok(host, &ask->ticket, "%zu tenants", (*e->config)->n_tenants);
+    sort_sessions(host, *e->config); /* who asked, too: he has heard by then */
     if (host->config)
         bulkhead__host_config__free_unpacked(host->config, NULL);
     host->config = *e->config;
     *e->config = NULL;
     host_notice(host, NULL, "tenants", "%zu", host->config->n_tenants);
-    host_reply_ok(host, &ask->ticket, "%zu tenants", host->config->n_tenants);
 }
 
 /* ---- what there is ---- */
@@ -92,6 +92,7 @@ static void take_status(struct host *host, struct host_vm *vm, const Bulkhead__V
         vm->end.host_failure = s->how_ended->host_failure;
         snprintf(vm->end.detail, sizeof vm->end.detail, "%s", s->how_ended->detail);
     }
+    vm->want_start = vm->again = s->starts_again && !lives && vm->spec;
     if (lives || vm->started_ns == 0 || vm->ended_ns != 0)
         return;
     vm->has_end = true;
@@ -106,7 +107,7 @@ static bool starts_by_itself(const struct host *host, const struct host_vm *vm)
 {
     uint64_t last = MAX(vm->created_ns, vm->started_ns);
 
-    return vm->spec && vm->spec->autostart && vm->life == LIFE_STOPPED &&
+    return vm->spec && vm->spec->autostart && vm->life == LIFE_STOPPED && !vm->want_start &&
            last < host->booted_realtime;
 }
 
@@ -141,6 +142,8 @@ void reports_kept(struct host *host, const struct host_event *e)
     if (vm->spec && claims_of_config(vm->spec->config, &vm->claims) < 0)
         host_action_log(&host->actions, true, "%s/%s: no memory for what it uses", vm->tenant,
                         vm->name);
+    if (kept && kept->status && kept->status->starts_again && vm->spec)
+        life_reboot(host, vm); /* which was on its way */
     if (!vm->spec) {
         host_action_log(&host->actions, false, "%s/%s runs and has no description: it is stopped",
                         vm->tenant, vm->name);

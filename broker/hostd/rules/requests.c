@@ -190,8 +190,7 @@ static void on_reboot(struct host *host, struct asked *a)
         host_reply(host, &a->ticket, &f); /* it could not start again */
         return;
     }
-    life_halt(host, a->vm, 0);
-    a->vm->want_start = true;
+    life_reboot(host, a->vm);
     host_wait(host, WAIT_RUNS, a->vm, &a->ticket);
 }
 

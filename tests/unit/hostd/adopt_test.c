@@ -26,6 +26,8 @@ static int end(void **state)
 }
 
 /* One that was started once, and has not ended as far as is known. */
+static bool reboots;
+
 static void kept(const char *name, bool lives, bool autostart, uint64_t started_ns)
 {
     Bulkhead__VmDetails d = BULKHEAD__VM_DETAILS__INIT;
@@ -43,6 +45,7 @@ static void kept(const char *name, bool lives, bool autostart, uint64_t started_
     status.created_ns = 1;
     status.started_ns = started_ns;
     status.starts = 3;
+    status.starts_again = reboots;
     script_kept(&s, "acme", name, lives, &d);
     bulkhead__vm_spec__free_unpacked(filled, NULL);
 }
@@ -198,6 +201,30 @@ static void started_with_the_host(void **state)
     assert_int_equal(script_vm(&s, "acme", "later")->life, LIFE_STOPPED);
 }
 
+/* Whether its VM had been stopped by then or not. */
+static void a_reboot_goes_on(void **state)
+{
+    struct host_vm *vm;
+
+    (void)state;
+    reboots = true;
+    kept("a", true, false, 5);
+    kept("b", false, false, 5);
+    reboots = false;
+    vm = script_vm(&s, "acme", "a");
+    script_does(&s, ASK_LOAD, 0);
+    assert_true(script_happened(&s, HOST_READY));
+    assert_int_not_equal(script_asked(&s, ASK_START), 0); /* b's */
+    script_saves(&s);
+    script_joins(&s, vm, "running");
+    assert_true(script_told(&s, vm, C(STOP_VM)));
+    script_guest_ends(&s, vm);
+    script_is_gone(&s, vm);
+    script_runs(&s, "acme", "a");
+    script_saves(&s);
+    assert_false(vm->again);
+}
+
 static void the_starter_does_not_answer_at_all(void **state)
 {
     struct host_event e = { .kind = HOST_DEADLINE };
@@ -222,6 +249,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_without_a_description_is_stopped, begin, end),
         cmocka_unit_test_setup_teardown(names_that_are_none_are_not_taken, begin, end),
         cmocka_unit_test_setup_teardown(started_with_the_host, begin, end),
+        cmocka_unit_test_setup_teardown(a_reboot_goes_on, begin, end),
         cmocka_unit_test_setup_teardown(the_starter_does_not_answer_at_all, begin, end),
     };
 

@@ -266,6 +266,8 @@ static void rebooted(void **state)
     wait = s.request;
     script_ask(&s, acme, B(REBOOT_VM), "web");
     reboot = s.request;
+    assert_false(script_told(&s, vm, C(STOP_VM))); /* before it is kept that it is to run again */
+    script_saves(&s);
     assert_true(script_told(&s, vm, C(STOP_VM)));
     script_guest_ends(&s, vm);
     script_is_gone(&s, vm);

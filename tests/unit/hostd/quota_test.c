@@ -115,6 +115,7 @@ static void connections_are_counted(void **state)
 static void tenants_are_read_again(void **state)
 {
     Bulkhead__TenantQuota quota = BULKHEAD__TENANT_QUOTA__INIT;
+    bool replied = false;
 
     (void)state;
     quota.vms = 1;
@@ -124,6 +125,16 @@ static void tenants_are_read_again(void **state)
     assert_int_equal(script_replied(&s, ops, s.request), 0);
     assert_int_equal(script_count(&s, HOST_CLOSE), 0);
     assert_int_equal(create(acme, "b", false), EDQUOT);
+    s.host.sessions[ops % HOST_MAX_SESSIONS].uid =
+        UID_BETA; /* who asks speaks for another by then, */
+    script_ask(&s, ops, B(RELOAD_TENANTS), NULL);
+    script_terms(&s, &quota);
+    for (unsigned i = 0; i < s.n_log && s.log[i].kind != HOST_CLOSE; i++)
+        replied = replied || s.log[i].kind == HOST_REPLY;
+    assert_true(replied); /* and is told before his session ends */
+    assert_true(script_happened(&s, HOST_CLOSE));
+    assert_int_equal(script_replied(&s, ops, s.request), 0);
+    ops = script_connect(&s, UID_ROOT);
     script_ask(&s, ops, B(RELOAD_TENANTS), NULL); /* a file that is none: as before */
     script_does(&s, ASK_TERMS, EINVAL);
     assert_int_equal(script_replied(&s, ops, s.request), EINVAL);
