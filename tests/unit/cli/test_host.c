@@ -294,10 +294,9 @@ static void test_refusals(void **state)
 
 static void test_no_service(void **state)
 {
-    static const char *const lines[] = {
-        "start web",      "stop web",      "rm web", "reboot web", "create --name web --kernel k",
-        "ls --label a=b", "pause acme/web"
-    };
+    static const char *const lines[] = { "start web",      "rm web",
+                                         "reboot web",     "create --name web --kernel k",
+                                         "ls --label a=b", "pause acme/web" };
     struct fake_host *f = *state;
     char path[96];
 
@@ -310,6 +309,10 @@ static void test_no_service(void **state)
             assert_string_equal(f->text, "bulkhead: no service runs here: start bulkhead-hostd, or "
                                          "use bulkhead run\n");
         }
+        fake_host_run(f, "stop web", NULL, false); /* of one of run's, perhaps */
+        assert_int_equal(fake_host_finish(f), 2);
+        assert_string_equal(f->text, "bulkhead: no VM 'web' of bulkhead run, and no service runs "
+                                     "here: see bulkhead ls\n");
         fake_host_run(f, "ls", NULL, false);
         assert_int_equal(fake_host_finish(f), 0);
         assert_string_equal(f->text, "no VM\n");
