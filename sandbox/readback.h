@@ -8,7 +8,8 @@
 #include "base/compiler.h"
 #include "sandbox/bpf.h"
 
-enum { READBACK_MAX_FILTERS = 8, READBACK_MAX_CALL = 1024 };
+/* systemd gives a hardened service one filter for each of its directives, a dozen. */
+enum { READBACK_MAX_FILTERS = 32, READBACK_MAX_CALL = 1024 };
 
 struct readback_filter {
     struct sock_filter *code; /* heap */

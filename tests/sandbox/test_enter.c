@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -412,6 +414,42 @@ static void test_readback_without_filter(void **state)
     assert_true(readback_thread(probe.pid, &rb) < 0);
 }
 
+/* A service manager has put its own on before. */
+static void test_readback_in_a_service(void **state)
+{
+    struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog program = { .len = 1, .filter = &allow };
+    struct readback rb = { 0 };
+    int ready[2], n = 20;
+    char byte = 0;
+    pid_t pid;
+
+    (void)state;
+    if (!may_read_back())
+        return;
+    assert_int_equal(pipe(ready), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        for (int i = 0; i < n; i++)
+            if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+                _exit(1);
+        if (write(ready[1], &byte, 1) == 1)
+            pause();
+        _exit(1);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(readback_thread(pid, &rb), 0);
+    assert_int_equal(rb.n_filters, n);
+    readback_deinit(&rb);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    close(ready[0]);
+    close(ready[1]);
+}
+
 /* A thread that waits for a child of vfork() can be interrupted by nothing but its death. */
 static void test_readback_of_one_that_does_not_stop(void **state)
 {
@@ -460,6 +498,7 @@ static int group(void)
         cmocka_unit_test(test_libc_still_works),
         cmocka_unit_test(test_readback),
         cmocka_unit_test(test_readback_without_filter),
+        cmocka_unit_test(test_readback_in_a_service),
         cmocka_unit_test(test_readback_of_one_that_does_not_stop),
     };
 
