@@ -10,6 +10,7 @@
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "run/happen.h"
@@ -200,14 +201,6 @@ void session_close_all(struct sessions *s)
 
 /* ---- what they are told ---- */
 
-static uint64_t realtime_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-}
-
 /* How many it had no room for. */
 static int tell_missed(struct client *client)
 {
@@ -220,7 +213,7 @@ static int tell_missed(struct client *client)
     snprintf(count, sizeof count, "%llu", (unsigned long long)client->missed);
     value.key = key;
     value.value = count;
-    event.time_ns = realtime_ns();
+    event.time_ns = clock_ns(CLOCK_REALTIME);
     event.source = source;
     event.event = name;
     event.properties = values;
@@ -252,7 +245,7 @@ static void on_notice(void *arg, const struct action *a)
     const char *value = a->text;
 
     /* protobuf-c has no const; it only reads what is packed. */
-    event.time_ns = realtime_ns();
+    event.time_ns = clock_ns(CLOCK_REALTIME);
     event.source = (char *)(uintptr_t)a->source;
     event.event = (char *)(uintptr_t)a->name;
     event.properties = pointers;

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "client/rundir.h"
@@ -256,21 +257,12 @@ void client_leave(struct client *client, int patience_ms)
     client->broker = 0;
 }
 
-static int64_t ms_since(const struct timespec *start)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (now.tv_sec - start->tv_sec) * 1000 + (now.tv_nsec - start->tv_nsec) / 1000000;
-}
-
 void client_await_end(struct client *client, int stop_fd)
 {
     struct client_answer unused;
-    struct timespec start;
+    const int64_t start = clock_ms(CLOCK_MONOTONIC);
     int64_t spent = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &start);
     while (client->channel && spent < CLIENT_TIMEOUT_MS) {
         struct pollfd p[] = { { .fd = channel_fd(client->channel), .events = POLLIN },
                               { .fd = stop_fd, .events = POLLIN } };
@@ -278,7 +270,7 @@ void client_await_end(struct client *client, int stop_fd)
         if (poll(p, ARRAY_SIZE(p), (int)(CLIENT_TIMEOUT_MS - spent)) > 0 &&
             (p[1].revents || client_receive(client, 0, &unused) != 0))
             return;
-        spent = ms_since(&start);
+        spent = clock_ms(CLOCK_MONOTONIC) - start;
     }
 }
 
@@ -322,16 +314,15 @@ int client_call_with(struct client *client, Bulkhead__ClientEnvelope *request, c
                      size_t n_fds, struct client_answer *ret_answer)
 {
     const int limit_ms = client->timeout_ms ? client->timeout_ms : CLIENT_TIMEOUT_MS;
-    struct timespec start;
-    int64_t spent = 0;
     int r = client_send(client, request, fds, n_fds);
+    const int64_t start = clock_ms(CLOCK_MONOTONIC);
+    int64_t spent = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &start);
     while (r == 0 && spent < limit_ms) {
         r = client_receive(client, (int)(limit_ms - spent), ret_answer);
         if (r == 0 && ret_answer->envelope->id == request->id)
             return 0;
-        spent = ms_since(&start);
+        spent = clock_ms(CLOCK_MONOTONIC) - start;
     }
     return r < 0 ? err_trace(r)
                  : err_origin(-ETIMEDOUT, "the broker answers other questions than this");

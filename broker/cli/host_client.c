@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "output.h"
@@ -142,22 +143,14 @@ int host_receive(struct host *host, int timeout_ms, struct host_answer *ret_answ
     return 0;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int host_call(struct host *host, Bulkhead__HostEnvelope *request, int timeout_ms,
               struct host_answer *ret_answer)
 {
-    const int64_t end = now_ms() + timeout_ms;
+    const int64_t end = clock_ms(CLOCK_MONOTONIC) + timeout_ms;
     int r = host_send(host, request);
 
     while (r == 0) {
-        int64_t left = end - now_ms();
+        int64_t left = end - clock_ms(CLOCK_MONOTONIC);
 
         r = host_receive(host, timeout_ms < 0 ? -1 : left > 0 ? (int)left : 0, ret_answer);
         if (r == 0 && ret_answer->envelope->id == request->id)

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/fd.h"
 
 enum {
@@ -19,23 +20,15 @@ enum {
     LOOK_MS = 10,     /* where there is no pidfd */
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Whether it ends in that time, and nobody wants us to stop waiting. */
 static bool ends(pid_t pid, int pidfd, int timeout_ms, int stop_fd, int *ret_status)
 {
-    const int64_t until = now_ms() + timeout_ms;
+    const int64_t until = clock_ms(CLOCK_MONOTONIC) + timeout_ms;
 
     for (;;) {
         struct pollfd p[] = { { .fd = pidfd, .events = POLLIN },
                               { .fd = stop_fd, .events = POLLIN } };
-        int64_t left = until - now_ms();
+        int64_t left = until - clock_ms(CLOCK_MONOTONIC);
         pid_t r = waitpid(pid, ret_status, WNOHANG);
 
         if (r == pid)

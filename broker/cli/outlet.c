@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/fd.h"
 
 enum { KEPT_BYTES = 1 << 18, LOST_BYTES = 512 };
@@ -133,24 +134,16 @@ void outlet_go_on(struct outlet *o)
         (void)write_kept(o);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void outlet_drain(struct outlet *o, int timeout_ms, int stop_fd)
 {
-    const int64_t until = now_ms() + timeout_ms;
+    const int64_t until = clock_ms(CLOCK_MONOTONIC) + timeout_ms;
 
     if (o->fd < 0)
         return;
     for (;;) {
         struct pollfd p[] = { { .fd = o->fd, .events = POLLOUT },
                               { .fd = stop_fd, .events = POLLIN } };
-        int64_t left = until - now_ms();
+        int64_t left = until - clock_ms(CLOCK_MONOTONIC);
 
         outlet_go_on(o);
         if (o->n == 0)

@@ -5,21 +5,14 @@
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "output.h"
 
 enum { FIRST_MS = 1000, PERIOD_MS = 1000 };
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void progress_begin(struct progress *ret_progress, int patience_ms)
 {
-    int64_t now = now_ms();
+    int64_t now = clock_ms(CLOCK_MONOTONIC);
 
     *ret_progress = (struct progress){ .start_ms = now, .end_ms = now + patience_ms };
 }
@@ -46,7 +39,7 @@ int progress_receive(struct progress *p, struct host *host, const char *vm, cons
     int r = -ETIMEDOUT;
 
     for (;;) {
-        int64_t now = now_ms(), left = MAX(p->end_ms - now, 0);
+        int64_t now = clock_ms(CLOCK_MONOTONIC), left = MAX(p->end_ms - now, 0);
 
         if (now - p->start_ms >= FIRST_MS)
             show(p, vm, what, now);

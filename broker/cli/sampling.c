@@ -3,15 +3,8 @@
 #include "sampling.h"
 #include <string.h>
 #include <time.h>
+#include "base/clock.h"
 #include "kin.h"
-
-static uint64_t monotonic_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 int sampling_take(struct client *client, struct top_sample *s)
 {
@@ -33,6 +26,6 @@ int sampling_take(struct client *client, struct top_sample *s)
         r = client_call(client, &stats_request, &answer);
     if (r == 0 && answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_STATS)
         top_take_devices(s, answer.envelope->stats);
-    s->time_ns = monotonic_ns();
+    s->time_ns = clock_ns(CLOCK_MONOTONIC);
     return r;
 }

@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "fleet/course.h"
@@ -41,14 +42,6 @@ struct drive {
     int64_t *looked_ms; /* when it was asked last how that VM stands */
     int signals;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int64_t up_ms(const struct drive *d, size_t vm)
 {
@@ -130,8 +123,9 @@ static int ask(struct drive *d, size_t vm, enum course_op op)
     r = host_send(&d->host, &request);
     if (r < 0)
         return r;
-    d->asked[d->n_asked++] =
-        (struct asked){ .id = request.id, .vm = vm, .op = op, .end_ms = now_ms() + patience_ms };
+    d->asked[d->n_asked++] = (struct asked){
+        .id = request.id, .vm = vm, .op = op, .end_ms = clock_ms(CLOCK_MONOTONIC) + patience_ms
+    };
     return 0;
 }
 
@@ -139,8 +133,9 @@ static void wait_for(struct drive *d, size_t vm)
 {
     bool just_started = d->tell.vms[vm].was_started;
 
-    d->looked_ms[vm] = now_ms();
-    d->readies[vm] = ready_new(d->fleet->vms[vm], now_ms(), just_started ? -1 : up_ms(d, vm));
+    d->looked_ms[vm] = clock_ms(CLOCK_MONOTONIC);
+    d->readies[vm] =
+        ready_new(d->fleet->vms[vm], clock_ms(CLOCK_MONOTONIC), just_started ? -1 : up_ms(d, vm));
     if (!d->readies[vm])
         end_op(d, vm, false, "no memory");
 }
@@ -236,7 +231,7 @@ static void look_at_readies(struct drive *d)
 
         if (!d->readies[i])
             continue;
-        answer = ready_look(d->readies[i], now_ms(), &why);
+        answer = ready_look(d->readies[i], clock_ms(CLOCK_MONOTONIC), &why);
         if (answer == READY_WAIT)
             continue;
         ready_free(d->readies[i]);
@@ -249,9 +244,9 @@ static void look_at_readies(struct drive *d)
 static int ask_how_they_stand(struct drive *d)
 {
     for (size_t i = 0; i < d->fleet->n && !d->looking && d->n_asked < MAX_ASKED; i++) {
-        if (!d->readies[i] || d->looked_ms[i] + LOOK_MS > now_ms())
+        if (!d->readies[i] || d->looked_ms[i] + LOOK_MS > clock_ms(CLOCK_MONOTONIC))
             continue;
-        d->looked_ms[i] = now_ms();
+        d->looked_ms[i] = clock_ms(CLOCK_MONOTONIC);
         d->looking = true;
         return ask(d, i, OP_NONE);
     }
@@ -260,12 +255,12 @@ static int ask_how_they_stand(struct drive *d)
 
 static int patience(const struct drive *d)
 {
-    int64_t next = now_ms() + LOOK_MS, left;
+    int64_t next = clock_ms(CLOCK_MONOTONIC) + LOOK_MS, left;
 
     for (size_t i = 0; i < d->fleet->n; i++)
         if (d->readies[i])
             next = MIN(next, ready_next_ms(d->readies[i]));
-    left = next - now_ms();
+    left = next - clock_ms(CLOCK_MONOTONIC);
     return (int)MAX(left, INT64_C(0));
 }
 
@@ -293,7 +288,7 @@ static int wait_a_while(struct drive *d, struct pollfd *polled)
         on_answer(d, answer.envelope);
     }
     for (size_t i = 0; i < d->n_asked; i++)
-        if (d->asked[i].end_ms <= now_ms())
+        if (d->asked[i].end_ms <= clock_ms(CLOCK_MONOTONIC))
             return err_origin(-ETIMEDOUT, "the host's service doesn't answer");
     return 0;
 }

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <time.h>
+#include "base/clock.h"
 #include "fleet/look.h"
 #include "fleet/ready.h"
 #include "fleet/show.h"
@@ -19,14 +20,6 @@ struct report {
     struct ready **readies;
     bool *is_ready;
 };
-
-static int64_t clock_ms(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static bool runs(const struct look *look)
 {

@@ -4,17 +4,10 @@
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "output.h"
 
 enum { FIRST_MS = 1000, PERIOD_MS = 500 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void clear(struct tell *t)
 {
@@ -27,7 +20,7 @@ void tell_begin(struct tell *t, struct fleet *fleet, const struct course *course
                 const struct look *looks, bool json)
 {
     *t = (struct tell){ .fleet = fleet, .course = course, .looks = looks, .json = json };
-    t->begun_ms = t->shown_ms = now_ms();
+    t->begun_ms = t->shown_ms = clock_ms(CLOCK_MONOTONIC);
     t->vms = bag_alloc(&fleet->bag, (fleet->n + 1) * sizeof(*t->vms));
 }
 
@@ -76,12 +69,12 @@ void tell_begun(struct tell *t, size_t vm, enum course_op op)
     if (op == OP_CREATE || op == OP_START)
         t->vms[vm].was_started = true;
     if (op != OP_READY || !t->vms[vm].was_started)
-        t->vms[vm].begun_ms = now_ms();
+        t->vms[vm].begun_ms = clock_ms(CLOCK_MONOTONIC);
 }
 
 void tell_done(struct tell *t, size_t vm, enum course_op op, bool ok, const char *text)
 {
-    int64_t ms = now_ms() - t->vms[vm].begun_ms;
+    int64_t ms = clock_ms(CLOCK_MONOTONIC) - t->vms[vm].begun_ms;
 
     if (!ok) {
         tell_trouble(t, vm, "failed", text);
@@ -152,7 +145,7 @@ static const char *say_busy(struct tell *t)
 
 void tell_progress(struct tell *t)
 {
-    int64_t now = now_ms();
+    int64_t now = clock_ms(CLOCK_MONOTONIC);
 
     tell_ends(t);
     if (now - t->begun_ms < FIRST_MS || now - t->shown_ms < PERIOD_MS || !isatty(STDERR_FILENO))
@@ -211,7 +204,7 @@ static void print_table(const struct tell *t)
 int tell_end(struct tell *t, bool interrupted, bool cut)
 {
     size_t n = t->fleet->n, done = course_count(t->course, END_DONE);
-    int64_t ms = now_ms() - t->begun_ms;
+    int64_t ms = clock_ms(CLOCK_MONOTONIC) - t->begun_ms;
     int status = done == n ? EXIT_OK : EXIT_HOST;
 
     tell_ends(t);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "options/device_flags.h"
 #include "options/flags.h"
 #include "options/labels.h"
@@ -233,14 +234,6 @@ static int on_device_flag(struct vm_options *o, int id, const char *value, struc
     }
 }
 
-static uint64_t monotonic_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static int on_only(const char *flag, const char *value, const char *want, const char *else_what,
                    struct option_error *err)
 {
@@ -314,7 +307,7 @@ static int on_flag(void *arg, int id, const char *value, struct option_error *er
     case STALL_TIMEOUT:
         return set_u32("--stall-timeout", value, 300, 86400000, &c->stall_timeout_ms, err);
     case TRACE_START:
-        c->trace_start_ns = monotonic_ns();
+        c->trace_start_ns = clock_ns(CLOCK_MONOTONIC);
         return 0;
     case VERBOSE:
         o->verbose = true;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include "base/clock.h"
 #include "client.h"
 #include "host_client.h"
 #include "options/flags.h"
@@ -74,27 +75,19 @@ static int say_done(const char *vm, const char *done, bool json)
 
 /* ---- a VM of `run` ---- */
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Presses its power button. True: the guest has ended by itself. */
 static bool ends_by_itself(struct client *client, uint32_t grace_s)
 {
     Bulkhead__PressPowerButton press = BULKHEAD__PRESS_POWER_BUTTON__INIT;
     Bulkhead__Subscribe subscribe = BULKHEAD__SUBSCRIBE__INIT;
-    const int64_t end = now_ms() + (int64_t)grace_s * 1000;
+    const int64_t end = clock_ms(CLOCK_MONOTONIC) + (int64_t)grace_s * 1000;
     struct client_answer answer;
 
     CLIENT_ENVELOPE(events, SUBSCRIBE, subscribe, &subscribe);
     CLIENT_ENVELOPE(button, PRESS_POWER_BUTTON, press_power_button, &press);
     if (client_send(client, &events, NULL, 0) < 0 || client_send(client, &button, NULL, 0) < 0)
         return false;
-    for (int64_t left; (left = end - now_ms()) > 0;) {
+    for (int64_t left; (left = end - clock_ms(CLOCK_MONOTONIC)) > 0;) {
         if (client_receive(client, (int)left, &answer) < 0)
             return false; /* too late; or its broker is gone, which says nothing of the guest */
         if (answer.envelope->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_VM_ENDED)

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "audit/vm.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "client.h"
@@ -153,7 +154,6 @@ static void start_audit(struct run *run)
     char number[24];
     enum audit_outcome outcome;
     size_t n_unreadable;
-    struct timespec now;
     int r;
 
     if (run->audit > 0) {
@@ -174,8 +174,7 @@ static void start_audit(struct run *run)
     unreadable.value = number;
     event.properties = properties;
     event.n_properties = n_unreadable > 0 ? 1 : 0;
-    clock_gettime(CLOCK_REALTIME, &now);
-    event.time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    event.time_ns = clock_ns(CLOCK_REALTIME);
     event.source = source;
     event.event = words[outcome];
     if (run_output_put(&run->out, &event) < 0)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "hostd/rules/step.h"
@@ -17,14 +18,6 @@ static struct {
     size_t n, room;
     bool busy;
 } pending;
-
-static uint64_t realtime_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-}
 
 static void arm(struct service *s)
 {
@@ -60,7 +53,7 @@ static void carry_out(struct service *s, struct host_event *event)
     struct host_event next;
 
     event->now = now_ns();
-    event->realtime = realtime_ns();
+    event->realtime = clock_ns(CLOCK_REALTIME);
     host_step(&s->host, event);
     for (size_t i = 0; i < s->host.actions.n; i++) {
         const struct host_action *a = &s->host.actions.list[i];

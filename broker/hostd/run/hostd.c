@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -48,14 +49,6 @@ static int make(struct service *s, const struct hostd_terms *terms)
     if (r == 0)
         r = notifier_new(&s->notifier, s->loop);
     return r < 0 ? err_trace(r) : 0;
-}
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec t = { 0 };
-
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
 static void say_missing(unsigned missing)

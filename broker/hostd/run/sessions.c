@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -381,14 +382,6 @@ void sessions_answer(struct service *s, const struct host_action *a)
     answers_free(answer);
 }
 
-static uint64_t realtime_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-}
-
 static void tell(struct client *c, Bulkhead__HostEvent *event)
 {
     Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
@@ -417,7 +410,7 @@ void sessions_notice(struct service *s, const struct host_action *a)
     event.sequence = a->sequence;
     event.tenant = (char *)(uintptr_t)a->tenant;
     event.vm = (char *)(uintptr_t)a->vm_name;
-    own.time_ns = realtime_ns();
+    own.time_ns = clock_ns(CLOCK_REALTIME);
     own.source = source;
     own.event = (char *)(uintptr_t)(a->name ? a->name : "");
     text.key = key;
