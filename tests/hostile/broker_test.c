@@ -36,6 +36,7 @@
 #include "spawner/cgroups.h"
 #include "spawner/keep.h"
 #include "spawner/uids.h"
+#include "temp_dir.h"
 #include <cmocka.h>
 
 enum mode { CAGED, OPEN };
@@ -492,13 +493,11 @@ static int copy(const char *program, const char *path)
 
 static int make_base(void **state)
 {
-    const char *dir = getenv("TMPDIR");
     char slow[80], puppet[80];
 
     (void)state;
-    snprintf(base, sizeof base, "%.20s/bh-broker-XXXXXX", dir ? dir : "/tmp");
     left = mmap(NULL, sizeof *left, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (left == MAP_FAILED || !mkdtemp(base))
+    if (left == MAP_FAILED || !temp_dir(base, sizeof base, "bh-broker"))
         return -1;
     slow_path(slow);
     copy_path(puppet);

@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "spawner/cgroups.h"
 #include "spawner/excess.h"
+#include "temp_dir.h"
 #include <cmocka.h>
 
 enum { PATIENCE_MS = 60000, SLOT = 3, HIGH = 8 << 20, MOST = 16 << 20, CANNOT_TRY = 9 };
@@ -30,11 +31,8 @@ static char top[64];
 
 static int make_top(void **state)
 {
-    const char *base = getenv("TMPDIR");
-
     (void)state;
-    snprintf(top, sizeof top, "%.40s/bulkhead-excess.XXXXXX", base ? base : "/tmp");
-    return mkdtemp(top) ? 0 : -1;
+    return temp_dir(top, sizeof top, "bulkhead-excess") ? 0 : -1;
 }
 
 static int remove_top(void **state)

@@ -22,6 +22,7 @@
 #include "resources/holder.h"
 #include "sandbox/enter.h"
 #include "sandbox/gen/filter_holder.h"
+#include "temp_dir.h"
 #include <cmocka.h>
 
 enum { PATIENCE_MS = 20000 };
@@ -52,15 +53,15 @@ int __wrap_fd_send(int socket_fd, const void *bytes, size_t len, const int *fds,
 
 static int enter_top(void **state)
 {
-    const char *base = getenv("TMPDIR");
-
     (void)state;
     too_many =
         mmap(NULL, sizeof *too_many, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (too_many == MAP_FAILED)
         return -1;
-    snprintf(top, sizeof top, "%.40s/bh-holder-XXXXXX", base ? base : "/tmp");
-    return mkdtemp(top) && getcwd(before, sizeof before) && chdir(top) == 0 ? 0 : -1;
+    return temp_dir(top, sizeof top, "bh-holder") && getcwd(before, sizeof before) &&
+                   chdir(top) == 0
+               ? 0
+               : -1;
 }
 
 static int leave_top(void **state)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "resources/open.h"
+#include "temp_dir.h"
 #include <cmocka.h>
 
 static char dir[64];
@@ -36,14 +37,12 @@ static void make_file(const char *name, const char *text)
 
 static void links_are_followed_once(void **state)
 {
-    const char *base = getenv("TMPDIR");
     struct fault f = { 0 };
     char got[8] = "", magic[64];
     int fd = -1, other = -1;
 
     (void)state;
-    snprintf(dir, sizeof dir, "%.40s/bh-resources-XXXXXX", base ? base : "/tmp");
-    assert_non_null(mkdtemp(dir));
+    assert_true(temp_dir(dir, sizeof dir, "bh-resources"));
     make_file("named", "named");
     make_file("secret", "secret");
     assert_int_equal(symlink("named", in_dir("link")), 0);

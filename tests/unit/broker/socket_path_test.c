@@ -19,6 +19,7 @@
 #include "spawner/cgroups.h"
 #include "spawner/spawner.h"
 #include "spawner/uids.h"
+#include "temp_dir.h"
 #include <cmocka.h>
 
 enum { PORT = 5 };
@@ -27,11 +28,11 @@ static char top[64], before[1024];
 
 static int enter_top(void **state)
 {
-    const char *base = getenv("TMPDIR");
-
     (void)state;
-    snprintf(top, sizeof top, "%.40s/bh-socket-XXXXXX", base ? base : "/tmp");
-    return mkdtemp(top) && getcwd(before, sizeof before) && chdir(top) == 0 ? 0 : -1;
+    return temp_dir(top, sizeof top, "bh-socket") && getcwd(before, sizeof before) &&
+                   chdir(top) == 0
+               ? 0
+               : -1;
 }
 
 static int remove_one(const char *path, const struct stat *st, int what, struct FTW *ftw)

@@ -19,6 +19,7 @@
 #include "resources/open.h"
 #include "resources/socket_path.h"
 #include "resources/trees.h"
+#include "temp_dir.h"
 
 enum { TRIES = 10000, OTHER_UID = 12346 };
 enum { FILES = RESOURCES_KIND(S_IFREG), DISKS = RESOURCES_KIND(S_IFREG) | RESOURCES_KIND(S_IFBLK) };
@@ -79,11 +80,8 @@ static int group_setup(void **state)
 
 static int setup(void **state)
 {
-    const char *base = getenv("TMPDIR");
-
     (void)state;
-    snprintf(top, sizeof top, "%.40s/bulkhead-trees.XXXXXX", base ? base : "/tmp");
-    if (!mkdtemp(top))
+    if (!temp_dir(top, sizeof top, "bulkhead-trees"))
         return -1;
     make_dir("tree");
     make_dir("tree/a");

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "base/log.h"
+#include "temp_dir.h"
 
 enum { LINES = 50, HANG_S = 30 };
 
@@ -123,13 +124,11 @@ static void a_terminal_with_room_for_less_than_a_line(void **state)
 static void a_fifo_without_a_reader(void **state)
 {
     char dir[64], path[80], text[64] = "";
-    const char *tmp = getenv("TMPDIR");
     int fd, status = -1;
     pid_t pid;
 
     (void)state;
-    snprintf(dir, sizeof dir, "%s/bulkhead-log.XXXXXX", tmp && strlen(tmp) < 40 ? tmp : "/tmp");
-    assert_non_null(mkdtemp(dir));
+    assert_true(temp_dir(dir, sizeof dir, "bulkhead-log"));
     snprintf(path, sizeof path, "%s/fifo", dir);
     assert_int_equal(mkfifo(path, 0600), 0);
     pid = fork();

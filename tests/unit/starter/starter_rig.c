@@ -25,6 +25,7 @@
 #include "host.pb-c.h"
 #include "hostd/starter/starter.h"
 #include "sandbox/cgroup.h"
+#include "temp_dir.h"
 #include <cmocka.h>
 
 /* ---- the starter's process ---- */
@@ -39,16 +40,13 @@ struct starter_rig *rig_new(void)
     static const char *const names[][2] = { { "BULKHEAD_HOST_RUN", "run" },
                                             { "BULKHEAD_HOST_STATE", "state" },
                                             { "BULKHEAD_HOST_CONFIG", "etc" } };
-    const char *tmp = getenv("TMPDIR");
     struct starter_rig *rig = calloc(1, sizeof *rig);
     char path[128];
 
     assert_non_null(rig);
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* of whatever a starter leaves */
     rig->bytes = malloc(RIG_MAX_BYTES);
-    snprintf(rig->dir, sizeof rig->dir, "%s/bulkhead-starter.XXXXXX",
-             tmp && strlen(tmp) < 40 ? tmp : "/tmp");
-    assert_non_null(mkdtemp(rig->dir));
+    assert_true(temp_dir(rig->dir, sizeof rig->dir, "bulkhead-starter"));
     assert_int_equal(chmod(rig->dir, 0755), 0);
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
         path_in(rig, names[i][1], path, sizeof path);

@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "hostd/starter/terms.h"
 #include "hostd/starter/wire.h"
+#include "temp_dir.h"
 #include <cmocka.h>
 
 enum { MAX = 3 };
@@ -223,10 +224,7 @@ static void expect(struct terms *terms, const char *wrong)
 
 static void begin(void)
 {
-    const char *tmp = getenv("TMPDIR");
-
-    snprintf(dir, sizeof dir, "%s/bulkhead-terms.XXXXXX", tmp && strlen(tmp) < 60 ? tmp : "/tmp");
-    assert_non_null(mkdtemp(dir));
+    assert_true(temp_dir(dir, sizeof dir, "bulkhead-terms"));
 }
 
 static void test_the_file(void **state)
