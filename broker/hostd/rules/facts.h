@@ -96,6 +96,7 @@ struct host_vm {
     uint64_t killed_ns;
     bool launching;     /* the launcher is expected to say how it went */
     uint64_t orphan_ns; /* while it does: since when its broker is gone */
+    uint64_t busy_ns;   /* since when its directory is held by what nobody knew of; 0: it isn't */
 
     /* What is wanted of it; looked at when it can be done. */
     bool want_start, want_remove;

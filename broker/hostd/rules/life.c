@@ -106,6 +106,7 @@ static bool settle_start(struct host *host, struct host_vm *vm)
 void life_launched(struct host *host, struct host_vm *vm)
 {
     vm->launching = false;
+    vm->busy_ns = 0;
     host_vm_enter(host, vm, LIFE_RUNNING);
     host_notice(host, vm, "started", "%s", "");
 }
@@ -133,6 +134,7 @@ void life_start_failed(struct host *host, struct host_vm *vm, const struct fault
     struct vm_end_fact end = { .host_failure = !why->bad_input };
 
     vm->why_not = *why;
+    vm->busy_ns = 0;
     if (vm->why_not.error == 0)
         vm->why_not.error = EIO;
     if (vm->why_not.text[0] == '\0')
@@ -151,6 +153,23 @@ void life_kill(struct host *host, struct host_vm *vm, const char *why)
     vm->killed = true;
     vm->killed_ns = host->now;
     host_ask(host, ASK_KILL, CHANNEL_NONE, vm, NULL);
+}
+
+bool life_put_off(struct host *host, struct host_vm *vm)
+{
+    if (vm->busy_ns == 0)
+        vm->busy_ns = host->now;
+    if (host->now - vm->busy_ns > LIFE_MAX_BUSY_MS * MS) {
+        vm->busy_ns = 0;
+        return false;
+    }
+    if (vm->launching)
+        host_action_add(&host->actions, HOST_DROP_LAUNCH)->vm = vm->serial;
+    vm->launching = false;
+    vm->link_tries = 0;
+    vm->link_ns = life_next_try(host, &vm->link_tries);
+    host_vm_enter(host, vm, LIFE_LEAVING);
+    return true;
 }
 
 void life_gone(struct host *host, struct host_vm *vm)

@@ -9,6 +9,8 @@ enum {
     LIFE_MAX_AUTOSTARTS = 8,    /* at once */
     LIFE_MS_BETWEEN_LOOKS = 20, /* at who is about to go; doubled up to the next */
     LIFE_MAX_WAIT_MS = 5000,
+    LIFE_MAX_BUSY_MS =
+        30000, /* for processes that nobody knew of to leave its directory, or be killed */
 };
 
 /* May it start now? asker: who sees the reason. The VM may have no place yet (NULL). */
@@ -25,6 +27,9 @@ void life_start_failed(struct host *host, struct host_vm *vm, const struct fault
 void life_ended(struct host *host, struct host_vm *vm, const struct vm_end_fact *end);
 /* All of its processes are to be killed, for want of another way. */
 void life_kill(struct host *host, struct host_vm *vm, const char *why);
+/* The starter finds its directory held although nothing of it was left: a broker that an earlier starter began with, say.
+ * What was wanted is put off until that has gone. False: it has had its time. */
+bool life_put_off(struct host *host, struct host_vm *vm) must_check;
 /* Nothing of it is left. */
 void life_gone(struct host *host, struct host_vm *vm);
 /* How long to wait before the next try, and counts it. */

@@ -225,6 +225,8 @@ static void on_removed(struct host *host, struct host_vm *vm, const struct host_
     struct fault gone;
 
     vm->removing = false;
+    if (e->fault.error == EBUSY && vm->life == LIFE_STOPPED && life_put_off(host, vm))
+        return;
     if (e->fault.error == 0 || e->fault.error == ENOENT || !vm->spec) {
         fault_host(&gone, ENOENT, "%s was removed meanwhile", vm->name);
         host_notice(host, vm, "removed", "%s", "");
@@ -240,10 +242,14 @@ static void on_start(struct host *host, struct host_vm *vm, const struct host_ev
 {
     if (vm->life != LIFE_STARTING)
         return;
-    if (e->fault.error == 0)
+    if (e->fault.error == 0) {
         vm->has_console = true;
-    else
+    } else if (e->fault.error == EBUSY && life_put_off(host, vm)) {
+        vm->want_start = true;
+        vm->starts--;
+    } else {
         life_start_failed(host, vm, &e->fault);
+    }
 }
 
 /* The service's own session with its broker. */

@@ -225,12 +225,14 @@ static int connect_to_broker(struct starter *s, const struct starter_request *q)
     cleanup_(fd_closep) int dir_fd = -1;
     int fd;
 
-    if (!folders_is_held(&s->folders, q->tenant, q->vm)) {
-        if (!places_lives(s, q->tenant,
-                          q->vm)) /* hostd looks so when one of an earlier starter's has ended */
-            groups_remove_of(&s->groups, q->tenant, q->vm);
+    if (!places_lives(s, q->tenant, q->vm)) {
+        /* hostd looks so when one of an earlier starter's has ended */
+        groups_remove_of(&s->groups, q->tenant, q->vm);
         return err_origin(-ENOENT, "the VM %s is not running", q->vm);
     }
+    /* Its broker has not claimed the directory yet, or has let go of it and not ended: a start would be refused. */
+    if (!folders_is_held(&s->folders, q->tenant, q->vm))
+        return err_origin(-EAGAIN, "the VM %s is about to begin or to end: try again", q->vm);
     dir_fd = folders_enter(&s->folders, FOLDER_VMS, q->tenant, q->vm, false);
     fd = dir_fd < 0 ? dir_fd : sockets_connect(dir_fd, RUNDIR_SOCKET, SOCK_SEQPACKET);
     return fd == -ENOENT ? -ECONNREFUSED : fd; /* it is held all the same */

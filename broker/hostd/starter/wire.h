@@ -38,8 +38,9 @@ enum starter_request_kind {
     /* Description, logs, folders go; of a tenant that is no more, too. EBUSY: it lives. */
     STARTER_REMOVE,
     STARTER_START, /* see above */
-    /* channel: COMMAND or CONSOLE. DONE: fd [connected, SOCK_NONBLOCK]. ENOENT: nobody holds the VM's run
-     * directory; any other error: it is held, and nobody listens right now. */
+    /* channel: COMMAND or CONSOLE. DONE: fd [connected, SOCK_NONBLOCK]. ENOENT of COMMAND: nobody holds the VM's run
+     * directory, and no broker is there that did or will: START and REMOVE find it free. Any other error: nobody
+     * listens right now. */
     STARTER_CONNECT,
     /* Its bulkhead-console is started, unless there is one. */
     STARTER_CONSOLE,

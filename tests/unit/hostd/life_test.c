@@ -317,6 +317,59 @@ static void not_removed_if_the_starter_cant(void **state)
     assert_int_equal(script_replied(&s, acme, s.request), 0);
 }
 
+/* A broker that an earlier starter began with may hold the directory when hostd thinks that it is free: what is wanted is
+ * done when it has gone. */
+static void put_off_until_the_directory_is_free(void **state)
+{
+    (void)state;
+    script_create(&s, acme, "web", true);
+    script_does(&s, ASK_SAVE, 0);
+    script_does(&s, ASK_START, EBUSY);
+    assert_int_equal(script_replied(&s, acme, s.request), -1);
+    assert_int_equal(script_asked(&s, ASK_START), 0); /* not in a circle */
+    assert_true(script_wait_deadline(&s));
+    script_does(&s, ASK_CONNECT, EAGAIN);
+    assert_true(script_wait_deadline(&s));
+    script_is_gone(&s, web());
+    script_runs(&s, "acme", "web");
+    assert_int_equal(script_replied(&s, acme, s.request), 0);
+    assert_int_equal(web()->starts, 1);
+    script_guest_ends(&s, web());
+    script_is_gone(&s, web());
+    script_saves(&s);
+    script_remove(&s, acme, "web", false);
+    script_does(&s, ASK_REMOVE, EBUSY);
+    assert_int_equal(script_replied(&s, acme, s.request), -1);
+    assert_true(script_wait_deadline(&s));
+    script_is_gone(&s, web());
+    script_does(&s, ASK_REMOVE, 0);
+    assert_int_equal(script_replied(&s, acme, s.request), 0);
+    assert_null(web());
+}
+
+/* What stays there is killed; and who waits has an answer, whatever the starter says. */
+static void not_put_off_for_ever(void **state)
+{
+    unsigned tries = 0;
+
+    (void)state;
+    script_create(&s, acme, "web", false);
+    script_does(&s, ASK_SAVE, 0);
+    script_remove(&s, acme, "web", false);
+    script_does(&s, ASK_REMOVE, EBUSY);
+    script_wait(&s, 10001);
+    script_does(&s, ASK_CONNECT, EAGAIN);
+    script_does(&s, ASK_KILL, 0);
+    for (; script_replied(&s, acme, s.request) == -1; tries++) {
+        script_is_gone(&s, web());
+        script_does(&s, ASK_REMOVE, EBUSY);
+        script_wait(&s, 1000);
+        assert_in_range(tries, 0, 40);
+    }
+    assert_non_null(web());
+    assert_int_equal(web()->life, LIFE_STOPPED);
+}
+
 /* Its spawner has another broker started, which listens in a moment: the VM has not ended. */
 static void a_broker_that_dies_is_no_end(void **state)
 {
@@ -449,6 +502,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(rebooted, begin, end),
         cmocka_unit_test_setup_teardown(removed, begin, end),
         cmocka_unit_test_setup_teardown(not_removed_if_the_starter_cant, begin, end),
+        cmocka_unit_test_setup_teardown(put_off_until_the_directory_is_free, begin, end),
+        cmocka_unit_test_setup_teardown(not_put_off_for_ever, begin, end),
         cmocka_unit_test_setup_teardown(a_broker_that_dies_is_no_end, begin, end),
         cmocka_unit_test_setup_teardown(a_vm_that_is_gone_has_ended, begin, end),
         cmocka_unit_test_setup_teardown(a_stop_counts_for_the_next_broker, begin, end),

@@ -17,7 +17,7 @@
 #include "base/fd.h"
 #include "resources/rundir.h"
 
-enum { CHANNEL = 3, BROKER = 4, CONSOLE = 5, TREES = 6, TEXT = 4096 };
+enum { CHANNEL = 3, BROKER = 4, CONSOLE = 5, TREES = 6, TEXT = 4096, LINGER_MS = 200 };
 
 static char text[TEXT];
 static size_t text_len;
@@ -124,14 +124,17 @@ static void be_guest(int listen_fd)
         fd_closep(&serial);
 }
 
-/* "quit" ends it; all else is answered with its pid. */
+static bool lingers;
+
+/* "quit" ends it, "linger" too, but not at once; all else is answered with its pid. */
 static bool be_broker(int listen_fd)
 {
     int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
     char request[64], answer[96];
 
     while (hear(fd, request, sizeof request, NULL) > 0) {
-        if (strcmp(request, "quit") == 0)
+        lingers = strcmp(request, "linger") == 0;
+        if (lingers || strcmp(request, "quit") == 0)
             return false;
         snprintf(answer, sizeof answer, "%s %d", request, (int)getpid());
         (void)!send(fd, answer, strlen(answer), MSG_NOSIGNAL);
@@ -169,6 +172,8 @@ static int serve(char **argv)
     }
     fprintf(stderr, "broker ends\n");
     rundir_close(&rundir);
+    if (lingers)
+        (void)poll(NULL, 0, LINGER_MS);
     return 0;
 }
 

@@ -282,6 +282,18 @@ static void test_launcher_itself(void **state)
     close(null);
 }
 
+static void await_gone(struct starter_rig *rig)
+{
+    int r;
+
+    do {
+        (void)poll(NULL, 0, 1);
+        r = rig_ask_channel(rig, STARTER_CONNECT, "acme", "web", STARTER_CHANNEL_COMMAND);
+        if (r == 0)
+            close(rig->fds[0]);
+    } while (r != ENOENT);
+}
+
 static void test_life_of_a_vm(void **state)
 {
     struct starter_rig *rig = rig_new();
@@ -328,6 +340,28 @@ static void test_life_of_a_vm(void **state)
     assert_false(rig_exists(rig, "state/vms/acme"));
     assert_false(rig_exists(rig, "run/io/acme"));
     assert_false(rig_exists(rig, "run/vms/acme"));
+    rig_free(rig);
+}
+
+/* Once it is said that nobody has the VM's directory, it can be started and removed: its broker may let go long before it
+ * ends. */
+static void test_gone_is_free(void **state)
+{
+    struct starter_rig *rig = rig_new();
+
+    (void)state;
+    rig_write_tenant(rig, "acme");
+    rig_start(rig);
+    assert_int_equal(rig_save(rig, "acme", "web", "spec", 4), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(rig_run(rig, "acme", "web", NULL, 0), 0);
+        assert_int_equal(
+            rig_ask_channel(rig, STARTER_CONNECT, "acme", "web", STARTER_CHANNEL_COMMAND), 0);
+        assert_int_equal(send(rig->fds[0], "linger", 6, MSG_NOSIGNAL), 6);
+        close(rig->fds[0]);
+        await_gone(rig);
+    }
+    assert_int_equal(rig_ask(rig, STARTER_REMOVE, "acme", "web"), 0);
     rig_free(rig);
 }
 
@@ -389,8 +423,7 @@ static void test_death_of_the_starter_costs_nothing(void **state)
 static void kill_vm(struct starter_rig *rig)
 {
     assert_int_equal(rig_ask(rig, STARTER_KILL, "acme", "web"), 0);
-    while (rig_ask_channel(rig, STARTER_CONNECT, "acme", "web", STARTER_CHANNEL_COMMAND) != ENOENT)
-        (void)poll(NULL, 0, 1);
+    await_gone(rig);
 }
 
 /* Of a starter that died before the console that it had started was quite there. */
@@ -527,6 +560,7 @@ int main(void)
         cmocka_unit_test(test_launcher_has_the_tenants_rights),
         cmocka_unit_test(test_launcher_itself),
         cmocka_unit_test(test_life_of_a_vm),
+        cmocka_unit_test(test_gone_is_free),
         cmocka_unit_test(test_death_of_the_starter_costs_nothing),
         cmocka_unit_test(test_two_consoles_for_one_vm),
         cmocka_unit_test(test_many_runs_leave_nothing),
