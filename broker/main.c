@@ -25,6 +25,7 @@
 #include "devices/cache.h"
 #include "plan/identity.h"
 #include "plan/plan_message.h"
+#include "resources/cpus.h"
 #include "resources/memory.h"
 #include "resources/signals.h"
 #include "run/adopt.h"
@@ -184,15 +185,28 @@ static int check_file_limit(struct instance *in, struct fault *f)
                        needed, (unsigned long long)limit.rlim_cur);
 }
 
+static int check_config(const Bulkhead__VmConfig *config, struct fault *f)
+{
+    uint8_t bits[CPU_BITS_BYTES];
+    ProtobufCBinaryData cpus = { .len = sizeof bits, .data = bits };
+    struct validate_host host = { .memory_bytes = resources_host_memory() };
+
+    if (config->cpus->n_affinity > 0) {
+        if (resources_host_cpus(bits) < 0)
+            return fault_host(f, EIO, "%s", err_text());
+        host.cpus = &cpus;
+    }
+    return validate_config(config, &host, f);
+}
+
 static int prepare(struct instance *in, struct request *req, struct fault *f)
 {
-    struct validate_host host = { .memory_bytes = resources_host_memory() };
     char name[32];
 
     snprintf(name, sizeof name, "vm-%d", (int)getpid());
     if (config_fill(req->config, name) < 0)
         return fault_host(f, ENOMEM, "no memory for the configuration");
-    if (validate_config(req->config, &host, f) < 0)
+    if (check_config(req->config, f) < 0)
         return -EINVAL;
     if (host_check(req->config, &in->host, f) < 0)
         return -EPERM;

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "ipc/cpu_bits.h"
 #include "ipc/regions.h"
 #include "ipc/regions_map.h"
 #include "kvm/vm.h"
@@ -69,6 +70,24 @@ static void on_eject(void *arg, unsigned slot)
 
     if (virtio_plug_eject(&core->devices[slot]))
         hotplug_came(&core->hotplug, slot);
+}
+
+/* Empty sets, but for those that are pinned. */
+static int take_affinity(struct core *core, const Bulkhead__CoreConfig *cfg)
+{
+    for (size_t i = 0; i < cfg->n_affinity; i++) {
+        const Bulkhead__VcpuAffinity *a = cfg->affinity[i];
+
+        if (a->vcpu >= cfg->vcpus || a->host_cpus.len > CPU_BITS_BYTES ||
+            CPU_COUNT(&core->host_cpus[a->vcpu]) != 0)
+            return err_origin(-EPROTO, "affinity is out of range");
+        for (unsigned cpu = 0; cpu < CPU_BITS_MAX; cpu++)
+            if (cpu_bits_has(&a->host_cpus, cpu))
+                CPU_SET(cpu, &core->host_cpus[a->vcpu]);
+        if (CPU_COUNT(&core->host_cpus[a->vcpu]) == 0)
+            return err_origin(-EPROTO, "affinity without a CPU");
+    }
+    return 0;
 }
 
 static int check_configure(const Bulkhead__Configure *cfg, const int *fds, size_t n_fds)
@@ -144,6 +163,9 @@ int core_configure(struct core *core, const Bulkhead__Configure *cfg, int *fds, 
 {
     int r = check_configure(cfg, fds, n_fds);
 
+    if (r < 0)
+        return err_trace(r);
+    r = take_affinity(core, cfg->core);
     if (r < 0)
         return err_trace(r);
     core->n_vcpus = cfg->core->vcpus;

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -97,6 +98,7 @@ struct core {
     struct core_turns turns;
     struct core_control control;
     struct core_vcpu vcpus[LAYOUT_MAX_VCPUS];
+    cpu_set_t host_cpus[LAYOUT_MAX_VCPUS]; /* that a vCPU's thread is pinned to; none: to no CPU */
     bool attached[LAYOUT_PCI_SLOTS]; /* the control thread's: until DeviceGone is on its way */
     struct virtio_pci devices[LAYOUT_PCI_SLOTS];
 };

@@ -45,7 +45,7 @@ static void say_failed(struct core *core, int r)
     snprintf(what, sizeof what, "%s", err_text());
     log_debug("%s (%s)", what, err_frames());
     failed.error = -r;
-    failed.bad_input = r == -EOPNOTSUPP; /* the host's KVM can't do it */
+    failed.bad_input = r == -EOPNOTSUPP; /* the host can't do it */
     failed.what = what;
     if (core_send(core, &e) < 0) /* else the broker says it, once */
         log_error("%s", what);

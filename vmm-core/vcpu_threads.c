@@ -162,6 +162,30 @@ uint64_t core_stack_bytes(const struct core *core)
     return (uint64_t)core->n_vcpus * STACK_BYTES;
 }
 
+/* Not yet behind a filter, whose threads can't change where they run. The kernel takes a set of which only some
+ * CPUs are there, or only some are this control group's, for those alone. */
+static int start_thread(struct core *core, unsigned index, pthread_attr_t *attr)
+{
+    struct core_vcpu *vcpu = &core->vcpus[index];
+    const cpu_set_t *want = &core->host_cpus[index];
+    cpu_set_t is;
+    int r;
+
+    *vcpu = (struct core_vcpu){ .core = core, .index = index };
+    r = -pthread_create(&vcpu->thread, attr, vcpu_main, vcpu);
+    if (r < 0)
+        return err_origin(r, "thread of a vCPU");
+    if (CPU_COUNT(want) == 0)
+        return 0;
+    if (pthread_setaffinity_np(vcpu->thread, sizeof *want, want) != 0 ||
+        pthread_getaffinity_np(vcpu->thread, sizeof is, &is) != 0 || !CPU_EQUAL(want, &is))
+        return err_origin(-EOPNOTSUPP,
+                          "vCPU %u can't be pinned to all of the host's CPUs that --cpus affinity= "
+                          "gives it: one is not there, or not this control group's",
+                          index);
+    return 0;
+}
+
 int core_start_threads(struct core *core)
 {
     struct sigaction action = { .sa_handler = on_kick };
@@ -173,13 +197,11 @@ int core_start_threads(struct core *core)
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    for (unsigned i = 0; r == 0 && i < core->n_vcpus; i++) {
-        core->vcpus[i] = (struct core_vcpu){ .core = core, .index = i };
-        r = -pthread_create(&core->vcpus[i].thread, &attr, vcpu_main, &core->vcpus[i]);
-    }
+    for (unsigned i = 0; r == 0 && i < core->n_vcpus; i++)
+        r = start_thread(core, i, &attr);
     pthread_attr_destroy(&attr);
     if (r < 0)
-        return err_origin(r, "thread of a vCPU");
+        return err_trace(r);
     pthread_mutex_lock(&core->turn_lock);
     while (core->turns.ready < core->n_vcpus)
         pthread_cond_wait(&core->turn_changed, &core->turn_lock);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // messages_json.c - protobuf to JSON, field by field.
 #include "messages_json.h"
+#include "ipc/cpu_bits.h"
 #include "ipc/rules.h"
 
 json_t *key_values_json(Bulkhead__KeyValue *const *values, size_t n)
@@ -10,6 +11,22 @@ json_t *key_values_json(Bulkhead__KeyValue *const *values, size_t n)
     for (size_t i = 0; i < n; i++)
         json_object_set_new(object, values[i]->key, json_string(values[i]->value));
     return object;
+}
+
+json_t *affinity_json(Bulkhead__VcpuAffinity *const *affinity, size_t n)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < n; i++) {
+        json_t *cpus = json_array();
+
+        for (unsigned cpu = 0; cpu < CPU_BITS_MAX; cpu++)
+            if (cpu_bits_has(&affinity[i]->host_cpus, cpu))
+                json_array_append_new(cpus, json_integer(cpu));
+        json_array_append_new(
+            list, json_pack("{s:I,s:o}", "vcpu", (json_int_t)affinity[i]->vcpu, "host_cpus", cpus));
+    }
+    return list;
 }
 
 static json_t *strings_json(char *const *strings, size_t n)
@@ -35,7 +52,7 @@ static json_t *fds_json(Bulkhead__FdPlan *const *fds, size_t n)
 
 static json_t *process_json(const Bulkhead__ProcessPlan *p)
 {
-    json_t *limits = json_object();
+    json_t *limits = json_object(), *affinity = NULL;
 
     if (p->pids_max != 0)
         json_object_set_new(limits, "pids.max", json_integer((json_int_t)p->pids_max));
@@ -43,14 +60,16 @@ static json_t *process_json(const Bulkhead__ProcessPlan *p)
         json_object_set_new(limits, "memory.high", json_integer((json_int_t)p->memory_high));
     if (p->memory_max != 0)
         json_object_set_new(limits, "memory.max", json_integer((json_int_t)p->memory_max));
+    if (p->n_affinity > 0)
+        affinity = affinity_json(p->affinity, p->n_affinity);
     return json_pack(
-        "{s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:I,s:b,s:o,s:o,s:s,s:o,s:s,s:b}", "role", role_name(p->role),
-        "name", p->name, "program", p->program, "uid", (json_int_t)p->uid, "gid",
-        (json_int_t)p->gid, "namespaces", strings_json(p->namespaces, p->n_namespaces), "fds",
-        fds_json(p->fds, p->n_fds), "ram_mapped", (json_int_t)p->ram_mapped, "ram_writable",
+        "{s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:I,s:b,s:o,s:o,s:s,s:o,s:s,s:b,s:o*}", "role",
+        role_name(p->role), "name", p->name, "program", p->program, "uid", (json_int_t)p->uid,
+        "gid", (json_int_t)p->gid, "namespaces", strings_json(p->namespaces, p->n_namespaces),
+        "fds", fds_json(p->fds, p->n_fds), "ram_mapped", (json_int_t)p->ram_mapped, "ram_writable",
         p->ram_writable, "profiles", strings_json(p->profiles, p->n_profiles), "rlimits",
         key_values_json(p->rlimits, p->n_rlimits), "cgroup", p->cgroup, "cgroup_limits", limits,
-        "root", p->root, "survives_boot", p->survives_boot);
+        "root", p->root, "survives_boot", p->survives_boot, "affinity", affinity);
 }
 
 json_t *plan_json(const Bulkhead__VmPlan *plan)

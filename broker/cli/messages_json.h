@@ -6,4 +6,6 @@
 #include "client.pb-c.h"
 
 json_t *plan_json(const Bulkhead__VmPlan *plan);
+/* [{"vcpu": 0, "host_cpus": [2, 3]}], as Cloud Hypervisor has it. */
+json_t *affinity_json(Bulkhead__VcpuAffinity *const *affinity, size_t n);
 json_t *key_values_json(Bulkhead__KeyValue *const *values, size_t n);

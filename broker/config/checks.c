@@ -2,6 +2,7 @@
 /* checks.c - see checks.h. Each check is one line for the user: what, and what instead. */
 #include "config/checks.h"
 #include "config/config.h"
+#include "config/cpus.h"
 #include "config/group.h"
 
 #include <ctype.h>
@@ -110,11 +111,8 @@ static int check_machine(const Bulkhead__VmConfig *c, const struct validate_host
                            "VM name '%.60s' is not usable: 1 to %d letters, digits, '.', '_' "
                            "or '-', not starting with '.' or '-'",
                            c->name, MAX_NAME);
-    if (c->cpus->boot_vcpus == 0)
-        return fault_input(f, "0 CPUs: give --cpus boot=N with N from 1 to %d", LAYOUT_MAX_VCPUS);
-    if (c->cpus->boot_vcpus > LAYOUT_MAX_VCPUS)
-        return fault_input(f, "%u CPUs are over the limit: use at most %d", c->cpus->boot_vcpus,
-                           LAYOUT_MAX_VCPUS);
+    if (validate_cpus(c->cpus, host->cpus, f) < 0)
+        return -EINVAL;
     if (size == 0)
         return fault_input(f, "memory size 0: give --memory size=S with at least %llu MiB",
                            LAYOUT_RAM_MIN_BYTES >> 20);

@@ -9,6 +9,8 @@
 
 struct validate_host {
     uint64_t memory_bytes; /* of the host; 0: unknown, not checked */
+    const ProtobufCBinaryData
+        *cpus; /* that can be used (ipc/cpu_bits.h); NULL: unknown, not checked */
 };
 
 /* Its devices alone: for who opens one of them and knows nothing of the VM. */

@@ -203,6 +203,25 @@ static bool fill_child(Bulkhead__ProcessPlan *p, const struct plan_host *host, u
                                       true, 1 });
 }
 
+static bool add_affinity(Bulkhead__ProcessPlan *p, const Bulkhead__CpusConfig *cpus)
+{
+    for (size_t i = 0; i < cpus->n_affinity; i++) {
+        const Bulkhead__VcpuAffinity *from = cpus->affinity[i];
+        Bulkhead__VcpuAffinity *a;
+
+        if (!(NEW(a, bulkhead__vcpu_affinity)) ||
+            !APPEND(p->affinity, p->n_affinity, cpus->n_affinity, a))
+            return false;
+        a->vcpu = from->vcpu;
+        a->host_cpus.data = malloc(from->host_cpus.len);
+        if (!a->host_cpus.data)
+            return false;
+        memcpy(a->host_cpus.data, from->host_cpus.data, from->host_cpus.len);
+        a->host_cpus.len = from->host_cpus.len;
+    }
+    return true;
+}
+
 static bool plan_core(Bulkhead__VmPlan *plan, const struct plan *from, const Bulkhead__VmConfig *c,
                       const struct plan_host *host)
 {
@@ -217,7 +236,8 @@ static bool plan_core(Bulkhead__VmPlan *plan, const struct plan *from, const Bul
     limit_group(p, host, c, 0);
     p->ram_mapped = c->memory->size;
     p->ram_writable = true;
-    return add_profile(p, "core_control") && add_profile(p, "core_vcpu") &&
+    return add_affinity(p, c->cpus) && add_profile(p, "core_control") &&
+           add_profile(p, "core_vcpu") &&
            add_fd(p,
                   (struct fd_row){ -1, "guest RAM", "memfd", "mapped for the guest", false, 1 }) &&
            add_fd(p, (struct fd_row){ -1, "/dev/kvm", "char", "makes the VM", false, 1 }) &&

@@ -73,6 +73,8 @@ static void make_core(struct instance *in, struct configure *c)
     core->serial = serial != NULL;
     core->thp = in->config->memory->thp;
     core->nested = in->config->cpus->nested;
+    core->affinity = in->config->cpus->affinity;
+    core->n_affinity = in->config->cpus->n_affinity;
     c->message.role_case = BULKHEAD__CONFIGURE__ROLE_CORE;
     c->message.core = core;
     add_ram(in, c);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/err.h"
+#include "ipc/cpu_bits.h"
 #include "process_info.h"
 #include "sandbox/gen/filter_start.h"
 #include "sandbox/ids.h"
@@ -19,6 +20,7 @@ enum { MAX_PROFILES = 31 }; /* of a process; the number is the broker's word */
 struct threads {
     const struct audit_target *t;
     unsigned n;
+    unsigned n_pinned; /* of those whose CPUs are planned */
     bool drift;
     unsigned seen_profiles; /* bit i: plan->profiles[i] was found on a thread */
     bool unread;       /* a thread's status couldn't be read: nothing is known of all of them */
@@ -212,6 +214,25 @@ static void check_seccomp(struct threads *s, pid_t tid, const char *status)
     check_program(s, tid, value);
 }
 
+/* The kernel lists them as cpu_bits_say() does. */
+static void check_affinity(struct threads *s, pid_t tid, const char *status)
+{
+    const Bulkhead__ProcessPlan *plan = s->t->plan;
+    char name[32], is[CPU_BITS_TEXT_BYTES], planned[CPU_BITS_TEXT_BYTES];
+
+    for (size_t i = 0; i < plan->n_affinity; i++) {
+        char vcpu[32];
+
+        snprintf(vcpu, sizeof(vcpu), "vcpu%u", plan->affinity[i]->vcpu);
+        if (!process_field(status, "Name", name, sizeof(name)) || strcmp(name, vcpu) != 0)
+            continue;
+        s->n_pinned++;
+        cpu_bits_say(&plan->affinity[i]->host_cpus, planned, sizeof(planned));
+        if (!get_field(status, "Cpus_allowed_list", is, sizeof(is)) || strcmp(is, planned) != 0)
+            drift(s, tid, "affinity", vcpu, is, planned);
+    }
+}
+
 static void check_thread(struct threads *s, pid_t tid)
 {
     char status[8192];
@@ -230,6 +251,7 @@ static void check_thread(struct threads *s, pid_t tid)
     if (s->t->plan->n_profiles > 0) /* the spawner has no sandbox, and the plan says so */
         check_rights(s, tid, status);
     check_seccomp(s, tid, status);
+    check_affinity(s, tid, status);
 }
 
 /* Which no right overrides, and which stays until the next boot. */
@@ -263,6 +285,12 @@ void audit_threads(const struct audit_target *t)
     if (!s.drift)
         audit_add(t, AUDIT_OK, "identity", "uid %u, gid %u%s, %u thread%s", t->uid, t->gid,
                   t->child ? ", no capabilities, no_new_privs" : "", s.n, s.n == 1 ? "" : "s");
+    if (s.n_pinned != t->plan->n_affinity)
+        audit_add(t, AUDIT_DRIFT, "affinity", "%u vCPUs are there, %zu planned", s.n_pinned,
+                  t->plan->n_affinity);
+    else if (s.n_pinned > 0 && !s.drift)
+        audit_add(t, AUDIT_OK, "affinity", "%u vCPU%s pinned as planned", s.n_pinned,
+                  s.n_pinned == 1 ? "" : "s");
     if (t->plan->n_profiles == 0)
         return;
     if (s.program_error != 0)

@@ -8,16 +8,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "options/machine_flags.h"
 
-#define MIB (1ull << 20)
 #define TEXT_PATH 1, 4095
 /* Longer ids and the like are the broker's to refuse: only there is it said how long they may be. */
 #define TEXT_ID 1, 255
 /* What a command line for Cloud Hypervisor may say: words that are the same here, or change nothing. */
-#define ONLY(name, words)                                                                          \
-    {                                                                                              \
-        (name), OPTION_ONLY, 0, 0, 0, (words)                                                      \
-    }
+#define ONLY(name, words) OPTION_ONE_OF(name, words)
 #define NOT_YET(name) ONLY(name, NULL)
 #define ONLY_OFF "off|false"
 #define ONLY_PCI ONLY("iommu", ONLY_OFF), ONLY("pci_segment", "0"), NOT_YET("pci_device_id")
@@ -81,73 +78,6 @@ static int limit_make(struct bag *bag, const char *what, const struct limit_args
         (*ret_limit)->bandwidth = bw;
         (*ret_limit)->ops = ops;
     }
-    return 0;
-}
-
-struct cpus_args {
-    Bulkhead__CpusConfig config;
-    uint32_t max;
-};
-#define CPUS(field) offsetof(struct cpus_args, field)
-static const struct option_spec cpus_specs[] = {
-    { "boot", OPTION_U32, CPUS(config.boot_vcpus), 1, 64, "number of vCPUs, 1 to 64 (1)" },
-    { "nested", OPTION_SWITCH, CPUS(config.nested), 0, 1, "let the guest use KVM itself" },
-    { "max", OPTION_U32, CPUS(max), 1, 1024, "the same as boot: vCPUs can't be added later yet" },
-    ONLY("kvm_hyperv", ONLY_OFF),
-    ONLY("core_scheduling", "off"),
-    NOT_YET("max_phys_bits"),
-    NOT_YET("topology"),
-    NOT_YET("affinity"),
-    NOT_YET("features"),
-    NOT_YET("profile"),
-};
-
-int vm_cpus_parse(struct vm_options *o, const char *arg, struct option_error *err)
-{
-    struct cpus_args a = { .config = *o->config.cpus };
-    unsigned boot;
-
-    if (option_parse("--cpus", arg, cpus_specs, ARRAY_SIZE(cpus_specs), &a, &o->bag, NULL, err) < 0)
-        return -1;
-    boot = a.config.boot_vcpus ? a.config.boot_vcpus : 1;
-    if (a.max != 0 && a.max < boot)
-        return option_fail(err, "--cpus: max=%u is less than boot=%u", a.max, boot);
-    if (a.max > boot)
-        return option_fail(err,
-                           "--cpus: max=%u with boot=%u is not supported yet: vCPUs can't be added "
-                           "to a guest that runs; give boot=%u",
-                           a.max, boot, a.max);
-    *o->config.cpus = a.config;
-    return 0;
-}
-
-#define MEMORY(field) offsetof(Bulkhead__MemoryConfig, field)
-static const struct option_spec memory_specs[] = {
-    { "size", OPTION_SIZE, MEMORY(size), 16 * MIB, 1ull << 40, "guest memory, 16M to 1T" },
-    { "hugepages", OPTION_SWITCH, MEMORY(hugepages), 0, 1, "back it with 2 MiB pages" },
-    { "prefault", OPTION_SWITCH, MEMORY(prefault), 0, 1, "touch all of it at start" },
-    { "thp", OPTION_SWITCH, MEMORY(thp), 0, 1, "ask for transparent huge pages (on)" },
-    ONLY("shared", "on|off|true|false"), /* it always is, with the processes of this VM alone */
-    ONLY("mergeable", ONLY_OFF),
-    ONLY("reserve", ONLY_OFF),
-    ONLY("hugepage_size", "2M|2048K|2097152"),
-    ONLY("hotplug_method", "acpi|virtio-mem"),
-    ONLY("hotplug_size", "0"),
-    ONLY("hotplugged_size", "0"),
-};
-
-int vm_memory_parse(struct vm_options *o, const char *arg, struct option_error *err)
-{
-    Bulkhead__MemoryConfig *m = o->config.memory;
-    uint64_t unit;
-
-    if (option_parse("--memory", arg, memory_specs, ARRAY_SIZE(memory_specs), m, &o->bag, NULL,
-                     err) < 0)
-        return -1;
-    unit = m->hugepages ? 2 * MIB : PAGE_BYTES;
-    if (m->size % unit != 0)
-        return option_fail(err, "--memory: size=%llu is not a multiple of the page (%llu bytes)",
-                           (unsigned long long)m->size, (unsigned long long)unit);
     return 0;
 }
 
@@ -543,22 +473,7 @@ int vm_devices_check(const struct vm_options *o, struct option_error *err)
     return 0;
 }
 
-static void print_specs(FILE *out, const char *flag, const struct option_spec *specs, size_t n)
-{
-    fprintf(out, "\n  %s\n", flag);
-    for (size_t i = 0; i < n; i++)
-        if (specs[i].kind != OPTION_ONLY && specs[i].key[0] != '_')
-            fprintf(out, "    %s%-*s %s\n", specs[i].key, 22 - (int)strlen(specs[i].key),
-                    specs[i].kind == OPTION_FLAG ? "" : "=", specs[i].help);
-}
-
-static const struct {
-    const char *flag;
-    const struct option_spec *specs;
-    size_t n;
-} values[] = {
-    { "--cpus", cpus_specs, ARRAY_SIZE(cpus_specs) },
-    { "--memory", memory_specs, ARRAY_SIZE(memory_specs) },
+static const struct option_flag devices[] = {
     { "--disk", disk_specs, ARRAY_SIZE(disk_specs) },
     { "--net", net_specs, ARRAY_SIZE(net_specs) },
     { "--vsock", vsock_specs, ARRAY_SIZE(vsock_specs) },
@@ -567,20 +482,35 @@ static const struct {
     { "--serial, --console", console_specs, ARRAY_SIZE(console_specs) },
     { "--rate-limit-group", group_specs, ARRAY_SIZE(group_specs) },
 };
+enum { N_FLAGS = VM_MACHINE_FLAGS + ARRAY_SIZE(devices) };
+
+static const struct option_flag *flag_at(size_t i)
+{
+    return i < VM_MACHINE_FLAGS ? &vm_machine_flags[i] : &devices[i - VM_MACHINE_FLAGS];
+}
+
+static void print_specs(FILE *out, const struct option_flag *of)
+{
+    fprintf(out, "\n  %s\n", of->flag);
+    for (size_t i = 0; i < of->n; i++)
+        if (of->specs[i].kind != OPTION_ONLY && of->specs[i].key[0] != '_')
+            fprintf(out, "    %s%-*s %s\n", of->specs[i].key, 22 - (int)strlen(of->specs[i].key),
+                    of->specs[i].kind == OPTION_FLAG ? "" : "=", of->specs[i].help);
+}
 
 void vm_devices_print_help(FILE *out)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(values); i++)
-        print_specs(out, values[i].flag, values[i].specs, values[i].n);
+    for (size_t i = 0; i < N_FLAGS; i++)
+        print_specs(out, flag_at(i));
 }
 
 const struct option_spec *vm_devices_specs(const char *flag, size_t *ret_n)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
-        if (!strstr(values[i].flag, flag))
+    for (size_t i = 0; i < N_FLAGS; i++) {
+        if (!strstr(flag_at(i)->flag, flag))
             continue;
-        *ret_n = values[i].n;
-        return values[i].specs;
+        *ret_n = flag_at(i)->n;
+        return flag_at(i)->specs;
     }
     *ret_n = 0;
     return NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* device_flags.h - the flags that describe processors, memory and devices. */
+/* device_flags.h - the flags that describe devices. */
 #pragma once
 
 #include <stdio.h>
@@ -8,8 +8,6 @@
 #include "options/vm_options.h"
 
 /* One flag's value each; 0 or -1 with *err. */
-int vm_cpus_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
-int vm_memory_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
 int vm_disk_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
 int vm_net_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
 int vm_vsock_parse(struct vm_options *o, const char *arg, struct option_error *err) must_check;
@@ -24,7 +22,7 @@ int vm_net_fds_check(const struct vm_options *o, struct option_error *err) must_
 /* The options bw_size=... alone, for `bulkhead set`. */
 int vm_limit_parse(const char *what, const char *arg, struct bag *bag,
                    Bulkhead__RateLimit **ret_limit, struct option_error *err) must_check;
-/* Every option of every device flag, for the help. */
+/* Every option of every flag of the machine (machine_flags.h) and its devices, for the help. */
 void vm_devices_print_help(FILE *out);
 /* What a value of that flag ("--disk") is made of; NULL: not of options. */
 const struct option_spec *vm_devices_specs(const char *flag, size_t *ret_n);

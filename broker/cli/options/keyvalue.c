@@ -139,8 +139,8 @@ static int store_list(struct parse *p, const struct option_spec *spec, const cha
     }
     for (const char *item = text + 1; item < text + len; item = end + 1) {
         end = item;
-        while (*end && *end != ',' && end < text + len - 1)
-            end++;
+        for (unsigned depth = 0; end < text + len - 1 && (*end != ',' || depth > 0); end++)
+            depth = *end == '[' ? depth + 1 : *end == ']' && depth > 0 ? depth - 1 : depth;
         if (end == item)
             return option_fail(p->err, "%s: %s= has an empty entry", p->what, spec->key);
         list_add(p, list, item, (size_t)(end - item));

@@ -46,6 +46,18 @@ struct option_spec {
     const char *help;
 };
 
+/* A flag whose value is made of these. */
+struct option_flag {
+    const char *flag;
+    const struct option_spec *specs;
+    size_t n;
+};
+
+#define OPTION_ONE_OF(name, words)                                                                 \
+    {                                                                                              \
+        (name), OPTION_ONLY, 0, 0, 0, (words)                                                      \
+    }
+
 struct option_error {
     char text[512]; /* one line without the program's name */
 };

@@ -10,6 +10,7 @@
 #include "options/device_flags.h"
 #include "options/flags.h"
 #include "options/labels.h"
+#include "options/machine_flags.h"
 #include "vmconfig/load.h"
 #include "vmconfig/translate.h"
 
@@ -96,7 +97,7 @@ static const struct flag flags[] = {
     { "initramfs", 0, FLAG_ONE, "PATH", "initial RAM file system", INITRAMFS },
     { "cmdline", 0, FLAG_ONE, "TEXT",
       "kernel command line\n(default: the console that fits --serial, --console)", CMDLINE },
-    { "cpus", 0, FLAG_ONE, "boot=N[,nested=on]", "default boot=1", CPUS },
+    { "cpus", 0, FLAG_ONE, "boot=N[,...]", "default boot=1", CPUS },
     { "memory", 0, FLAG_ONE, "size=S,...", "default size=512M", MEMORY },
     { "disk", 0, FLAG_MANY, "path=P,...", "a disk; repeat for more", DISK },
     { "net", 0, FLAG_MANY, "tap=T,... | user", "a network interface; repeat for more", NET },

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "client.h"
+#include "ipc/cpu_bits.h"
 #include "ipc/rules.h"
 #include "messages_json.h"
 #include "options/run_flags.h"
@@ -51,6 +52,12 @@ static void print_process(const Bulkhead__ProcessPlan *p)
         print_group(p);
     say(stdout, "  guest RAM   %s%s\n", p->ram_mapped ? say_size(p->ram_mapped).text : "none",
         p->ram_mapped ? p->ram_writable ? ", read and write" : ", read only" : "");
+    for (size_t i = 0; i < p->n_affinity; i++) {
+        char cpus[CPU_BITS_TEXT_BYTES];
+
+        say(stdout, "  vCPU %-6u on host CPUs %s\n", p->affinity[i]->vcpu,
+            cpu_bits_say(&p->affinity[i]->host_cpus, cpus, sizeof(cpus)));
+    }
     for (size_t i = 0; i < p->n_profiles; i++) {
         const struct sandbox_filter *info = find_profile(p->profiles[i]);
 

@@ -13,6 +13,7 @@
 #include "sandbox/layers.h"
 #include "sandbox/profile_info.h"
 #include "sandbox/seccomp.h"
+#include "vcpus.h"
 #include "vm_names.h"
 
 enum { MAX_PROCESSES = 128 }; /* more than a VM can have */
@@ -34,7 +35,9 @@ static const char *count_calls(char *dst, size_t size, Bulkhead__Role role)
     return dst[0] ? dst : NULL;
 }
 
-static json_t *process_row(const Bulkhead__ProcessInfo *p, const struct process_memory *m, int fds)
+/* looked: /proc/PID is of that process. */
+static json_t *process_row(const Bulkhead__ProcessInfo *p, const struct process_memory *m, int fds,
+                           bool looked)
 {
     char calls[32];
     json_t *layers = json_array();
@@ -55,6 +58,8 @@ static json_t *process_row(const Bulkhead__ProcessInfo *p, const struct process_
     json_object_set_new(row, "missing_layers", layers);
     json_object_set_new(row, "replaced_layer",
                         p->replaced_layer[0] ? json_string(p->replaced_layer) : json_null());
+    if (looked && p->role == BULKHEAD__ROLE__ROLE_CORE)
+        json_object_set_new(row, "vcpus", vcpus_json(p->pid));
     json_object_set_new(row, "fds", fds >= 0 ? json_integer(fds) : json_null());
     return row;
 }
@@ -142,15 +147,16 @@ static int list_one(const char *vm, json_t *all, bool first)
     for (size_t i = 0; i < MIN(list->n_processes, (size_t)MAX_PROCESSES); i++) {
         const Bulkhead__ProcessInfo *p = list->processes[i];
         struct process_memory m = { 0 };
+        bool is_kin = p->pid > 0 && kin_has(&kin, p->role, p->pid);
         int fds = -1;
 
-        if (p->pid > 0 && kin_has(&kin, p->role, p->pid)) {
+        if (is_kin) {
             process_memory(p->pid, &m);
             fds = process_count_fds(p->pid);
         }
         *(p->role == BULKHEAD__ROLE__ROLE_PASST ? &passt : &sum) += m.own_pss;
         process_cells(&table, p, &m, fds);
-        json_array_append_new(rows, process_row(p, &m, fds));
+        json_array_append_new(rows, process_row(p, &m, fds, is_kin));
     }
     if (!all) {
         if (!first)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/compiler.h"
+#include "messages_json.h"
 
 /* ---- one field, if it says something ---- */
 
@@ -217,6 +218,7 @@ json_t *describe_config(const Bulkhead__VmConfig *c)
     if (c->cpus) {
         put_number(cpus, "boot_vcpus", c->cpus->boot_vcpus);
         put_true(cpus, "nested", c->cpus->nested);
+        put_list(cpus, "affinity", affinity_json(c->cpus->affinity, c->cpus->n_affinity));
     }
     json_object_set_new(vm, "cpus", cpus);
     if (c->memory) {

@@ -1,202 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// translate.c - see translate.h. The tables are Cloud Hypervisor's names (its OpenAPI document) beside ours.
+// translate.c - see translate.h.
 #include "vmconfig/translate.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include "options/nearest.h"
-
-enum type {
-    TEXT,
-    WORD, /* of an enumeration: "VirtioMem" is virtio-mem */
-    BOOL,
-    NUMBER,
-    SIZE,    /* bytes, or "512M" */
-    FLAG,    /* true is the bare key */
-    TEXTS,   /* a list */
-    LIMITER, /* bandwidth and ops, each a token bucket */
-    NOTHING, /* not here yet: only if it changes nothing */
-    ANY,     /* changes nothing whatever it is */
-};
-
-struct field {
-    const char *name, *key; /* key NULL: the same */
-    enum type type;
-};
-
-struct section {
-    const char *name, *flag;
-    bool is_list;
-    const struct field *fields;
-};
-
-#define PCI_FIELDS                                                                                 \
-    { "id", NULL, TEXT }, { "pci_segment", NULL, NUMBER }, { "iommu", NULL, BOOL },                \
-    {                                                                                              \
-        "pci_device_id", NULL, NOTHING                                                             \
-    }
-
-static const struct field cpus[] = {
-    { "boot_vcpus", "boot", NUMBER },
-    { "max_vcpus", "max", NUMBER },
-    { "nested", NULL, BOOL },
-    { "kvm_hyperv", NULL, BOOL },
-    { "core_scheduling", NULL, WORD },
-    { "topology", NULL, NOTHING },
-    { "affinity", NULL, NOTHING },
-    { "features", NULL, NOTHING },
-    { "profile", NULL, NOTHING },
-    { "max_phys_bits", NULL, ANY }, /* as many as the host has */
-    { NULL, NULL, TEXT },
-};
-static const struct field memory[] = {
-    { "size", NULL, SIZE },
-    { "hugepages", NULL, BOOL },
-    { "prefault", NULL, BOOL },
-    { "thp", NULL, BOOL },
-    { "shared", NULL, BOOL },
-    { "mergeable", NULL, BOOL },
-    { "reserve", NULL, BOOL },
-    { "hugepage_size", NULL, SIZE },
-    { "hotplug_method", NULL, WORD },
-    { "hotplug_size", NULL, SIZE },
-    { "hotplugged_size", NULL, SIZE },
-    { "zones", NULL, NOTHING },
-    { NULL, NULL, TEXT },
-};
-static const struct field disk[] = {
-    { "path", NULL, TEXT },
-    { "readonly", NULL, BOOL },
-    { "direct", NULL, BOOL },
-    { "num_queues", NULL, NUMBER },
-    { "queue_size", NULL, NUMBER },
-    { "logical_block_size", NULL, NUMBER },
-    { "serial", NULL, TEXT },
-    { "rate_limiter_config", NULL, LIMITER },
-    { "rate_limit_group", NULL, TEXT },
-    { "disable_io_uring", NULL, BOOL },
-    { "disable_aio", "_disable_aio", BOOL },
-    { "image_type", NULL, WORD },
-    { "sparse", NULL, BOOL },
-    { "backing_files", NULL, BOOL },
-    { "lock_granularity", NULL, WORD },
-    { "vhost_user", NULL, BOOL },
-    { "vhost_socket", NULL, NOTHING },
-    { "queue_affinity", NULL, NOTHING },
-    PCI_FIELDS,
-    { NULL, NULL, TEXT },
-};
-static const struct field net[] = {
-    { "tap", NULL, TEXT },
-    { "ip", NULL, TEXT },
-    { "mask", NULL, TEXT },
-    { "mac", NULL, TEXT },
-    { "host_mac", NULL, TEXT },
-    { "mtu", NULL, NUMBER },
-    { "num_queues", NULL, NUMBER },
-    { "queue_size", NULL, NUMBER },
-    { "offload_tso", NULL, BOOL },
-    { "offload_ufo", NULL, BOOL },
-    { "offload_csum", NULL, BOOL },
-    { "rate_limiter_config", NULL, LIMITER },
-    { "user", NULL, FLAG },
-    { "macvtap", NULL, FLAG },
-    { "hostfwd", NULL, TEXTS },
-    { "mac_filter", NULL, BOOL },
-    { "disable_io_uring", NULL, BOOL },
-    { "vhost_user", NULL, BOOL },
-    { "vhost_mode", NULL, WORD },
-    { "vhost_socket", NULL, NOTHING },
-    { "fds", NULL, NOTHING }, /* a number in a file is nobody's descriptor: --net fd=N */
-    PCI_FIELDS,
-    { NULL, NULL, TEXT },
-};
-static const struct field vsock[] = {
-    { "cid", NULL, NUMBER },
-    { "socket", NULL, TEXT },
-    PCI_FIELDS,
-    { NULL, NULL, TEXT },
-};
-static const struct field balloon[] = {
-    { "size", NULL, SIZE },
-    { "deflate_on_oom", NULL, BOOL },
-    { "free_page_reporting", NULL, BOOL },
-    { NULL, NULL, TEXT },
-};
-static const struct field rng[] = {
-    { "src", NULL, TEXT },
-    { "off", NULL, FLAG },
-    { "iommu", NULL, BOOL },
-    { NULL, NULL, TEXT },
-};
-static const struct field console[] = {
-    { "mode", "", WORD }, /* the bare word */
-    { "file", NULL, TEXT }, { "socket", NULL, TEXT }, { "iommu", NULL, BOOL }, { NULL, NULL, TEXT },
-};
-static const struct field group[] = {
-    { "id", NULL, TEXT },
-    { "rate_limiter_config", NULL, LIMITER },
-    { NULL, NULL, TEXT },
-};
-static const struct field bucket[] = {
-    { "size", NULL, NUMBER },
-    { "one_time_burst", NULL, NUMBER },
-    { "refill_time", NULL, NUMBER },
-    { NULL, NULL, TEXT },
-};
-
-static const struct section sections[] = {
-    { "cpus", "--cpus", false, cpus },
-    { "memory", "--memory", false, memory },
-    { "rate_limit_groups", "--rate-limit-group", true, group },
-    { "disks", "--disk", true, disk },
-    { "net", "--net", true, net },
-    { "vsock", "--vsock", false, vsock },
-    { "balloon", "--balloon", false, balloon },
-    { "rng", "--rng", false, rng },
-    { "serial", "--serial", false, console },
-    { "console", "--console", false, console },
-};
-
-/* A flag each, with its value as it is; key NULL: not here yet. */
-static const struct field payload[] = {
-    { "kernel", "--kernel", TEXT },     { "initramfs", "--initramfs", TEXT },
-    { "cmdline", "--cmdline", TEXT },   { "firmware", NULL, NOTHING },
-    { "igvm", NULL, NOTHING },          { "host_data", NULL, NOTHING },
-    { "fw_cfg_config", NULL, NOTHING }, { NULL, NULL, TEXT },
-};
-static const struct field top[] = {
-    { "name", "--name", TEXT },
-    { "no_reboot", "--no-reboot", FLAG },
-    { "insecure", "--insecure", FLAG },
-    { "audit", "--audit", FLAG },
-    { "crash_limit", "--crash-limit", NUMBER },
-    { "crash_window", "--crash-window", NUMBER },
-    { "hang_timeout", "--hang-timeout", NUMBER },
-    { "stall_timeout", "--stall-timeout", NUMBER },
-    { "landlock_enable", NULL, ANY }, /* it always is */
-    { "debug_console", NULL, ANY },
-    { "landlock_rules", NULL, NOTHING },
-    { "fs", NULL, NOTHING },
-    { "generic_vhost_user", NULL, NOTHING },
-    { "pmem", NULL, NOTHING },
-    { "devices", NULL, NOTHING },
-    { "user_devices", NULL, NOTHING },
-    { "vdpa", NULL, NOTHING },
-    { "numa", NULL, NOTHING },
-    { "iommu", NULL, NOTHING },
-    { "watchdog", NULL, NOTHING },
-    { "rtc", NULL, NOTHING },
-    { "pvpanic", NULL, NOTHING },
-    { "pci_segments", NULL, NOTHING },
-    { "platform", NULL, NOTHING },
-    { "tpm", NULL, NOTHING },
-    { "pvmemcontrol", NULL, NOTHING },
-    { "ivshmem", NULL, NOTHING },
-    { "gdb", NULL, NOTHING },
-    { NULL, NULL, TEXT },
-};
+#include "vmconfig/fields.h"
 
 struct translation {
     const char *name;
@@ -347,7 +157,7 @@ static int add_bucket(struct translation *t, const char *where, const char *kind
         return wrong(t, where, kind, "is to be an object: size, refill_time, one_time_burst"), -1;
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
-        const struct field *f = find_field(t, where, bucket, name);
+        const struct field *f = find_field(t, where, fields_bucket, name);
         const char *text;
         struct field own;
 
@@ -403,6 +213,59 @@ static int add_texts(struct translation *t, const char *where, const struct fiel
     return i == 0 ? 0 : add_item(t, where, f, items, bag_printf(t->bag, "%s]", all));
 }
 
+/* "0@[2,3]", or NULL. */
+static char *pinning_of(struct translation *t, const char *where, const json_t *entry)
+{
+    static const struct field fields[] = { { "vcpu", NULL, NUMBER },
+                                           { "host_cpus", NULL, ANY },
+                                           { NULL, NULL, TEXT } };
+    const json_t *vcpu = json_object_get(entry, "vcpu"),
+                 *cpus = json_object_get(entry, "host_cpus");
+    char *list;
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    json_object_foreach((json_t *)(uintptr_t)entry, key, value)
+    {
+        if (!find_field(t, where, fields, key))
+            return NULL;
+    }
+    if (!json_is_integer(vcpu) || !json_is_array(cpus))
+        return wrong(t, where, "vcpu, host_cpus", "are to be a number and a list of numbers");
+    list = bag_printf(t->bag, "%lld@[", (long long)json_integer_value(vcpu));
+    json_array_foreach(cpus, i, value)
+    {
+        if (!json_is_integer(value))
+            return wrong(t, where, "host_cpus", "is to be a list of numbers");
+        list = bag_printf(t->bag, "%s%s%lld", list, i > 0 ? "," : "",
+                          (long long)json_integer_value(value));
+    }
+    return bag_printf(t->bag, "%s]", list);
+}
+
+static int add_pinning(struct translation *t, const char *where, const struct field *f,
+                       const json_t *list, char **items)
+{
+    char *all = bag_printf(t->bag, "[");
+    json_t *entry;
+    size_t i;
+
+    if (!json_is_array(list))
+        return wrong(t, where, f->name, "is to be a list"), -1;
+    json_array_foreach(list, i, entry)
+    {
+        char *one = pinning_of(t, bag_printf(t->bag, "%s.%s[%zu]", where, f->name, i), entry);
+
+        if (!one)
+            return -1;
+        all = bag_printf(t->bag, "%s%s%s", all, i > 0 ? "," : "", one);
+    }
+    if (i > 0)
+        *items = bag_printf(t->bag, "%s%s%s=%s]", *items, **items ? "," : "", f->name, all);
+    return 0;
+}
+
 static int add_field(struct translation *t, const char *where, const struct field *f,
                      const json_t *value, char **items)
 {
@@ -419,6 +282,8 @@ static int add_field(struct translation *t, const char *where, const struct fiel
         return add_limiter(t, where, value, items);
     if (f->type == TEXTS)
         return add_texts(t, where, f, value, items);
+    if (f->type == PINNING)
+        return add_pinning(t, where, f, value, items);
     text = value_of(t, where, f, value);
     if (!text)
         return -1;
@@ -462,9 +327,9 @@ static int add_device(struct translation *t, const struct section *s, const char
         if (!is_said_by_path(f, object, value) && add_field(t, where, f, value, &items) < 0)
             return -1;
     }
-    if (*items == '\0' && s->fields != net)
+    if (*items == '\0' && !s->bare)
         return 0;
-    add_word(t, bag_printf(t->bag, "%s=%s", s->flag, *items ? items : "tap="));
+    add_word(t, bag_printf(t->bag, "%s=%s", s->flag, *items ? items : s->bare));
     return 0;
 }
 
@@ -516,7 +381,7 @@ static int add_payload(struct translation *t, const json_t *object)
         return option_fail(t->err, "%s: payload: is to be an object", t->name);
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
-        const struct field *f = find_field(t, "payload", payload, name);
+        const struct field *f = find_field(t, "payload", fields_payload, name);
 
         if (!f || add_flag(t, "payload", f, value) < 0)
             return -1;
@@ -527,17 +392,17 @@ static int add_payload(struct translation *t, const json_t *object)
 static int add_top(struct translation *t, const char *name, const json_t *value)
 {
     /* All names that there are, for the nearest one. */
-    struct field all[ARRAY_SIZE(sections) + ARRAY_SIZE(top) + 1] = { { "payload", NULL, TEXT } };
+    struct field all[FIELDS_SECTIONS + FIELDS_TOP + 1] = { { "payload", NULL, TEXT } };
     const struct field *f;
 
-    for (size_t i = 0; i < ARRAY_SIZE(sections); i++) {
-        if (strcmp(sections[i].name, name) == 0)
-            return add_section(t, &sections[i], value);
-        all[1 + i].name = sections[i].name;
+    for (size_t i = 0; i < FIELDS_SECTIONS; i++) {
+        if (strcmp(fields_sections[i].name, name) == 0)
+            return add_section(t, &fields_sections[i], value);
+        all[1 + i].name = fields_sections[i].name;
     }
     if (strcmp(name, "payload") == 0)
         return json_is_null(value) ? 0 : add_payload(t, value);
-    memcpy(&all[1 + ARRAY_SIZE(sections)], top, sizeof top);
+    memcpy(&all[1 + FIELDS_SECTIONS], fields_top, sizeof fields_top);
     f = find_field(t, "", all, name);
     return f ? add_flag(t, "", f, value) : -1;
 }

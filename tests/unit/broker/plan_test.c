@@ -110,6 +110,30 @@ static void test_message(void **state)
     config_free(c);
 }
 
+static void test_affinity(void **state)
+{
+    static uint8_t bits[] = { 0x06 };
+    Bulkhead__VcpuAffinity pin = BULKHEAD__VCPU_AFFINITY__INIT, *pins[] = { &pin };
+    Bulkhead__VmConfig *c = fixture_config();
+    const Bulkhead__ProcessPlan *core;
+    Bulkhead__VmPlan *m;
+    struct plan plan;
+
+    (void)state;
+    pin.host_cpus = (ProtobufCBinaryData){ sizeof bits, bits };
+    c->cpus->affinity = pins;
+    c->cpus->n_affinity = 1;
+    m = make_message(c, &root_host, &plan);
+    c->cpus->affinity = NULL;
+    c->cpus->n_affinity = 0;
+    core = find(m, "core");
+    assert_int_equal(core->n_affinity, 1);
+    assert_memory_equal(core->affinity[0]->host_cpus.data, bits, sizeof bits);
+    assert_int_equal(find(m, "disk0")->n_affinity, 0);
+    bulkhead__vm_plan__free_unpacked(m, NULL);
+    config_free(c);
+}
+
 /* Whoever is connected is no drift. */
 static void test_sockets(void **state)
 {
@@ -280,15 +304,11 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_message),
-        cmocka_unit_test(test_sockets),
-        cmocka_unit_test(test_ordinary_user),
-        cmocka_unit_test(test_group_limits),
-        cmocka_unit_test(test_no_userns),
-        cmocka_unit_test(test_no_userns_refused),
-        cmocka_unit_test(test_largest),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_devices),       cmocka_unit_test(test_message),
+        cmocka_unit_test(test_affinity),      cmocka_unit_test(test_sockets),
+        cmocka_unit_test(test_ordinary_user), cmocka_unit_test(test_group_limits),
+        cmocka_unit_test(test_no_userns),     cmocka_unit_test(test_no_userns_refused),
+        cmocka_unit_test(test_largest),       cmocka_unit_test(test_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,10 @@
 #include "config/hostfwd.h"
 #include "fixture.h"
 
-static const struct validate_host host = { .memory_bytes = 8ull << 30 };
+/* CPUs 0 to 3 and 8. */
+static uint8_t host_cpu_bits[] = { 0x0f, 0x01 };
+static const ProtobufCBinaryData host_cpus = { sizeof host_cpu_bits, host_cpu_bits };
+static const struct validate_host host = { .memory_bytes = 8ull << 30, .cpus = &host_cpus };
 
 typedef void (*breaker)(Bulkhead__VmConfig *c);
 
@@ -57,6 +60,21 @@ static void add_group(Bulkhead__VmConfig *c, const char *id, uint64_t size)
     c->rate_limit_groups[c->n_rate_limit_groups++] = group;
 }
 
+/* The first 8 CPUs that a vCPU may run on, as bits. */
+static void pin(Bulkhead__VmConfig *c, unsigned vcpu, uint8_t cpus)
+{
+    Bulkhead__CpusConfig *to = c->cpus;
+    Bulkhead__VcpuAffinity *a = malloc(sizeof *a);
+
+    bulkhead__vcpu_affinity__init(a);
+    a->vcpu = vcpu;
+    a->host_cpus.data = malloc(1);
+    a->host_cpus.data[0] = cpus;
+    a->host_cpus.len = cpus != 0;
+    to->affinity = realloc(to->affinity, (to->n_affinity + 1) * sizeof *to->affinity);
+    to->affinity[to->n_affinity++] = a;
+}
+
 #define BREAK(name, ...)                                                                           \
     static void name(Bulkhead__VmConfig *c)                                                        \
     {                                                                                              \
@@ -68,6 +86,10 @@ BREAK(name_dots, fixture_text(&c->name, ".."))
 BREAK(name_long, long_text(&c->name, 49, 'a'))
 BREAK(cpus_zero, c->cpus->boot_vcpus = 0)
 BREAK(cpus_many, c->cpus->boot_vcpus = 65)
+BREAK(pin_beyond, pin(c, 0, 1); pin(c, 1, 1))
+BREAK(pin_none, pin(c, 0, 0))
+BREAK(pin_missing, pin(c, 0, 0x18))
+BREAK(pin_twice, c->cpus->boot_vcpus = 2; pin(c, 1, 1); pin(c, 0, 1); pin(c, 1, 2))
 BREAK(memory_zero, c->memory->size = 0)
 BREAK(memory_odd, c->memory->size = (64 << 20) + 1)
 BREAK(memory_huge_odd, c->memory->hugepages = true; c->memory->size = (64 << 20) + 4096)
@@ -142,6 +164,11 @@ static const struct {
     { "name of 49", name_long, "VM name" },
     { "0 cpus", cpus_zero, "0 CPUs" },
     { "65 cpus", cpus_many, "over the limit" },
+    { "vCPU that isn't there", pin_beyond, "no vCPU 1: the guest has 1" },
+    { "no host CPU", pin_none, "vCPU 0 is given no CPU" },
+    { "a host CPU that isn't there", pin_missing,
+      "on host CPU 4: those that can be used here are 0-3,8" },
+    { "a vCPU twice", pin_twice, "vCPU 1 is given twice" },
     { "memory 0", memory_zero, "memory size 0" },
     { "memory not of pages", memory_odd, "not a multiple of 4096" },
     { "memory not of huge pages", memory_huge_odd, "2 MiB" },
@@ -215,6 +242,9 @@ static void test_good(void **state)
     assert_int_equal(validate_config(c, &host, &f), 0);
     fixture_text(&c->cmdline, "root=/dev/vda1\tquiet\nro"); /* the kernel takes these for blanks */
     c->memory->size = 8ull << 30;                           /* all of the host's */
+    c->cpus->boot_vcpus = 2;
+    pin(c, 1, 0x0f);
+    pin(c, 0, 0x08);
     assert_int_equal(validate_config(c, &host, &f), 0);
     config_free(c);
 }

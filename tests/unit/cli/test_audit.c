@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,6 +23,7 @@
 #include "audit/process.h"
 #include "audit/threads.h"
 #include "base/fd.h"
+#include "ipc/cpu_bits.h"
 #include "process_info.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/gen/filter_start.h"
@@ -44,6 +46,7 @@ struct fault {
     bool replaced; /* the file, under its name, since the broker opened it and said which it is */
     bool
         said; /* which file it is, as the broker does of what it has open: names are not looked up */
+    bool pinned, pinned_elsewhere; /* a vCPU's thread, as the plan says */
     bool limit_nproc, limit_core, cgroup, own_cgroup, near_cgroup;
     unsigned pids_planned, pids_set;     /* limits of its group */
     const char *path, *what, *type;      /* of the file instead: opened, in the plan */
@@ -121,6 +124,16 @@ static const struct fault faults[] = {
       .limit_core = true },
     { .victim = "none", .check = "cgroup", .text = "planned /bulkhead", .cgroup = true },
     { .victim = "none", .check = "cgroup", .text = "planned /bulkhead-audit", .near_cgroup = true },
+    { .victim = "vcpu", .pinned = true },
+    { .victim = "vcpu",
+      .check = "affinity",
+      .text = "planned 1023",
+      .pinned = true,
+      .pinned_elsewhere = true },
+    { .victim = "none",
+      .check = "affinity",
+      .text = "0 vCPUs are there, 1 planned",
+      .pinned = true },
     { .victim = "none", .own_cgroup = true },
     { .victim = "none", .own_cgroup = true, .pids_planned = 9, .pids_set = 9 },
     { .victim = "none",
@@ -291,6 +304,8 @@ struct plan {
     Bulkhead__FdPlan fds[5], *fd_pointers[5];
     Bulkhead__KeyValue limits[2], *limit_pointers[2];
     char *namespaces[7], *profiles[1];
+    Bulkhead__VcpuAffinity affinity, *affinity_pointers[1];
+    uint8_t cpus[CPU_BITS_BYTES];
     char texts[40][64];
     unsigned n_texts;
 };
@@ -301,6 +316,24 @@ static char *text(struct plan *plan, const char *value)
 
     snprintf(copy, sizeof(plan->texts[0]), "%s", value);
     return copy;
+}
+
+/* Where this test may run, which the victim inherits; or where it may hardly. */
+static void plan_affinity(struct plan *plan, bool elsewhere)
+{
+    cpu_set_t is;
+
+    CPU_ZERO(&is);
+    assert_int_equal(sched_getaffinity(0, sizeof(is), &is), 0);
+    for (unsigned cpu = 0; cpu < CPU_BITS_MAX; cpu++)
+        if (elsewhere ? cpu == CPU_BITS_MAX - 1 : CPU_ISSET(cpu, &is))
+            cpu_bits_add(plan->cpus, cpu);
+    bulkhead__vcpu_affinity__init(&plan->affinity);
+    plan->affinity.host_cpus.data = plan->cpus;
+    plan->affinity.host_cpus.len = cpu_bits_len(plan->cpus);
+    plan->affinity_pointers[0] = &plan->affinity;
+    plan->p.affinity = plan->affinity_pointers;
+    plan->p.n_affinity = 1;
 }
 
 static void make_plan(struct plan *plan, const struct fault *f, const struct victim *v,
@@ -359,6 +392,8 @@ static void make_plan(struct plan *plan, const struct fault *f, const struct vic
     plan->profiles[0] = text(plan, "rng");
     plan->p.profiles = plan->profiles;
     plan->p.n_profiles = 1;
+    if (f->pinned)
+        plan_affinity(plan, f->pinned_elsewhere);
 }
 
 static unsigned own_filters(void)

@@ -86,6 +86,7 @@ static const char whole_json[] =
     "{\"name\":\"web\",\"payload\":{\"kernel\":\"/k\",\"initramfs\":\"/"
     "i\",\"cmdline\":\"a=\\\"b\\\" "
     "c,d\",\"firmware\":null},\"cpus\":{\"boot_vcpus\":2,\"max_vcpus\":2,\"topology\":null,"
+    "\"affinity\":[{\"vcpu\":1,\"host_cpus\":[2,3]},{\"vcpu\":0,\"host_cpus\":[9]}],"
     "\"kvm_hyperv\":false,\"features\":{\"amx\":false}},\"memory\":{\"size\":536870912,\"shared\":"
     "true,"
     "\"hotplug_method\":\"Acpi\",\"hotplug_size\":0,\"zones\":[]},\"rate_limit_groups\":[{\"id\":"
@@ -111,9 +112,9 @@ static void json_is_flags(void **state)
     is_the_same(
         whole_json, NULL,
         FLAGS(W("--name"), W("web"), W("--kernel"), W("/k"), W("--initramfs"), W("/i"),
-              W("--cmdline"), W("a=\"b\" c,d"), W("--cpus"), W("boot=2"), W("--memory"),
-              W("size=512M"), W("--rate-limit-group"), W("id=g,ops_size=100,ops_refill_time=1000"),
-              W("--disk"),
+              W("--cmdline"), W("a=\"b\" c,d"), W("--cpus"), W("boot=2,affinity=[1@[2-3],0@[9]]"),
+              W("--memory"), W("size=512M"), W("--rate-limit-group"),
+              W("id=g,ops_size=100,ops_refill_time=1000"), W("--disk"),
               W("path=\"/a,b=c.raw\",readonly=on,num_queues=2,bw_size=4096,bw_one_time_burst=1,bw_"
                 "refill_time=10,id=root"),
               W("path=/d,rate_limit_group=g"), W("--net"),
@@ -152,9 +153,10 @@ static void all_is_described(void **state)
 {
     (void)state;
     is_described(FLAGS(
-        W("--name"), W("web"), W("--kernel"), W("/k"), W("--cpus"), W("boot=4,nested=on"),
-        W("--memory"), W("size=2G,hugepages=on,prefault=on,thp=off"), W("--rng"), W("off"),
-        W("--serial"), W("tty"), W("--console"), W("file=/c"), W("--disk"),
+        W("--name"), W("web"), W("--kernel"), W("/k"), W("--cpus"),
+        W("boot=4,nested=on,affinity=[0@[2-3],3@[0,7]]"), W("--memory"),
+        W("size=2G,hugepages=on,prefault=on,thp=off"), W("--rng"), W("off"), W("--serial"),
+        W("tty"), W("--console"), W("file=/c"), W("--disk"),
         W("path=/d,direct=on,queue_size=64,logical_block_size=4096,serial=abc,disable_io_"
           "uring=on,ops_size=5,ops_refill_time=6"),
         W("--net"), W("macvtap,tap=m0,mac=52:54:00:00:00:01,mtu=1400,num_queues=4,queue_size=512"),
@@ -195,6 +197,13 @@ static void what_is_wrong_is_named(void **state)
     is_refused("disk: []", "disk: there is no such field: is 'disks' meant?");
     is_refused("cpus: {boot_vcpu: 1}",
                "cpus.boot_vcpu: there is no such field: is 'boot_vcpus' meant?");
+    is_refused("cpus: {affinity: 1}", "cpus.affinity: is to be a list");
+    is_refused("cpus: {affinity: [{vcpu: 0, host_cpu: [1]}]}",
+               "cpus.affinity[0].host_cpu: there is no such field: is 'host_cpus' meant?");
+    is_refused("cpus: {affinity: [{vcpu: 0}]}",
+               "cpus.affinity[0].vcpu, host_cpus: are to be a number and a list of numbers");
+    is_refused("cpus: {affinity: [{vcpu: 0, host_cpus: ['1']}]}",
+               "cpus.affinity[0].host_cpus: is to be a list of numbers");
     is_refused("disks: [{path: /d}, {qqqqqqqqqq: 1}]",
                "disks[1].qqqqqqqqqq: there is no such field");
     is_refused("disks: {path: /d}", "disks: is to be a list");

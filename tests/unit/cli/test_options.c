@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include "ipc/cpu_bits.h"
 #include "options/keyvalue.h"
 #include "options/nearest.h"
 #include "options/run_flags.h"
@@ -123,6 +124,16 @@ static void test_bad_lines(void **state)
         { "--kernel k --cpus 4", "unknown option '4'" },
         { "--kernel k --cpus boot", "boot needs a value" },
         { "--kernel k --cpus boot=", "boot= is empty" },
+        { "--kernel k --cpus affinity=0", "is to be VCPU@[HOST CPUS]" },
+        { "--kernel k --cpus affinity=[0@[]]", "is to be VCPU@[HOST CPUS]" },
+        { "--kernel k --cpus affinity=[0@[1],]", "empty entry" },
+        { "--kernel k --cpus affinity=[a@[1]]", "is to be VCPU@[HOST CPUS]" },
+        { "--kernel k --cpus affinity=[0@[1],1@[x]]", "affinity=1@[x]: 'x' is no CPU" },
+        { "--kernel k --cpus affinity=[0@[1,]]", "'' is no CPU" },
+        { "--kernel k --cpus affinity=[0@[3-1]]", "3-1 runs backwards" },
+        { "--kernel k --cpus affinity=[0@[1-3,2]]", "host CPU 2 is given twice" },
+        { "--kernel k --cpus affinity=[0@[0-1024]]", "host CPU 1024 is over 1023" },
+        { "--kernel k --cpus affinity=[0@[1]", "left open" },
         { "--kernel k --memory size=0", "out of range" },
         { "--kernel k --memory size=512M,size=1G", "given twice" },
         { "--kernel k --memory size=536870913", "not a multiple of the page" },
@@ -257,6 +268,30 @@ static void test_full_line(void **state)
     vm_options_deinit(&o);
 }
 
+static void test_affinity(void **state)
+{
+    static const struct {
+        uint32_t vcpu;
+        const char *cpus;
+    } want[] = { { 0, "2-3" }, { 3, "0,4-6,1023" }, { 1, "8" } };
+    struct option_error err = { "" };
+    struct vm_options o;
+    char is[256];
+
+    (void)state;
+    assert_int_equal(
+        parse(&o, "--kernel k --cpus boot=4,affinity=[0@[2-3],3@[0,4-5,6,1023],1@8]", &err), 0);
+    assert_int_equal(o.config.cpus->n_affinity, ARRAY_SIZE(want));
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+        assert_int_equal(o.config.cpus->affinity[i]->vcpu, want[i].vcpu);
+        assert_string_equal(cpu_bits_say(&o.config.cpus->affinity[i]->host_cpus, is, sizeof(is)),
+                            want[i].cpus);
+    }
+    assert_string_equal(cpu_bits_say(&o.config.cpus->affinity[1]->host_cpus, is, 6), "0,4-6");
+    assert_string_equal(cpu_bits_say(&o.config.cpus->affinity[1]->host_cpus, is, 5), "0");
+    vm_options_deinit(&o);
+}
+
 /* Lines of Cloud Hypervisor's guide and of its clients, which say what is so here anyway. */
 static void test_lines_for_cloud_hypervisor(void **state)
 {
@@ -362,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_bad_lines),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_full_line),
+        cmocka_unit_test(test_affinity),
         cmocka_unit_test(test_lines_for_cloud_hypervisor),
         cmocka_unit_test(test_empty_is_as_if_left_out),
         cmocka_unit_test(test_paths_with_commas_and_blanks),

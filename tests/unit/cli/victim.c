@@ -65,6 +65,8 @@ static void fault_after(const char *fault)
         _exit(12);
     if (is(fault, "fd-epoll") && epoll_create1(0) < 0)
         _exit(12);
+    if (is(fault, "vcpu"))
+        prctl(PR_SET_NAME, "vcpu0");
     if (is(fault, "dumpable"))
         prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     if (is(fault, "thread") && pthread_create(&thread, NULL, idle, NULL) != 0)

@@ -3,9 +3,12 @@
  * them is a hypervisor whose guest does nothing until it is interrupted. */
 #include "test.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "base/err.h"
 #include "base/fd.h"
 #include "sandbox/enter.h"
 #include "sandbox/gen/filter_core_vcpu.h"
@@ -28,7 +31,7 @@ struct hv {
     struct hv_vcpu *held;
 };
 
-enum { TESTS = 4 };
+enum { TESTS = 6 };
 static struct hv hvs[TESTS], *hv;
 static struct core cores[TESTS], *core;
 static unsigned ends;
@@ -115,7 +118,7 @@ void hv_vcpu_was_paused(struct hv_vcpu *vcpu)
 /* ---- the control thread's part ---- */
 
 /* The lock is recursive, so that a test can put two calls where no thread gets in between. */
-static void start(void)
+static void prepare(void)
 {
     pthread_mutexattr_t recursive;
 
@@ -132,6 +135,11 @@ static void start(void)
     core->n_vcpus = VCPUS;
     core->pid = getpid();
     core->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+static void start(void)
+{
+    prepare();
     assert_int_equal(core_start_threads(core), 0);
 }
 
@@ -235,6 +243,33 @@ static void idle_vcpu_can_be_held(void **state)
     assert_int_equal(__atomic_load_n(&ends, __ATOMIC_RELAXED), 0);
 }
 
+/* Only the one that is pinned; a set that the kernel would cut down is refused. */
+static void pinned(void **state)
+{
+    cpu_set_t all, is;
+    int last = CPU_SETSIZE - 1;
+
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    while (!CPU_ISSET(last, &all))
+        last--;
+    prepare();
+    CPU_SET(last, &core->host_cpus[1]);
+    assert_int_equal(core_start_threads(core), 0);
+    assert_int_equal(sched_getaffinity(core->vcpus[1].tid, sizeof is, &is), 0);
+    assert_true(CPU_EQUAL(&is, &core->host_cpus[1]));
+    assert_int_equal(sched_getaffinity(core->vcpus[0].tid, sizeof is, &is), 0);
+    assert_true(CPU_EQUAL(&is, &all));
+    end();
+
+    prepare();
+    CPU_SET(last, &core->host_cpus[0]);
+    CPU_SET(CPU_SETSIZE - 1, &core->host_cpus[0]);
+    assert_int_equal(core_start_threads(core), -EOPNOTSUPP);
+    assert_non_null(strstr(err_text(), "vCPU 0 can't be pinned to all"));
+    close(core->wake_fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +277,7 @@ int main(void)
         cmocka_unit_test(pause_of_what_stands_still),
         cmocka_unit_test(clock_is_told_of_each_pause),
         cmocka_unit_test(idle_vcpu_can_be_held),
+        cmocka_unit_test(pinned),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "base/fd.h"
 #include "ipc/channel.h"
+#include "ipc/cpu_bits.h"
 
 struct pair {
     struct channel *a, *b;
@@ -74,6 +75,33 @@ static void message_and_fds_arrive(void **state)
     assert_int_equal(count_fds(), before);
     close(fds[0]);
     close(fds[1]);
+}
+
+/* All vCPUs pinned, each to the last of 1024 CPUs. */
+static void largest_affinity_fits_a_child(void **state)
+{
+    struct pair *p = *state;
+    Bulkhead__Configure configure = BULKHEAD__CONFIGURE__INIT;
+    Bulkhead__CoreConfig core = BULKHEAD__CORE_CONFIG__INIT;
+    Bulkhead__VcpuAffinity affinity[64], *list[64];
+    uint8_t bits[CPU_BITS_BYTES] = { 0 };
+    struct message msg;
+
+    ENVELOPE(e, CONFIGURE, configure, &configure);
+    cpu_bits_add(bits, CPU_BITS_MAX - 1);
+    for (unsigned i = 0; i < 64; i++) {
+        bulkhead__vcpu_affinity__init(&affinity[i]);
+        affinity[i].vcpu = i;
+        affinity[i].host_cpus = (ProtobufCBinaryData){ cpu_bits_len(bits), bits };
+        list[i] = &affinity[i];
+    }
+    core.affinity = list;
+    core.n_affinity = 64;
+    configure.role_case = BULKHEAD__CONFIGURE__ROLE_CORE;
+    configure.core = &core;
+    assert_int_equal(channel_send(p->a, &e, NULL, 0, true), 0);
+    assert_int_equal(channel_receive(p->b, true, &msg), 0);
+    assert_true(cpu_bits_has(&msg.envelope->configure->core->affinity[63]->host_cpus, 1023));
 }
 
 static void garbage_is_refused(void **state)
@@ -204,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(message_and_fds_arrive, setup, teardown),
+        cmocka_unit_test_setup_teardown(largest_affinity_fits_a_child, setup, teardown),
         cmocka_unit_test_setup_teardown(garbage_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(oversized_datagram_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(amplification_hits_the_arena, setup, teardown),
