@@ -6,6 +6,8 @@
 
 # shellcheck source=tests/host/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/../host/lib.sh"
+# shellcheck source=tests/host/wait.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../host/wait.sh"
 
 # own_network ARGUMENT...: starts the script, whose arguments these are, again in a network namespace of
 # its own: no interface of the host is touched, and passt finds what it takes for the way out, whatever
@@ -83,30 +85,40 @@ refuses()
 
 # ---- kernels that are none. Each makes one file.
 
-# le VALUE BYTES: little endian, for printf's use.
-le() { local i; for ((i = 0; i < $2; i++)); do printf '\\x%02x' $((($1 >> (8 * i)) & 255)); done; }
+# le VALUE BYTES: $bytes, little endian, for printf's use.
+le() { local i byte; bytes=''; for ((i = 0; i < $2; i++)); do printf -v byte '\\x%02x' $((($1 >> (8 * i)) & 255)); bytes+=$byte; done; }
 # poke FILE OFFSET VALUE BYTES
-poke() { printf "$(le "$3" "$4")" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+poke() { local bytes; le "$3" "$4"; printf "$bytes" | dd of="$1" bs=8 oflag=seek_bytes seek="$2" conv=notrunc status=none; }
 poke_text() { printf %s "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
 # A bzImage's header: protocol 2.15, 64-bit entry, one setup sector of four, 64 KiB of code.
 make_bzimage() # FILE
 {
+    local header='' bytes
+    # put OFFSET VALUE BYTES: after what there is, from 0x1f1 on.
+    put()
+    {
+        local gap=$(($1 - 0x1f1 - ${#header} / 4))
+        while ((gap-- > 0)); do header+='\x00'; done
+        le "$2" "$3"
+        header+=$bytes
+    }
+    put 0x1f1 4 1          # setup_sects
+    put 0x1f4 4096 4       # syssize, in 16 bytes
+    put 0x1fe 0xaa55 2
+    put 0x200 0x6aeb 2     # a jump that ends the header at 0x26c
+    put 0x202 0x53726448 4 # HdrS
+    put 0x206 0x20f 2
+    put 0x211 1 1          # loaded high
+    put 0x22c 0x7fffffff 4
+    put 0x230 0x200000 4
+    put 0x234 1 1
+    put 0x236 0x3f 2       # xloadflags
+    put 0x238 2047 4
+    put 0x258 0x1000000 8
+    put 0x260 0x100000 4
     head -c 68096 /dev/zero >"$1"
-    poke "$1" $((0x1f1)) 4 1          # setup_sects
-    poke "$1" $((0x1f4)) 4096 4       # syssize, in 16 bytes
-    poke "$1" $((0x1fe)) $((0xaa55)) 2
-    poke "$1" $((0x200)) $((0x6aeb)) 2 # a jump that ends the header at 0x26c
-    poke_text "$1" $((0x202)) HdrS
-    poke "$1" $((0x206)) $((0x20f)) 2
-    poke "$1" $((0x211)) 1 1          # loaded high
-    poke "$1" $((0x22c)) $((0x7fffffff)) 4
-    poke "$1" $((0x230)) $((0x200000)) 4
-    poke "$1" $((0x234)) 1 1
-    poke "$1" $((0x236)) $((0x3f)) 2  # xloadflags
-    poke "$1" $((0x238)) 2047 4
-    poke "$1" $((0x258)) $((0x1000000)) 8
-    poke "$1" $((0x260)) $((0x100000)) 4
+    printf "$header" | dd of="$1" bs=256 oflag=seek_bytes seek=$((0x1f1)) conv=notrunc status=none
 }
 
 # A kernel that make_bzimage() made: cli; hlt; and back to the hlt.
@@ -193,7 +205,7 @@ gone()
     for ((i = 0; i < $1; i++)); do
         left=$(processes_of "$BIN"; find "$BULKHEAD_RUNDIR" -mindepth 1)
         [ -n "$left" ] || return 0
-        sleep 0.1
+        sleep "$POLL"
     done
     echo "left behind: $(for i in $left; do echo "$i $(cat "${i%/exe}/comm" 2>/dev/null)"; done | tr '\n' ';')"
     return 1
@@ -202,7 +214,7 @@ gone()
 # pid_in VM PROCESS
 pid_in()
 {
-    "$BIN/bulkhead" ps "$1" --json 2>/dev/null | tr '{' '\n' | sed -n "s/.*\"name\": *\"$2\".*\"pid\": *\([0-9]*\).*/\1/p" | sed -n 1p
+    [[ $("$BIN/bulkhead" ps "$1" --json 2>/dev/null) =~ \"name\":\ *\"$2\"[^{]*\"pid\":\ *([0-9]+) ]] && echo "${BASH_REMATCH[1]}"
 }
 
 # nonblocking PID FD: is it open with O_NONBLOCK?
@@ -246,7 +258,7 @@ after_kill()
                 break
             fi
         fi
-        sleep 0.1
+        sleep "$POLL"
     done
     ((i < 300)) || { outcome=hung; kill -KILL "$3"; }
 }
@@ -269,7 +281,7 @@ next_vm()
     for ((i = 0; i < 600; i++)); do
         "$BIN/bulkhead" ps kill 2>/dev/null | grep '^kill: running' >/dev/null && break
         kill -0 $! 2>/dev/null || break
-        sleep 0.1
+        sleep "$POLL"
     done
     "$BIN/bulkhead" stop kill >/dev/null
     wait $!

@@ -3,6 +3,9 @@
 # runs in a subshell with a folder of its own ($T) and a run directory of its own, and fails by a
 # non-zero status. Whatever it left running is an error of its own.
 
+# shellcheck source=tests/host/wait.sh
+. "$ROOT/tests/host/wait.sh"
+
 BIN=${BULKHEAD_BIN:-$ROOT/build/release/bin}
 GUEST=${BULKHEAD_GUEST:-$ROOT/build/guest}
 KERNEL=$GUEST/vmlinuz
@@ -56,13 +59,7 @@ expect_not() { ! grep -E -- "$2" "$1" >&2 || die "unwanted '$2' in ${1##*/}"; }
 # await FILE REGEX [SECONDS]: waits until the file has such a line.
 await()
 {
-    local i limit=${3:-120}
-    for ((i = 0; i < limit * 5; i++)); do
-        grep -qE -- "$2" "$1" 2>/dev/null && return 0
-        [ -z "${GUEST_PID:-}" ] || kill -0 "$GUEST_PID" 2>/dev/null || break
-        sleep 0.2
-    done
-    grep -qE -- "$2" "$1" 2>/dev/null && return 0
+    ! await_lines "$1" "$2" 1 "${3:-120}" "${GUEST_PID:-}" || return 0
     show "$1" "$1.err"
     die "waited for '$2' in ${1##*/}"
 }
@@ -70,15 +67,9 @@ await()
 # await_count FILE REGEX N [SECONDS]: until it has that many of such lines.
 await_count()
 {
-    local i limit=${4:-120} n
-    for ((i = 0; i < limit * 5; i++)); do
-        n=$(grep -cE -- "$2" "$1" 2>/dev/null)
-        [ "${n:-0}" -lt "$3" ] || return 0
-        [ -z "${GUEST_PID:-}" ] || kill -0 "$GUEST_PID" 2>/dev/null || break
-        sleep 0.2
-    done
+    ! await_lines "$1" "$2" "$3" "${4:-120}" "${GUEST_PID:-}" || return 0
     show "$1" "$1.err"
-    die "waited for $3 times '$2' in ${1##*/}, there are ${n:-0}"
+    die "waited for $3 times '$2' in ${1##*/}, there are $(grep -caE -- "$2" "$1")"
 }
 
 # say_go FILE: the guest sees it on the disk that this file is.
@@ -88,7 +79,7 @@ say_go() { printf go | dd of="$1" conv=notrunc 2>/dev/null; }
 # yet, which is shown as 0: that would be everybody here to kill.
 pid_of()
 {
-    "$BIN/bulkhead" ps "$1" --json | tr '{' '\n' | sed -n "s/.*\"name\": *\"$2\".*\"pid\": *\([1-9][0-9]*\).*/\1/p" | sed -n 1p
+    [[ $("$BIN/bulkhead" ps "$1" --json) =~ \"name\":\ *\"$2\"[^{]*\"pid\":\ *([1-9][0-9]*) ]] && echo "${BASH_REMATCH[1]}"
 }
 
 # no_drift VM: its audit passes; $T/audit has it.
@@ -112,9 +103,9 @@ leftovers()
 settled()
 {
     local i
-    for ((i = 0; i < 50; i++)); do
+    for ((i = 0; i < 20; i++)); do
         leftovers 2>/dev/null && return 0
-        sleep 0.1
+        sleep 0.3
     done
     leftovers
 }

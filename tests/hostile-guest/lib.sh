@@ -3,13 +3,19 @@
 # lib.sh - runs the hostile guest and looks at what it did to the host. Used by run and by the guest
 # cases. The caller sets $BIN, $HOSTILE (the guest's ELF file) and $BULKHEAD_RUNDIR.
 
+# shellcheck source=tests/host/wait.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../host/wait.sh"
+
+# How long between samples of a VM's memory: where the processor is emulated one takes half a second of it.
+SAMPLE=0.2
+[ -z "${BULKHEAD_IN_HOST:-}" ] || SAMPLE=2
+
 # memory_beside_ram VM: KiB of all its processes (proportional set size), without guest RAM.
 memory_beside_ram()
 {
-    local pid
-    for pid in $("$BIN/bulkhead" ps "$1" --json 2>/dev/null | grep -o '"pid": *[0-9]*' | grep -o '[0-9]*$'); do
-        cat "/proc/$pid/smaps" 2>/dev/null
-    done | awk '/^[0-9a-f]+-[0-9a-f]+ / { ram = /memfd:guest-ram/ } /^Pss:/ && !ram { n += $2 } END { print n + 0 }'
+    local pids
+    mapfile -t pids < <("$BIN/bulkhead" ps "$1" --json 2>/dev/null | sed -n 's|.*"pid": *\([1-9][0-9]*\).*|/proc/\1/smaps|p')
+    cat "${pids[@]}" 2>/dev/null </dev/null | awk '/^[0-9a-f]+-[0-9a-f]+ / { ram = /memfd:guest-ram/ } /^Pss:/ && !ram { n += $2 } END { print n + 0 }'
 }
 
 # watch_memory VM PID DIR: until PID is gone; the first sample of the running guest and the largest in
@@ -25,7 +31,7 @@ watch_memory()
             ((now <= most)) || most=$now
             echo "$first $most" >"$3/memory"
         fi
-        sleep 0.2
+        sleep "$SAMPLE"
     done
 }
 
@@ -36,7 +42,7 @@ come_and_go()
     local n=0 id force
     truncate -s 1M "$3/spare"
     while kill -0 "$2" 2>/dev/null; do
-        sleep 0.1
+        sleep "$POLL"
         "$BIN/bulkhead" add "$1" --disk "path=$3/spare" --json >"$3/added" 2>/dev/null || continue
         id=$(sed -n 's/.*"device": *"\([^"]*\)".*/\1/p' "$3/added")
         echo "added $id" >>"$3/plugged"

@@ -25,17 +25,17 @@ no_harm_done()
 signal_worker()
 {
     local pid new i
-    for ((i = 0; i < 300; i++)); do
+    for ((i = 0; i < 150; i++)); do
         pid=$(pid_of vm "$2")
         [ -z "$pid" ] || break
-        sleep 0.1
+        sleep 0.3
     done
     [ -n "$pid" ] || die "no $2 to signal"
     kill "-$1" "$pid"
-    for ((i = 0; i < 300; i++)); do
+    for ((i = 0; i < 150; i++)); do
         new=$(pid_of vm "$2")
         [ -n "$new" ] && [ "$new" != "$pid" ] && return 0
-        sleep 0.1
+        sleep 0.3
     done
     show "$T/log.err"
     die "$2 was not replaced after $1"
@@ -45,15 +45,11 @@ signal_worker()
 # guest started with --json; much quicker than to ask.
 kill_worker()
 {
-    local event="\"event\":\"restarted\",\"properties\":{\"id\":\"$1\"" n i
-    n=$(grep -c "$event" "$T/log.out")
+    local event="\"event\":\"restarted\",\"properties\":\\{\"id\":\"$1\"" n
+    n=$(grep -cE "$event" "$T/log.out")
     kill "-${2:-KILL}" "${pid[$1]}" || die "no $1 to kill"
-    for ((i = 0; i < 3000; i++)); do
-        [ "$(grep -c "$event" "$T/log.out")" = "$n" ] || break
-        sleep 0.02
-    done
-    [ $i -lt 3000 ] || { show "$T/log.err"; die "$1 was not replaced"; }
-    pid[$1]=$(grep "$event" "$T/log.out" | tail -n 1 | sed 's/.*"pid":"\([0-9]*\)".*/\1/')
+    await_lines "$T/log.out" "$event" $((n + 1)) 120 || { show "$T/log.err"; die "$1 was not replaced"; }
+    pid[$1]=$(grep -E "$event" "$T/log.out" | tail -n 1 | sed 's/.*"pid":"\([0-9]*\)".*/\1/')
 }
 
 case_disk_worker_killed_under_load()

@@ -88,7 +88,7 @@ case_two_deaths_in_a_row_on_a_slow_disk()
         kill_worker disk0
         kill_worker disk0
         for ((j = 0; j < 60; j++)); do
-            sleep 0.1
+            sleep "$POLL"
             [ "$(grep -c "dead worker's ring is drained" "$T/log.err")" = "$drains" ] || break
         done
         drains=$(grep -c "dead worker's ring is drained" "$T/log.err")
@@ -151,7 +151,7 @@ case_page_cache_is_no_hang()
     [ -e /sys/fs/cgroup/cgroup.subtree_control ] || skip "no cgroup v2 at /sys/fs/cgroup"
     make_null_disk 30
     trap end_null_disk EXIT
-    cmd=$(echo 'echo BEGUN; for i in 1 2 3; do dd if=/dev/zero of=/dev/vda bs=1M count=1000 oflag=direct || exit; done; echo WRITTEN' | base64 -w0)
+    cmd=$(echo 'echo BEGUN; dd if=/dev/zero of=/dev/vda bs=1M count=400 oflag=direct || exit; echo WRITTEN' | base64 -w0)
     NAME=vm GUEST_TIMEOUT=900 guest_start "$T/log" "bh.cmd=$cmd" --memory size=128M --disk "path=$null_disk" --json
     await "$T/log" '^BEGUN' 120
     group=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(pid_of vm disk0)/cgroup")

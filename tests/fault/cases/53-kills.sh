@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# SIGKILL for the workers of a busy VM, one after the other, at random moments: KILLS of them (50;
+# SIGKILL for the workers of a busy VM, one after the other, at random moments: KILLS of them (28;
 # 1000 in the long form), the disk's most often.
 
 # What the guest does all the while, each round judged by the tool that does it: fio verifies every
@@ -89,7 +89,7 @@ busy_vm_unharmed()
 
 case_every_worker_killed_while_busy()
 {
-    local kills=${KILLS:-50} i server stream device
+    local kills=${KILLS:-28} i server stream device
     local -A pid
     local devices=(disk1 net0 disk1 vsock0 disk1 rng disk1 console disk1 serial disk1 balloon disk1 disk2)
     [ -z "${BULKHEAD_LONG:-}" ] || kills=${KILLS:-1000}

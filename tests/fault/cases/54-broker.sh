@@ -11,7 +11,7 @@ kill_broker()
     for ((i = 0; i < 300; i++)); do
         BROKER=$(pid_of vm broker 2>/dev/null)
         [ -z "$BROKER" ] || [ "$BROKER" = "$pid" ] || return 0
-        sleep 0.1
+        sleep "$POLL"
     done
     show "$T/log.err"
     die "no broker took over"
@@ -124,7 +124,7 @@ case_broker_and_workers_killed_at_random()
     [ "$adopted" -gt $((kills / 4)) ] || die "few brokers were killed"
     for ((i = 0; i < 50; i++)); do # the last replacement is there
         [ "$(find "/proc/$spawner/fd" -mindepth 1 | wc -l)" -gt $((files + 2)) ] || break
-        sleep 0.2
+        sleep "$POLL"
     done
     [ "$i" -lt 50 ] || die "the spawner had $files files open, and has $(find "/proc/$spawner/fd" -mindepth 1 | wc -l)"
     no_harm_done

@@ -34,7 +34,7 @@ nothing_left_of_it()
     for ((i = 0; i < 50; i++)); do
         left=$(find "$BULKHEAD_RUNDIR" -mindepth 1 -name 'hostile*')$(pgrep '^bulkhead' | grep -vxFf "$T/before")
         [ -n "$left" ] || return 0
-        sleep 0.1
+        sleep "$POLL"
     done
     echo "left behind: $left"
 }

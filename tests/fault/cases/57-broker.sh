@@ -9,7 +9,7 @@ case_full_sockets_hold_up_no_device()
     local cmd net i
     cmd=$(base64 -w0 <<'GUEST'
 echo WAITING
-until said go /dev/vdb; do sleep 0.2; done
+await_go /dev/vdb
 i=0
 while [ $((i += 1)) -le 350 ]; do
     ip link set eth0 address "$(printf '52:54:00:00:%02x:%02x' $((i / 256)) $((i % 256)))" || echo NO-MAC
@@ -39,7 +39,7 @@ GUEST
 case_guest_ends_while_the_broker_is_away()
 {
     local cmd
-    cmd=$(echo 'echo WAITING; until said go /dev/vda; do sleep 0.2; done; echo BYE' | base64 -w0)
+    cmd=$(echo 'echo WAITING; await_go /dev/vda; echo BYE' | base64 -w0)
     truncate -s 4k "$T/flag"
     NAME=vm guest_start "$T/log" "bh.cmd=$cmd" --memory size=256M --disk "path=$T/flag,readonly=on"
     await "$T/log" '^WAITING'
@@ -59,7 +59,7 @@ case_guest_reboots_while_the_broker_is_away()
     cmd=$(base64 -w0 <<'GUEST'
 said go /dev/vda && { echo SECOND-BOOT; exit 0; }
 echo WAITING
-until said go /dev/vda; do sleep 0.2; done
+await_go /dev/vda
 echo REBOOTING
 reboot -f
 GUEST
@@ -133,7 +133,7 @@ case_vsock_asked_while_the_broker_is_away()
     cmd=$(base64 -w0 <<'GUEST'
 modprobe vmw_vsock_virtio_transport || exit 1
 echo WAITING
-until said go /dev/vdb; do sleep 0.2; done
+await_go /dev/vdb
 echo asked meanwhile >/tmp/word
 (usleep 300000; echo ASKING) &
 socat -u STDIN VSOCK-CONNECT:2:1234 </tmp/word || exit 2

@@ -11,11 +11,12 @@ FAILPOINTS=${BULKHEAD_FAILPOINTS_BIN:-$ROOT/build/failpoints/bin}
 # Where a processor is emulated each death takes seconds: there one in EVERY steps is taken, another one each time.
 case_broker_dies_at_each_step()
 {
-    local every=${EVERY:-9} status
+    local every=${EVERY:-30} status
     [ -z "${BULKHEAD_LONG:-}" ] || every=1
     TMPDIR=$T BULKHEAD_FAILPOINTS_BIN=$FAILPOINTS BULKHEAD_BIN=$BIN timeout 3000 "$ROOT/tests/cli/broker-steps" -e "$every" >"$T/log" 2>&1
     status=$?
     expect_status 0 $status "$T/log"
+    expect "$T/log" '^[1-9][0-9]* brokers died'
     note "$(grep -E '^ok|died' "$T/log" | tr '\n' ' ')"
 }
 
@@ -25,7 +26,7 @@ await_broker()
     local i
     for ((i = 0; i < 300; i++)); do
         "$BIN/bulkhead" ps vm >"$T/ps" 2>/dev/null && ! awk -v old="$BROKER" '$2 == "broker" && $3 == old || NR > 2 && $3 == 0 { bad = 1 } END { exit !bad }' "$T/ps" && return 0
-        sleep 0.1
+        sleep "$POLL"
     done
     show "$T/log.err"
     die "no broker took over"
@@ -38,7 +39,7 @@ wait_for_worker()
     for ((i = 0; i < 1500; i++)); do
         has_died && return 0
         [ "$(grep -c '"event":"restarted","properties":{"id":"disk0"' "$T/log.out")" = "$1" ] || return 0
-        sleep 0.02
+        sleep "$POLL"
     done
     die "disk0 was not replaced"
 }
@@ -68,7 +69,7 @@ spare_is() # here | gone: it is made so. A removal that a death has interrupted 
             [ "$1" != gone ] || return 0
             bring_spare
         fi
-        sleep 0.1
+        sleep "$POLL"
     done
     die "the spare disk is not $1: $(cat "$T/said")"
 }
@@ -83,7 +84,7 @@ do_remove()
     [ $status = 0 ] || has_died || { spare_is here; take_spare; status=$?; }
 }
 after_remove() { [ $status != 0 ] || ! has_spare || die "it said that it was removed"; }
-do_reset() { local i; for ((i = 0; i < 1500; i++)); do is_armed || return 0; sleep 0.02; done; die "the guest resets nothing"; }
+do_reset() { local i; for ((i = 0; i < 1500; i++)); do is_armed || return 0; sleep "$POLL"; done; die "the guest resets nothing"; }
 
 # A pause may still be on its way, and a broker that has just taken over may not yet be where it can begin one.
 brought_to() # running | paused
@@ -94,7 +95,7 @@ brought_to() # running | paused
         now=$("$BIN/bulkhead" ps vm 2>/dev/null | sed -n '1s/^vm: \([a-z]*\).*/\1/p')
         [ "$now" != "$1" ] || return 0
         [ "$now" != running ] && [ "$now" != paused ] || "$BIN/bulkhead" "$verb" vm >"$T/said" 2>&1
-        sleep 0.1
+        sleep "$POLL"
     done
     die "the VM can't be brought to be $1: $(cat "$T/said")"
 }
@@ -123,7 +124,7 @@ walk_under_io()
 
 case_broker_dies_at_each_step_under_io()
 {
-    local every=${EVERY:-4} cmd deaths=0 steps='' status=0
+    local every=${EVERY:-12} cmd deaths=0 steps='' status=0
     [ -z "${BULKHEAD_LONG:-}" ] || every=1
     [ -x "$FAILPOINTS/bulkhead-broker" ] || { echo "no $FAILPOINTS: cmake --preset failpoints and build it" >&2; return 77; }
     mkdir "$T/bin"
@@ -156,13 +157,13 @@ GUEST
         walk_under_io $operation
     done
     # These take seconds each where a processor is emulated.
-    [ -n "${BULKHEAD_LONG:-}" ] || every=${EVERY_PLUG:-12}
+    [ -n "${BULKHEAD_LONG:-}" ] || every=${EVERY_PLUG:-30}
     walk_under_io add running
     walk_under_io remove running
     brought_to running
     spare_is gone
     no_drift vm
-    [ -n "${BULKHEAD_LONG:-}" ] || every=${EVERY:-4}
+    [ -n "${BULKHEAD_LONG:-}" ] || every=${EVERY:-12}
     printf rng | dd of="$T/flag" conv=notrunc 2>/dev/null
     walk_under_io reset running 'tell rng reset'
     disarm

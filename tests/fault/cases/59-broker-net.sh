@@ -15,7 +15,7 @@ gw=$(ip route | sed -n 's/^default via \([^ ]*\).*/\1/p')
 page() { for i in $(seq 60); do timeout 10 wget -q -O - "http://$gw:8099/page" && return 0; sleep 1; done; return 1; }
 downs=$(cat /sys/class/net/eth0/carrier_down_count)
 for n in 1 2 3 4; do
-    until said "go$n" /dev/vda; do sleep 0.2; done
+    bhio await "go$n" /dev/vda
     page && echo "PAGE-$n"
 done
 echo "DOWNS $(($(cat /sys/class/net/eth0/carrier_down_count) - downs))"
@@ -65,7 +65,7 @@ answer() { for i in $(seq 30); do ping -c 1 -W 2 192.168.243.1 >/dev/null && ret
 carrier() { until [ "$(cat /sys/class/net/eth0/carrier)" = "$1" ]; do sleep 0.1; done; echo "$2"; }
 echo HOLDING
 for n in 1 2; do
-    until said "go$n" /dev/vda; do sleep 0.2; done
+    bhio await "go$n" /dev/vda
     answer && echo "ANSWER-$n"
 done
 carrier 0 DOWN

@@ -95,15 +95,6 @@ case_virtio_console()
     check_console_output "$T/hvc"
 }
 
-# Nobody reads the serial socket while the guest prints more than any buffer holds: it must end all the same.
-case_console_without_reader_blocks_nothing()
-{
-    local cmd
-    cmd=$(echo 'seq 1 20000' | base64 -w0)
-    guest "$T/log" "bh.cmd=$cmd" --memory size=256M --serial "socket=$T/sock"
-    expect_status 0 $? "$T/log"
-}
-
 # The path of the pseudo terminal is told; the guest prints to it and hears from it.
 case_serial_pty_both_ways()
 {

@@ -89,7 +89,7 @@ holds_as_before()
     for ((i = 0; i < 50; i++)); do
         holds >"$T/after"
         cmp -s "$T/before" "$T/after" && return 0
-        sleep 0.2
+        sleep "$POLL"
     done
     diff "$T/before" "$T/after" >&2
     die "${1:+$1: }something stayed behind"
@@ -149,7 +149,7 @@ case_hotplug_all_kinds()
     [ ! -s "$T/answer" ] || die "it answered: $(cat "$T/answer")"
     [ ${#address[@]} = 5 ] || die "not five devices: ${!address[*]}"
     "$BIN/bulkhead" set vm balloon size=32M || die "the balloon can't be set"
-    for ((i = 0; i < 200; i++)); do [ "$(figure vm balloon balloon_bytes)" = $((32 << 20)) ] && break; sleep 0.2; done
+    for ((i = 0; i < 200; i++)); do [ "$(figure vm balloon balloon_bytes)" = $((32 << 20)) ] && break; sleep "$POLL"; done
     [ $i -lt 200 ] || die "the balloon does not fill"
     "$BIN/bulkhead" pause vm && "$BIN/bulkhead" resume vm || die "no pause with what was added"
     no_drift vm
@@ -189,7 +189,7 @@ case_hotplug_outlives_the_broker()
     pid=$!
     kill_broker
     wait $pid
-    for ((i = 0; i < 300; i++)); do [ -n "$(pid_of vm disk1)" ] || break; sleep 0.2; done
+    for ((i = 0; i < 300; i++)); do [ -n "$(pid_of vm disk1)" ] || break; sleep "$POLL"; done
     [ $i -lt 300 ] || { show "$T/log"; die "disk1 did not go"; }
     await "$T/log" '^GONE vdb'
     holds_as_before
@@ -259,7 +259,7 @@ for how in asked forced; do
     [ ! -e /mnt/again ] && umount /mnt && echo "UNMOUNTED $how"
     dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null && echo "OTHER $how"
 done
-until said go /dev/vda; do sleep 0.2; done
+await_go /dev/vda
 GUEST
     )
     truncate -s 4k "$T/flag"

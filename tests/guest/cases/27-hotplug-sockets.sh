@@ -44,7 +44,7 @@ for round in 1 2; do
 done
 until [ "$(devices)" = $((had + 1)) ]; do usleep 100000; done
 echo THIRD
-until said go /dev/vda; do sleep 0.2; done
+await_go /dev/vda
 GUEST
     )
     truncate -s 4k "$T/flag"
@@ -95,7 +95,7 @@ carrier 0 DOWN
 carrier 1 UP-AGAIN
 while [ -e /sys/class/net/eth0 ]; do sleep 0.1; done
 echo GONE
-until said go /dev/vda; do sleep 0.2; done
+await_go /dev/vda
 GUEST
     )
     truncate -s 4k "$T/flag"

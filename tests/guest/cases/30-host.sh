@@ -229,7 +229,7 @@ case_broker_death_leaves_the_guest_running()
     sleep 1
     await_count "$T/log" '^wrote' $(($(grep -c '^wrote' "$T/log") + 3))
     kill -KILL "$core"
-    for _ in $(seq 600); do pgrep bulkhead >/dev/null || break; sleep 0.1; done
+    for _ in $(seq 600); do pgrep bulkhead >/dev/null || break; sleep "$POLL"; done
     rm -rf "${BULKHEAD_RUNDIR:?}"/vm # nobody is left who could
     ! pgrep -a bulkhead || die "orphans"
 }

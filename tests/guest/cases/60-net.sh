@@ -131,7 +131,7 @@ other_pid()
     for ((i = 0; i < 300; i++)); do
         now=$(pid_of "$1" "$2")
         [ -n "$now" ] && [ "$now" != 0 ] && [ "$now" != "$3" ] && return 0
-        sleep 0.1
+        sleep "$POLL"
     done
     die "no other $2 than $3"
 }
@@ -144,7 +144,7 @@ case_net_passt_killed()
     cmd=$(script <<'GUEST'
 /tests/net eth0 dhcp || exit 1
 gw=$(ip route | sed -n 's/^default via \([^ ]*\).*/\1/p')
-told() { until said "$1" /dev/vda; do sleep 0.2; done; }
+told() { bhio await "$1" /dev/vda; }
 carrier() { until [ "$(cat /sys/class/net/eth0/carrier)" = "$1" ]; do sleep 0.1; done; }
 page() { for i in $(seq 60); do timeout 10 wget -q -O - "http://$gw:8099/page" && return 0; sleep 1; done; return 1; }
 page || exit 1
@@ -187,7 +187,7 @@ GUEST
     await "$T/log" '^CARRIER-DOWN'
     pid=$(pid_of vm net0)
     kill -KILL "$pid" && other_pid vm net0 "$pid"
-    for ((i = 0; i < 100; i++)); do "$BIN/bulkhead" ps vm | grep 'net0 .* running ' >/dev/null && break; sleep 0.1; done
+    for ((i = 0; i < 100; i++)); do "$BIN/bulkhead" ps vm | grep 'net0 .* running ' >/dev/null && break; sleep "$POLL"; done
     expect_not "$T/log" '^CARRIER-UP'
     "$BIN/bulkhead" set vm net0 link=up || die "the link can't be set"
     await "$T/log" '^PAGE-AFTER-LINK'
@@ -370,7 +370,7 @@ await_ram()
     for ((i = 0; i < 300; i++)); do
         now=$(ram_kib "$1")
         [ "$now" -lt "$2" ] && break
-        sleep 0.2
+        sleep "$POLL"
     done
     echo "$now"
 }
@@ -403,13 +403,13 @@ GUEST
     after=$(await_ram "$core" $((before - 150000)))
     note "guest RAM on the host: $before KiB, with a balloon of 192 MiB $after KiB"
     [ $((before - after)) -gt 150000 ] || die "the host got too little back"
-    for _ in $(seq 100); do [ "$(figure vm balloon balloon_bytes)" = $((192 << 20)) ] && break; sleep 0.2; done
+    for _ in $(seq 100); do [ "$(figure vm balloon balloon_bytes)" = $((192 << 20)) ] && break; sleep "$POLL"; done
     [ "$(figure vm balloon balloon_bytes)" = $((192 << 20)) ] || die "top says: balloon of $(figure vm balloon balloon_bytes)"
     left=$(figure vm balloon total)
     [ "${left:-0}" -gt $((100 << 20)) ] && [ "$left" -lt $((384 << 20)) ] || die "the guest's memory: '$left' bytes"
     say_go "$T/flag"
     await "$T/log" '^TAKEN' 180
-    for _ in $(seq 100); do [ "$(figure vm balloon balloon_bytes)" -lt $((180 << 20)) ] && break; sleep 0.2; done
+    for _ in $(seq 100); do [ "$(figure vm balloon balloon_bytes)" -lt $((180 << 20)) ] && break; sleep "$POLL"; done
     after=$(figure vm balloon balloon_bytes)
     note "the guest was short of memory: the balloon has $((after >> 20)) MiB"
     [ "$after" -lt $((180 << 20)) ] || die "the balloon was not deflated"
@@ -528,71 +528,4 @@ GUEST
     limit_kept "bandwidth set at run time, KiB/s" 512 "$T/log" 2 kib vda
     limit_kept "operations/s set at run time" 20 "$T/log" 2 ops vdb
     limit_kept "bandwidth of a group set at run time, KiB/s" 2048 "$T/log" 2 kib vdc vdd
-}
-
-# Each direction has the limit to itself: bytes on one device, frames on the other; then other limits at
-# run time. More is offered than may pass, yet so little that an emulated processor keeps up. What came,
-# the guest's kernel says; what it sent the host's, for the guest learns that late and many at once. A
-# server is busy for a while after its client was killed, so each flood has its own.
-case_net_rate_limit() { in_three_attempts net_rate_limit; }
-net_rate_limit()
-{
-    local cmd port servers=() stage status
-    sample() { # TAP|NIC...
-        local nic frames bytes seconds
-        for nic in "$@"; do
-            read -r frames <"/sys/class/net/$nic/statistics/rx_packets"
-            read -r bytes <"/sys/class/net/$nic/statistics/rx_bytes"
-            read -r seconds _ </proc/uptime
-            echo "AT $seconds $nic $frames $((bytes / 512))"
-        done
-    }
-    cmd=$(script <<GUEST
-/tests/net eth0 192.168.246.2/24 - 192.168.246.1 || exit 1
-/tests/net eth1 192.168.245.2/24 - 192.168.245.1 || exit 1
-$(declare -f sample)
-flood() { # PORT SECONDS [-R]
-    iperf3 -c 192.168.246.1 -p \$1 -u \$3 -b 1200K -l 1400 -t 300 >/dev/null 2>&1 & by_bytes=\$!
-    iperf3 -c 192.168.245.1 -p \$((\$1 + 1)) -u \$3 -b 480K -l 500 -t 300 >/dev/null 2>&1 & by_frames=\$!
-    sleep 5; echo FLOOD \$stage; sample eth0 eth1; sleep \$2; sample eth0 eth1
-    kill \$by_bytes \$by_frames; wait; sleep 1
-}
-for stage in 1 2; do
-    flood 52\${stage}0 16; echo STAGE \$stage; flood 53\${stage}0 15 -R; echo STAGE \$stage-DONE
-    [ \$stage = 2 ] || await_go /dev/vdb
-done
-GUEST
-    )
-    truncate -s 0 "$T/flag" "$T/taps"
-    truncate -s 4k "$T/flag"
-    for port in 5{2,3}{1,2}{0,1}; do
-        iperf3 -s -p $port >/dev/null 2>&1 &
-        servers+=($!)
-    done
-    NAME=vm guest_start "$T/log" "bh.cmd=$cmd bh.tools=/dev/vda" --memory size=256M --cpus boot=2 \
-        --disk "path=$GUEST/disk.ext4,readonly=on" "path=$T/flag,readonly=on" \
-        --net tap=bh3,ip=192.168.246.1,mask=255.255.255.0,bw_size=16K,bw_refill_time=250 \
-        tap=bh4,ip=192.168.245.1,mask=255.255.255.0,ops_size=10,ops_refill_time=250
-    for stage in 1 2; do
-        await "$T/log" "^FLOOD $stage" 240
-        for port in bh3 bh4; do ip link set $port txqueuelen 20; done # or half a minute of frames wait there
-        { echo "STAGE $stage"; sample bh3 bh4; sleep 12; sample bh3 bh4; } >>"$T/taps"
-        [ $stage = 1 ] || break
-        await "$T/log" '^STAGE 1-DONE' 240
-        "$BIN/bulkhead" set vm net0 bw_size=16K,bw_refill_time=500 || die "net0 can't be set"
-        "$BIN/bulkhead" set vm net1 ops_size=10,ops_refill_time=500 || die "net1 can't be set"
-        say_go "$T/flag"
-    done
-    wait "$GUEST_PID"
-    status=$?
-    kill "${servers[@]}"; wait "${servers[@]}" 2>/dev/null
-    expect_status 0 $status "$T/log"
-    limit_kept "to the host, KiB/s" 64 "$T/taps" 1 kib bh3
-    limit_kept "to the guest, KiB/s" 64 "$T/log" 1 kib eth0
-    limit_kept "to the host, frames/s" 40 "$T/taps" 1 ops bh4
-    limit_kept "to the guest, frames/s" 40 "$T/log" 1 ops eth1
-    limit_kept "to the host, set at run time, KiB/s" 32 "$T/taps" 2 kib bh3
-    limit_kept "to the guest, set at run time, KiB/s" 32 "$T/log" 2 kib eth0
-    limit_kept "to the host, set at run time, frames/s" 20 "$T/taps" 2 ops bh4
-    limit_kept "to the guest, set at run time, frames/s" 20 "$T/log" 2 ops eth1
 }

@@ -16,7 +16,7 @@ event()
         n=$(grep -cE -- "$2" "$T/events")
         [ "$n" -lt "$1" ] || return 0
         kill -0 "$RUN_PID" 2>/dev/null || break
-        sleep 0.1
+        sleep "$POLL"
     done
     show "$T/events" "$T/err"
     die "waited for $1 times '$2'"
@@ -119,7 +119,7 @@ real_guest_survives()
     old=$(pid_of hard disk0)
     kill -KILL "$old"
     await "$T/log.out" '"event":"restarted","properties":."id":"disk0"'
-    for ((i = 0; i < 600; i++)); do [ "$(grep -c "$AUDIT" "$T/log.out")" -ge 2 ] && break; sleep 0.1; done
+    for ((i = 0; i < 600; i++)); do [ "$(grep -c "$AUDIT" "$T/log.out")" -ge 2 ] && break; sleep "$POLL"; done
     new=$(pid_of hard disk0)
     [ -n "$new" ] && [ "$new" != "$old" ] || die "disk0 was not replaced"
     find "/proc/$new/fd" -lname 'anon_inode:*io_uring*' | wc -l >"$T/rings"

@@ -3,6 +3,8 @@
  *
  *   bhio stress FILE SECONDS [THREADS [BYTES]]   verified I/O: each thread owns a share of the blocks
  *   bhio zero FILE OFFSET LENGTH                 write zeroes without sending them
+ *   bhio said WORD DISK                          does the disk's first sector, as the host has it, hold the word?
+ *   bhio await WORD DISK                         wait until it does
  *
  * Each block that stress writes is filled from its number and generation, so that a block that is
  * stale, misplaced or torn is recognised. A line a second says how far it is and what the slowest
@@ -327,6 +329,22 @@ static int zero_main(const char *path, off_t offset, off_t length)
     return 0;
 }
 
+/* Past the page cache, each time anew. */
+static int said_main(const char *word, const char *path, bool wait)
+{
+    static _Alignas(BLOCK_BYTES) char sector[512 + 1];
+    int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+
+    while (pread(fd, sector, sizeof sector - 1, 0) < 0 || !strstr(sector, word)) {
+        if (!wait)
+            return 1;
+        usleep(200000);
+        if (fd < 0)
+            fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     unsigned long seconds, n_threads;
@@ -334,9 +352,12 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc == 5 && strcmp(argv[1], "zero") == 0)
         return zero_main(argv[2], strtoll(argv[3], NULL, 0), strtoll(argv[4], NULL, 0));
+    if (argc == 4 && (strcmp(argv[1], "said") == 0 || strcmp(argv[1], "await") == 0))
+        return said_main(argv[2], argv[3], argv[1][0] == 'a');
     if (argc < 4 || argc > 6 || strcmp(argv[1], "stress") != 0) {
         fprintf(stderr, "usage: bhio stress FILE SECONDS [THREADS [BYTES]]\n"
-                        "       bhio zero FILE OFFSET LENGTH\n");
+                        "       bhio zero FILE OFFSET LENGTH\n"
+                        "       bhio said|await WORD DISK\n");
         return 2;
     }
     seconds = strtoul(argv[3], NULL, 0);
