@@ -28,6 +28,8 @@ void top_take_processes(struct top_sample *s, const Bulkhead__ProcessList *list,
         if (p->pid > 0 && kin_has(kin, p->role, p->pid)) {
             process_memory(p->pid, &t->memory);
             process_time(p->pid, &t->time);
+            if (p->role == BULKHEAD__ROLE__ROLE_CORE)
+                pressure_look(p->pid, &s->pressure);
         }
     }
 }
@@ -178,8 +180,9 @@ json_t *top_json(const struct top_sample *s)
     }
     for (size_t i = 0; i < s->n_devices; i++)
         json_array_append_new(devices, device_json(&s->devices[i]));
-    return json_pack("{s:s,s:s,s:I,s:o,s:o}", "vm", s->vm, "state", s->state, "ram_size",
-                     (json_int_t)s->ram_size, "processes", processes, "devices", devices);
+    return json_pack("{s:s,s:s,s:I,s:o,s:o,s:o}", "vm", s->vm, "state", s->state, "ram_size",
+                     (json_int_t)s->ram_size, "pressure", pressure_json(&s->pressure), "processes",
+                     processes, "devices", devices);
 }
 
 /* ---- the screen: columns of a fixed width, at most 79 in all ---- */
@@ -275,13 +278,23 @@ static void print_memory(FILE *out, const struct top_device *d)
     fputc('\n', out);
 }
 
+/* Nothing where the host doesn't say. */
+static void print_pressure(FILE *out, const struct pressure *p)
+{
+    if (p->cpu.known || p->memory.known || p->io.known)
+        say(out, "waited, of the last 10 s: for a CPU %.1f%%, for memory %.1f%%, for I/O %.1f%%\n",
+            p->cpu.some, p->memory.some, p->io.some);
+}
+
 void top_print(FILE *out, const struct top_sample *now, const struct top_sample *before)
 {
     double seconds = (double)grown(now->time_ns, before->time_ns) / 1e9;
 
     if (seconds <= 0)
         seconds = 1;
-    say(out, "%.48s: %s, guest RAM %s\n\n", now->vm, now->state, say_size(now->ram_size).text);
+    say(out, "%.48s: %s, guest RAM %s\n", now->vm, now->state, say_size(now->ram_size).text);
+    print_pressure(out, &now->pressure);
+    fputc('\n', out);
     print_processes(out, now, before, seconds);
     fputc('\n', out);
     print_devices(out, now, before, seconds);

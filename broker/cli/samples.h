@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include "client.pb-c.h"
 #include "kin.h"
+#include "pressure.h"
 #include "process_info.h"
 #include "shm/stats.h"
 
@@ -35,6 +36,7 @@ struct top_sample {
     uint64_t time_ns; /* monotonic */
     char vm[96], state[24];
     uint64_t ram_size;
+    struct pressure pressure;
     size_t n_processes, n_devices;
     struct top_process processes[TOP_MAX];
     struct top_device devices[TOP_MAX];

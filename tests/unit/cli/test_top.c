@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "ipc/channel.h"
 #include "samples.h"
+#include "vm_group.h"
 
 #include <cmocka.h>
 
@@ -220,6 +221,61 @@ static void test_latency_of_all(void **state)
     free(text);
     free(before);
     free(now);
+}
+
+static void test_pressure(void **state)
+{
+    struct top_sample *s = sample(1, 640, false);
+    char *text = print(s, s);
+    json_t *o = top_json(s), *all;
+
+    (void)state;
+    assert_null(strstr(text, "waited"));
+    assert_true(json_is_null(json_object_get(json_object_get(o, "pressure"), "io")));
+    free(text);
+    json_decref(o);
+    s->pressure.cpu = pressure_parse("some avg10=12.34 avg60=1.00 avg300=0.50 total=71400960\n"
+                                     "full avg10=3.00 avg60=0.00 avg300=0.00 total=7\n");
+    s->pressure.io = pressure_parse("some avg10=100.00 avg60=1.00 avg300=0.50 total=1\n");
+    s->pressure.memory = pressure_parse("");
+    text = print(s, s);
+    assert_non_null(strstr(
+        text, "waited, of the last 10 s: for a CPU 12.3%, for memory 0.0%, for I/O 100.0%\n"));
+    all = top_json(s);
+    o = json_object_get(all, "pressure");
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(o, "cpu"), "some_total_us")), 71400960);
+    assert_true(json_real_value(json_object_get(json_object_get(o, "cpu"), "full_avg10")) > 2.9);
+    assert_true(json_is_null(json_object_get(o, "memory")));
+    json_decref(all);
+    free(text);
+    free(s);
+}
+
+/* The group above a core's is its VM's only where the VM has groups. */
+static void test_place_of_a_core(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is;
+    } cases[] = {
+        { "0::/bulkhead-12/core\n", true },
+        { "4:memory:/x\n0::/system.slice/bulkhead-12-2/core\n", true },
+        { "0::/bulkhead-1/x/bulkhead-7/core\n", true },
+        { "0::/user.slice/session-3.scope\n", false },
+        { "0::/bulkhead-12\n", false },
+        { "0::/bulkhead-vms.service/core\n", false },
+        { "0::/bulkhead-12/core/more\n", false },
+        { "0::/bulkhead-12/cores\n", false },
+        { "4:memory:/bulkhead-12/core\n0::/\n", false },
+        { "4:memory:/bulkhead-12/core\n", false },
+        { "", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (vm_group_is_cores(cases[i].text) != cases[i].is)
+            fail_msg("%s", cases[i].text);
 }
 
 static void test_json(void **state)
@@ -444,6 +500,8 @@ int main(void)
         cmocka_unit_test(test_percentiles),
         cmocka_unit_test(test_buckets),
         cmocka_unit_test(test_latency_of_all),
+        cmocka_unit_test(test_pressure),
+        cmocka_unit_test(test_place_of_a_core),
         cmocka_unit_test(test_json),
         cmocka_unit_test_setup_teardown(test_terminal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_small_window, setup, teardown),
