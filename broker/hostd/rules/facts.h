@@ -100,7 +100,7 @@ struct host_vm {
 
     /* What is wanted of it; looked at when it can be done. */
     bool want_start, want_remove;
-    bool again;           /* the start is of a reboot, which is kept before its VM is stopped */
+    bool again;           /* the start is of a reboot: kept from before its stop until it runs */
     bool autostart;       /* the start is of the host's start: not too many at once */
     bool removing;        /* the starter was asked */
     struct fault why_not; /* of the start that failed last */

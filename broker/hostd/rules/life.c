@@ -56,16 +56,24 @@ static void forget_run(struct host_vm *vm)
     vm->link_tries = vm->console_tries = 0;
 }
 
+/* What a reboot was for is there, and its last run's end is the past. */
+static void runs(struct host_vm *vm)
+{
+    vm->unsaved = vm->unsaved || vm->again || vm->has_end;
+    vm->again = vm->has_end = false;
+    vm->ended_ns = 0;
+}
+
 static void begin(struct host *host, struct host_vm *vm)
 {
     forget_run(vm);
     host_vm_enter(host, vm, LIFE_STARTING);
-    vm->want_start = vm->autostart = vm->again = false;
+    vm->want_start = vm->autostart = false;
     vm->launching = true;
     vm->starts++;
     vm->started_ns = host->realtime;
-    vm->ended_ns = 0;
-    vm->has_end = false;
+    if (!vm->again) /* else what is kept stays what it is until the guest runs */
+        runs(vm);
     vm->unsaved = true;
     vm->why_not = (struct fault){ 0 };
     host_ask(host, ASK_START, CHANNEL_NONE, vm, NULL);
@@ -81,10 +89,17 @@ static unsigned count_starting(const struct host *host)
     return n;
 }
 
+/* The end of a reboot's first half is kept before its second one begins, so that the next service can tell the run that was
+ * to be stopped from the one that was to come. A disk that is full holds no VM up. */
+static bool is_kept_first(const struct host *host, const struct host_vm *vm)
+{
+    return vm->again && (vm->saving || (vm->unsaved && vm->save_ns <= host->now));
+}
+
 static bool settle_start(struct host *host, struct host_vm *vm)
 {
     if (vm->life != LIFE_STOPPED || !vm->want_start || !vm->saved || vm->want_remove ||
-        host->phase != HOST_OPEN)
+        is_kept_first(host, vm) || host->phase != HOST_OPEN)
         return false;
     if (vm->autostart && count_starting(host) >= LIFE_MAX_AUTOSTARTS)
         return false;
@@ -107,6 +122,7 @@ void life_launched(struct host *host, struct host_vm *vm)
 {
     vm->launching = false;
     vm->busy_ns = 0;
+    runs(vm);
     host_vm_enter(host, vm, LIFE_RUNNING);
     host_notice(host, vm, "started", "%s", "");
 }
@@ -117,6 +133,8 @@ void life_ended(struct host *host, struct host_vm *vm, const struct vm_end_fact 
 {
     if (vm->life == LIFE_STOPPED || vm->life == LIFE_LEAVING)
         return;
+    if (vm->life == LIFE_STARTING) /* it is not tried again and again */
+        vm->again = false;
     vm->has_end = true;
     vm->end = *end;
     vm->ended_ns = host->realtime;
@@ -188,6 +206,8 @@ void life_halt(struct host *host, struct host_vm *vm, uint64_t grace_ns)
         fault_host(&vm->why_not, ECANCELED, "%s was halted before it ran", vm->name);
     vm->unsaved = vm->unsaved || vm->again;
     vm->want_start = vm->autostart = vm->again = false;
+    if (vm->life == LIFE_RUNNING)
+        runs(vm);
     if (vm->life == LIFE_STARTING) {
         fault_host(&vm->why_not, ECANCELED, "%s was halted before it ran", vm->name);
         life_kill(host, vm, "halted before the guest ran");
@@ -255,6 +275,16 @@ static bool settle_telling(struct host *host, struct host_vm *vm)
     a->vm = vm->serial;
     a->body = vm->life == LIFE_HALTING ? BULKHEAD__CLIENT_ENVELOPE__BODY_PRESS_POWER_BUTTON
                                        : BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM;
+    return true;
+}
+
+/* It was found where a reboot was on its way, and runs by now. */
+static bool settle_again(struct host_vm *vm)
+{
+    if (vm->life != LIFE_RUNNING || !vm->again || !vm->joined || vm->booting)
+        return false;
+    vm->want_start = false;
+    runs(vm);
     return true;
 }
 
@@ -326,6 +356,6 @@ static bool settle_waits(struct host *host, struct host_vm *vm)
 bool life_settle(struct host *host, struct host_vm *vm)
 {
     return settle_waits(host, vm) || settle_start(host, vm) || settle_saving(host, vm) ||
-           settle_removal(host, vm) || settle_link(host, vm) || settle_telling(host, vm) ||
-           settle_console(host, vm);
+           settle_removal(host, vm) || settle_link(host, vm) || settle_again(vm) ||
+           settle_telling(host, vm) || settle_console(host, vm);
 }

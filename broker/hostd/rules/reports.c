@@ -92,7 +92,8 @@ static void take_status(struct host *host, struct host_vm *vm, const Bulkhead__V
         vm->end.host_failure = s->how_ended->host_failure;
         snprintf(vm->end.detail, sizeof vm->end.detail, "%s", s->how_ended->detail);
     }
-    vm->want_start = vm->again = s->starts_again && !lives && vm->spec;
+    /* What lives after its end was kept is the run to come, which may not have come quite: life.c. */
+    vm->want_start = vm->again = s->starts_again && (!lives || s->ended_ns != 0) && vm->spec;
     if (lives || vm->started_ns == 0 || vm->ended_ns != 0)
         return;
     vm->has_end = true;
@@ -142,7 +143,7 @@ void reports_kept(struct host *host, const struct host_event *e)
     if (vm->spec && claims_of_config(vm->spec->config, &vm->claims) < 0)
         host_action_log(&host->actions, true, "%s/%s: no memory for what it uses", vm->tenant,
                         vm->name);
-    if (kept && kept->status && kept->status->starts_again && vm->spec)
+    if (kept && kept->status && kept->status->starts_again && vm->spec && !vm->again)
         life_reboot(host, vm); /* which was on its way */
     if (!vm->spec) {
         host_action_log(&host->actions, false, "%s/%s runs and has no description: it is stopped",

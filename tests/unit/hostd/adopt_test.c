@@ -27,6 +27,7 @@ static int end(void **state)
 
 /* One that was started once, and has not ended as far as is known. */
 static bool reboots;
+static uint64_t ended_ns; /* not 0: it has ended */
 
 static void kept(const char *name, bool lives, bool autostart, uint64_t started_ns)
 {
@@ -46,6 +47,7 @@ static void kept(const char *name, bool lives, bool autostart, uint64_t started_
     status.started_ns = started_ns;
     status.starts = 3;
     status.starts_again = reboots;
+    status.ended_ns = ended_ns;
     script_kept(&s, "acme", name, lives, &d);
     bulkhead__vm_spec__free_unpacked(filled, NULL);
 }
@@ -214,8 +216,9 @@ static void a_reboot_goes_on(void **state)
     vm = script_vm(&s, "acme", "a");
     script_does(&s, ASK_LOAD, 0);
     assert_true(script_happened(&s, HOST_READY));
-    assert_int_not_equal(script_asked(&s, ASK_START), 0); /* b's */
+    assert_int_equal(script_asked(&s, ASK_START), 0); /* b's end is kept first */
     script_saves(&s);
+    assert_int_not_equal(script_asked(&s, ASK_START), 0);
     script_joins(&s, vm, "running");
     assert_true(script_told(&s, vm, C(STOP_VM)));
     script_guest_ends(&s, vm);
@@ -223,6 +226,37 @@ static void a_reboot_goes_on(void **state)
     script_runs(&s, "acme", "a");
     script_saves(&s);
     assert_false(vm->again);
+}
+
+/* The service before this one had asked for the start: what lives is not the run that was to be stopped. It may be about to
+ * fail, for want of that service. */
+static void a_reboot_that_was_on_its_way_up(void **state)
+{
+    struct host_vm *a, *b;
+
+    (void)state;
+    reboots = true;
+    ended_ns = 7;
+    kept("a", true, false, 5);
+    kept("b", true, false, 5);
+    reboots = false;
+    ended_ns = 0;
+    a = script_vm(&s, "acme", "a");
+    b = script_vm(&s, "acme", "b");
+    script_does(&s, ASK_LOAD, 0);
+    script_joins(&s, a, "running");
+    assert_false(script_told(&s, a, C(STOP_VM)));
+    assert_int_equal(a->life, LIFE_RUNNING);
+    script_saves(&s);
+    assert_false(a->again || a->has_end);
+    script_is_gone(&s, b);
+    script_saves(&s);
+    assert_true(script_happened(&s, HOST_READY));
+    assert_int_not_equal(script_asked(&s, ASK_START), 0);
+    script_launched(&s, b, EACCES); /* once is enough */
+    script_is_gone(&s, b);
+    script_saves(&s);
+    assert_false(b->again || b->want_start);
 }
 
 static void the_starter_does_not_answer_at_all(void **state)
@@ -250,6 +284,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(names_that_are_none_are_not_taken, begin, end),
         cmocka_unit_test_setup_teardown(started_with_the_host, begin, end),
         cmocka_unit_test_setup_teardown(a_reboot_goes_on, begin, end),
+        cmocka_unit_test_setup_teardown(a_reboot_that_was_on_its_way_up, begin, end),
         cmocka_unit_test_setup_teardown(the_starter_does_not_answer_at_all, begin, end),
     };
 

@@ -279,6 +279,34 @@ static void rebooted(void **state)
     assert_null(script_answered(&s, acme)); /* a reboot is no end */
 }
 
+/* hostd may die at any of these steps: what is on the disk then has the next one start it. */
+static void a_reboot_is_kept_until_it_runs(void **state)
+{
+    struct host_vm *vm = run_web();
+
+    (void)state;
+    script_saves(&s);
+    script_ask(&s, acme, B(REBOOT_VM), "web");
+    script_saves(&s);
+    script_is_gone(&s, vm);
+    assert_int_equal(script_asked(&s, ASK_START), 0); /* its end is kept first */
+    assert_true(vm->again && vm->has_end && vm->saving);
+    script_does(&s, ASK_SAVE, 0);
+    assert_int_equal(vm->life, LIFE_STARTING);
+    assert_true(vm->again && vm->has_end);
+    script_does(&s, ASK_START, 0);
+    script_launched(&s, vm, 0);
+    assert_int_equal(script_replied(&s, acme, s.request), 0);
+    assert_false(vm->again || vm->has_end);
+    assert_true(vm->unsaved || vm->saving);
+    script_ask(&s, acme, B(REBOOT_VM), "web"); /* a disk that is full holds nothing up for ever */
+    script_saves(&s);
+    script_is_gone(&s, vm);
+    script_does(&s, ASK_SAVE, ENOSPC);
+    script_runs(&s, "acme", "web");
+    assert_int_equal(script_replied(&s, acme, s.request), 0);
+}
+
 static void removed(void **state)
 {
     struct host_vm *vm = run_web();
@@ -500,6 +528,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_does_not_die_is_told, begin, end),
         cmocka_unit_test_setup_teardown(halted_while_it_starts, begin, end),
         cmocka_unit_test_setup_teardown(rebooted, begin, end),
+        cmocka_unit_test_setup_teardown(a_reboot_is_kept_until_it_runs, begin, end),
         cmocka_unit_test_setup_teardown(removed, begin, end),
         cmocka_unit_test_setup_teardown(not_removed_if_the_starter_cant, begin, end),
         cmocka_unit_test_setup_teardown(put_off_until_the_directory_is_free, begin, end),
