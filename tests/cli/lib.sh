@@ -31,7 +31,7 @@ own_sys()
 }
 
 # Processes of $BIN, however they were started and whatever they call themselves.
-processes_of() { find /proc -maxdepth 2 -path '/proc/[0-9]*/exe' -lname "$1/*" 2>/dev/null; }
+processes_of() { find /proc/[0-9]*/exe -maxdepth 0 -lname "$1/*" 2>/dev/null; }
 
 # processes_in FILE: "PID NAME" for each row of what `bulkhead ps VM` printed. Its last line may say what the sandbox is without.
 processes_in() { awk 'NR > 2 && $3 ~ /^[0-9]+$/ { print $3, $2 }' "$1"; }
@@ -39,22 +39,23 @@ processes_in() { awk 'NR > 2 && $3 ~ /^[0-9]+$/ { print $3, $2 }' "$1"; }
 # What must be the same after a command that failed: files below $T, mounts there, processes.
 traces()
 {
-    find "$T" -mindepth 1 ! -path "$T/io/*" ! -path "$T/io" -printf '%y %P\n' 2>/dev/null | sort
-    grep -F " $T" /proc/self/mounts
-    processes_of "$BIN"
-    ls /sys/class/net | grep '^bhbad'
+    local dir
+    find "$T" /proc/[0-9]*/exe \( -path "$T/?*" ! -path "$T/io/*" ! -path "$T/io" -printf '%y %P\n' \) \
+        -o \( -path '/proc/*' -lname "$BIN/*" -print \) 2>/dev/null | sort
+    while read -r _ dir _; do [[ $dir != "$T"* ]] || echo "mount $dir"; done </proc/self/mounts
+    for dir in /sys/class/net/bhbad*; do [ ! -e "$dir" ] || echo "$dir"; done
 }
 
 # why_not TEXT STATUS ERE: nothing when stderr is one good line that matches, else the reason.
 why_not()
 {
-    local lines
-    lines=$(wc -l <"$1")
+    local lines LC_ALL=C
+    mapfile lines <"$1"
     if [ "$2" != 2 ]; then echo "status $2, not 2"
-    elif [ "$lines" != 1 ]; then echo "$lines lines on stderr"
-    elif ! grep -q '^bulkhead: ' "$1"; then echo "the line does not begin with 'bulkhead: '"
-    elif ! grep -qE -- "$3" "$1"; then echo "the line does not match '$3'"
-    elif LC_ALL=C grep -q '[^ -~]' "$1"; then echo "the line has unprintable bytes"
+    elif [ ${#lines[@]} != 1 ] || [[ ${lines[0]} != *$'\n' ]]; then echo "${#lines[@]} lines on stderr, or no end of it"
+    elif [[ ${lines[0]} != 'bulkhead: '* ]]; then echo "the line does not begin with 'bulkhead: '"
+    elif ! [[ ${lines[0]%$'\n'} =~ $3 ]]; then echo "the line does not match '$3'"
+    elif [[ ${lines[0]%$'\n'} == *[^\ -~]* ]]; then echo "the line has unprintable bytes"
     fi
 }
 
