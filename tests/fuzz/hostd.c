@@ -180,7 +180,7 @@ static void check(void)
         CHECK(host_vm(&f.host, vm->serial) == vm);
         CHECK(vm->linked == (f.linked[vm->serial % HOST_MAX_VMS] == vm->serial));
         if (vm->life == LIFE_STARTING)
-            CHECK(claims_check(&f.host, vm, &vm->claims, NULL, &fault) == 0);
+            CHECK(claims_check(&f.host, vm, vm->tenant, &vm->claims, NULL, &fault) == 0);
     }
     if (acme && f.host.phase == HOST_OPEN) {
         struct usage u = quota_usage(&f.host, acme);

@@ -33,8 +33,9 @@ static void check_claims(struct host *host, struct host_vm *vm)
 {
     struct fault f;
 
-    if (claims_check(host, vm, &vm->claims, tenants_find(host->config, vm->tenant), &f) == 0 ||
-        host->phase != HOST_OPEN)
+    if (host->phase != HOST_OPEN || vm->life == LIFE_STOPPING || vm->life == LIFE_LEAVING ||
+        claims_check(host, vm, vm->tenant, &vm->claims, tenants_find(host->config, vm->tenant),
+                     &f) == 0)
         return;
     host_action_log(&host->actions, true, "%s/%s is stopped: %s", vm->tenant, vm->name, f.text);
     host_notice(host, vm, "conflict", "%s", f.text);
@@ -46,6 +47,9 @@ static void on_plan(struct host *host, struct host_vm *vm, const Bulkhead__Plan 
     if (!plan->plan)
         return;
     if (claims_of_plan(plan->plan, &vm->claims) < 0) {
+        if (vm->claims_full) /* it may say so as often as it likes */
+            return;
+        vm->claims_full = true;
         host_action_log(&host->actions, true, "%s/%s: it uses more than can be remembered",
                         vm->tenant, vm->name);
         return;
@@ -57,7 +61,7 @@ static void on_list(struct host *host, struct host_vm *vm, const Bulkhead__Proce
 {
     vm->joined = true;
     vm->asked_ns = 0;
-    vm->link_tries = 0;
+    vm->joined_ns = host->now;
     vm->paused = strcmp(list->state, "paused") == 0;
     vm->booting = strcmp(list->state, "starting") == 0;
     host_action_add(&host->actions, HOST_DROP_LAUNCH)->vm = vm->serial;
@@ -126,6 +130,9 @@ void brokers_said(struct host *host, struct host_vm *vm, const Bulkhead__ClientE
 
 void brokers_link_lost(struct host *host, struct host_vm *vm)
 {
+    /* One that lets go as soon as it has joined would have the starter connect for ever. */
+    if (vm->joined && host->now - vm->joined_ns >= BROKERS_STAYS_MS * UINT64_C(1000000))
+        vm->link_tries = 0;
     vm->linked = vm->joined = vm->told = false;
     vm->asked_ns = 0;
     /* A successor of the broker may listen in a moment. */

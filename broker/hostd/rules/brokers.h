@@ -6,6 +6,8 @@
 
 /* Numbers of what is asked on the service's own session with a broker. */
 enum { BROKERS_SUBSCRIBE = 1, BROKERS_PLAN, BROKERS_LIST, BROKERS_BUTTON, BROKERS_STOP };
+/* A session that ends sooner is no sign that the next one lasts. */
+enum { BROKERS_STAYS_MS = 1000 };
 
 void brokers_launched(struct host *host, struct host_vm *vm, const struct fault *fault);
 void brokers_launcher_gone(struct host *host, struct host_vm *vm);

@@ -79,13 +79,16 @@ int claims_of_plan(const Bulkhead__VmPlan *plan, struct claims *claims)
             const Bulkhead__FdPlan *fd = p->fds[j];
             bool console = p->role == BULKHEAD__ROLE__ROLE_CONSOLE;
             struct claim *c;
+            size_t before;
 
             if (fd->ino == 0 || (!console && p->role != BULKHEAD__ROLE__ROLE_BLK))
                 continue;
+            before = claims->n;
             c = add(claims, console ? CLAIM_FILE : CLAIM_DISK, fd->what,
                     strstr(fd->why, "read-only") != NULL);
             if (!c)
                 return -ENOMEM;
+            c->told = c->told || claims->n > before;
             c->dev = fd->dev;
             c->ino = fd->ino;
         }
@@ -98,12 +101,14 @@ static bool is_file(const struct claim *c)
     return c->kind == CLAIM_DISK || c->kind == CLAIM_FILE;
 }
 
-static bool collide(const struct claim *a, const struct claim *b)
+static bool collide(const struct claim *a, const struct claim *b, bool of_one_tenant)
 {
     bool same = a->kind == CLAIM_TAP ? b->kind == CLAIM_TAP && strcmp(a->name, b->name) == 0
                                      : b->kind != CLAIM_TAP && strcmp(a->name, b->name) == 0;
 
-    if (is_file(a) && is_file(b) && a->ino != 0 && b->ino != 0)
+    if (!of_one_tenant && (a->told || b->told))
+        return false;
+    if (of_one_tenant && is_file(a) && is_file(b) && a->ino != 0 && b->ino != 0)
         same = a->ino == b->ino && a->dev == b->dev; /* whatever their names are by now */
     return same && !(a->readonly && b->readonly);
 }
@@ -123,18 +128,19 @@ static int say(const struct host_vm *other, const struct claim *c, const Bulkhea
     return -EBUSY;
 }
 
-int claims_check(const struct host *host, const struct host_vm *vm, const struct claims *claims,
-                 const Bulkhead__Tenant *tenant, struct fault *f)
+int claims_check(const struct host *host, const struct host_vm *vm, const char *owner,
+                 const struct claims *claims, const Bulkhead__Tenant *asker, struct fault *f)
 {
     for (unsigned i = 0; i < host->n_vms; i++) {
         const struct host_vm *other = host->vms[i];
+        bool of_one_tenant = strcmp(other->tenant, owner) == 0;
 
         if (other == vm || !host_vm_is_up(other))
             continue;
         for (size_t a = 0; a < claims->n; a++)
             for (size_t b = 0; b < other->claims.n; b++)
-                if (collide(&claims->list[a], &other->claims.list[b]))
-                    return say(other, &claims->list[a], tenant, f);
+                if (collide(&claims->list[a], &other->claims.list[b], of_one_tenant))
+                    return say(other, &claims->list[a], asker, f);
     }
     return 0;
 }

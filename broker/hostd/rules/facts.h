@@ -31,7 +31,8 @@ enum claim_kind { CLAIM_DISK, CLAIM_TAP, CLAIM_SOCKET, CLAIM_FILE };
 struct claim {
     enum claim_kind kind;
     bool readonly;
-    uint64_t dev, ino; /* of a file that was opened; 0: not known */
+    bool told;         /* the VM's broker says so, the description doesn't */
+    uint64_t dev, ino; /* of a file that was opened, as the broker says; 0: not known */
     char *name;        /* path, or interface; on the heap */
 };
 
@@ -77,6 +78,7 @@ struct host_vm {
     Bulkhead__VmSpec *spec; /* owned; NULL: one that lives and has no description */
     struct cost cost;
     struct claims claims;
+    bool claims_full;                          /* its broker has more than is remembered */
     uint64_t created_ns, started_ns, ended_ns; /* CLOCK_REALTIME; 0: never */
     uint32_t starts;
     bool has_end; /* how the last run ended */
@@ -108,6 +110,7 @@ struct host_vm {
     /* The session with its broker. */
     bool linking, linked, joined; /* asked for; there; it has said where its VM stands */
     uint64_t asked_ns;            /* when it was asked that */
+    uint64_t joined_ns;           /* when it said so */
     uint64_t link_ns;             /* when to try again; 0: now, if there is need */
     unsigned link_tries;
     bool paused, booting; /* as it said */

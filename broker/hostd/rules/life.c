@@ -43,7 +43,7 @@ int life_check_start(const struct host *host, const struct host_vm *vm, const ch
         return r;
     if (claims_of_config(spec->config, &claims) < 0)
         return fault_host(f, ENOMEM, "no memory for what the VM uses");
-    r = claims_check(host, vm, &claims, asker, f);
+    r = claims_check(host, vm, tenant, &claims, asker, f);
     host_claims_clear(&claims);
     return r;
 }
@@ -51,7 +51,7 @@ int life_check_start(const struct host *host, const struct host_vm *vm, const ch
 static void forget_run(struct host_vm *vm)
 {
     vm->told = vm->killed = vm->launching = vm->linked = vm->joined = false;
-    vm->paused = vm->booting = vm->has_console = false;
+    vm->paused = vm->booting = vm->has_console = vm->claims_full = false;
     vm->killed_ns = vm->orphan_ns = vm->asked_ns = vm->link_ns = vm->console_ns = 0;
     vm->link_tries = vm->console_tries = 0;
 }
@@ -340,17 +340,19 @@ static void answer(struct host *host, struct host_vm *vm, enum wait_kind kind,
     }
 }
 
+/* All of a kind at once: how many wait is for tenants to say, and what moves in a step is counted. */
 static bool settle_waits(struct host *host, struct host_vm *vm)
 {
     struct host_ticket ticket;
+    bool moved = false;
 
     for (unsigned kind = 0; kind < WAIT__MAX; kind++)
-        if (vm->n_waits[kind] > 0 && is_over(vm, (enum wait_kind)kind) &&
-            host_take_wait(vm, (enum wait_kind)kind, &ticket)) {
+        while (vm->n_waits[kind] > 0 && is_over(vm, (enum wait_kind)kind) &&
+               host_take_wait(vm, (enum wait_kind)kind, &ticket)) {
             answer(host, vm, (enum wait_kind)kind, &ticket);
-            return true;
+            moved = true;
         }
-    return false;
+    return moved;
 }
 
 bool life_settle(struct host *host, struct host_vm *vm)

@@ -150,7 +150,7 @@ void host_step(struct host *host, const struct host_event *event)
     handle(host, event);
     do {
         while (left > 0 && settle(host, &left))
-            left--;
+            left -= left > 0;
     } while (left > 0 && event->kind == HOST_DEADLINE && deadline_pass(host) && left-- > 0);
     if (left > 0 && !host->actions.full)
         return;

@@ -414,6 +414,28 @@ static void a_broker_that_dies_is_no_end(void **state)
     assert_int_equal(host_next_deadline(&s.host), 0);
 }
 
+/* Else it would have the starter do nothing else. */
+static void a_broker_that_joins_and_leaves_waits_longer_each_time(void **state)
+{
+    struct host_vm *vm = run_web();
+    unsigned asked = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++) {
+        script_happen(&s, (struct host_event){ .kind = HOST_LINK_LOST, .vm = vm->serial });
+        if (script_count(&s, HOST_ASK) > 0)
+            asked++;
+        else
+            assert_true(script_wait_deadline(&s));
+        script_joins(&s, vm, "running");
+    }
+    assert_int_equal(asked, 1); /* at once, and no more */
+    assert_true(vm->link_tries > 8);
+    script_wait(&s, 2000);
+    script_happen(&s, (struct host_event){ .kind = HOST_LINK_LOST, .vm = vm->serial });
+    script_joins(&s, vm, "running"); /* it had stayed */
+}
+
 static void a_vm_that_is_gone_has_ended(void **state)
 {
     struct host_vm *vm = run_web();
@@ -511,6 +533,26 @@ static void too_many_at_once(void **state)
     assert_int_equal(script_replied(&s, acme, s.request), EAGAIN);
 }
 
+/* One who waits a thousand times for the same end is answered a thousand times, and the service goes on. */
+static void many_wait_for_the_same(void **state)
+{
+    enum { WAITERS = 30 };
+    uint64_t waiters[WAITERS];
+    struct host_vm *vm = run_web();
+
+    (void)state;
+    for (unsigned i = 0; i < WAITERS; i++) {
+        waiters[i] = script_connect(&s, UID_ACME);
+        for (unsigned k = 0; k < HOST_MAX_PENDING; k++)
+            script_ask(&s, waiters[i], B(WAIT_VM), "web");
+    }
+    script_guest_ends(&s, vm);
+    script_is_gone(&s, vm);
+    assert_false(script_happened(&s, HOST_QUIT));
+    assert_int_equal(script_count(&s, HOST_ANSWER), WAITERS * HOST_MAX_PENDING);
+    assert_int_equal(s.host.phase, HOST_OPEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -534,12 +576,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(put_off_until_the_directory_is_free, begin, end),
         cmocka_unit_test_setup_teardown(not_put_off_for_ever, begin, end),
         cmocka_unit_test_setup_teardown(a_broker_that_dies_is_no_end, begin, end),
+        cmocka_unit_test_setup_teardown(a_broker_that_joins_and_leaves_waits_longer_each_time,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(a_vm_that_is_gone_has_ended, begin, end),
         cmocka_unit_test_setup_teardown(a_stop_counts_for_the_next_broker, begin, end),
         cmocka_unit_test_setup_teardown(a_console_is_started_again, begin, end),
         cmocka_unit_test_setup_teardown(channels, begin, end),
         cmocka_unit_test_setup_teardown(who_leaves_is_not_answered, begin, end),
         cmocka_unit_test_setup_teardown(too_many_at_once, begin, end),
+        cmocka_unit_test_setup_teardown(many_wait_for_the_same, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "script.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define B(name) BULKHEAD__HOST_ENVELOPE__BODY_##name
 #define T(text) ((char *)(uintptr_t)(text))
@@ -220,6 +221,30 @@ static void one_file_by_two_names(void **state)
     assert_int_equal(script_vm(&s, "acme", "a")->life, LIFE_RUNNING);
 }
 
+/* A broker may say so for ever: the host's log has one line of it, and who follows one event. */
+static void a_conflict_is_told_once(void **state)
+{
+    struct host_vm *b;
+    char path[32];
+    unsigned before;
+
+    (void)state;
+    script_create_with(&s, acme, "a", "/acme/disk", NULL, NULL, true);
+    script_runs(&s, "acme", "a");
+    script_create_with(&s, acme, "b", "/acme/other", NULL, NULL, true);
+    script_runs(&s, "acme", "b");
+    b = script_vm(&s, "acme", "b");
+    before = script_count(&s, HOST_LOG);
+    for (unsigned i = 0; i < 10; i++)
+        says_plan(b, "/acme/disk", 5);
+    assert_int_equal(script_count(&s, HOST_LOG), before + 1);
+    for (unsigned i = 0; i < 300; i++) { /* more than is remembered */
+        snprintf(path, sizeof path, "/acme/%u", i);
+        says_plan(b, path, 100 + i);
+    }
+    assert_int_equal(script_count(&s, HOST_LOG), before + 2);
+}
+
 static void added_disks_count(void **state)
 {
     Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
@@ -241,6 +266,29 @@ static void added_disks_count(void **state)
     assert_int_equal(script_replied(&s, acme, s.request), EBUSY);
 }
 
+/* A broker that was taken over names what is another tenant's. */
+static void a_lie_about_files_is_its_own_tenants_trouble(void **state)
+{
+    struct host_vm *liar, *victim;
+
+    (void)state;
+    script_create_with(&s, beta, "victim", "/beta/disk", NULL, NULL, true);
+    script_runs(&s, "beta", "victim");
+    victim = script_vm(&s, "beta", "victim");
+    says_plan(victim, "/beta/disk", 5);
+    script_create_with(&s, acme, "liar", "/acme/disk", NULL, NULL, true);
+    script_runs(&s, "acme", "liar");
+    liar = script_vm(&s, "acme", "liar");
+    says_plan(liar, "/acme/disk", 5);
+    says_plan(liar, "/beta/disk", 5);
+    says_plan(liar, "/beta/other", 7);
+    says_plan(victim, "/beta/disk", 5); /* a device was added, say */
+    assert_int_equal(victim->life, LIFE_RUNNING);
+    script_create_with(&s, beta, "late", "/beta/other", NULL, NULL, true);
+    assert_int_equal(script_replied(&s, beta, s.request), -1);
+    assert_non_null(script_vm(&s, "beta", "late"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,7 +299,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_disk_is_one_vms, begin, end),
         cmocka_unit_test_setup_teardown(taps_and_sockets_too, begin, end),
         cmocka_unit_test_setup_teardown(one_file_by_two_names, begin, end),
+        cmocka_unit_test_setup_teardown(a_conflict_is_told_once, begin, end),
         cmocka_unit_test_setup_teardown(added_disks_count, begin, end),
+        cmocka_unit_test_setup_teardown(a_lie_about_files_is_its_own_tenants_trouble, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
