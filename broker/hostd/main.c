@@ -25,6 +25,10 @@
 #include "sandbox/ids.h"
 #include "spawner/uids.h"
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 enum { EXIT_USAGE = 2, BACKLOG = 64, FD_LISTEN = 3 };
 
 /* As sd_listen_fds(3) has it. -1: none was brought; -EINVAL: what was is something else. */
@@ -64,6 +68,15 @@ static int make_listening(void)
         return -EIO;
     }
     return fd;
+}
+
+/* Nobody is to send a descriptor: hostd would take none, and closing what it finds may wait. Since Linux 6.16 whoever tries is
+ * refused; before that run/closer.c closes it. */
+static void refuse_descriptors(int listen_fd)
+{
+    const int off = 0;
+
+    (void)setsockopt(listen_fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof off);
 }
 
 /* hostd has a descriptor for each VM and each client. */
@@ -147,6 +160,7 @@ int main(int argc, char **argv)
         listen_fd = make_listening();
     if (listen_fd < 0)
         return EXIT_FAILURE;
+    refuse_descriptors(listen_fd);
     uids_init(&uids);
     if (host_has_uids()) {
         uids_claim(&uids, UIDS_FILE, uids_random());

@@ -27,19 +27,33 @@
 
 enum { DATA_BYTES = 512 << 20 };
 
-static void on_closed(void *arg, unsigned n)
+static void on_closed(void *arg, uint64_t ticket)
 {
-    sessions_closed(arg, n);
+    sessions_closed(arg, ticket);
+}
+
+/* Who fills it by sending what can't be closed has to begin anew, and VMs need no service. */
+static void on_full(void *arg)
+{
+    struct service *s = arg;
+
+    log_error("half of all descriptors wait to be closed: who was connected sent some whose close "
+              "takes for ever. The service ends, to be started again");
+    s->failed = true;
+    loop_quit(s->loop, 0);
 }
 
 static int make(struct service *s, const struct hostd_terms *terms)
 {
+    struct closer_config closer = { .on_closed = on_closed, .on_full = on_full, .arg = s };
     int r = loop_new(&s->loop);
+
+    closer.loop = s->loop;
 
     if (r == 0)
         r = happen_init(s);
     if (r == 0)
-        r = closer_new(&s->closer, s->loop, on_closed, s);
+        r = closer_new(&s->closer, &closer);
     if (r == 0)
         r = links_new(s);
     if (r == 0)

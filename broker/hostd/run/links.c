@@ -21,7 +21,8 @@ enum { MESSAGES_PER_TURN = 8 };
 
 struct link {
     struct service *s;
-    uint64_t vm; /* 0: free */
+    uint64_t vm;    /* 0: free */
+    uint64_t whose; /* to the closer: its tenant's */
     bool is_launch;
     struct channel *channel;
     struct loop_event *event;
@@ -48,7 +49,7 @@ static void close_link(struct link *link)
     if (link->event)
         loop_event_free(link->event);
     channel_free(link->channel); /* which leaves the descriptor open */
-    (void)closer_close(link->s->closer, CLOSER_OF_BROKERS, fd);
+    (void)closer_close(link->s->closer, link->whose, 0, fd);
     *link = (struct link){ 0 };
 }
 
@@ -106,17 +107,19 @@ static void on_readable(int fd, unsigned what, void *arg)
 static int open_link(struct service *s, bool is_launch, uint64_t vm, int fd, size_t arena)
 {
     struct link *link = find(s, is_launch, vm);
+    const struct host_vm *of = host_vm(&s->host, vm);
     int r;
 
     close_link(link);
     r = channel_new(&link->channel, fd, arena);
     if (r < 0) {
-        (void)closer_close(s->closer, CLOSER_OF_BROKERS, fd);
+        close(fd); /* nobody has said anything there */
         return err_trace(r);
     }
     channel_refuse_fds(link->channel);
     link->s = s;
     link->vm = vm;
+    link->whose = closer_of_tenant(of ? of->tenant : "");
     link->is_launch = is_launch;
     r = loop_add_fd(s->loop, fd, LOOP_READ, on_readable, link, &link->event);
     if (r < 0)

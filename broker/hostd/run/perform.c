@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "hostd/run/closer.h"
 #include "hostd/run/links.h"
 #include "hostd/run/notifier.h"
 #include "hostd/run/sessions.h"
@@ -15,8 +16,18 @@
 static bool ask(struct service *s, const struct host_action *a, struct host_event *ret_next)
 {
     const struct host_vm *vm = host_vm(&s->host, a->vm);
+    const struct ask *asked = host_find_ask(&s->host, a->ask);
     int fd = -1;
 
+    /* More of his than there is already would be closed after that, so never, perhaps. */
+    if (vm && asked && (asked->opens || a->asks == ASK_START) &&
+        closer_has_many(s->closer, closer_of_tenant(vm->tenant))) {
+        *ret_next = (struct host_event){ .kind = HOST_REPORTED, .ask = a->ask };
+        fault_host(&ret_next->fault, EAGAIN,
+                   "too much that was opened for %s takes too long to close: try again",
+                   vm->tenant);
+        return true;
+    }
     if (a->asks == ASK_START) {
         fd = vm ? links_launch(s, vm) : -ENOENT;
         if (fd < 0) {

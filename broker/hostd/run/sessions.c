@@ -35,6 +35,7 @@ enum {
 struct client {
     struct sessions *all;
     uint64_t serial; /* of the rules; 0: the place is free */
+    uint64_t whose;  /* to the closer */
     struct channel *channel;
     struct loop_event *event;
     bool waits;      /* its socket is not looked at for now */
@@ -50,8 +51,6 @@ struct sessions {
     int listen_fd;
     unsigned n_waiting;
     struct paces paces;
-    uint64_t closing[HOST_MAX_SESSIONS]; /* serials that the closer is at, the first first */
-    unsigned n_closing;
     const Bulkhead__HostEnvelope *request; /* that is looked at */
 };
 
@@ -74,28 +73,20 @@ static void forget(struct service *s, uint64_t serial)
 static void let_go(struct client *c)
 {
     struct sessions *all = c->all;
-    uint64_t serial = c->serial;
+    uint64_t serial = c->serial, whose = c->whose;
     int fd = channel_fd(c->channel);
 
     loop_event_free(c->event);
     channel_free(c->channel); /* which leaves the descriptor open */
     all->n_waiting -= c->waits;
     *c = (struct client){ 0 };
-    if (closer_close(all->s->closer, CLOSER_OF_TENANTS, fd))
+    if (closer_close(all->s->closer, whose, serial, fd))
         forget(all->s, serial);
-    else
-        all->closing[all->n_closing++] = serial;
 }
 
-void sessions_closed(struct service *s, unsigned n)
+void sessions_closed(struct service *s, uint64_t session)
 {
-    struct sessions *all = s->sessions;
-
-    n = MIN(n, all->n_closing);
-    for (unsigned i = 0; i < n; i++)
-        forget(s, all->closing[i]);
-    all->n_closing -= n;
-    memmove(all->closing, all->closing + n, all->n_closing * sizeof all->closing[0]);
+    forget(s, session);
 }
 
 void sessions_close(struct service *s, uint64_t session)
@@ -239,6 +230,11 @@ static int groups_of(int fd, const struct ucred *peer, uint32_t *ret_gids)
     return 1 + (int)(len / sizeof *ret_gids);
 }
 
+static uint64_t whose(const Bulkhead__Tenant *tenant, uint32_t uid)
+{
+    return tenant ? closer_of_tenant(tenant->name) : closer_of_stranger(uid);
+}
+
 /* Takes fd over. */
 static void let_in(struct sessions *all, int fd)
 {
@@ -247,6 +243,7 @@ static void let_in(struct sessions *all, int fd)
     socklen_t len = sizeof peer;
     uint64_t serial = 0;
     struct host_event e = { .kind = HOST_CONNECTED, .ret_session = &serial, .gids = gids };
+    const Bulkhead__Tenant *tenant = NULL;
     struct client *c;
     int n = -1;
 
@@ -255,11 +252,12 @@ static void let_in(struct sessions *all, int fd)
     if (n > 0) {
         e.uid = peer.uid;
         e.n_gids = (unsigned)n;
+        tenant = tenants_who(all->s->host.config, peer.uid, gids, e.n_gids);
         all->s->happen(all->s, &e);
     }
     if (serial == 0) {
         refuse(fd);
-        (void)closer_close(all->s->closer, CLOSER_OF_BROKERS, fd);
+        (void)closer_close(all->s->closer, whose(tenant, peer.uid), 0, fd);
         return;
     }
     c = &all->clients[serial % HOST_MAX_SESSIONS];
@@ -271,6 +269,7 @@ static void let_in(struct sessions *all, int fd)
     channel_refuse_fds(c->channel);
     c->all = all;
     c->serial = serial;
+    c->whose = whose(tenant, peer.uid);
     if (loop_add_fd(all->s->loop, fd, LOOP_READ, on_client, c, &c->event) < 0) {
         channel_free(c->channel);
         *c = (struct client){ 0 };
@@ -464,7 +463,7 @@ void sessions_free(struct service *s)
 
             loop_event_free(all->clients[i].event);
             channel_free(all->clients[i].channel);
-            (void)closer_close(s->closer, CLOSER_OF_BROKERS, fd);
+            (void)closer_close(s->closer, all->clients[i].whose, 0, fd);
         }
     if (all->listen_event)
         loop_event_free(all->listen_event);

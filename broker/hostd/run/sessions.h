@@ -10,8 +10,8 @@
 int sessions_new(struct service *s, int listen_fd) must_check;
 int sessions_listen(struct service *s) must_check;
 void sessions_free(struct service *s);
-/* The closer has closed that many of theirs. */
-void sessions_closed(struct service *s, unsigned n);
+/* The closer has closed what that one was connected by. */
+void sessions_closed(struct service *s, uint64_t session);
 /* HOST_REPLY; with the descriptors that were reported, if it says so. */
 void sessions_reply(struct service *s, const struct host_action *action);
 /* HOST_ANSWER. */

@@ -230,6 +230,15 @@ static void on_report(struct service *s, struct starter_report *r, const uint8_t
     }
 }
 
+/* Whose VM is asked about. */
+static uint64_t whose(const struct service *s, uint32_t id)
+{
+    const struct ask *ask = &s->host.asks[id % HOST_MAX_ASKS];
+    const struct host_vm *vm = ask->id == id ? host_vm(&s->host, ask->vm) : NULL;
+
+    return closer_of_tenant(vm ? vm->tenant : "");
+}
+
 /* The datagram's length, 0: the starter has left, or a negative errno. */
 static ssize_t receive(struct service *s, size_t *ret_n_fds)
 {
@@ -274,6 +283,7 @@ static void on_readable(int fd, unsigned what, void *arg)
     for (unsigned turn = 0; turn < REPORTS_PER_TURN; turn++) {
         struct host_event end = { .kind = HOST_END };
         ssize_t n = receive(s, &n_fds);
+        uint64_t of;
 
         if (n == -EAGAIN)
             return;
@@ -282,13 +292,14 @@ static void on_readable(int fd, unsigned what, void *arg)
             return;
         }
         memcpy(&r, link->datagram, MIN((size_t)n, sizeof r));
+        of = whose(s, (size_t)n >= sizeof r ? r.id : 0);
         if ((size_t)n >= sizeof r && r.len == (size_t)n - sizeof r)
             on_report(s, &r, link->datagram + sizeof r, n_fds);
         else
             log_error("the starter says %zd bytes that are no report", n);
         for (unsigned i = 0; i < STARTER_MAX_FDS; i++)
             if (s->reported[i] >= 0)
-                closer_drop(s->closer, CLOSER_OF_BROKERS, fd_take(&s->reported[i]));
+                closer_drop(s->closer, of, fd_take(&s->reported[i]));
     }
 }
 

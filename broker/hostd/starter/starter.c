@@ -248,7 +248,7 @@ static int watch(struct starter *s, int fd, pid_t hostd)
     return r < 0 ? err_trace(r) : 0;
 }
 
-/* Both end together. */
+/* Both end together; a hostd that can't die, in a call that doesn't return, is left to the next one. */
 static int await_hostd(struct starter *s)
 {
     struct pollfd gone = { .fd = s->hostd.pidfd, .events = POLLIN };
@@ -256,6 +256,10 @@ static int await_hostd(struct starter *s)
     if (!s->hostd_ended && s->hostd.pid > 0) {
         if (poll(&gone, 1, LAST_MS) != 1)
             process_kill(&s->hostd);
+        if (poll(&gone, 1, LAST_MS) != 1) {
+            log_error("hostd was killed and does not die");
+            return EXIT_FAILURE;
+        }
         while (waitpid(s->hostd.pid, &s->hostd_status, 0) < 0 && errno == EINTR)
             ;
     }
