@@ -34,6 +34,7 @@
 #include "run/instance.h"
 #include "run/keeper.h"
 #include "run/launcher.h"
+#include "run/limits.h"
 #include "run/opener.h"
 #include "run/seal.h"
 #include "run/service.h"
@@ -336,6 +337,9 @@ static int run(struct instance *in, struct sessions *sessions, struct request *r
 
     if (receive_request(client, req, in->is_service, &f) < 0 || prepare(in, req, &f) < 0)
         goto refuse;
+    if (limits_set(terms->groups, in->config->limits, &f) < 0)
+        goto refuse;
+    in->host.limits = terms->groups->limits;
     if (req->run->plan_only)
         return send_plan(in, client, req->id);
     if (in->host.root && !terms->uids->claimed) {

@@ -14,6 +14,9 @@
 #include "base/err.h"
 #include "base/fd.h"
 
+/* What a process is limited in; a whole VM may be in more. */
+enum { OF_A_PROCESS = SANDBOX_CGROUP_PIDS | SANDBOX_CGROUP_MEMORY };
+
 static void file_closep(FILE **f)
 {
     if (*f)
@@ -125,6 +128,11 @@ static int write_file(int dir_fd, const char *name, const char *text)
     return 0;
 }
 
+int sandbox_cgroup_write(int group_fd, const char *file, const char *text)
+{
+    return write_file(group_fd, file, text);
+}
+
 static int write_limit(int dir_fd, const char *name, uint64_t value)
 {
     char text[32];
@@ -132,6 +140,16 @@ static int write_limit(int dir_fd, const char *name, uint64_t value)
     snprintf(text, sizeof text, "%llu", (unsigned long long)value);
     return write_file(dir_fd, name, text);
 }
+
+static const struct {
+    const char *name;
+    unsigned kind;
+} controllers[] = {
+    { "pids", SANDBOX_CGROUP_PIDS },
+    { "memory", SANDBOX_CGROUP_MEMORY },
+    { "cpu", SANDBOX_CGROUP_CPU },
+    { "io", SANDBOX_CGROUP_IO },
+};
 
 unsigned sandbox_cgroup_controllers(int group_fd)
 {
@@ -143,8 +161,8 @@ unsigned sandbox_cgroup_controllers(int group_fd)
     if (f)
         fd = -1;
     while (f && fscanf(f, "%31s", name) == 1) {
-        kinds |= strcmp(name, "pids") == 0 ? SANDBOX_CGROUP_PIDS : 0;
-        kinds |= strcmp(name, "memory") == 0 ? SANDBOX_CGROUP_MEMORY : 0;
+        for (unsigned i = 0; i < ARRAY_SIZE(controllers); i++)
+            kinds |= strcmp(name, controllers[i].name) == 0 ? controllers[i].kind : 0;
     }
     return kinds;
 }
@@ -171,8 +189,9 @@ static int count_processes(int group_fd, unsigned *ret_others, bool *ret_parent)
 
 /* False: processes forbid it. Only the root, which has no type, may have both processes and groups
  * with controllers; elsewhere the kernel takes +pids even so, and the groups below can't be used. */
-static bool hand_down(int base_fd)
+static bool hand_down(int base_fd, unsigned kinds)
 {
+    char add[16];
     unsigned others;
     bool parent;
 
@@ -181,9 +200,17 @@ static bool hand_down(int base_fd)
         return false;
     /* One by one: a host may have one controller and not the other. What can't be had leaves a
      * group without that limit, which still can be killed and counted as one. */
-    (void)write_file(base_fd, "cgroup.subtree_control", "+pids");
-    (void)write_file(base_fd, "cgroup.subtree_control", "+memory");
+    for (unsigned i = 0; i < ARRAY_SIZE(controllers); i++) {
+        snprintf(add, sizeof add, "+%s", controllers[i].name);
+        if (kinds & controllers[i].kind)
+            (void)write_file(base_fd, "cgroup.subtree_control", add);
+    }
     return true;
+}
+
+void sandbox_cgroup_hand_down(int base_fd, unsigned kinds)
+{
+    (void)hand_down(base_fd, kinds);
 }
 
 void sandbox_cgroup_delegate(int base_fd, const char *leaf)
@@ -193,14 +220,14 @@ void sandbox_cgroup_delegate(int base_fd, const char *leaf)
     unsigned others;
     char pid[16];
 
-    if (hand_down(base_fd) || count_processes(base_fd, &others, &parent) < 0 || others != 0 ||
-        (mkdirat(base_fd, leaf, 0755) < 0 && errno != EEXIST))
+    if (hand_down(base_fd, OF_A_PROCESS) || count_processes(base_fd, &others, &parent) < 0 ||
+        others != 0 || (mkdirat(base_fd, leaf, 0755) < 0 && errno != EEXIST))
         return;
     fd = openat(base_fd, leaf, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     snprintf(pid, sizeof pid, "%d", (int)getppid());
     if (fd >= 0 && write_file(fd, "cgroup.procs", "0") == 0 &&
         (!parent || write_file(fd, "cgroup.procs", pid) == 0))
-        hand_down(base_fd);
+        hand_down(base_fd, OF_A_PROCESS);
 }
 
 void sandbox_cgroup_undelegate(int base_fd, const char *leaf)
@@ -240,7 +267,7 @@ int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cg
     fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return err_origin(-errno, "cgroup %s", name);
-    hand_down(base_fd);
+    hand_down(base_fd, OF_A_PROCESS);
     if (limits->pids_max && write_limit(fd, "pids.max", limits->pids_max) == 0)
         in_force |= SANDBOX_CGROUP_PIDS;
     high = limits->memory_high_bytes == 0 ||

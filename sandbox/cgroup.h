@@ -10,7 +10,13 @@
 #include "base/compiler.h"
 
 enum { SANDBOX_CGROUP_E_NONE = 1 }; /* positive: no writable cgroup v2 here */
-enum { SANDBOX_CGROUP_PIDS = 1, SANDBOX_CGROUP_MEMORY = 2 }; /* kinds of limits */
+/* Kinds of limits. */
+enum {
+    SANDBOX_CGROUP_PIDS = 1,
+    SANDBOX_CGROUP_MEMORY = 2,
+    SANDBOX_CGROUP_CPU = 4,
+    SANDBOX_CGROUP_IO = 8,
+};
 
 /* *ret_base_fd: the directory of this process's own cgroup, writable; owned by the caller.
  * ret_path (size bytes): its path from the hierarchy's root, "/" or without a slash at its end. */
@@ -27,6 +33,8 @@ unsigned sandbox_cgroup_controllers(int group_fd);
  * base itself forbid that (the root aside) and these are the caller alone, or with its parent, as in a
  * service of their own, they move to the group `leaf` below it, which stays as long as they live. */
 void sandbox_cgroup_delegate(int base_fd, const char *leaf);
+/* The same for controllers of the caller's choice (SANDBOX_CGROUP_* bits), of a base that has been through that. */
+void sandbox_cgroup_hand_down(int base_fd, unsigned controllers);
 /* Undoes that for the caller alone, whom a child of its has moved to `leaf`. Does nothing if it has not. */
 void sandbox_cgroup_undelegate(int base_fd, const char *leaf);
 
@@ -45,6 +53,8 @@ bool sandbox_cgroup_is_kernels(const char *name);
  * all limits of that kind are. */
 int sandbox_cgroup_create(int base_fd, const char *name, const struct sandbox_cgroup_limits *limits,
                           int *ret_fd, unsigned *ret_in_force) must_check;
+/* Into a file of the group's; 0, or a negative errno. */
+int sandbox_cgroup_write(int group_fd, const char *file, const char *text) must_check;
 /* What kills all in the group fd when it is written to, or negative (before Linux 5.14). */
 int sandbox_cgroup_open_kill(int fd) must_check;
 int sandbox_cgroup_kill(int kill_fd) must_check;

@@ -78,6 +78,7 @@ json_t *plan_json(const Bulkhead__VmPlan *plan)
 
     for (size_t i = 0; i < plan->n_processes; i++)
         json_array_append_new(processes, process_json(plan->processes[i]));
-    return json_pack("{s:s,s:o,s:o}", "vm", plan->vm, "processes", processes, "notes",
-                     strings_json(plan->notes, plan->n_notes));
+    return json_pack("{s:s,s:o,s:o,s:s,s:o}", "vm", plan->vm, "processes", processes, "notes",
+                     strings_json(plan->notes, plan->n_notes), "cgroup", plan->cgroup,
+                     "cgroup_limits", key_values_json(plan->limits, plan->n_limits));
 }

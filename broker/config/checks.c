@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/un.h>
 #include "config/hostfwd.h"
+#include "config/limits.h"
 #include "sandbox/cgroup.h"
 #include "shm/layout.h"
 
@@ -524,5 +525,7 @@ int validate_config(const Bulkhead__VmConfig *c, const struct validate_host *hos
 {
     if (check_machine(c, host, f) < 0 || check_boot(c, f) < 0 || check_groups(c, f) < 0)
         return -EINVAL;
-    return validate_devices(c, f);
+    if (validate_devices(c, f) < 0)
+        return -EINVAL;
+    return validate_limits(c, f);
 }

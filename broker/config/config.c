@@ -106,6 +106,7 @@ static int fill_messages(Bulkhead__VmConfig *c)
     FILL_MESSAGE(c->rng, bulkhead__rng_config);
     FILL_MESSAGE(c->vsock, bulkhead__vsock_config);
     FILL_MESSAGE(c->balloon, bulkhead__balloon_config);
+    FILL_MESSAGE(c->limits, bulkhead__limits_config);
     return 0;
 }
 

@@ -6,10 +6,10 @@
 #include <string.h>
 #include "base/compiler.h"
 #include "config/config.h"
+#include "config/limits.h"
 #include "shm/layout.h"
 
 enum { CONSOLE_QUEUES = 2, VSOCK_QUEUES = 3, SMALL_QUEUE_SIZE = 64, VSOCK_QUEUE_SIZE = 256 };
-enum { SPARE_BYTES = 64 << 20 };
 #define MAX_CACHE_BYTES (UINT64_C(1) << 50) /* beyond any host */
 
 /* What follows from the configuration alone. */
@@ -70,14 +70,6 @@ uint64_t plan_memory_max(uint64_t memory_high)
     return memory_high + align_up(memory_high / 4, PAGE_BYTES);
 }
 
-/* Guest RAM is charged to whoever touches a page first, and so are the tables that map it. */
-static uint64_t memory_of(const Bulkhead__VmConfig *c)
-{
-    const uint64_t ram = c->memory->size;
-
-    return align_up(ram + ram / 64 + SPARE_BYTES, PAGE_BYTES);
-}
-
 void plan_limits(const Bulkhead__VmConfig *c, Bulkhead__Role role, uint64_t cache_bytes,
                  struct sandbox_cgroup_limits *ret_limits)
 {
@@ -88,9 +80,9 @@ void plan_limits(const Bulkhead__VmConfig *c, Bulkhead__Role role, uint64_t cach
     if (role == BULKHEAD__ROLE__ROLE_BLK) /* io_uring's threads in the kernel */
         l.pids_max += PLAN_IO_THREADS;
     if (role < BULKHEAD__ROLE__ROLE_BLK || role > BULKHEAD__ROLE__ROLE_BALLOON) {
-        l.memory_max_bytes = memory_of(c);
+        l.memory_max_bytes = limits_process_memory(c);
     } else if (cache_bytes <= MAX_CACHE_BYTES) {
-        l.memory_high_bytes = memory_of(c) + align_up(cache_bytes, PAGE_BYTES);
+        l.memory_high_bytes = limits_process_memory(c) + align_up(cache_bytes, PAGE_BYTES);
         l.memory_max_bytes = plan_memory_max(l.memory_high_bytes);
     }
     *ret_limits = l;

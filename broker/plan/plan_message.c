@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "ipc/rules.h"
 #include "plan/identity.h"
+#include "plan/limits.h"
 #include "plan/plan.h"
 #include "sandbox/limits.h"
 #include "shm/layout.h"
@@ -70,15 +71,20 @@ static bool add_fd(Bulkhead__ProcessPlan *p, struct fd_row row)
     return APPEND(p->fds, p->n_fds, MAX_FDS, fd);
 }
 
-static bool add_limit(Bulkhead__ProcessPlan *p, const char *key, const char *value)
+static Bulkhead__KeyValue *key_value(const char *key, const char *value)
 {
     Bulkhead__KeyValue *kv;
 
     if (!(NEW(kv, bulkhead__key_value)))
-        return false;
+        return NULL;
     kv->key = text(key);
     kv->value = text(value);
-    return APPEND(p->rlimits, p->n_rlimits, 8, kv);
+    return kv;
+}
+
+static bool add_limit(Bulkhead__ProcessPlan *p, const char *key, const char *value)
+{
+    return APPEND(p->rlimits, p->n_rlimits, 8, key_value(key, value));
 }
 
 #ifndef BH_SANITIZED
@@ -505,6 +511,22 @@ static bool note_all(Bulkhead__VmPlan *plan, const struct plan *from, const stru
     return note_limits(plan, from, host);
 }
 
+static bool add_vm_limits(Bulkhead__VmPlan *plan, const Bulkhead__VmConfig *c,
+                          const struct plan_host *host)
+{
+    struct plan_vm_limit limits[PLAN_VM_LIMITS];
+    const unsigned n = host->cgroup[0] != '\0' ? plan_vm_limits(c->limits, limits) : 0;
+
+    plan->cgroup = text(host->cgroup);
+    for (unsigned i = 0; i < n; i++) {
+        Bulkhead__KeyValue *kv = key_value(limits[i].file, limits[i].value);
+
+        if (!APPEND(plan->limits, plan->n_limits, PLAN_VM_LIMITS, kv))
+            return false;
+    }
+    return plan->cgroup != NULL;
+}
+
 Bulkhead__VmPlan *plan_message(const struct plan *from, const Bulkhead__VmConfig *c,
                                const struct plan_host *host)
 {
@@ -520,7 +542,7 @@ Bulkhead__VmPlan *plan_message(const struct plan *from, const Bulkhead__VmConfig
         ok = plan_is_free(&from->devices[i]) || (plan_worker(plan, &from->devices[i], c, host) &&
                                                  plan_passt(plan, &from->devices[i], c, host) &&
                                                  plan_holder(plan, &from->devices[i], host));
-    ok = ok && note_all(plan, from, host);
+    ok = ok && add_vm_limits(plan, c, host) && note_all(plan, from, host);
     if (!ok) {
         bulkhead__vm_plan__free_unpacked(plan, NULL);
         return NULL;

@@ -60,6 +60,23 @@ void groups_make(struct groups *groups, pid_t broker_pid)
     snprintf(groups->path, sizeof groups->path, "%s/%s", base[1] != '\0' ? base : "", groups->name);
 }
 
+int groups_limit(struct groups *groups, unsigned controller, const char *file, const char *value)
+{
+    int r;
+
+    if (groups->vm_fd < 0)
+        return -ENODEV;
+    if (!(groups->limits & controller)) {
+        sandbox_cgroup_hand_down(groups->base_fd, controller);
+        groups->limits = sandbox_cgroup_controllers(groups->vm_fd);
+    }
+    r = sandbox_cgroup_write(groups->vm_fd, file, value);
+    /* Of the two that share the io controller out, a kernel may have the older one. */
+    if (r == -ENOENT && strcmp(file, "io.weight") == 0)
+        r = sandbox_cgroup_write(groups->vm_fd, "io.bfq.weight", value);
+    return r;
+}
+
 void groups_close(struct groups *groups)
 {
     fd_closep(&groups->base_fd);

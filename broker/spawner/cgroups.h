@@ -23,6 +23,10 @@ struct groups {
  * First removes such groups of VMs whose broker and spawner were both killed. Never fails: without
  * a group path is "". */
 void groups_make(struct groups *groups, pid_t broker_pid);
+/* Sets a limit of the whole VM, for which that controller (SANDBOX_CGROUP_*) is handed down to its group if it can be. 0, or a
+ * negative errno: it can't be set; `limits` says whether the controller is there. */
+int groups_limit(struct groups *groups, unsigned controller, const char *file,
+                 const char *value) must_check;
 /* Closes what is open and leaves the groups to another process that has them. */
 void groups_close(struct groups *groups);
 

@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "process_info.h"
 #include "sandbox/cgroup.h"
+#include "vm_group.h"
 
 /* The first line of text. It may have more before that: seen from outside of a control group namespace. */
 static bool ends_with(const char *text, const char *end)
@@ -99,4 +100,44 @@ void audit_group(const struct audit_target *t)
         return;
     check_place(t);
     check_limits(t);
+}
+
+/* io.weight has the word "default" before it, and in its place there may be BFQ's. */
+static int read_vm_limit(int group_fd, const char *file, char *dst, size_t size)
+{
+    int r = sandbox_cgroup_read(group_fd, file, dst, size);
+
+    if (r == -ENOENT && strcmp(file, "io.weight") == 0)
+        r = sandbox_cgroup_read(group_fd, "io.bfq.weight", dst, size);
+    if (r == 0 && strncmp(dst, "default ", 8) == 0)
+        memmove(dst, dst + 8, strlen(dst + 8) + 1);
+    return r;
+}
+
+void audit_vm_group(const struct audit_target *core, const Bulkhead__VmPlan *plan)
+{
+    cleanup_(fd_closep) int fd = plan->n_limits > 0 ? vm_group_open(core->pid) : -1;
+    size_t n = 0;
+
+    if (plan->n_limits == 0)
+        return;
+    if (fd < 0) {
+        audit_add(core, AUDIT_UNREADABLE, "VM's limits", "the VM's group can't be seen from here");
+        return;
+    }
+    for (size_t i = 0; i < plan->n_limits; i++) {
+        const Bulkhead__KeyValue *limit = plan->limits[i];
+        char is[64];
+        int r = read_vm_limit(fd, limit->key, is, sizeof(is));
+
+        if (r < 0)
+            audit_unreadable(core, "VM's limits", r == -ENODEV ? ESRCH : -r);
+        else if (strcmp(is, limit->value) != 0)
+            audit_add(core, AUDIT_DRIFT, "VM's limits", "%s is %.40s, planned %s", limit->key, is,
+                      limit->value);
+        else
+            n++;
+    }
+    if (n == plan->n_limits)
+        audit_add(core, AUDIT_OK, "VM's limits", "%zu as planned", n);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "audit/binary.h"
 #include "audit/fds.h"
+#include "audit/group.h"
 #include "audit/process.h"
 #include "audit/threads.h"
 #include "base/err.h"
@@ -220,6 +221,8 @@ static void audit_all(struct audit *audit, const char *run_dir, const Bulkhead__
         }
         n++;
         audit_one(t, &patience_ms);
+        if (p->role == BULKHEAD__ROLE__ROLE_CORE)
+            audit_vm_group(t, plan);
     }
     audit_shared_namespaces(audit, targets, n);
     for (size_t i = 0; i < list->n_processes; i++) {

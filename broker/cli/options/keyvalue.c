@@ -152,7 +152,11 @@ static int store_number(struct parse *p, const struct option_spec *spec, const c
                         void *field)
 {
     bool size = spec->kind == OPTION_SIZE;
+    size_t len = strlen(text);
     uint64_t v = 0;
+
+    if (spec->kind == OPTION_PERCENT && len > 1 && text[len - 1] == '%')
+        text = bag_strndup(p->bag, text, len - 1);
 
     if ((size ? option_size(text, &v) : option_u64(text, &v)) < 0)
         return option_fail(p->err, "%s: %s=%s is not a %s", p->what, spec->key, text,
@@ -160,7 +164,7 @@ static int store_number(struct parse *p, const struct option_spec *spec, const c
     if (v < spec->min || v > spec->max)
         return option_fail(p->err, "%s: %s=%s is out of range (%llu to %llu)", p->what, spec->key,
                            text, (unsigned long long)spec->min, (unsigned long long)spec->max);
-    if (spec->kind == OPTION_U32)
+    if (spec->kind == OPTION_U32 || spec->kind == OPTION_PERCENT)
         *(uint32_t *)field = (uint32_t)v;
     else
         *(uint64_t *)field = v;
@@ -214,6 +218,7 @@ static int store(struct parse *p, const struct option_spec *spec, const char *te
     case OPTION_U32:
     case OPTION_U64:
     case OPTION_SIZE:
+    case OPTION_PERCENT:
         return store_number(p, spec, text, field);
     case OPTION_TEXT:
         if (strlen(text) < spec->min || strlen(text) > spec->max)

@@ -15,15 +15,16 @@
 #include "options/bag.h"
 
 enum option_kind {
-    OPTION_FLAG,   /* bare word; int at offset becomes `min` */
-    OPTION_SWITCH, /* on|off|true|false; protobuf_c_boolean (int) */
-    OPTION_U32,    /* uint32_t, min..max */
-    OPTION_U64,    /* uint64_t, min..max */
-    OPTION_SIZE,   /* uint64_t, min..max bytes, suffixes K M G T */
-    OPTION_TEXT,   /* char *, min..max bytes */
-    OPTION_LIST,   /* struct option_list */
-    OPTION_MAC,    /* struct option_mac; min 1: an empty one is the same as none */
-    OPTION_IPV4,   /* uint32_t in host byte order; min as above */
+    OPTION_FLAG,    /* bare word; int at offset becomes `min` */
+    OPTION_SWITCH,  /* on|off|true|false; protobuf_c_boolean (int) */
+    OPTION_U32,     /* uint32_t, min..max */
+    OPTION_U64,     /* uint64_t, min..max */
+    OPTION_PERCENT, /* uint32_t, min..max, with or without a '%' */
+    OPTION_SIZE,    /* uint64_t, min..max bytes, suffixes K M G T */
+    OPTION_TEXT,    /* char *, min..max bytes */
+    OPTION_LIST,    /* struct option_list */
+    OPTION_MAC,     /* struct option_mac; min 1: an empty one is the same as none */
+    OPTION_IPV4,    /* uint32_t in host byte order; min as above */
     OPTION_ONLY, /* Cloud Hypervisor's, and changes nothing here: one of the words in `help`, as in
                       "raw|unknown" (NULL: none), else "not supported yet"; stored and listed nowhere */
 };

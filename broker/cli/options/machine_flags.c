@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// machine_flags.c - the option tables of processors and memory.
+// machine_flags.c - the option tables of processors, memory and limits.
 #include "options/machine_flags.h"
 #include <stdio.h>
 #include <string.h>
@@ -148,7 +148,31 @@ int vm_memory_parse(struct vm_options *o, const char *arg, struct option_error *
     return 0;
 }
 
+#define LIMITS(field) offsetof(Bulkhead__LimitsConfig, field)
+static const struct option_spec limits_specs[] = {
+    { "cpu_max", OPTION_PERCENT, LIMITS(cpu_max), 1, UINT32_MAX,
+      "CPU time: 150% is of one and a half" },
+    { "cpu_weight", OPTION_U32, LIMITS(cpu_weight), 1, UINT32_MAX,
+      "share of CPUs that are busy, 1 to 10000 (100)" },
+    { "memory_max", OPTION_SIZE, LIMITS(memory_max), 1, UINT64_MAX,
+      "memory of all its processes, the guest's RAM included" },
+    { "io_weight", OPTION_U32, LIMITS(io_weight), 1, UINT32_MAX,
+      "share of disks that are busy, 1 to 10000 (100)" },
+    { "pids_max", OPTION_U32, LIMITS(pids_max), 1, UINT32_MAX, "processes and threads in all" },
+};
+
+int vm_limits_parse(struct vm_options *o, const char *arg, struct option_error *err)
+{
+    if (!o->config.limits) {
+        o->config.limits = bag_alloc(&o->bag, sizeof(*o->config.limits));
+        bulkhead__limits_config__init(o->config.limits);
+    }
+    return option_parse("--limits", arg, limits_specs, ARRAY_SIZE(limits_specs), o->config.limits,
+                        &o->bag, NULL, err);
+}
+
 const struct option_flag vm_machine_flags[VM_MACHINE_FLAGS] = {
     { "--cpus", cpus_specs, ARRAY_SIZE(cpus_specs) },
     { "--memory", memory_specs, ARRAY_SIZE(memory_specs) },
+    { "--limits", limits_specs, ARRAY_SIZE(limits_specs) },
 };

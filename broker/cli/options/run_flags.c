@@ -21,6 +21,7 @@ enum flag_id {
     CMDLINE,
     CPUS,
     MEMORY,
+    LIMITS,
     DISK,
     NET,
     VSOCK,
@@ -99,6 +100,7 @@ static const struct flag flags[] = {
       "kernel command line\n(default: the console that fits --serial, --console)", CMDLINE },
     { "cpus", 0, FLAG_ONE, "boot=N[,...]", "default boot=1", CPUS },
     { "memory", 0, FLAG_ONE, "size=S,...", "default size=512M", MEMORY },
+    { "limits", 0, FLAG_ONE, "cpu_max=150%,...", "what it may take of the host in all", LIMITS },
     { "disk", 0, FLAG_MANY, "path=P,...", "a disk; repeat for more", DISK },
     { "net", 0, FLAG_MANY, "tap=T,... | user", "a network interface; repeat for more", NET },
     { "vsock", 0, FLAG_ONE, "cid=N,socket=S", "sockets between host and guest", VSOCK },
@@ -213,6 +215,8 @@ static int on_device_flag(struct vm_options *o, int id, const char *value, struc
         return vm_cpus_parse(o, value, err);
     case MEMORY:
         return vm_memory_parse(o, value, err);
+    case LIMITS:
+        return vm_limits_parse(o, value, err);
     case DISK:
         return vm_disk_parse(o, value, err);
     case NET:

@@ -81,6 +81,10 @@ static void print_process(const Bulkhead__ProcessPlan *p)
 static void print_plan(const Bulkhead__VmPlan *plan)
 {
     say(stdout, "%s: %zu processes\n", plan->vm, plan->n_processes);
+    if (plan->cgroup[0])
+        say(stdout, "  cgroup      %s\n", plan->cgroup);
+    for (size_t i = 0; i < plan->n_limits; i++)
+        say(stdout, "  limit       %s=%s\n", plan->limits[i]->key, plan->limits[i]->value);
     for (size_t i = 0; i < plan->n_processes; i++)
         print_process(plan->processes[i]);
     for (size_t i = 0; i < plan->n_notes; i++)

@@ -205,6 +205,22 @@ static void put_consoles(json_t *vm, const Bulkhead__VmConfig *c)
         json_object_set_new(vm, "console", describe_console(c->console));
 }
 
+static void put_limits(json_t *vm, const Bulkhead__LimitsConfig *l)
+{
+    json_t *limits = json_object();
+
+    if (l) {
+        put_number(limits, "cpu_max", l->cpu_max);
+        put_number(limits, "cpu_weight", l->cpu_weight);
+        put_number(limits, "memory_max", l->memory_max);
+        put_number(limits, "io_weight", l->io_weight);
+        put_number(limits, "pids_max", l->pids_max);
+    }
+    if (json_object_size(limits) > 0)
+        json_object_set(vm, "limits", limits);
+    json_decref(limits);
+}
+
 json_t *describe_config(const Bulkhead__VmConfig *c)
 {
     json_t *vm = json_object(), *payload = json_object(), *cpus = json_object(),
@@ -228,6 +244,7 @@ json_t *describe_config(const Bulkhead__VmConfig *c)
         put_false(memory, "thp", c->memory->thp);
     }
     json_object_set_new(vm, "memory", memory);
+    put_limits(vm, c->limits);
     put_devices(vm, c);
     put_consoles(vm, c);
     put_true(vm, "no_reboot", c->no_reboot);

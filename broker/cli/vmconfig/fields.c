@@ -37,6 +37,11 @@ static const struct field memory[] = {
     { "zones", NULL, NOTHING },
     { NULL, NULL, TEXT },
 };
+static const struct field limits[] = {
+    /* ours */
+    { "cpu_max", NULL, PERCENT },  { "cpu_weight", NULL, NUMBER }, { "memory_max", NULL, SIZE },
+    { "io_weight", NULL, NUMBER }, { "pids_max", NULL, NUMBER },   { NULL, NULL, TEXT },
+};
 static const struct field disk[] = {
     { "path", NULL, TEXT },
     { "readonly", NULL, BOOL },
@@ -121,6 +126,7 @@ const struct field fields_bucket[] = {
 const struct section fields_sections[FIELDS_SECTIONS] = {
     { "cpus", "--cpus", false, cpus, NULL },
     { "memory", "--memory", false, memory, NULL },
+    { "limits", "--limits", false, limits, NULL },
     { "rate_limit_groups", "--rate-limit-group", true, group, NULL },
     { "disks", "--disk", true, disk, NULL },
     { "net", "--net", true, net, "tap=" },

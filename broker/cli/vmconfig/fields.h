@@ -9,6 +9,7 @@ enum type {
     WORD, /* of an enumeration: "VirtioMem" is virtio-mem */
     BOOL,
     NUMBER,
+    PERCENT, /* a number, or "150%" */
     SIZE,    /* bytes, or "512M" */
     FLAG,    /* true is the bare key */
     TEXTS,   /* a list */
@@ -31,7 +32,7 @@ struct section {
 };
 
 /* Each list of fields ends with one without a name. */
-enum { FIELDS_SECTIONS = 10, FIELDS_TOP = 29 };
+enum { FIELDS_SECTIONS = 11, FIELDS_TOP = 29 };
 extern const struct section fields_sections[FIELDS_SECTIONS];
 /* A flag each, with its value as it is; key NULL: not here yet. */
 extern const struct field fields_payload[], fields_top[FIELDS_TOP];

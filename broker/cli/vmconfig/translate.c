@@ -116,6 +116,7 @@ static char *value_of(struct translation *t, const char *where, const struct fie
         if (!json_is_boolean(value))
             return wrong(t, where, f->name, "is to be true or false");
         return bag_printf(t->bag, "%s", json_is_true(value) ? "on" : "off");
+    case PERCENT:
     case SIZE:
         if (text)
             return bag_printf(t->bag, "%s", text);
@@ -126,8 +127,9 @@ static char *value_of(struct translation *t, const char *where, const struct fie
     }
     if (!json_is_integer(value) || json_integer_value(value) < 0)
         return wrong(t, where, f->name,
-                     f->type == SIZE ? "is to be a number of bytes, or a text as in \"512M\""
-                                     : "is to be a whole number, 0 or more");
+                     f->type == SIZE      ? "is to be a number of bytes, or a text as in \"512M\""
+                     : f->type == PERCENT ? "is to be a number of percent, or a text as in \"150%\""
+                                          : "is to be a whole number, 0 or more");
     return bag_printf(t->bag, "%lld", (long long)json_integer_value(value));
 }
 

@@ -68,6 +68,8 @@ void groups_open(struct service_groups *ret_groups, const struct folders *folder
         fd = beside;
     }
     sandbox_cgroup_delegate(fd, "supervisor");
+    /* For limits of whole VMs, of which nothing is known here. */
+    sandbox_cgroup_hand_down(fd, SANDBOX_CGROUP_CPU | SANDBOX_CGROUP_IO);
     ret_groups->base_fd = fd;
 }
 

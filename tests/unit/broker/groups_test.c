@@ -203,7 +203,7 @@ static void test_limits_in_force(void **state)
     (void)state;
     groups_make(&groups, getpid());
     assert_int_equal(groups_add(&groups, "disk0", &limits, &fd, &missing), 0);
-    if (groups.limits == (SANDBOX_CGROUP_PIDS | SANDBOX_CGROUP_MEMORY)) {
+    if ((~groups.limits & (SANDBOX_CGROUP_PIDS | SANDBOX_CGROUP_MEMORY)) == 0) {
         assert_int_equal(missing, 0);
         assert_int_equal(read_limit(fd, "pids.max"), 3);
         assert_int_equal(read_limit(fd, "memory.high"), 8 << 20);
@@ -219,6 +219,65 @@ static void test_limits_in_force(void **state)
         assert_int_equal(missing, 0);
     fd_closep(&fd);
     groups_end(&groups);
+}
+
+static void assert_reads(int dir_fd, const char *file, const char *want)
+{
+    char text[64] = "";
+
+    assert_int_equal(sandbox_cgroup_read(dir_fd, file, text, sizeof text), 0);
+    assert_string_equal(text, want);
+}
+
+/* Of the whole VM: each controller is handed down when a limit of it is asked for, and not before. */
+static void test_limits_of_the_vm(void **state)
+{
+    static const struct {
+        unsigned controller;
+        const char *file, *value;
+    } cases[] = { { SANDBOX_CGROUP_CPU, "cpu.max", "150000 100000" },
+                  { SANDBOX_CGROUP_CPU, "cpu.weight", "50" },
+                  { SANDBOX_CGROUP_MEMORY, "memory.max", "1073741824" },
+                  { SANDBOX_CGROUP_PIDS, "pids.max", "300" } };
+    struct groups groups;
+
+    (void)state;
+    groups_make(&groups, getpid());
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        int r = groups_limit(&groups, cases[i].controller, cases[i].file, cases[i].value);
+
+        assert_int_equal(r == 0, (groups.limits & cases[i].controller) != 0);
+        if (r == 0)
+            assert_reads(groups.vm_fd, cases[i].file, cases[i].value);
+    }
+    groups_end(&groups);
+    assert_int_equal(groups_limit(&groups, SANDBOX_CGROUP_CPU, "cpu.max", "1 1"), -ENODEV);
+}
+
+static int make_file(int dir_fd, const char *name)
+{
+    int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    return fd < 0 || close(fd) < 0 ? -1 : 0;
+}
+
+/* As on a kernel that has BFQ and no io.weight: files stand in for the kernel's. */
+static void test_older_weight(void **state)
+{
+    char dir[] = "/tmp/bulkhead-groups-XXXXXX";
+    struct groups groups = { .kill_fd = -1, .limits = SANDBOX_CGROUP_IO };
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    groups.base_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    groups.vm_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(groups_limit(&groups, SANDBOX_CGROUP_IO, "io.weight", "7"), -ENOENT);
+    assert_int_equal(make_file(groups.vm_fd, "io.bfq.weight"), 0);
+    assert_int_equal(groups_limit(&groups, SANDBOX_CGROUP_IO, "io.weight", "7"), 0);
+    assert_reads(groups.vm_fd, "io.bfq.weight", "7");
+    assert_int_equal(unlinkat(groups.vm_fd, "io.bfq.weight", 0), 0);
+    groups_close(&groups);
+    assert_int_equal(rmdir(dir), 0);
 }
 
 /* Broker and spawner both have the groups. Whoever ends last removes what there is, and nothing
@@ -336,10 +395,16 @@ static void test_sweep(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_name), cmocka_unit_test(test_parent_in_another_group),
-        cmocka_unit_test(test_leaves),   cmocka_unit_test(test_nobody_outside),
-        cmocka_unit_test(test_both_end), cmocka_unit_test(test_sandboxed_broker),
-        cmocka_unit_test(test_sweep),    cmocka_unit_test(test_limits_in_force),
+        cmocka_unit_test(test_one_name),
+        cmocka_unit_test(test_parent_in_another_group),
+        cmocka_unit_test(test_leaves),
+        cmocka_unit_test(test_nobody_outside),
+        cmocka_unit_test(test_both_end),
+        cmocka_unit_test(test_sandboxed_broker),
+        cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_limits_in_force),
+        cmocka_unit_test(test_limits_of_the_vm),
+        cmocka_unit_test(test_older_weight),
     };
 
     int status = can_divide();

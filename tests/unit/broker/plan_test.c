@@ -134,6 +134,37 @@ static void test_affinity(void **state)
     config_free(c);
 }
 
+/* Of the VM's own group: those that are given, as the kernel's files take them. */
+static void test_vm_limits(void **state)
+{
+    static const char *const want[][2] = { { "cpu.max", "150000 100000" },
+                                           { "memory.max", "1073741824" },
+                                           { "pids.max", "99" } };
+    Bulkhead__VmConfig *c = fixture_config();
+    struct plan plan;
+    Bulkhead__VmPlan *m = make_message(c, &root_host, &plan);
+
+    (void)state;
+    assert_string_equal(m->cgroup, "/x");
+    assert_int_equal(m->n_limits, 0);
+    bulkhead__vm_plan__free_unpacked(m, NULL);
+    c->limits->cpu_max = 150;
+    c->limits->memory_max = (1 << 30) + 4095; /* the kernel counts pages */
+    c->limits->pids_max = 99;
+    m = make_message(c, &root_host, &plan);
+    assert_int_equal(m->n_limits, ARRAY_SIZE(want));
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+        assert_string_equal(m->limits[i]->key, want[i][0]);
+        assert_string_equal(m->limits[i]->value, want[i][1]);
+    }
+    bulkhead__vm_plan__free_unpacked(m, NULL);
+    m = make_message(c, &user_host, &plan); /* has no group */
+    assert_string_equal(m->cgroup, "");
+    assert_int_equal(m->n_limits, 0);
+    bulkhead__vm_plan__free_unpacked(m, NULL);
+    config_free(c);
+}
+
 /* Whoever is connected is no drift. */
 static void test_sockets(void **state)
 {
@@ -304,11 +335,17 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_devices),       cmocka_unit_test(test_message),
-        cmocka_unit_test(test_affinity),      cmocka_unit_test(test_sockets),
-        cmocka_unit_test(test_ordinary_user), cmocka_unit_test(test_group_limits),
-        cmocka_unit_test(test_no_userns),     cmocka_unit_test(test_no_userns_refused),
-        cmocka_unit_test(test_largest),       cmocka_unit_test(test_files),
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_message),
+        cmocka_unit_test(test_affinity),
+        cmocka_unit_test(test_vm_limits),
+        cmocka_unit_test(test_sockets),
+        cmocka_unit_test(test_ordinary_user),
+        cmocka_unit_test(test_group_limits),
+        cmocka_unit_test(test_no_userns),
+        cmocka_unit_test(test_no_userns_refused),
+        cmocka_unit_test(test_largest),
+        cmocka_unit_test(test_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

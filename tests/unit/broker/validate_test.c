@@ -150,6 +150,12 @@ BREAK(vsock_path, c->vsock->enabled = true; fixture_text(&c->vsock->id, "vs"); c
 BREAK(balloon_all, c->balloon->enabled = true; c->balloon->size = c->memory->size)
 BREAK(balloon_huge, c->balloon->enabled = true; c->memory->hugepages = true)
 BREAK(balloon_odd, c->balloon->enabled = true; c->balloon->size = 5)
+BREAK(limit_cpu, c->limits->cpu_max = 102401)
+BREAK(limit_cpu_weight, c->limits->cpu_weight = 10001)
+BREAK(limit_io_weight, c->limits->io_weight = 10001)
+/* 512 MiB and a 64th, 64 MiB, 6 devices, one passt: 672 MiB. */
+BREAK(limit_memory, c->limits->memory_max = (672ull << 20) - 1)
+BREAK(limit_pids, c->limits->pids_max = 64)
 BREAK(hang_short, c->hang_timeout_ms = 100)
 BREAK(stall_short, c->stall_timeout_ms = c->hang_timeout_ms - 1)
 BREAK(crash_many, c->crash_limit = 1025)
@@ -225,6 +231,13 @@ static const struct {
     { "balloon of all memory", balloon_all, "all of the guest's memory" },
     { "balloon of huge pages", balloon_huge, "--memory hugepages=on" },
     { "balloon of 5", balloon_odd, "multiple of 4096" },
+    { "CPUs beyond any host", limit_cpu, "cpu_max=102401%: give at most 102400%" },
+    { "weight of CPUs", limit_cpu_weight, "cpu_weight=10001: give 1 to 10000" },
+    { "weight of disks", limit_io_weight, "io_weight=10001: give 1 to 10000" },
+    { "memory that the guest alone has", limit_memory,
+      "memory_max=671M: the guest's RAM, what maps it and its devices need 672M" },
+    { "fewer tasks than vCPUs and devices", limit_pids,
+      "pids_max=64: its vCPUs and devices may need 65" },
     { "hang timeout", hang_short, "hang timeout" },
     { "stall timeout", stall_short, "stall timeout" },
     { "crash limit", crash_many, "crash limit" },
@@ -245,6 +258,10 @@ static void test_good(void **state)
     c->cpus->boot_vcpus = 2;
     pin(c, 1, 0x0f);
     pin(c, 0, 0x08);
+    c->memory->size = 512 << 20;
+    c->limits->memory_max = 672ull << 20;
+    c->limits->pids_max = 66;
+    c->limits->cpu_weight = 10000;
     assert_int_equal(validate_config(c, &host, &f), 0);
     config_free(c);
 }

@@ -139,11 +139,13 @@ static void yaml_is_flags(void **state)
                 "- user: true\n"
                 "  hostfwd: ['tcp:127.0.0.1:2222-:22', 'udp::53-:53']\n"
                 "cpus: {boot_vcpus: 1, max_phys_bits: 46}\n"
+                "limits: {cpu_max: 150%, memory_max: 3G, pids_max: 200, cpu_weight: null}\n"
                 "console: {mode: Null}\n"
                 "serial: {mode: File, file: /tty}\n",
                 W("--memory=size=2G"),
                 FLAGS(W("--name"), W("web"), W("--kernel"), W("/k"), W("--memory"), W("size=2G"),
-                      W("--disk"), W("path=/d0,direct=on"), W("path=0777"), W("--net"),
+                      W("--limits"), W("cpu_max=150,memory_max=3G,pids_max=200"), W("--disk"),
+                      W("path=/d0,direct=on"), W("path=0777"), W("--net"),
                       W("user,hostfwd=[tcp:127.0.0.1:2222-:22,udp::53-:53]"), W("--serial"),
                       W("file=/tty"), W("--cpus"), W("boot=1"), W("--console"), W("null")));
 }
@@ -155,8 +157,9 @@ static void all_is_described(void **state)
     is_described(FLAGS(
         W("--name"), W("web"), W("--kernel"), W("/k"), W("--cpus"),
         W("boot=4,nested=on,affinity=[0@[2-3],3@[0,7]]"), W("--memory"),
-        W("size=2G,hugepages=on,prefault=on,thp=off"), W("--rng"), W("off"), W("--serial"),
-        W("tty"), W("--console"), W("file=/c"), W("--disk"),
+        W("size=2G,hugepages=on,prefault=on,thp=off"), W("--limits"),
+        W("cpu_max=150%,cpu_weight=1,memory_max=3G,io_weight=2,pids_max=300"), W("--rng"), W("off"),
+        W("--serial"), W("tty"), W("--console"), W("file=/c"), W("--disk"),
         W("path=/d,direct=on,queue_size=64,logical_block_size=4096,serial=abc,disable_io_"
           "uring=on,ops_size=5,ops_refill_time=6"),
         W("--net"), W("macvtap,tap=m0,mac=52:54:00:00:00:01,mtu=1400,num_queues=4,queue_size=512"),
@@ -197,6 +200,10 @@ static void what_is_wrong_is_named(void **state)
     is_refused("disk: []", "disk: there is no such field: is 'disks' meant?");
     is_refused("cpus: {boot_vcpu: 1}",
                "cpus.boot_vcpu: there is no such field: is 'boot_vcpus' meant?");
+    is_refused("limits: {cpu_max: [1]}",
+               "limits.cpu_max: is to be a number of percent, or a text as in \"150%\"");
+    is_refused("limits: {memory: 1G}",
+               "limits.memory: there is no such field: is 'memory_max' meant?");
     is_refused("cpus: {affinity: 1}", "cpus.affinity: is to be a list");
     is_refused("cpus: {affinity: [{vcpu: 0, host_cpu: [1]}]}",
                "cpus.affinity[0].host_cpu: there is no such field: is 'host_cpus' meant?");

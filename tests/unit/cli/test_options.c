@@ -134,6 +134,12 @@ static void test_bad_lines(void **state)
         { "--kernel k --cpus affinity=[0@[1-3,2]]", "host CPU 2 is given twice" },
         { "--kernel k --cpus affinity=[0@[0-1024]]", "host CPU 1024 is over 1023" },
         { "--kernel k --cpus affinity=[0@[1]", "left open" },
+        { "--kernel k --limits cpu=1", "unknown option 'cpu'" },
+        { "--kernel k --limits cpu_max=0", "out of range" },
+        { "--kernel k --limits cpu_max=%", "cpu_max=% is not a number" },
+        { "--kernel k --limits cpu_max=1.5", "is not a number" },
+        { "--kernel k --limits memory_max=lots", "is not a size" },
+        { "--kernel k --limits pids_max=5%", "is not a number" },
         { "--kernel k --memory size=0", "out of range" },
         { "--kernel k --memory size=512M,size=1G", "given twice" },
         { "--kernel k --memory size=536870913", "not a multiple of the page" },
@@ -243,6 +249,7 @@ static void test_full_line(void **state)
               "--disk path=d,rate_limit_group=g "
               "--net user,hostfwd=[tcp::1-:2,udp::3-:4],mac=52:54:00:00:00:01 "
               "--vsock cid=7,socket=/run/s --balloon size=64M,deflate_on_oom=on "
+              "--limits cpu_max=150%,cpu_weight=50,memory_max=2G,io_weight=200,pids_max=300 "
               "--serial file=/x --console off --name vm.1 --no-reboot -v",
               &err),
         0);
@@ -263,6 +270,9 @@ static void test_full_line(void **state)
     assert_int_equal(o.config.vsock->cid, 7);
     assert_int_equal(o.config.balloon->size, 64ull << 20);
     assert_string_equal(o.config.serial->path, "/x");
+    assert_int_equal(o.config.limits->cpu_max, 150);
+    assert_int_equal(o.config.limits->memory_max, 2ull << 30);
+    assert_int_equal(o.config.limits->io_weight, 200);
     assert_string_equal(o.config.name, "vm.1");
     assert_true(o.config.no_reboot && o.verbose);
     vm_options_deinit(&o);

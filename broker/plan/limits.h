@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* limits.h - a VM's limits as files of its control group. */
+#pragma once
+
+#include "client.pb-c.h"
+
+enum { PLAN_VM_LIMITS = 5 };
+
+struct plan_vm_limit {
+    unsigned controller; /* SANDBOX_CGROUP_* */
+    const char *option;  /* of --limits */
+    const char *file;
+    char value[32];
+};
+
+/* Those that are given; how many these are. */
+unsigned plan_vm_limits(const Bulkhead__LimitsConfig *limits,
+                        struct plan_vm_limit ret_limits[PLAN_VM_LIMITS]);
