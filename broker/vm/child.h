@@ -13,6 +13,8 @@ enum {
     CHILD_READY_MS = 5000, /* a replacement's time from its start to Ready */
     CHILD_LEAVE_MS = 1000, /* time to leave in order, then SIGKILL */
     CHILD_CORE_LEAVE_MS = 500,
+    CHILD_LOADED_LEAVE_MS =
+        10000, /* a loader: it gives back what it had mapped, and the start depends on it */
     CHILD_NO_DEVICE = ~0u,
 };
 

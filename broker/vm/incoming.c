@@ -122,7 +122,7 @@ static void on_loaded(struct vm *vm, struct child *c, const Bulkhead__Loaded *lo
     vm->entry.base.unknown_fields = NULL;
     vm->have_entry = true;
     c->loaded = true;
-    leaves_soon(vm, c);
+    c->leave_by_ns = vm->now + CHILD_LOADED_LEAVE_MS * UINT64_C(1000000);
     vm_trace(vm, "kernel loaded");
 }
 

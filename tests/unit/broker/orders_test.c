@@ -197,8 +197,8 @@ static void a_passt_that_is_not_there(void **state)
 
 /* ---- a start that takes too long ---- */
 
-/* All but `late` (NULL: nobody) are ready. */
-static void starts_without(const struct device *late, bool loads)
+/* All but `late` (NULL: nobody) and the loader are ready. */
+static void starts_without(const struct device *late)
 {
     const struct event made = { .kind = EVENT_BOOT_MADE };
 
@@ -211,10 +211,6 @@ static void starts_without(const struct device *late, bool loads)
             (!late || c->id != late->worker))
             script_make_ready(&s, c->id);
     }
-    if (loads)
-        script_load(&s);
-    else
-        script_make_ready(&s, s.vm.loader);
 }
 
 /* The reason names who is missing, and nobody else. */
@@ -240,7 +236,8 @@ static void a_worker_that_is_late(void **state)
     (void)state;
     script_run(&s, ENOUGH_DEATHS);
     d = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
-    starts_without(d, true);
+    starts_without(d);
+    script_load(&s);
     is_told_of(d->plan->name);
 }
 
@@ -249,8 +246,37 @@ static void a_loader_that_is_late(void **state)
 {
     (void)state;
     script_run(&s, ENOUGH_DEATHS);
-    starts_without(NULL, false);
+    starts_without(NULL);
+    script_make_ready(&s, s.vm.loader);
     is_told_of("loader");
+}
+
+/* A host that is busy gives it time to leave; one that stays has the guest's memory, and the start fails. */
+static void a_loader_that_stays(void **state)
+{
+    struct device *d;
+    uint32_t loader;
+
+    (void)state;
+    for (int leaves = 0; leaves < 2; leaves++) {
+        script_run(&s, ENOUGH_DEATHS);
+        d = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
+        starts_without(d);
+        loader = s.vm.loader;
+        script_loaded(&s);
+        script_wait(&s, CHILD_LOADED_LEAVE_MS - 1000);
+        assert_false(script_killed(&s, loader));
+        if (leaves) {
+            script_exit(&s, loader, true);
+            assert_int_equal(s.vm.phase, VM_STARTING);
+        } else {
+            script_wait(&s, 1000);
+            assert_true(script_killed(&s, loader));
+            script_exit(&s, loader, false);
+            assert_int_equal(s.vm.phase, VM_ENDING);
+        }
+        script_end(&s);
+    }
 }
 
 /* passt never says that it is ready: what counts is whether its ports are open. */
@@ -262,7 +288,8 @@ static void a_worker_that_is_late_and_a_passt_that_is_not(void **state)
     (void)state;
     script_run_net(&s, "user");
     d = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
-    starts_without(d, true);
+    starts_without(d);
+    script_load(&s);
     settled.device = script_device(&s, BULKHEAD__ROLE__ROLE_NET)->number;
     script_happen(&s, &settled);
     is_told_of(d->plan->name);
@@ -272,7 +299,8 @@ static void a_passt_that_is_late(void **state)
 {
     (void)state;
     script_run_net(&s, "user");
-    starts_without(NULL, true);
+    starts_without(NULL);
+    script_load(&s);
     is_told_of("net0-passt");
 }
 
@@ -284,7 +312,8 @@ static void a_worker_that_left(void **state)
     (void)state;
     script_run(&s, ENOUGH_DEATHS);
     d = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
-    starts_without(d, true);
+    starts_without(d);
+    script_load(&s);
     script_exit(&s, d->worker, true);
     is_told_of(d->plan->name);
 }
@@ -415,6 +444,7 @@ int main(void)
         cmocka_unit_test(a_passt_that_is_not_there),
         cmocka_unit_test(a_worker_that_is_late),
         cmocka_unit_test(a_loader_that_is_late),
+        cmocka_unit_test(a_loader_that_stays),
         cmocka_unit_test(a_worker_that_is_late_and_a_passt_that_is_not),
         cmocka_unit_test(a_passt_that_is_late),
         cmocka_unit_test(a_worker_that_left),

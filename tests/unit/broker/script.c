@@ -413,7 +413,7 @@ unsigned script_count(const struct script *s, enum action_kind kind)
 
 /* ---- the VM ---- */
 
-void script_load(struct script *s)
+void script_loaded(struct script *s)
 {
     Bulkhead__EntryState entry = BULKHEAD__ENTRY_STATE__INIT;
     Bulkhead__Loaded loaded = BULKHEAD__LOADED__INIT;
@@ -425,6 +425,13 @@ void script_load(struct script *s)
     entry.kind = BULKHEAD__ENTRY_KIND__ENTRY_LINUX64;
     loaded.entry = &entry;
     script_say(s, loader, &e);
+}
+
+void script_load(struct script *s)
+{
+    uint32_t loader = s->vm.loader;
+
+    script_loaded(s);
     script_exit(s, loader, true);
 }
 

@@ -51,7 +51,8 @@ void script_hello(struct script *s, uint32_t child);
 void script_ready(struct script *s, uint32_t child);
 /* All three. */
 void script_make_ready(struct script *s, uint32_t child);
-/* The loader does its work, and leaves. */
+/* The loader does its work; and leaves. */
+void script_loaded(struct script *s);
 void script_load(struct script *s);
 void script_exit(struct script *s, uint32_t child, bool clean);
 /* The guest's driver sets up one queue, or resets the device. */
