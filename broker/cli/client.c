@@ -134,17 +134,33 @@ static bool try_service_vm(void *arg, const Bulkhead__VmStatus *status)
     return true;
 }
 
-static int no_such_vm(const char *vm)
+/* Returns how many VMs of `run` there are. */
+static size_t try_running(struct nearest *near)
 {
     static char names[RUNDIR_MAX_VMS][RUNDIR_NAME_BYTES];
+    size_t n = rundir_list(names, RUNDIR_MAX_VMS);
+
+    for (size_t i = 0; i < n; i++)
+        nearest_try(near, names[i]);
+    return n;
+}
+
+const char *client_nearest(const char *vm)
+{
+    struct nearest near = nearest_to(vm);
+
+    (void)try_running(&near);
+    return nearest_found(&near);
+}
+
+static int no_such_vm(const char *vm)
+{
     struct near_vm near = { .nearest = nearest_to(vm) };
     struct host host = { 0 };
     const char *found;
     bool service;
 
-    near.n = rundir_list(names, RUNDIR_MAX_VMS);
-    for (size_t i = 0; i < near.n; i++)
-        nearest_try(&near.nearest, names[i]);
+    near.n = try_running(&near.nearest);
     service = host_connect(&host) == 0 &&
               host_each_vm(&host, NULL, 0, NEAREST_MS, try_service_vm, &near) == 0;
     host_close(&host);

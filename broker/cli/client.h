@@ -41,6 +41,8 @@ int client_start_opener(struct client *ret_client) must_check;
 int client_connect(struct client *ret_client, const char *vm) must_check;
 /* Is there a VM of `run` of that name? */
 bool client_is_private(const char *vm);
+/* The one of `run` that was perhaps meant, or NULL. Valid until the next call. */
+const char *client_nearest(const char *vm);
 /* Who was started has some seconds to leave, and is killed then. */
 void client_close(struct client *client);
 /* The same, but at once when stop_fd is readable. */

@@ -191,6 +191,16 @@ static int on_answer(struct asked *asked, size_t *n, enum deed deed, const struc
     return EXIT_OK;
 }
 
+static int no_private(const char *vm)
+{
+    const char *near = client_nearest(vm);
+
+    if (near)
+        return say_error(EXIT_BAD_INPUT, "no VM '%s' (the nearest running one is '%s')", vm, near);
+    return say_error(EXIT_BAD_INPUT,
+                     "no VM '%s' of bulkhead run, and no service runs here: see bulkhead ls", vm);
+}
+
 /* The worst that happened is the exit status. */
 static int tell_service(enum deed deed, const struct args *a, const char *const *vms, size_t n_vms)
 {
@@ -202,9 +212,7 @@ static int tell_service(enum deed deed, const struct args *a, const char *const 
     int r = host_connect(&host), status = EXIT_OK;
 
     if (r == -ECONNREFUSED && deed == STOP)
-        return say_error(EXIT_BAD_INPUT,
-                         "no VM '%s' of bulkhead run, and no service runs here: see bulkhead ls",
-                         vms[0]);
+        return no_private(vms[0]);
     if (r < 0)
         return host_failed(r);
     progress_begin(&progress, HOST_PATIENCE_MS + (int)a->grace_s * 1000);

@@ -385,6 +385,7 @@ static void test_refusals(void **state)
         const char *output;
     } cases[] = {
         { "pause alhpa", "no VM 'alhpa' (the nearest running one is 'alpha')" },
+        { "stop alhpa", "no VM 'alhpa' (the nearest running one is 'alpha')" }, /* no service */
         { "pause ../alpha", "no VM '../alpha'" },
         { "pause", "usage: bulkhead pause VM" },
         { "pause alpha beta", "usage: bulkhead pause VM" },
