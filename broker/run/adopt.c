@@ -293,7 +293,7 @@ static void report_end(struct instance *in, const struct heir *h)
     if (r->error != 0)
         watch_not_started(in, port, r->error, r->text);
     else
-        watch_exited(in, port, r->wait_code, r->wait_status);
+        watch_exited(in, port, r->wait_code, r->wait_status, (r->kept & SPAWNER_CHILD_OOM) != 0);
 }
 
 void adopt_act(struct instance *in, struct adoption *a)

@@ -105,9 +105,9 @@ void watch_describe_exit(int wait_code, int wait_status, char *ret_text, size_t 
         snprintf(ret_text, size, "killed by signal %d (%s)", wait_status, strsignal(wait_status));
 }
 
-void watch_exited(struct instance *in, struct port *port, int wait_code, int wait_status)
+void watch_exited(struct instance *in, struct port *port, int wait_code, int wait_status, bool oom)
 {
-    struct event e = { .kind = EVENT_EXITED, .child = port->id };
+    struct event e = { .kind = EVENT_EXITED, .child = port->id, .oom = oom };
     const struct child *c = vm_look(&in->vm, port->id);
     bool passt = c && c->role == BULKHEAD__ROLE__ROLE_PASST;
 
@@ -120,6 +120,9 @@ void watch_exited(struct instance *in, struct port *port, int wait_code, int wai
         log_relay_end(port->log);
     e.clean = wait_code == CLD_EXITED && wait_status == 0;
     watch_describe_exit(wait_code, wait_status, e.fault.text, sizeof e.fault.text);
+    if (oom)
+        snprintf(e.fault.text, sizeof e.fault.text,
+                 "killed by the kernel: its control group, its VM's or the host was out of memory");
     /* passt has no socket of ours: it says on its log why it leaves. */
     if (passt && wait_code == CLD_EXITED && port->log && log_relay_last(port->log)[0] != '\0')
         snprintf(e.fault.text, sizeof e.fault.text, "%s", log_relay_last(port->log));
@@ -164,7 +167,7 @@ static void on_exit_unreported(int fd, unsigned what, void *arg)
 
     (void)fd;
     (void)what;
-    watch_exited(port->instance, port, 0, 0);
+    watch_exited(port->instance, port, 0, 0, false);
 }
 
 /* Exits are seen on the pidfds from now on, without their status. What was not yet reported as started
@@ -183,7 +186,7 @@ static void on_spawner_gone(struct instance *in)
         if (port->id != 0 &&
             (port->pidfd < 0 || loop_add_fd(in->loop, port->pidfd, LOOP_READ, in->on_exit, port,
                                             &port->exit_event) < 0))
-            watch_exited(in, port, 0, 0);
+            watch_exited(in, port, 0, 0, false);
     }
 }
 
@@ -222,7 +225,8 @@ static void on_spawner(int fd, unsigned what, void *arg)
         else if (port && report.kind == SPAWNER_STARTED)
             on_started(in, port, &report, fds);
         else if (port && report.kind == SPAWNER_EXITED)
-            watch_exited(in, port, report.wait_code, report.wait_status);
+            watch_exited(in, port, report.wait_code, report.wait_status,
+                         (report.kept & SPAWNER_CHILD_OOM) != 0);
         for (unsigned i = 0; i < SPAWNER_REPORT_FDS; i++)
             fd_closep(&fds[i]);
     }

@@ -9,8 +9,9 @@ int watch_begin(struct instance *in) must_check;
 /* SIGTERM, SIGINT and SIGHUP end the VM; after signals_init(). */
 int watch_signals(struct instance *in) must_check;
 void watch_on_message(int fd, unsigned what, void *port);
-/* wait_code, wait_status: as waitid() gave them; 0, 0: unknown. What it said last is heard first. */
-void watch_exited(struct instance *in, struct port *port, int wait_code, int wait_status);
+/* wait_code, wait_status: as waitid() gave them; 0, 0: unknown. oom: the kernel killed it for want of memory. What it
+ * said last is heard first. */
+void watch_exited(struct instance *in, struct port *port, int wait_code, int wait_status, bool oom);
 /* error: a positive errno. */
 void watch_not_started(struct instance *in, struct port *port, int error, const char *why);
 /* Periodic: heartbeats. */

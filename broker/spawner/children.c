@@ -13,6 +13,7 @@
 #include "base/loop.h"
 #include "plan/plan.h"
 #include "spawner/cgroups.h"
+#include "spawner/oom.h"
 
 struct spawned *children_find(struct state *s, uint32_t id)
 {
@@ -116,7 +117,8 @@ static void report_end(struct state *s, struct spawned *child)
     struct spawner_report r = { .kind = SPAWNER_EXITED,
                                 .id = child->id,
                                 .wait_code = child->wait_code,
-                                .wait_status = child->wait_status };
+                                .wait_status = child->wait_status,
+                                .kept = child->oom ? SPAWNER_CHILD_OOM : 0 };
 
     if (is_told_later(s, child))
         return;
@@ -139,6 +141,8 @@ void children_reap(struct state *s, struct spawned *child)
     fd_closep(&child->spawning.pidfd);
     fd_closep(&child->spawning.stat_fd);
     child->pid = 0;
+    if (info.si_code == CLD_KILLED && info.si_status == SIGKILL)
+        child->oom = oom_took(s, child->slot);
     groups_remove(s->groups, s->slots.of[child->slot].name);
     if (child->is_core && child->error == 0) {
         s->core_ended = true;

@@ -60,6 +60,7 @@ static int say_child(struct state *s)
         n = add(fds, n, c->spawning.stat_fd, SPAWNER_CHILD_STAT, &r.kept);
         r.kept |= c->started ? SPAWNER_CHILD_STARTED : 0;
         r.kept |= c->pid == 0 ? SPAWNER_CHILD_ENDED : 0;
+        r.kept |= c->oom ? SPAWNER_CHILD_OOM : 0;
         r.missing = c->spawning.missing;
         r.has_ring = children_has_ring(s, c);
         snprintf(r.text, sizeof r.text, "%s", c->text);

@@ -30,6 +30,7 @@
 #include "spawner/exec.h"
 #include "spawner/handed.h"
 #include "spawner/handover.h"
+#include "spawner/oom.h"
 #include "spawner/reports.h"
 #include "spawner/rings.h"
 #include "spawner/slots.h"
@@ -179,6 +180,7 @@ static int enter_group(struct state *s, uint32_t slot, int *ret_fd, unsigned *re
 
     if (r < 0)
         return err_trace(r);
+    oom_begin(s, slot);
     if (!excess_watch(s, slot))
         *ret_missing |= SANDBOX_LAYER_CGROUP_LIMITS;
     return 0;

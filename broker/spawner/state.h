@@ -28,6 +28,7 @@ struct spawned {
     bool started;   /* it has executed its program */
     int error;      /* of a start that failed: positive errno */
     int32_t wait_code, wait_status;
+    bool oom; /* the kernel killed it for want of memory */
     char text[160];
 };
 
@@ -75,6 +76,7 @@ struct state {
     struct slots slots;
     struct rings rings;
     struct excess excess;
+    uint64_t oom_kills[SPAWNER_MAX_SLOTS]; /* of the slot's group, as far as is known (oom.h) */
     struct reports reports;
     struct store store;
     struct closers closers;

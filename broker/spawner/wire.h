@@ -74,7 +74,8 @@ enum spawner_kind {
                         `kept` is not 0: a new build was given up for this one */
 };
 
-/* Bits of a SPAWNER_CHILD's `kept`, in the order of the descriptors; then what is known of it. */
+/* Bits of a SPAWNER_CHILD's `kept`, in the order of the descriptors; then what is known of it. The last one is also in
+ * SPAWNER_EXITED. */
 enum {
     SPAWNER_CHILD_LOG = 1,
     SPAWNER_CHILD_CONTROL = 2,
@@ -83,6 +84,7 @@ enum {
     SPAWNER_CHILD_FDS = 15,
     SPAWNER_CHILD_STARTED = 16, /* it has executed its program */
     SPAWNER_CHILD_ENDED = 32,   /* wait_code, wait_status; or error, text */
+    SPAWNER_CHILD_OOM = 64,     /* the kernel killed it for want of memory */
 };
 
 /* A port of the host that leads to the guest. */

@@ -27,7 +27,7 @@ enum event_kind {
     EVENT_START_FAILED,   /* child: fault; the host's doing */
     EVENT_DEAF,           /* child does not take messages: fault.text */
     EVENT_NO_ROOM,        /* child: from, to of device's configuration space must wait */
-    EVENT_EXITED,         /* child: clean, fault.text is how */
+    EVENT_EXITED,         /* child: clean, oom, fault.text is how */
     EVENT_PULSE,          /* device's worker: beat, pulse */
     EVENT_TICK,           /* from time to time while the VM runs: lost_ns */
     EVENT_PASST_SETTLED,  /* device's passt has opened its ports, or is not worth waiting for */
@@ -93,6 +93,7 @@ struct event {
     pid_t pid;
     unsigned missing;
     bool has_ring, clean;
+    bool oom; /* the kernel killed it for want of memory */
     uint64_t beat, lost_ns;
     enum pulse pulse;
     enum tap_state tap;

@@ -422,6 +422,18 @@ static void core_gone(struct vm *vm, const char *how)
         end_vm(vm, END_BY_HOST, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE, "the core died: %s", how);
 }
 
+/* What follows from its end is the same as of any other. */
+void incoming_oom(struct vm *vm, const struct child *c)
+{
+    char pid[16];
+
+    snprintf(pid, sizeof pid, "%d", (int)c->pid);
+    action_notice(&vm->actions, "vm", "oom_kill", "name", vm->config->name, "process", c->name,
+                  "pid", pid, NULL);
+    action_log(&vm->actions, false, "%s (pid %s) was killed by the kernel: out of memory", c->name,
+               pid);
+}
+
 void incoming_exited(struct vm *vm, struct child *c, bool clean, const char *kernel_says)
 {
     struct device *d = device_of(vm, c);

@@ -10,4 +10,6 @@ void incoming_broken(struct vm *vm, struct child *child, const char *why);
 void incoming_closed(struct vm *vm, struct child *child);
 void incoming_started(struct vm *vm, struct child *child, const struct event *event);
 void incoming_start_failed(struct vm *vm, struct child *child, const struct fault *fault);
+/* The kernel has killed it for want of memory: said before its end is. */
+void incoming_oom(struct vm *vm, const struct child *child);
 void incoming_exited(struct vm *vm, struct child *child, bool clean, const char *how);

@@ -44,6 +44,8 @@ static void on_child(struct vm *vm, struct child *c, const struct event *e)
         child_kill(c, &vm->actions, vm->now, "does not take messages (%s)", e->fault.text);
         break;
     case EVENT_EXITED:
+        if (e->oom)
+            incoming_oom(vm, c);
         incoming_exited(vm, c, e->clean, e->fault.text);
         break;
     default:

@@ -45,6 +45,40 @@ static void test_core_says_whose_error_it_is(void **state)
     end_with(true, (char[]){ "the host can't supply memory" });
 }
 
+static void exit_oom(uint32_t child)
+{
+    struct event e = { .kind = EVENT_EXITED, .child = child, .oom = true };
+
+    snprintf(e.fault.text, sizeof e.fault.text, "killed by the kernel");
+    script_happen(&s, &e);
+}
+
+/* Who was killed is said; then a device is repaired, and without its core a VM ends. */
+static void test_oom_kills_are_told(void **state)
+{
+    struct device *d;
+
+    (void)state;
+    script_run(&s, ENOUGH_DEATHS);
+    d = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
+    script_exit(&s, d->worker, false);
+    assert_false(script_noticed(&s, "oom_kill"));
+    script_end(&s);
+
+    script_run(&s, ENOUGH_DEATHS);
+    d = script_device(&s, BULKHEAD__ROLE__ROLE_RNG);
+    exit_oom(d->worker);
+    assert_true(script_noticed(&s, "oom_kill"));
+    assert_int_equal(d->restarts, 1);
+    assert_false(s.vm.end.ended);
+    exit_oom(s.vm.core);
+    assert_true(script_noticed(&s, "oom_kill"));
+    assert_true(s.vm.end.ended && s.vm.end.by == END_BY_HOST);
+    assert_non_null(strstr(s.vm.end.detail, "the core died: "));
+    assert_non_null(strstr(s.vm.end.detail, "killed by the kernel"));
+    script_end(&s);
+}
+
 static void test_signals_are_explained(void **state)
 {
     char text[128];
@@ -140,6 +174,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_core_says_whose_error_it_is),
+        cmocka_unit_test(test_oom_kills_are_told),
         cmocka_unit_test(test_signals_are_explained),
         cmocka_unit_test(a_core_that_does_not_die),
         cmocka_unit_test(a_spawner_that_dies),

@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "spawner/cgroups.h"
 #include "spawner/excess.h"
+#include "spawner/oom.h"
 #include "temp_dir.h"
 #include <cmocka.h>
 
@@ -232,12 +233,69 @@ static void the_kernel_tells_of_it(void **state)
     groups_end(&groups);
 }
 
+/* What the kernel counts in the group is told once for each, and what was counted before is nobody's. */
+static void who_the_kernel_killed_is_told(void **state)
+{
+    struct groups groups = { .base_fd = -1, .kill_fd = -1 };
+    struct state *s = state_of(&groups, 0);
+
+    (void)state;
+    groups.vm_fd = -1;
+    oom_begin(s, SLOT);
+    assert_false(oom_took(s, SLOT)); /* there are no groups */
+    groups.vm_fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(mkdirat(groups.vm_fd, "disk0", 0700), 0);
+    assert_false(oom_took(s, SLOT)); /* without the controller */
+    put(groups.vm_fd, "disk0/memory.events", "low 0\nhigh 7\nmax 9\noom 5\noom_kill 2\n");
+    oom_begin(s, SLOT);
+    assert_false(oom_took(s, SLOT));
+    put(groups.vm_fd, "disk0/memory.events",
+        "low 0\nhigh 7\nmax 9\noom 9\noom_kill 4\noom_group_kill 8\n");
+    assert_true(oom_took(s, SLOT)); /* two: an upgrade's, and the one before */
+    assert_true(oom_took(s, SLOT));
+    assert_false(oom_took(s, SLOT));
+    assert_int_equal(unlinkat(groups.vm_fd, "disk0/memory.events", 0) |
+                         unlinkat(groups.vm_fd, "disk0", AT_REMOVEDIR),
+                     0);
+    close(groups.vm_fd);
+}
+
+/* Where this test's own group has the memory controller to give: the limit of the whole VM. */
+static void the_kernel_kills_for_the_vm(void **state)
+{
+    const struct sandbox_cgroup_limits none = { 0 };
+    struct groups groups;
+    struct state *s;
+    unsigned missing = 0;
+    int fd = -1, status = 0;
+    pid_t pid;
+
+    (void)state;
+    groups_make(&groups, getpid());
+    assert_int_equal(groups_add(&groups, "disk0", &none, &fd, &missing), 0);
+    s = state_of(&groups, 0);
+    oom_begin(s, SLOT);
+    if (groups_limit(&groups, SANDBOX_CGROUP_MEMORY, "memory.max", "16777216") == 0) {
+        pid = fork();
+        if (pid == 0)
+            take_all(fd);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        assert_true(oom_took(s, SLOT));
+        assert_false(oom_took(s, SLOT));
+    }
+    fd_closep(&fd);
+    groups_end(&groups);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_has_too_much_is_killed, make_top, remove_top),
         cmocka_unit_test_setup_teardown(no_limit_of_the_host_keeps_it_away, make_top, remove_top),
         cmocka_unit_test(the_kernel_tells_of_it),
+        cmocka_unit_test_setup_teardown(who_the_kernel_killed_is_told, make_top, remove_top),
+        cmocka_unit_test(the_kernel_kills_for_the_vm),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,7 +201,7 @@ void rig_exit(struct rig *rig, uint32_t child)
     c = find(rig, child);
     channel_freep(&c->channel);
     c->id = 0;
-    watch_exited(&rig->in, instance_port(&rig->in, child), CLD_KILLED, SIGKILL);
+    watch_exited(&rig->in, instance_port(&rig->in, child), CLD_KILLED, SIGKILL, false);
     rig_spawn(rig);
 }
 
@@ -218,7 +218,7 @@ static void load(struct rig *rig)
     rig_say(rig, loader, &e);
     channel_freep(&find(rig, loader)->channel);
     find(rig, loader)->id = 0;
-    watch_exited(&rig->in, instance_port(&rig->in, loader), CLD_EXITED, 0);
+    watch_exited(&rig->in, instance_port(&rig->in, loader), CLD_EXITED, 0, false);
 }
 
 /* What instance_open() would open: nothing here is ever executed or read. */
