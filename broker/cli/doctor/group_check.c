@@ -47,10 +47,23 @@ static int try_limits(void *arg)
     return (int)in_force;
 }
 
+/* Of a VM's group, beside those of its processes; asked for by --limits alone. */
+static const char *say_more(unsigned controllers)
+{
+    static const char *const more[] = { "no --limits of CPU time and I/O can be had",
+                                        "--limits of CPU time can be had, none of I/O",
+                                        "--limits of I/O can be had, none of CPU time",
+                                        "--limits of CPU time can be had, and of I/O" };
+
+    return more[((controllers & SANDBOX_CGROUP_CPU) ? 1 : 0) +
+                ((controllers & SANDBOX_CGROUP_IO) ? 2 : 0)];
+}
+
 void doctor_cgroup(struct doctor_result *result)
 {
     struct probe p = { .base_fd = -1 };
     char path[PATH_MAX], text[400];
+    unsigned controllers;
     int r;
 
     if (sandbox_cgroup_find(&p.base_fd, path, sizeof(path)) != 0) {
@@ -65,13 +78,15 @@ void doctor_cgroup(struct doctor_result *result)
     snprintf(p.supervisor, sizeof(p.supervisor), "supervisor-%d", (int)getpid());
     r = in_child(try_limits, &p, 5000);
     sandbox_cgroup_undelegate(p.base_fd, p.supervisor);
+    controllers = sandbox_cgroup_controllers(p.base_fd);
     fd_closep(&p.base_fd);
     if (r < 0 || r >= NOT_DIVIDED) {
         doctor_missing(result, true, "cgroup v2, but in this group none can be made", cure);
         return;
     }
     if (r == IN_FORCE) {
-        doctor_ok(result, "in a group made in %.150s memory and tasks were limited", path);
+        doctor_ok(result, "in a group made in %.150s memory and tasks were limited; %s", path,
+                  say_more(controllers));
         return;
     }
     snprintf(text, sizeof(text), "a group was made in %.150s, but without limits of %s%s%s", path,

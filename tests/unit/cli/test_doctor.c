@@ -48,11 +48,13 @@ static void test_control_groups(void **state)
     before = count_groups(base_fd);
     doctor_cgroup(&result);
     print_message("%s\n", result.detail);
-    if (kinds == (SANDBOX_CGROUP_PIDS | SANDBOX_CGROUP_MEMORY) &&
+    if ((~kinds & (SANDBOX_CGROUP_PIDS | SANDBOX_CGROUP_MEMORY)) == 0 &&
         faccessat(base_fd, "cgroup.type", F_OK, 0) < 0) { /* the root */
         assert_int_equal(result.verdict, DOCTOR_OK);
         assert_non_null(strstr(result.detail, "were limited"));
-    } else if (kinds == 0) {
+        assert_int_equal(strstr(result.detail, "--limits of CPU time can be had") != NULL,
+                         (kinds & SANDBOX_CGROUP_CPU) != 0);
+    } else if ((kinds & (SANDBOX_CGROUP_PIDS | SANDBOX_CGROUP_MEMORY)) == 0) {
         assert_int_equal(result.verdict, DOCTOR_OPTIONAL_MISSING);
         assert_non_null(strstr(result.detail, "without limits of memory"));
         assert_non_null(strstr(result.detail, "and tasks"));
