@@ -230,15 +230,69 @@ void life_reboot(struct host *host, struct host_vm *vm)
 
 /* ---- what is kept of it ---- */
 
-static bool settle_saving(struct host *host, struct host_vm *vm)
+static bool is_to_save(const struct host *host, const struct host_vm *vm)
 {
-    if (!vm->unsaved || vm->saving || vm->want_remove || !vm->spec || vm->save_ns > host->now)
-        return false;
+    return vm->unsaved && !vm->saving && !vm->want_remove && vm->spec && vm->save_ns <= host->now;
+}
+
+static void save(struct host *host, struct host_vm *vm)
+{
     vm->unsaved = false;
     vm->saving = true;
     vm->save_ns = 0;
     host_ask(host, ASK_SAVE, CHANNEL_NONE, vm, NULL);
-    return true;
+}
+
+static bool is_tenants_first(const struct host *host, unsigned i)
+{
+    return i == 0 || strcmp(host->vms[i]->tenant, host->vms[i - 1]->tenant) != 0;
+}
+
+/* What each tenant may have on the way to the disk: as much as the others that have something to write. */
+static unsigned share_of_saves(const struct host *host, unsigned *ret_saving)
+{
+    unsigned tenants = 0, saving = 0;
+    bool counted = false;
+
+    for (unsigned i = 0; i < host->n_vms; i++) {
+        const struct host_vm *vm = host->vms[i];
+
+        counted = counted && !is_tenants_first(host, i);
+        if (!counted && (vm->saving || is_to_save(host, vm))) {
+            counted = true;
+            tenants++;
+        }
+        saving += vm->saving;
+    }
+    *ret_saving = saving;
+    return MAX(LIFE_MAX_SAVES / MAX(tenants, 1u), 1u);
+}
+
+static unsigned count_saving(const struct host *host, unsigned first)
+{
+    unsigned n = 0;
+
+    for (unsigned i = first; i < host->n_vms && (i == first || !is_tenants_first(host, i)); i++)
+        n += host->vms[i]->saving;
+    return n;
+}
+
+bool life_settle_saves(struct host *host)
+{
+    unsigned saving, share = share_of_saves(host, &saving), own = 0;
+    bool moved = false;
+
+    for (unsigned i = 0; i < host->n_vms && saving < LIFE_MAX_SAVES; i++) {
+        if (is_tenants_first(host, i))
+            own = count_saving(host, i);
+        if (own >= share || !is_to_save(host, host->vms[i]))
+            continue;
+        save(host, host->vms[i]);
+        own++;
+        saving++;
+        moved = true;
+    }
+    return moved;
 }
 
 static bool settle_removal(struct host *host, struct host_vm *vm)
@@ -357,7 +411,7 @@ static bool settle_waits(struct host *host, struct host_vm *vm)
 
 bool life_settle(struct host *host, struct host_vm *vm)
 {
-    return settle_waits(host, vm) || settle_start(host, vm) || settle_saving(host, vm) ||
-           settle_removal(host, vm) || settle_link(host, vm) || settle_again(vm) ||
-           settle_telling(host, vm) || settle_console(host, vm);
+    return settle_waits(host, vm) || settle_start(host, vm) || settle_removal(host, vm) ||
+           settle_link(host, vm) || settle_again(vm) || settle_telling(host, vm) ||
+           settle_console(host, vm);
 }

@@ -7,6 +7,7 @@
 
 enum {
     LIFE_MAX_AUTOSTARTS = 8,    /* at once */
+    LIFE_MAX_SAVES = 32,        /* at once: no more than the starter does, STARTER_MAX_SAVES */
     LIFE_MS_BETWEEN_LOOKS = 20, /* at who is about to go; doubled up to the next */
     LIFE_MAX_WAIT_MS = 5000,
     LIFE_MAX_BUSY_MS =
@@ -34,5 +35,7 @@ bool life_put_off(struct host *host, struct host_vm *vm) must_check;
 void life_gone(struct host *host, struct host_vm *vm);
 /* How long to wait before the next try, and counts it. */
 uint64_t life_next_try(const struct host *host, unsigned *tries);
+/* Descriptions that differ are written, of all tenants alike. False: none can be right now. */
+bool life_settle_saves(struct host *host);
 /* What follows from the facts; false: nothing more. The VM may be gone after it. */
 bool life_settle(struct host *host, struct host_vm *vm);

@@ -125,6 +125,7 @@ static bool settle(struct host *host, unsigned *left)
 {
     bool moved = reports_settle(host);
 
+    moved = life_settle_saves(host) || moved;
     for (unsigned i = 0; i<host->n_vms && * left> 0; i++) {
         struct host_vm *vm = host->vms[i];
 

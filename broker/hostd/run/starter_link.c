@@ -12,10 +12,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "hostd/rules/answers.h"
+#include "hostd/rules/life.h"
 #include "hostd/rules/spec.h"
 #include "hostd/run/closer.h"
 
 enum { REPORTS_PER_TURN = 16 };
+_Static_assert((int)LIFE_MAX_SAVES <= (int)STARTER_MAX_SAVES, "the starter does them all");
 
 /* What the socket had no room for yet. */
 struct parcel {

@@ -132,7 +132,7 @@ static void on_load(struct starter *s, const struct starter_request *q, const vo
 
 static struct save *find_save(struct starter *s, const char *tenant, const char *vm)
 {
-    for (unsigned i = 0; i < STATE_MAX_SAVES; i++)
+    for (unsigned i = 0; i < STARTER_MAX_SAVES; i++)
         if (s->saves[i].process.pid != 0 && strcmp(s->saves[i].tenant, tenant) == 0 &&
             strcmp(s->saves[i].vm, vm) == 0)
             return &s->saves[i];
@@ -156,11 +156,11 @@ static int save(struct starter *s, const struct starter_request *q, const void *
 
     if (find_save(s, q->tenant, q->vm))
         return err_origin(-EBUSY, "the description of %s is being kept already", q->vm);
-    for (unsigned i = 0; i < STATE_MAX_SAVES && !place; i++)
+    for (unsigned i = 0; i < STARTER_MAX_SAVES && !place; i++)
         if (s->saves[i].process.pid == 0)
             place = &s->saves[i];
     if (!place)
-        return err_origin(-EAGAIN, "%d descriptions are being kept", STATE_MAX_SAVES);
+        return err_origin(-EAGAIN, "%d descriptions are being kept", STARTER_MAX_SAVES);
     *place = (struct save){ .starter = s, .id = q->id };
     memcpy(place->tenant, q->tenant, sizeof place->tenant); /* they were checked to end there */
     memcpy(place->vm, q->vm, sizeof place->vm);

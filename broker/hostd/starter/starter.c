@@ -188,7 +188,7 @@ static void init(struct starter *s)
     s->fd = s->signal_fd = s->null_fd = s->groups.base_fd = s->lock_fd = -1;
     out_init(&s->out);
     process_forget(&s->hostd);
-    for (unsigned i = 0; i < STATE_MAX_SAVES; i++)
+    for (unsigned i = 0; i < STARTER_MAX_SAVES; i++)
         process_forget(&s->saves[i].process);
     for (unsigned i = 0; i < STATE_MAX_LEAVING; i++)
         process_forget(&s->leaving[i]);
@@ -295,7 +295,7 @@ static void free_events(struct starter *s)
             process_forget(&s->places[i].launcher);
             consoles_forget(&s->places[i]);
         }
-    for (unsigned i = 0; i < STATE_MAX_SAVES; i++)
+    for (unsigned i = 0; i < STARTER_MAX_SAVES; i++)
         process_forget(&s->saves[i].process);
     for (unsigned i = 0; i < STATE_MAX_LEAVING; i++)
         process_forget(&s->leaving[i]);

@@ -18,7 +18,6 @@
 
 enum {
     STATE_MAX_VMS = 2048, /* that have processes: hostd's limit is lower */
-    STATE_MAX_SAVES = 32, /* at once */
     STATE_MAX_LEAVING = 32,
     STATE_TICK_MS = 50,
 };
@@ -73,7 +72,7 @@ struct starter {
     struct closers closers;
     struct out out;
     struct listing listing;
-    struct save saves[STATE_MAX_SAVES];
+    struct save saves[STARTER_MAX_SAVES];
     struct place places[STATE_MAX_VMS];
     struct process leaving[STATE_MAX_LEAVING]; /* launchers of earlier runs, killed */
     bool is_root, no_userns;

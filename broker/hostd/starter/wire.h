@@ -25,6 +25,7 @@ enum {
     STARTER_MAX_BYTES = 61440, /* after the struct: a description, a piece of tenants.pb */
     STARTER_MAX_TERMS = 1 << 20,
     STARTER_MAX_FDS = 2,
+    STARTER_MAX_SAVES = 32, /* at once */
     STARTER_TEXT_BYTES = 200,
 };
 
@@ -33,7 +34,7 @@ enum starter_request_kind {
     STARTER_TERMS = 1,
     /* Answered by a STARTER_VM for each that is kept, or lives. */
     STARTER_LOAD,
-    /* bytes: the VM's description, in place of the one before. DONE: it is on the disk. */
+    /* bytes: the VM's description, in place of the one before. DONE: it is on the disk. EAGAIN: too many at once. */
     STARTER_SAVE,
     /* Description, logs, folders go; of a tenant that is no more, too. EBUSY: it lives. */
     STARTER_REMOVE,

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include "hostd/rules/life.h"
 
 #define B(name) BULKHEAD__HOST_ENVELOPE__BODY_##name
 #define T(text) ((char *)(uintptr_t)(text))
@@ -143,6 +144,39 @@ static void tenants_are_read_again(void **state)
 }
 
 /* ---- what two VMs can't have ---- */
+
+/* The starter writes so many descriptions at once, and refuses others. Who creates many has them wait, and nobody else. */
+static void descriptions_are_written_in_turn(void **state)
+{
+    enum { MANY = 50 };
+    uint32_t asks[LIFE_MAX_SAVES], first = 0;
+    uint64_t sessions[2] = { acme, script_connect(&s, UID_ACME) };
+    unsigned done = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < MANY; i++) {
+        char name[8];
+
+        snprintf(name, sizeof name, "a%u", i);
+        script_create(&s, sessions[i % 2], name, false);
+        first = i == 0 ? s.request : first;
+    }
+    for (unsigned i = 0; i < LIFE_MAX_SAVES; i++)
+        assert_int_not_equal(asks[i] = script_asked(&s, ASK_SAVE), 0);
+    assert_int_equal(script_asked(&s, ASK_SAVE), 0);
+    script_create(&s, beta, "b", false);
+    assert_int_equal(script_asked(&s, ASK_SAVE), 0);
+    script_done(&s, asks[0], 0, 0);
+    assert_int_equal(script_replied(&s, acme, first), 0);
+    script_does(&s, ASK_SAVE, 0); /* beta's, and none of the others that were there before */
+    assert_int_equal(script_replied(&s, beta, s.request), 0);
+    for (unsigned i = 1; i < LIFE_MAX_SAVES; i++)
+        script_done(&s, asks[i], 0, 0);
+    script_saves(&s);
+    for (unsigned i = 0; i < s.host.n_vms; i++)
+        done += s.host.vms[i]->saved;
+    assert_int_equal(done, MANY + 1);
+}
 
 static void a_disk_is_one_vms(void **state)
 {
@@ -296,6 +330,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(memory_and_disks_too, begin, end),
         cmocka_unit_test_setup_teardown(connections_are_counted, begin, end),
         cmocka_unit_test_setup_teardown(tenants_are_read_again, begin, end),
+        cmocka_unit_test_setup_teardown(descriptions_are_written_in_turn, begin, end),
         cmocka_unit_test_setup_teardown(a_disk_is_one_vms, begin, end),
         cmocka_unit_test_setup_teardown(taps_and_sockets_too, begin, end),
         cmocka_unit_test_setup_teardown(one_file_by_two_names, begin, end),
