@@ -137,6 +137,13 @@ reboot_kernel() # FILE
     poke "$1" $((0xc05)) $((0xfdebf4ee06)) 5
 }
 
+# lea rsi, [text]; mov dx, 0x3f8 (the serial port); lodsb; out dx, al until a zero; hlt
+talk_kernel() # FILE TEXT
+{
+    printf '\xfa\x48\x8d\x35\x0f\0\0\0\x66\xba\xf8\x03\xac\x84\xc0\x74\x03\xee\xeb\xf8\xf4\xeb\xfd%s\0' "$2" |
+        dd of="$1" bs=1 seek=$((0xc00)) conv=notrunc status=none
+}
+
 make_elf() # FILE MACHINE CLASS(1 = 32 bits, 2 = 64)
 {
     head -c 8192 /dev/zero >"$1"
