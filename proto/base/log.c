@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,6 +30,7 @@ static struct {
     char name[24];
     enum log_level min;
     enum way way;
+    bool to_journal;
     unsigned dropped; /* lines, since the last one that was written */
 } log_state = { .min = LOG_LEVEL_INFO };
 
@@ -51,11 +53,22 @@ static int own_access(const struct stat *st)
     return S_ISFIFO(st->st_mode) && flags >= 0 && (flags & O_ACCMODE) == O_RDWR ? O_RDWR : O_WRONLY;
 }
 
+bool log_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long dev, ino;
+    struct stat st;
+
+    return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && fstat(FD_LOG, &st) == 0 &&
+           st.st_dev == dev && st.st_ino == ino;
+}
+
 void log_never_wait(void)
 {
     struct stat st;
     int fd = -1;
 
+    log_state.to_journal = log_is_journal();
     log_state.way = WAYS_ASK;
     if (fstat(FD_LOG, &st) < 0)
         return;
@@ -94,8 +107,8 @@ static bool put(const char *line, size_t len)
 static void say_dropped(void)
 {
     char line[MAX_LINE];
-    int n = snprintf(line, sizeof line, "%s: %u lines were not written: nobody reads\n",
-                     log_state.name, log_state.dropped);
+    int n = snprintf(line, sizeof line, "%s%s: %u lines were not written: nobody reads\n",
+                     log_state.to_journal ? "<4>" : "", log_state.name, log_state.dropped);
 
     if (put(line, (size_t)n))
         log_state.dropped = 0;
@@ -104,11 +117,12 @@ static void say_dropped(void)
 static void emit(enum log_level level, const char *fmt, va_list args)
 {
     static const char *const marks[] = { "debug: ", "", "warning: ", "error: " };
+    static const char *const priorities[] = { "<7>", "<6>", "<4>", "<3>" }; /* sd-daemon(3) */
     char line[MAX_LINE];
     int n, m;
 
-    n = snprintf(line, sizeof line, "%s%s%s", log_state.name, log_state.name[0] ? ": " : "",
-                 marks[level]);
+    n = snprintf(line, sizeof line, "%s%s%s%s", log_state.to_journal ? priorities[level] : "",
+                 log_state.name, log_state.name[0] ? ": " : "", marks[level]);
     m = vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, args);
     if (m < 0)
         return;

@@ -15,6 +15,8 @@ void log_init(const char *name, enum log_level min);
  * counted. A pipe or a terminal is opened anew, so that nobody who shares it can have us wait: each process that must
  * not wait for another calls this for itself. */
 void log_never_wait(void);
+/* What is logged goes to journald, as the service manager says: then each line tells its priority there too. */
+bool log_is_journal(void);
 void log_line(enum log_level level, const char *fmt, ...) printf_like(2, 3);
 
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "hostd/run/closer.h"
 #include "hostd/run/happen.h"
+#include "hostd/run/journal.h"
 #include "hostd/run/links.h"
 #include "hostd/run/notifier.h"
 #include "hostd/run/service.h"
@@ -62,6 +63,8 @@ static int make(struct service *s, const struct hostd_terms *terms)
         r = starter_link_new(s, terms->starter_fd);
     if (r == 0)
         r = notifier_new(&s->notifier, s->loop);
+    if (r == 0)
+        r = journal_new(&s->journal, log_is_journal() ? JOURNAL_SOCKET : NULL);
     return r < 0 ? err_trace(r) : 0;
 }
 
@@ -106,6 +109,7 @@ static void unmake(struct service *s)
     links_free(s);
     starter_link_free(s);
     notifier_free(s->notifier);
+    journal_free(s->journal);
     closer_free(s->closer);
     host_deinit(&s->host);
     if (s->deadline)

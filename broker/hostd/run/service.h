@@ -9,6 +9,7 @@
 #include "hostd/starter/wire.h"
 
 struct closer;
+struct journal;
 struct links;
 struct notifier;
 struct sessions;
@@ -21,6 +22,7 @@ struct service {
     struct links *links;
     struct sessions *sessions;
     struct closer *closer;
+    struct journal *journal;
     struct notifier *notifier; /* NULL: nobody is to be told */
     struct loop_event *deadline;
     void (*happen)(struct service *s, struct host_event *event);

@@ -21,6 +21,7 @@
 #include "hostd/rules/spec.h"
 #include "hostd/rules/tenants.h"
 #include "hostd/run/closer.h"
+#include "hostd/run/journal.h"
 #include "hostd/run/links.h"
 #include "hostd/run/pace.h"
 #include "ipc/channel.h"
@@ -417,6 +418,7 @@ void sessions_notice(struct service *s, const struct host_action *a)
     own.properties = properties;
     own.n_properties = a->text[0] != '\0' ? 1 : 0;
     event.event = a->said ? (Bulkhead__Event *)(uintptr_t)a->said : &own;
+    journal_tell(s->journal, &event, now_ns());
     for (unsigned i = 0; i < HOST_MAX_SESSIONS; i++) {
         struct client *c = &s->sessions->clients[i];
         const struct session *session = host_session(&s->host, c->serial);

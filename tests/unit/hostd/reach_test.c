@@ -239,12 +239,37 @@ static void no_request_of_client_proto_names_a_vm(void **state)
     assert_int_equal(found, ARRAY_SIZE(known));
 }
 
+/* ---- what is said of it ---- */
+
+static void every_message_is_documented(void **state)
+{
+    const ProtobufCMessageDescriptor *d = &bulkhead__host_envelope__descriptor;
+    static char text[1 << 17];
+    FILE *f = fopen(PROTOCOL_MD, "re");
+
+    (void)state;
+    assert_non_null(f);
+    assert_in_range(fread(text, 1, sizeof text - 1, f), 1, sizeof text - 2);
+    fclose(f);
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        char row[80];
+
+        if (d->fields[i].type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        snprintf(row, sizeof row, "| `%s` |",
+                 ((const ProtobufCMessageDescriptor *)d->fields[i].descriptor)->short_name);
+        if (!strstr(text, row))
+            fail_msg("docs/protocol.md has no row for %s", row);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(no_request_reaches_anothers_vm, begin, end),
         cmocka_unit_test_setup_teardown(no_request_of_client_proto_is_the_services, begin, end),
         cmocka_unit_test(no_request_of_client_proto_names_a_vm),
+        cmocka_unit_test(every_message_is_documented),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
