@@ -186,12 +186,23 @@ bool host_may_ask(const struct host *host)
     return host->n_asks < HOST_MAX_ASKS / 2;
 }
 
+/* Where nothing is asked the first places do again, under numbers that were not there before: else the service comes past
+ * all of them in time, and has memory for each. */
+static void begin_places_again(struct host *host)
+{
+    if (host->n_asks > 0 || host->last_ask % HOST_MAX_ASKS < HOST_FEW_ASKS)
+        return;
+    host->last_ask = (host->last_ask / HOST_MAX_ASKS + 1) * HOST_MAX_ASKS;
+    host->first_ask = host->last_ask + 1;
+}
+
 void host_ask(struct host *host, enum ask_kind kind, enum ask_channel channel,
               const struct host_vm *vm, const struct host_ticket *ticket)
 {
     struct host_action *a = host_action_add(&host->actions, HOST_ASK);
     struct ask *ask;
 
+    begin_places_again(host);
     do { /* never full: a VM has a few, a session HOST_MAX_PENDING at most */
         if (++host->last_ask == 0)
             host->last_ask = 1;

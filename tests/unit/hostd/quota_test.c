@@ -178,6 +178,38 @@ static void descriptions_are_written_in_turn(void **state)
     assert_int_equal(done, MANY + 1);
 }
 
+/* However long the service lives, and whoever asks. */
+static void what_was_asked_keeps_no_memory(void **state)
+{
+    uint32_t last = 0;
+
+    (void)state;
+    script_create(&s, acme, "web", false);
+    script_saves(&s);
+    for (unsigned i = 0; i < 3 * HOST_FEW_ASKS; i++) {
+        uint32_t ask;
+
+        script_open_channel(&s, acme, "web", BULKHEAD__VM_CHANNEL__VM_BROKER_LOG);
+        ask = script_asked(&s, ASK_LOGS);
+        assert_true(ask > last);
+        assert_in_range(ask % HOST_MAX_ASKS, 1, HOST_FEW_ASKS + 1);
+        last = ask;
+        script_done(&s, ask, 0, 1);
+        assert_int_equal(script_replied(&s, acme, s.request), 0);
+        s.n_log = 0;
+    }
+    s.host.last_ask = UINT32_MAX - 5; /* numbers begin again, too */
+    s.host.first_ask = UINT32_MAX - 4;
+    script_open_channel(&s, acme, "web", BULKHEAD__VM_CHANNEL__VM_BROKER_LOG);
+    last = script_asked(&s, ASK_LOGS);
+    script_open_channel(&s, acme, "web", BULKHEAD__VM_CHANNEL__VM_BROKER_LOG);
+    script_done(&s, script_asked(&s, ASK_LOGS), 0, 1);
+    assert_int_equal(script_replied(&s, acme, s.request), 0);
+    script_done(&s, last, 0, 1);
+    assert_int_equal(s.host.n_asks, 0);
+    assert_int_equal(host_next_deadline(&s.host), 0);
+}
+
 static void a_disk_is_one_vms(void **state)
 {
     (void)state;
@@ -331,6 +363,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(connections_are_counted, begin, end),
         cmocka_unit_test_setup_teardown(tenants_are_read_again, begin, end),
         cmocka_unit_test_setup_teardown(descriptions_are_written_in_turn, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_asked_keeps_no_memory, begin, end),
         cmocka_unit_test_setup_teardown(a_disk_is_one_vms, begin, end),
         cmocka_unit_test_setup_teardown(taps_and_sockets_too, begin, end),
         cmocka_unit_test_setup_teardown(one_file_by_two_names, begin, end),
