@@ -114,11 +114,29 @@ static int read_vm_limit(int group_fd, const char *file, char *dst, size_t size)
     return r;
 }
 
+/* The plan is the broker's word, and what it names is opened with the rights of who asks: none but these. */
+static bool is_vm_limit(const char *file)
+{
+    static const char *const files[] = { "cpu.max", "cpu.weight", "memory.max", "io.weight",
+                                         "pids.max" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+        if (strcmp(file, files[i]) == 0)
+            return true;
+    return false;
+}
+
 void audit_vm_group(const struct audit_target *core, const Bulkhead__VmPlan *plan)
 {
     cleanup_(fd_closep) int fd = plan->n_limits > 0 ? vm_group_open(core->pid) : -1;
     size_t n = 0;
 
+    for (size_t i = 0; i < plan->n_limits; i++)
+        if (!is_vm_limit(plan->limits[i]->key)) {
+            audit_add(core, AUDIT_DRIFT, "VM's limits", "%.100s in the plan is no limit of a VM",
+                      plan->limits[i]->key);
+            return;
+        }
     if (plan->n_limits == 0)
         return;
     if (fd < 0) {
