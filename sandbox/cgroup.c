@@ -293,7 +293,5 @@ int sandbox_cgroup_kill(int kill_fd)
 
 int sandbox_cgroup_remove(int base_fd, const char *name)
 {
-    if (unlinkat(base_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        return err_origin(-errno, "cgroup %s", name);
-    return 0;
+    return unlinkat(base_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }

@@ -110,8 +110,10 @@ int groups_add(struct groups *groups, const char *name, const struct sandbox_cgr
 
 void groups_remove(struct groups *groups, const char *name)
 {
-    if (groups->vm_fd >= 0 && sandbox_cgroup_remove(groups->vm_fd, name) < 0)
-        log_debug("%s", err_text());
+    int r = groups->vm_fd >= 0 ? sandbox_cgroup_remove(groups->vm_fd, name) : 0;
+
+    if (r < 0)
+        log_debug("cgroup %s: %s", name, strerror(-r));
 }
 
 void groups_kill(struct groups *groups)

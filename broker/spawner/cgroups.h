@@ -35,7 +35,7 @@ void groups_close(struct groups *groups);
  * can't be had; or a negative errno with an origin. */
 int groups_add(struct groups *groups, const char *name, const struct sandbox_cgroup_limits *limits,
                int *ret_fd, unsigned *ret_missing) must_check;
-/* Does nothing while a process is in it: an upgrade has two in one group. */
+/* Does nothing while a process is in it: an upgrade has two in one group. An error that is to be said stays. */
 void groups_remove(struct groups *groups, const char *name);
 /* Kills what may be left in the VM's group, closes what is open, and leaves the removal to another process
  * that has it, or to the next VM. */

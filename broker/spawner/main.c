@@ -186,6 +186,7 @@ static int enter_group(struct state *s, uint32_t slot, int *ret_fd, unsigned *re
     return 0;
 }
 
+/* A broker may have as many starts fail as it likes, each in a group of another name: nothing of one stays. */
 static int begin(struct state *s, const struct spawner_request *request,
                  const struct spawner_slot *slot, int *fds, bool handed_over, struct spawned *child)
 {
@@ -210,13 +211,12 @@ static int begin(struct state *s, const struct spawner_request *request,
     r = enter_group(s, request->slot, &group_fd, &missing);
     if (r == 0)
         r = give_rings(s, request, &order);
-    if (r < 0)
-        return err_trace(r);
     order.cgroup_fd = group_fd;
     *child = (struct spawned){
         .slot = request->slot, .uid_slot = request->uid_slot, .log_reader = -1, .control = -1
     };
-    r = exec_begin(&order, &child->spawning);
+    if (r == 0)
+        r = exec_begin(&order, &child->spawning);
     if (r < 0) {
         rings_drop(&s->rings, request->id);
         groups_remove(s->groups, slot->name);
@@ -295,6 +295,7 @@ static int on_free(struct state *s, uint32_t slot)
     r = slots_free(&s->slots, slot);
     if (r < 0)
         return r;
+    groups_remove(s->groups, s->slots.of[slot].name); /* if that process's end was too near */
     rings_drop_slot(&s->rings, slot);
     return 0;
 }

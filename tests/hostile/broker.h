@@ -45,6 +45,7 @@ struct broker {
     int lingers, peer;  /* a TCP socket whose last close waits, until its peer is closed */
     char slow[64];      /* a program, open nowhere but for a lease */
     int lease;          /* on it */
+    int group_fd;       /* the VM's control group; -1: it has none */
     pid_t test;         /* a process that is no child */
     char text[160];     /* of the last refusal */
     bool no_landlock;   /* this kernel has none, which start and audit say */
@@ -116,6 +117,8 @@ bool broker_await_word(struct broker *b);
 /* A device more, after the seal, and a start of it. */
 enum broker_verdict broker_add(struct broker *b, uint32_t slot, Bulkhead__Role role,
                                const char *name);
+/* Devices come, each by another name, and go, or their start fails: BROKER_LET, if their control groups stay. */
+enum broker_verdict broker_leave_groups(struct broker *b);
 /* Its slot is empty again, once all that was in it is dead. */
 void broker_free(struct broker *b, uint32_t slot);
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* broker_slots.c - what a broker that was taken over has the spawner change of what it may start, after the seal:
  * slots more, and slots emptied. Each changes one thing of a request that is granted otherwise. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include "base/compiler.h"
 #include "broker.h"
 #include "sandbox/ring.h"
@@ -111,6 +114,45 @@ static enum broker_verdict ring_of_the_freed(struct broker *b, long unused)
     broker_prepare(b, &start, SLOT_DISK);
     start.request.ring_of = dead;
     return broker_start(b, &start);
+}
+
+static unsigned count_groups(const struct broker *b)
+{
+    int again = openat(b->group_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = again < 0 ? NULL : fdopendir(again);
+    struct dirent *entry;
+    unsigned n = 0;
+
+    if (!dir)
+        broker_die("its control group");
+    while ((entry = readdir(dir)) != NULL)
+        n += entry->d_type == DT_DIR && entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+/* A host has room for 65535 groups with a limit of memory, and their memory is the kernel's. */
+enum broker_verdict broker_leave_groups(struct broker *b)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        struct start start;
+        char name[16];
+
+        snprintf(name, sizeof name, "more%u", i);
+        broker_tell_slot(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, name);
+        broker_prepare(b, &start, SLOT_FREE);
+        if (i % 2 == 0)
+            start.request.ring_of = UINT32_MAX; /* of nobody */
+        if ((broker_start(b, &start) == BROKER_LET) != (i % 2 == 1))
+            return BROKER_NO_ANSWER;
+        if (i % 2 == 1)
+            broker_kill_and_wait(b, start.request.id);
+        else if (!strstr(b->text, "io_uring"))
+            return BROKER_NO_ANSWER;
+        broker_free(b, SLOT_FREE);
+    }
+    broker_settle(b);
+    return count_groups(b) == 1 ? BROKER_REFUSED : BROKER_LET; /* of who settled it */
 }
 
 static const struct broker_action actions[] = {

@@ -26,6 +26,8 @@
 #include "broker_ends.h"
 #include "lingering.h"
 #include "plan/plan.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/cgroup_life.h"
 #include "sandbox/enter.h"
 #include "sandbox/gen/filter_broker.h"
 #include "sandbox/ids.h"
@@ -109,26 +111,42 @@ static void make_lingering(struct broker *b)
     setitimer(ITIMER_REAL, &often, NULL);
 }
 
+/* Nobody is moved for it: this test's own group stays as it is. */
+static void claim_group(struct groups *groups)
+{
+    snprintf(groups->name, sizeof groups->name, "bulkhead-%d", (int)getpid());
+    if (sandbox_cgroup_find(&groups->base_fd, groups->path, sizeof groups->path) != 0 ||
+        sandbox_cgroup_claim(groups->base_fd, groups->name, &groups->vm_fd) < 0)
+        _exit(8);
+    groups->kill_fd = sandbox_cgroup_open_kill(groups->vm_fd);
+}
+
 static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
                                 enum broker_verdict (*run)(struct broker *b),
                                 const struct broker_action *action)
 {
-    struct groups none = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
+    struct groups groups = { .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
     struct uids no_uids = { .file_fd = -1, .ns_fd = -1 };
-    const struct spawner_terms terms = { .groups = &none,
+    const struct spawner_terms terms = { .groups = &groups,
                                          .uids = &no_uids,
                                          .uid_base = uid_base(),
                                          .no_userns = no_userns,
                                          .end_ms = 2000,
                                          .broker_pidfd =
                                              (int)syscall(SYS_pidfd_open, getpid(), 0) };
-    struct broker b = { .next_id = 1, .uid_base = terms.uid_base, .test = test, .action = action };
+    struct broker b = {
+        .next_id = 1, .uid_base = terms.uid_base, .test = test, .action = action, .group_fd = -1
+    };
     char lock[80];
     const struct sandbox_broker rights = { .uid = terms.uid_base ? terms.uid_base + PLAN_UID_BROKER
                                                                  : 0,
                                            .readable = { -1, -1 } };
     unsigned missing = 0;
 
+    if (run == broker_leave_groups) {
+        claim_group(&groups);
+        b.group_fd = groups.vm_fd;
+    }
     if (spawner_start(&b.spawner, -1, &terms) < 0)
         _exit(8);
     left->spawner = b.spawner.pid;
@@ -298,6 +316,21 @@ static void a_device_comes_and_goes(void **state)
     (void)state;
     assert_int_equal(live(CAGED, true, comes_and_goes, NULL), 0);
     if (left->verdict != BROKER_LET)
+        fail_msg("verdict %d: %s", (int)left->verdict, left->text);
+}
+
+/* Its cage lets it see no group, and is not what keeps it from them. */
+static void no_groups_are_left(void **state)
+{
+    char path[GROUPS_PATH_BYTES];
+    int fd = -1;
+
+    (void)state;
+    if (sandbox_cgroup_find(&fd, path, sizeof path) != 0)
+        skip();
+    close(fd);
+    assert_int_equal(live(OPEN, true, broker_leave_groups, NULL), 0);
+    if (left->verdict != BROKER_REFUSED)
         fail_msg("verdict %d: %s", (int)left->verdict, left->text);
 }
 
@@ -533,6 +566,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(honest_requests_are_granted),
         cmocka_unit_test(a_device_comes_and_goes),
+        cmocka_unit_test(no_groups_are_left),
         cmocka_unit_test(nothing_starts_before_the_seal),
         cmocka_unit_test(its_death_is_seen),
         cmocka_unit_test(it_ends_with_its_vm),
