@@ -363,21 +363,16 @@ bool host_is_none(int r)
     return r == -ECONNREFUSED || r == -EKEYREJECTED;
 }
 
-static size_t span_of_letters(const char *text)
-{
-    return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
-}
-
 bool host_is_name(const char *vm)
 {
     const char *slash = strchr(vm, '/');
-    const char *name = slash ? slash + 1 : vm;
-    size_t len = span_of_letters(name);
+    char tenant[HOSTDIR_TENANT_BYTES];
 
-    if (slash && (slash == vm || slash - vm >= HOSTDIR_TENANT_BYTES || vm[0] == '.' ||
-                  vm + span_of_letters(vm) != slash))
-        return false;
-    return len > 0 && len < HOSTDIR_VM_BYTES && name[len] == '\0' && name[0] != '.';
+    if (!slash)
+        return hostdir_is_vm(vm);
+    return snprintf(tenant, sizeof(tenant), "%.*s", (int)MIN(slash - vm, HOSTDIR_TENANT_BYTES),
+                    vm) < HOSTDIR_TENANT_BYTES &&
+           hostdir_is_tenant(tenant) && hostdir_is_vm(slash + 1);
 }
 
 int host_check_name(const char *vm)

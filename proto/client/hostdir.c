@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* A directory of the service: what `own` says; root's; or `name` below what `xdg` says, or below `fallback` in the
@@ -71,4 +72,24 @@ int hostdir_socket(char *dst, size_t size)
     int r = hostdir_run(run, sizeof run);
 
     return r < 0 ? r : put(dst, size, run, "/" HOSTDIR_SOCKET);
+}
+
+#define SMALL "abcdefghijklmnopqrstuvwxyz0123456789._-"
+#define LARGE "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+static bool is_made_of(const char *name, size_t size, const char *letters)
+{
+    size_t len = strnlen(name, size);
+
+    return len > 0 && len < size && strspn(name, letters) == len;
+}
+
+bool hostdir_is_tenant(const char *name)
+{
+    return is_made_of(name, HOSTDIR_TENANT_BYTES, SMALL) && !strchr("._-", name[0]);
+}
+
+bool hostdir_is_vm(const char *name)
+{
+    return is_made_of(name, HOSTDIR_VM_BYTES, SMALL LARGE) && !strchr(".-", name[0]);
 }

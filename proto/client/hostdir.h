@@ -6,6 +6,7 @@
  * environment's BULKHEAD_HOST_RUN, BULKHEAD_HOST_STATE and BULKHEAD_HOST_CONFIG come before all of these. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "base/compiler.h"
 
@@ -25,3 +26,8 @@ int hostdir_run(char *dst, size_t size) must_check;
 int hostdir_state(char *dst, size_t size) must_check;
 int hostdir_config(char *dst, size_t size) must_check;
 int hostdir_socket(char *dst, size_t size) must_check;
+
+/* [a-z0-9][a-z0-9._-]{0,31}, and a VM's as its configuration has it: [A-Za-z0-9_][A-Za-z0-9._-]{0,47}. Of a name that has
+ * no end at most HOSTDIR_TENANT_BYTES and HOSTDIR_VM_BYTES are looked at, and it is not one. */
+bool hostdir_is_tenant(const char *name);
+bool hostdir_is_vm(const char *name);

@@ -8,8 +8,6 @@
 
 enum { NAMES_SHOWN_BYTES = 64 };
 
-bool names_is_tenant(const char *name);
-bool names_is_vm(const char *name);
 bool names_is_label(const char *key);
 /* For a message: cut, and what is no plain character replaced. Returns ret. */
 const char *names_show(const char *name, char ret[NAMES_SHOWN_BYTES]);

@@ -117,7 +117,7 @@ void reports_kept(struct host *host, const struct host_event *e)
     Bulkhead__VmDetails *kept = *e->kept;
     struct host_vm *vm;
 
-    if (host->phase != HOST_LOADING || !names_is_tenant(e->tenant) || !names_is_vm(e->name) ||
+    if (host->phase != HOST_LOADING || !hostdir_is_tenant(e->tenant) || !hostdir_is_vm(e->name) ||
         host_find(host, e->tenant, e->name))
         return;
     if (!kept && !e->lives)

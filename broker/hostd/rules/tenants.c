@@ -17,7 +17,7 @@ static int check_tenant(const Bulkhead__HostConfig *c, const Bulkhead__Tenant *t
 {
     char shown[NAMES_SHOWN_BYTES];
 
-    if (!names_is_tenant(t->name))
+    if (!hostdir_is_tenant(t->name))
         return fault_input(f,
                            "tenant name '%s' is not usable: 1 to 32 small letters, digits, '.', "
                            "'_' or '-', beginning with a letter or a digit",

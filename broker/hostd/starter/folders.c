@@ -22,31 +22,6 @@ static void dir_closep(DIR **dir)
         closedir(*dir);
 }
 
-/* ---- names ---- */
-
-static bool letters_ok(const char *name, size_t size, size_t max, const char *further)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    size_t len = strnlen(name, size);
-
-    if (len == 0 || len > max || len == size || strchr(".-", name[0]))
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if (!strchr(letters, name[i]) && !strchr(further, name[i]))
-            return false;
-    return true;
-}
-
-bool folders_is_tenant(const char *name, size_t size)
-{
-    return name[0] != '_' && letters_ok(name, size, HOSTDIR_TENANT_BYTES - 1, "._-");
-}
-
-bool folders_is_vm(const char *name, size_t size)
-{
-    return letters_ok(name, size, HOSTDIR_VM_BYTES - 1, "._-ABCDEFGHIJKLMNOPQRSTUVWXYZ");
-}
-
 /* ---- the service's own ---- */
 
 /* Each part that is missing, as an ordinary user's may be. */
@@ -232,7 +207,7 @@ static int list_tenant(int at_fd, const char *tenant, struct folder_names *names
     int r = 0;
 
     while (r == 0 && dir && (entry = readdir(dir)) != NULL)
-        if (entry->d_type == DT_DIR && folders_is_vm(entry->d_name, sizeof entry->d_name))
+        if (entry->d_type == DT_DIR && hostdir_is_vm(entry->d_name))
             r = add_name(names, tenant, entry->d_name);
     return r;
 }
@@ -244,7 +219,7 @@ int folders_list(const struct folders *folders, enum folder folder, struct folde
     int r = 0;
 
     while (r == 0 && dir && (entry = readdir(dir)) != NULL)
-        if (entry->d_type == DT_DIR && folders_is_tenant(entry->d_name, sizeof entry->d_name))
+        if (entry->d_type == DT_DIR && hostdir_is_tenant(entry->d_name))
             r = list_tenant(folders->fds[folder], entry->d_name, names);
     return r;
 }

@@ -32,9 +32,6 @@ struct folder_names {
 /* Makes what isn't there. */
 int folders_open(struct folders *ret_folders, struct fault *ret_fault) must_check;
 void folders_close(struct folders *folders);
-/* [a-z0-9][a-z0-9._-]{0,31}, and a VM's as its configuration has it: [A-Za-z0-9_][A-Za-z0-9._-]{0,47}. The fields are of fixed size: no end is no name. */
-bool folders_is_tenant(const char *name, size_t size);
-bool folders_is_vm(const char *name, size_t size);
 
 /* A descriptor of the VM's folder there, or a negative errno with an origin. make: if it isn't there. */
 int folders_enter(const struct folders *folders, enum folder folder, const char *tenant,

@@ -347,9 +347,9 @@ static int check(const struct starter_request *q, size_t n_bytes, unsigned n_fds
         return err_origin(-EINVAL, "a request of kind %u with %zu bytes", q->kind, n_bytes);
     if (n_fds != o->n_fds)
         return err_origin(-EINVAL, "a request of kind %u with %u descriptors", q->kind, n_fds);
-    if (o->of_vm && !folders_is_tenant(q->tenant, HOSTDIR_TENANT_BYTES))
+    if (o->of_vm && !hostdir_is_tenant(q->tenant))
         return err_origin(-EINVAL, "a request whose tenant has no usable name");
-    if (o->of_vm && !folders_is_vm(q->vm, HOSTDIR_VM_BYTES))
+    if (o->of_vm && !hostdir_is_vm(q->vm))
         return err_origin(-EINVAL, "a request whose VM has no usable name");
     return 0;
 }

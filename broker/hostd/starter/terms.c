@@ -64,7 +64,7 @@ static int check_tenant(const Bulkhead__Tenant *t, uint32_t uid, struct fault *f
 {
     int r;
 
-    if (!folders_is_tenant(t->name, strlen(t->name) + 1))
+    if (!hostdir_is_tenant(t->name))
         return fault_input(f,
                            "the tenant's name '%.40s' is not usable: 1 to %d small letters, "
                            "digits, '.', '_' and '-', the first a letter or digit",
