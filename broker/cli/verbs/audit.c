@@ -5,6 +5,7 @@
 #include "audit/vm.h"
 #include "options/flags.h"
 #include "output.h"
+#include "verbs/operands.h"
 
 static json_t *finding_json(const struct audit_finding *f)
 {
@@ -61,15 +62,9 @@ static int show_audit(const char *vm, bool json)
 static int run_audit(int argc, char **argv)
 {
     struct simple_args args;
-    struct option_error err;
+    int r = operands_parse(argc, argv, 1, 1, &args);
 
-    if (flags_parse_simple(argc, argv, &args, &err) < 0)
-        return say_error(EXIT_BAD_INPUT, "%s", err.text);
-    if (args.help)
-        return VERB_HELP;
-    if (args.n_operands != 1)
-        return VERB_USAGE;
-    return show_audit(args.operands[0], args.json);
+    return r != EXIT_OK ? r : show_audit(args.operands[0], args.json);
 }
 
 const struct verb verb_audit = {

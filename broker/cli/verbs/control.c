@@ -14,6 +14,7 @@
 #include "client.h"
 #include "options/flags.h"
 #include "output.h"
+#include "verbs/operands.h"
 
 /* Sends a request that a Reply answers; prints `done` (NULL: the reply's text). */
 static int tell_with(const char *vm, Bulkhead__ClientEnvelope *request, int fd, bool json,
@@ -41,60 +42,44 @@ static int tell(const char *vm, Bulkhead__ClientEnvelope *request, bool json, co
     return tell_with(vm, request, -1, json, done);
 }
 
-/* Operands min..max of a verb; EXIT_OK with *help set when --help was all. */
-static int operands(int argc, char **argv, size_t min, size_t max, struct simple_args *ret_args)
-{
-    struct option_error err;
-
-    if (flags_parse_simple(argc, argv, ret_args, &err) < 0)
-        return say_error(EXIT_BAD_INPUT, "%s", err.text);
-    if (ret_args->help)
-        return VERB_HELP;
-    if (ret_args->n_operands < min || ret_args->n_operands > max)
-        return VERB_USAGE;
-    return EXIT_OK;
-}
-
 static int run_pause(int argc, char **argv)
 {
     Bulkhead__PauseVm msg = BULKHEAD__PAUSE_VM__INIT;
     struct simple_args args;
-    int r = operands(argc, argv, 1, 1, &args);
+    int r = operands_parse(argc, argv, 1, 1, &args);
 
     CLIENT_ENVELOPE(request, PAUSE_VM, pause_vm, &msg);
-    return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "paused");
+    return r != EXIT_OK ? r : tell(args.operands[0], &request, args.json, "paused");
 }
 
 static int run_resume(int argc, char **argv)
 {
     Bulkhead__ResumeVm msg = BULKHEAD__RESUME_VM__INIT;
     struct simple_args args;
-    int r = operands(argc, argv, 1, 1, &args);
+    int r = operands_parse(argc, argv, 1, 1, &args);
 
     CLIENT_ENVELOPE(request, RESUME_VM, resume_vm, &msg);
-    return r != EXIT_OK || args.help ? r : tell(args.operands[0], &request, args.json, "running");
+    return r != EXIT_OK ? r : tell(args.operands[0], &request, args.json, "running");
 }
 
 static int run_power_button(int argc, char **argv)
 {
     Bulkhead__PressPowerButton msg = BULKHEAD__PRESS_POWER_BUTTON__INIT;
     struct simple_args args;
-    int r = operands(argc, argv, 1, 1, &args);
+    int r = operands_parse(argc, argv, 1, 1, &args);
 
     CLIENT_ENVELOPE(request, PRESS_POWER_BUTTON, press_power_button, &msg);
-    return r != EXIT_OK || args.help
-               ? r
-               : tell(args.operands[0], &request, args.json, "power button pressed");
+    return r != EXIT_OK ? r : tell(args.operands[0], &request, args.json, "power button pressed");
 }
 
 static int run_repair(int argc, char **argv)
 {
     Bulkhead__Repair msg = BULKHEAD__REPAIR__INIT;
     struct simple_args args;
-    int r = operands(argc, argv, 2, 2, &args);
+    int r = operands_parse(argc, argv, 2, 2, &args);
     char device[64];
 
-    if (r != EXIT_OK || args.help)
+    if (r != EXIT_OK)
         return r;
     CLIENT_ENVELOPE(request, REPAIR, repair, &msg);
     snprintf(device, sizeof(device), "%s", args.operands[1]);

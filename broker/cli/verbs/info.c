@@ -10,6 +10,7 @@
 #include "host_json.h"
 #include "output.h"
 #include "private_vms.h"
+#include "verbs/operands.h"
 #include "vmconfig/describe.h"
 
 static void print_time(const char *what, json_int_t ns)
@@ -135,15 +136,10 @@ static int inspect(const char *vm, bool json)
 static int run_info(int argc, char **argv)
 {
     struct simple_args args;
-    struct option_error err;
-    int r;
+    int r = operands_parse(argc, argv, 1, 1, &args);
 
-    if (flags_parse_simple(argc, argv, &args, &err) < 0)
-        return say_error(EXIT_BAD_INPUT, "%s", err.text);
-    if (args.help)
-        return VERB_HELP;
-    if (args.n_operands != 1)
-        return VERB_USAGE;
+    if (r != EXIT_OK)
+        return r;
     if (client_is_private(args.operands[0]))
         return show(args.operands[0], private_vm_json(args.operands[0]), NULL, args.json);
     r = host_check_name(args.operands[0]);

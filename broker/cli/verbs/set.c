@@ -6,6 +6,7 @@
 #include "options/device_flags.h"
 #include "options/flags.h"
 #include "output.h"
+#include "verbs/operands.h"
 
 static int reply_only(const char *vm, Bulkhead__ClientEnvelope *request)
 {
@@ -68,16 +69,11 @@ static int set_link(const char *vm, const char *device, const char *arg, struct 
 static int run_set(int argc, char **argv)
 {
     struct simple_args args;
-    struct option_error err;
     struct bag bag = { 0 };
-    int r;
+    int r = operands_parse(argc, argv, 3, 3, &args);
 
-    if (flags_parse_simple(argc, argv, &args, &err) < 0)
-        return say_error(EXIT_BAD_INPUT, "%s", err.text);
-    if (args.help)
-        return VERB_HELP;
-    if (args.n_operands != 3)
-        return VERB_USAGE;
+    if (r != EXIT_OK)
+        return r;
     if (strcmp(args.operands[1], "balloon") == 0 || strncmp(args.operands[1], "balloon0", 9) == 0)
         r = set_balloon(args.operands[0], args.operands[2], &bag);
     else if (strncmp(args.operands[2], "link", 4) == 0)

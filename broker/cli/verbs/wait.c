@@ -10,6 +10,7 @@
 #include "host_json.h"
 #include "output.h"
 #include "subscription.h"
+#include "verbs/operands.h"
 
 static int say_ended(const char *vm, const Bulkhead__VmEnded *ended, bool json)
 {
@@ -80,15 +81,10 @@ static int wait_service(const char *vm, bool json)
 static int run_wait(int argc, char **argv)
 {
     struct simple_args args;
-    struct option_error err;
-    int r;
+    int r = operands_parse(argc, argv, 1, 1, &args);
 
-    if (flags_parse_simple(argc, argv, &args, &err) < 0)
-        return say_error(EXIT_BAD_INPUT, "%s", err.text);
-    if (args.help)
-        return VERB_HELP;
-    if (args.n_operands != 1)
-        return VERB_USAGE;
+    if (r != EXIT_OK)
+        return r;
     if (client_is_private(args.operands[0]))
         return wait_private(args.operands[0], args.json);
     r = host_check_name(args.operands[0]);
