@@ -174,7 +174,7 @@ void table_deinit(struct table *table)
 
 int say_json(json_t *value)
 {
-    int r = value ? json_dumpf(value, stdout, JSON_PRESERVE_ORDER) : -1;
+    int r = value ? json_dumpf(value, stdout, JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) : -1;
 
     json_decref(value);
     if (r < 0 || putchar('\n') == EOF || fflush(stdout) != 0)
