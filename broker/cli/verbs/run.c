@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -34,6 +35,8 @@ enum {
     MAX_LAST_READS = 1024,
     MAX_UNREAD = 4096, /* messages that may wait for us when there is none any more */
     AUDIT_LOOKS = 24,  /* of LOOK_S: as long as an audit may take */
+    REST_MS = 2000,    /* what is left of a VM that has ended */
+    REST_LOOK_MS = 5,
 };
 
 struct run {
@@ -382,6 +385,7 @@ static int start_broker(struct run *run)
 
     if (r < 0)
         return say_error(EXIT_HOST, "a pipe for the broker's log: %s", strerror(-r));
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* for await_rest() */
     r = client_start_broker(&run->client, log_fd);
     return r < 0 ? client_failed(r) : EXIT_OK;
 }
@@ -411,12 +415,28 @@ static void hurry_on_signals(struct run *run)
     sigprocmask(SIG_UNBLOCK, &others, NULL);
 }
 
+/* The spawner outlives its broker for a moment, and is our child then. Of a VM that has ended nothing is left when we are
+ * gone, so that whoever called may look, or start the next. */
+static void await_rest(const struct run *run)
+{
+    const int64_t until = clock_ms(CLOCK_MONOTONIC) + REST_MS;
+    struct pollfd stop = { .fd = run->signals, .events = POLLIN };
+    pid_t pid;
+
+    do
+        pid = waitpid(-1, NULL, WNOHANG);
+    while (pid > 0 ||
+           (pid == 0 && clock_ms(CLOCK_MONOTONIC) < until && poll(&stop, 1, REST_LOOK_MS) == 0));
+}
+
 static void end(struct run *run)
 {
     hurry_on_signals(run);
     if (run->ended)
         client_await_end(&run->client, run->signals);
     client_close_unless(&run->client, run->signals);
+    if (run->ended)
+        await_rest(run);
     end_relay(run);
     run_output_drain(&run->out, run->signals);
 }

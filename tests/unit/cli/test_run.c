@@ -80,6 +80,20 @@ static void hide_end(struct channel *channel)
     poll(&p, 1, RIG_TIMEOUT_MS);
 }
 
+/* What a broker has started ends after it: here it makes the file $LATE then. */
+static void leave_late(struct channel *channel)
+{
+    const char *late = getenv("LATE");
+
+    rig_send_ended(channel, BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN, false, false);
+    if (!late || fork() > 0)
+        return;
+    channel_free(channel);
+    poll(NULL, 0, 30 * RIG_POLL_MS);
+    rig_make(late);
+    _exit(0);
+}
+
 /* Does what $PART says, once the file $GO is there. */
 static int play_broker(void)
 {
@@ -125,6 +139,8 @@ static int play_broker(void)
         rig_send_ended(channel, BULKHEAD__GUEST_STATE_KIND__GUEST_RUNNING, true, false);
     else if (strcmp(part, "stop-die") == 0)
         rig_receive(channel, &tty);
+    else if (strcmp(part, "late") == 0)
+        leave_late(channel);
     else if (strcmp(part, "hide") == 0)
         hide_end(channel);
     else if (strcmp(part, "flood") == 0)
@@ -235,6 +251,23 @@ static void test_hidden_end(void **state)
     rmdir(vm);
 }
 
+/* When `run` has ended, so has all that its broker had started. */
+static void test_late_end(void **state)
+{
+    struct rig *f = *state;
+    char late[96];
+
+    snprintf(late, sizeof(late), "%s/late", f->dir);
+    setenv("LATE", late, 1);
+    rig_start(f, "late", NULL, NULL);
+    rig_await_raw(f, true);
+    rig_go(f);
+    assert_int_equal(rig_finish(f), 0);
+    assert_int_equal(access(late, F_OK), 0);
+    unlink(late);
+    unsetenv("LATE");
+}
+
 static void test_signals(void **state)
 {
     static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
@@ -337,6 +370,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_log_without_end, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(test_broker_that_stays, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(test_hidden_end, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(test_late_end, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(test_signals, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(test_broker_dies_of_a_signal, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(test_ignored_signals, rig_setup, rig_teardown),
