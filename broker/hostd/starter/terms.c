@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "base/log.h"
 #include "client/hostdir.h"
 #include "hostd/starter/folders.h"
 #include "hostd/starter/wire.h"
@@ -183,16 +184,23 @@ int terms_open_trees(const Bulkhead__Tenant *tenant, int *ret_fds, struct fault 
     return 0;
 }
 
-static int check_all_trees(const Bulkhead__HostConfig *config, struct fault *f)
+/* is_new: that is to be said to who applies it. Where the service only begins again a tree may be gone that was its tenant's to
+ * take away: then he has no VM, and the others have theirs. */
+static int check_all_trees(const Bulkhead__HostConfig *config, bool is_new, struct fault *f)
 {
-    int fds[TERMS_MAX_TREES], r = 0;
+    int fds[TERMS_MAX_TREES];
 
-    for (size_t i = 0; r == 0 && i < config->n_tenants; i++) {
-        r = terms_open_trees(config->tenants[i], fds, f);
+    for (size_t i = 0; i < config->n_tenants; i++) {
+        int r = terms_open_trees(config->tenants[i], fds, f);
+
         for (size_t k = 0; r == 0 && k < config->tenants[i]->n_trees; k++)
             close(fds[k]);
+        if (r < 0 && is_new)
+            return r;
+        if (r < 0)
+            log_warn("%s: it can start no VM", f->text);
     }
-    return r;
+    return 0;
 }
 
 /* ---- the file ---- */
@@ -277,9 +285,10 @@ static int take(struct terms *terms, struct terms *now, struct fault *f)
     int r = terms_check(now->config, geteuid(), f);
 
     if (r == 0)
-        r = check_all_trees(now->config, f);
+        r = check_all_trees(now->config, terms->config != NULL, f);
     if (r < 0)
         return r;
+    *f = (struct fault){ 0 };
     terms_clear(terms);
     *terms = *now;
     *now = (struct terms){ 0 };

@@ -19,7 +19,8 @@ struct terms {
 };
 
 /* What the file says, or without one that all is the host's own. A file that isn't well leaves *terms as it is, and *ret_fault says
- * what is wrong with it. dir: of the service's configuration. */
+ * what is wrong with it; a tree that isn't there is wrong with a file that takes the place of another. dir: of the service's
+ * configuration. */
 int terms_read(struct terms *terms, const char *dir, struct fault *ret_fault) must_check;
 void terms_clear(struct terms *terms);
 /* NULL: there is none of that name. */

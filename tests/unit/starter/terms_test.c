@@ -280,6 +280,28 @@ static void test_the_file(void **state)
     terms_clear(&terms);
 }
 
+/* What a tenant did to his own is his own trouble, when the service begins again. */
+static void test_a_tree_that_is_gone(void **state)
+{
+    struct terms terms = { 0 };
+    char path[128], gone[160];
+
+    (void)state;
+    begin();
+    path_of("tenants.pb", path, sizeof path);
+    snprintf(gone, sizeof gone, "%s/gone", dir);
+    put_tenant(gone);
+    expect(&terms, NULL);
+    expect(&terms, "No such file"); /* who applies it is told */
+    terms_clear(&terms);
+    assert_int_equal(symlink("/usr", gone), 0);
+    expect(&terms, NULL);
+    assert_int_equal(unlink(gone), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+    terms_clear(&terms);
+}
+
 /* A few bytes that would unpack to very much: what a field of no bytes makes of each two of the file's. */
 static void test_a_bomb(void **state)
 {
@@ -305,9 +327,8 @@ static void test_a_bomb(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_it_says),
-        cmocka_unit_test(test_too_many),
-        cmocka_unit_test(test_the_file),
+        cmocka_unit_test(test_what_it_says), cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_the_file),     cmocka_unit_test(test_a_tree_that_is_gone),
         cmocka_unit_test(test_a_bomb),
     };
 
