@@ -22,7 +22,7 @@ int groups_make_for(const struct service_groups *groups, const char *tenant, con
 void groups_remove_of(const struct service_groups *groups, const char *tenant, const char *vm);
 /* Of VMs that ended when no starter was there, or that an earlier one had started: those of the service in which nobody is. */
 void groups_sweep(const struct service_groups *groups, const struct folders *folders);
-/* SIGKILL to all of the VM's processes; broker: one of them, as far as is known, else 0. 0, or a negative errno with an
+/* SIGKILL to all of the VM's processes, which are there; broker: the first one of it, as far as is known, else 0. 0, or a negative errno with an
  * origin. */
 int groups_kill_all(const struct service_groups *groups, const char *tenant, const char *vm,
                     pid_t broker) must_check;
