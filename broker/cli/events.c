@@ -6,19 +6,16 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "messages_json.h"
 #include "output.h"
 
 json_t *event_json(const Bulkhead__Event *event)
 {
-    json_t *properties = json_object();
-
-    for (size_t i = 0; i < event->n_properties; i++)
-        json_object_set_new(properties, event->properties[i]->key,
-                            json_string(event->properties[i]->value));
-    return json_pack("{s:{s:I,s:I},s:s,s:s,s:o}", "timestamp", "secs",
+    return json_pack("{s:{s:I,s:I},s:o,s:o,s:o}", "timestamp", "secs",
                      (json_int_t)(event->time_ns / 1000000000u), "nanos",
-                     (json_int_t)(event->time_ns % 1000000000u), "source", event->source, "event",
-                     event->event, "properties", properties);
+                     (json_int_t)(event->time_ns % 1000000000u), "source", text_json(event->source),
+                     "event", text_json(event->event), "properties",
+                     key_values_json(event->properties, event->n_properties));
 }
 
 /* One line of it, ended and terminated, on the heap; NULL: it is not UTF-8. Takes the reference. */
@@ -76,9 +73,10 @@ int event_write_host_json(const Bulkhead__HostEvent *event, int fd)
 {
     json_t *object = event_json(event_of(event));
 
-    json_object_update_new(object, json_pack("{s:I,s:s,s:s,s:I}", "sequence",
-                                             (json_int_t)event->sequence, "tenant", event->tenant,
-                                             "vm", event->vm, "lost", (json_int_t)event->lost));
+    json_object_update_new(object,
+                           json_pack("{s:I,s:o,s:o,s:I}", "sequence", (json_int_t)event->sequence,
+                                     "tenant", text_json(event->tenant), "vm", text_json(event->vm),
+                                     "lost", (json_int_t)event->lost));
     return write_line(object, fd);
 }
 

@@ -30,8 +30,8 @@ json_t *host_ended_json(const Bulkhead__VmEnded *ended)
 
     if (!ended)
         return json_null();
-    return json_pack("{s:s,s:s,s:s}", "how", ended_word(ended), "detail", ended->detail, "text",
-                     ended_text(text, sizeof(text), ended));
+    return json_pack("{s:s,s:o,s:o}", "how", ended_word(ended), "detail", text_json(ended->detail),
+                     "text", text_json(ended_text(text, sizeof(text), ended)));
 }
 
 /* Nanoseconds since 1970; 0: it never was. */

@@ -1,15 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // messages_json.c - protobuf to JSON, field by field.
 #include "messages_json.h"
+#include <stdlib.h>
+#include <string.h>
 #include "ipc/cpu_bits.h"
 #include "ipc/rules.h"
+
+json_t *text_json(const char *text)
+{
+    json_t *value = json_string(text);
+    char *copy = value ? NULL : strdup(text);
+
+    for (char *c = copy; c && *c; c++)
+        *c = (unsigned char)*c < 0x80 ? *c : '?';
+    value = copy ? json_string(copy) : value;
+    free(copy);
+    return value;
+}
 
 json_t *key_values_json(Bulkhead__KeyValue *const *values, size_t n)
 {
     json_t *object = json_object();
 
-    for (size_t i = 0; i < n; i++)
-        json_object_set_new(object, values[i]->key, json_string(values[i]->value));
+    for (size_t i = 0; i < n; i++) {
+        json_t *key = text_json(values[i]->key);
+
+        json_object_set_new(object, key ? json_string_value(key) : "", text_json(values[i]->value));
+        json_decref(key);
+    }
     return object;
 }
 

@@ -373,6 +373,39 @@ static void test_events(void **state)
     channel_free(c);
 }
 
+/* A broker that was taken over says what JSON has no words for: the others' events come all the same. */
+static void test_events_that_are_no_text(void **state)
+{
+    struct fake_host *f = *state;
+    Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
+    Bulkhead__HostEvent event = BULKHEAD__HOST_EVENT__INIT;
+    Bulkhead__Event own = BULKHEAD__EVENT__INIT;
+    Bulkhead__KeyValue bad = BULKHEAD__KEY_VALUE__INIT, *list[] = { &bad };
+    char vm[] = "web", tenant[] = "acme", text[] = "a\xff", key[] = "\xc0";
+    struct channel *c;
+
+    fake_host_run(f, "events --all --json", NULL, false);
+    c = accept_follower(f);
+    bad.key = key;
+    bad.value = own.source = own.event = text;
+    own.properties = list;
+    own.n_properties = 1;
+    event.vm = vm;
+    event.tenant = tenant;
+    event.sequence = 6;
+    event.event = &own;
+    e.body_case = BODY(HOST_EVENT);
+    e.host_event = &event;
+    fake_host_send(c, &e, NULL, 0);
+    send_event(c, 7, 0);
+    fake_host_await(f, "\"sequence\":7,");
+    assert_non_null(
+        strstr(f->text, "\"event\":\"a?\",\"properties\":{\"?\":\"a?\"},\"sequence\":6"));
+    kill(f->pid, SIGTERM);
+    fake_host_finish(f);
+    channel_free(c);
+}
+
 static void test_refusals(void **state)
 {
     static const struct {
@@ -415,6 +448,7 @@ int main(void)
         TEST(test_top),
 
         TEST(test_events),
+        TEST(test_events_that_are_no_text),
         TEST(test_refusals),
     };
 
