@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include "base/fd_file.h"
 #include "plan/identity.h"
 #include "plan/plan_message.h"
 #include "resources/holder.h"
@@ -146,13 +146,14 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
 
 static void say_file(const struct backend *b, unsigned own, Bulkhead__ProcessPlan *p)
 {
-    struct stat st;
+    struct fd_file file;
 
     for (size_t i = 0; i < p->n_fds; i++) {
-        if (strcmp(p->fds[i]->type, "file") != 0 || own >= b->n_own || fstat(b->own[own], &st) < 0)
+        if (strcmp(p->fds[i]->type, "file") != 0 || own >= b->n_own ||
+            fd_file(b->own[own], &file) < 0)
             continue;
-        p->fds[i]->dev = st.st_dev;
-        p->fds[i]->ino = st.st_ino;
+        p->fds[i]->dev = file.dev;
+        p->fds[i]->ino = file.ino;
     }
 }
 

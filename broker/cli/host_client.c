@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/fd_file.h"
 #include "output.h"
 
 enum { MAX_PAGES = 1024, AGAIN_MS = 50 };
@@ -287,10 +288,10 @@ static bool is_as_agreed(int fd, Bulkhead__VmChannel channel)
                 channel == BULKHEAD__VM_CHANNEL__VM_BROKER_LOG;
     int want = channel == BULKHEAD__VM_CHANNEL__VM_COMMAND ? SOCK_SEQPACKET : SOCK_STREAM, type = 0;
     socklen_t len = sizeof(type);
-    struct stat st;
+    struct fd_file is;
 
     if (file)
-        return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+        return fd_file(fd, &is) == 0 && S_ISREG(is.mode);
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == want;
 }
 

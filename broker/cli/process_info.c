@@ -9,11 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 #include "base/fd.h"
+#include "in_child.h"
+
+enum { MEMORY_MS = 2000 };
 
 long process_read(const char *path, char *dst, size_t size)
 {
@@ -88,19 +92,25 @@ static void on_mapping(const char *line, struct process_memory *m, bool *is_gues
     }
 }
 
-void process_memory(pid_t pid, struct process_memory *ret_memory)
+struct memory_of {
+    pid_t pid;
+    struct process_memory memory;
+};
+
+/* Exit status 0: it has. */
+static int read_memory(void *arg)
 {
+    struct memory_of *of = arg;
     struct process_memory m = { 0 };
     bool is_guest = false;
     char path[64];
     char line[4608];
     FILE *file;
 
-    snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+    snprintf(path, sizeof(path), "/proc/%d/smaps", (int)of->pid);
     file = fopen(path, "re");
-    *ret_memory = m;
     if (!file)
-        return;
+        return 1;
     while (fgets(line, sizeof(line), file)) {
         m.known = true;
         if (isdigit((unsigned char)line[0]) || (line[0] >= 'a' && line[0] <= 'f'))
@@ -109,7 +119,23 @@ void process_memory(pid_t pid, struct process_memory *ret_memory)
             *(is_guest ? &m.guest_pss : &m.own_pss) += strtoull(line + 4, NULL, 10) << 10;
     }
     fclose(file);
-    *ret_memory = m;
+    of->memory = m;
+    return 0;
+}
+
+/* It waits while that process changes what it has mapped, which it does as long as it likes: so a child does. */
+void process_memory(pid_t pid, struct process_memory *ret_memory)
+{
+    struct memory_of *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    *ret_memory = (struct process_memory){ 0 };
+    if (shared == MAP_FAILED)
+        return;
+    shared->pid = pid;
+    if (in_child_alone(read_memory, shared, MEMORY_MS) == 0)
+        *ret_memory = shared->memory;
+    munmap(shared, sizeof(*shared));
 }
 
 void process_time(pid_t pid, struct process_time *ret_time)

@@ -21,6 +21,8 @@ static const struct profile_rule files[] = {
      * is opened past landlock, which doesn't ask who wants a path alone. */
     ALLOW(openat, "a new build of a program", ARG_BITS(2, CHANGES | O_NOCTTY, O_NOCTTY)),
     ALLOW(newfstatat, "type and size of what came by message"),
+    ALLOW(statx, "which file a disk is, without asking its server",
+          ARG_IS(2, AT_EMPTY_PATH | AT_STATX_DONT_SYNC)),
     ALLOW(pread64, "a child's stat file: how much it has run"),
     ALLOW(ftruncate, "the size of a memfd before it is sealed"),
     ALLOW(fallocate, "guest RAM that is to be there from the start"),

@@ -11,8 +11,9 @@
 #include "sandbox/seccomp.h"
 
 enum {
-    CLOSER_THREADS = 32, /* so many may have one of theirs that waits, before others wait for them */
-    CLOSER_MANY = 64,    /* so many of one's wait: closer_has_many() */
+    CLOSER_THREADS =
+        32,           /* so many may have one of theirs that waits, before others wait for them */
+    CLOSER_MANY = 64, /* so many of one's wait: closer_has_many() */
 };
 
 struct closer;

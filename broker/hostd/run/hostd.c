@@ -44,6 +44,12 @@ static void on_full(void *arg)
     loop_quit(s->loop, 0);
 }
 
+/* Of two processes: a starter that hangs is as good as none. */
+static bool both_live(void *arg)
+{
+    return starter_link_answers(arg);
+}
+
 static int make(struct service *s, const struct hostd_terms *terms)
 {
     struct closer_config closer = { .on_closed = on_closed, .on_full = on_full, .arg = s };
@@ -62,7 +68,7 @@ static int make(struct service *s, const struct hostd_terms *terms)
     if (r == 0)
         r = starter_link_new(s, terms->starter_fd);
     if (r == 0)
-        r = notifier_new(&s->notifier, s->loop);
+        r = notifier_new(&s->notifier, s->loop, both_live, s);
     if (r == 0)
         r = journal_new(&s->journal, log_is_journal() ? JOURNAL_SOCKET : NULL);
     return r < 0 ? err_trace(r) : 0;

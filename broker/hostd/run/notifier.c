@@ -16,6 +16,8 @@ struct notifier {
     int fd;
     uint64_t every_ms; /* 0: it need not be told that */
     struct loop_event *timer;
+    bool (*lives)(void *arg);
+    void *arg;
 };
 
 static int open_socket(const char *path)
@@ -51,12 +53,17 @@ static void say(struct notifier *n, const char *text)
 
 static void on_timer(int fd, unsigned what, void *arg)
 {
+    struct notifier *n = arg;
+
     (void)fd;
     (void)what;
-    say(arg, "WATCHDOG=1");
+    if (n->lives(n->arg))
+        say(n, "WATCHDOG=1");
+    else
+        log_warn("the starter does not answer");
 }
 
-int notifier_new(struct notifier **ret, struct loop *loop)
+int notifier_new(struct notifier **ret, struct loop *loop, bool (*lives)(void *arg), void *arg)
 {
     const char *path = getenv("NOTIFY_SOCKET"), *usec = getenv("WATCHDOG_USEC");
     struct notifier *n;
@@ -74,6 +81,8 @@ int notifier_new(struct notifier **ret, struct loop *loop)
         return err_origin(-ENOMEM, "the service manager");
     }
     n->fd = fd;
+    n->lives = lives;
+    n->arg = arg;
     if (usec)
         n->every_ms = strtoull(usec, NULL, 10) / 2000;
     r = loop_add_timer(loop, on_timer, n, &n->timer);

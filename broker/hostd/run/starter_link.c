@@ -18,6 +18,7 @@
 
 enum { REPORTS_PER_TURN = 16 };
 _Static_assert((int)LIFE_MAX_SAVES <= (int)STARTER_MAX_SAVES, "the starter does them all");
+static const uint32_t ping_id = UINT32_MAX; /* the rules don't come as far */
 
 /* What the socket had no room for yet. */
 struct parcel {
@@ -34,6 +35,7 @@ struct starter_link {
     uint8_t *terms; /* the pieces so far, of the request terms_of */
     size_t n_terms;
     uint32_t terms_of;
+    bool pinged; /* and not answered */
     uint8_t datagram[sizeof(struct starter_report) + STARTER_MAX_BYTES];
 };
 
@@ -106,10 +108,34 @@ static uint32_t channel_of(enum ask_channel channel)
     return channels[channel];
 }
 
+static void put(struct service *s, struct parcel *p)
+{
+    struct starter_link *link = s->starter;
+
+    *link->last = p;
+    link->last = &p->next;
+    if (link->first == p)
+        flush(s);
+}
+
+bool starter_link_answers(struct service *s)
+{
+    const struct starter_request request = { .kind = STARTER_PING, .id = ping_id };
+    struct parcel *p = s->starter->pinged ? NULL : malloc(sizeof *p + sizeof request);
+    bool answers = !s->starter->pinged;
+
+    if (!p)
+        return answers;
+    s->starter->pinged = true;
+    *p = (struct parcel){ .fd = -1, .len = sizeof request };
+    memcpy(p->bytes, &request, sizeof request);
+    put(s, p);
+    return answers;
+}
+
 void starter_link_ask(struct service *s, const struct host_action *a, const struct host_vm *vm,
                       int fd)
 {
-    struct starter_link *link = s->starter;
     struct starter_request request = { .kind = kind_of(a->asks), .id = a->ask };
     uint8_t *bytes = NULL;
     struct parcel *p;
@@ -136,10 +162,7 @@ void starter_link_ask(struct service *s, const struct host_action *a, const stru
     if (len > 0)
         memcpy(p->bytes + sizeof request, bytes, len);
     free(bytes);
-    *link->last = p;
-    link->last = &p->next;
-    if (link->first == p)
-        flush(s);
+    put(s, p);
 }
 
 /* ---- reports ---- */
@@ -188,6 +211,10 @@ static void on_done(struct service *s, const struct starter_report *r, size_t n_
     struct host_event e = { .kind = HOST_REPORTED, .ask = r->id, .n_fds = n_fds };
     Bulkhead__HostConfig *config = NULL;
 
+    if (r->id == ping_id) {
+        link->pinged = false;
+        return;
+    }
     e.fault.error = r->error;
     snprintf(e.fault.text, sizeof e.fault.text, "%s", r->text);
     if (e.fault.error != 0 && e.fault.text[0] == '\0')

@@ -10,3 +10,5 @@ void starter_link_free(struct service *s);
 /* HOST_ASK. vm: whom it is about; NULL: nobody. fd: goes with it, and is taken over; -1: none. */
 void starter_link_ask(struct service *s, const struct host_action *action, const struct host_vm *vm,
                       int fd);
+/* Whether it has answered what was asked here before; it is asked again. */
+bool starter_link_answers(struct service *s);

@@ -317,6 +317,14 @@ static void on_kill(struct starter *s, const struct starter_request *q, const vo
     tell_done(s, q->id, r, NULL, 0);
 }
 
+static void on_ping(struct starter *s, const struct starter_request *q, const void *bytes,
+                    struct handed *fds)
+{
+    (void)bytes;
+    (void)fds;
+    tell_done(s, q->id, 0, NULL, 0);
+}
+
 /* ---- the table ---- */
 
 static const struct operation {
@@ -334,6 +342,7 @@ static const struct operation {
     [STARTER_CONSOLE] = { .of_vm = true, .fn = on_console },
     [STARTER_LOGS] = { .of_vm = true, .fn = on_logs },
     [STARTER_KILL] = { .of_vm = true, .fn = on_kill },
+    [STARTER_PING] = { .fn = on_ping },
 };
 
 static int check(const struct starter_request *q, size_t n_bytes, unsigned n_fds)

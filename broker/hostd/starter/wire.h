@@ -34,6 +34,7 @@ enum starter_request_kind {
     STARTER_TERMS = 1,
     /* Answered by a STARTER_VM for each that is kept, or lives. */
     STARTER_LOAD,
+    STARTER_PING, /* DONE: the starter is not in a call that doesn't return */
     /* bytes: the VM's description, in place of the one before. DONE: it is on the disk. EAGAIN: too many at once. */
     STARTER_SAVE,
     /* Description, logs, folders go; of a tenant that is no more, too. EBUSY: it lives. */

@@ -10,13 +10,16 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/fd_file.h"
 #include "in_child.h"
+#include "process_info.h"
 #include "silent.h"
 
 enum { HANG_S = 60, SHORT_MS = 100, LONG_MS = 30000 };
@@ -43,6 +46,26 @@ static int look_up(void *arg)
 
     snprintf(path, sizeof(path), "%s/file", (const char *)arg);
     return stat(path, &st) == 0;
+}
+
+/* Of a descriptor that is open there. */
+static int look_at(void *arg)
+{
+    struct fd_file is;
+
+    return fd_file(*(const int *)arg, &is) < 0 || !S_ISDIR(is.mode) || is.ino == 0;
+}
+
+FILE *__real_fopen(const char *path, const char *mode);
+FILE *__wrap_fopen(const char *path, const char *mode);
+static bool hangs;
+
+/* A process that is looked at has changed its mappings ever since. */
+FILE *__wrap_fopen(const char *path, const char *mode)
+{
+    while (hangs && strstr(path, "/smaps"))
+        pause();
+    return __real_fopen(path, mode);
 }
 
 static int count_fds(void *arg)
@@ -115,12 +138,56 @@ static void test_who_does_not_die(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+static void test_memory_of_one_that_does_not_let_us(void **state)
+{
+    struct process_memory memory;
+
+    (void)state;
+    process_memory(getpid(), &memory);
+    assert_true(memory.known && memory.own_pss > 0);
+    hangs = true;
+    alarm(HANG_S);
+    process_memory(getpid(), &memory);
+    alarm(0);
+    hangs = false;
+    assert_false(memory.known);
+}
+
+/* What the kernel knows of a file it says without the file's server. */
+static void test_a_look_that_asks_nobody(void **state)
+{
+    char dir[] = "/tmp/bulkhead-silent.XXXXXX", path[64];
+    struct silent silent;
+    struct fd_file is;
+    struct stat st;
+    int fd;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/silent", dir);
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(fd_file(fd, &is), 0);
+    assert_true(is.dev == st.st_dev && is.ino == st.st_ino && is.mode == st.st_mode);
+    close(fd);
+    if (silent_begin(&silent, path)) {
+        fd = open(path, O_PATH | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(in_child(look_at, &fd, LONG_MS), 0);
+        close(fd);
+        silent_end(&silent);
+    }
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statuses),
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_who_does_not_die),
+        cmocka_unit_test(test_a_look_that_asks_nobody),
+        cmocka_unit_test(test_memory_of_one_that_does_not_let_us),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -433,6 +433,39 @@ static void the_end_is_told(void **state)
     channel_free(client);
 }
 
+static int begin_watched(void **state)
+{
+    setenv("WATCHDOG_USEC", "200000", 1);
+    begin(state);
+    unsetenv("WATCHDOG_USEC");
+    return 0;
+}
+
+static unsigned count_signs_of_life(int ms)
+{
+    struct pollfd p = { .fd = s.notify, .events = POLLIN };
+    char text[64] = "";
+    unsigned n = 0;
+
+    while (poll(&p, 1, ms) == 1 && recv(s.notify, text, sizeof text - 1, 0) > 0)
+        n += strncmp(text, "WATCHDOG=1", 10) == 0;
+    return n;
+}
+
+/* A service manager that waits for signs of life gets none while the starter is in a call that doesn't return. */
+static void a_starter_that_hangs_is_no_life(void **state)
+{
+    (void)state;
+    stage_asked(&s, STARTER_PING);
+    (void)count_signs_of_life(500); /* there was one */
+    assert_int_equal(count_signs_of_life(500), 0);
+    stage_done(&s, 0, NULL, 0);
+    stage_asked(&s, STARTER_PING);
+    stage_done(&s, 0, NULL, 0);
+    stage_asked(&s, STARTER_PING);
+    assert_true(count_signs_of_life(300) >= 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,6 +480,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(descriptors_are_not_taken, begin, end),
         cmocka_unit_test_setup_teardown(garbage_ends_a_session_alone, begin, end),
         cmocka_unit_test_setup_teardown(the_end_is_told, begin, end),
+        cmocka_unit_test_setup_teardown(a_starter_that_hangs_is_no_life, begin_watched, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
