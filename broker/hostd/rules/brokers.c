@@ -42,10 +42,20 @@ static void check_claims(struct host *host, struct host_vm *vm)
     life_halt(host, vm, 0);
 }
 
+static uint32_t count_disks(const Bulkhead__VmPlan *plan)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < plan->n_processes; i++)
+        n += plan->processes[i]->role == BULKHEAD__ROLE__ROLE_BLK;
+    return n;
+}
+
 static void on_plan(struct host *host, struct host_vm *vm, const Bulkhead__Plan *plan)
 {
     if (!plan->plan)
         return;
+    vm->disks = count_disks(plan->plan);
     if (claims_of_plan(plan->plan, &vm->claims) < 0) {
         if (vm->claims_full) /* it may say so as often as it likes */
             return;

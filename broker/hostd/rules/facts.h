@@ -79,7 +79,8 @@ struct host_vm {
     Bulkhead__VmSpec *spec; /* owned; NULL: one that lives and has no description */
     struct cost cost;
     struct claims claims;
-    bool claims_full;                          /* its broker has more than is remembered */
+    bool claims_full; /* its broker has more than is remembered */
+    uint32_t disks;   /* that it has by now, with those that were added, as its broker says */
     uint64_t created_ns, started_ns, ended_ns; /* CLOCK_REALTIME; 0: never */
     uint32_t starts;
     bool has_end; /* how the last run ended */

@@ -52,6 +52,7 @@ static void forget_run(struct host_vm *vm)
 {
     vm->told = vm->killed = vm->launching = vm->linked = vm->joined = false;
     vm->paused = vm->booting = vm->has_console = vm->claims_full = false;
+    vm->disks = 0;
     vm->killed_ns = vm->orphan_ns = vm->asked_ns = vm->link_ns = vm->console_ns = 0;
     vm->link_tries = vm->console_tries = 0;
 }

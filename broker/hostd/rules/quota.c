@@ -28,7 +28,7 @@ static struct usage usage_without(const struct host *host, const Bulkhead__Tenan
             continue;
         u.vcpus += vm->cost.vcpus;
         u.memory += vm->cost.memory;
-        u.disks += vm->cost.disks;
+        u.disks += MAX(vm->cost.disks, vm->disks);
     }
     return u;
 }

@@ -355,6 +355,25 @@ static void a_lie_about_files_is_its_own_tenants_trouble(void **state)
     assert_non_null(script_vm(&s, "beta", "late"));
 }
 
+/* Those that were added, too: for what is started later. */
+static void added_disks_are_of_the_quota(void **state)
+{
+    Bulkhead__TenantQuota quota = BULKHEAD__TENANT_QUOTA__INIT;
+
+    (void)state;
+    quota.disks = 1;
+    begin_with(&quota);
+    script_create(&s, acme, "a", true);
+    script_runs(&s, "acme", "a");
+    says_plan(script_vm(&s, "acme", "a"), "/acme/added", 5);
+    script_create_with(&s, acme, "b", "/acme/other", NULL, NULL, true);
+    assert_int_equal(script_replied(&s, acme, s.request), EDQUOT);
+    script_guest_ends(&s, script_vm(&s, "acme", "a"));
+    script_is_gone(&s, script_vm(&s, "acme", "a"));
+    script_create_with(&s, acme, "b", "/acme/other", NULL, NULL, true);
+    assert_int_equal(script_replied(&s, acme, s.request), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +388,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_file_by_two_names, begin, end),
         cmocka_unit_test_setup_teardown(a_conflict_is_told_once, begin, end),
         cmocka_unit_test_setup_teardown(added_disks_count, begin, end),
+        cmocka_unit_test_setup_teardown(added_disks_are_of_the_quota, begin, end),
         cmocka_unit_test_setup_teardown(a_lie_about_files_is_its_own_tenants_trouble, begin, end),
     };
 
