@@ -13,7 +13,7 @@
 
 enum {
     /* The kernel takes an io_uring down, and lets go of its files, after its process was waited for. */
-    RESOURCES_PATIENCE_MS = 500,
+    RESOURCES_PATIENCE_MS = 2000,
     RESOURCES_RETRY_MS = 10,
 };
 
