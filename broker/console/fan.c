@@ -20,7 +20,8 @@ struct client {
     uint64_t at;
     struct loop_event *in, *out;
     bool says_nothing; /* he closed that half; he may still listen */
-    bool is_full;      /* `out` is watched */
+    bool is_deaf; /* nothing can be written to him any more; what he typed before is still read */
+    bool is_full; /* `out` is watched */
     char note[NOTE_BYTES];
     size_t note_at, note_len;
     uint64_t missing;           /* what the note says */
@@ -121,7 +122,7 @@ static void serve(struct client *c)
     const uint8_t *bytes;
     size_t len;
 
-    while ((len = next_piece(c, &bytes)) > 0) {
+    while (!c->is_deaf && (len = next_piece(c, &bytes)) > 0) {
         ssize_t n = write(c->fd, bytes, len);
 
         if (n > 0) {
@@ -130,14 +131,13 @@ static void serve(struct client *c)
             wait_for_room(c);
             return;
         } else if (n == 0 || errno != EINTR) {
-            leave(c);
-            return;
+            c->is_deaf = true;
         }
     }
     if (c->is_full)
         (void)loop_event_pause(c->out);
     c->is_full = false;
-    if (c->fan->ending)
+    if (c->fan->ending || (c->is_deaf && c->says_nothing))
         leave(c);
 }
 
@@ -202,7 +202,7 @@ static void on_typed(int fd, unsigned what, void *arg)
         c->typed_at = 0;
         c->typed_len = (size_t)n;
         give(c);
-    } else if (n == 0 && !is_gone(c)) {
+    } else if (n == 0 && !c->is_deaf && !is_gone(c)) {
         c->says_nothing = true;
         (void)loop_event_pause(c->in);
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -234,16 +234,20 @@ void fan_resume(struct fan *fan)
 
 /* ---- who comes ---- */
 
-/* One that closed the half on which he types is not watched: whether he is still there is seen when his place is needed. */
+/* One that closed the half on which he types, or whose typing the guest doesn't take, is not watched: whether he is still
+ * there is seen when his place is needed. */
 static struct client *find_free(struct fan *fan)
 {
+    for (unsigned i = 0; i < FAN_MAX_CLIENTS; i++)
+        if (fan->clients[i].fd < 0)
+            return &fan->clients[i];
     for (unsigned i = 0; i < FAN_MAX_CLIENTS; i++) {
         struct client *c = &fan->clients[i];
 
-        if (c->fd >= 0 && (c->says_nothing || fan->paused) && is_gone(c))
+        if ((c->says_nothing || fan->paused) && is_gone(c)) {
             leave(c);
-        if (c->fd < 0)
             return c;
+        }
     }
     return NULL;
 }

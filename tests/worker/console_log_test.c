@@ -177,6 +177,37 @@ static void test_slow_one_loses_his_place_alone(void **state)
     hub_end(rig);
 }
 
+/* He had left before he was let in, and again while the console wrote to him: either way the guest gets what he typed. */
+static void test_who_types_and_leaves_is_heard(void **state)
+{
+    struct hub_rig *rig = hub_begin();
+    char typed[4];
+    int user;
+
+    (void)state;
+    hub_start(rig);
+    hub_put(rig->serial, "history", 7);
+    hub_wait_logged(rig, "console.log", "history");
+    assert_int_equal(kill(rig->pid, SIGSTOP), 0);
+    user = hub_attach(rig);
+    hub_put(user, "one", 3);
+    close(user);
+    assert_int_equal(kill(rig->pid, SIGCONT), 0);
+    assert_int_equal(hub_get(rig->serial, typed, 3), 3);
+    assert_memory_equal(typed, "one", 3);
+
+    user = hub_attach(rig);
+    hub_expect(user, "history");
+    assert_int_equal(kill(rig->pid, SIGSTOP), 0);
+    hub_put(user, "two", 3);
+    close(user);
+    hub_put(rig->serial, "more", 4); /* may be seen first */
+    assert_int_equal(kill(rig->pid, SIGCONT), 0);
+    assert_int_equal(hub_get(rig->serial, typed, 3), 3);
+    assert_memory_equal(typed, "two", 3);
+    hub_end(rig);
+}
+
 static void test_who_reads_nothing_holds_up_no_end(void **state)
 {
     struct hub_rig *rig = hub_begin();
@@ -378,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_rotation_keeps_the_end_in_order),
         cmocka_unit_test(test_interrupted_rotation_is_finished),
         cmocka_unit_test(test_slow_one_loses_his_place_alone),
+        cmocka_unit_test(test_who_types_and_leaves_is_heard),
         cmocka_unit_test(test_who_reads_nothing_holds_up_no_end),
         cmocka_unit_test(test_guest_that_reads_nothing_holds_up_nothing),
         cmocka_unit_test(test_seventeenth_is_told),
