@@ -207,12 +207,21 @@ static void sooner(uint64_t *at, uint64_t due)
         *at = due;
 }
 
+/* Nothing is expected of it, as of most: this is asked after each event, of all of them. */
+static bool is_calm(const struct host_vm *vm)
+{
+    return !vm->unsaved && !vm->linking &&
+           (vm->life == LIFE_STOPPED
+                ? !vm->linked
+                : vm->life == LIFE_RUNNING && vm->linked && vm->joined && vm->has_console);
+}
+
 uint64_t deadline_next(const struct host *host)
 {
     uint64_t at = 0;
 
     for (unsigned i = 0; i < host->n_vms; i++)
-        for (unsigned r = 0; r < ARRAY_SIZE(of_vm); r++)
+        for (unsigned r = 0; r < ARRAY_SIZE(of_vm) && !is_calm(host->vms[i]); r++)
             sooner(&at, of_vm[r].due(host->vms[i]));
     for (unsigned r = 0; r < ARRAY_SIZE(of_host); r++)
         sooner(&at, of_host[r].due(host));

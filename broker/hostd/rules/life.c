@@ -277,11 +277,22 @@ static unsigned count_saving(const struct host *host, unsigned first)
     return n;
 }
 
+static bool none_to_save(const struct host *host)
+{
+    for (unsigned i = 0; i < host->n_vms; i++)
+        if (is_to_save(host, host->vms[i]))
+            return false;
+    return true;
+}
+
 bool life_settle_saves(struct host *host)
 {
-    unsigned saving, share = share_of_saves(host, &saving), own = 0;
+    unsigned saving, share, own = 0;
     bool moved = false;
 
+    if (none_to_save(host)) /* as after most events */
+        return false;
+    share = share_of_saves(host, &saving);
     for (unsigned i = 0; i < host->n_vms && saving < LIFE_MAX_SAVES; i++) {
         if (is_tenants_first(host, i))
             own = count_saving(host, i);
