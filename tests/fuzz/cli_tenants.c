@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (r == 0)
         r = tenants_check("f", &config, 0, &err);
     if (r < 0) {
-        if (strncmp(err.text, "f: ", 3) != 0 || strchr(err.text, '\n'))
+        if (strncmp(err.text, "f: ", 3) != 0)
             abort();
     } else { /* nobody is left out on the way */
         size_t len = bulkhead__host_config__get_packed_size(&config);

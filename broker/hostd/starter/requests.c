@@ -89,12 +89,13 @@ void requests_go_on(struct starter *s)
 
     /* However fast hostd reads, others have their turn. */
     for (int i = 0; l->id != 0 && s->out.n < LISTED_AT_ONCE && i < LISTED_AT_ONCE; i++) {
-        const struct folder_name *name = &l->names.list[l->next];
+        const struct folder_name *name;
 
         if (l->next == l->names.n) {
             end_listing(s, 0);
             return;
         }
+        name = &l->names.list[l->next];
         if (l->next == 0 || compare_names(name, name - 1) != 0)
             tell_vm(s, name);
         l->next++;
