@@ -3,11 +3,13 @@
 #include "api/queries.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_balloon.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include "plan/identity.h"
 #include "plan/plan_message.h"
 #include "resources/holder.h"
@@ -144,15 +146,17 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
     session_send(client, &e);
 }
 
+/* What the kernel knows by itself: its server may not answer, and the VM would have no broker until it does. */
 static void say_file(const struct backend *b, unsigned own, Bulkhead__ProcessPlan *p)
 {
-    struct stat st;
+    struct statx st;
 
     for (size_t i = 0; i < p->n_fds; i++) {
-        if (strcmp(p->fds[i]->type, "file") != 0 || own >= b->n_own || fstat(b->own[own], &st) < 0)
+        if (strcmp(p->fds[i]->type, "file") != 0 || own >= b->n_own ||
+            statx(b->own[own], "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &st) < 0)
             continue;
-        p->fds[i]->dev = st.st_dev;
-        p->fds[i]->ino = st.st_ino;
+        p->fds[i]->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+        p->fds[i]->ino = st.stx_ino;
     }
 }
 

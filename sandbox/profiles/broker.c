@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include "common.h"
 #include "profile.h"
 
@@ -21,6 +22,8 @@ static const struct profile_rule files[] = {
      * is opened past landlock, which doesn't ask who wants a path alone. */
     ALLOW(openat, "a new build of a program", ARG_BITS(2, CHANGES | O_NOCTTY, O_NOCTTY)),
     ALLOW(newfstatat, "type and size of what came by message"),
+    ALLOW(statx, "which file a disk or a log is, without asking who serves it",
+          ARG_BITS(2, AT_STATX_DONT_SYNC | AT_EMPTY_PATH, AT_STATX_DONT_SYNC | AT_EMPTY_PATH)),
     ALLOW(pread64, "a child's stat file: how much it has run"),
     ALLOW(ftruncate, "the size of a memfd before it is sealed"),
     ALLOW(fallocate, "guest RAM that is to be there from the start"),
