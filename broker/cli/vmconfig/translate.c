@@ -197,26 +197,42 @@ static int add_limiter(struct translation *t, const char *where, const json_t *l
     return 0;
 }
 
-static int add_texts(struct translation *t, const char *where, const struct field *f,
-                     const json_t *list, char **items)
+/* What one entry of a list is in the flag's value, or NULL. */
+typedef char *entry_fn(struct translation *t, const char *where, const struct field *f, size_t i,
+                       const json_t *entry);
+
+static int add_list(struct translation *t, const char *where, const struct field *f,
+                    const json_t *list, entry_fn *entry_of, char **items)
 {
     char *all = bag_printf(t->bag, "[");
-    json_t *part;
+    json_t *entry;
     size_t i;
 
     if (!json_is_array(list))
         return wrong(t, where, f->name, "is to be a list"), -1;
-    json_array_foreach(list, i, part)
+    json_array_foreach(list, i, entry)
     {
-        if (!json_is_string(part) || strpbrk(json_string_value(part), "\"[],"))
-            return wrong(t, where, f->name, "is to be a list of texts without \" [ ] ,"), -1;
-        all = bag_printf(t->bag, "%s%s%s", all, i > 0 ? "," : "", json_string_value(part));
+        const char *one = entry_of(t, where, f, i, entry);
+
+        if (!one)
+            return -1;
+        all = bag_printf(t->bag, "%s%s%s", all, i > 0 ? "," : "", one);
     }
     return i == 0 ? 0 : add_item(t, where, f, items, bag_printf(t->bag, "%s]", all));
 }
 
-/* "0@[2,3]", or NULL. */
-static char *pinning_of(struct translation *t, const char *where, const json_t *entry)
+static char *text_of(struct translation *t, const char *where, const struct field *f, size_t i,
+                     const json_t *entry)
+{
+    (void)i;
+    if (!json_is_string(entry) || strpbrk(json_string_value(entry), "\"[],"))
+        return wrong(t, where, f->name, "is to be a list of texts without \" [ ] ,");
+    return bag_printf(t->bag, "%s", json_string_value(entry));
+}
+
+/* "0@[2,3]" */
+static char *pinning_of(struct translation *t, const char *where, const struct field *f, size_t at,
+                        const json_t *entry)
 {
     static const struct field fields[] = { { "vcpu", NULL, NUMBER },
                                            { "host_cpus", NULL, ANY },
@@ -228,6 +244,7 @@ static char *pinning_of(struct translation *t, const char *where, const json_t *
     json_t *value;
     size_t i;
 
+    where = bag_printf(t->bag, "%s.%s[%zu]", where, f->name, at);
     json_object_foreach((json_t *)(uintptr_t)entry, key, value)
     {
         if (!find_field(t, where, fields, key))
@@ -246,28 +263,6 @@ static char *pinning_of(struct translation *t, const char *where, const json_t *
     return bag_printf(t->bag, "%s]", list);
 }
 
-static int add_pinning(struct translation *t, const char *where, const struct field *f,
-                       const json_t *list, char **items)
-{
-    char *all = bag_printf(t->bag, "[");
-    json_t *entry;
-    size_t i;
-
-    if (!json_is_array(list))
-        return wrong(t, where, f->name, "is to be a list"), -1;
-    json_array_foreach(list, i, entry)
-    {
-        char *one = pinning_of(t, bag_printf(t->bag, "%s.%s[%zu]", where, f->name, i), entry);
-
-        if (!one)
-            return -1;
-        all = bag_printf(t->bag, "%s%s%s", all, i > 0 ? "," : "", one);
-    }
-    if (i > 0)
-        *items = bag_printf(t->bag, "%s%s%s=%s]", *items, **items ? "," : "", f->name, all);
-    return 0;
-}
-
 static int add_field(struct translation *t, const char *where, const struct field *f,
                      const json_t *value, char **items)
 {
@@ -283,9 +278,9 @@ static int add_field(struct translation *t, const char *where, const struct fiel
     if (f->type == LIMITER)
         return add_limiter(t, where, value, items);
     if (f->type == TEXTS)
-        return add_texts(t, where, f, value, items);
+        return add_list(t, where, f, value, text_of, items);
     if (f->type == PINNING)
-        return add_pinning(t, where, f, value, items);
+        return add_list(t, where, f, value, pinning_of, items);
     text = value_of(t, where, f, value);
     if (!text)
         return -1;
