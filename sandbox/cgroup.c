@@ -107,16 +107,24 @@ int sandbox_cgroup_find(int *ret_base_fd, char *ret_path, size_t size)
     return 0;
 }
 
-int sandbox_cgroup_read(int group_fd, const char *file, char *dst, size_t size)
+int sandbox_cgroup_read_all(int group_fd, const char *file, char *dst, size_t size)
 {
-    cleanup_(fd_closep) int fd = openat(group_fd, file, O_RDONLY | O_CLOEXEC);
+    cleanup_(fd_closep) int fd = openat(group_fd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, dst, size - 1);
 
     if (n < 0)
         return -errno;
     dst[n] = '\0';
-    dst[strcspn(dst, "\n")] = '\0';
     return 0;
+}
+
+int sandbox_cgroup_read(int group_fd, const char *file, char *dst, size_t size)
+{
+    int r = sandbox_cgroup_read_all(group_fd, file, dst, size);
+
+    if (r == 0)
+        dst[strcspn(dst, "\n")] = '\0';
+    return r;
 }
 
 static int write_file(int dir_fd, const char *name, const char *text)

@@ -26,6 +26,8 @@ int sandbox_cgroup_find(int *ret_base_fd, char *ret_path, size_t size) must_chec
 int sandbox_cgroup_open(pid_t pid, int *ret_fd) must_check;
 /* The first line of that file of the group, without its end; 0, or a negative errno. */
 int sandbox_cgroup_read(int group_fd, const char *file, char *dst, size_t size) must_check;
+/* All of it, as far as it fits. */
+int sandbox_cgroup_read_all(int group_fd, const char *file, char *dst, size_t size) must_check;
 /* The kinds of limits that the groups below that one can have: SANDBOX_CGROUP_* bits. */
 unsigned sandbox_cgroup_controllers(int group_fd);
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // pressure.c - see pressure.h.
 #include "pressure.h"
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/fd.h"
+#include "sandbox/cgroup.h"
 #include "vm_group.h"
 
 struct pressure_of pressure_parse(const char *text)
@@ -24,14 +23,11 @@ struct pressure_of pressure_parse(const char *text)
 
 static struct pressure_of look_at(int group_fd, const char *file)
 {
-    cleanup_(fd_closep) int fd = openat(group_fd, file, O_RDONLY | O_CLOEXEC);
     char text[256];
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
-    if (n <= 0)
-        return (struct pressure_of){ 0 };
-    text[n] = '\0';
-    return pressure_parse(text);
+    return sandbox_cgroup_read_all(group_fd, file, text, sizeof(text)) < 0
+               ? (struct pressure_of){ 0 }
+               : pressure_parse(text);
 }
 
 void pressure_look(pid_t core, struct pressure *ret_pressure)

@@ -2,30 +2,23 @@
 /* oom.c - see oom.h. */
 #include "spawner/oom.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include "base/fd.h"
+#include "sandbox/cgroup.h"
 #include "spawner/cgroups.h"
 
 /* How many the kernel has killed in the slot's group; 0 where it doesn't count. */
 static uint64_t count_kills(const struct state *s, uint32_t slot)
 {
     char path[SPAWNER_NAME_BYTES + 32], text[512];
-    cleanup_(fd_closep) int fd = -1;
     const char *line;
-    ssize_t n;
 
     if (s->groups->vm_fd < 0)
         return 0;
     snprintf(path, sizeof path, "%.*s/memory.events", SPAWNER_NAME_BYTES, s->slots.of[slot].name);
-    fd = openat(s->groups->vm_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (n < 0)
+    if (sandbox_cgroup_read_all(s->groups->vm_fd, path, text, sizeof text) < 0)
         return 0;
-    text[n] = '\0';
     line = strstr(text, "oom_kill ");
     return line ? strtoull(line + strlen("oom_kill "), NULL, 10) : 0;
 }
