@@ -17,3 +17,18 @@ heading() { printf '\n%s== %s ==%s\n' "$bold" "$*" "$plain"; }
 say() { printf '%s\n' "$*"; }
 quote() { tr -d '\r' | sed "s/^/    $dim|$plain /"; }
 fail() { printf 'demo: %s\n' "$*" >&2; exit 1; }
+
+# pid_of VM NAME: of that process of the VM, as the broker knows it; 0: none, or no broker.
+pid_of() { "$bin/bulkhead" ps "$1" 2>/dev/null | awk -v name="$2" '$2 == name { pid = $3 } END { print pid + 0 }'; }
+
+# another VM NAME OLD: in $new, the process that is there in its place.
+another()
+{
+    local tries
+    for ((tries = 0; tries < 300; tries++)); do
+        new=$(pid_of "$1" "$2")
+        [[ $new -gt 0 && $new != "$3" ]] && return
+        sleep 0.2
+    done
+    fail "no other process took the place of $2 of $1"
+}
