@@ -13,6 +13,17 @@ sleep() { read -rt "$1" -u "$nap_fd" || :; }
 POLL=0.05
 [ -z "${BULKHEAD_IN_HOST:-}" ] || POLL=0.3
 
+# until_true COMMAND...: asked again and again, for $PATIENCE_S seconds at most; status 1 if it never was.
+PATIENCE_S=60
+until_true()
+{
+    local end=$((SECONDS + PATIENCE_S))
+    until "$@"; do
+        ((SECONDS < end)) || return 1
+        sleep "$POLL"
+    done
+}
+
 # await_lines FILE REGEX N SECONDS [PID]: until N lines of the file, which need not be there yet, match; status 1 if
 # they don't when the time is over or the process has ended.
 await_lines()
