@@ -136,6 +136,37 @@ int plan_add_at(struct plan *plan, const Bulkhead__VmConfig *c, Bulkhead__Role r
     return 0;
 }
 
+bool plan_take_passt(struct plan *plan, unsigned number, unsigned uid_slot)
+{
+    if (uid_slot < PLAN_UID_PASST || uid_slot >= PLAN_UID_PASST + CONFIG_MAX_PASST)
+        return false;
+    for (unsigned i = 0; i < plan->n_devices; i++)
+        if (plan->devices[i].passt_uid_slot == uid_slot)
+            return false;
+    plan->devices[number].passt_uid_slot = uid_slot;
+    return true;
+}
+
+/* The lowest that is free, if it is a user network; false: there is none. */
+static bool give_passt(struct plan *plan, const Bulkhead__VmConfig *c, unsigned number)
+{
+    const struct plan_device *d = &plan->devices[number];
+    unsigned uid_slot = PLAN_UID_PASST;
+
+    if (d->role != BULKHEAD__ROLE__ROLE_NET || strcmp(c->nets[d->index]->mode, "user") != 0)
+        return true;
+    while (uid_slot < PLAN_UID_PASST + CONFIG_MAX_PASST && !plan_take_passt(plan, number, uid_slot))
+        uid_slot++;
+    return d->passt_uid_slot != 0;
+}
+
+static void clear_place(struct plan *plan, unsigned number)
+{
+    if (plan->devices[number].pci_slot != 0)
+        plan->pci_slots &= ~(1u << plan->devices[number].pci_slot);
+    plan->devices[number] = (struct plan_device){ .role = BULKHEAD__ROLE__ROLE_NONE };
+}
+
 /* The lowest of each: place, and with it the uid, and PCI slot. */
 int plan_add(struct plan *plan, const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index)
 {
@@ -145,16 +176,19 @@ int plan_add(struct plan *plan, const Bulkhead__VmConfig *c, Bulkhead__Role role
         number++;
     while (slot < LAYOUT_PCI_SLOTS && (plan->pci_slots & (1u << slot)))
         slot++;
-    return plan_add_at(plan, c, role, index, number, slot) < 0 ? -1 : (int)number;
+    if (plan_add_at(plan, c, role, index, number, slot) < 0)
+        return -1;
+    if (give_passt(plan, c, number))
+        return (int)number;
+    clear_place(plan, number);
+    return -1;
 }
 
 void plan_remove(struct plan *plan, unsigned number)
 {
-    struct plan_device was = plan->devices[number];
+    const struct plan_device was = plan->devices[number];
 
-    if (was.pci_slot != 0)
-        plan->pci_slots &= ~(1u << was.pci_slot);
-    plan->devices[number] = (struct plan_device){ .role = BULKHEAD__ROLE__ROLE_NONE };
+    clear_place(plan, number);
     for (unsigned i = 0; i < plan->n_devices; i++)
         if (plan->devices[i].role == was.role && plan->devices[i].index > was.index)
             plan->devices[i].index--;
@@ -168,17 +202,11 @@ void plan_address(const struct plan_device *d, char *ret_text, size_t size)
 /* PCI slots follow each other from 1 on; the serial port is last and takes none. */
 void plan_make(const Bulkhead__VmConfig *c, struct plan *plan)
 {
-    unsigned n_passt = 0;
-
     memset(plan, 0, sizeof *plan);
     for (unsigned i = 0; i < c->n_disks; i++)
         (void)plan_add(plan, c, BULKHEAD__ROLE__ROLE_BLK, i);
-    for (unsigned i = 0; i < c->n_nets; i++) {
-        int number = plan_add(plan, c, BULKHEAD__ROLE__ROLE_NET, i);
-
-        if (number >= 0 && strcmp(c->nets[i]->mode, "user") == 0)
-            plan->devices[number].passt_uid_slot = PLAN_UID_PASST + n_passt++;
-    }
+    for (unsigned i = 0; i < c->n_nets; i++)
+        (void)plan_add(plan, c, BULKHEAD__ROLE__ROLE_NET, i);
     if (c->rng->enabled)
         (void)plan_add(plan, c, BULKHEAD__ROLE__ROLE_RNG, 0);
     if (c->console->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_OFF)

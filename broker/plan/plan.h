@@ -72,9 +72,11 @@ void plan_make(const Bulkhead__VmConfig *config, struct plan *ret_plan);
  * one of that role. The number of its place, or -1: there is no room. */
 int plan_add(struct plan *plan, const Bulkhead__VmConfig *config, Bulkhead__Role role,
              unsigned index);
-/* The same in that place and PCI slot, of a plan that was written down: 0, or -1: it doesn't fit. */
+/* The same in that place and PCI slot, of a plan that was written down, without passt: 0, or -1: it doesn't fit. */
 int plan_add_at(struct plan *plan, const Bulkhead__VmConfig *config, Bulkhead__Role role,
                 unsigned index, unsigned number, unsigned pci_slot);
+/* passt of the device in that place gets that uid slot; false: it is none of passt's, or taken. */
+bool plan_take_passt(struct plan *plan, unsigned number, unsigned uid_slot);
 /* Its place is free; the configuration has lost it too. */
 void plan_remove(struct plan *plan, unsigned number);
 /* Of its control group. A device that has filled its memory is made to wait for it, from memory_high on; the

@@ -26,6 +26,7 @@ static void describe(struct instance *in, unsigned number, Bulkhead__Place *plac
     place->pci_slot = device->pci_slot;
     if (plan_is_free(device) || !in->ends[number].was_added)
         return;
+    place->passt_uid_slot = device->passt_uid_slot;
     handed_give(&in->ends[number].backend, backend, unused);
     place->backend = backend;
 }
@@ -69,6 +70,12 @@ static int take_config(struct instance *in, Bulkhead__VmConfig *config)
     return 0;
 }
 
+/* What starts in that slot, with which ports, was never this one's to say: the spawner knows. */
+static int take_passt(struct plan *plan, unsigned number, unsigned uid_slot)
+{
+    return uid_slot == 0 || plan_take_passt(plan, number, uid_slot) ? 0 : -1;
+}
+
 /* Of those of the VM's start only the index can be another. */
 static int take_old(const struct plan *sealed, struct plan *plan, const Bulkhead__VmConfig *c,
                     const Bulkhead__Place *place, unsigned number)
@@ -85,15 +92,24 @@ static int take_old(const struct plan *sealed, struct plan *plan, const Bulkhead
     }
     if (plan_add_at(plan, c, was->role, place->index, number, was->pci_slot) < 0)
         return -1;
-    plan->devices[number].passt_uid_slot = was->passt_uid_slot;
-    return 0;
+    return take_passt(plan, number, was->passt_uid_slot);
 }
 
-/* passt is theirs who had it from the start. */
+static int take_added(struct plan *plan, const Bulkhead__VmConfig *c, const Bulkhead__Place *place,
+                      unsigned number)
+{
+    if (plan_add_at(plan, c, place->role, place->index, number, place->pci_slot) < 0)
+        return -1;
+    return take_passt(plan, number, place->passt_uid_slot);
+}
+
+/* A user network has passt, and nothing else has. */
 static bool passt_fits(const struct plan_device *device, const Bulkhead__VmConfig *c)
 {
-    return device->role != BULKHEAD__ROLE__ROLE_NET ||
-           (strcmp(c->nets[device->index]->mode, "user") == 0) == (device->passt_uid_slot != 0);
+    bool is_user = device->role == BULKHEAD__ROLE__ROLE_NET &&
+                   strcmp(c->nets[device->index]->mode, "user") == 0;
+
+    return is_user == (device->passt_uid_slot != 0);
 }
 
 static int take_places(struct instance *in, const Bulkhead__Shape *shape, struct plan *plan)
@@ -105,7 +121,7 @@ static int take_places(struct instance *in, const Bulkhead__Shape *shape, struct
         if (place->role == BULKHEAD__ROLE__ROLE_NONE)
             plan->n_devices = i + 1;
         else if (place->backend)
-            r = plan_add_at(plan, in->config, place->role, place->index, i, place->pci_slot);
+            r = take_added(plan, in->config, place, i);
         else
             r = take_old(&in->plan, plan, in->config, place, i);
         if (r < 0 || !passt_fits(&plan->devices[i], in->config))

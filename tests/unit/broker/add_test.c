@@ -15,7 +15,11 @@
 #include "plan/plan.h"
 #include "resources/holder.h"
 
-enum { BALLOON = BULKHEAD__ROLE__ROLE_BALLOON, BLK = BULKHEAD__ROLE__ROLE_BLK };
+enum {
+    BALLOON = BULKHEAD__ROLE__ROLE_BALLOON,
+    BLK = BULKHEAD__ROLE__ROLE_BLK,
+    NET = BULKHEAD__ROLE__ROLE_NET
+};
 
 static Bulkhead__VmConfig *empty_config(void)
 {
@@ -131,6 +135,37 @@ static void places_are_used_again(void **state)
     assert_int_equal(plan.devices[1].uid_slot, PLAN_UID_FIRST_DEVICE + 1);
     plan_address(&plan.devices[1], address, sizeof address);
     assert_string_equal(address, "0000:00:02.0");
+    config_free(c);
+}
+
+static Bulkhead__VmConfig *a_user_net(void)
+{
+    Bulkhead__VmConfig *c = empty_config();
+
+    fixture_add_net(c, "user");
+    return c;
+}
+
+/* Of passt's uids each user network has one, the lowest that is free. */
+static void uids_of_passt_are_used_again(void **state)
+{
+    Bulkhead__VmConfig *c = vm_config(1);
+    struct plan plan;
+
+    (void)state;
+    plan_make(c, &plan);
+    for (unsigned i = 0; i < CONFIG_MAX_PASST; i++) {
+        assert_int_equal(add(c, a_user_net(), NET, i), 0);
+        assert_int_equal(plan_add(&plan, c, BULKHEAD__ROLE__ROLE_NET, i), 1 + i);
+        assert_int_equal(plan.devices[1 + i].passt_uid_slot, PLAN_UID_PASST + i);
+    }
+    assert_int_equal(add(c, a_user_net(), NET, CONFIG_MAX_PASST), 0);
+    assert_int_equal(plan_add(&plan, c, BULKHEAD__ROLE__ROLE_NET, CONFIG_MAX_PASST), -1);
+    assert_int_equal(plan.pci_slots & (1u << (CONFIG_MAX_PASST + 2)), 0); /* nothing of it */
+    plan_remove(&plan, 3);
+    config_remove(c, BULKHEAD__ROLE__ROLE_NET, 2);
+    assert_int_equal(plan_add(&plan, c, BULKHEAD__ROLE__ROLE_NET, CONFIG_MAX_PASST - 1), 3);
+    assert_int_equal(plan.devices[3].passt_uid_slot, PLAN_UID_PASST + 2);
     config_free(c);
 }
 
@@ -302,6 +337,7 @@ int main(void)
         cmocka_unit_test(one_at_a_time),
         cmocka_unit_test(ids_are_free),
         cmocka_unit_test(places_are_used_again),
+        cmocka_unit_test(uids_of_passt_are_used_again),
         cmocka_unit_test(a_bus_is_full),
         cmocka_unit_test(a_disk_is_what_it_says),
         cmocka_unit_test(names_are_short),

@@ -55,7 +55,7 @@ static void add(struct instance *in, Bulkhead__VmConfig *device, struct backend 
     instance_begin_device(in, (unsigned)number, b);
 }
 
-/* Without disk0, with another disk in its place, a tap, and a balloon. */
+/* Without disk0, with another disk in its place, a tap, a balloon, and a user network. */
 static void change(struct instance *in)
 {
     Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT, *disk, *net, *balloon;
@@ -83,6 +83,11 @@ static void change(struct instance *in)
     balloon->balloon->enabled = true;
     backend_init(&b);
     add(in, balloon, &b);
+    net = config_copy(&empty);
+    fixture_add_net(net, "user");
+    backend_init(&b);
+    b.n_own = 1;
+    add(in, net, &b);
 }
 
 /* An interface of nobody's: there is nothing to wait for. */
@@ -174,7 +179,7 @@ static void set_mode(Bulkhead__VmConfig *c, unsigned net, const char *mode)
     c->nets[net]->mode = strdup(mode);
 }
 
-/* Places: disk, disk1, net0 with passt, rng, serial, net1, balloon. */
+/* Places: disk, disk1, net0 with passt, rng, serial, net1, balloon, net2 with passt. */
 static void what_does_not_fit(void **state)
 {
     Bulkhead__Shape *s;
@@ -202,7 +207,25 @@ static void what_does_not_fit(void **state)
     s->places[3]->role = ROLE(CORE);
     is_refused(s);
     s = changed();
-    set_mode(s->config, 1, "user"); /* passt for one that was added */
+    set_mode(s->config, 1, "user"); /* without passt */
+    is_refused(s);
+    s = changed();
+    set_mode(s->config, 2, "tap"); /* and a tap with one */
+    is_refused(s);
+    s = changed();
+    s->places[7]->passt_uid_slot = 0;
+    is_refused(s);
+    s = changed();
+    s->places[7]->passt_uid_slot = PLAN_UID_PASST; /* the one that net0 has */
+    is_refused(s);
+    s = changed();
+    s->places[7]->passt_uid_slot = PLAN_UID_FIRST_DEVICE; /* a worker's uid */
+    is_refused(s);
+    s = changed();
+    s->places[7]->passt_uid_slot = PLAN_UID_PASST + CONFIG_MAX_PASST;
+    is_refused(s);
+    s = changed();
+    s->places[0]->passt_uid_slot = PLAN_UID_PASST + 2; /* a disk's */
     is_refused(s);
     s = changed();
     set_mode(s->config, 0, "tap"); /* and none for the one that has it */
