@@ -7,14 +7,18 @@
 #include "run/keeper.h"
 #include "run/perform.h"
 #include "run/steps.h"
+#include "vm/link.h"
 #include "vm/step.h"
 
 static void arm(struct instance *in)
 {
     uint64_t at = vm_next_deadline(&in->vm), now = now_ns();
 
-    if (in->passt_timer && in->vm.phase == VM_STARTING)
-        loop_timer_arm(in->passt_timer, INSTANCE_PASST_POLL_MS, false);
+    for (unsigned i = 0; in->passt_timer && i < in->vm.n_devices; i++)
+        if (link_awaits_passt(&in->vm, &in->vm.devices[i])) {
+            loop_timer_arm(in->passt_timer, INSTANCE_PASST_POLL_MS, false);
+            break;
+        }
     if (!in->deadline)
         return;
     if (at == 0)

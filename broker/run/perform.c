@@ -18,6 +18,7 @@
 #include "run/keeper.h"
 #include "run/outgoing.h"
 #include "spawner/keep.h"
+#include "vm/link.h"
 
 /* ---- start ---- */
 
@@ -90,7 +91,7 @@ static int start_passt(struct instance *in, struct port *port, const struct chil
     if (r < 0)
         return r;
     /* If the start fails because of it, its last words are in the one line that says so. */
-    log_relay_set_quiet(port->log, in->vm.phase == VM_STARTING);
+    log_relay_set_quiet(port->log, link_awaits_passt(&in->vm, &in->vm.devices[c->device]));
     return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "resources/signals.h"
 #include "run/happen.h"
+#include "vm/link.h"
 
 enum { TICK_MS = 50, TICK_LATE_MS = 2 * TICK_MS, MESSAGES_PER_TURN = 32 };
 
@@ -323,6 +324,7 @@ bool watch_passt_settled(const struct port *passt, pid_t pid, uint64_t started_n
 static void on_passt_timer(int fd, unsigned what, void *arg)
 {
     struct instance *in = arg;
+    bool again = false;
 
     (void)fd;
     (void)what;
@@ -332,12 +334,12 @@ static void on_passt_timer(int fd, unsigned what, void *arg)
         const struct port *port = instance_port(in, d->passt);
         struct event e = { .kind = EVENT_PASST_SETTLED, .device = i };
 
-        if (!c || !port || d->passt_settled)
-            continue;
-        if (watch_passt_settled(port, c->pid, c->started_ns))
+        if (link_awaits_passt(&in->vm, d) && c && port &&
+            watch_passt_settled(port, c->pid, c->started_ns))
             happen(in, &e);
+        again |= link_awaits_passt(&in->vm, d);
     }
-    if (in->vm.phase == VM_STARTING)
+    if (again)
         loop_timer_arm(in->passt_timer, INSTANCE_PASST_POLL_MS, false);
 }
 
@@ -364,14 +366,6 @@ int watch_signals(struct instance *in)
     return r < 0 ? err_trace(r) : 0;
 }
 
-static bool has_passt(const struct instance *in)
-{
-    for (unsigned i = 0; i < in->n_ends; i++)
-        if (in->vm.devices[i].is_user)
-            return true;
-    return false;
-}
-
 int watch_begin(struct instance *in)
 {
     int r;
@@ -385,7 +379,7 @@ int watch_begin(struct instance *in)
         r = loop_add_timer(in->loop, watch_on_tick, in, &in->tick);
     if (r == 0)
         r = loop_timer_arm(in->tick, TICK_MS, true);
-    if (r == 0 && has_passt(in))
+    if (r == 0) /* also for networks that are added */
         r = loop_add_timer(in->loop, on_passt_timer, in, &in->passt_timer);
     return r < 0 ? err_trace(r) : 0;
 }

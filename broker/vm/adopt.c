@@ -39,7 +39,7 @@ static void never_was(struct vm *vm, struct child *c)
     if (d && d->candidate == c->id)
         d->candidate = 0;
     if (d && d->passt == c->id)
-        link_passt_gone(d, "the broker died");
+        link_passt_gone(d, c, "the broker died");
     if (c->id == vm->core && vm->phase == VM_RUNNING)
         end_vm(vm, END_BY_HOST, BULKHEAD__GUEST_STATE_KIND__GUEST_NONE, "the core is gone");
     vm_forget(vm, c);

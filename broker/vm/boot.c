@@ -130,14 +130,8 @@ void boot_child_gone(struct vm *vm, struct child *c, bool clean, const char *how
             fault_input(&f, "%s: see bulkhead doctor", c->reason);
         else
             fault_host(&f, ECHILD, "the core died while starting: %s", how);
-    } else if (c->role == BULKHEAD__ROLE__ROLE_PASST && c->pid == 0) { /* it said nothing itself */
-        if (c->reason_bad_input)
-            fault_input(&f, "%s: passt: %s", vm->devices[c->device].plan->name, how);
-        else
-            fault_host(&f, ECHILD, "%s: passt: %s", vm->devices[c->device].plan->name, how);
     } else if (c->role == BULKHEAD__ROLE__ROLE_PASST) {
-        fault_input(&f, "%s: passt does not start: %s: correct hostfwd=, or use another network",
-                    vm->devices[c->device].plan->name, how);
+        link_passt_fault(&vm->devices[c->device], &f);
     } else {
         worker_gone(vm, c, clean, how);
         return;

@@ -7,6 +7,7 @@
 #include "vm/end.h"
 #include "vm/hotplug.h"
 #include "vm/incoming.h"
+#include "vm/link.h"
 #include "vm/pause.h"
 #include "vm/replace.h"
 
@@ -170,6 +171,13 @@ static uint64_t taken_by(const struct vm *vm, const struct device *d)
     return is_removed(vm, d, REMOVAL_FORCED) ? after(d->removal_ns, HOTPLUG_FORCE_MS * MS) : 0;
 }
 
+static uint64_t passt_settled_by(const struct vm *vm, const struct device *d)
+{
+    return d->stage == STAGE_ADD && link_awaits_passt(vm, d)
+               ? after(d->stage_ns, CHILD_READY_MS * MS)
+               : 0;
+}
+
 /* With no worker left nothing keeps the core from it. */
 static uint64_t let_go_by(const struct vm *vm, const struct device *d)
 {
@@ -240,9 +248,13 @@ static const struct {
     uint64_t (*due)(const struct vm *vm, const struct device *device);
     void (*pass)(struct vm *vm, struct device *device);
 } of_device[] = {
-    { vacant_until, replace_vacancy_ends }, { drained_by, not_drained },
-    { retried_at, replace_try_again },      { ejected_by, hotplug_asked_in_vain },
-    { taken_by, hotplug_wait_no_more },     { let_go_by, core_keeps_it },
+    { vacant_until, replace_vacancy_ends },
+    { drained_by, not_drained },
+    { retried_at, replace_try_again },
+    { ejected_by, hotplug_asked_in_vain },
+    { taken_by, hotplug_wait_no_more },
+    { let_go_by, core_keeps_it },
+    { passt_settled_by, hotplug_waited_for_passt },
 };
 
 static const struct {

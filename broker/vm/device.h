@@ -97,10 +97,11 @@ struct device {
 
     /* Its way out of the VM. */
     enum removal removal;
-    bool removal_told;     /* the core was, of this wish */
-    uint64_t removal_ns;   /* since when */
-    bool gone;             /* the core has let go of it */
-    struct ticket remover; /* who waits for that; of an addition it is `asker` */
+    bool removal_told;      /* the core was, of this wish */
+    uint64_t removal_ns;    /* since when */
+    bool gone;              /* the core has let go of it */
+    struct ticket remover;  /* who waits for that; of an addition it is `asker` */
+    struct fault not_added; /* error != 0: it goes because of this, which `remover` is told */
 
     /* Rate limits and the balloon's size, and how often they were changed. */
     Bulkhead__RateLimit *rate_limit; /* NULL: the configuration's */
@@ -113,9 +114,10 @@ struct device {
     enum tap_state tap, tap_told;
     uint64_t tap_told_ns;
     unsigned stream; /* how often passt was started: the number of its stream */
-    bool passt_settled, passt_lost, passt_wanted;
-    bool passt_failed; /* it died too often: the link is down */
-    char passt_how[160];
+    bool passt_settled, passt_lost;
+    bool passt_failed;           /* it died too often: the link is down */
+    bool passt_ran, passt_input; /* the last one: it was executed; the user's doing */
+    char passt_how[256];
     uint64_t passt_window_ns;
     unsigned passt_deaths; /* since then */
 };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/compiler.h"
+#include "vm/link.h"
 #include "vm/replace.h"
 
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
@@ -39,6 +40,7 @@ int hotplug_add(struct vm *vm, struct device *d, struct ticket ticket, struct fa
     d->worker = w->id;
     d->asker = ticket;
     device_enter(d, STAGE_ADD, vm->now);
+    link_start_passt(vm, d);
     return 0;
 }
 
@@ -80,6 +82,12 @@ void hotplug_asked_in_vain(struct vm *vm, struct device *d)
     action_reply(&vm->actions, &d->remover, &f);
 }
 
+void hotplug_waited_for_passt(struct vm *vm, struct device *d)
+{
+    (void)vm;
+    d->passt_settled = true;
+}
+
 void hotplug_wait_no_more(struct vm *vm, struct device *d)
 {
     struct child *w = vm_worker(vm, d);
@@ -98,6 +106,8 @@ static void finish_removal(struct vm *vm, struct device *d)
     if (d->old_ring != 0)
         action_add_child(&vm->actions, ACTION_DROP_RING, d->old_ring);
     action_add_device(&vm->actions, ACTION_FREE_DEVICE, d->number);
+    if (d->not_added.error != 0)
+        action_reply(&vm->actions, &d->remover, &d->not_added);
     if (d->removal != REMOVAL_NONE) {
         action_notice(&vm->actions, "device", "removed", "id", d->plan->name, NULL);
         action_reply_ok(&vm->actions, &d->remover, "%s was removed", d->plan->name);
@@ -107,17 +117,28 @@ static void finish_removal(struct vm *vm, struct device *d)
     d->here = false;
 }
 
+/* Who asked is told when the last of it has ended, for he may try again at once. */
 static void give_up(struct vm *vm, struct device *d)
 {
-    struct fault f;
+    struct fault *f = &d->not_added;
 
-    if (d->vacated_input)
-        fault_input(&f, "%s was not added: %s", d->plan->name, d->vacated_how);
+    if (!d->vacated)
+        link_passt_fault(d, f);
+    else if (d->vacated_input)
+        fault_input(f, "%s was not added: %s", d->plan->name, d->vacated_how);
     else
-        fault_host(&f, EIO, "%s was not added: %s", d->plan->name, d->vacated_how);
-    action_reply(&vm->actions, &d->asker, &f);
+        fault_host(f, EIO, "%s was not added: %s", d->plan->name, d->vacated_how);
+    d->vacated = false;
+    d->remover = d->asker;
+    d->asker = (struct ticket){ 0 };
     d->gone = true; /* the core never had it */
     replace_leave(vm, d);
+}
+
+/* As at the VM's start the guest has a user network when its passt has opened all ports. */
+static bool lacks_passt(const struct device *d)
+{
+    return d->is_user && !d->passt_settled;
 }
 
 static bool settle_add(struct vm *vm, struct device *d, struct child *w)
@@ -125,16 +146,17 @@ static bool settle_add(struct vm *vm, struct device *d, struct child *w)
     struct action *a;
     char address[16];
 
-    if (d->vacated) {
-        d->vacated = false;
+    if (d->vacated || (d->is_user && d->passt == 0)) {
         give_up(vm, d);
         return true;
     }
-    if (!w || w->state != CHILD_READY || !child_is_live(w) ||
+    if (!w || w->state != CHILD_READY || !child_is_live(w) || lacks_passt(d) ||
         !vm_tell_core(vm, B(ATTACH_DEVICE), &a))
         return false;
     a->device = d->number;
     d->attached = true;
+    if (d->is_user)
+        action_add_device(&vm->actions, ACTION_LOUD, d->number);
     device_enter(d, STAGE_SERVED, vm->now);
     plan_address(d->plan, address, sizeof address);
     action_notice(&vm->actions, "device", "added", "id", d->plan->name, "address", address, NULL);

@@ -399,6 +399,16 @@ void incoming_started(struct vm *vm, struct child *c, const struct event *event)
                layer ? layer : "?");
 }
 
+static void passt_not_started(struct vm *vm, struct child *c)
+{
+    struct device *d = &vm->devices[c->device];
+
+    if (d->stage == STAGE_ADD || d->stage == STAGE_LEAVING)
+        link_passt_gone(d, c, c->reason);
+    else
+        link_passt_refused(vm, d, c->reason);
+}
+
 void incoming_start_failed(struct vm *vm, struct child *c, const struct fault *fault)
 {
     snprintf(c->reason, sizeof c->reason, "%s%.6s could not be started: %.118s",
@@ -410,7 +420,7 @@ void incoming_start_failed(struct vm *vm, struct child *c, const struct fault *f
         return;
     }
     if (c->device != CHILD_NO_DEVICE && c->id == vm->devices[c->device].passt)
-        link_passt_refused(vm, &vm->devices[c->device], c->reason);
+        passt_not_started(vm, c);
     else if (c->device != CHILD_NO_DEVICE)
         replace_not_started(vm, c, c->reason);
     vm_forget(vm, c);
@@ -442,7 +452,7 @@ void incoming_exited(struct vm *vm, struct child *c, bool clean, const char *ker
 
     child_describe_end(c, kernel_says, how, sizeof how);
     if (d && c->id == d->passt)
-        link_passt_gone(d, how);
+        link_passt_gone(d, c, how);
     else if (d)
         replace_gone(vm, c, clean, how);
     if (c->has_ring && (!d || d->old_ring != c->id))

@@ -2,6 +2,7 @@
 /* link.c - see link.h. */
 #include "vm/link.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/compiler.h"
@@ -104,6 +105,10 @@ void link_start_passt(struct vm *vm, struct device *d)
     if (!d->is_user || d->passt != 0)
         return;
     passt = vm_start(vm, BULKHEAD__ROLE__ROLE_PASST, d, d->plan->passt_uid_slot);
+    if (!passt && d->stage == STAGE_ADD) {
+        link_passt_gone(d, NULL, "there is no room for another process");
+        return;
+    }
     if (!passt) {
         link_passt_refused(vm, d, "starting passt: no resources");
         return;
@@ -115,11 +120,13 @@ void link_start_passt(struct vm *vm, struct device *d)
     d->stream++;
 }
 
-void link_passt_gone(struct device *d, const char *how)
+void link_passt_gone(struct device *d, const struct child *c, const char *how)
 {
     d->passt = 0;
     d->passt_lost = true;
-    snprintf(d->passt_how, sizeof d->passt_how, "%.150s", how);
+    d->passt_ran = c && c->pid != 0;
+    d->passt_input = c && c->reason_bad_input;
+    snprintf(d->passt_how, sizeof d->passt_how, "%s", how);
 }
 
 void link_passt_refused(struct vm *vm, struct device *d, const char *why)
@@ -132,6 +139,25 @@ void link_passt_refused(struct vm *vm, struct device *d, const char *why)
                "passt of %s failed: %s. The guest's link is down; `bulkhead repair %s %s` tries "
                "again",
                d->plan->name, why, vm->config->name, d->plan->name);
+}
+
+void link_passt_fault(const struct device *d, struct fault *f)
+{
+    const char *name = d->plan->name, *how = d->passt_how;
+
+    if (d->passt_ran)
+        fault_input(f, "%s: passt does not start: %s: correct hostfwd=, or use another network",
+                    name, how);
+    else if (d->passt_input) /* it said nothing itself */
+        fault_input(f, "%s: passt: %s", name, how);
+    else
+        fault_host(f, ECHILD, "%s: passt: %s", name, how);
+}
+
+bool link_awaits_passt(const struct vm *vm, const struct device *d)
+{
+    return d->here && d->passt != 0 && !d->passt_settled &&
+           (vm->phase == VM_STARTING || (vm->phase == VM_RUNNING && d->stage == STAGE_ADD));
 }
 
 /* The device's own limit holds for passt too, counted by itself. */
@@ -200,6 +226,6 @@ static bool settle_worker(struct vm *vm, struct device *d)
 
 bool link_settle(struct vm *vm, struct device *d)
 {
-    return is_net(d) && d->stage != STAGE_LEAVING &&
+    return is_net(d) && d->stage != STAGE_ADD && d->stage != STAGE_LEAVING &&
            (settle_passt(vm, d) || settle_worker(vm, d) || settle_guest(vm, d));
 }

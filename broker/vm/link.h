@@ -18,9 +18,15 @@ void link_on_found(struct vm *vm, struct device *device);
 void link_on_tick(struct vm *vm, struct device *device);
 /* Starts passt, if that is how the device is connected and none is there. */
 void link_start_passt(struct vm *vm, struct device *device);
-/* Its start has failed, or it has ended. */
-void link_passt_gone(struct device *device, const char *how);
+/* It has ended; or that of a device which the guest doesn't know, or no more, could not be started. child: NULL where
+ * there was no room for one. */
+void link_passt_gone(struct device *device, const struct child *child, const char *how);
+/* Its start has failed. */
 void link_passt_refused(struct vm *vm, struct device *device, const char *why);
+/* Why there is no VM, or no device, without the passt that is gone. */
+void link_passt_fault(const struct device *device, struct fault *ret_fault);
+/* Whether one that is to open its ports before the guest has the device is not through. */
+bool link_awaits_passt(const struct vm *vm, const struct device *device);
 /* Whether the worker is well but has nothing to carry its frames: `repair` is about that. */
 bool link_is_cut_off(const struct device *device);
 bool link_settle(struct vm *vm, struct device *device);

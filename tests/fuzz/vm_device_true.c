@@ -36,7 +36,8 @@ bool device_is_served(const struct vm *vm, const struct device *d)
     case STAGE_VACANT:
         return d->worker == 0;
     case STAGE_ADD:
-        return vm_look(vm, d->worker) && d->asker.session != 0;
+        return vm_look(vm, d->worker) && d->asker.session != 0 &&
+               (!d->is_user || vm_look(vm, d->passt));
     case STAGE_LEAVING:
         return !d->gone || vm_count_of_device(vm, d) > 0;
     case STAGE_NONE:
@@ -67,6 +68,6 @@ bool vm_waits(const struct vm *vm)
     }
     for (unsigned i = 0; vm->phase == VM_RUNNING && i < vm->n_devices; i++)
         waits |= vm->devices[i].stage == STAGE_VACANT || vm->devices[i].stage == STAGE_DRAIN ||
-                 vm->devices[i].remover.session != 0;
+                 vm->devices[i].stage == STAGE_ADD || vm->devices[i].remover.session != 0;
     return waits;
 }

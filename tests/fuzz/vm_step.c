@@ -55,6 +55,14 @@ static unsigned pick(unsigned n)
     return *f.data++ % n;
 }
 
+static void note_backends(void)
+{
+    bool is_user = strcmp(f.config->nets[0]->mode, "user") == 0;
+
+    for (unsigned i = 0; i < f.vm.n_devices; i++)
+        f.vm.devices[i].is_user = is_user && f.plan.devices[i].role == BULKHEAD__ROLE__ROLE_NET;
+}
+
 /* Done when all of this one's actions are. */
 static void wait(const struct event *event)
 {
@@ -256,9 +264,7 @@ static void adopt(void)
     vm_init(&f.vm, f.config, &f.plan, f.now);
     f.vm.insecure = true;
     f.vm.epoch = epoch + 1;
-    for (unsigned i = 0; i < f.vm.n_devices; i++)
-        if (f.vm.devices[i].plan->role == BULKHEAD__ROLE__ROLE_NET)
-            f.vm.devices[i].is_user = strcmp(f.config->nets[0]->mode, "user") == 0;
+    note_backends();
     CHECK(record_load(&f.vm, &record, f.now) == 0);
     f.n_pending = 0;
     for (unsigned i = 0; i < f.vm.n_devices; i++) /* as run/ does */
@@ -425,8 +431,8 @@ static void run_up(void)
 static bool take_place(unsigned *ret_device)
 {
     static const Bulkhead__Role roles[] = { BULKHEAD__ROLE__ROLE_RNG, BULKHEAD__ROLE__ROLE_BALLOON,
-                                            BULKHEAD__ROLE__ROLE_VSOCK };
-    Bulkhead__Role role = roles[pick(3)];
+                                            BULKHEAD__ROLE__ROLE_VSOCK, BULKHEAD__ROLE__ROLE_NET };
+    Bulkhead__Role role = roles[pick(4)];
     struct fault fault;
     int number;
 
@@ -438,6 +444,7 @@ static bool take_place(unsigned *ret_device)
     number = plan_add(&f.plan, f.config, role, 0);
     CHECK(number >= 0);
     vm_take_place(&f.vm, (unsigned)number);
+    note_backends();
     *ret_device = (unsigned)number;
     return true;
 }
@@ -465,17 +472,10 @@ static void ask(void)
     step(&e);
 }
 
-/* It is there, whatever the spawner says. */
-static bool is_heard(uint32_t child)
-{
-    const struct child *c = vm_look(&f.vm, child);
-
-    return c->role != BULKHEAD__ROLE__ROLE_PASST && c->state != CHILD_STARTED;
-}
-
 static void happen(void)
 {
     struct event e = { .child = 0 };
+    const struct child *c;
     unsigned rare;
 
     switch (pick(12)) {
@@ -497,9 +497,10 @@ static void happen(void)
     case 7:
         e.kind = pick(4) == 1 ? EVENT_START_FAILED : EVENT_STARTED;
         e.child = any_child();
-        if (e.child == 0 || vm_look(&f.vm, e.child)->pid != 0)
+        c = vm_look(&f.vm, e.child);
+        if (!c || c->pid != 0)
             return; /* the spawner says so once */
-        if (is_heard(e.child))
+        if (c->role != BULKHEAD__ROLE__ROLE_PASST && c->state != CHILD_STARTED) /* it was heard */
             e.kind = EVENT_STARTED;
         e.pid = 100;
         e.has_ring = has_ring(e.child);
@@ -563,9 +564,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     plan_make(f.config, &f.plan);
     vm_init(&f.vm, f.config, &f.plan, f.now);
     f.vm.insecure = true;
-    for (unsigned i = 0; i < f.vm.n_devices; i++)
-        if (f.vm.devices[i].plan->role == BULKHEAD__ROLE__ROLE_NET)
-            f.vm.devices[i].is_user = strcmp(f.config->nets[0]->mode, "user") == 0;
+    note_backends();
     if (size > 0 && data[size - 1] >= DIES_EARLY) /* while it starts */
         f.dies_after = data[size - 1] - DIES_EARLY + 1u;
     step(&boot);

@@ -24,6 +24,17 @@ void script_happen(struct script *s, const struct event *event)
     }
 }
 
+/* What run/ finds in what was opened. */
+static void note_backends(struct script *s)
+{
+    for (unsigned i = 0; i < s->vm.n_devices; i++) {
+        struct device *d = &s->vm.devices[i];
+
+        if (d->plan->role == BULKHEAD__ROLE__ROLE_NET)
+            d->is_user = strcmp(s->config->nets[d->plan->index]->mode, "user") == 0;
+    }
+}
+
 static void take_out(struct script *s, unsigned i)
 {
     s->n_log--;
@@ -224,6 +235,7 @@ void script_adopt(struct script *s, uint32_t unknown)
     vm_init(&s->vm, s->config, &s->plan, s->now);
     s->vm.insecure = true;
     s->vm.epoch = epoch + 1;
+    note_backends(s);
     assert_int_equal(record_load(&s->vm, &record, s->now), 0);
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
         if (s->vm.children[i].id != 0 && s->vm.children[i].id != unknown)
@@ -315,17 +327,30 @@ uint32_t script_upgrade(struct script *s, struct device *d)
     return d->candidate;
 }
 
-struct device *script_add(struct script *s)
+static struct device *add(struct script *s, Bulkhead__Role role)
 {
+    int number = plan_add(&s->plan, s->config, role, 0);
     struct device *d;
-    int number;
 
-    s->config->vsock->enabled = true;
-    number = plan_add(&s->plan, s->config, BULKHEAD__ROLE__ROLE_VSOCK, 0);
     assert_true(number >= 0);
     d = vm_take_place(&s->vm, (unsigned)number);
+    note_backends(s);
     script_ask_device(s, COMMAND_ADD, d);
     return d;
+}
+
+struct device *script_add(struct script *s)
+{
+    s->config->vsock->enabled = true;
+    return add(s, BULKHEAD__ROLE__ROLE_VSOCK);
+}
+
+struct device *script_add_net(struct script *s)
+{
+    if (s->config->n_nets == 0)
+        fixture_add_net(s->config, "user");
+    assert_int_equal(config_fill(s->config, "script"), 0);
+    return add(s, BULKHEAD__ROLE__ROLE_NET);
 }
 
 /* ---- what came of it ---- */
@@ -470,9 +495,7 @@ static void boot(struct script *s, Bulkhead__VmConfig *config)
     plan_make(config, &s->plan);
     vm_init(&s->vm, config, &s->plan, s->now);
     s->vm.insecure = true;
-    for (unsigned i = 0; i < s->vm.n_devices; i++)
-        if (s->vm.devices[i].plan->role == BULKHEAD__ROLE__ROLE_NET)
-            s->vm.devices[i].is_user = strcmp(config->nets[0]->mode, "user") == 0;
+    note_backends(s);
     script_happen(s, &begin);
     script_boot(s);
 }

@@ -76,6 +76,8 @@ struct device *script_add(struct script *s);
 /* The same, up to where the guest has it. */
 struct device *script_added(struct script *s);
 void script_ask_removal(struct script *s, struct device *device, bool force);
+/* A user network, to a VM that has none; its worker and its passt were asked for. */
+struct device *script_add_net(struct script *s);
 /* The upgrade's program is there: its candidate. */
 uint32_t script_upgrade(struct script *s, struct device *device);
 
