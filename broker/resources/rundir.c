@@ -2,6 +2,7 @@
 /* rundir.c - see rundir.h. */
 #include "resources/rundir.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,8 +26,7 @@ void rundir_init(struct rundir *rundir)
     rundir->listen_fd = -1;
 }
 
-/* Whether dir/name is what `fd` has open. */
-static bool is_there(int dir_fd, const char *name, int fd)
+bool rundir_is_there(int dir_fd, const char *name, int fd)
 {
     struct stat named, opened;
 
@@ -34,15 +34,36 @@ static bool is_there(int dir_fd, const char *name, int fd)
            named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
+/* None of them is for the next VM of that name. */
+static void remove_notes(int dir_fd)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *entry;
+
+    if (!dir) {
+        fd_closep(&fd);
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        size_t len = strlen(entry->d_name), end = strlen(RUNDIR_NOTE);
+
+        if (len > end && strcmp(entry->d_name + len - end, RUNDIR_NOTE) == 0)
+            unlinkat(dir_fd, entry->d_name, 0);
+    }
+    closedir(dir);
+}
+
 void rundir_place_remove(struct rundir_place *place)
 {
-    if (place->lock_fd >= 0 && is_there(place->dir_fd, RUNDIR_LOCK, place->lock_fd)) {
+    if (place->lock_fd >= 0 && rundir_is_there(place->dir_fd, RUNDIR_LOCK, place->lock_fd)) {
         unlinkat(place->dir_fd, RUNDIR_SOCKET, 0);
+        remove_notes(place->dir_fd);
         unlinkat(place->dir_fd, RUNDIR_LOCK, 0);
     }
     /* Between the look and the removal it may have become the next VM's: if that has its lock, the
      * directory isn't empty and stays; if not, that VM makes another. */
-    if (place->lock_fd >= 0 && is_there(place->base_fd, place->name, place->dir_fd))
+    if (place->lock_fd >= 0 && rundir_is_there(place->base_fd, place->name, place->dir_fd))
         unlinkat(place->base_fd, place->name, AT_REMOVEDIR);
     fd_closep(&place->lock_fd);
     fd_closep(&place->dir_fd);
@@ -90,8 +111,8 @@ static int take_lock(struct rundir_place *place, const char *path, struct fault 
                 ? fault_input(f, "a VM named %s is running: give --name another value, or stop it",
                               place->name)
                 : fault_host(f, errno, "locking %s/" RUNDIR_LOCK ": %s", path, strerror(errno));
-    else if (!is_there(place->dir_fd, RUNDIR_LOCK, fd) ||
-             !is_there(place->base_fd, place->name, place->dir_fd))
+    else if (!rundir_is_there(place->dir_fd, RUNDIR_LOCK, fd) ||
+             !rundir_is_there(place->base_fd, place->name, place->dir_fd))
         r = -EAGAIN;
     if (r == 0)
         place->lock_fd = fd;
@@ -147,6 +168,7 @@ int rundir_open(struct rundir *rundir, const char *vm_name, struct fault *f)
     if (r < 0)
         return r;
     unlinkat(place->dir_fd, RUNDIR_SOCKET, 0); /* we hold the lock: whoever made it is gone */
+    remove_notes(place->dir_fd);
     snprintf(socket_path, sizeof socket_path, "%s/" RUNDIR_SOCKET, path);
     r = socket_path_listen_in("the command socket", socket_path, place->dir_fd, SOCK_SEQPACKET,
                               &made, &rundir->listen_fd, f);
@@ -168,4 +190,37 @@ void rundir_close(struct rundir *rundir)
 {
     fd_closep(&rundir->listen_fd);
     rundir_place_remove(&rundir->place);
+}
+
+int rundir_visit(struct rundir_place *place, const char *vm_name, struct fault *f)
+{
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    char base[RUNDIR_PATH_BYTES];
+    struct stat st;
+
+    if (vm_name[0] == '\0' || vm_name[0] == '.' || strchr(vm_name, '/') ||
+        snprintf(place->name, sizeof place->name, "%s", vm_name) >= (int)sizeof place->name ||
+        rundir_base(base, sizeof base) < 0)
+        return fault_input(f, "'%.80s' is not the name of a VM", vm_name);
+    place->base_fd = open(base, flags);
+    if (place->base_fd >= 0)
+        place->dir_fd = openat(place->base_fd, vm_name, flags);
+    if (place->dir_fd < 0 || fstat(place->dir_fd, &st) < 0)
+        return fault_host(f, errno, "the run directory %s/%s: %s", base, vm_name, strerror(errno));
+    /* Whoever it belongs to decides what is in it, root's word or not, and could lead us anywhere. */
+    if (st.st_uid != geteuid() || (st.st_mode & 0022) != 0)
+        return fault_input(f,
+                           "%s is another user's VM, for whose passt only that user (uid %u) can "
+                           "ask: run `bulkhead add` as that user, or use tap= or fd=",
+                           vm_name, (unsigned)st.st_uid);
+    return 0;
+}
+
+void rundir_leave(struct rundir_place *place)
+{
+    /* What the VM left because of us; with anything in it, the next VM's lock above all, it stays. */
+    if (place->dir_fd >= 0 && rundir_is_there(place->base_fd, place->name, place->dir_fd))
+        unlinkat(place->base_fd, place->name, AT_REMOVEDIR);
+    fd_closep(&place->dir_fd);
+    fd_closep(&place->base_fd);
 }

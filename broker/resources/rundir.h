@@ -6,12 +6,14 @@
  * of that name may come in between. So whoever makes the directory uses it only when it has the
  * lock and the lock's file is still there by its name; whoever removes it looks whether directory
  * and lock file are still the ones it knows, removes the lock's file only with the lock in hand,
- * and the directory only when it is empty. */
+ * and the directory only when it is empty. A user's notes for the spawner are the third that may be in it. */
 #pragma once
 
 #include "base/compiler.h"
 #include "client/rundir.h"
 #include "config/fault.h"
+
+#define RUNDIR_NOTE "-passt" /* how the names of notes end, see spawner/note.h */
 
 /* What is enough to remove the directory. All descriptors -1: there is nothing. */
 struct rundir_place {
@@ -39,3 +41,9 @@ void rundir_place_init(struct rundir_place *place);
 /* Removes what is still ours and closes the descriptors. May be called in each process that has
  * them. */
 void rundir_place_remove(struct rundir_place *place);
+/* Whether dir/name is what `fd` has open. */
+bool rundir_is_there(int dir_fd, const char *name, int fd);
+/* Of a VM that runs, without its lock; refused to who doesn't own it. rundir_leave() in any case. */
+int rundir_visit(struct rundir_place *place, const char *vm_name,
+                 struct fault *ret_fault) must_check;
+void rundir_leave(struct rundir_place *place);

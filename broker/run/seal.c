@@ -55,6 +55,13 @@ static void set_forwards(const Bulkhead__NetConfig *net, struct spawner_slot *sl
     }
 }
 
+void seal_describe_passt(const Bulkhead__NetConfig *net, struct spawner_slot *ret_slot)
+{
+    *ret_slot = (struct spawner_slot){ .role = BULKHEAD__ROLE__ROLE_PASST, .mtu = net->mtu };
+    snprintf(ret_slot->name, sizeof ret_slot->name, "%s-passt", net->id);
+    set_forwards(net, ret_slot);
+}
+
 static int tell(struct instance *in, unsigned number, Bulkhead__Role role,
                 struct spawner_slot *slot)
 {
@@ -77,7 +84,7 @@ static int tell_role(struct instance *in, unsigned number, Bulkhead__Role role)
 static int tell_device(struct instance *in, unsigned number)
 {
     const struct plan_device *device = &in->plan.devices[number];
-    struct spawner_slot slot = { .ring = ring_of(in, number) }, passt = { 0 };
+    struct spawner_slot slot = { .ring = ring_of(in, number) }, passt;
     int r;
 
     snprintf(slot.name, sizeof slot.name, "%s", device->name);
@@ -85,9 +92,7 @@ static int tell_device(struct instance *in, unsigned number)
     r = tell(in, device->uid_slot, device->role, &slot);
     if (r < 0 || device->passt_uid_slot == 0)
         return r;
-    snprintf(passt.name, sizeof passt.name, "%s-passt", device->name);
-    passt.mtu = in->config->nets[device->index]->mtu;
-    set_forwards(in->config->nets[device->index], &passt);
+    seal_describe_passt(in->config->nets[device->index], &passt);
     set_limits(in, BULKHEAD__ROLE__ROLE_PASST, 0, &passt);
     return tell(in, device->passt_uid_slot, BULKHEAD__ROLE__ROLE_PASST, &passt);
 }
@@ -116,11 +121,19 @@ int seal_add(struct instance *in, unsigned number, struct fault *f)
     return r < 0 ? fault_host(f, r, "the spawner: %s", err_text()) : 0;
 }
 
-void seal_free(struct instance *in, unsigned number)
+static void free_slot(struct instance *in, unsigned slot)
 {
-    struct spawner_request request = { .kind = SPAWNER_FREE,
-                                       .slot = PLAN_UID_FIRST_DEVICE + number };
+    struct spawner_request request = { .kind = SPAWNER_FREE, .slot = slot };
 
     if (spawner_send(in->spawner, &request, NULL, 0) < 0)
         log_debug("%s", err_text());
+}
+
+void seal_free(struct instance *in, unsigned number)
+{
+    const struct plan_device *device = &in->plan.devices[number];
+
+    free_slot(in, device->uid_slot);
+    if (device->passt_uid_slot != 0)
+        free_slot(in, device->passt_uid_slot);
 }

@@ -28,6 +28,7 @@
 #include "spawner/children.h"
 #include "spawner/excess.h"
 #include "spawner/exec.h"
+#include "spawner/grant.h"
 #include "spawner/handed.h"
 #include "spawner/handover.h"
 #include "spawner/oom.h"
@@ -239,6 +240,7 @@ static int begin(struct state *s, const struct spawner_request *request,
 static void on_start(struct state *s, const struct spawner_request *request, int *fds,
                      unsigned n_fds)
 {
+    const char *why = slots_why(&s->slots, request->slot);
     const struct spawner_slot *slot = NULL;
     struct spawned *child = children_find_free(s);
     int *own = request->kept && n_fds > 0 ? &fds[--n_fds] : NULL;
@@ -251,7 +253,7 @@ static void on_start(struct state *s, const struct spawner_request *request, int
     else
         r = begin(s, request, slot, fds, n_fds == START_FDS, child);
     if (r < 0)
-        children_say_not_started(s, request->id, -r, err_text());
+        children_say_not_started(s, request->id, -r, why ? why : err_text());
     else
         child->control = own ? fd_take(own) : -1;
 }
@@ -285,21 +287,6 @@ static int on_hold(struct state *s, struct spawner_request *request, int *fds, u
     return socket_path_hold(s->sockets, request->path, fds);
 }
 
-static int on_free(struct state *s, uint32_t slot)
-{
-    int r;
-
-    for (unsigned i = 0; i < SPAWNER_MAX_CHILDREN; i++)
-        if (s->children[i].pid != 0 && s->children[i].slot == slot)
-            return err_origin(-EBUSY, "slot %u is freed, and somebody is in it", slot);
-    r = slots_free(&s->slots, slot);
-    if (r < 0)
-        return r;
-    groups_remove(s->groups, s->slots.of[slot].name); /* if that process's end was too near */
-    rings_drop_slot(&s->rings, slot);
-    return 0;
-}
-
 static void on_renew(struct state *s)
 {
     struct spawner_report r = { .kind = SPAWNER_RENEW };
@@ -330,9 +317,9 @@ static int obey(struct state *s, struct spawner_request *request, struct handed 
     request->path[sizeof request->path - 1] = '\0';
     switch (request->kind) {
     case SPAWNER_SLOT:
-        return (s->slots.sealed ? slots_add : slots_set)(&s->slots, request->slot, &request->setup);
+        return grant_slot(s, request);
     case SPAWNER_FREE:
-        return on_free(s, request->slot);
+        return grant_free(s, request->slot);
     case SPAWNER_VM:
         return on_vm(s, request, fds, n_fds);
     case SPAWNER_HOLD:

@@ -3,6 +3,7 @@
 #include "spawner/slots.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include "base/err.h"
 #include "plan/plan.h"
@@ -112,26 +113,50 @@ int slots_set(struct slots *slots, uint32_t slot, const struct spawner_slot *set
                          : put(slots, slot, setup);
 }
 
-int slots_add(struct slots *slots, uint32_t slot, const struct spawner_slot *setup)
+static bool is_passt(const struct spawner_slot *slot)
+{
+    return slot->role == BULKHEAD__ROLE__ROLE_PASST;
+}
+
+int slots_add(struct slots *slots, uint32_t slot, const struct spawner_slot *setup, bool asked)
 {
     struct spawner_slot own = *setup;
     Bulkhead__Role role = (Bulkhead__Role)setup->role;
+    uint64_t core_memory = slots->of[PLAN_UID_CORE].memory_max;
 
-    /* passt has the host's network, and ports of the host: none that was not planned. */
-    if (!slots->sealed || !slots_is_device(setup))
+    /* passt has the host's network, and ports of the host: none that no user wants. */
+    if (!slots->sealed || !(slots_is_device(setup) || (is_passt(setup) && asked)))
         return err_origin(-EPERM, "slot %u after the seal, for what is not a device's worker",
                           slot);
-    if (!plan_writes_files(role))
-        own.memory_high = slots->of[PLAN_UID_CORE].memory_max;
-    own.memory_max = plan_memory_max(own.memory_high);
+    if (is_passt(setup)) {
+        own.memory_high = 0;
+        own.memory_max = core_memory;
+    } else {
+        own.memory_high = plan_writes_files(role) ? setup->memory_high : core_memory;
+        own.memory_max = plan_memory_max(own.memory_high);
+    }
     own.pids_max = PLAN_SPARE_THREADS + (role == BULKHEAD__ROLE__ROLE_BLK ? PLAN_IO_THREADS : 0);
     return put(slots, slot, &own);
+}
+
+void slots_refuse(struct slots *slots, uint32_t slot)
+{
+    slots->refused = slot;
+    snprintf(slots->why, sizeof slots->why, "%s", err_text());
+}
+
+const char *slots_why(const struct slots *slots, uint32_t slot)
+{
+    return slot < SPAWNER_MAX_SLOTS && slot == slots->refused && !slots->known[slot] &&
+                   slots->why[0] != '\0'
+               ? slots->why
+               : NULL;
 }
 
 int slots_free(struct slots *slots, uint32_t slot)
 {
     if (!slots->sealed || slot >= SPAWNER_MAX_SLOTS || !slots->known[slot] ||
-        !slots_is_device(&slots->of[slot]))
+        !(slots_is_device(&slots->of[slot]) || is_passt(&slots->of[slot])))
         return err_origin(-EPERM, "slot %u is not a device's, to be freed", slot);
     slots->known[slot] = false;
     return 0;
@@ -148,8 +173,7 @@ const struct spawner_slot *slots_find(const struct slots *slots, uint32_t slot)
 
 int slots_check_uid(const struct slots *slots, uint32_t slot, uint32_t uid_slot)
 {
-    bool fits = slots->of[slot].role == BULKHEAD__ROLE__ROLE_PASST ? uid_slot == slot
-                                                                   : uid_slot < PLAN_UID_BROKER;
+    bool fits = is_passt(&slots->of[slot]) ? uid_slot == slot : uid_slot < PLAN_UID_BROKER;
 
     return fits ? 0 : err_origin(-EPERM, "slot %u with the uid of slot %u", slot, uid_slot);
 }

@@ -14,7 +14,8 @@
  * and one of the VM's uids. All else is the spawner's own: the programs, which it opened at its own
  * start; arguments, uids, namespaces, cgroup and limits; a disk's io_uring. Of a device that is added later
  * it takes the slot if that is free, with a worker's role and a ring that fits, and computes the limits itself, but for
- * the memory of one with a file, which follows from that file. A program that comes with
+ * the memory of one with a file, which follows from that file; passt's only as its user has asked for it, which no
+ * broker can (note.h). A program that comes with
  * a start (an upgrade's) runs behind sandbox_filter_start, as the spawner can't know what it is. What
  * doesn't fit is refused, with the reason in the report and on the log.
  *
@@ -45,7 +46,7 @@ enum {
 
 enum spawner_kind {
     SPAWNER_SLOT =
-        1,        /* broker: `setup` is what slot `slot` starts; after the seal a device's alone */
+        1, /* broker: `setup` is what slot `slot` starts; after the seal a device's, or passt's with a note */
     SPAWNER_HOLD, /* broker, before the seal: fds [folder][socket in it]; path = its name there: to
                       be removed in the end, see socket_path.h */
     SPAWNER_VM,   /* broker, once, before the seal: the VM's directory to remove at the end, as in

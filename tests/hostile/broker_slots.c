@@ -93,8 +93,12 @@ static const char *name_of(long slot)
 /* Whether it was freed shows by its name, which another may have then. */
 static enum broker_verdict free_slot(struct broker *b, long number)
 {
-    if (number == SLOT_RNG && broker_start_honest(b, SLOT_RNG) != BROKER_LET)
+    if ((number == SLOT_RNG || number == SLOT_PASST) &&
+        broker_start_honest(b, (uint32_t)number) != BROKER_LET) {
+        if (number == SLOT_PASST) /* the host makes no user namespace: there never is one */
+            return BROKER_REFUSED;
         broker_die("an honest start");
+    }
     broker_free(b, (uint32_t)number);
     return broker_add(b, SLOT_FREE, BULKHEAD__ROLE__ROLE_RNG, name_of(number));
 }
@@ -173,7 +177,7 @@ static const struct broker_action actions[] = {
     ASK("added-with-a-uid-out-of-range", added_with_uid, SPAWNER_MAX_SLOTS),
     ASK("free-the-core", free_slot, SLOT_CORE),
     ASK("free-the-loader", free_slot, SLOT_LOADER),
-    ASK("free-passt", free_slot, SLOT_PASST),
+    ASK("free-the-living-passt", free_slot, SLOT_PASST),
     ASK("free-the-living", free_slot, SLOT_RNG),
     ASK("free-out-of-range", free_slot, SPAWNER_MAX_SLOTS),
     ASK("ring-of-the-freed", ring_of_the_freed, 0),

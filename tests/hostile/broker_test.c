@@ -24,6 +24,7 @@
 #include "base/fd.h"
 #include "broker.h"
 #include "broker_ends.h"
+#include "broker_notes.h"
 #include "lingering.h"
 #include "plan/plan.h"
 #include "sandbox/cgroup.h"
@@ -165,6 +166,7 @@ static _Noreturn void be_broker(pid_t test, enum mode mode, bool seal,
     b.base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     b.dir_fd = open(b.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     broker_tell(&b, seal);
+    broker_write_notes(&b);
     if (mode == CAGED && sandbox_enter_broker(&sandbox_filter_broker, &rights, &missing) < 0)
         _exit(8);
     b.no_landlock = missing & SANDBOX_LAYER_LANDLOCK;
@@ -416,6 +418,17 @@ static void no_slot_gets_more(void **state)
     try_requests(&broker_slots);
 }
 
+/* A passt more has the host's network, and ports of the host. */
+static void no_passt_without_a_users_word(void **state)
+{
+    (void)state;
+    assert_int_equal(live(CAGED, true, broker_use_note, NULL), 0);
+    if (left->verdict != (no_userns ? BROKER_REFUSED : BROKER_LET))
+        fail_msg("verdict %d: %s", (int)left->verdict, left->text);
+    if (!no_userns) /* there never is one */
+        try_requests(&broker_notes);
+}
+
 /* ---- system calls ---- */
 
 struct tally {
@@ -572,6 +585,7 @@ int main(void)
         cmocka_unit_test(it_ends_with_its_vm),
         cmocka_unit_test(no_request_gets_more),
         cmocka_unit_test(no_slot_gets_more),
+        cmocka_unit_test(no_passt_without_a_users_word),
         cmocka_unit_test(no_call_leaves_the_sandbox),
         cmocka_unit_test(without_the_sandbox_they_succeed),
 #ifndef SANDBOX_INSTRUMENTED /* a sanitizer's runtime starts threads */

@@ -198,22 +198,22 @@ static void test_after_the_seal(void **state)
     core.memory_max = 1 << 20;
     strcpy(core.name, "core");
     assert_int_equal(slots_set(&slots, PLAN_UID_CORE, &core), 0);
-    assert_int_equal(slots_add(&slots, 5, &slot), -EPERM);
+    assert_int_equal(slots_add(&slots, 5, &slot, false), -EPERM);
     slots.sealed = true;
     slot.memory_max = 0;
     slot.pids_max = SPAWNER_MAX_PIDS;
-    assert_int_equal(slots_add(&slots, 5, &slot), 0);
+    assert_int_equal(slots_add(&slots, 5, &slot, false), 0);
     assert_int_equal(slots.of[5].memory_high, 1 << 20);
     assert_true(slots.of[5].memory_max > 1 << 20);
     assert_int_equal(slots.of[5].pids_max, PLAN_SPARE_THREADS);
-    assert_int_equal(slots_add(&slots, 5, &slot), -EINVAL); /* it is taken */
-    assert_int_equal(slots_add(&slots, 6, &slot), -EINVAL); /* and so is the name */
+    assert_int_equal(slots_add(&slots, 5, &slot, false), -EINVAL); /* it is taken */
+    assert_int_equal(slots_add(&slots, 6, &slot, false), -EINVAL); /* and so is the name */
     assert_int_equal(slots_free(&slots, 5), 0);
     assert_int_equal(slots_free(&slots, 5), -EPERM);
     assert_null(slots_find(&slots, 5));
     slot.role = BULKHEAD__ROLE__ROLE_BLK;
     slot.ring = RING_DISK;
-    assert_int_equal(slots_add(&slots, 5, &slot), 0);
+    assert_int_equal(slots_add(&slots, 5, &slot, false), 0);
     assert_int_equal(slots.of[5].memory_max, 0); /* its image may be memory */
     assert_int_equal(slots.of[5].pids_max, PLAN_SPARE_THREADS + PLAN_IO_THREADS);
     assert_int_equal(slots_free(&slots, PLAN_UID_CORE), -EPERM);
@@ -222,11 +222,58 @@ static void test_after_the_seal(void **state)
     slot.role = BULKHEAD__ROLE__ROLE_PASST;
     slot.ring = RING_NONE;
     strcpy(slot.name, "passt");
-    assert_int_equal(slots_add(&slots, PLAN_UID_PASST, &slot), -EPERM);
+    assert_int_equal(slots_add(&slots, PLAN_UID_PASST, &slot, false), -EPERM);
     slot.role = BULKHEAD__ROLE__ROLE_LOADER;
-    assert_int_equal(slots_add(&slots, PLAN_UID_LOADER, &slot), -EPERM);
+    assert_int_equal(slots_add(&slots, PLAN_UID_LOADER, &slot, false), -EPERM);
     slot.role = BULKHEAD__ROLE__ROLE_NET;
-    assert_int_equal(slots_add(&slots, PLAN_UID_FIRST_DEVICE + PLAN_MAX_DEVICES, &slot), -EINVAL);
+    assert_int_equal(slots_add(&slots, PLAN_UID_FIRST_DEVICE + PLAN_MAX_DEVICES, &slot, false),
+                     -EINVAL);
+}
+
+/* passt, if its user has asked for it: in its own places, with limits that are not the broker's to choose. */
+static void test_passt_after_the_seal(void **state)
+{
+    static struct slots slots;
+    struct spawner_slot core = good(BULKHEAD__ROLE__ROLE_CORE),
+                        slot = good(BULKHEAD__ROLE__ROLE_PASST);
+
+    (void)state;
+    memset(&slots, 0, sizeof slots);
+    core.memory_max = 1 << 20;
+    strcpy(core.name, "core");
+    assert_int_equal(slots_set(&slots, PLAN_UID_CORE, &core), 0);
+    assert_int_equal(slots_add(&slots, PLAN_UID_PASST, &slot, true), -EPERM);
+    slots.sealed = true;
+    slot.pids_max = SPAWNER_MAX_PIDS;
+    assert_int_equal(slots_add(&slots, 5, &slot, true), -EINVAL);
+    assert_int_equal(slots_add(&slots, PLAN_UID_PASST - 1, &slot, true), -EINVAL);
+    assert_int_equal(slots_add(&slots, PLAN_UID_PASST, &slot, true), 0);
+    assert_int_equal(slots.of[PLAN_UID_PASST].memory_high, 0);
+    assert_int_equal(slots.of[PLAN_UID_PASST].memory_max, 1 << 20);
+    assert_int_equal(slots.of[PLAN_UID_PASST].pids_max, PLAN_SPARE_THREADS);
+    assert_int_equal(slots_check_uid(&slots, PLAN_UID_PASST, PLAN_UID_PASST), 0);
+    assert_int_equal(slots_free(&slots, PLAN_UID_PASST), 0);
+    assert_null(slots_find(&slots, PLAN_UID_PASST));
+    slot.role = BULKHEAD__ROLE__ROLE_LOADER; /* and nothing else, whatever a user wants */
+    assert_int_equal(slots_add(&slots, PLAN_UID_LOADER, &slot, true), -EPERM);
+}
+
+/* Who starts in an empty slot is told why it is empty. */
+static void test_the_reason(void **state)
+{
+    static struct slots slots = { .sealed = true };
+    struct spawner_slot slot = good(BULKHEAD__ROLE__ROLE_PASST);
+
+    (void)state;
+    assert_null(slots_why(&slots, 0));
+    assert_int_equal(slots_add(&slots, PLAN_UID_PASST, &slot, false), -EPERM);
+    slots_refuse(&slots, PLAN_UID_PASST);
+    assert_non_null(strstr(slots_why(&slots, PLAN_UID_PASST), "after the seal"));
+    assert_null(slots_why(&slots, PLAN_UID_PASST + 1));
+    assert_int_equal(slots_add(&slots, PLAN_UID_PASST, &slot, true), 0);
+    assert_null(slots_why(&slots, PLAN_UID_PASST));
+    slots_refuse(&slots, UINT32_MAX);
+    assert_null(slots_why(&slots, UINT32_MAX));
 }
 
 int main(void)
@@ -239,6 +286,8 @@ int main(void)
         cmocka_unit_test(test_passt_is_told_the_mtu),
         cmocka_unit_test(test_the_seal),
         cmocka_unit_test(test_after_the_seal),
+        cmocka_unit_test(test_passt_after_the_seal),
+        cmocka_unit_test(test_the_reason),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

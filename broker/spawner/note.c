@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* note.c - see note.h. */
+#include "spawner/note.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/fd.h"
+
+enum { NOTE_VERSION = 1, MAX_TRIES = 100 };
+
+/* What is in the file: all that is passt's of a slot. No padding, all that is not used is 0. */
+struct content {
+    uint32_t version, mtu, n_forwards;
+    struct spawner_forward forwards[SPAWNER_MAX_FORWARDS];
+    char name[SPAWNER_NAME_BYTES];
+};
+
+_Static_assert(sizeof(struct content) ==
+                   3 * sizeof(uint32_t) +
+                       SPAWNER_MAX_FORWARDS * (2 * sizeof(uint32_t) + 2 * sizeof(uint16_t)) +
+                       SPAWNER_NAME_BYTES,
+               "two notes are compared byte by byte");
+
+static bool describe(const struct spawner_slot *setup, struct content *ret_content)
+{
+    size_t len = strnlen(setup->name, sizeof setup->name), end = strlen(RUNDIR_NOTE);
+    struct content c = { .version = NOTE_VERSION,
+                         .mtu = setup->mtu,
+                         .n_forwards = setup->n_forwards };
+
+    /* The name is a broker's word: no other file's, and no way out of the directory. */
+    if (len == sizeof setup->name || len <= end || memchr(setup->name, '/', len) ||
+        strcmp(setup->name + len - end, RUNDIR_NOTE) != 0 ||
+        setup->n_forwards > SPAWNER_MAX_FORWARDS)
+        return false;
+    memcpy(c.forwards, setup->forwards, setup->n_forwards * sizeof c.forwards[0]);
+    memcpy(c.name, setup->name, len);
+    *ret_content = c;
+    return true;
+}
+
+/* Somebody else has a lock on it: its writer, who lives. */
+static bool is_locked(int fd)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/* ---- who asks ---- */
+
+void note_init(struct note *note)
+{
+    *note = (struct note){ .fd = -1 };
+    rundir_place_init(&note->place);
+}
+
+/* Of somebody who was killed, or of somebody who is there. */
+static int make_way(struct note *note, struct fault *f)
+{
+    cleanup_(fd_closep) int fd =
+        openat(note->place.dir_fd, note->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd >= 0 && is_locked(fd))
+        return fault_input(f, "%s is being asked for by another `bulkhead add`: try again",
+                           note->name);
+    if (unlinkat(note->place.dir_fd, note->name, 0) < 0 && errno != ENOENT)
+        return fault_host(f, errno, "the note %s in the VM's run directory: %s", note->name,
+                          strerror(errno));
+    return 0;
+}
+
+/* 0, -EAGAIN: another one took it for one that was left behind, or it is one; or a fault. */
+static int make(struct note *note, struct fault *f)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int fd = openat(note->place.dir_fd, note->name,
+                    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0 && errno == EEXIST)
+        return make_way(note, f) < 0 ? -EINVAL : -EAGAIN;
+    if (fd < 0)
+        return fault_host(f, errno, "the note %s in the VM's run directory: %s", note->name,
+                          strerror(errno));
+    /* The mode again: the caller's umask may have taken it away. */
+    if (fchmod(fd, 0600) < 0 || fcntl(fd, F_OFD_SETLK, &lock) < 0 ||
+        !rundir_is_there(note->place.dir_fd, note->name, fd)) {
+        close(fd);
+        return -EAGAIN;
+    }
+    note->fd = fd;
+    return 0;
+}
+
+int note_write(struct note *note, const char *vm_name, const struct spawner_slot *setup,
+               struct fault *f)
+{
+    struct content c;
+    int r = rundir_visit(&note->place, vm_name, f);
+
+    if (r < 0)
+        return r;
+    if (!describe(setup, &c))
+        return fault_input(f, "%.40s can't be asked for: use another id=", setup->name);
+    memcpy(note->name, c.name, sizeof note->name);
+    r = -EAGAIN;
+    for (unsigned i = 0; r == -EAGAIN && i < MAX_TRIES; i++)
+        r = make(note, f);
+    if (r == -EAGAIN)
+        return fault_host(f, EAGAIN, "the note %s in the VM's run directory can't be made",
+                          note->name);
+    if (r == 0 && pwrite(note->fd, &c, sizeof c, 0) != (ssize_t)sizeof c)
+        r = fault_host(f, errno, "the note %s in the VM's run directory: %s", note->name,
+                       strerror(errno));
+    return r;
+}
+
+void note_withdraw(struct note *note)
+{
+    struct rundir_place *place = &note->place;
+
+    if (note->fd >= 0 && rundir_is_there(place->dir_fd, note->name, note->fd))
+        unlinkat(place->dir_fd, note->name, 0);
+    fd_closep(&note->fd);
+    rundir_leave(place);
+}
+
+/* ---- who starts ---- */
+
+static int refuse(const struct spawner_slot *setup, const char *why)
+{
+    return err_origin(-EPERM, "%.40s: %s", setup->name, why);
+}
+
+/* Without following, and without waiting for who may write to a pipe or has a lease. */
+static int open_note(const struct rundir_place *place, const struct spawner_slot *setup,
+                     int *ret_fd)
+{
+    struct stat st;
+
+    *ret_fd = openat(place->dir_fd, setup->name,
+                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (*ret_fd < 0 && errno == ENOENT)
+        return refuse(setup, "no user has asked for it");
+    if (*ret_fd < 0 || fstat(*ret_fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+        (st.st_mode & 07077) != 0 || st.st_nlink != 1)
+        return refuse(setup, "what asks for it is no note of the VM's own user");
+    return 0;
+}
+
+int note_take(const struct rundir_place *place, const struct spawner_slot *setup)
+{
+    cleanup_(fd_closep) int fd = -1;
+    struct content asked, noted = { 0 };
+    struct stat st;
+    int r;
+
+    if (place->dir_fd < 0 || !describe(setup, &asked))
+        return refuse(setup, "a user can't have asked for it");
+    r = open_note(place, setup, &fd);
+    if (r < 0)
+        return err_trace(r);
+    unlinkat(place->dir_fd, setup->name, 0); /* it is used, whatever comes of it */
+    if (!is_locked(fd))
+        return refuse(setup, "who asked for it is gone");
+    if (fstat(fd, &st) < 0 || st.st_size != (off_t)sizeof noted ||
+        pread(fd, &noted, sizeof noted, 0) != (ssize_t)sizeof noted)
+        return refuse(setup, "what asks for it is of another release, or none");
+    return memcmp(&asked, &noted, sizeof noted) == 0
+               ? 0
+               : refuse(setup, "its user has asked for other ports, or another MTU");
+}
