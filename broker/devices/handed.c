@@ -174,6 +174,10 @@ int handed_check_net(const Bulkhead__NetConfig *n, const struct backend *b, stru
         (asks && !(socket_has(b->held[0], SO_DOMAIN, AF_NETLINK) &&
                    socket_has(b->held[0], SO_PROTOCOL, NETLINK_ROUTE))))
         return odd(n->id, "who tells of an interface's link", f);
+    if (strcmp(n->mode, "user") == 0)
+        return b->n_own == 0 && b->held[1] < 0 && b->made_tap[0] == '\0'
+                   ? 0
+                   : odd(n->id, "a user network needs no descriptors", f);
     if (b->n_own != n->num_queues / 2)
         return odd(n->id, "the number of queues", f);
     for (unsigned i = 0; i < b->n_own; i++) {

@@ -10,26 +10,32 @@
 #include "config/merge.h"
 #include "devices/handed.h"
 #include "devices/net.h"
+#include "plan/identity.h"
 #include "run/keeper.h"
 #include "run/seal.h"
 #include "run/shape.h"
 #include "vm/hotplug.h"
 
-/* What the broker or its spawner would have to get after they have given up the right to. */
-static int check_kind(const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index,
-                      struct fault *f)
+static bool is_user_net(const Bulkhead__VmConfig *c, Bulkhead__Role role, unsigned index)
 {
-    static const char never[] = "can't be added to a VM that runs";
+    return role == BULKHEAD__ROLE__ROLE_NET && strcmp(c->nets[index]->mode, "user") == 0;
+}
 
-    if (role == BULKHEAD__ROLE__ROLE_NET && strcmp(c->nets[index]->mode, "user") == 0)
-        return fault_input(f,
-                           "%s: a network of mode user %s, for its passt would have the host's "
-                           "network: use tap= or fd=, or start the VM with it",
-                           c->nets[index]->id, never);
+/* What the broker would have to get after it has given up the right to, and what its spawner lacks: both have
+ * opened their programs at the VM's start. */
+static int check_kind(const struct instance *in, const Bulkhead__VmConfig *c, Bulkhead__Role role,
+                      unsigned index, struct fault *f)
+{
     if (role == BULKHEAD__ROLE__ROLE_CONSOLE &&
         c->console->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_TTY)
-        return fault_input(f, "a console at a terminal %s: use pty, file=, socket= or null", never);
-    return 0;
+        return fault_input(f, "a console at a terminal can't be added to a VM that runs: use pty, "
+                              "file=, socket= or null");
+    if (is_user_net(c, role, index) && host_check(c, &in->host, f) < 0)
+        return -EPERM;
+    return is_user_net(c, role, index) &&
+                   programs_fd(&in->programs, BULKHEAD__ROLE__ROLE_PASST, f) < 0
+               ? -ENOENT
+               : 0;
 }
 
 static int check_room(const struct instance *in, const Bulkhead__VmConfig *c, Bulkhead__Role role,
@@ -71,7 +77,7 @@ int add_check(struct instance *in, const Bulkhead__VmConfig *device,
     if (r == 0 && config_fill(config, config->name) < 0)
         r = fault_host(f, ENOMEM, "no memory for the configuration");
     if (r == 0)
-        r = check_kind(config, *ret_role, *ret_index, f);
+        r = check_kind(in, config, *ret_role, *ret_index, f);
     if (r == 0)
         r = validate_config(config, &host, f);
     if (r == 0)
@@ -81,6 +87,19 @@ int add_check(struct instance *in, const Bulkhead__VmConfig *device,
     else
         *ret_config = config;
     return r;
+}
+
+static int check_net(const struct instance *in, const Bulkhead__NetConfig *net,
+                     const struct backend *b, struct fault *f)
+{
+    if (handed_check_net(net, b, f) < 0)
+        return -EINVAL;
+    for (unsigned i = 0; i < in->n_ends; i++)
+        if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_NET && !in->vm.devices[i].is_user &&
+            resources_net_same(&in->ends[i].backend, b))
+            return fault_input(f, "%s and %s use the same interface: give each its own",
+                               in->plan.devices[i].name, net->id);
+    return 0;
 }
 
 static int check_backend(const struct instance *in, const Bulkhead__VmConfig *c,
@@ -93,14 +112,7 @@ static int check_backend(const struct instance *in, const Bulkhead__VmConfig *c,
     case BULKHEAD__ROLE__ROLE_BLK:
         return handed_check_disk(c->disks[index], b, f);
     case BULKHEAD__ROLE__ROLE_NET:
-        if (handed_check_net(c->nets[index], b, f) < 0)
-            return -EINVAL;
-        for (unsigned i = 0; i < in->n_ends; i++)
-            if (in->plan.devices[i].role == BULKHEAD__ROLE__ROLE_NET &&
-                !in->vm.devices[i].is_user && resources_net_same(&in->ends[i].backend, b))
-                return fault_input(f, "%s and %s use the same interface: give each its own",
-                                   in->plan.devices[i].name, c->nets[index]->id);
-        return 0;
+        return check_net(in, c->nets[index], b, f);
     case BULKHEAD__ROLE__ROLE_CONSOLE:
         return handed_check_console(c->console, b, f);
     case BULKHEAD__ROLE__ROLE_VSOCK:
@@ -141,6 +153,9 @@ int add_take(struct instance *in, const Bulkhead__AddDevice *m, int *fds, size_t
     r = handed_take(m->backend ? m->backend : &empty, "the device", fds, n_fds, &b, f);
     if (r == 0)
         r = check_backend(in, config, role, index, &b, f);
+    if (r == 0 &&
+        is_user_net(config, role, index)) /* whose other end is passt's: nobody opens that */
+        r = resources_stream(config->nets[index]->id, &b, f);
     if (r == 0)
         r = programs_fd(&in->programs, role, f) < 0 ? -ENOENT : 0;
     if (r < 0) {

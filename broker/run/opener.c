@@ -2,6 +2,8 @@
 /* opener.c - see opener.h. */
 #include "run/opener.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,37 @@
 #include "ipc/channel.h"
 #include "resources/holder.h"
 #include "run/backends.h"
+#include "run/seal.h"
+#include "spawner/note.h"
+
+/* What is made for a device, and what of it is this process's to take away. */
+struct opened {
+    struct backend backend;
+    bool serves; /* at the socket that is kept */
+    int link_fd; /* to the broker, of a socket that is kept; -1: none is */
+    struct note note;
+};
+
+/* passt is started by the VM's spawner, which takes its user's word for that and not the broker's. */
+static int ask_for_passt(struct opened *o, const Bulkhead__NetConfig *net, const char *vm,
+                         struct fault *f)
+{
+    struct spawner_slot passt;
+
+    seal_describe_passt(net, &passt);
+    return note_write(&o->note, vm, &passt, f);
+}
+
+static int open_it(struct opened *o, Bulkhead__VmConfig *c, Bulkhead__Role role, const char *vm,
+                   int *fds, size_t n_fds, struct fault *f)
+{
+    const struct plan_device device = { .role = role,
+                                        .pci_slot = 1 }; /* any but the serial port's */
+
+    return role == BULKHEAD__ROLE__ROLE_NET && strcmp(c->nets[0]->mode, "user") == 0
+               ? ask_for_passt(o, c->nets[0], vm, f)
+               : backends_open(NULL, c, &device, fds, (unsigned)n_fds, &o->backend, f);
+}
 
 /* A configuration with that device and no other, filled and checked. The VM's broker has said that it may be added, but
  * what is opened here is opened with the rights of the one who asks, and so follows from his own words alone. */
@@ -79,14 +112,13 @@ static int hand_over(struct channel *client, uint32_t id, struct backend *b)
     return channel_send_raw(client, &e.base, fds, n, true);
 }
 
-static int serve(struct channel *client, struct backend *b, bool *ret_serves, int *ret_link)
+static int serve(struct channel *client, struct opened *o)
 {
     const Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
     const Bulkhead__ClientEnvelope *e;
     Bulkhead__Role role = BULKHEAD__ROLE__ROLE_NONE;
     Bulkhead__VmConfig *config;
     ProtobufCMessage *msg = NULL;
-    struct plan_device device = { .pci_slot = 1 }; /* any but the serial port's */
     struct fault f = { 0 };
     uint32_t id;
     size_t n_fds = 0;
@@ -104,23 +136,30 @@ static int serve(struct channel *client, struct backend *b, bool *ret_serves, in
         r = take_device(config, e->add_device->device, &role, &f);
     else
         r = fault_input(&f, "the request must be AddDevice with a device");
-    device.role = role;
-    *ret_serves = role == BULKHEAD__ROLE__ROLE_VSOCK;
+    o->serves = role == BULKHEAD__ROLE__ROLE_VSOCK;
     if (r == 0)
-        r = backends_open(NULL, config, &device, fds, (unsigned)n_fds, b, &f);
+        r = open_it(o, config, role, e->add_device->vm, fds, n_fds, &f);
     if (r == 0)
-        r = link_up(b, ret_link, &f);
-    r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, b);
+        r = link_up(&o->backend, &o->link_fd, &f);
+    r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, &o->backend);
     config_free(config);
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* The client hears by then whether the device was added: the note has been used, or never will be. */
+static void await_client(const struct channel *client)
+{
+    struct pollfd gone = { .fd = channel_fd(client) };
+
+    while (poll(&gone, 1, -1) < 0 && errno == EINTR)
+        ;
+}
+
 int opener_main(int fd, const struct sandbox_filter *holders)
 {
+    struct opened o = { .link_fd = -1 };
     struct channel *client = NULL;
-    struct backend b;
-    bool serves = false;
-    int status, link_fd = -1;
+    int status;
 
     /* Ctrl-C and a hangup are the client's: a socket that is made is taken away by us, when the client is gone. */
     setsid();
@@ -129,12 +168,16 @@ int opener_main(int fd, const struct sandbox_filter *holders)
         log_error("bulkhead-broker --open is started by `bulkhead add`");
         return EXIT_FAILURE;
     }
-    backend_init(&b);
-    status = serve(client, &b, &serves, &link_fd);
+    backend_init(&o.backend);
+    note_init(&o.note);
+    status = serve(client, &o);
+    if (status == EXIT_SUCCESS && o.note.fd >= 0)
+        await_client(client);
+    note_withdraw(&o.note);
     channel_free(client);
-    if (status == EXIT_SUCCESS && link_fd >= 0)
-        holder_stay(holders, &b.socket, link_fd, serves);
-    b.made_tap[0] = '\0'; /* it stays as long as the VM has it */
-    backend_deinit(&b);
+    if (status == EXIT_SUCCESS && o.link_fd >= 0)
+        holder_stay(holders, &o.backend.socket, o.link_fd, o.serves);
+    o.backend.made_tap[0] = '\0'; /* it stays as long as the VM has it */
+    backend_deinit(&o.backend);
     return status;
 }

@@ -4,7 +4,8 @@
  * The VM's broker is in its sandbox and can't. This process is started by `bulkhead add`, so it has the rights of
  * who asks, no more; it does what a broker does before its sandbox, for one device, and hands all of it back. It
  * reads one request of who started it, and nothing of any VM. If it made a socket it stays, to keep its file
- * (resources/holder.h). */
+ * (resources/holder.h). For a user network there is nothing to open: it leaves a note for the VM's spawner, which is
+ * to start passt, and stays until its client is gone (spawner/note.h). */
 #pragma once
 
 struct sandbox_filter;

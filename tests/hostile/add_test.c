@@ -297,6 +297,101 @@ static void dies_with_who_asked_it(void **state)
     await_holder(pidfd);
 }
 
+/* ---- a user network: its passt is asked for by a note ---- */
+
+static void note_path(char path[100])
+{
+    snprintf(path, 100, "%s/vm/net3-passt", dir);
+}
+
+static bool has_note(void)
+{
+    char path[100];
+    struct stat st;
+
+    note_path(path);
+    return lstat(path, &st) == 0;
+}
+
+/* The opener sees the client's end. */
+static bool note_goes(void)
+{
+    for (unsigned ms = 0; has_note(); ms += 5) {
+        struct pollfd never = { .fd = -1 };
+
+        if (ms > PATIENCE_MS)
+            return false;
+        poll(&never, 1, 5);
+    }
+    return true;
+}
+
+/* Up to where the broker is asked for the device itself: the note is there. */
+static void hear_user_network(void)
+{
+    const Bulkhead__AddDevice *m;
+    struct stat st;
+    char path[100];
+    size_t n_fds = 0;
+    int *fds = NULL;
+
+    start_add("--net", "user,hostfwd=tcp:127.0.0.1:8022-:22");
+    assert_false(has_note()); /* not before the broker has said that it may be */
+    answer_name("net3");
+    m = hear(&fds, &n_fds);
+    assert_non_null(m);
+    assert_true(n_fds == 0 && m->backend && m->device->n_nets == 1);
+    assert_string_equal(m->device->nets[0]->id, "net3"); /* by which it is asked for */
+    assert_string_equal(m->vm, "");
+    note_path(path);
+    assert_int_equal(lstat(path, &st), 0);
+    assert_true(S_ISREG(st.st_mode) && (st.st_mode & 07777) == 0600 && st.st_uid == geteuid());
+}
+
+/* Nobody uses it: it goes with who asked. */
+static void says_that_it_has_started_passt(void **state)
+{
+    (void)state;
+    hear_user_network();
+    answer_name("net3");
+    assert_int_equal(end_of_add(), 0);
+    assert_true(note_goes());
+}
+
+static void refuses_a_user_network(void **state)
+{
+    (void)state;
+    hear_user_network();
+    refuse();
+    assert_int_not_equal(end_of_add(), 0);
+    assert_false(has_note()); /* at once */
+}
+
+static void never_answers_and_the_client_is_killed(void **state)
+{
+    int status;
+
+    (void)state;
+    hear_user_network();
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(note_goes());
+    channel_freep(&client);
+}
+
+static void gives_a_name_that_leads_elsewhere(void **state)
+{
+    size_t n_fds = 0;
+    int *fds = NULL;
+
+    (void)state;
+    start_add("--net", "user");
+    answer_name("../net3");
+    assert_null(hear(&fds, &n_fds));
+    assert_int_equal(end_of_add(), 2);
+    assert_false(has_note());
+}
+
 /* A descriptor that comes with its answer would be closed, and that may wait: here for an hour, or the peer. */
 static void sends_descriptors(void **state)
 {
@@ -365,6 +460,10 @@ int main(void)
         cmocka_unit_test(refuses_a_socket_that_was_made),
         cmocka_unit_test(keeps_the_link_to_the_holder),
         cmocka_unit_test(dies_with_who_asked_it),
+        cmocka_unit_test(says_that_it_has_started_passt),
+        cmocka_unit_test(refuses_a_user_network),
+        cmocka_unit_test(never_answers_and_the_client_is_killed),
+        cmocka_unit_test(gives_a_name_that_leads_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -15,7 +15,7 @@ enum { DISK, NET, VSOCK, BALLOON, CONSOLE, FORCE };
 
 static const struct flag add_flags[] = {
     { "disk", 0, FLAG_ONE, "path=P,...", "a disk", DISK },
-    { "net", 0, FLAG_ONE, "tap=T[,macvtap],... | fd=N", "a network interface", NET },
+    { "net", 0, FLAG_ONE, "tap=T[,macvtap],... | user,... | fd=N", "a network interface", NET },
     { "vsock", 0, FLAG_ONE, "cid=N,socket=S", "sockets between host and guest", VSOCK },
     { "balloon", 0, FLAG_ONE, "size=S,...", "memory that can be taken back", BALLOON },
     { "console", 0, FLAG_ONE, "MODE", "virtio-console: null|pty|file=F|socket=S", CONSOLE },
@@ -134,6 +134,12 @@ static int open_device(struct add_args *a, Bulkhead__AddDevice *msg, struct clie
     return r;
 }
 
+/* Its passt is asked for by the name that it has in the note (spawner/note.h): it keeps that. */
+static bool has_passt(const struct add_args *a)
+{
+    return a->options.config.n_nets > 0 && strcmp(a->options.config.nets[0]->mode, "user") == 0;
+}
+
 /* The broker says whether it may be, the opener opens it, the broker is given that. */
 static int add_with(struct add_args *a, struct client *broker)
 {
@@ -151,10 +157,12 @@ static int add_with(struct add_args *a, struct client *broker)
     if (name)
         *name = bag_printf(&a->options.bag, "%s", text);
     msg.check_only = false;
+    msg.vm = (char *)(uintptr_t)a->vm;
     r = open_device(a, &msg, &opened);
     if (r != EXIT_OK)
         return r;
-    if (name) /* the broker's to choose, for another may have that one by now */
+    msg.vm = (char *)(uintptr_t)protobuf_c_empty_string;
+    if (name && !has_passt(a)) /* the broker's to choose, for another may have that one by now */
         *name = bag_printf(&a->options.bag, "%s", "");
     say_clean(text, sizeof(text), msg.backend ? msg.backend->pty_path : "");
     r = ask(broker, &msg, opened.fds, opened.n_fds, BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY, &added);
@@ -198,11 +206,12 @@ static void more_of_add(FILE *out)
 {
     fputs("The options of each are those of `bulkhead run`. The guest finds the device while it "
           "runs; its\n"
-          "name and PCI address are printed. Not `--net user` and a console at the terminal. What "
-          "is opened\n"
-          "is opened with your rights; with a socket a process of yours stays, which removes its "
-          "file\n"
-          "when the device or the VM is gone.\n",
+          "name and PCI address are printed. Not a console at the terminal. What is opened is "
+          "opened with\n"
+          "your rights; with a socket a process of yours stays, which removes its file when the "
+          "device or\n"
+          "the VM is gone. A user network's passt is the VM's: its network and its uid are those "
+          "of the VM.\n",
           out);
 }
 
