@@ -44,12 +44,13 @@ static bool describe(const struct spawner_slot *setup, struct content *ret_conte
     return true;
 }
 
-/* Somebody else has a lock on it: its writer, who lives. */
+/* Somebody else has a lock on it that takes the right to write: its writer, who lives. Who may only read it, as a
+ * broker of the same user may, can have a reader's lock, which keeps no note alive. */
 static bool is_locked(int fd)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
-    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
 }
 
 /* ---- who asks ---- */
@@ -97,11 +98,11 @@ static int make(struct note *note, struct fault *f)
     return 0;
 }
 
-int note_write(struct note *note, const char *vm_name, const struct spawner_slot *setup,
+int note_write(struct note *note, const char *run_dir, const struct spawner_slot *setup,
                struct fault *f)
 {
     struct content c;
-    int r = rundir_visit(&note->place, vm_name, f);
+    int r = rundir_visit(&note->place, run_dir, f);
 
     if (r < 0)
         return r;
@@ -165,7 +166,9 @@ int note_take(const struct rundir_place *place, const struct spawner_slot *setup
     r = open_note(place, setup, &fd);
     if (r < 0)
         return err_trace(r);
-    unlinkat(place->dir_fd, setup->name, 0); /* it is used, whatever comes of it */
+    /* It is used, whatever comes of it; one that stays could be used again. */
+    if (unlinkat(place->dir_fd, setup->name, 0) < 0)
+        return refuse(setup, "what asks for it can't be taken away, or was withdrawn");
     if (!is_locked(fd))
         return refuse(setup, "who asked for it is gone");
     if (fstat(fd, &st) < 0 || st.st_size != (off_t)sizeof noted ||
