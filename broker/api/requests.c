@@ -213,12 +213,24 @@ static void set_link(struct client *client, const Bulkhead__ClientEnvelope *requ
         command(client, request, &c);
 }
 
-/* Those that the guest finds on its bus. */
-static int check_limit(const struct client *client, struct fault *f)
+static bool has_user_net(const Bulkhead__VmConfig *device)
+{
+    for (size_t i = 0; i < device->n_nets; i++)
+        if (strcmp(device->nets[i]->mode, "user") == 0)
+            return true;
+    return false;
+}
+
+/* Of those that the guest finds on its bus so many. */
+static int check_limit(const struct client *client, const Bulkhead__VmConfig *device,
+                       struct fault *f)
 {
     const struct plan *plan = &client->sessions->in->plan;
     uint32_t n = 0;
 
+    if (client->no_user_net && has_user_net(device))
+        return fault_input(f, "this VM's tenant may have no user network: use a tap that it may "
+                              "have, or ask who runs the host");
     for (unsigned i = 0; i < plan->n_devices; i++)
         n += !plan_is_free(&plan->devices[i]) && plan->devices[i].pci_slot != 0;
     if (client->max_devices == 0 || n < client->max_devices)
@@ -261,7 +273,7 @@ static void add(struct client *client, const Bulkhead__ClientEnvelope *request)
     if (!m->device) {
         fault_input(&f, "there is no device in the request");
         refuse(client, request, &f);
-    } else if (check_limit(client, &f) < 0) {
+    } else if (check_limit(client, m->device, &f) < 0) {
         refuse(client, request, &f);
     } else if (m->check_only) {
         say_addable(client, request);
@@ -289,6 +301,7 @@ static void limit_session(struct client *client, const Bulkhead__ClientEnvelope 
     if (client->n_heard == 1) {
         client->no_programs = request->limit_session->no_programs;
         client->max_devices = request->limit_session->max_devices;
+        client->no_user_net = request->limit_session->no_user_net;
         return;
     }
     fault_input(&f, "a session's limits are its first message, or there are none");

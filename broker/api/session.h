@@ -20,6 +20,7 @@ struct client {
     uint64_t n_heard;     /* requests */
     bool no_programs;     /* LimitSession: of a session that the host's service hands to a tenant */
     uint32_t max_devices; /* the same; 0: no limit */
+    bool no_user_net;     /* the same */
     int *fds;             /* of the request that is looked at: take with fd_take() */
     size_t n_fds;
     uint64_t heard_ns; /* its last request, or its connection */

@@ -351,7 +351,9 @@ int host_find_rundir(const char *vm, char *dst, size_t size)
         const Bulkhead__VmStatus *status = answer.envelope->vm_details->status;
 
         snprintf(whole, sizeof(whole), "%s/%s", status->tenant, status->name);
+        /* What is done there is done to the VM that was named, whatever a service says that was taken over. */
         if (!host_is_name(whole) || !strchr(whole, '/') ||
+            strcmp(strchr(vm, '/') ? whole : status->name, vm) != 0 ||
             snprintf(dst, size, "%s/" HOSTDIR_VMS "/%s", host.run_dir, whole) >= (int)size)
             r = err_origin(-ENAMETOOLONG, "the run directory of '%s'", vm);
     }

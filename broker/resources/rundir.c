@@ -192,27 +192,43 @@ void rundir_close(struct rundir *rundir)
     rundir_place_remove(&rundir->place);
 }
 
-int rundir_visit(struct rundir_place *place, const char *vm_name, struct fault *f)
+static bool split(const char *path, char *base, struct rundir_place *place)
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 0;
+
+    if (len == 0 || len >= RUNDIR_PATH_BYTES || slash[1] == '\0' || slash[1] == '.')
+        return false;
+    memcpy(base, path, len);
+    base[len] = '\0';
+    return snprintf(place->name, sizeof place->name, "%s", slash + 1) < (int)sizeof place->name;
+}
+
+static bool is_own(int fd, struct stat *ret_stat)
+{
+    return fstat(fd, ret_stat) == 0 && ret_stat->st_uid == geteuid() &&
+           (ret_stat->st_mode & 0022) == 0;
+}
+
+int rundir_visit(struct rundir_place *place, const char *path, struct fault *f)
 {
     const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     char base[RUNDIR_PATH_BYTES];
     struct stat st;
 
-    if (vm_name[0] == '\0' || vm_name[0] == '.' || strchr(vm_name, '/') ||
-        snprintf(place->name, sizeof place->name, "%s", vm_name) >= (int)sizeof place->name ||
-        rundir_base(base, sizeof base) < 0)
-        return fault_input(f, "'%.80s' is not the name of a VM", vm_name);
+    if (!split(path, base, place))
+        return fault_input(f, "'%.80s' is not the run directory of a VM", path);
     place->base_fd = open(base, flags);
     if (place->base_fd >= 0)
-        place->dir_fd = openat(place->base_fd, vm_name, flags);
-    if (place->dir_fd < 0 || fstat(place->dir_fd, &st) < 0)
-        return fault_host(f, errno, "the run directory %s/%s: %s", base, vm_name, strerror(errno));
+        place->dir_fd = openat(place->base_fd, place->name, flags);
+    if (place->dir_fd < 0)
+        return fault_host(f, errno, "the run directory %s: %s", path, strerror(errno));
     /* Whoever it belongs to decides what is in it, root's word or not, and could lead us anywhere. */
-    if (st.st_uid != geteuid() || (st.st_mode & 0022) != 0)
+    if (!is_own(place->dir_fd, &st) || !is_own(place->base_fd, &st))
         return fault_input(f,
                            "%s is another user's VM, for whose passt only that user (uid %u) can "
                            "ask: run `bulkhead add` as that user, or use tap= or fd=",
-                           vm_name, (unsigned)st.st_uid);
+                           place->name, (unsigned)st.st_uid);
     return 0;
 }
 

@@ -43,7 +43,7 @@ void rundir_place_init(struct rundir_place *place);
 void rundir_place_remove(struct rundir_place *place);
 /* Whether dir/name is what `fd` has open. */
 bool rundir_is_there(int dir_fd, const char *name, int fd);
-/* Of a VM that runs, without its lock; refused to who doesn't own it. rundir_leave() in any case. */
-int rundir_visit(struct rundir_place *place, const char *vm_name,
-                 struct fault *ret_fault) must_check;
+/* That of a VM that runs, by its path, without its lock; refused to who doesn't own it and the one that it is in.
+ * rundir_leave() in any case. */
+int rundir_visit(struct rundir_place *place, const char *path, struct fault *ret_fault) must_check;
 void rundir_leave(struct rundir_place *place);

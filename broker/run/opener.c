@@ -31,23 +31,23 @@ struct opened {
 };
 
 /* passt is started by the VM's spawner, which takes its user's word for that and not the broker's. */
-static int ask_for_passt(struct opened *o, const Bulkhead__NetConfig *net, const char *vm,
+static int ask_for_passt(struct opened *o, const Bulkhead__NetConfig *net, const char *run_dir,
                          struct fault *f)
 {
     struct spawner_slot passt;
 
     seal_describe_passt(net, &passt);
-    return note_write(&o->note, vm, &passt, f);
+    return note_write(&o->note, run_dir, &passt, f);
 }
 
-static int open_it(struct opened *o, Bulkhead__VmConfig *c, Bulkhead__Role role, const char *vm,
-                   int *fds, size_t n_fds, struct fault *f)
+static int open_it(struct opened *o, Bulkhead__VmConfig *c, Bulkhead__Role role,
+                   const char *run_dir, int *fds, size_t n_fds, struct fault *f)
 {
     const struct plan_device device = { .role = role,
                                         .pci_slot = 1 }; /* any but the serial port's */
 
     return role == BULKHEAD__ROLE__ROLE_NET && strcmp(c->nets[0]->mode, "user") == 0
-               ? ask_for_passt(o, c->nets[0], vm, f)
+               ? ask_for_passt(o, c->nets[0], run_dir, f)
                : backends_open(NULL, c, &device, fds, (unsigned)n_fds, &o->backend, f);
 }
 
@@ -138,7 +138,7 @@ static int serve(struct channel *client, struct opened *o)
         r = fault_input(&f, "the request must be AddDevice with a device");
     o->serves = role == BULKHEAD__ROLE__ROLE_VSOCK;
     if (r == 0)
-        r = open_it(o, config, role, e->add_device->vm, fds, n_fds, &f);
+        r = open_it(o, config, role, e->add_device->run_dir, fds, n_fds, &f);
     if (r == 0)
         r = link_up(&o->backend, &o->link_fd, &f);
     r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, &o->backend);

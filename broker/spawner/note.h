@@ -24,8 +24,8 @@ struct note {
 };
 
 void note_init(struct note *note);
-/* A note of what passt is to be started with: name, MTU, ports. */
-int note_write(struct note *note, const char *vm_name, const struct spawner_slot *setup,
+/* A note of what passt is to be started with: name, MTU, ports. run_dir: the VM's, by its path. */
+int note_write(struct note *note, const char *run_dir, const struct spawner_slot *setup,
                struct fault *ret_fault) must_check;
 /* Takes away what is left of it. */
 void note_withdraw(struct note *note);

@@ -342,7 +342,7 @@ static void hear_user_network(void)
     assert_non_null(m);
     assert_true(n_fds == 0 && m->backend && m->device->n_nets == 1);
     assert_string_equal(m->device->nets[0]->id, "net3"); /* by which it is asked for */
-    assert_string_equal(m->vm, "");
+    assert_string_equal(m->run_dir, "");
     note_path(path);
     assert_int_equal(lstat(path, &st), 0);
     assert_true(S_ISREG(st.st_mode) && (st.st_mode & 07777) == 0600 && st.st_uid == geteuid());

@@ -24,7 +24,7 @@ static void describe(struct spawner_slot *slot, const char *name)
 }
 
 /* Locked by this process until it ends. */
-static int write_note(const char *name)
+static int write_note(const char *run_dir, const char *name)
 {
     struct spawner_slot slot;
     struct fault f = { 0 };
@@ -32,7 +32,7 @@ static int write_note(const char *name)
 
     describe(&slot, name);
     note_init(&note);
-    if (note_write(&note, "vm", &slot, &f) < 0)
+    if (note_write(&note, run_dir, &slot, &f) < 0)
         broker_die(f.text);
     close(note.place.base_fd);
     close(note.place.dir_fd);
@@ -53,24 +53,20 @@ static void give_away(int fd)
 
 void broker_write_notes(const struct broker *b)
 {
-    char base[64], path[120], target[120];
+    char path[120], target[120];
     int fd;
 
-    snprintf(base, sizeof base, "%s", b->dir);
-    *strrchr(base, '/') = '\0';
-    if (setenv("BULKHEAD_RUNDIR", base, 1) < 0)
-        broker_die("BULKHEAD_RUNDIR");
-    (void)write_note("good");
-    give_away(write_note("theirs"));
-    if (fchmod(write_note("open"), 0666) < 0)
+    (void)write_note(b->dir, "good");
+    give_away(write_note(b->dir, "theirs"));
+    if (fchmod(write_note(b->dir, "open"), 0666) < 0)
         broker_die("a mode");
-    close(write_note("left")); /* its writer is gone */
-    (void)write_note("link");
+    close(write_note(b->dir, "left")); /* its writer is gone */
+    (void)write_note(b->dir, "link");
     path_of(b, "link", path);
     path_of(b, "target", target);
     if (rename(path, target) < 0 || symlink("target-passt", path) < 0)
         broker_die(path);
-    (void)write_note("second");
+    (void)write_note(b->dir, "second");
     path_of(b, "second", path);
     path_of(b, "name", target);
     if (link(path, target) < 0)
@@ -78,10 +74,10 @@ void broker_write_notes(const struct broker *b)
     path_of(b, "fifo", path);
     if (mkfifo(path, 0600) < 0)
         broker_die(path);
-    fd = write_note("long");
+    fd = write_note(b->dir, "long");
     if (pwrite(fd, "", 1, lseek(fd, 0, SEEK_END)) != 1)
         broker_die("a longer note");
-    if (ftruncate(write_note("short"), 100) < 0)
+    if (ftruncate(write_note(b->dir, "short"), 100) < 0)
         broker_die("a shorter note");
 }
 

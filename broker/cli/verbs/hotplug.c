@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "client.h"
+#include "host_client.h"
 #include "options/device_flags.h"
 #include "options/flags.h"
 #include "options/paths.h"
@@ -26,6 +27,7 @@ static const struct flag_list flags_to_add = { add_flags, ARRAY_SIZE(add_flags) 
 struct add_args {
     struct vm_options options;
     const char *vm;
+    char run_dir[CLIENT_RUNDIR_BYTES]; /* of a VM that is to have a passt more */
     unsigned n_devices;
     struct client opener;
     bool help, json;
@@ -140,6 +142,27 @@ static bool has_passt(const struct add_args *a)
     return a->options.config.n_nets > 0 && strcmp(a->options.config.nets[0]->mode, "user") == 0;
 }
 
+/* Where its user's word for that passt goes: there he must be at home. */
+static int find_run_dir(struct add_args *a, const struct client *broker)
+{
+    const bool is_private = client_is_private(a->vm);
+    int r = 0;
+
+    if (is_private)
+        snprintf(a->run_dir, sizeof(a->run_dir), "%s", broker->run_dir);
+    else
+        r = host_find_rundir(a->vm, a->run_dir, sizeof(a->run_dir));
+    if (r < 0)
+        return client_failed(r);
+    if (!is_private && access(a->run_dir, W_OK) < 0)
+        return say_error(
+            EXIT_BAD_INPUT,
+            "%s is the host's service's, and only who runs that can add a user network "
+            "while it runs: add a tap, or create the VM with a user network",
+            a->vm);
+    return EXIT_OK;
+}
+
 /* The broker says whether it may be, the opener opens it, the broker is given that. */
 static int add_with(struct add_args *a, struct client *broker)
 {
@@ -157,11 +180,14 @@ static int add_with(struct add_args *a, struct client *broker)
     if (name)
         *name = bag_printf(&a->options.bag, "%s", text);
     msg.check_only = false;
-    msg.vm = (char *)(uintptr_t)a->vm;
+    r = has_passt(a) ? find_run_dir(a, broker) : EXIT_OK;
+    if (r != EXIT_OK)
+        return r;
+    msg.run_dir = a->run_dir;
     r = open_device(a, &msg, &opened);
     if (r != EXIT_OK)
         return r;
-    msg.vm = (char *)(uintptr_t)protobuf_c_empty_string;
+    msg.run_dir = (char *)(uintptr_t)protobuf_c_empty_string;
     if (name && !has_passt(a)) /* the broker's to choose, for another may have that one by now */
         *name = bag_printf(&a->options.bag, "%s", "");
     say_clean(text, sizeof(text), msg.backend ? msg.backend->pty_path : "");

@@ -47,7 +47,7 @@ enum answer_kind {
 
 /* What a session with a VM's broker may do that is handed out. */
 struct session_limits {
-    bool limited, no_programs;
+    bool limited, no_programs, no_user_net;
     uint32_t max_devices;
 };
 

@@ -323,6 +323,7 @@ static void on_opened(struct host *host, struct ask *ask, const struct host_even
     a->flag = true;
     a->limits.limited = ask->kind == ASK_CONNECT && ask->channel == CHANNEL_COMMAND;
     a->limits.no_programs = !s->tenant || !s->tenant->host;
+    a->limits.no_user_net = !vm || !spec_may_have_user_net(tenants_find(host->config, vm->tenant));
     a->limits.max_devices = s->tenant && s->tenant->quota ? s->tenant->quota->devices : 0;
 }
 

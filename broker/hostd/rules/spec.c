@@ -110,6 +110,11 @@ static int check_paths(const Bulkhead__VmConfig *c, const Bulkhead__Tenant *t, s
 
 /* ---- networks ---- */
 
+bool spec_may_have_user_net(const Bulkhead__Tenant *t)
+{
+    return t && (t->user_net || t->host);
+}
+
 static int check_net(const Bulkhead__NetConfig *n, const Bulkhead__Tenant *t, struct fault *f)
 {
     if (strcmp(n->mode, "fd") == 0)
@@ -118,7 +123,7 @@ static int check_net(const Bulkhead__NetConfig *n, const Bulkhead__Tenant *t, st
                            "interface (tap=, macvtap=)",
                            n->id);
     if (strcmp(n->mode, "user") == 0)
-        return t->user_net || t->host
+        return spec_may_have_user_net(t)
                    ? 0
                    : fault_input(f,
                                  "%s: tenant %s may have no user network: use a tap that it may "

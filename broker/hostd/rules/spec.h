@@ -12,6 +12,8 @@ Bulkhead__VmSpec *spec_copy(const Bulkhead__VmSpec *from);
 /* config_fill() has been over its configuration. 0, or -EINVAL or -EPERM with one line. */
 int spec_check(const struct host *host, const Bulkhead__VmSpec *spec,
                const Bulkhead__Tenant *tenant, struct fault *f) must_check;
+/* Whether that tenant's VMs may; NULL: nobody's VMs may. */
+bool spec_may_have_user_net(const Bulkhead__Tenant *tenant);
 /* What a VM of that description takes of the quota. */
 struct cost spec_cost(const Bulkhead__VmConfig *config);
 /* A label that is there twice has its last value. NULL: it hasn't that one. */

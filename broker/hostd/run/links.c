@@ -234,6 +234,7 @@ int links_limit(struct service *s, int fd, const struct session_limits *limits)
     (void)s;
     limit.no_programs = limits->no_programs;
     limit.max_devices = limits->max_devices;
+    limit.no_user_net = limits->no_user_net;
     len = bulkhead__client_envelope__get_packed_size(&e);
     if (len > sizeof bytes)
         return err_origin(-EMSGSIZE, "the limits of a session");

@@ -10,8 +10,9 @@
 #include "fixture.h"
 #include "run/seal.h"
 #include "spawner/note.h"
+#include "temp_dir.h"
 
-static char dir[64];
+static char dir[64], run_dir[80];
 static struct rundir vm;
 
 static int setup(void **state)
@@ -19,11 +20,11 @@ static int setup(void **state)
     struct fault f = { 0 };
 
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/bulkhead-note.XXXXXX");
     rundir_init(&vm);
-    return mkdtemp(dir) && setenv("BULKHEAD_RUNDIR", dir, 1) == 0 && rundir_open(&vm, "vm", &f) == 0
-               ? 0
-               : -1;
+    if (!temp_dir(dir, sizeof dir, "bulkhead-note"))
+        return -1;
+    snprintf(run_dir, sizeof run_dir, "%s/vm", dir);
+    return setenv("BULKHEAD_RUNDIR", dir, 1) == 0 && rundir_open(&vm, "vm", &f) == 0 ? 0 : -1;
 }
 
 static int teardown(void **state)
@@ -61,7 +62,7 @@ static void writes(struct note *note, const struct spawner_slot *slot)
     struct fault f = { 0 };
 
     note_init(note);
-    if (note_write(note, "vm", slot, &f) < 0)
+    if (note_write(note, run_dir, slot, &f) < 0)
         fail_msg("%s", f.text);
     assert_true(is_noted());
 }
@@ -132,6 +133,35 @@ static void left_behind(void **state)
     note_withdraw(&next);
 }
 
+/* The broker of a user's VM may read what that user may, and lock it for that: which keeps alive nobody's word. */
+static void kept_by_a_reader(void **state)
+{
+    struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+    struct spawner_slot wanted = passt("tcp::8022-:22");
+    struct note note, next;
+    int fd;
+
+    (void)state;
+    writes(&note, &wanted);
+    fd = openat(vm.place.dir_fd, "net0-passt", O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    fd_closep(&note.fd);
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+    assert_int_equal(note_take(&vm.place, &wanted), -EPERM);
+    assert_non_null(strstr(err_text(), "is gone"));
+    close(fd);
+    note_withdraw(&note);
+    writes(&note, &wanted);
+    fd = openat(vm.place.dir_fd, "net0-passt", O_RDONLY | O_CLOEXEC);
+    fd_closep(&note.fd);
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+    writes(&next, &wanted); /* nor is it in the next one's way */
+    assert_int_equal(note_take(&vm.place, &wanted), 0);
+    close(fd);
+    note_withdraw(&next);
+    note_withdraw(&note);
+}
+
 /* Of somebody who is there: who comes later is told, and leaves it alone. */
 static void two_at_once(void **state)
 {
@@ -142,7 +172,7 @@ static void two_at_once(void **state)
     (void)state;
     writes(&note, &wanted);
     note_init(&other);
-    assert_int_equal(note_write(&other, "vm", &wanted, &f), -EINVAL);
+    assert_int_equal(note_write(&other, run_dir, &wanted, &f), -EINVAL);
     assert_non_null(strstr(f.text, "by another `bulkhead add`: try again"));
     note_withdraw(&other);
     assert_true(is_noted());
@@ -163,26 +193,33 @@ static void whatever_the_umask(void **state)
     note_withdraw(&note);
 }
 
-/* Only its owner says what is in a VM's directory: root has no word there. */
-static void another_users_vm(void **state)
+/* Only its owner says what is in a VM's directory: root has no word there. Nor where another can put another in its
+ * place. */
+static void refused_in(int dir_fd)
 {
     enum { OTHER_UID = 12345 };
     struct spawner_slot wanted = passt("tcp::8022-:22");
     struct fault f = { 0 };
     struct note note;
 
-    (void)state;
     note_init(&note);
     if (geteuid() == 0)
-        assert_int_equal(fchown(vm.place.dir_fd, OTHER_UID, OTHER_UID), 0);
+        assert_int_equal(fchown(dir_fd, OTHER_UID, OTHER_UID), 0);
     else
-        assert_int_equal(fchmod(vm.place.dir_fd, 0777), 0);
-    assert_int_equal(note_write(&note, "vm", &wanted, &f), -EINVAL);
+        assert_int_equal(fchmod(dir_fd, 0777), 0);
+    assert_int_equal(note_write(&note, run_dir, &wanted, &f), -EINVAL);
     assert_non_null(strstr(f.text, "another user's VM"));
     note_withdraw(&note);
     assert_false(is_noted());
-    assert_int_equal(fchown(vm.place.dir_fd, geteuid(), getegid()), 0);
-    assert_int_equal(fchmod(vm.place.dir_fd, 0700), 0);
+    assert_int_equal(fchown(dir_fd, geteuid(), getegid()), 0);
+    assert_int_equal(fchmod(dir_fd, 0700), 0);
+}
+
+static void another_users_vm(void **state)
+{
+    (void)state;
+    refused_in(vm.place.dir_fd);
+    refused_in(vm.place.base_fd);
 }
 
 /* The broker's word for a name leads to nothing else there. */
@@ -204,16 +241,22 @@ static void no_other_file(void **state)
 
 static void no_vm(void **state)
 {
-    static const char *const names[] = { "other", "", ".", "..", "vm/../vm", "/vm" };
+    static const char *const names[] = { "other", "", ".", "..", "vm", "/vm", "/" };
+    char beside[96], above[96], of_none[96];
+    const char *paths[ARRAY_SIZE(names) + 3] = { beside, above, of_none };
     struct spawner_slot wanted = passt("tcp::8022-:22");
 
     (void)state;
-    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+    snprintf(beside, sizeof beside, "%s/other", dir);
+    snprintf(above, sizeof above, "%s/..", run_dir);
+    snprintf(of_none, sizeof of_none, "%s/", run_dir);
+    memcpy(paths + 3, names, sizeof names);
+    for (unsigned i = 0; i < ARRAY_SIZE(paths); i++) {
         struct fault f = { 0 };
         struct note note;
 
         note_init(&note);
-        assert_true(note_write(&note, names[i], &wanted, &f) < 0);
+        assert_true(note_write(&note, paths[i], &wanted, &f) < 0);
         assert_true(f.text[0] != '\0');
         note_withdraw(&note);
     }
@@ -240,7 +283,7 @@ static void the_vm_ends(void **state)
     /* It was written when all else was gone. */
     assert_int_equal(mkdir(path, 0700), 0);
     note_init(&note);
-    assert_int_equal(note_write(&note, "vm", &wanted, &f), 0);
+    assert_int_equal(note_write(&note, run_dir, &wanted, &f), 0);
     note_withdraw(&note);
     assert_int_equal(access(path, F_OK), -1);
     rundir_init(&vm);
@@ -270,6 +313,7 @@ int main(void)
         cmocka_unit_test(another_one_is_refused_and_uses_it),
         cmocka_unit_test(withdrawn),
         cmocka_unit_test(left_behind),
+        cmocka_unit_test(kept_by_a_reader),
         cmocka_unit_test(two_at_once),
         cmocka_unit_test(whatever_the_umask),
         cmocka_unit_test(another_users_vm),

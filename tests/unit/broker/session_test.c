@@ -225,13 +225,15 @@ static const char *ask(struct channel *client, Bulkhead__ClientEnvelope *e)
     return answer->reply->error == 0 ? "" : answer->reply->text;
 }
 
-static const char *limit(struct channel *client, bool no_programs, uint32_t max_devices)
+static const char *limit(struct channel *client, bool no_programs, uint32_t max_devices,
+                         bool no_user_net)
 {
     Bulkhead__LimitSession limits = BULKHEAD__LIMIT_SESSION__INIT;
     CLIENT_ENVELOPE(e, LIMIT_SESSION, limit_session, &limits);
 
     limits.no_programs = no_programs;
     limits.max_devices = max_devices;
+    limits.no_user_net = no_user_net;
     return ask(client, &e);
 }
 
@@ -262,6 +264,22 @@ static const char *may_add_disk(struct channel *client)
     return ask(client, &e);
 }
 
+/* check: whether it may be; else it is asked for at once. */
+static const char *add_net(struct channel *client, const char *mode, bool check)
+{
+    Bulkhead__AddDevice add = BULKHEAD__ADD_DEVICE__INIT;
+    Bulkhead__VmConfig device = BULKHEAD__VM_CONFIG__INIT;
+    Bulkhead__NetConfig net = BULKHEAD__NET_CONFIG__INIT, *nets[] = { &net };
+    CLIENT_ENVELOPE(e, ADD_DEVICE, add_device, &add);
+
+    net.mode = (char *)(uintptr_t)mode;
+    device.nets = nets;
+    device.n_nets = 1;
+    add.device = &device;
+    add.check_only = check;
+    return ask(client, &e);
+}
+
 /* The rig's VM has two devices. */
 static void a_limited_session_stays_so(void **state)
 {
@@ -272,20 +290,41 @@ static void a_limited_session_stays_so(void **state)
     limited = connect_client(false);
     roomy = connect_client(false);
     free = connect_client(false);
-    assert_null(limit(limited, true, 2));
-    assert_null(limit(roomy, false, 3));
+    assert_null(limit(limited, true, 2, true));
+    assert_null(limit(roomy, false, 3, false));
     for (int i = 0; i < 2; i++) {
         assert_non_null(strstr(may_add_disk(limited), "has 2 devices, and may have 2"));
         assert_non_null(strstr(bring_program(limited), "programs are its host's"));
-        assert_non_null(strstr(limit(limited, false, 0), "first message"));
+        assert_non_null(strstr(limit(limited, false, 0, false), "first message"));
     }
     assert_null(
         strstr(may_add_disk(roomy), "may have")); /* the rig's VM is refused for another reason */
     assert_null(strstr(bring_program(roomy), "programs are its host's"));
     assert_null(strstr(may_add_disk(free), "may have"));
-    assert_non_null(strstr(limit(free, true, 1), "first message"));
+    assert_non_null(strstr(limit(free, true, 1, true), "first message"));
     channel_free(limited);
     channel_free(roomy);
+    channel_free(free);
+    end();
+}
+
+/* A tenant that may have no user network when its VM starts can't add one either. */
+static void a_session_without_user_networks(void **state)
+{
+    static const char refused[] = "tenant may have no user network";
+    struct channel *limited, *free;
+
+    (void)state;
+    start();
+    limited = connect_client(false);
+    free = connect_client(false);
+    assert_null(limit(limited, false, 0, true));
+    for (int check = 0; check < 2; check++) {
+        assert_non_null(strstr(add_net(limited, "user", check), refused));
+        assert_null(strstr(add_net(limited, "tap", check), refused));
+        assert_null(strstr(add_net(free, "user", check), refused));
+    }
+    channel_free(limited);
     channel_free(free);
     end();
 }
@@ -380,6 +419,7 @@ int main(void)
         cmocka_unit_test(one_answer),
         cmocka_unit_test(a_launcher_leaves),
         cmocka_unit_test(a_limited_session_stays_so),
+        cmocka_unit_test(a_session_without_user_networks),
         cmocka_unit_test(who_comes_when_descriptors_are_gone),
     };
 

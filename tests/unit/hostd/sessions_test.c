@@ -156,6 +156,7 @@ static void a_vms_life(void **state)
                                          &msg, &fds, &n_fds),
                      0);
     assert_int_equal(((const Bulkhead__ClientEnvelope *)msg)->body_case, C(LIMIT_SESSION));
+    assert_true(((const Bulkhead__ClientEnvelope *)msg)->limit_session->no_user_net);
     time_of_request(client); /* by now the service has let go of it */
     assert_int_equal(fd_send(mine, "x", 1, NULL, 0, 0), 0);
     assert_int_equal(read(pair[1], bytes, sizeof bytes), 1);

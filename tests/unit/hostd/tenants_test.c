@@ -261,6 +261,37 @@ static void interfaces_that_one_may_use(void **state)
     refused("may not use interface we");
 }
 
+/* The broker hears it of each session that is handed out. */
+static bool may_add_user_net(uint64_t session, const char *vm)
+{
+    const struct host_action *reply = NULL;
+
+    script_open_channel(&s, session, vm, BULKHEAD__VM_CHANNEL__VM_COMMAND);
+    script_done(&s, script_asked(&s, ASK_CONNECT), 0, 1);
+    for (unsigned i = 0; i < s.n_log; i++)
+        if (s.log[i].kind == HOST_REPLY)
+            reply = &s.log[i];
+    assert_non_null(reply);
+    assert_true(reply->flag && reply->limits.limited);
+    return !reply->limits.no_user_net;
+}
+
+/* What a tenant's VM may not have from its start is not added to it either, whoever asks. */
+static void user_networks_that_are_added(void **state)
+{
+    (void)state;
+    script_create(&s, acme, "web", true);
+    script_runs(&s, "acme", "web");
+    script_create(&s, ops, "own", true);
+    script_runs(&s, "ops", "own");
+    assert_false(may_add_user_net(acme, "web"));
+    assert_false(may_add_user_net(ops, "acme/web"));
+    assert_true(may_add_user_net(ops, "own"));
+    s.host.config->tenants[0]->user_net = true;
+    assert_true(may_add_user_net(acme, "web"));
+    assert_false(spec_may_have_user_net(NULL)); /* it is no tenant any more */
+}
+
 static void config_of(const char *name, void (*change)(Bulkhead__VmSpec *spec))
 {
     Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
@@ -382,6 +413,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_group_speaks_where_no_uid_does, begin, end),
         cmocka_unit_test_setup_teardown(paths_below_ones_trees, begin, end),
         cmocka_unit_test_setup_teardown(interfaces_that_one_may_use, begin, end),
+        cmocka_unit_test_setup_teardown(user_networks_that_are_added, begin, end),
         cmocka_unit_test_setup_teardown(what_is_refused_at_create, begin, end),
     };
 
