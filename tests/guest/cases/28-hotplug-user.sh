@@ -46,6 +46,5 @@ GUEST
     await "$T/log" '^NET-GONE'
     ! socat -u /dev/null TCP:127.0.0.1:8022 2>"$T/refused" || die "the port is still open"
     holds_as_before
-    no_drift vm
     stop_guest
 }
