@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // test_fleet_up.c - the real program brings fleets up and down, by a service that the test plays: in what order it asks,
 // what makes a VM ready, what becomes of the others when one fails.
+#include <errno.h>
 #include <jansson.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -320,7 +321,7 @@ static int listen_at(const char *path)
     return fd;
 }
 
-/* The next one who asks for a port; NULL: is let go. */
+/* The next one who asks for a port; NULL: is let go. He may leave as soon as he has read enough. */
 static void answer_port(int listener, const char *answer)
 {
     char text[32] = "";
@@ -330,7 +331,7 @@ static void answer_port(int listener, const char *answer)
     assert_true(read(fd, text, sizeof(text) - 1) > 0);
     assert_string_equal(text, "CONNECT 80\n");
     for (; answer && *answer; answer++) /* as slowly as can be */
-        assert_int_equal(write(fd, answer, 1), 1);
+        assert_true(send(fd, answer, 1, MSG_NOSIGNAL) == 1 || errno == EPIPE);
     if (answer)
         assert_true(read(fd, text, 1) <= 0);
     close(fd);
