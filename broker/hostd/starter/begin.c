@@ -198,18 +198,15 @@ static int start_launcher(const struct beginning *b)
 static int end_old_launcher(struct place *place)
 {
     pid_t pid = place->launcher.pid;
-    struct process *leaving = NULL;
 
     if (pid == 0)
         return 0;
-    for (unsigned i = 0; i < STATE_MAX_LEAVING && !leaving; i++)
-        if (place->starter->leaving[i].pid == 0)
-            leaving = &place->starter->leaving[i];
     process_kill(&place->launcher);
-    if (!leaving)
-        return err_origin(-EAGAIN, "the last start of %s is not over", place->vm);
+    if (place->old_launcher.pid != 0)
+        return err_origin(-EAGAIN, "the last two starts of %s are not over", place->vm);
     process_forget(&place->launcher);
-    return process_watch(leaving, place->starter->loop, pid, true, places_ignore_end, NULL);
+    return process_watch(&place->old_launcher, place->starter->loop, pid, true, on_launcher_end,
+                         place);
 }
 
 /* ---- all of it ---- */
@@ -276,9 +273,9 @@ int begin_run(struct starter *s, const char *tenant, const char *vm, int channel
         return err_origin(-ENOENT, "there is no tenant %s", tenant);
     if (places_lives(s, tenant, vm))
         return err_origin(-EBUSY, "the VM %s is running", vm);
-    b.place = places_take(s, tenant, vm);
-    if (!b.place)
-        return -ENOSPC;
+    r = places_take(s, tenant, vm, &b.place);
+    if (r < 0)
+        return err_trace(r);
     b.place->broker_leaves = false;
     r = start_all(&b);
     close_beginning(&b);

@@ -16,32 +16,55 @@ struct place *places_find(struct starter *s, const char *tenant, const char *vm)
     return NULL;
 }
 
-struct place *places_take(struct starter *s, const char *tenant, const char *vm)
+static bool is_leaving(const struct place *place)
 {
-    struct place *place = places_find(s, tenant, vm);
+    return place->broker.pid == 0 && !place->broker_leaves &&
+           (place->launcher.pid != 0 || place->old_launcher.pid != 0);
+}
 
-    for (unsigned i = 0; !place && i < STATE_MAX_VMS; i++) {
-        if (s->places[i].vm[0] != '\0')
-            continue;
-        place = &s->places[i];
-        *place = (struct place){ .starter = s };
-        snprintf(place->tenant, sizeof place->tenant, "%s", tenant);
-        snprintf(place->vm, sizeof place->vm, "%s", vm);
-        process_forget(&place->broker);
-        process_forget(&place->launcher);
-        process_forget(&place->console);
-        place->fifo_fd = -1;
-        place->console_starts = (struct sandbox_spawning){ .error_fd = -1, .pidfd = -1 };
+static void init(struct place *place, struct starter *s, const char *tenant, const char *vm)
+{
+    *place = (struct place){ .starter = s };
+    snprintf(place->tenant, sizeof place->tenant, "%s", tenant);
+    snprintf(place->vm, sizeof place->vm, "%s", vm);
+    process_forget(&place->broker);
+    process_forget(&place->launcher);
+    process_forget(&place->old_launcher);
+    process_forget(&place->console);
+    place->fifo_fd = -1;
+    place->console_starts = (struct sandbox_spawning){ .error_fd = -1, .pidfd = -1 };
+}
+
+int places_take(struct starter *s, const char *tenant, const char *vm, struct place **ret_place)
+{
+    struct place *free_place = NULL;
+    unsigned n_leaving = 0;
+
+    *ret_place = places_find(s, tenant, vm);
+    if (*ret_place)
+        return 0;
+    for (unsigned i = 0; i < STATE_MAX_VMS; i++) {
+        struct place *place = &s->places[i];
+
+        if (place->vm[0] == '\0')
+            free_place = free_place ? free_place : place;
+        else if (strcmp(place->tenant, tenant) == 0 && is_leaving(place))
+            n_leaving++;
     }
-    if (!place)
-        err_origin(-ENOSPC, "%d VMs have processes", STATE_MAX_VMS);
-    return place;
+    if (n_leaving >= STATE_MAX_LEAVING)
+        return err_origin(-EAGAIN, "%u earlier starts are not over: a file system doesn't answer",
+                          n_leaving);
+    if (!free_place)
+        return err_origin(-ENOSPC, "%d VMs have processes", STATE_MAX_VMS);
+    init(free_place, s, tenant, vm);
+    *ret_place = free_place;
+    return 0;
 }
 
 void places_settle(struct place *place)
 {
     if (place->broker.pid != 0 || place->broker_leaves || place->launcher.pid != 0 ||
-        place->console.pid != 0 || place->console_next)
+        place->old_launcher.pid != 0 || place->console.pid != 0 || place->console_next)
         return;
     fd_closep(&place->fifo_fd);
     place->vm[0] = place->tenant[0] = '\0';
@@ -59,10 +82,4 @@ void places_tick(struct starter *s)
     if (!s->ticks)
         (void)loop_timer_arm(s->tick, STATE_TICK_MS, false);
     s->ticks = true;
-}
-
-void places_ignore_end(void *arg, int status)
-{
-    (void)arg;
-    (void)status;
 }

@@ -6,13 +6,13 @@
 
 /* NULL: it has none. */
 struct place *places_find(struct starter *s, const char *tenant, const char *vm);
-/* That, or a new one; NULL with an origin: there is no room. */
-struct place *places_take(struct starter *s, const char *tenant, const char *vm);
+/* That, or a new one: 0. With an origin, -ENOSPC: there is no room; -EAGAIN: the tenant has STATE_MAX_LEAVING places with
+ * nothing but launchers that don't end, and those of others are not for him. */
+int places_take(struct starter *s, const char *tenant, const char *vm,
+                struct place **ret_place) must_check;
 /* The place is free if nothing is left there. */
 void places_settle(struct place *place);
 /* Processes of the VM itself are there, as far as is known: its broker, before it holds its run directory, or whoever holds that. */
 bool places_lives(struct starter *s, const char *tenant, const char *vm);
-/* of a process whose end nobody is waiting for. */
-void places_ignore_end(void *arg, int status);
 /* Something is to be looked at in STATE_TICK_MS. */
 void places_tick(struct starter *s);

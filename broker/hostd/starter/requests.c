@@ -257,11 +257,11 @@ static void on_connect(struct starter *s, const struct starter_request *q, const
 
 static int start_console(struct starter *s, const struct starter_request *q)
 {
-    struct place *place = places_take(s, q->tenant, q->vm);
-    int r;
+    struct place *place;
+    int r = places_take(s, q->tenant, q->vm, &place);
 
-    if (!place)
-        return -ENOSPC;
+    if (r < 0)
+        return err_trace(r);
     r = places_lives(s, q->tenant, q->vm) ? consoles_ensure(place)
                                           : err_origin(-ENOENT, "the VM %s is not running", q->vm);
     places_settle(place);

@@ -190,8 +190,6 @@ static void init(struct starter *s)
     process_forget(&s->hostd);
     for (unsigned i = 0; i < STARTER_MAX_SAVES; i++)
         process_forget(&s->saves[i].process);
-    for (unsigned i = 0; i < STATE_MAX_LEAVING; i++)
-        process_forget(&s->leaving[i]);
     for (unsigned i = 0; i < FOLDERS; i++)
         s->folders.fds[i] = -1;
 }
@@ -293,12 +291,11 @@ static void free_events(struct starter *s)
         if (s->places[i].vm[0] != '\0') {
             process_forget(&s->places[i].broker);
             process_forget(&s->places[i].launcher);
+            process_forget(&s->places[i].old_launcher);
             consoles_forget(&s->places[i]);
         }
     for (unsigned i = 0; i < STARTER_MAX_SAVES; i++)
         process_forget(&s->saves[i].process);
-    for (unsigned i = 0; i < STATE_MAX_LEAVING; i++)
-        process_forget(&s->leaving[i]);
     process_forget(&s->hostd);
 }
 

@@ -17,8 +17,8 @@
 #include "spawner/handed.h"
 
 enum {
-    STATE_MAX_VMS = 2048, /* that have processes: hostd's limit is lower */
-    STATE_MAX_LEAVING = 32,
+    STATE_MAX_VMS = 2048,   /* that have processes: hostd's limit is lower */
+    STATE_MAX_LEAVING = 32, /* VMs of a tenant of which nothing but a launcher is left */
     STATE_TICK_MS = 50,
 };
 
@@ -29,6 +29,8 @@ struct place {
     struct starter *starter;
     char tenant[HOSTDIR_TENANT_BYTES], vm[HOSTDIR_VM_BYTES]; /* "": the place is free */
     struct process broker, launcher, console;
+    struct process
+        old_launcher; /* of an earlier run, killed: a file system may hold it up for as long as it likes */
     bool broker_leaves; /* it has ended, and its spawner perhaps not: */
     uint64_t look_ns;   /* when to look for that, */
     uint64_t look_step_ns;
@@ -74,7 +76,6 @@ struct starter {
     struct listing listing;
     struct save saves[STARTER_MAX_SAVES];
     struct place places[STATE_MAX_VMS];
-    struct process leaving[STATE_MAX_LEAVING]; /* launchers of earlier runs, killed */
     bool is_root, no_userns;
     char program_dir[PATH_MAX - 64];
     unsigned refusals;
