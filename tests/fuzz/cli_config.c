@@ -13,21 +13,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct option_error err = { "" };
     struct bag bag = { 0 };
-    json_t *config = load_text("f", (const char *)data, size, &err);
-    char **argv = NULL;
-    int argc = 0;
+    struct config_source source = { .file = "f", .path = "" };
+    json_t *config = load_text("f", (const char *)data, size, &source.lines, &err);
+    struct config_flags flags = { 0 };
 
-    if (!config || translate_config("f", config, &bag, &argv, &argc, &err) < 0) {
-        if (strncmp(err.text, "f: ", 3) != 0)
+    if (!config || translate_config(&source, config, &bag, &flags, &err) < 0) {
+        if (strncmp(err.text, "f:", 2) != 0)
             abort();
     } else {
-        for (int i = 1; i < argc; i++)
-            if (strncmp(argv[i], "--", 2) != 0)
+        for (int i = 1; i < flags.argc; i++)
+            if (strncmp(flags.argv[i], "--", 2) != 0)
                 abort(); /* each of them is a flag, whatever is in the file */
-        if (argv[argc])
+        if (flags.argv[flags.argc])
             abort();
     }
     json_decref(config);
+    lines_deinit(&source.lines);
     bag_free(&bag);
     return 0;
 }

@@ -11,13 +11,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static json_t *load(const char *dir, const char *path, struct bag *bag, const char **ret_dir,
-                    struct option_error *err)
+                    struct lines *ret_lines, struct option_error *err)
 {
     static const char text[] = "payload: {kernel: k}";
 
     (void)bag;
     *ret_dir = dir;
-    return load_text(path, text, sizeof(text) - 1, err);
+    return load_text(path, text, sizeof(text) - 1, ret_lines, err);
 }
 
 static bool identify(const char *path, uint64_t *ret_dev, uint64_t *ret_ino)
@@ -29,16 +29,16 @@ static bool identify(const char *path, uint64_t *ret_dev, uint64_t *ret_ino)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct manifest_source source = { .file = "f", .dir = "/d", .load = load };
+    struct manifest_source source = { .file = "f", .dir = "/d", .load = load };
     struct option_error err = { "" };
-    json_t *root = load_text("f", (const char *)data, size, &err);
+    json_t *root = load_text("f", (const char *)data, size, &source.lines, &err);
     struct fleet fleet = { 0 };
 
     if (root) {
         manifest_read(&fleet, &source, root);
         order_check(&fleet, identify);
         for (size_t i = 0; i < fleet.faults.n; i++)
-            if (strncmp(fleet.faults.lines[i], "f: ", 3) != 0)
+            if (strncmp(fleet.faults.lines[i], "f:", 2) != 0)
                 abort();
         for (size_t i = 0; i < fleet.n && fleet.faults.n == 0; i++)
             for (size_t k = 0; k < fleet.vms[i]->n_after; k++)
@@ -46,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                     abort();
     }
     json_decref(root);
+    lines_deinit(&source.lines);
     manifest_free(&fleet);
     return 0;
 }

@@ -14,14 +14,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct option_error err = { "" };
     struct bag bag = { 0 };
-    json_t *root = load_text("f", (const char *)data, size, &err);
+    struct lines lines = { 0 };
+    json_t *root = load_text("f", (const char *)data, size, &lines, &err);
     Bulkhead__HostConfig config, *again;
-    int r = root ? tenants_read("f", root, &bag, &config, &err) : -1;
+    int r = root ? tenants_read("f", &lines, root, &bag, &config, &err) : -1;
 
     if (r == 0)
         r = tenants_check("f", &config, 0, &err);
     if (r < 0) {
-        if (strncmp(err.text, "f: ", 3) != 0)
+        if (strncmp(err.text, "f:", 2) != 0)
             abort();
     } else { /* nobody is left out on the way */
         size_t len = bulkhead__host_config__get_packed_size(&config);
@@ -35,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bulkhead__host_config__free_unpacked(again, NULL);
         free(bytes);
     }
+    lines_deinit(&lines);
     json_decref(root);
     bag_free(&bag);
     return 0;

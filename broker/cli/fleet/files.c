@@ -67,7 +67,7 @@ static int check_folder(const char *path, bool is_read, struct option_error *err
 
 /* ---- reading ---- */
 
-static json_t *read_fd(int fd, const char *name, struct option_error *err)
+static json_t *read_fd(int fd, const char *name, struct lines *ret_lines, struct option_error *err)
 {
     char *text = malloc(LOAD_MAX_BYTES + 1);
     json_t *root = NULL;
@@ -89,14 +89,14 @@ static json_t *read_fd(int fd, const char *name, struct option_error *err)
     else if (len > LOAD_MAX_BYTES)
         option_fail(err, "%s: longer than %d bytes", name, LOAD_MAX_BYTES);
     else
-        root = load_text(name, text, len, err);
+        root = load_text(name, text, len, ret_lines, err);
     free(text);
     return root;
 }
 
 /* *ret_dir: the file's folder, in the bag. */
 static json_t *read_path(const char *path, struct bag *bag, const char **ret_dir,
-                         struct option_error *err)
+                         struct lines *ret_lines, struct option_error *err)
 {
     char *real = realpath(path, NULL), *slash;
     cleanup_(fd_closep) int fd = -1;
@@ -116,14 +116,14 @@ static json_t *read_path(const char *path, struct bag *bag, const char **ret_dir
         slash[slash == real] = '\0';
         *ret_dir = bag_strndup(bag, real, strlen(real));
         if (check_folder(*ret_dir, false, err) == 0)
-            root = read_fd(fd, path, err);
+            root = read_fd(fd, path, ret_lines, err);
     }
     free(real);
     return root;
 }
 
 static json_t *load_beside(const char *dir, const char *path, struct bag *bag, const char **ret_dir,
-                           struct option_error *err)
+                           struct lines *ret_lines, struct option_error *err)
 {
     char whole[PATH_MAX];
 
@@ -132,20 +132,21 @@ static json_t *load_beside(const char *dir, const char *path, struct bag *bag, c
         option_fail(err, "%.60s...: too long", path);
         return NULL;
     }
-    return read_path(whole, bag, ret_dir, err);
+    return read_path(whole, bag, ret_dir, ret_lines, err);
 }
 
 void files_read_one(struct fleet *fleet, const char *path)
 {
     struct manifest_source source = { .file = path, .load = load_beside };
     struct option_error err;
-    json_t *root = read_path(path, &fleet->bag, &source.dir, &err);
+    json_t *root = read_path(path, &fleet->bag, &source.dir, &source.lines, &err);
 
     if (root)
         manifest_read(fleet, &source, root);
     else
         faults_add(&fleet->faults, "%s", err.text);
     fleet->n_files++;
+    lines_deinit(&source.lines);
     json_decref(root);
 }
 

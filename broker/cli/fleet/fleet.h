@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include "fleet/faults.h"
 #include "options/vm_options.h"
+#include "vmconfig/lines.h"
 
 enum { FLEET_MAX_VMS = 1024, FLEET_TIMEOUT_S = 120 };
 
@@ -31,10 +32,14 @@ struct fleet_after {
     const char *name;
     enum fleet_when when; /* order_check() leaves no default */
     size_t vm;            /* the same in fleet->vms, by order_check() */
+    size_t number;        /* in the manifest's list */
 };
 
 struct fleet_vm {
     const char *file;          /* that names it */
+    struct lines lines;        /* of that file */
+    const char *path;          /* in those: "vms[3]" */
+    bool has_file;             /* its configuration is in a file of its own */
     const char *name;          /* "web", or "acme/web": what the service is asked for */
     struct vm_options options; /* its configuration, whose name is the one above, and labels */
     bool is_whole;             /* its configuration was understood */

@@ -10,6 +10,7 @@
 #include "vmconfig/translate.h"
 
 enum { MAX_TIMEOUT_S = 86400, MAX_AFTER = 256, MAX_READY_BYTES = 255 };
+enum { MAX_TRIED = 256 }; /* more than a VM has flags and devices */
 
 struct reading {
     struct fleet *fleet;
@@ -18,17 +19,22 @@ struct reading {
     const char *what;
 };
 
-static void wrong(struct reading *r, const char *fmt, ...) printf_like(2, 3);
+static void wrong(struct reading *r, const char *field, const char *fmt, ...) printf_like(3, 4);
 
-static void wrong(struct reading *r, const char *fmt, ...)
+/* Said at that field's line, or where it should be. */
+static void wrong(struct reading *r, const char *field, const char *fmt, ...)
 {
+    struct bag *bag = &r->fleet->bag;
     char text[700];
     va_list ap;
 
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    faults_add(&r->fleet->faults, "%s: %s: %s", r->source->file, r->what, text);
+    faults_add(&r->fleet->faults, "%s: %s: %s",
+               lines_place(&r->source->lines, bag, r->source->file,
+                           bag_printf(bag, "%s.%s", r->vm->path, field)),
+               r->what, text);
 }
 
 static bool is_absent(const json_t *value)
@@ -52,18 +58,20 @@ static void check_fields(struct reading *r, const char *where, const json_t *obj
             found |= strcmp(known[i], key) == 0;
             nearest_try(&near, known[i]);
         }
-        if (!found && nearest_found(&near))
-            wrong(r, "%s%.60s: there is no such field: is '%s' meant?", where, key,
-                  nearest_found(&near));
-        else if (!found)
-            wrong(r, "%s%.60s: there is no such field", where, key);
+        if (!found)
+            wrong(r, bag_printf(&r->fleet->bag, "%s%s", where, key),
+                  "%s%.60s: there is no such field%s%s%s", where, key,
+                  nearest_found(&near) ? ": is '" : "",
+                  nearest_found(&near) ? nearest_found(&near) : "",
+                  nearest_found(&near) ? "' meant?" : "");
     }
 }
 
 /* ---- config ---- */
 
 /* Each section by itself first, to name what is wrong with every one. */
-static bool check_sections(struct reading *r, const char *name, const json_t *config)
+static bool check_sections(struct reading *r, const struct config_source *source,
+                           const json_t *config)
 {
     size_t before = r->fleet->faults.n;
     struct option_error err;
@@ -73,49 +81,65 @@ static bool check_sections(struct reading *r, const char *name, const json_t *co
     json_object_foreach((json_t *)(uintptr_t)config, key, value)
     {
         json_t *section = json_object();
-        char **argv;
-        int argc;
+        struct config_flags flags;
 
         json_object_set(section, key, value);
-        if (translate_config(name, section, &r->vm->options.bag, &argv, &argc, &err) < 0)
+        if (translate_config(source, section, &r->vm->options.bag, &flags, &err) < 0)
             faults_add(&r->fleet->faults, "%s", err.text);
         json_decref(section);
     }
     return r->fleet->faults.n == before;
 }
 
+/* Where the first of the flags stands that is refused in these words without those behind it. */
+static const char *refused_at(const struct config_flags *flags, const char *text)
+{
+    for (int n = 1; n <= MIN(flags->argc, MAX_TRIED); n++) {
+        struct vm_options o;
+        struct option_error err;
+        bool same = vm_options_parse(&o, n, flags->argv, &err) < 0 && strcmp(err.text, text) == 0;
+
+        vm_options_deinit(&o);
+        if (same)
+            return flags->where[n - 1];
+    }
+    return flags->where[0];
+}
+
 /* A name in it need not be there; where the file is the VM's alone it is to be the same. */
-static void read_config(struct reading *r, const char *name, const char *dir, const json_t *config,
-                        bool own)
+static void read_config(struct reading *r, const struct config_source *source, const char *dir,
+                        const json_t *config)
 {
     const char *given = json_string_value(json_object_get(config, "name"));
     const char *bare = strrchr(r->vm->name ? r->vm->name : "", '/');
     struct vm_options *o = &r->vm->options;
     struct bag bag = { 0 };
     struct option_error err;
-    char **argv = NULL, **all;
-    int argc = 0;
+    struct config_flags flags;
+    char **all;
 
     bare = bare ? bare + 1 : r->vm->name;
     if (!json_is_object(config)) {
         faults_add(&r->fleet->faults, "%s: is to be an object: payload, cpus, memory, disks, ...",
-                   name);
-        return;
-    }
-    if (own && bare && given && strcmp(given, bare) != 0)
-        wrong(r, "config.name: '%.60s' is not the name above: leave it out", given);
-    if (!check_sections(r, name, config) ||
-        translate_config(name, config, &bag, &argv, &argc, &err) < 0) {
+                   translate_place(source, &bag, source->path));
         bag_free(&bag);
         return;
     }
-    all = bag_alloc(&bag, ((size_t)argc + 2) * sizeof(*all));
-    memcpy(all, argv, (size_t)argc * sizeof(*all));
-    all[0] = bag_printf(&bag, "create");
-    all[argc++] = bag_printf(&bag, "--name=%s", bare ? bare : "unnamed");
+    if (!r->vm->has_file && bare && given && strcmp(given, bare) != 0)
+        wrong(r, "config.name", "config.name: '%.60s' is not the name above: leave it out", given);
+    if (!check_sections(r, source, config) ||
+        translate_config(source, config, &bag, &flags, &err) < 0) {
+        bag_free(&bag);
+        return;
+    }
+    all = bag_alloc(&bag, ((size_t)flags.argc + 2) * sizeof(*all));
+    memcpy(all, flags.argv, (size_t)flags.argc * sizeof(*all));
+    flags.argv[0] = all[0] = bag_printf(&bag, "create");
+    all[flags.argc] = bag_printf(&bag, "--name=%s", bare ? bare : "unnamed");
     bag_free(&o->bag);
-    if (vm_options_parse(o, argc, all, &err) < 0) {
-        faults_add(&r->fleet->faults, "%s: %s", name, err.text);
+    if (vm_options_parse(o, flags.argc + 1, all, &err) < 0) {
+        faults_add(&r->fleet->faults, "%s: %s",
+                   translate_place(source, &bag, refused_at(&flags, err.text)), err.text);
     } else {
         vm_paths_make_absolute(o, dir);
         r->vm->is_whole = true;
@@ -123,37 +147,47 @@ static void read_config(struct reading *r, const char *name, const char *dir, co
     bag_free(&bag);
 }
 
+/* That of a file of its own; messages name both files. */
+static void read_config_file(struct reading *r, const char *path)
+{
+    struct bag *bag = &r->fleet->bag;
+    struct config_source source = { .path = "" };
+    struct option_error err;
+    const char *dir = NULL, *at = bag_printf(bag, "%s.config_file", r->vm->path);
+    json_t *loaded = r->source->load(r->source->dir, path, bag, &dir, &source.lines, &err);
+
+    if (loaded) {
+        at = lines_place(&r->source->lines, bag, r->source->file, at);
+        source.file = bag_printf(bag, "%s: %s: %s", at, r->what, path);
+        read_config(r, &source, dir, loaded);
+    } else {
+        wrong(r, "config_file", "config_file: %s", err.text);
+    }
+    lines_deinit(&source.lines);
+    json_decref(loaded);
+}
+
 static void take_config(struct reading *r, const json_t *item)
 {
     const json_t *config = json_object_get(item, "config"),
                  *file = json_object_get(item, "config_file");
     struct bag *bag = &r->fleet->bag;
-    struct option_error err;
-    const char *dir = NULL, *name;
-    json_t *loaded;
+    struct config_source source = { .file = r->source->file, .lines = r->source->lines };
 
+    r->vm->has_file = !is_absent(file);
     if (is_absent(config) == is_absent(file)) {
-        wrong(r, is_absent(file) ? "config is missing, or config_file: what the VM is made of"
-                                 : "config and config_file: give one of them");
-        return;
+        wrong(r, "config_file",
+              is_absent(file) ? "config is missing, or config_file: what the VM is made of"
+                              : "config and config_file: give one of them");
+    } else if (is_absent(file)) {
+        source.what = bag_printf(bag, "%s: config", r->what);
+        source.path = bag_printf(bag, "%s.config", r->vm->path);
+        read_config(r, &source, r->source->dir, config);
+    } else if (!json_is_string(file)) {
+        wrong(r, "config_file", "config_file: is to be a text, the path of a file");
+    } else {
+        read_config_file(r, json_string_value(file));
     }
-    if (is_absent(file)) {
-        name = bag_printf(bag, "%s: %s: config", r->source->file, r->what);
-        read_config(r, name, r->source->dir, config, true);
-        return;
-    }
-    if (!json_is_string(file)) {
-        wrong(r, "config_file: is to be a text, the path of a file");
-        return;
-    }
-    loaded = r->source->load(r->source->dir, json_string_value(file), bag, &dir, &err);
-    if (!loaded) {
-        wrong(r, "config_file: %s", err.text);
-        return;
-    }
-    name = bag_printf(bag, "%s: %s: %s", r->source->file, r->what, json_string_value(file));
-    read_config(r, name, dir, loaded, false);
-    json_decref(loaded);
 }
 
 /* ---- labels, autostart ---- */
@@ -168,7 +202,7 @@ static void take_labels(struct reading *r, const json_t *labels)
     if (is_absent(labels))
         return;
     if (!json_is_object(labels)) {
-        wrong(r, "labels: is to be an object of texts");
+        wrong(r, "labels", "labels: is to be an object of texts");
         return;
     }
     json_object_foreach((json_t *)(uintptr_t)labels, key, value)
@@ -177,12 +211,13 @@ static void take_labels(struct reading *r, const json_t *labels)
         const char *text;
 
         if (!json_is_string(value)) {
-            wrong(r, "labels.%.60s: is to be a text: write it in quotes", key);
+            wrong(r, bag_printf(&o->bag, "labels.%s", key),
+                  "labels.%.60s: is to be a text: write it in quotes", key);
             continue;
         }
         text = bag_printf(&o->bag, "%s=%s", key, json_string_value(value));
         if (label_parse(&o->bag, text, &o->labels, &o->n_labels, &err) < 0)
-            wrong(r, "labels: %s",
+            wrong(r, bag_printf(&o->bag, "labels.%s", key), "labels: %s",
                   strncmp(err.text, prefix, sizeof(prefix) - 1) == 0 ? err.text + sizeof(prefix) - 1
                                                                      : err.text);
     }
@@ -193,9 +228,9 @@ static void take_autostart(struct reading *r, const json_t *value)
     if (is_absent(value))
         return;
     if (!json_is_boolean(value))
-        wrong(r, "autostart: is to be true or false");
+        wrong(r, "autostart", "autostart: is to be true or false");
     else if (json_is_true(value) && r->vm->n_after > 0)
-        wrong(r,
+        wrong(r, "autostart",
               "autostart: the service would start it without waiting for '%s': leave it out, "
               "bulkhead fleet up starts it in its turn",
               r->vm->after[0].name);
@@ -220,16 +255,18 @@ static void take_one_after(struct reading *r, size_t number, const json_t *value
 {
     static const char *const known[] = { "vm", "when", NULL };
     const json_t *vm = value, *when = NULL;
-    char where[32];
+    char where[40], when_at[48];
 
     snprintf(where, sizeof(where), "after[%zu].", number);
+    snprintf(when_at, sizeof(when_at), "%swhen", where);
+    ret_after->number = number;
     if (json_is_object(value)) {
         check_fields(r, where, value, known);
         vm = json_object_get(value, "vm");
         when = json_object_get(value, "when");
     }
     if (!json_is_string(vm)) {
-        wrong(r, "after[%zu]: is to be a VM's name, or an object: vm, when", number);
+        wrong(r, where, "after[%zu]: is to be a VM's name, or an object: vm, when", number);
         return;
     }
     if (!is_absent(when)) {
@@ -240,7 +277,7 @@ static void take_one_after(struct reading *r, size_t number, const json_t *value
         else if (word && strcmp(word, "ready") == 0)
             ret_after->when = WHEN_READY;
         else
-            wrong(r, "%swhen: is to be started or ready", where);
+            wrong(r, when_at, "%s: is to be started or ready", when_at);
     }
     ret_after->name = whole_name(r, json_string_value(vm));
 }
@@ -254,11 +291,11 @@ static void take_after(struct reading *r, const json_t *list)
     if (is_absent(list))
         return;
     if (!json_is_array(list)) {
-        wrong(r, "after: is to be a list of VMs");
+        wrong(r, "after", "after: is to be a list of VMs");
         return;
     }
     if (json_array_size(list) > MAX_AFTER) {
-        wrong(r, "after: more than %d", MAX_AFTER);
+        wrong(r, "after", "after: more than %d", MAX_AFTER);
         return;
     }
     vm->after = bag_alloc(&r->fleet->bag, (json_array_size(list) + 1) * sizeof(*vm->after));
@@ -269,7 +306,8 @@ static void take_after(struct reading *r, const json_t *list)
         take_one_after(r, i, value, after);
         for (size_t k = 0; after->name && k < vm->n_after; k++)
             if (strcmp(vm->after[k].name, after->name) == 0)
-                wrong(r, "after[%zu]: '%s' is given twice", i, after->name);
+                wrong(r, bag_printf(&r->fleet->bag, "after[%zu]", i),
+                      "after[%zu]: '%s' is given twice", i, after->name);
         vm->n_after += after->name != NULL;
     }
 }
@@ -280,27 +318,27 @@ static void take_text(struct reading *r, enum ready_kind kind, const char *field
                       const json_t *value)
 {
     const char *text = json_string_value(value);
+    const char *at = bag_printf(&r->fleet->bag, "ready.%s", field);
     regex_t regex;
     char why[128];
     int error;
 
     if (!text || !*text || strlen(text) > MAX_READY_BYTES || strchr(text, '\n')) {
-        wrong(r, "ready.%s: is to be a text of 1 to %d bytes, within one line", field,
-              MAX_READY_BYTES);
+        wrong(r, at, "%s: is to be a text of 1 to %d bytes, within one line", at, MAX_READY_BYTES);
         return;
     }
     if (kind == READY_REGEX) {
         error = regcomp(&regex, text, REG_EXTENDED | REG_NOSUB);
         if (error != 0) {
             regerror(error, &regex, why, sizeof(why));
-            wrong(r, "ready.%s: '%s': %s", field, text, why);
+            wrong(r, at, "%s: '%s': %s", at, text, why);
             return;
         }
         regfree(&regex);
         /* What a guest writes could keep these busy for ever. */
         for (const char *p = text; (p = strchr(p, '\\')) && p[1]; p += 2)
             if (p[1] >= '1' && p[1] <= '9') {
-                wrong(r, "ready.%s: '%s': no back references", field, text);
+                wrong(r, at, "%s: '%s': no back references", at, text);
                 return;
             }
     }
@@ -308,12 +346,12 @@ static void take_text(struct reading *r, enum ready_kind kind, const char *field
     r->vm->ready.text = bag_strndup(&r->fleet->bag, text, strlen(text));
 }
 
-static bool take_number(struct reading *r, const char *field, const json_t *value, json_int_t max,
+static bool take_number(struct reading *r, const char *at, const json_t *value, json_int_t max,
                         uint32_t *dst)
 {
     if (!json_is_integer(value) || json_integer_value(value) < 1 ||
         json_integer_value(value) > max) {
-        wrong(r, "ready.%s: is to be a number from 1 to %lld", field, (long long)max);
+        wrong(r, at, "%s: is to be a number from 1 to %lld", at, (long long)max);
         return false;
     }
     *dst = (uint32_t)json_integer_value(value);
@@ -328,11 +366,12 @@ static void check_ready(struct reading *r)
     if (!r->vm->is_whole)
         return;
     if (r->vm->ready.kind == READY_VSOCK && !(c->vsock && c->vsock->enabled))
-        wrong(r, "ready.vsock: it has no vsock: give it one, or another condition");
+        wrong(r, "ready.vsock", "ready.vsock: it has no vsock: give it one, or another condition");
     if ((r->vm->ready.kind == READY_TEXT || r->vm->ready.kind == READY_REGEX) &&
         !vm_options_uses_tty(&r->vm->options))
-        wrong(r, "ready.console: neither its serial port nor its console is one of mode tty, which "
-                 "the service reads");
+        wrong(r, r->vm->ready.kind == READY_TEXT ? "ready.console" : "ready.console_regex",
+              "ready.console: neither its serial port nor its console is one of mode tty, which "
+              "the service reads");
 }
 
 static void take_ready(struct reading *r, const json_t *ready)
@@ -348,22 +387,23 @@ static void take_ready(struct reading *r, const json_t *ready)
     if (is_absent(ready))
         return;
     if (!json_is_object(ready)) {
-        wrong(r, "ready: is to be an object: console, console_regex or vsock, and timeout_s");
+        wrong(r, "ready",
+              "ready: is to be an object: console, console_regex or vsock, and timeout_s");
         return;
     }
     check_fields(r, "ready.", ready, known);
     if (given != 1) {
-        wrong(r, "ready: give one of console, console_regex and vsock");
+        wrong(r, "ready", "ready: give one of console, console_regex and vsock");
         return;
     }
     if (!is_absent(console))
         take_text(r, READY_TEXT, "console", console);
     else if (!is_absent(regex))
         take_text(r, READY_REGEX, "console_regex", regex);
-    else if (take_number(r, "vsock", vsock, UINT32_MAX - 1, &r->vm->ready.port))
+    else if (take_number(r, "ready.vsock", vsock, UINT32_MAX - 1, &r->vm->ready.port))
         r->vm->ready.kind = READY_VSOCK;
     if (!is_absent(timeout))
-        take_number(r, "timeout_s", timeout, MAX_TIMEOUT_S, &r->vm->ready.timeout_s);
+        take_number(r, "ready.timeout_s", timeout, MAX_TIMEOUT_S, &r->vm->ready.timeout_s);
     check_ready(r);
 }
 
@@ -384,12 +424,13 @@ void item_read(struct fleet *fleet, struct fleet_vm *vm, const struct manifest_s
     take_autostart(&r, json_object_get(item, "autostart"));
     take_ready(&r, json_object_get(item, "ready"));
     if (!is_absent(json_object_get(item, "cpus")))
-        wrong(&r, "cpus: processors of the host can't be chosen yet: leave it out");
+        wrong(&r, "cpus", "cpus: processors of the host can't be chosen yet: leave it out");
     if (!is_absent(restart) && !json_is_false(restart) && !(word && strcmp(word, "no") == 0))
-        wrong(&r, "restart: a VM that has ended is not started again yet: leave it out");
+        wrong(&r, "restart", "restart: a VM that has ended is not started again yet: leave it out");
 }
 
 void item_deinit(struct fleet_vm *vm)
 {
     vm_options_deinit(&vm->options);
+    lines_deinit(&vm->lines);
 }

@@ -17,22 +17,29 @@ static bool is_name(const char *text, const char *letters, const char *not_first
     return len > 0 && len <= max && strspn(text, letters) == len && !strchr(not_first, text[0]);
 }
 
+static const char *place(struct fleet *fleet, const struct manifest_source *source,
+                         const char *path)
+{
+    return lines_place(&source->lines, &fleet->bag, source->file, path);
+}
+
 /* NULL: there is none, or none that may be. */
 static const char *name_of(struct fleet *fleet, const struct manifest_source *source,
                            const char *where, const char *tenant, const json_t *item)
 {
     const json_t *value = json_object_get(item, "name");
     const char *name = json_string_value(value);
+    const char *at = place(fleet, source, bag_printf(&fleet->bag, "%s.name", where));
 
     if (!value || json_is_null(value)) {
         faults_add(&fleet->faults, "%s: %s: name is missing: what the other verbs are to call it",
-                   source->file, where);
+                   at, where);
     } else if (!name || !is_name(name, LETTERS, ".-", HOSTDIR_VM_BYTES - 1)) {
         faults_add(
             &fleet->faults,
             "%s: %s: name: '%.60s' is no name: 1 to 48 letters, digits, '.', '_' or '-', not "
             "starting with '.' or '-'",
-            source->file, where, name ? name : "");
+            at, where, name ? name : "");
         name = NULL;
     }
     if (!name)
@@ -40,19 +47,22 @@ static const char *name_of(struct fleet *fleet, const struct manifest_source *so
     return bag_printf(&fleet->bag, "%s%s%s", tenant ? tenant : "", tenant ? "/" : "", name);
 }
 
-/* False: it may not be. *ret_tenant NULL: the caller's. */
-static bool take_tenant(struct fleet *fleet, const char *file, const char *where,
-                        const json_t *value, const char **ret_tenant)
+/* False: it may not be. *ret_tenant NULL: the caller's. where "": all of the file. */
+static bool take_tenant(struct fleet *fleet, const struct manifest_source *source,
+                        const char *where, const json_t *object, const char **ret_tenant)
 {
-    const char *tenant = json_string_value(value);
+    const json_t *value = json_object_get(object, "tenant");
+    const char *tenant = json_string_value(value), *dot = *where ? "." : "",
+               *colon = *where ? ": " : "";
 
     if (!value || json_is_null(value))
         return true;
     if (!tenant || !is_name(tenant, SMALL, "._-", HOSTDIR_TENANT_BYTES - 1)) {
         faults_add(&fleet->faults,
-                   "%s: %stenant: '%.60s' is no tenant's name: 1 to 32 small letters, digits, '.', "
-                   "'_' or '-'",
-                   file, where, tenant ? tenant : "");
+                   "%s: %s%stenant: '%.60s' is no tenant's name: 1 to 32 small letters, digits, "
+                   "'.', '_' or '-'",
+                   place(fleet, source, bag_printf(&fleet->bag, "%s%stenant", where, dot)), where,
+                   colon, tenant ? tenant : "");
         return false;
     }
     *ret_tenant = bag_strndup(&fleet->bag, tenant, strlen(tenant));
@@ -69,19 +79,21 @@ static void add_vm(struct fleet *fleet, const struct manifest_source *source, co
 
     if (!json_is_object(item)) {
         faults_add(&fleet->faults, "%s: %s: is to be an object: name, config, after, ready, ...",
-                   source->file, where);
+                   place(fleet, source, where), where);
         return;
     }
-    if (!take_tenant(fleet, source->file, bag_printf(&fleet->bag, "%s: ", where),
-                     json_object_get(item, "tenant"), &tenant))
+    if (!take_tenant(fleet, source, where, item, &tenant))
         return;
     name = name_of(fleet, source, where, tenant, item);
     if (fleet->n == FLEET_MAX_VMS) {
-        faults_add(&fleet->faults, "%s: %s: more than %d VMs", source->file, where, FLEET_MAX_VMS);
+        faults_add(&fleet->faults, "%s: %s: more than %d VMs", place(fleet, source, where), where,
+                   FLEET_MAX_VMS);
         return;
     }
     vm = bag_alloc(&fleet->bag, sizeof(*vm));
     vm->file = bag_strndup(&fleet->bag, source->file, strlen(source->file));
+    vm->lines = lines_ref(&source->lines);
+    vm->path = where;
     vm->name = name;
     item_read(fleet, vm, source, name ? name : where, item);
     if (!name) {
@@ -92,16 +104,12 @@ static void add_vm(struct fleet *fleet, const struct manifest_source *source, co
     fleet->vms = (struct fleet_vm **)array;
 }
 
-void manifest_read(struct fleet *fleet, const struct manifest_source *source, const json_t *root)
+static void check_fields(struct fleet *fleet, const struct manifest_source *source,
+                         const json_t *root)
 {
-    const char *tenant = NULL, *key;
-    json_t *value, *item, *vms;
-    size_t i;
+    const char *key;
+    json_t *value;
 
-    if (!json_is_object(root)) {
-        faults_add(&fleet->faults, "%s: is to be an object: vms, and perhaps tenant", source->file);
-        return;
-    }
     json_object_foreach((json_t *)(uintptr_t)root, key, value)
     {
         struct nearest near = nearest_to(key);
@@ -110,18 +118,32 @@ void manifest_read(struct fleet *fleet, const struct manifest_source *source, co
             continue;
         nearest_try(&near, "vms");
         nearest_try(&near, "tenant");
-        faults_add(&fleet->faults, "%s: %.60s: there is no such field%s%s%s", source->file, key,
-                   nearest_found(&near) ? ": is '" : "",
+        faults_add(&fleet->faults, "%s: %.60s: there is no such field%s%s%s",
+                   place(fleet, source, key), key, nearest_found(&near) ? ": is '" : "",
                    nearest_found(&near) ? nearest_found(&near) : "",
                    nearest_found(&near) ? "' meant?" : "");
     }
+}
+
+void manifest_read(struct fleet *fleet, const struct manifest_source *source, const json_t *root)
+{
+    const char *tenant = NULL;
+    json_t *item, *vms;
+    size_t i;
+
+    if (!json_is_object(root)) {
+        faults_add(&fleet->faults, "%s: is to be an object: vms, and perhaps tenant",
+                   place(fleet, source, ""));
+        return;
+    }
+    check_fields(fleet, source, root);
     vms = json_object_get(root, "vms");
-    if (!take_tenant(fleet, source->file, "", json_object_get(root, "tenant"), &tenant))
+    if (!take_tenant(fleet, source, "", root, &tenant))
         return;
     if (vms && !json_is_null(vms) && !json_is_array(vms))
-        faults_add(&fleet->faults, "%s: vms: is to be a list", source->file);
+        faults_add(&fleet->faults, "%s: vms: is to be a list", place(fleet, source, "vms"));
     else if (!vms)
-        faults_add(&fleet->faults, "%s: vms is missing: the list of VMs", source->file);
+        faults_add(&fleet->faults, "%s: vms is missing: the list of VMs", place(fleet, source, ""));
     json_array_foreach(vms, i, item)
     {
         add_vm(fleet, source, tenant, i, item);

@@ -4,10 +4,18 @@
 #include <string.h>
 #include "options/nearest.h"
 
-static void fault_of(struct fleet *fleet, const struct fleet_vm *vm, const char *fmt, ...)
-    printf_like(3, 4);
+static const char *place_of(struct fleet *fleet, const struct fleet_vm *vm, const char *field)
+{
+    return lines_place(&vm->lines, &fleet->bag, vm->file,
+                       bag_printf(&fleet->bag, "%s.%s", vm->path, field));
+}
 
-static void fault_of(struct fleet *fleet, const struct fleet_vm *vm, const char *fmt, ...)
+static void fault_of(struct fleet *fleet, const struct fleet_vm *vm, const char *field,
+                     const char *fmt, ...) printf_like(4, 5);
+
+/* Said at the line of that field of the VM. */
+static void fault_of(struct fleet *fleet, const struct fleet_vm *vm, const char *field,
+                     const char *fmt, ...)
 {
     char text[800];
     va_list ap;
@@ -15,7 +23,7 @@ static void fault_of(struct fleet *fleet, const struct fleet_vm *vm, const char 
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    faults_add(&fleet->faults, "%s: %s: %s", vm->file, vm->name, text);
+    faults_add(&fleet->faults, "%s: %s: %s", place_of(fleet, vm, field), vm->name, text);
 }
 
 /* ---- names ---- */
@@ -36,22 +44,29 @@ static void check_names(struct fleet *fleet)
 
     for (size_t i = 0; i < fleet->n; i++)
         if (find(fleet, fleet->vms[i]->name, &first) && first != i)
-            fault_of(fleet, fleet->vms[i], "there is a VM of that name in %s already",
-                     fleet->vms[first]->file);
+            fault_of(fleet, fleet->vms[i], "name", "there is a VM of that name in %s already",
+                     place_of(fleet, fleet->vms[first], "name"));
 }
 
-static void fault_unknown(struct fleet *fleet, const struct fleet_vm *vm, const char *name)
+static const char *after_at(struct fleet *fleet, const struct fleet_after *after)
 {
-    struct nearest near = nearest_to(name);
+    return bag_printf(&fleet->bag, "after[%zu]", after->number);
+}
+
+static void fault_unknown(struct fleet *fleet, const struct fleet_vm *vm,
+                          const struct fleet_after *after)
+{
+    struct nearest near = nearest_to(after->name);
+    const char *at = after_at(fleet, after);
 
     for (size_t i = 0; i < fleet->n; i++)
         if (fleet->vms[i] != vm)
             nearest_try(&near, fleet->vms[i]->name);
     if (nearest_found(&near))
-        fault_of(fleet, vm, "after: there is no VM '%.80s' in the manifests: is '%s' meant?", name,
-                 nearest_found(&near));
+        fault_of(fleet, vm, at, "after: there is no VM '%.80s' in the manifests: is '%s' meant?",
+                 after->name, nearest_found(&near));
     else
-        fault_of(fleet, vm, "after: there is no VM '%.80s' in the manifests", name);
+        fault_of(fleet, vm, at, "after: there is no VM '%.80s' in the manifests", after->name);
 }
 
 static void find_after(struct fleet *fleet, struct fleet_vm *vm)
@@ -63,12 +78,12 @@ static void find_after(struct fleet *fleet, struct fleet_vm *vm)
         const struct fleet_vm *other;
 
         if (!find(fleet, a->name, &a->vm)) {
-            fault_unknown(fleet, vm, a->name);
+            fault_unknown(fleet, vm, a);
             continue;
         }
         other = fleet->vms[a->vm];
         if (a->when == WHEN_READY && other->ready.kind == READY_NONE)
-            fault_of(fleet, vm,
+            fault_of(fleet, vm, after_at(fleet, a),
                      "after: '%s' has no ready condition: give it one, or say when: started",
                      a->name);
         if (a->when == WHEN_DEFAULT)
@@ -104,7 +119,7 @@ static void fault_circle(struct walk *w, size_t vm)
     for (i++; i < w->n && n < sizeof(text) - 120; i++)
         n += (size_t)snprintf(text + n, sizeof(text) - n, " after %s", fleet->vms[w->way[i]]->name);
     snprintf(text + n, sizeof(text) - n, "%s after %s", i < w->n ? " ..." : "", first->name);
-    fault_of(fleet, first, "they wait for each other in a circle: %s", text);
+    fault_of(fleet, first, "after", "they wait for each other in a circle: %s", text);
 }
 
 static void enter(struct walk *w, size_t vm)
@@ -164,7 +179,8 @@ struct claim {
     const struct fleet_vm *vm;
     enum claim_kind kind;
     const char *text;
-    bool shared; /* with others that share it */
+    const char *field; /* of its configuration */
+    bool shared;       /* with others that share it */
     bool known;
     uint64_t dev, ino;
 };
@@ -176,8 +192,15 @@ struct claims {
     order_identify_fn identify;
 };
 
+/* Of a configuration in a file of its own the line is that of the file's name. */
+static const char *config_field(struct bag *bag, const struct fleet_vm *vm, const char *list,
+                                size_t number)
+{
+    return vm->has_file ? "config_file" : bag_printf(bag, "config.%s[%zu]", list, number);
+}
+
 static void claim(struct claims *claims, const struct fleet_vm *vm, enum claim_kind kind,
-                  const char *text, bool shared)
+                  const char *field, const char *text, bool shared)
 {
     struct claim *c, *grown;
 
@@ -191,18 +214,18 @@ static void claim(struct claims *claims, const struct fleet_vm *vm, enum claim_k
         claims->of = grown;
     }
     c = &claims->of[claims->n++];
-    *c = (struct claim){ .vm = vm, .kind = kind, .text = text, .shared = shared };
+    *c = (struct claim){ .vm = vm, .kind = kind, .field = field, .text = text, .shared = shared };
     if (kind == CLAIM_DISK)
         c->known = claims->identify(text, &c->dev, &c->ino);
 }
 
-static void claim_console(struct claims *claims, const struct fleet_vm *vm,
+static void claim_console(struct claims *claims, const struct fleet_vm *vm, const char *field,
                           const Bulkhead__ConsoleConfig *c)
 {
     if (c->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_SOCKET)
-        claim(claims, vm, CLAIM_SOCKET, c->path, false);
+        claim(claims, vm, CLAIM_SOCKET, field, c->path, false);
     if (c->mode == BULKHEAD__CONSOLE_MODE__CONSOLE_FILE)
-        claim(claims, vm, CLAIM_FILE, c->path, false);
+        claim(claims, vm, CLAIM_FILE, field, c->path, false);
 }
 
 static void claim_all(struct claims *claims, const struct fleet_vm *vm)
@@ -210,13 +233,16 @@ static void claim_all(struct claims *claims, const struct fleet_vm *vm)
     const Bulkhead__VmConfig *c = &vm->options.config;
 
     for (size_t i = 0; i < c->n_disks; i++)
-        claim(claims, vm, CLAIM_DISK, c->disks[i]->path, c->disks[i]->readonly);
+        claim(claims, vm, CLAIM_DISK, config_field(claims->bag, vm, "disks", i), c->disks[i]->path,
+              c->disks[i]->readonly);
     for (size_t i = 0; i < c->n_nets; i++)
-        claim(claims, vm, CLAIM_TAP, c->nets[i]->tap, false);
-    claim_console(claims, vm, c->serial);
-    claim_console(claims, vm, c->console);
+        claim(claims, vm, CLAIM_TAP, config_field(claims->bag, vm, "net", i), c->nets[i]->tap,
+              false);
+    claim_console(claims, vm, vm->has_file ? "config_file" : "config.serial", c->serial);
+    claim_console(claims, vm, vm->has_file ? "config_file" : "config.console", c->console);
     if (c->vsock && c->vsock->enabled)
-        claim(claims, vm, CLAIM_SOCKET, c->vsock->socket, false);
+        claim(claims, vm, CLAIM_SOCKET, vm->has_file ? "config_file" : "config.vsock",
+              c->vsock->socket, false);
 }
 
 static bool is_same(const struct claim *a, const struct claim *b)
@@ -245,8 +271,8 @@ static void check_claims(struct fleet *fleet, order_identify_fn identify)
 
             if (!is_same(c, other))
                 continue;
-            fault_of(fleet, c->vm, "%s %.300s is that of '%s' too%s", names[c->kind], c->text,
-                     other->vm->name,
+            fault_of(fleet, c->vm, c->field, "%s %.300s is that of '%s' too%s", names[c->kind],
+                     c->text, other->vm->name,
                      c->kind == CLAIM_DISK ? ": only what is readonly in both can be shared" : "");
             break;
         }

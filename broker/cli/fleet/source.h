@@ -5,11 +5,13 @@
 #include <jansson.h>
 #include "options/bag.h"
 #include "options/keyvalue.h"
+#include "vmconfig/lines.h"
 
 struct manifest_source {
     const char *file; /* what messages call it */
-    const char *dir;  /* absolute: where its relative paths are seen from */
-    /* A file that a `config_file` names, and its folder, in the bag; NULL with one line in *err. */
+    struct lines lines;
+    const char *dir; /* absolute: where its relative paths are seen from */
+    /* A file that a `config_file` names, its lines, and its folder, in the bag; NULL with one line in *err. */
     json_t *(*load)(const char *dir, const char *path, struct bag *bag, const char **ret_dir,
-                    struct option_error *err);
+                    struct lines *ret_lines, struct option_error *err);
 };

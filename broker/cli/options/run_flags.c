@@ -250,18 +250,20 @@ static int parse_flags(struct vm_options *o, int argc, char **argv, struct optio
 /* As if its flags stood here. */
 static int on_config(struct vm_options *o, const char *path, struct option_error *err)
 {
-    int outer = optind, argc, r;
+    struct config_source source = { .file = path, .path = "" };
+    struct config_flags words;
+    int outer = optind, r;
     struct option_error wrong;
     json_t *config;
-    char **argv;
 
     if (o->n_flags > 1)
         return option_fail(err,
                            "--config comes first: flags behind it add to the file or override it");
-    config = load_file(path, err);
-    r = config ? translate_config(path, config, &o->bag, &argv, &argc, err) : -1;
+    config = load_file(path, &source.lines, err);
+    r = config ? translate_config(&source, config, &o->bag, &words, err) : -1;
     json_decref(config);
-    if (r == 0 && parse_flags(o, argc, argv, &wrong) < 0)
+    lines_deinit(&source.lines);
+    if (r == 0 && parse_flags(o, words.argc, words.argv, &wrong) < 0)
         r = option_fail(err, "%s: %s", path, wrong.text);
     optind = outer;
     return r;

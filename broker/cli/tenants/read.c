@@ -8,6 +8,7 @@
 
 struct reading {
     const char *file;
+    const struct lines *lines;
     struct bag *bag;
     Bulkhead__Tenant *tenant;
     Bulkhead__TenantQuota *quota;
@@ -20,9 +21,15 @@ struct field {
     int (*read)(struct reading *r, const char *where, const json_t *value);
 };
 
+/* "tenants.yaml:12" */
+static const char *place(const struct reading *r, const char *where)
+{
+    return lines_place(r->lines, r->bag, r->file, where);
+}
+
 static int wrong(struct reading *r, const char *where, const char *what)
 {
-    return option_fail(r->err, "%s: %s: %s", r->file, where, what);
+    return option_fail(r->err, "%s: %s: %s", place(r, where), where, what);
 }
 
 static const struct field *find_field(struct reading *r, const char *where,
@@ -37,7 +44,8 @@ static const struct field *find_field(struct reading *r, const char *where,
         nearest_try(&near, fields->name);
     }
     found = nearest_found(&near) != NULL;
-    option_fail(r->err, "%s: %s%s%.60s: there is no such field%s%s%s", r->file, where,
+    option_fail(r->err, "%s: %s%s%.60s: there is no such field%s%s%s",
+                place(r, bag_printf(r->bag, "%s%s%s", where, *where ? "." : "", name)), where,
                 *where ? "." : "", name, found ? ": is '" : "", found ? nearest_found(&near) : "",
                 found ? "' meant?" : "");
     return NULL;
@@ -80,8 +88,8 @@ static int read_number(struct reading *r, const char *where, const json_t *value
     if (!json_is_integer(value) || n < 0)
         return wrong(r, where, "is to be a whole number, 0 or more");
     if ((uint64_t)n > max)
-        return option_fail(r->err, "%s: %s: %lld is more than %llu", r->file, where, (long long)n,
-                           (unsigned long long)max);
+        return option_fail(r->err, "%s: %s: %lld is more than %llu", place(r, where), where,
+                           (long long)n, (unsigned long long)max);
     *ret = (uint64_t)n;
     return 0;
 }
@@ -113,13 +121,13 @@ static int unknown(struct reading *r, const char *where, const char *what, const
                    int error)
 {
     if (error == -ENOENT)
-        return option_fail(r->err, "%s: %s: this host knows no %s '%.64s'", r->file, where, what,
-                           name);
+        return option_fail(r->err, "%s: %s: this host knows no %s '%.64s'", place(r, where), where,
+                           what, name);
     if (error == -EINVAL)
-        return option_fail(r->err, "%s: %s: '%.64s' is no name of a %s", r->file, where, name,
-                           what);
-    return option_fail(r->err, "%s: %s: %s '%.64s' can't be looked up with getent: %s", r->file,
-                       where, what, name, strerror(-error));
+        return option_fail(r->err, "%s: %s: '%.64s' is no name of a %s", place(r, where), where,
+                           name, what);
+    return option_fail(r->err, "%s: %s: %s '%.64s' can't be looked up with getent: %s",
+                       place(r, where), where, what, name, strerror(-error));
 }
 
 static void add_id(struct bag *bag, uint32_t **ids, size_t *n, uint32_t id)
@@ -281,8 +289,8 @@ static int read_memory(struct reading *r, const char *where, const json_t *value
     uint64_t bytes = 0;
 
     if (text && option_size(text, &bytes) < 0)
-        return option_fail(r->err, "%s: %s: '%.40s' is no size, as 512M or 16G", r->file, where,
-                           text);
+        return option_fail(r->err, "%s: %s: '%.40s' is no size, as 512M or 16G", place(r, where),
+                           where, text);
     if (!text && read_number(r, where, value, INT64_MAX, &bytes) < 0)
         return -1;
     if (bytes == 0)
@@ -320,7 +328,7 @@ static int add_tap(struct reading *r, const char *where, const char *name)
         return option_fail(r->err,
                            "%s: %s: '%.40s' is no interface: at most 15 letters, with '*' at the "
                            "end for all that begin so",
-                           r->file, where, name);
+                           place(r, where), where, name);
     add_text(r->bag, &r->tenant->taps, &r->tenant->n_taps, name);
     return 0;
 }
@@ -364,7 +372,7 @@ static int find_run_as(struct reading *r, const char *where)
         return option_fail(r->err,
                            "%s: %s: run_as is missing: say USER:GROUP, since this host doesn't "
                            "know the group of user %s",
-                           r->file, where, number);
+                           place(r, where), where, number);
     return 0;
 }
 
@@ -383,11 +391,11 @@ static int read_tenant(struct reading *r, const char *where, const json_t *value
     return find_run_as(r, where);
 }
 
-int tenants_read(const char *name, const json_t *root, struct bag *bag,
+int tenants_read(const char *name, const struct lines *lines, const json_t *root, struct bag *bag,
                  Bulkhead__HostConfig *ret_config, struct option_error *err)
 {
     static const struct field top[] = { { "tenants", NULL }, { NULL, NULL } };
-    struct reading r = { .file = name, .bag = bag, .err = err };
+    struct reading r = { .file = name, .lines = lines, .bag = bag, .err = err };
     const json_t *list = json_object_get(root, "tenants");
     void **tenants = NULL;
     const char *key;
@@ -396,14 +404,15 @@ int tenants_read(const char *name, const json_t *root, struct bag *bag,
 
     bulkhead__host_config__init(ret_config);
     if (!json_is_object(root))
-        return option_fail(err, "%s: is to be an object: tenants", name);
+        return option_fail(err, "%s: is to be an object: tenants", place(&r, ""));
     json_object_foreach((json_t *)(uintptr_t)root, key, part)
     {
         if (!find_field(&r, "", top, key))
             return -1;
     }
     if (!json_is_array(list) || json_array_size(list) == 0)
-        return option_fail(err, "%s: tenants: is to be a list, with one at least", name);
+        return option_fail(err, "%s: tenants: is to be a list, with one at least",
+                           place(&r, "tenants"));
     json_array_foreach(list, i, part)
     {
         if (read_tenant(&r, bag_printf(bag, "tenants[%zu]", i), part) < 0)

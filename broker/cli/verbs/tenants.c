@@ -91,9 +91,11 @@ static int read_file(const char *path, struct bag *bag, Bulkhead__HostConfig *re
 {
     const char *name = strcmp(path, "-") == 0 ? "stdin" : path;
     struct option_error err;
-    json_t *root = load_file(path, &err);
-    int r = root ? tenants_read(name, root, bag, ret_config, &err) : -1;
+    struct lines lines = { 0 };
+    json_t *root = load_file(path, &lines, &err);
+    int r = root ? tenants_read(name, &lines, root, bag, ret_config, &err) : -1;
 
+    lines_deinit(&lines);
     json_decref(root);
     if (r == 0)
         r = tenants_check(name, ret_config, geteuid(), &err);

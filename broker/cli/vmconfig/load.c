@@ -10,17 +10,29 @@
 #include "base/fd.h"
 #include "vmconfig/yaml.h"
 
-static json_t *load_json(const char *name, const char *text, size_t len, struct option_error *err)
+/* jansson doesn't say where a value stands. YAML has all that JSON has (but for tabs, before libyaml 0.2.5), so libyaml does. */
+static void find_lines(const char *text, size_t len, struct lines *ret_lines)
+{
+    struct option_error ignored;
+
+    json_decref(yaml_load("", text, len, ret_lines, &ignored));
+}
+
+static json_t *load_json(const char *name, const char *text, size_t len, struct lines *ret_lines,
+                         struct option_error *err)
 {
     json_error_t where;
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
 
     if (!root)
-        option_fail(err, "%s: line %d: %s", name, where.line, where.text);
+        option_fail(err, "%s:%d: %s", name, where.line, where.text);
+    else if (ret_lines)
+        find_lines(text, len, ret_lines);
     return root;
 }
 
-json_t *load_text(const char *name, const char *text, size_t len, struct option_error *err)
+json_t *load_text(const char *name, const char *text, size_t len, struct lines *ret_lines,
+                  struct option_error *err)
 {
     size_t at = 0;
 
@@ -30,7 +42,8 @@ json_t *load_text(const char *name, const char *text, size_t len, struct option_
         option_fail(err, "%s: empty", name);
         return NULL;
     }
-    return text[at] == '{' ? load_json(name, text, len, err) : yaml_load(name, text, len, err);
+    return text[at] == '{' ? load_json(name, text, len, ret_lines, err)
+                           : yaml_load(name, text, len, ret_lines, err);
 }
 
 /* One byte more than allowed at most. */
@@ -52,7 +65,7 @@ static ssize_t read_all(int fd, char *text)
     return (ssize_t)len;
 }
 
-json_t *load_file(const char *path, struct option_error *err)
+json_t *load_file(const char *path, struct lines *ret_lines, struct option_error *err)
 {
     bool is_stdin = strcmp(path, "-") == 0;
     cleanup_(fd_closep) int opened = is_stdin ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -70,7 +83,7 @@ json_t *load_file(const char *path, struct option_error *err)
     else if (n > LOAD_MAX_BYTES)
         option_fail(err, "%s: longer than %d bytes: is that the right file?", path, LOAD_MAX_BYTES);
     else
-        root = load_text(is_stdin ? "stdin" : path, text, (size_t)n, err);
+        root = load_text(is_stdin ? "stdin" : path, text, (size_t)n, ret_lines, err);
     free(text);
     return root;
 }

@@ -5,11 +5,14 @@
 
 #include <jansson.h>
 #include "options/keyvalue.h"
+#include "vmconfig/lines.h"
 
 enum { LOAD_MAX_BYTES = 1 << 20 };
 
 /* path "-": stdin. What begins with '{' is JSON, all else YAML. The caller's, by json_decref(); NULL with one line
- * in *err. A key that is given twice is an error in both. */
-json_t *load_file(const char *path, struct option_error *err);
+ * in *err. A key that is given twice is an error in both. *ret_lines (may be NULL): where its fields stand, an empty one before;
+ * the caller's, by lines_deinit(), also if there is no tree. */
+json_t *load_file(const char *path, struct lines *ret_lines, struct option_error *err);
 /* The same of a text; name is what messages call it. */
-json_t *load_text(const char *name, const char *text, size_t len, struct option_error *err);
+json_t *load_text(const char *name, const char *text, size_t len, struct lines *ret_lines,
+                  struct option_error *err);

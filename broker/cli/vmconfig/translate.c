@@ -9,19 +9,41 @@
 #include "vmconfig/fields.h"
 
 struct translation {
-    const char *name;
+    const struct config_source *source;
     struct bag *bag;
-    char **argv;
-    size_t argc;
+    char **argv, **where;
+    size_t argc, n_where;
     struct option_error *err;
 };
 
-static void add_word(struct translation *t, char *word)
+/* The path of a field, or of a part of it. */
+static char *path_of(const struct translation *t, const char *where, const char *name)
 {
-    void **words = (void **)t->argv;
+    const char *outer = t->source->path;
+
+    return bag_printf(t->bag, "%s%s%s%s%s", outer, *outer && (*where || *name) ? "." : "", where,
+                      *where && *name ? "." : "", name);
+}
+
+static void add_word(struct translation *t, const char *where, const char *name, char *word)
+{
+    void **words = (void **)t->argv, **wheres = (void **)t->where;
 
     bag_append(t->bag, &words, &t->argc, word);
+    bag_append(t->bag, &wheres, &t->n_where, path_of(t, where, name));
     t->argv = (char **)words;
+    t->where = (char **)wheres;
+}
+
+const char *translate_place(const struct config_source *source, struct bag *bag, const char *path)
+{
+    return bag_printf(bag, "%s%s%s", lines_place(&source->lines, bag, source->file, path),
+                      source->what ? ": " : "", source->what ? source->what : "");
+}
+
+static const char *place_of(const struct translation *t, const char *where, const char *name)
+{
+    return translate_place(t->source, t->bag, path_of(t, where, name));
 }
 
 /* null, false, 0, "", and lists and objects of nothing but that. */
@@ -71,17 +93,18 @@ static const struct field *find_field(struct translation *t, const char *where,
         nearest_try(&near, fields->name);
     }
     if (nearest_found(&near))
-        option_fail(t->err, "%s: %s%s%.60s: there is no such field: is '%s' meant?", t->name, where,
-                    *where ? "." : "", name, nearest_found(&near));
+        option_fail(t->err, "%s: %s%s%.60s: there is no such field: is '%s' meant?",
+                    place_of(t, where, name), where, *where ? "." : "", name, nearest_found(&near));
     else
-        option_fail(t->err, "%s: %s%s%.60s: there is no such field", t->name, where,
-                    *where ? "." : "", name);
+        option_fail(t->err, "%s: %s%s%.60s: there is no such field", place_of(t, where, name),
+                    where, *where ? "." : "", name);
     return NULL;
 }
 
 static char *wrong(struct translation *t, const char *where, const char *name, const char *what)
 {
-    option_fail(t->err, "%s: %s%s%s: %s", t->name, where, *where ? "." : "", name, what);
+    option_fail(t->err, "%s: %s%s%s: %s", place_of(t, where, name), where, *where ? "." : "", name,
+                what);
     return NULL;
 }
 
@@ -314,7 +337,7 @@ static int add_device(struct translation *t, const struct section *s, const char
     json_t *value;
 
     if (!json_is_object(object))
-        return option_fail(t->err, "%s: %s: is to be an object", t->name, where);
+        return wrong(t, "", where, "is to be an object"), -1;
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
         const struct field *f = find_field(t, where, s->fields, name);
@@ -326,7 +349,7 @@ static int add_device(struct translation *t, const struct section *s, const char
     }
     if (*items == '\0' && !s->bare)
         return 0;
-    add_word(t, bag_printf(t->bag, "%s=%s", s->flag, *items ? items : s->bare));
+    add_word(t, where, "", bag_printf(t->bag, "%s=%s", s->flag, *items ? items : s->bare));
     return 0;
 }
 
@@ -340,7 +363,7 @@ static int add_section(struct translation *t, const struct section *s, const jso
     if (!s->is_list)
         return add_device(t, s, s->name, value);
     if (!json_is_array(value))
-        return option_fail(t->err, "%s: %s: is to be a list", t->name, s->name);
+        return wrong(t, "", s->name, "is to be a list"), -1;
     json_array_foreach(value, i, part)
     {
         if (add_device(t, s, bag_printf(t->bag, "%s[%zu]", s->name, i), part) < 0)
@@ -365,7 +388,7 @@ static int add_flag(struct translation *t, const char *where, const struct field
         return -1;
     if ((f->type == FLAG && json_is_false(value)) || *text == '\0')
         return 0;
-    add_word(t, bag_printf(t->bag, f->type == FLAG ? "%s" : "%s=%s", f->key, text));
+    add_word(t, where, f->name, bag_printf(t->bag, f->type == FLAG ? "%s" : "%s=%s", f->key, text));
     return 0;
 }
 
@@ -375,7 +398,7 @@ static int add_payload(struct translation *t, const json_t *object)
     json_t *value;
 
     if (!json_is_object(object))
-        return option_fail(t->err, "%s: payload: is to be an object", t->name);
+        return wrong(t, "", "payload", "is to be an object"), -1;
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
         const struct field *f = find_field(t, "payload", fields_payload, name);
@@ -404,23 +427,25 @@ static int add_top(struct translation *t, const char *name, const json_t *value)
     return f ? add_flag(t, "", f, value) : -1;
 }
 
-int translate_config(const char *name, const json_t *config, struct bag *bag, char ***ret_argv,
-                     int *ret_argc, struct option_error *err)
+int translate_config(const struct config_source *source, const json_t *config, struct bag *bag,
+                     struct config_flags *ret_flags, struct option_error *err)
 {
-    struct translation t = { .name = name, .bag = bag, .err = err };
+    struct translation t = { .source = source, .bag = bag, .err = err };
     const char *key;
     json_t *value;
 
     if (!json_is_object(config))
-        return option_fail(err, "%s: is to be an object: payload, cpus, memory, disks, ...", name);
-    add_word(&t, bag_printf(bag, "run"));
+        return option_fail(err, "%s: is to be an object: payload, cpus, memory, disks, ...",
+                           place_of(&t, "", ""));
+    add_word(&t, "", "", bag_printf(bag, "run"));
     json_object_foreach((json_t *)(uintptr_t)config, key, value)
     {
         if (add_top(&t, key, value) < 0)
             return -1;
     }
-    *ret_argc = (int)t.argc;
-    add_word(&t, NULL); /* argv ends with it */
-    *ret_argv = t.argv;
+    ret_flags->argc = (int)t.argc;
+    add_word(&t, "", "", NULL); /* argv ends with it */
+    ret_flags->argv = t.argv;
+    ret_flags->where = t.where;
     return 0;
 }

@@ -6,8 +6,25 @@
 #include <jansson.h>
 #include "options/bag.h"
 #include "options/keyvalue.h"
+#include "vmconfig/lines.h"
 
-/* *ret_argv[0] is to be the verb's name; in the bag. 0, or -1 with one line in *err that names the file and the field:
- * one that is not known (and the nearest one), of another type, or not here yet. A field that is null is absent. */
-int translate_config(const char *name, const json_t *config, struct bag *bag, char ***ret_argv,
-                     int *ret_argc, struct option_error *err) must_check;
+/* Where a configuration comes from, as messages say it: "FILE:LINE: WHAT: field: ...". */
+struct config_source {
+    const char *file;
+    const char *what; /* NULL: it is all of the file */
+    struct lines lines;
+    const char *path; /* the configuration's, in those lines */
+};
+
+struct config_flags {
+    char **argv;  /* [0] is to be the verb's name; NULL behind the last one; in the bag */
+    char **where; /* the path of what each comes from, as in `lines` */
+    int argc;
+};
+
+/* 0, or -1 with one line in *err that names the file and the field: one that is not known (and the nearest one), of another
+ * type, or not here yet. A field that is null is absent. */
+int translate_config(const struct config_source *source, const json_t *config, struct bag *bag,
+                     struct config_flags *ret_flags, struct option_error *err) must_check;
+/* How a message begins about what stands at `path`, in the bag. */
+const char *translate_place(const struct config_source *source, struct bag *bag, const char *path);

@@ -7,19 +7,49 @@
 #include <yaml.h>
 
 enum { MAX_NODES = 20000, MAX_DEPTH = 32 }; /* an alias counts as all that it stands for */
+enum { MAX_PATH_BYTES = 1024 }; /* of a field; those with longer ones have no line of their own */
 
 struct reading {
     const char *name;
     yaml_document_t document;
     unsigned n_nodes;
+    struct lines *lines; /* or NULL */
+    char path[MAX_PATH_BYTES];
+    size_t len;
     struct option_error *err;
 };
 
 static json_t *wrong(struct reading *r, const yaml_node_t *node, const char *what)
 {
-    option_fail(r->err, "%s: line %zu: %s", r->name, node->start_mark.line + 1, what);
+    option_fail(r->err, "%s:%zu: %s", r->name, node->start_mark.line + 1, what);
     return NULL;
 }
+
+/* ---- where a field stands ---- */
+
+static void add_line(struct reading *r, yaml_mark_t mark)
+{
+    if (r->lines && r->len < sizeof(r->path))
+        lines_add(r->lines, r->path, mark.line + 1);
+}
+
+/* Into a field; *ret_len is the way back. */
+static void enter(struct reading *r, size_t *ret_len, const char *dot, const char *key)
+{
+    *ret_len = r->len;
+    if (r->len < sizeof(r->path))
+        r->len += (size_t)snprintf(r->path + r->len, sizeof(r->path) - r->len, "%s%s",
+                                   r->len > 0 ? dot : "", key);
+}
+
+static void leave(struct reading *r, size_t len)
+{
+    r->len = len;
+    if (len < sizeof(r->path))
+        r->path[len] = '\0';
+}
+
+/* ---- values ---- */
 
 static bool is_one_of(const char *text, const char *const *words)
 {
@@ -78,8 +108,15 @@ static json_t *sequence(struct reading *r, const yaml_node_t *node, unsigned dep
 
     for (const yaml_node_item_t *item = node->data.sequence.items.start;
          item < node->data.sequence.items.top; item++) {
-        json_t *value = convert(r, *item, depth);
+        json_t *value;
+        char number[32];
+        size_t len;
 
+        snprintf(number, sizeof(number), "[%zu]", json_array_size(list));
+        enter(r, &len, "", number);
+        add_line(r, yaml_document_get_node(&r->document, *item)->start_mark);
+        value = convert(r, *item, depth);
+        leave(r, len);
         if (!value || json_array_append_new(list, value) < 0) {
             json_decref(list);
             return NULL;
@@ -100,8 +137,8 @@ static const char *key_of(struct reading *r, const yaml_node_pair_t *pair, const
     }
     key = (const char *)node->data.scalar.value;
     if (json_object_get(seen, key)) {
-        option_fail(r->err, "%s: line %zu: '%.40s' is given twice", r->name,
-                    node->start_mark.line + 1, key);
+        option_fail(r->err, "%s:%zu: '%.40s' is given twice", r->name, node->start_mark.line + 1,
+                    key);
         return NULL;
     }
     return key;
@@ -114,8 +151,15 @@ static json_t *mapping(struct reading *r, const yaml_node_t *node, unsigned dept
     for (const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
          pair < node->data.mapping.pairs.top; pair++) {
         const char *key = key_of(r, pair, object);
-        json_t *value = key ? convert(r, pair->value, depth) : NULL;
+        json_t *value = NULL;
+        size_t len;
 
+        if (key) {
+            enter(r, &len, ".", key);
+            add_line(r, yaml_document_get_node(&r->document, pair->key)->start_mark);
+            value = convert(r, pair->value, depth);
+            leave(r, len);
+        }
         if (value && json_object_set_new(object, key, value) < 0) {
             wrong(r, node, "a key that is not UTF-8");
             value = NULL;
@@ -157,8 +201,7 @@ static bool is_last(yaml_parser_t *parser, struct reading *r)
     bool last;
 
     if (!yaml_parser_load(parser, &next)) {
-        option_fail(r->err, "%s: line %zu: %s", r->name, parser->problem_mark.line + 1,
-                    parser->problem);
+        option_fail(r->err, "%s:%zu: %s", r->name, parser->problem_mark.line + 1, parser->problem);
         return false;
     }
     last = yaml_document_get_root_node(&next) == NULL;
@@ -168,9 +211,16 @@ static bool is_last(yaml_parser_t *parser, struct reading *r)
     return last;
 }
 
-json_t *yaml_load(const char *name, const char *text, size_t len, struct option_error *err)
+static json_t *whole(struct reading *r)
 {
-    struct reading r = { .name = name, .err = err };
+    add_line(r, yaml_document_get_root_node(&r->document)->start_mark);
+    return convert(r, 1, 0);
+}
+
+json_t *yaml_load(const char *name, const char *text, size_t len, struct lines *ret_lines,
+                  struct option_error *err)
+{
+    struct reading r = { .name = name, .lines = ret_lines, .err = err };
     yaml_parser_t parser;
     json_t *root = NULL;
 
@@ -180,12 +230,12 @@ json_t *yaml_load(const char *name, const char *text, size_t len, struct option_
     }
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
     if (!yaml_parser_load(&parser, &r.document)) {
-        option_fail(err, "%s: line %zu: %s", name, parser.problem_mark.line + 1, parser.problem);
+        option_fail(err, "%s:%zu: %s", name, parser.problem_mark.line + 1, parser.problem);
     } else {
         if (!yaml_document_get_root_node(&r.document))
             option_fail(err, "%s: empty", name);
         else if (is_last(&parser, &r))
-            root = convert(&r, 1, 0);
+            root = whole(&r);
         yaml_document_delete(&r.document);
     }
     yaml_parser_delete(&parser);

@@ -5,6 +5,8 @@
 
 #include <jansson.h>
 #include "options/keyvalue.h"
+#include "vmconfig/lines.h"
 
-/* One document. NULL with one line in *err. */
-json_t *yaml_load(const char *name, const char *text, size_t len, struct option_error *err);
+/* One document, and where its fields stand in *ret_lines, if that isn't NULL. NULL with one line in *err. */
+json_t *yaml_load(const char *name, const char *text, size_t len, struct lines *ret_lines,
+                  struct option_error *err);

@@ -16,9 +16,9 @@
 
 enum { DB, WEB, EDGE, LOG, NET, N };
 
-static struct fleet_after after_web[] = { { "db", WHEN_READY, DB } };
-static struct fleet_after after_edge[] = { { "web", WHEN_STARTED, WEB } };
-static struct fleet_after after_log[] = { { "db", WHEN_STARTED, DB } };
+static struct fleet_after after_web[] = { { .name = "db", .when = WHEN_READY, .vm = DB } };
+static struct fleet_after after_edge[] = { { .name = "web", .when = WHEN_STARTED, .vm = WEB } };
+static struct fleet_after after_log[] = { { .name = "db", .when = WHEN_STARTED, .vm = DB } };
 static struct fleet_vm vms[N] = {
     [DB] = { .name = "db", .ready = { .kind = READY_TEXT } },
     [WEB] = { .name = "web", .after = after_web, .n_after = 1 },

@@ -498,7 +498,7 @@ static void test_check_and_plan(void **state)
                         "\n3 VMs, 3 vCPUs, 1.5G\n");
     describe("vms: [{name: a, " K ", after: [b]}]");
     assert_int_equal(run_to_end("up", ""), 2);
-    printed("f.yaml: a: after: there is no VM 'b' in the manifests\n");
+    printed("f.yaml:1: a: after: there is no VM 'b' in the manifests\n");
     assert_int_equal(run_to_end("check", "--json"), 2);
     printed("\"vms\": 1, \"faults\": [\"");
 }

@@ -42,6 +42,7 @@ static void test_all_fields(void **state)
     char copy[sizeof(text)];
     Bulkhead__HostConfig config;
     struct option_error err = { "" };
+    const struct lines lines = { 0 };
     struct bag bag = { 0 };
     const Bulkhead__Tenant *t;
     json_t *root;
@@ -51,8 +52,8 @@ static void test_all_fields(void **state)
     memcpy(copy, text, sizeof(text));
     b = strstr(copy, "root2"); /* a name of which nothing else is known is none */
     memcpy(b, "70000", 5);
-    root = load_text("t", copy, strlen(copy), &err);
-    if (!root || tenants_read("t", root, &bag, &config, &err) < 0 ||
+    root = load_text("t", copy, strlen(copy), NULL, &err);
+    if (!root || tenants_read("t", &lines, root, &bag, &config, &err) < 0 ||
         tenants_check("t", &config, 0, &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(config.n_tenants, 3);
@@ -94,13 +95,15 @@ static void is_refused(const char *text, const char *want)
     struct option_error err = { "" };
     Bulkhead__HostConfig config;
     struct bag bag = { 0 };
-    json_t *root = load_text("t.yaml", text, strlen(text), &err);
+    struct lines lines = { 0 };
+    json_t *root = load_text("t.yaml", text, strlen(text), &lines, &err);
 
-    if (root && tenants_read("t.yaml", root, &bag, &config, &err) == 0 &&
+    if (root && tenants_read("t.yaml", &lines, root, &bag, &config, &err) == 0 &&
         tenants_check("t.yaml", &config, 0, &err) == 0)
         fail_msg("it was taken: %s", text);
-    if (!strstr(err.text, want) || strncmp(err.text, "t.yaml: ", 8) != 0 || strchr(err.text, '\n'))
+    if (!strstr(err.text, want) || strncmp(err.text, "t.yaml:", 7) != 0 || strchr(err.text, '\n'))
         fail_msg("'%s' for %s", err.text, text);
+    lines_deinit(&lines);
     json_decref(root);
     bag_free(&bag);
 }
@@ -114,7 +117,11 @@ static void is_refused(const char *text, const char *want)
 static void test_what_is_wrong(void **state)
 {
     (void)state;
-    is_refused("[]", "is to be an object: tenants");
+    is_refused("\n[]", "t.yaml:2: is to be an object: tenants");
+    is_refused("tenants:\n- name: a\n  quota:\n    vms: 1\n    vcpu: 1\n",
+               "t.yaml:5: tenants[0].quota.vcpu: there is no");
+    is_refused("tenants:\n- name: x\n  users:\n  - 1\n  - no-such-user\n",
+               "t.yaml:5: tenants[0].users[1]: this host");
     is_refused("tenats: []", "tenats: there is no such field: is 'tenants' meant?");
     is_refused("tenants: {}", "tenants: is to be a list");
     is_refused("tenants: []", "with one at least");
