@@ -219,7 +219,7 @@ case_hotplug_rounds()
         "--console socket=$T/console" "--net macvtap,tap=bhmv,mac=52:54:00:00:00:01")
     . "$ROOT/tests/fault/cases/50-repair.sh"
     . "$ROOT/tests/hostile-guest/lib.sh"
-    STRESS_ARGS=$PLUG_MODS stress_guest --json
+    STRESS_S=$((300 + rounds * 60)) STRESS_ARGS=$PLUG_MODS stress_guest --json
     pid[disk0]=$(pid_of vm disk0)
     for ((round = 0; round < rounds; round++)); do
         for i in "${!flags[@]}"; do
@@ -233,6 +233,7 @@ case_hotplug_rounds()
         [ $round -gt 0 ] || { sleep 0.5; holds >"$T/before"; }
         holds_as_before "round $round"
         memory_beside_ram vm >"$T/memory.$round"
+        ((round % 20 != 19)) || note "$((round + 1)) rounds"
     done
     note "memory beside guest RAM: $(cat "$T/memory.0") KiB after the first round, $(cat "$T/memory.$((rounds - 1))") after the last"
     [ "$(cat "$T/memory.$((rounds - 1))")" -lt $(($(cat "$T/memory.0") + 2048)) ] || die "it grows"
