@@ -16,11 +16,11 @@ enum host_action_kind {
     HOST_FORGET,      /* vm: it is gone, after this */
     HOST_REPLY,  /* ticket: error, bad_input, text; flag: with the descriptors that were reported */
     HOST_ANSWER, /* ticket: answer, about vm or the request */
-    HOST_NOTICE, /* who follows: vm, sequence; said: the broker's own event, else name and text */
-    HOST_CLOSE,  /* session */
-    HOST_LOG,    /* flag: an error, not a warning */
-    HOST_READY,  /* from now on sessions are heard */
-    HOST_QUIT,   /* flag: it failed, and text says why */
+    HOST_NOTICE, /* who follows: vm, sequence, of_tenant; said: the broker's own event, else name and text */
+    HOST_CLOSE, /* session */
+    HOST_LOG,   /* flag: an error, not a warning */
+    HOST_READY, /* from now on sessions are heard */
+    HOST_QUIT,  /* flag: it failed, and text says why */
 };
 
 enum ask_kind {
@@ -64,7 +64,7 @@ struct host_action {
     bool flag;
     int error;
     bool bad_input;
-    uint64_t sequence;
+    uint64_t sequence, of_tenant; /* among all events, and among its tenant's */
     const Bulkhead__Event *said;
     const char *name;             /* static */
     char tenant[33], vm_name[49]; /* HOST_NOTICE; HOST_ASK without a vm */

@@ -336,9 +336,10 @@ static struct host_action *notice(struct host *host, const struct host_vm *vm)
 {
     struct host_action *a = host_action_add(&host->actions, HOST_NOTICE);
 
-    a->sequence = ++host->sequence;
     a->vm = vm ? vm->serial : 0;
     snprintf(a->tenant, sizeof a->tenant, "%s", vm ? vm->tenant : "");
+    a->of_tenant = tally_next(&host->events, a->tenant);
+    a->sequence = host->events.all;
     snprintf(a->vm_name, sizeof a->vm_name, "%s", vm ? vm->name : "");
     return a;
 }

@@ -10,6 +10,7 @@
 #include "client/hostdir.h"
 #include "hostd/rules/action.h"
 #include "hostd/rules/event.h"
+#include "hostd/rules/tally.h"
 
 enum {
     HOST_MAX_VMS = 1024,
@@ -173,7 +174,7 @@ struct host {
     struct ask asks[HOST_MAX_ASKS]; /* by id */
     uint32_t first_ask, last_ask;   /* ids: none before, none after */
     unsigned n_asks;
-    uint64_t sequence; /* of the last event */
+    struct tally events; /* that there were */
 
     /* Of the event that is looked at. */
     uint64_t now, realtime;

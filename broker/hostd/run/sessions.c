@@ -423,8 +423,11 @@ void sessions_notice(struct service *s, const struct host_action *a)
         struct client *c = &s->sessions->clients[i];
         const struct session *session = host_session(&s->host, c->serial);
 
-        if (session && session->follows && tenants_may_hear(session->tenant, a->tenant))
-            tell(c, &event);
+        if (!session || !session->follows || !tenants_may_hear(session->tenant, a->tenant))
+            continue;
+        /* From a number that counts all events a tenant would hear how much happens at the others. */
+        event.sequence = session->tenant->host ? a->sequence : a->of_tenant;
+        tell(c, &event);
     }
 }
 

@@ -340,6 +340,56 @@ static void a_slow_follower_is_told_what_he_missed(void **state)
     channel_free(client);
 }
 
+static void creates(uid_t uid, const char *name)
+{
+    struct channel *client = stage_connect(&s, uid);
+
+    stage_create(&s, client, name, false);
+    stage_asked(&s, STARTER_SAVE);
+    stage_done(&s, 0, NULL, 0);
+    assert_int_equal(is_reply(stage_hear(client, NULL, NULL)), 0);
+    channel_free(client);
+}
+
+/* The numbers of what a follower hears have no gap: his own for a tenant, all for who runs the service. */
+static unsigned count_in_turn(struct channel *follower, const char *last)
+{
+    const Bulkhead__HostEvent *event;
+    uint64_t first = 0;
+    unsigned n = 0;
+
+    do {
+        const Bulkhead__HostEnvelope *e = stage_hear(follower, NULL, NULL);
+
+        assert_non_null(e);
+        assert_int_equal(e->body_case, B(HOST_EVENT));
+        event = e->host_event;
+        first = n == 0 ? event->sequence : first;
+        assert_int_equal(event->sequence, first + n);
+        n++;
+    } while (strcmp(event->vm, last) != 0);
+    return n;
+}
+
+static void numbers_tell_nothing_of_others(void **state)
+{
+    struct channel *follower = stage_connect(&s, one), *host = stage_connect(&s, geteuid());
+    const uid_t other = geteuid() == 0 ? 1000001 : one;
+    unsigned own;
+
+    (void)state;
+    assert_int_equal(is_reply(stage_ask(&s, follower, B(FOLLOW_HOST), NULL)), 0);
+    assert_int_equal(is_reply(stage_ask(&s, host, B(FOLLOW_HOST), NULL)), 0);
+    creates(one, "a");
+    creates(other, "b");
+    creates(other, "c");
+    creates(one, "d");
+    own = count_in_turn(follower, "d");
+    assert_int_equal(count_in_turn(host, "d"), other == one ? own : 2 * own);
+    channel_free(follower);
+    channel_free(host);
+}
+
 /* One that doesn't read his answers isn't read either, and the rest go on. */
 static void who_takes_no_answers_is_not_read(void **state)
 {
@@ -467,6 +517,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(hundred_clients_at_once, begin, end),
         cmocka_unit_test_setup_teardown(one_too_many_is_told_so, begin, end),
         cmocka_unit_test_setup_teardown(a_slow_follower_is_told_what_he_missed, begin, end),
+        cmocka_unit_test_setup_teardown(numbers_tell_nothing_of_others, begin, end),
         cmocka_unit_test_setup_teardown(who_takes_no_answers_is_not_read, begin, end),
         cmocka_unit_test_setup_teardown(descriptors_are_not_taken, begin, end),
         cmocka_unit_test_setup_teardown(garbage_ends_a_session_alone, begin, end),

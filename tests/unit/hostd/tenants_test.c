@@ -217,6 +217,55 @@ static void a_group_speaks_where_no_uid_does(void **state)
     }
 }
 
+/* The next notice; NULL: there is none. */
+static const struct host_action *next_notice(unsigned *at)
+{
+    while (*at < s.n_log)
+        if (s.log[(*at)++].kind == HOST_NOTICE)
+            return &s.log[*at - 1];
+    return NULL;
+}
+
+/* From gaps in the numbers of his events a tenant would hear how much happens at the others'. */
+static void events_are_counted_by_tenant(void **state)
+{
+    uint64_t all = s.host.events.all, of[2] = { 0 };
+    const struct host_action *a;
+    unsigned at = 0;
+
+    (void)state;
+    s.n_log = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        const char name[] = { (char)('a' + i), '\0' };
+
+        script_create(&s, acme, name, false);
+        script_create(&s, beta, name, false);
+        script_saves(&s);
+    }
+    while ((a = next_notice(&at)) != NULL) {
+        assert_int_equal(a->sequence, ++all);
+        assert_int_equal(a->of_tenant, ++of[strcmp(a->tenant, "beta") == 0]);
+    }
+    assert_true(of[0] >= 3 && of[1] == of[0]);
+}
+
+/* However many there were: who had an event goes on where he was, and makes way for the next only when he is the oldest. */
+static void more_tenants_than_are_counted(void **state)
+{
+    static struct tally tally;
+
+    (void)state;
+    for (unsigned i = 0; i < 3 * TALLY_MAX; i++) {
+        char name[16];
+
+        assert_int_equal(tally_next(&tally, "acme"), i + 1);
+        snprintf(name, sizeof name, "t%u", i);
+        assert_int_equal(tally_next(&tally, name), 1);
+    }
+    assert_int_equal(tally_next(&tally, "t0"), 1);
+    assert_int_equal(tally.n, TALLY_MAX);
+}
+
 /* ---- what may be described ---- */
 
 static void refused(const char *part)
@@ -411,6 +460,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_hosts_own_names_anothers, begin, end),
         cmocka_unit_test_setup_teardown(who_speaks_for_nobody_is_told_so, begin, end),
         cmocka_unit_test_setup_teardown(a_group_speaks_where_no_uid_does, begin, end),
+        cmocka_unit_test_setup_teardown(events_are_counted_by_tenant, begin, end),
+        cmocka_unit_test_setup_teardown(more_tenants_than_are_counted, begin, end),
         cmocka_unit_test_setup_teardown(paths_below_ones_trees, begin, end),
         cmocka_unit_test_setup_teardown(interfaces_that_one_may_use, begin, end),
         cmocka_unit_test_setup_teardown(user_networks_that_are_added, begin, end),
