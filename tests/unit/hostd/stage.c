@@ -18,7 +18,7 @@
 #include "sandbox/gen/filter_hostd.h"
 
 #define T(text) ((char *)(uintptr_t)(text))
-enum { HOSTD_UID = 0x70000000 + 64, TENANTS = 5, HANG_MS = 20000 };
+enum { TENANTS = 5, HANG_MS = 20000 };
 
 static int listen_at(const char *path, int type)
 {
@@ -53,7 +53,7 @@ void stage_start(struct stage *s, uint32_t requests_per_s)
     terms.listen_fd = listen_at(s->socket, SOCK_SEQPACKET);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     if (geteuid() == 0)
-        terms.uid = HOSTD_UID;
+        terms.uid = STAGE_HOSTD_UID;
     fflush(NULL);
     s->hostd = fork();
     assert_true(s->hostd >= 0);

@@ -18,6 +18,8 @@
 // cmocka wants the ones above
 #include <cmocka.h>
 
+enum { STAGE_HOSTD_UID = 0x70000000 + 64 }; /* where root runs the test */
+
 struct stage {
     char dir[64], socket[108];
     pid_t hostd;
