@@ -29,15 +29,36 @@ static int end(void **state)
 static bool reboots;
 static uint64_t ended_ns; /* not 0: it has ended */
 
+static const char *disk, *tap, *socket_path; /* that it has */
+
 static void kept(const char *name, bool lives, bool autostart, uint64_t started_ns)
 {
     Bulkhead__VmDetails d = BULKHEAD__VM_DETAILS__INIT;
     Bulkhead__VmStatus status = BULKHEAD__VM_STATUS__INIT;
     Bulkhead__VmSpec spec = BULKHEAD__VM_SPEC__INIT, *filled;
     Bulkhead__VmConfig config = BULKHEAD__VM_CONFIG__INIT;
+    Bulkhead__DiskConfig d0 = BULKHEAD__DISK_CONFIG__INIT, *disks[] = { &d0 };
+    Bulkhead__NetConfig n0 = BULKHEAD__NET_CONFIG__INIT, *nets[] = { &n0 };
+    Bulkhead__VsockConfig vsock = BULKHEAD__VSOCK_CONFIG__INIT;
 
     config.name = T(name);
     config.kernel = T("/acme/vmlinuz");
+    if (disk) {
+        d0.path = T(disk);
+        config.disks = disks;
+        config.n_disks = 1;
+    }
+    if (tap) {
+        n0.tap = T(tap);
+        config.nets = nets;
+        config.n_nets = 1;
+    }
+    if (socket_path) {
+        vsock.enabled = true;
+        vsock.cid = 3;
+        vsock.socket = T(socket_path);
+        config.vsock = &vsock;
+    }
     spec.config = &config;
     spec.autostart = autostart;
     filled = spec_copy(&spec);
@@ -83,6 +104,49 @@ static void running_and_paused_are_listed_as_before(void **state)
     script_does(&s, ASK_CONSOLE, 0); /* for the starter to watch it: there is one */
     script_does(&s, ASK_CONSOLE, 0);
     assert_int_equal(host_next_deadline(&s.host), 0);
+}
+
+/* Which VM has which disk, interface and socket is written down nowhere: descriptions of those that live say it, and their
+ * brokers, which know what was added. */
+static void what_they_have_is_theirs_as_before(void **state)
+{
+    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__Plan plan = BULKHEAD__PLAN__INIT;
+    Bulkhead__VmPlan vm_plan = BULKHEAD__VM_PLAN__INIT;
+    Bulkhead__ProcessPlan p = BULKHEAD__PROCESS_PLAN__INIT, *processes[] = { &p };
+    Bulkhead__FdPlan fd = BULKHEAD__FD_PLAN__INIT, *fds[] = { &fd };
+    const char *const others[][3] = { { "/acme/disk", NULL, NULL },
+                                      { NULL, "web0", NULL },
+                                      { NULL, NULL, "/acme/vsock" },
+                                      { "/acme/added", NULL, NULL } };
+    uint64_t acme;
+
+    (void)state;
+    disk = "/acme/disk";
+    tap = "web0";
+    socket_path = "/acme/vsock";
+    kept("a", true, false, 5);
+    disk = tap = socket_path = NULL;
+    script_does(&s, ASK_LOAD, 0);
+    script_joins(&s, script_vm(&s, "acme", "a"), "running");
+    fd.what = T("/acme/added");
+    fd.type = T("file");
+    fd.dev = 9;
+    fd.ino = 5;
+    p.role = BULKHEAD__ROLE__ROLE_BLK;
+    p.fds = fds;
+    p.n_fds = 1;
+    vm_plan.processes = processes;
+    vm_plan.n_processes = 1;
+    plan.plan = &vm_plan;
+    e.body_case = C(PLAN);
+    e.plan = &plan;
+    script_says(&s, script_vm(&s, "acme", "a"), &e);
+    acme = script_connect(&s, UID_ACME);
+    for (unsigned i = 0; i < 4; i++) {
+        script_create_with(&s, acme, "b", others[i][0], others[i][1], others[i][2], true);
+        assert_int_equal(script_replied(&s, acme, s.request), EBUSY);
+    }
 }
 
 static void ended_meanwhile(void **state)
@@ -276,6 +340,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(running_and_paused_are_listed_as_before, begin, end),
+        cmocka_unit_test_setup_teardown(what_they_have_is_theirs_as_before, begin, end),
         cmocka_unit_test_setup_teardown(ended_meanwhile, begin, end),
         cmocka_unit_test_setup_teardown(ends_while_it_is_found, begin, end),
         cmocka_unit_test_setup_teardown(half_started, begin, end),

@@ -243,6 +243,35 @@ static void taps_and_sockets_too(void **state)
     assert_non_null(strstr(s.text, "VM a"));
 }
 
+/* Two VMs on one interface of the host's, each by a macvtap of its own, would hear each other's frames. */
+static void macvtaps_too(void **state)
+{
+    Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
+    Bulkhead__CreateVm create_vm = BULKHEAD__CREATE_VM__INIT;
+    Bulkhead__VmSpec spec = BULKHEAD__VM_SPEC__INIT;
+    Bulkhead__VmConfig config = BULKHEAD__VM_CONFIG__INIT;
+    Bulkhead__NetConfig n = BULKHEAD__NET_CONFIG__INIT, *nets[] = { &n };
+
+    (void)state;
+    n.mode = T("macvtap");
+    n.tap = T("web0");
+    config.nets = nets;
+    config.n_nets = 1;
+    config.kernel = T("/acme/vmlinuz");
+    config.name = T("a");
+    spec.config = &config;
+    create_vm.spec = &spec;
+    create_vm.start = true;
+    e.body_case = B(CREATE_VM);
+    e.create_vm = &create_vm;
+    script_send(&s, acme, &e);
+    script_runs(&s, "acme", "a");
+    config.name = T("b");
+    script_send(&s, acme, &e);
+    assert_int_equal(script_replied(&s, acme, s.request), EBUSY);
+    assert_non_null(strstr(s.text, "the interface web0 is in use by VM a"));
+}
+
 /* What a broker says of the file, under whatever name, counts for those that come later. */
 static void says_plan(struct host_vm *vm, const char *path, uint64_t ino)
 {
@@ -385,6 +414,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_asked_keeps_no_memory, begin, end),
         cmocka_unit_test_setup_teardown(a_disk_is_one_vms, begin, end),
         cmocka_unit_test_setup_teardown(taps_and_sockets_too, begin, end),
+        cmocka_unit_test_setup_teardown(macvtaps_too, begin, end),
         cmocka_unit_test_setup_teardown(one_file_by_two_names, begin, end),
         cmocka_unit_test_setup_teardown(a_conflict_is_told_once, begin, end),
         cmocka_unit_test_setup_teardown(added_disks_count, begin, end),

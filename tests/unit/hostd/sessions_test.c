@@ -69,6 +69,8 @@ static struct channel *run_vm(struct channel *client, const char *name)
     Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
     Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
     const Bulkhead__ClientEnvelope *heard;
+    const Bulkhead__ClientEnvelope__BodyCase joining[] = { C(SUBSCRIBE), C(GET_PLAN),
+                                                           C(LIST_PROCESSES) };
     ProtobufCMessage *msg = NULL;
     int pair[2], *fds, launcher_fd;
     size_t n_fds;
@@ -99,11 +101,12 @@ static struct channel *run_vm(struct channel *client, const char *name)
     stage_done(&s, 0, pair, 1);
     close(pair[0]);
     assert_int_equal(channel_new(&broker, pair[1], CHANNEL_ARENA_CLIENT), 0);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 3; i++) { /* the plan says which files it has: for claims */
         assert_int_equal(channel_receive_raw(broker, true, &bulkhead__client_envelope__descriptor,
                                              &msg, &fds, &n_fds),
                          0);
-    assert_int_equal(((const Bulkhead__ClientEnvelope *)msg)->body_case, C(LIST_PROCESSES));
+        assert_int_equal(((const Bulkhead__ClientEnvelope *)msg)->body_case, joining[i]);
+    }
     list.state = T("running");
     e.body_case = C(PROCESS_LIST);
     e.process_list = &list;
@@ -157,6 +160,8 @@ static void a_vms_life(void **state)
                      0);
     assert_int_equal(((const Bulkhead__ClientEnvelope *)msg)->body_case, C(LIMIT_SESSION));
     assert_true(((const Bulkhead__ClientEnvelope *)msg)->limit_session->no_user_net);
+    assert_int_equal(((const Bulkhead__ClientEnvelope *)msg)->limit_session->max_devices,
+                     STAGE_DEVICES);
     time_of_request(client); /* by now the service has let go of it */
     assert_int_equal(fd_send(mine, "x", 1, NULL, 0, 0), 0);
     assert_int_equal(read(pair[1], bytes, sizeof bytes), 1);

@@ -134,6 +134,7 @@ static void tell_terms(struct stage *s, uint32_t requests_per_s)
     config.tenants = pointers;
     config.n_tenants = TENANTS;
     quota.requests_per_s = requests_per_s;
+    quota.devices = STAGE_DEVICES;
     for (unsigned i = 0; i < TENANTS; i++) {
         bulkhead__tenant__init(&tenants[i]);
         snprintf(names[i], sizeof names[i], "t%u", i);

@@ -18,7 +18,10 @@
 // cmocka wants the ones above
 #include <cmocka.h>
 
-enum { STAGE_HOSTD_UID = 0x70000000 + 64 }; /* where root runs the test */
+enum {
+    STAGE_HOSTD_UID = 0x70000000 + 64, /* where root runs the test */
+    STAGE_DEVICES = 7,                 /* the quota of t0 */
+};
 
 struct stage {
     char dir[64], socket[108];
