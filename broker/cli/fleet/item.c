@@ -424,7 +424,8 @@ void item_read(struct fleet *fleet, struct fleet_vm *vm, const struct manifest_s
     take_autostart(&r, json_object_get(item, "autostart"));
     take_ready(&r, json_object_get(item, "ready"));
     if (!is_absent(json_object_get(item, "cpus")))
-        wrong(&r, "cpus", "cpus: processors of the host can't be chosen yet: leave it out");
+        wrong(&r, "cpus",
+              "cpus: which of the host's run it is for its config to say: config.cpus.affinity");
     if (!is_absent(restart) && !json_is_false(restart) && !(word && strcmp(word, "no") == 0))
         wrong(&r, "restart", "restart: a VM that has ended is not started again yet: leave it out");
 }

@@ -160,7 +160,7 @@ static const struct {
       "f:1: a: labels.q: is to be a text: write it in quotes\n" },
     { "vms: [{name: a, " K ", cpus: 0-3, restart: always, autostart: 1}]",
       "f:1: a: autostart: is to be true or false\n"
-      "f:1: a: cpus: processors of the host can't be chosen yet: leave it out\n"
+      "f:1: a: cpus: which of the host's run it is for its config to say: config.cpus.affinity\n"
       "f:1: a: restart: a VM that has ended is not started again yet: leave it out\n" },
     { "vms: [{name: a, " K "}, {name: b, " K ", autostart: true, after: [a]}]",
       "f:1: b: autostart: the service would start it without waiting for 'a': leave it out, "
@@ -248,7 +248,7 @@ static const struct {
     { "vms:\n- name: a\n  " K
       "\n  labels:\n    q: 3\n    x y: z\n  cpus: 0-3\n  autostart: 1\n  restart: always\n",
       { "f:5: a: labels.q: is", "f:6: a: labels: 'x y=z'", "f:8: a: autostart: is",
-        "f:7: a: cpus: processors", "f:9: a: restart: a VM" } },
+        "f:7: a: cpus: which", "f:9: a: restart: a VM" } },
     { "vms:\n- name: a\n  " K
       "\n  after:\n  - 3\n  - whem: x\n    vm: b\n  - vm: b\n    when: soon\n- name: b\n  " K
       "\n- name: c\n  " K "\n  after: b\n",

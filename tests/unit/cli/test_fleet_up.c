@@ -273,6 +273,28 @@ static void test_up_at_once(void **state)
 }
 
 /* What was asked for goes on; nothing else is. */
+/* At a terminal alone, and gone with what follows. */
+static void test_up_progress(void **state)
+{
+    struct fake_vm *db = fake_fleet_vm(&fleet, "db");
+    char line[256];
+
+    (void)state;
+    describe(chain);
+    db->held = true;
+    snprintf(line, sizeof(line), "fleet up %s/f.yaml", fleet.host->dir);
+    fake_host_run_tty(fleet.host, line);
+    fake_fleet_serve(&fleet, "\r1 of 3 up, 1 s: db\033[K");
+    db->held = false;
+    db->console = "database ready";
+    fake_fleet_release(&fleet, "db");
+    fake_fleet_serve(&fleet, "3 VMs are up");
+    close(fleet.host->in);
+    fleet.host->in = -1;
+    assert_int_equal(fake_fleet_serve(&fleet, NULL), 0);
+    printed("\r\033[Kdb: running, after ");
+}
+
 static void test_up_interrupted(void **state)
 {
     (void)state;
@@ -501,6 +523,10 @@ static void test_check_and_plan(void **state)
     printed("f.yaml:1: a: after: there is no VM 'b' in the manifests\n");
     assert_int_equal(run_to_end("check", "--json"), 2);
     printed("\"vms\": 1, \"faults\": [\"");
+    /* Nothing of it is begun: not those that have no fault either. */
+    describe("vms: [{name: a, " K "}, {name: b, " K ", after: [c]}]");
+    assert_int_equal(run_to_end("up", ""), 2);
+    assert_string_equal(fleet.asked, "");
 }
 
 int main(void)
@@ -515,6 +541,7 @@ int main(void)
         TEST(test_up_differs),
         TEST(test_up_stopping),
         TEST(test_up_at_once),
+        TEST(test_up_progress),
         TEST(test_up_interrupted),
         TEST(test_up_service_gone),
         TEST(test_up_port),

@@ -78,6 +78,43 @@ static void test_create_from_file(void **state)
     channel_free(c);
 }
 
+/* What takes long says so, at a terminal alone. */
+static void test_progress(void **state)
+{
+    static const struct {
+        const char *line;
+        Bulkhead__HostEnvelope__BodyCase body;
+        const char *says, *ends;
+    } cases[] = {
+        { "create --name web --kernel /k", BODY(CREATE_VM), "\rweb: creating, 1 s\033[K",
+          "\r\033[Kweb: created\r\n" },
+        { "create --name web --kernel /k --start", BODY(CREATE_VM), "\rweb: starting, 1 s\033[K",
+          "\r\033[Kweb: running\r\n" },
+        { "start web", BODY(START_VM), "\rweb: starting, 1 s\033[K", "\r\033[Kweb: running\r\n" },
+        { "stop web --grace 60", BODY(HALT_VM), "\rweb: stopping, 1 s\033[K",
+          "\r\033[Kweb: stopped\r\n" },
+    };
+    struct fake_host *f = *state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const Bulkhead__HostEnvelope *e;
+        struct channel *c;
+        uint32_t id;
+
+        fake_host_run_tty(f, cases[i].line);
+        c = fake_host_accept(f);
+        e = fake_host_expect(c, cases[i].body);
+        id = e->id;
+        fake_host_await(f, cases[i].says);
+        fake_host_reply(c, id, 0, false, "");
+        fake_host_await(f, cases[i].ends);
+        close(f->in);
+        f->in = -1;
+        assert_int_equal(fake_host_finish(f), 0);
+        channel_free(c);
+    }
+}
+
 /* ---- start, stop, reboot, rm ---- */
 
 static const char *vm_of(const Bulkhead__HostEnvelope *e)
@@ -390,6 +427,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_create, fake_host_setup, fake_host_teardown),
         cmocka_unit_test_setup_teardown(test_create_from_file, fake_host_setup, fake_host_teardown),
+        cmocka_unit_test_setup_teardown(test_progress, fake_host_setup, fake_host_teardown),
         cmocka_unit_test_setup_teardown(test_one, fake_host_setup, fake_host_teardown),
         cmocka_unit_test_setup_teardown(test_several, fake_host_setup, fake_host_teardown),
         cmocka_unit_test_setup_teardown(test_ls, fake_host_setup, fake_host_teardown),
