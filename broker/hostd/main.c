@@ -98,10 +98,10 @@ static void remove_socket(void)
         (void)unlink(path);
 }
 
-static int serve(struct starter *starter, int listen_fd, bool brought, uint32_t uid)
+static int serve(struct starter *starter, int listen_fd, bool brought, struct uids *uids)
 {
     struct hostd_terms terms = { .listen_fd = listen_fd,
-                                 .uid = uid,
+                                 .uid = uids->claimed ? sandbox_uid(uids->range, 0) : 0,
                                  .filter = &sandbox_filter_hostd };
     int pair[2], status;
     pid_t pid;
@@ -118,6 +118,8 @@ static int serve(struct starter *starter, int listen_fd, bool brought, uint32_t 
     if (pid == 0) {
         close(pair[0]);
         starter_free(starter);
+        /* Who has that file can take each range of the host's: its parent keeps this one's. */
+        fd_closep(&uids->file_fd);
         prctl(PR_SET_NAME, "bulkhead-hostd");
         terms.starter_fd = pair[1];
         _exit(hostd_run(&terms)); /* libc would look at files that the filter doesn't let it have */
@@ -138,7 +140,6 @@ int main(int argc, char **argv)
     struct starter *starter = NULL;
     struct fault f = { 0 };
     int listen_fd, status;
-    uint32_t uid = 0;
     bool brought;
 
     (void)argv;
@@ -168,9 +169,8 @@ int main(int argc, char **argv)
             log_error("no uid for hostd: %s", uids.why_not);
             return EXIT_FAILURE;
         }
-        uid = sandbox_uid(uids.range, 0);
     }
-    status = serve(starter, listen_fd, brought, uid);
+    status = serve(starter, listen_fd, brought, &uids);
     uids_release(&uids);
     return status;
 }
