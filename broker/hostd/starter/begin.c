@@ -17,7 +17,7 @@
 #include "hostd/starter/consoles.h"
 #include "hostd/starter/groups.h"
 #include "hostd/starter/places.h"
-#include "hostd/starter/stranger.h"
+#include "sandbox/stranger.h"
 #include "hostd/starter/tell.h"
 
 enum {

@@ -16,7 +16,7 @@
 #include "hostd/starter/files.h"
 #include "hostd/starter/places.h"
 #include "hostd/starter/sockets.h"
-#include "hostd/starter/stranger.h"
+#include "sandbox/stranger.h"
 #include "hostd/starter/tell.h"
 
 enum {

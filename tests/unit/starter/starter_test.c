@@ -17,7 +17,7 @@
 #include "base/fd.h"
 #include "host.pb-c.h"
 #include "hostd/starter/process.h"
-#include "hostd/starter/stranger.h"
+#include "sandbox/stranger.h"
 #include "sandbox/ids.h"
 #include "starter_rig.h"
 #include <cmocka.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stranger.c - see stranger.h. */
-#include "hostd/starter/stranger.h"
+#include "sandbox/stranger.h"
 
 #include <sys/random.h>
 #include <sys/types.h>
