@@ -287,3 +287,48 @@ void query_stats(struct client *client, const Bulkhead__ClientEnvelope *request)
     session_send(client, &e);
     free(counters);
 }
+
+/* ---- all that was configured ---- */
+
+static uint64_t balloon_bytes(const struct instance *in, const struct device *d)
+{
+    return d->plan->role == BULKHEAD__ROLE__ROLE_BALLOON ? in->ends[d->number].stats->balloon_bytes
+                                                         : 0;
+}
+
+void query_vm(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    const struct instance *in = client->sessions->in;
+    const struct vm *vm = &in->vm;
+    Bulkhead__DeviceDescription devices[PLAN_MAX_DEVICES], *pointers[PLAN_MAX_DEVICES];
+    Bulkhead__VmDescription description = BULKHEAD__VM_DESCRIPTION__INIT;
+    CLIENT_ENVELOPE(e, VM_DESCRIPTION, vm_description, &description);
+    char addresses[PLAN_MAX_DEVICES][16];
+    struct fault f;
+
+    description.config = in->config;
+    description.state = (char *)(uintptr_t)vm_state_text(vm);
+    description.devices = pointers;
+    for (unsigned i = 0; i < vm->n_devices; i++) {
+        const struct device *d = &vm->devices[i];
+        Bulkhead__DeviceDescription *of = &devices[description.n_devices];
+
+        if (!d->here)
+            continue;
+        bulkhead__device_description__init(of);
+        of->id = (char *)(uintptr_t)d->plan->name;
+        of->role = d->plan->role;
+        if (d->plan->pci_slot != 0) {
+            plan_address(d->plan, addresses[i], sizeof addresses[i]);
+            of->address = addresses[i];
+        }
+        of->pty_path = (char *)(uintptr_t)in->ends[d->number].backend.pty_path;
+        description.balloon_bytes += balloon_bytes(in, d);
+        pointers[description.n_devices++] = of;
+    }
+    e.id = request->id;
+    if (session_send(client, &e) == -EMSGSIZE) {
+        fault_host(&f, EMSGSIZE, "the VM's configuration is longer than a message can be");
+        session_reply(client, request->id, &f);
+    }
+}

@@ -7,3 +7,4 @@
 void query_processes(struct client *client, const Bulkhead__ClientEnvelope *request);
 void query_plan(struct client *client, const Bulkhead__ClientEnvelope *request);
 void query_stats(struct client *client, const Bulkhead__ClientEnvelope *request);
+void query_vm(struct client *client, const Bulkhead__ClientEnvelope *request);

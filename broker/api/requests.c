@@ -42,6 +42,7 @@ static bool find_device(struct client *client, const Bulkhead__ClientEnvelope *r
             snprintf(known + strlen(known), sizeof known - strlen(known), " %s", own);
     }
     fault_input(&f, "there is no device '%.40s': this VM has%s", name, known[0] ? known : " none");
+    f.error = ENOENT;
     refuse(client, request, &f);
     return false;
 }
@@ -315,6 +316,7 @@ static const struct {
     { BULKHEAD__CLIENT_ENVELOPE__BODY_LIST_PROCESSES, query_processes },
     { BULKHEAD__CLIENT_ENVELOPE__BODY_GET_PLAN, query_plan },
     { BULKHEAD__CLIENT_ENVELOPE__BODY_GET_STATS, query_stats },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_GET_VM, query_vm },
     { BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE, subscribe },
     { BULKHEAD__CLIENT_ENVELOPE__BODY_STOP_VM, stop },
     { BULKHEAD__CLIENT_ENVELOPE__BODY_PRESS_POWER_BUTTON, press },

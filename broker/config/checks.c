@@ -500,8 +500,11 @@ static int check_ids(const Bulkhead__VmConfig *c, struct fault *f)
             if (strcmp(ids[i], reserved[j]) == 0)
                 return fault_input(f, "device id '%s' is taken: choose another", ids[i]);
         for (size_t j = 0; j < i; j++)
-            if (strcmp(ids[i], ids[j]) == 0)
-                return fault_input(f, "device id '%s' is used twice: give each its own", ids[i]);
+            if (strcmp(ids[i], ids[j]) == 0) {
+                fault_input(f, "device id '%s' is used twice: give each its own", ids[i]);
+                f->error = EEXIST;
+                return -EINVAL;
+            }
     }
     return 0;
 }

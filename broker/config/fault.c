@@ -17,6 +17,18 @@ int fault_input(struct fault *fault, const char *fmt, ...)
     return -EINVAL;
 }
 
+int fault_state(struct fault *fault, const char *fmt, ...)
+{
+    va_list args;
+
+    fault->error = EALREADY;
+    fault->bad_input = true;
+    va_start(args, fmt);
+    vsnprintf(fault->text, sizeof fault->text, fmt, args);
+    va_end(args);
+    return -EALREADY;
+}
+
 int fault_host(struct fault *fault, int error, const char *fmt, ...)
 {
     va_list args;

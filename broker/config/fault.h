@@ -16,8 +16,10 @@ struct fault {
     char text[FAULT_TEXT_MAX];
 };
 
-/* Both fill *fault and return -error, so that `return fault_input(...)` reads well. */
+/* Each fills *fault and return -error, so that `return fault_input(...)` reads well. */
 int fault_input(struct fault *fault, const char *fmt, ...) printf_like(2, 3);
+/* The same of what would be right at another time: EALREADY. */
+int fault_state(struct fault *fault, const char *fmt, ...) printf_like(2, 3);
 int fault_host(struct fault *fault, int error, const char *fmt, ...) printf_like(3, 4);
 /* As the answer to a request (error 0: it was done); its text stays the fault's own. */
 Bulkhead__Reply fault_reply(const struct fault *fault);

@@ -19,7 +19,7 @@ static void press(struct vm *vm, struct ticket *ticket)
         action_reply_ok(&vm->actions, ticket, "power button pressed");
         return;
     }
-    fault_input(&f, "the VM does not run: there is no button to press");
+    fault_state(&f, "the VM does not run: there is no button to press");
     action_reply(&vm->actions, ticket, &f);
 }
 

@@ -16,9 +16,9 @@ static void enter(struct vm *vm, enum guest_run run)
 int pause_begin(struct vm *vm, struct ticket ticket, struct fault *f)
 {
     if (vm->phase != VM_RUNNING || vm->core == 0)
-        return fault_input(f, "the VM does not run: there is nothing to pause");
+        return fault_state(f, "the VM does not run: there is nothing to pause");
     if (vm->run != GUEST_RUNS)
-        return fault_input(f, "the VM is paused already, or on its way there or back");
+        return fault_state(f, "the VM is paused already, or on its way there or back");
     for (unsigned i = 0; i < vm->n_devices; i++)
         if (vm->devices[i].here && device_in_transit(&vm->devices[i]))
             return fault_input(f, "%s is being repaired, upgraded, added or removed: try again",
@@ -31,7 +31,7 @@ int pause_begin(struct vm *vm, struct ticket ticket, struct fault *f)
 int pause_end(struct vm *vm, struct ticket ticket, struct fault *f)
 {
     if (vm->phase != VM_RUNNING || (vm->run != GUEST_IS_PAUSED && vm->run != GUEST_PAUSING))
-        return fault_input(f, "the VM is not paused: there is nothing to resume");
+        return fault_state(f, "the VM is not paused: there is nothing to resume");
     if (vm->run == GUEST_PAUSING)
         pause_give_up(vm, "it was resumed meanwhile");
     else
