@@ -229,7 +229,7 @@ int vm_net_fds_check(const struct vm_options *o, struct option_error *err)
 }
 
 /* Root of a user namespace has no say over a network that belongs to another one. */
-static bool may_make_taps(void)
+bool vm_net_makes_taps(void)
 {
     cleanup_(fd_closep) int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     cleanup_(fd_closep) int owner = netns >= 0 ? ioctl(netns, NS_GET_USERNS) : -1;
@@ -237,10 +237,13 @@ static bool may_make_taps(void)
     return geteuid() == 0 && (owner >= 0 || errno != EPERM);
 }
 
-static int net_mode(struct net_args *a, struct option_error *err)
+static int net_mode(const struct vm_options *o, struct net_args *a, struct option_error *err)
 {
+    bool makes_taps =
+        o->taps == VM_OPTIONS_TAPS_LOOK ? vm_net_makes_taps() : o->taps == VM_OPTIONS_TAPS_YES;
+
     /* Who can't make a tap, and names none, gets what needs no privilege. */
-    if (!may_make_taps() && !a->config.tap[0] && !a->fds.n_items && !a->macvtap && !a->config.ip)
+    if (!makes_taps && !a->config.tap[0] && !a->fds.n_items && !a->macvtap && !a->config.ip)
         a->user = 1;
     if (a->user && (a->config.tap[0] || a->fds.n_items || a->macvtap))
         return option_fail(err, "--net: user excludes tap=, macvtap and fd=");
@@ -267,7 +270,7 @@ int vm_net_parse(struct vm_options *o, const char *arg, struct option_error *err
     bulkhead__net_config__init(&a->config);
     a->config.offload_tso = a->config.offload_ufo = a->config.offload_csum = 1;
     if (option_parse("--net", arg, net_specs, ARRAY_SIZE(net_specs), a, &o->bag, &seen, err) < 0 ||
-        net_addresses(a, seen, err) < 0 || net_mode(a, err) < 0 || net_fds(o, a, err) < 0 ||
+        net_addresses(a, seen, err) < 0 || net_mode(o, a, err) < 0 || net_fds(o, a, err) < 0 ||
         net_mac(&o->bag, "mac", &a->mac, &a->config.mac, err) < 0 ||
         net_mac(&o->bag, "host_mac", &a->host_mac, &a->config.host_mac, err) < 0 ||
         limit_make(&o->bag, "--net", &a->limit, &a->config.rate_limit, err) < 0)

@@ -17,6 +17,8 @@ int vm_console_parse(struct vm_options *o, const char *flag, const char *arg,
                      Bulkhead__ConsoleConfig *console, struct option_error *err) must_check;
 int vm_limit_group_parse(struct vm_options *o, const char *arg,
                          struct option_error *err) must_check;
+/* Whether this process can make a tap. */
+bool vm_net_makes_taps(void);
 /* Whether the descriptors of --net fd= are open. */
 int vm_net_fds_check(const struct vm_options *o, struct option_error *err) must_check;
 /* The options bw_size=... alone, for `bulkhead set`. */

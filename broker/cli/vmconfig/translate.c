@@ -14,6 +14,7 @@ struct translation {
     char **argv, **where;
     size_t argc, n_where;
     struct option_error *err;
+    char **unknown; /* NULL: a field that is not known is an error */
 };
 
 /* The path of a field, or of a part of it. */
@@ -85,12 +86,18 @@ static bool is_nothing(const json_t *value)
 static const struct field *find_field(struct translation *t, const char *where,
                                       const struct field *fields, const char *name)
 {
+    static const struct field left_out = { "", NULL, ANY };
     struct nearest near = nearest_to(name);
 
     for (; fields->name; fields++) {
         if (strcmp(fields->name, name) == 0)
             return fields;
         nearest_try(&near, fields->name);
+    }
+    if (t->unknown) {
+        *t->unknown = bag_printf(t->bag, "%s%s%s%s%.60s", *t->unknown, **t->unknown ? ", " : "",
+                                 where, *where ? "." : "", name);
+        return &left_out;
     }
     if (nearest_found(&near))
         option_fail(t->err, "%s: %s%s%.60s: there is no such field: is '%s' meant?",
@@ -188,7 +195,7 @@ static int add_bucket(struct translation *t, const char *where, const char *kind
 
         if (!f)
             return -1;
-        if (json_is_null(value))
+        if (json_is_null(value) || f->type == ANY)
             continue;
         own = *f;
         own.key = bag_printf(t->bag, "%s_%s", strcmp(kind, "bandwidth") == 0 ? "bw" : "ops", name);
@@ -213,8 +220,10 @@ static int add_limiter(struct translation *t, const char *where, const json_t *l
     where = bag_printf(t->bag, "%s.rate_limiter_config", where);
     json_object_foreach((json_t *)(uintptr_t)limiter, kind, value)
     {
-        if (!find_field(t, where, kinds, kind) ||
-            (!json_is_null(value) && add_bucket(t, where, kind, value, items) < 0))
+        const struct field *f = find_field(t, where, kinds, kind);
+
+        if (!f || (f->type != ANY && !json_is_null(value) &&
+                   add_bucket(t, where, kind, value, items) < 0))
             return -1;
     }
     return 0;
@@ -329,7 +338,8 @@ static bool is_said_by_path(const struct field *f, const json_t *object, const j
             json_is_string(json_object_get(object, "socket")));
 }
 
-static int add_device(struct translation *t, const struct section *s, const char *where,
+/* NULL: refused. */
+static char *items_of(struct translation *t, const struct section *s, const char *where,
                       const json_t *object)
 {
     char *items = bag_printf(t->bag, "%s", "");
@@ -337,16 +347,26 @@ static int add_device(struct translation *t, const struct section *s, const char
     json_t *value;
 
     if (!json_is_object(object))
-        return wrong(t, "", where, "is to be an object"), -1;
+        return wrong(t, "", where, "is to be an object");
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
         const struct field *f = find_field(t, where, s->fields, name);
 
         if (!f)
-            return -1;
+            return NULL;
         if (!is_said_by_path(f, object, value) && add_field(t, where, f, value, &items) < 0)
-            return -1;
+            return NULL;
     }
+    return items;
+}
+
+static int add_device(struct translation *t, const struct section *s, const char *where,
+                      const json_t *object)
+{
+    const char *items = items_of(t, s, where, object);
+
+    if (!items)
+        return -1;
     if (*items == '\0' && !s->bare)
         return 0;
     add_word(t, where, "", bag_printf(t->bag, "%s=%s", s->flag, *items ? items : s->bare));
@@ -448,4 +468,24 @@ int translate_config(const struct config_source *source, const json_t *config, s
     ret_flags->argv = t.argv;
     ret_flags->where = t.where;
     return 0;
+}
+
+int translate_device(const struct config_source *source, const char *section, const json_t *device,
+                     struct bag *bag, char **ret_value, char **unknown, struct option_error *err)
+{
+    struct translation t = { .source = source, .bag = bag, .err = err, .unknown = unknown };
+
+    for (size_t i = 0; i < FIELDS_SECTIONS; i++) {
+        const struct section *s = &fields_sections[i];
+        const char *items;
+
+        if (strcmp(s->name, section) != 0)
+            continue;
+        items = items_of(&t, s, section, device);
+        if (!items)
+            return -1;
+        *ret_value = bag_printf(bag, "%s", *items || !s->bare ? items : s->bare);
+        return 0;
+    }
+    return option_fail(err, "%s: there is no such device", section);
 }

@@ -28,3 +28,8 @@ int translate_config(const struct config_source *source, const json_t *config, s
                      struct config_flags *ret_flags, struct option_error *err) must_check;
 /* How a message begins about what stands at `path`, in the bag. */
 const char *translate_place(const struct config_source *source, struct bag *bag, const char *path);
+/* One device alone, an entry of that section ("disks"), as the value of its flag. A field that is not known is left out, and
+ * its name added to *unknown ("disks.foo, ..."), as Cloud Hypervisor's clients rely on it; a "" at first. */
+int translate_device(const struct config_source *source, const char *section, const json_t *device,
+                     struct bag *bag, char **ret_value, char **unknown,
+                     struct option_error *err) must_check;
