@@ -9,6 +9,7 @@
 #include "sandbox/gen/filter_console_log.h"
 #include "sandbox/gen/filter_core_control.h"
 #include "sandbox/gen/filter_core_vcpu.h"
+#include "sandbox/gen/filter_gateway.h"
 #include "sandbox/gen/filter_holder.h"
 #include "sandbox/gen/filter_hostd.h"
 #include "sandbox/gen/filter_loader.h"
@@ -33,6 +34,7 @@ const struct sandbox_filter *sandbox_profile_info(enum sandbox_profile_id profil
         [SANDBOX_HOLDER] = &sandbox_filter_holder,
         [SANDBOX_CONSOLE_LOG] = &sandbox_filter_console_log,
         [SANDBOX_HOSTD] = &sandbox_filter_hostd,
+        [SANDBOX_GATEWAY] = &sandbox_filter_gateway,
         [SANDBOX_START] = &sandbox_filter_start,
     };
 

@@ -20,6 +20,7 @@ enum sandbox_profile_id {
     SANDBOX_HOLDER,
     SANDBOX_CONSOLE_LOG, /* bulkhead-console; SANDBOX_CONSOLE is the device's worker */
     SANDBOX_HOSTD,
+    SANDBOX_GATEWAY,
     SANDBOX_START, /* from exec until the program enters its sandbox, of a program handed over */
     SANDBOX_PROFILE__MAX,
 };

@@ -123,7 +123,8 @@ static void test_foreign_abis_kill(void **state)
 }
 
 #define ALL_CHILDREN                                                                               \
-    ((1u << SANDBOX_PROFILE__MAX) - 1 - (1u << SANDBOX_BROKER) - (1u << SANDBOX_HOSTD))
+    ((1u << SANDBOX_PROFILE__MAX) - 1 - (1u << SANDBOX_BROKER) - (1u << SANDBOX_HOSTD) -           \
+     (1u << SANDBOX_GATEWAY))
 #define ONLY(id) (1u << SANDBOX_##id)
 
 #ifndef SANDBOX_INSTRUMENTED /* whose own rows allow some of these */
@@ -183,6 +184,11 @@ static const struct {
     { ONLY(HOSTD), SYS_setsockopt, { 0, SOL_SOCKET, SO_PEEK_OFF }, "another option" },
     { ONLY(HOSTD), SYS_socketpair, { AF_UNIX, SOCK_DGRAM }, "datagrams, which go anywhere" },
     { ONLY(HOSTD), SYS_ioctl, { 0, 0x5452 /* FIOASYNC */, 0 }, "signals" },
+    { ONLY(GATEWAY), SYS_accept4, { 0, 0, 0, 0 }, "a client that it waits for" },
+    { ONLY(GATEWAY), SYS_recvmsg, { 5, 0, MSG_CMSG_CLOEXEC }, "waiting for a message" },
+    { ONLY(GATEWAY), SYS_recvmsg, { 5, 0, MSG_DONTWAIT }, "descriptors that survive exec" },
+    { ONLY(GATEWAY), SYS_sendmsg, { 5, 0, MSG_NOSIGNAL }, "waiting for room" },
+    { ONLY(GATEWAY), SYS_mmap, { 0, PAGE_BYTES, PROT_READ, MAP_SHARED, 5, 0 }, "a file's content" },
     { ONLY(HOLDER), SYS_unlinkat, { AT_FDCWD, 0, 0 }, "another folder" },
     { ONLY(HOLDER), SYS_unlinkat, { 4, 0, AT_REMOVEDIR }, "a folder" },
     { ONLY(HOLDER), SYS_openat, { AT_FDCWD, 0, O_PATH | O_NOFOLLOW }, "another folder" },

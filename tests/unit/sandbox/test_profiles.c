@@ -72,7 +72,7 @@ static void test_counts_within_limits(void **state)
         [SANDBOX_CORE_VCPU] = 20,   [SANDBOX_BLK] = 22,    [SANDBOX_RNG] = 16,
         [SANDBOX_CONSOLE] = 18,     [SANDBOX_NET] = 20,    [SANDBOX_VSOCK] = 24,
         [SANDBOX_BALLOON] = 16,     [SANDBOX_HOLDER] = 16, [SANDBOX_START] = 80,
-        [SANDBOX_CONSOLE_LOG] = 15, [SANDBOX_HOSTD] = 28,
+        [SANDBOX_CONSOLE_LOG] = 15, [SANDBOX_HOSTD] = 28,  [SANDBOX_GATEWAY] = 19,
     };
 
     (void)state;
