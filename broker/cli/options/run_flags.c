@@ -32,6 +32,7 @@ enum flag_id {
     RATE_LIMIT_GROUP,
     NAME,
     EVENT_MONITOR,
+    API_SOCKET,
     NO_REBOOT,
     INSECURE,
     AUDIT,
@@ -53,7 +54,6 @@ enum flag_id {
 
 /* Cloud Hypervisor's, and not here yet: refused by name. */
 static const char *const not_yet[] = {
-    "api-socket",
     "dbus-object-path",
     "dbus-service-name",
     "dbus-system-bus",
@@ -126,6 +126,8 @@ static const struct flag flags[] = {
     { "debug-console", 0, FLAG_ONE, "off", NULL, DEBUG_CONSOLE },
     { "event-monitor", 0, FLAG_ONE, "path=P | fd=N", "write events as JSON lines there",
       EVENT_MONITOR },
+    { "api-socket", 0, FLAG_ONE, "PATH | fd=N", "serve Cloud Hypervisor's HTTP API there",
+      API_SOCKET },
     { "trace-start", 0, FLAG_ONE, NULL, "say where the milliseconds of the start go", TRACE_START },
     { "verbose", 'v', FLAG_ONE, NULL, "print events on stderr", VERBOSE },
     { "log-file", 0, FLAG_ONE, "PATH", "log lines of the VM's processes go there, not to stderr",
@@ -134,7 +136,7 @@ static const struct flag flags[] = {
       FLAG_JSON },
     FLAGS_COMMON,
 };
-enum { N_OF_CREATE = 5, N_OF_RUN = 6 };
+enum { N_OF_CREATE = 5, N_OF_RUN = 7 };
 
 static int set_text(struct vm_options *o, const char *flag, const char *value, size_t max,
                     char **field, struct option_error *err)
@@ -205,6 +207,30 @@ static int set_monitor(struct vm_options *o, const char *value, struct option_er
         return option_fail(err, "--event-monitor: give path= or fd=, not both");
     o->event_path = a.path;
     o->event_fd = seen & 2 ? (int)a.fd : -1;
+    return 0;
+}
+
+/* As Cloud Hypervisor has it: the path alone, path= or fd=. */
+static int set_api_socket(struct vm_options *o, const char *value, struct option_error *err)
+{
+    static const struct option_spec specs[] = {
+        { "path", OPTION_TEXT, offsetof(struct monitor_args, path), 1, 4095, "socket" },
+        { "fd", OPTION_U32, offsetof(struct monitor_args, fd), 0, 65535, "listening socket" },
+    };
+    struct monitor_args a = { 0 };
+    uint64_t seen = 1;
+
+    if (*value == '\0')
+        return option_fail(err, "--api-socket: empty");
+    if (!strchr(value, '='))
+        a.path = bag_strndup(&o->bag, value, strlen(value));
+    else if (option_parse("--api-socket", value, specs, ARRAY_SIZE(specs), &a, &o->bag, &seen,
+                          err) < 0)
+        return -1;
+    if (!is_power_of_two(seen))
+        return option_fail(err, "--api-socket: give path= or fd=, not both");
+    o->api_path = a.path;
+    o->api_fd = seen & 2 ? (int)a.fd : -1;
     return 0;
 }
 
@@ -294,6 +320,8 @@ static int on_flag(void *arg, int id, const char *value, struct option_error *er
         return set_text(o, "--cmdline", value, 2047, &c->cmdline, err);
     case NAME:
         return set_name(o, value, err);
+    case API_SOCKET:
+        return set_api_socket(o, value, err);
     case EVENT_MONITOR:
         return set_monitor(o, value, err);
     case NO_REBOOT:
@@ -438,7 +466,7 @@ static int parse_flags(struct vm_options *o, int argc, char **argv, struct optio
 
 int vm_options_parse(struct vm_options *o, int argc, char **argv, struct option_error *err)
 {
-    *o = (struct vm_options){ .event_fd = -1 };
+    *o = (struct vm_options){ .event_fd = -1, .api_fd = -1 };
     if (strcmp(argv[0], "plan") == 0)
         o->verb = VM_OPTIONS_PLAN;
     else if (strcmp(argv[0], "create") == 0)

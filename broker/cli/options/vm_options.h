@@ -24,6 +24,8 @@ struct vm_options {
     unsigned n_flags;       /* so far */
     const char *event_path; /* --event-monitor path=, or NULL */
     int event_fd;           /* --event-monitor fd=, or -1 */
+    const char *api_path;   /* --api-socket PATH, or NULL */
+    int api_fd;             /* --api-socket fd=, or -1 */
     char *log_path;         /* --log-file, or NULL */
     int net_fds[VM_OPTIONS_MAX_FDS];
     size_t n_net_fds;

@@ -22,6 +22,7 @@
 #include "client/rundir.h"
 #include "ended.h"
 #include "events.h"
+#include "gateway.h"
 #include "options/device_flags.h"
 #include "options/run_flags.h"
 #include "output.h"
@@ -44,6 +45,7 @@ struct run {
     struct client client;
     struct relay relay; /* of the broker's log */
     struct run_output out;
+    struct gateway gateway;
     int signals;             /* signalfd */
     int looks;               /* timerfd, armed when the VM runs */
     int in_flags, out_flags; /* of descriptors 0 and 1, to be put back */
@@ -289,6 +291,7 @@ static void on_look(struct run *run)
     if (read(run->looks, &n, sizeof n) != (ssize_t)sizeof n)
         return;
     look_at_audit(run);
+    gateway_again(&run->gateway);
     is_over = !rundir_is_held(run->options.config.name);
     for (int i = 0; i < MAX_UNREAD && is_over && run->status < 0 && poll(&p, 1, 0) > 0; i++)
         on_message(run);
@@ -314,6 +317,7 @@ static void on_child(struct run *run)
 {
     if (run->client.broker > 0 && waitpid(run->client.broker, NULL, WNOHANG) == run->client.broker)
         run->client.broker = 0;
+    gateway_reap(&run->gateway);
     if (run->audit <= 0 || waitpid(run->audit, NULL, WNOHANG) != run->audit)
         return;
     run->audit = 0;
@@ -355,6 +359,7 @@ static int follow(struct run *run)
             run_output_behind(&run->out.errors),
             run_output_behind(&run->out.log),
             run_output_behind(&run->out.events),
+            gateway_wanted(&run->gateway),
         };
 
         if (poll(p, ARRAY_SIZE(p), -1) < 0 && errno != EINTR)
@@ -369,6 +374,7 @@ static int follow(struct run *run)
             outlet_go_on(&run->out.log);
         if (p[6].revents)
             outlet_go_on(&run->out.events);
+        gateway_act(&run->gateway, &p[7]);
         if (run->status < 0 && p[0].revents)
             on_message(run);
         if (run->status < 0 && p[2].revents)
@@ -386,6 +392,10 @@ static int start_broker(struct run *run)
     if (r < 0)
         return say_error(EXIT_HOST, "a pipe for the broker's log: %s", strerror(-r));
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* for await_rest() */
+    r = gateway_open(&run->gateway, run->options.config.name, run->options.api_path,
+                     run->options.api_fd, log_fd, run->options.config.insecure);
+    if (r != EXIT_OK)
+        return r;
     r = client_start_broker(&run->client, log_fd);
     return r < 0 ? client_failed(r) : EXIT_OK;
 }
@@ -432,6 +442,7 @@ static void await_rest(const struct run *run)
 static void end(struct run *run)
 {
     hurry_on_signals(run);
+    gateway_close(&run->gateway);
     if (run->ended)
         client_await_end(&run->client, run->signals);
     client_close_unless(&run->client, run->signals);
@@ -477,7 +488,12 @@ static int run_vm(struct run *run)
 
 static int run_run(int argc, char **argv)
 {
-    struct run run = { .relay.fd = -1, .signals = -1, .looks = -1, .status = -1 };
+    struct run run = { .relay.fd = -1,
+                       .gateway.listen_fd = -1,
+                       .gateway.log_fd = -1,
+                       .signals = -1,
+                       .looks = -1,
+                       .status = -1 };
     struct option_error err;
     int r;
 
@@ -488,6 +504,7 @@ static int run_run(int argc, char **argv)
         r = VERB_HELP;
     else
         r = run_vm(&run);
+    gateway_close(&run.gateway);
     fd_closep(&run.signals);
     fd_closep(&run.looks);
     run_output_close(&run.out);
