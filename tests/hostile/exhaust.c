@@ -2,6 +2,7 @@
 /* exhaust.c - what the host has only so much of: memory, page tables, and room in the file system that the disk's
  * image is in. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/io_uring.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -13,6 +14,7 @@
 #include "hostile.h"
 
 enum { FAR_MIB = 3 << 10 }; /* 3 GiB behind the beginning of an image of 1 MiB */
+#define FAR_OFFSET ((long)FAR_MIB << 20)
 
 static char bytes[512];
 
@@ -105,6 +107,37 @@ static long write_far_by_ring(struct worker *w, unsigned mib)
     return hostile_ring_write(&iov, (uint64_t)mib << 20);
 }
 
+/* Room without a byte that is written: with KEEP_SIZE no limit counts it. Without it the filter lets one mode through,
+ * which moves the file's end. */
+static long allocate_far(struct worker *w, unsigned mode)
+{
+    long r = -EBADF;
+
+    for (unsigned i = 0; i < w->n_keep && r < 0; i++) {
+        r = syscall(SYS_fallocate, w->keep[i], (long)mode, FAR_OFFSET, (long)sizeof bytes);
+        if (r < 0)
+            r = -errno;
+    }
+    return r;
+}
+
+static long allocate_far_by_ring(struct worker *w, unsigned mode)
+{
+    (void)w;
+    return hostile_ring_allocate((int)mode, FAR_OFFSET, sizeof bytes);
+}
+
+#define BLK .roles = HOSTILE_ONLY(BLK)
+#define ALLOCATE(what, mode)                                                                       \
+    {                                                                                              \
+        .name = "fallocate-" what, .kind = HOSTILE_SYSCALL, BLK, .run = allocate_far, .arg = mode  \
+    }
+#define RING_ALLOCATE(what, mode)                                                                  \
+    {                                                                                              \
+        .name = "ring-fallocate-" what, .kind = HOSTILE_RING, BLK, .run = allocate_far_by_ring,    \
+        .arg = mode                                                                                \
+    }
+
 static const struct hostile_action actions[] = {
     { .name = "heap-without-end", .kind = HOSTILE_SYSCALL, .run = grow_heap, .arg = 64 },
     { .name = "addresses-without-end", .kind = HOSTILE_SYSCALL, .run = reserve, .arg = 64 },
@@ -117,8 +150,13 @@ static const struct hostile_action actions[] = {
     { .name = "write-behind-the-end", .kind = HOSTILE_SYSCALL, .run = write_far, .arg = FAR_MIB },
     { .name = "ring-write-behind-the-end",
       .kind = HOSTILE_RING,
-      .roles = HOSTILE_ONLY(BLK),
+      BLK,
       .run = write_far_by_ring,
       .arg = FAR_MIB },
+    ALLOCATE("behind-the-end", FALLOC_FL_KEEP_SIZE),
+    ALLOCATE("zeroes-behind-the-end", FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE),
+    ALLOCATE("past-the-limit", FALLOC_FL_ZERO_RANGE),
+    RING_ALLOCATE("behind-the-end", FALLOC_FL_KEEP_SIZE),
+    RING_ALLOCATE("past-the-limit", FALLOC_FL_ZERO_RANGE),
 };
 HOSTILE_TABLE(hostile_exhaust, actions);

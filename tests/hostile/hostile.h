@@ -113,6 +113,7 @@ int hostile_fence_map(void);                                            /* befor
 bool hostile_has_fence(void);
 struct iovec;
 long hostile_ring_write(const struct iovec *iov, uint64_t offset); /* at the ring's file 0 */
+long hostile_ring_allocate(int mode, uint64_t offset, uint64_t len_bytes);
 struct vq_config;
 struct vq_addresses;
 void hostile_see_queue(const struct vq_config *config);

@@ -198,6 +198,17 @@ long hostile_ring_write(const struct iovec *from, uint64_t offset)
     return submit(&sqe);
 }
 
+long hostile_ring_allocate(int mode, uint64_t offset, uint64_t len_bytes)
+{
+    struct io_uring_sqe sqe = { .opcode = IORING_OP_FALLOCATE,
+                                .addr = len_bytes,
+                                .len = (uint32_t)mode,
+                                .off = offset,
+                                .flags = IOSQE_FIXED_FILE };
+
+    return submit(&sqe);
+}
+
 /* A permitted operation, on a descriptor that is not registered. */
 static long try_plain_file(struct worker *w, unsigned fd)
 {
