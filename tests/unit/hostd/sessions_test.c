@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/loop.h"
 
@@ -462,6 +464,57 @@ static void garbage_ends_a_session_alone(void **state)
     channel_free(other);
 }
 
+/* hostd's, in a page that is shared with it. */
+struct accepts {
+    unsigned n;
+    bool none_left; /* of its descriptors */
+};
+static struct accepts *accepts;
+
+int __real_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags);
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags);
+
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags)
+{
+    if (accepts) {
+        __atomic_fetch_add(&accepts->n, 1, __ATOMIC_RELAXED);
+        if (__atomic_load_n(&accepts->none_left, __ATOMIC_RELAXED)) {
+            errno = EMFILE;
+            return -1;
+        }
+    }
+    return __real_accept4(fd, address, len, flags);
+}
+
+static int begin_counted(void **state)
+{
+    accepts =
+        mmap(NULL, sizeof *accepts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(accepts != MAP_FAILED);
+    return begin(state);
+}
+
+/* The connection stays, and the kernel tells of it for as long: it is looked at now and then, not all the time. When
+ * there are descriptors again the client gets in. */
+static void who_comes_when_descriptors_are_gone(void **state)
+{
+    enum { TRIES = 3, ACCEPT_AGAIN_MS = 100, HANG_MS = 20000 };
+    struct channel *client;
+    uint64_t began = now_ns();
+    unsigned n = 0;
+
+    (void)state;
+    __atomic_store_n(&accepts->none_left, true, __ATOMIC_RELAXED);
+    client = stage_connect(&s, geteuid());
+    for (; n < TRIES && now_ns() - began < HANG_MS * MS; (void)poll(NULL, 0, 1))
+        n = __atomic_load_n(&accepts->n, __ATOMIC_RELAXED);
+    assert_true(n >= TRIES);
+    assert_true(now_ns() - began >= (n - 1) * (ACCEPT_AGAIN_MS - 1) * MS); /* it doesn't spin */
+    __atomic_store_n(&accepts->none_left, false, __ATOMIC_RELAXED);
+    assert_int_equal(stage_ask(&s, client, B(GET_HOST), NULL)->body_case, B(HOST_INFO));
+    channel_free(client);
+}
+
 /* The starter is told to end, and so is hostd: it says so to who manages it. */
 static void the_end_is_told(void **state)
 {
@@ -526,6 +579,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_takes_no_answers_is_not_read, begin, end),
         cmocka_unit_test_setup_teardown(descriptors_are_not_taken, begin, end),
         cmocka_unit_test_setup_teardown(garbage_ends_a_session_alone, begin, end),
+        cmocka_unit_test_setup_teardown(who_comes_when_descriptors_are_gone, begin_counted, end),
         cmocka_unit_test_setup_teardown(the_end_is_told, begin, end),
         cmocka_unit_test_setup_teardown(a_starter_that_hangs_is_no_life, begin_watched, end),
     };
