@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "client/envelope.h"
+#include "config/allowed.h"
 #include "config/checks.h"
 #include "config/config.h"
 #include "devices/handed.h"
@@ -24,20 +25,20 @@
 #include "resources/open.h"
 #include "resources/trees.h"
 #include "run/backends.h"
+#include "run/vouched.h"
 
 enum { IMAGES = 3 }; /* KVM, kernel, initramfs */
 
 struct launch {
     const struct sandbox_filter *holders;
     struct trees trees;
+    struct allowed allowed;
     struct channel *service, *broker;
     uint32_t id; /* of the request */
     Bulkhead__VmConfig *config;
     bool console_is_services; /* the serial port's */
     struct plan plan;
     int images[IMAGES];
-    int *net_fds; /* what is left of those that came */
-    unsigned n_net_fds;
     struct backend backends[PLAN_MAX_DEVICES];
 };
 
@@ -59,6 +60,11 @@ static int set_serial(struct launch *l, struct fault *f)
     return serial->path ? 0 : fault_host(f, ENOMEM, "no memory for the configuration");
 }
 
+static int vouched_fd(const struct launch *l)
+{
+    return LAUNCHER_FD_TREES + (int)l->trees.n;
+}
+
 static int take_config(struct launch *l, const Bulkhead__VmConfig *config, struct fault *f)
 {
     const struct validate_host host = { 0 };
@@ -66,6 +72,9 @@ static int take_config(struct launch *l, const Bulkhead__VmConfig *config, struc
     l->config = config_copy(config);
     if (!l->config || config_fill(l->config, "vm") < 0)
         return fault_host(f, ENOMEM, "no memory for the configuration");
+    if (allowed_check(l->config, &l->allowed, f) < 0 ||
+        (l->allowed.vouched && vouched_check(vouched_fd(l), l->config, f) < 0))
+        return -f->error;
     if (set_serial(l, f) < 0 || validate_config(l->config, &host, f) < 0)
         return -EINVAL;
     plan_make(l->config, &l->plan);
@@ -89,8 +98,8 @@ static int receive(struct launch *l, struct fault *f)
         return fault_input(f, "the request must be RunVm with a configuration");
     if (e->run_vm->has_tty || e->run_vm->plan_only || e->run_vm->n_backends > 0)
         return fault_input(f, "the request must be a configuration alone");
-    l->net_fds = fds; /* nothing more is received here */
-    l->n_net_fds = (unsigned)n_fds;
+    if (n_fds > 0)
+        return fault_input(f, "the request must be a configuration alone");
     return take_config(l, e->run_vm->config, f);
 }
 
@@ -133,20 +142,13 @@ static int open_device(struct launch *l, unsigned number, struct fault *f)
 {
     const struct plan_device *d = &l->plan.devices[number];
     struct backend *b = &l->backends[number];
-    bool brought;
     int r;
 
     if (!handed_is_needed(l->config, d))
         return 0;
     if (d->role == BULKHEAD__ROLE__ROLE_CONSOLE && d->pci_slot == 0 && l->console_is_services)
         return use_console(b, f);
-    r = backends_open(&l->trees, l->config, d, l->net_fds, l->n_net_fds, b, f);
-    brought =
-        d->role == BULKHEAD__ROLE__ROLE_NET && strcmp(l->config->nets[d->index]->mode, "fd") == 0;
-    if (r == 0 && brought) {
-        l->net_fds += l->config->nets[d->index]->num_fds;
-        l->n_net_fds -= l->config->nets[d->index]->num_fds;
-    }
+    r = backends_open(&l->trees, l->config, d, NULL, 0, b, f);
     return r == 0 && b->socket.dir_fd >= 0 ? keep_socket(l, d, b, f) : r;
 }
 
@@ -333,13 +335,16 @@ static int expect_descriptors(const struct launch *l)
         r = fd_expect(LAUNCHER_FD_BROKER, FD_TYPE_SEQPACKET, "the broker's socket");
     if (r == 0)
         r = fd_expect(LAUNCHER_FD_CONSOLE, FD_TYPE_STREAM, "the console's socket");
+    if (r == 0 && l->allowed.vouched && fcntl(vouched_fd(l), F_SETFD, FD_CLOEXEC) < 0)
+        r = err_origin(-errno, "the folder of what is kept");
     return r < 0 ? r : trees_check(&l->trees);
 }
 
-int launcher_main(char **trees, unsigned n_trees, const struct sandbox_filter *holders)
+int launcher_main(char **args, unsigned n_args, const struct sandbox_filter *holders)
 {
     static struct launch l = { .images = { -1, -1, -1 } }; /* large; one per process */
     int fds[LAUNCHER_MAX_TREES], status;
+    unsigned n_words = (unsigned)allowed_read(&l.allowed, args, n_args), n_trees = n_args - n_words;
 
     if (n_trees > LAUNCHER_MAX_TREES) {
         log_error("bulkhead-broker --launch: %u trees, at most %d", n_trees, LAUNCHER_MAX_TREES);
@@ -347,7 +352,7 @@ int launcher_main(char **trees, unsigned n_trees, const struct sandbox_filter *h
     }
     for (unsigned i = 0; i < n_trees; i++)
         fds[i] = LAUNCHER_FD_TREES + (int)i;
-    l.trees = (struct trees){ .n = n_trees, .paths = trees, .fds = fds };
+    l.trees = (struct trees){ .n = n_trees, .paths = args + n_words, .fds = fds };
     setsid();
     l.holders = holders;
     for (unsigned i = 0; i < PLAN_MAX_DEVICES; i++)

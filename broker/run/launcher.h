@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* launcher.h - bulkhead-broker --launch TREE...: opens what a VM of the host's service starts with, with the rights of its
+/* launcher.h - bulkhead-broker --launch ALLOWED... TREE...: opens what a VM of the host's service starts with, with the rights of its
  * tenant, and hands it to the VM's broker (service.h), which opens nothing by name.
  *
  * Started by the service for one start of one VM, as the tenant: nothing here is privileged, and the broker believes
@@ -14,10 +14,13 @@ enum launcher_fd {
     LAUNCHER_FD_BROKER = 4,  /* SOCK_SEQPACKET: the VM's broker */
     LAUNCHER_FD_CONSOLE =
         5, /* a listening SOCK_STREAM socket: the serial port's, unless the configuration has one */
-    LAUNCHER_FD_TREES = 6, /* and on: O_PATH, of the trees in their order */
+    LAUNCHER_FD_TREES =
+        6, /* and on: O_PATH, of the trees in their order. Behind them, if it must be
+                            * vouched for (run/vouched.h), the folder of what is kept of the VM */
 };
 
 enum { LAUNCHER_MAX_TREES = 64 };
 
-/* trees: their paths. holders: the filter of those that stay. An exit status. */
-int launcher_main(char **trees, unsigned n_trees, const struct sandbox_filter *holders);
+/* args: what the tenant may have (config/allowed.h), as who knows it says, since the request's sender may have been taken over;
+ * then trees' paths, absolute. holders: the filter of those that stay. An exit status. */
+int launcher_main(char **args, unsigned n_args, const struct sandbox_filter *holders);

@@ -17,6 +17,8 @@
 #define HOSTDIR_SOCKET "host.sock"   /* in the run directory: SOCK_SEQPACKET, for everybody */
 #define HOSTDIR_VMS "vms"            /* there: TENANT/VM/, each tenant's is a base of rundir.h */
 #define HOSTDIR_IO "io"              /* there: TENANT/VM/, consoles and logs that are open */
+#define HOSTDIR_SPEC "spec.pb"       /* in the state's vms/TENANT/VM/: a VmDetails */
+#define HOSTDIR_VOUCHED "vouched."   /* there, a number behind it: broker/run/vouched.h */
 #define HOSTDIR_TENANTS "tenants.pb" /* in the configuration: a HostConfig */
 
 enum { HOSTDIR_PATH_BYTES = 108, HOSTDIR_TENANT_BYTES = 33, HOSTDIR_VM_BYTES = 49 };

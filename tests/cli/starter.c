@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* starter.c - plays the host's service for one start of one VM: its broker, its launcher as a tenant, and the console's
  * socket. Says what the launcher has answered and leaves; the VM goes on.
- * usage: starter BROKER TENANT_UID FIRST COUNT CONSOLE TREE... -- FIELD=VALUE...
- *   CONSOLE: the path of the console's socket. FIELD: name kernel initramfs disk readonly vsock console serial (file:PATH,
+ * usage: starter BROKER TENANT_UID FIRST COUNT CONSOLE ALLOWED... TREE... -- FIELD=VALUE...
+ *   CONSOLE: the path of the console's socket. ALLOWED: of the launcher (config/allowed.h). FIELD: name kernel initramfs disk readonly vsock console serial (file:PATH,
  *   socket:PATH, pty, null, off) net (a mode, with its name: tap:NAME) crash_limit tty follow kill_ms (the broker is killed so much
  *   later)
  * Prints "reply ERROR TEXT"; status 0 if ERROR is 0. With follow=1 it stays, and prints "event SOURCE NAME" and "ended". */
@@ -22,13 +22,13 @@
 #include "client/envelope.h"
 #include "ipc/channel.h"
 
-enum { MAX_TREES = 8, MAX_DISKS = 8, FIRST_FREE = 64, NOBODY = 65534 };
+enum { MAX_WORDS = 8, MAX_TREES = 8, MAX_DISKS = 8, FIRST_FREE = 64, NOBODY = 65534 };
 
 struct start {
-    char *broker, **trees;
-    unsigned n_trees;
+    char *broker, **words, **trees;
+    unsigned n_words, n_trees;
     uid_t uid;
-    int console;
+    int console, kept; /* kept: a folder in which nobody has vouched for anything */
     Bulkhead__VmConfig config;
     Bulkhead__DiskConfig disks[MAX_DISKS], *disk_list[MAX_DISKS];
     Bulkhead__NetConfig net, *net_list[1];
@@ -130,14 +130,16 @@ static void become(uid_t uid)
 
 static pid_t start_launcher(const struct start *s, int service, int broker)
 {
-    char *argv[MAX_TREES + 3] = { "bulkhead-broker", "--launch" };
+    char *argv[MAX_WORDS + MAX_TREES + 3] = { "bulkhead-broker", "--launch" };
     int trees[MAX_TREES];
     pid_t pid = fork();
 
     if (pid != 0)
         return pid;
+    for (unsigned i = 0; i < s->n_words; i++)
+        argv[2 + i] = s->words[i];
     for (unsigned i = 0; i < s->n_trees; i++) {
-        argv[2 + i] = s->trees[i];
+        argv[2 + s->n_words + i] = s->trees[i];
         trees[i] = up(open(s->trees[i], O_PATH | O_DIRECTORY | O_CLOEXEC), s->trees[i]);
     }
     take_null();
@@ -146,7 +148,8 @@ static pid_t start_launcher(const struct start *s, int service, int broker)
     put(s->console, 5);
     for (unsigned i = 0; i < s->n_trees; i++)
         put(trees[i], 6 + (int)i);
-    close_range(6 + s->n_trees, ~0u, 0);
+    put(s->kept, 6 + (int)s->n_trees);
+    close_range(7 + s->n_trees, ~0u, 0);
     become(s->uid);
     execv(s->broker, argv);
     fail(s->broker);
@@ -308,6 +311,9 @@ int main(int argc, char **argv)
     init(&s);
     s.broker = argv[1];
     s.uid = (uid_t)atoi(argv[2]);
+    s.words = argv + i;
+    for (; i < argc && argv[i][0] != '/' && s.n_words < MAX_WORDS; i++)
+        s.n_words++;
     s.trees = argv + i;
     for (; i < argc && strcmp(argv[i], "--") != 0 && s.n_trees < MAX_TREES; i++)
         s.n_trees++;
@@ -320,6 +326,7 @@ int main(int argc, char **argv)
         set_field(&s, argv[i], equals + 1);
     }
     s.console = listen_at(argv[5]);
+    s.kept = up(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "/");
     make_pair(vm);
     make_pair(service);
     killer = start_killer(&s, start_broker(&s, argv + 3, vm[0]));

@@ -17,6 +17,7 @@
 #include "fleet/tell.h"
 #include "host_client.h"
 #include "output.h"
+#include "vouch.h"
 
 enum { MAX_ASKED = 32, LOOK_MS = 1000 };
 
@@ -26,6 +27,7 @@ struct asked {
     size_t vm;
     enum course_op op;
     int64_t end_ms;
+    struct vouch vouch; /* OP_CREATE */
 };
 
 struct drive {
@@ -35,6 +37,7 @@ struct drive {
     struct tell tell;
     struct look *looks;
     struct host host;
+    struct voucher voucher;
     struct asked asked[MAX_ASKED];
     size_t n_asked;
     bool looking; /* one of them is of OP_NONE */
@@ -76,8 +79,9 @@ static int ask(struct drive *d, size_t vm, enum course_op op)
     Bulkhead__VmSpec spec = look_spec(d->fleet->vms[vm]);
     Bulkhead__VmConfig config = *spec.config;
     int64_t patience_ms = HOST_PATIENCE_MS;
+    struct vouch vouch = { 0 };
     char name[HOST_NAME_BYTES];
-    int r;
+    int r = 0;
 
     snprintf(name, sizeof(name), "%s", d->fleet->vms[vm]->name);
     switch (op) {
@@ -88,6 +92,7 @@ static int ask(struct drive *d, size_t vm, enum course_op op)
         create.start = true;
         request.body_case = BULKHEAD__HOST_ENVELOPE__BODY_CREATE_VM;
         request.create_vm = &create;
+        r = vouch_for(&d->voucher, &config, &vouch);
         break;
     case OP_START:
         start.vm = name;
@@ -120,12 +125,15 @@ static int ask(struct drive *d, size_t vm, enum course_op op)
         request.inspect_vm = &inspect;
         break;
     }
-    r = host_send(&d->host, &request);
+    if (r == 0)
+        r = host_send(&d->host, &request);
     if (r < 0)
         return r;
-    d->asked[d->n_asked++] = (struct asked){
-        .id = request.id, .vm = vm, .op = op, .end_ms = clock_ms(CLOCK_MONOTONIC) + patience_ms
-    };
+    d->asked[d->n_asked++] = (struct asked){ .id = request.id,
+                                             .vm = vm,
+                                             .op = op,
+                                             .end_ms = clock_ms(CLOCK_MONOTONIC) + patience_ms,
+                                             .vouch = vouch };
     return 0;
 }
 
@@ -186,6 +194,10 @@ static void on_reply(struct drive *d, const struct asked *asked, const Bulkhead_
     /* Somebody else was faster. */
     bool runs = asked->op == OP_START && reply->error == EALREADY;
 
+    if (asked->op == OP_CREATE)
+        vouch_settle(&asked->vouch, reply->error != 0);
+    if (reply->error == 0 && asked->op == OP_REMOVE)
+        vouch_end(&d->voucher, d->fleet->vms[asked->vm]->name);
     if (reply->error == 0 || runs)
         end_op(d, asked->vm, true, "");
     else
@@ -356,8 +368,12 @@ int drive(struct fleet *fleet, const struct drive_wish *wish)
     struct drive d = { .fleet = fleet, .wish = wish, .signals = -1 };
     int r = host_connect(&d.host), status;
 
-    if (r < 0)
+    if (r == 0)
+        r = vouch_begin(&d.host, !wish->down, &d.voucher);
+    if (r < 0) {
+        host_close(&d.host);
         return host_failed(r);
+    }
     status = look_at_all(fleet, &d.host, &d.looks);
     if (status == EXIT_OK) {
         take_facts(&d);

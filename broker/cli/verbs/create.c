@@ -7,6 +7,7 @@
 #include "options/run_flags.h"
 #include "output.h"
 #include "progress.h"
+#include "vouch.h"
 
 static int create(struct vm_options *o)
 {
@@ -16,6 +17,8 @@ static int create(struct vm_options *o)
     struct host_answer answer = { 0 };
     struct progress progress;
     struct host host = { 0 };
+    struct vouch vouch = { 0 };
+    struct voucher voucher;
     int r = host_connect(&host);
 
     if (r < 0)
@@ -27,12 +30,18 @@ static int create(struct vm_options *o)
     spec.autostart = o->autostart;
     msg.spec = &spec;
     msg.start = o->start;
-    r = host_send(&host, &request);
+    r = vouch_begin(&host, true, &voucher);
+    if (r == 0)
+        r = vouch_for(&voucher, &o->config, &vouch);
+    if (r == 0)
+        r = host_send(&host, &request);
     progress_begin(&progress, HOST_PATIENCE_MS);
     while (r == 0 && (!answer.envelope || answer.envelope->id != request.id))
         r = progress_receive(&progress, &host, o->config.name, o->start ? "starting" : "creating",
                              &answer);
     r = r < 0 ? host_failed(r) : host_expect(&answer, BULKHEAD__HOST_ENVELOPE__BODY_REPLY);
+    if (answer.envelope && answer.envelope->id == request.id)
+        vouch_settle(&vouch, r != EXIT_OK); /* else nobody knows what came of it */
     if (r == EXIT_OK && o->json)
         r = say_json(json_pack("{s:s,s:s}", "vm", o->config.name, "result", done));
     else if (r == EXIT_OK)

@@ -10,6 +10,7 @@
 #include "options/flags.h"
 #include "output.h"
 #include "progress.h"
+#include "vouch.h"
 
 enum { MAX_VMS = 256, MAX_GRACE_S = 86400 };
 enum { GRACE, FORCE };
@@ -175,7 +176,7 @@ static int ask_one(struct host *host, enum deed deed, const struct args *a, cons
 }
 
 static int on_answer(struct asked *asked, size_t *n, enum deed deed, const struct args *a,
-                     const struct host_answer *answer)
+                     const struct voucher *voucher, const struct host_answer *answer)
 {
     for (size_t i = 0; i < *n; i++) {
         const char *vm = asked[i].vm;
@@ -186,6 +187,8 @@ static int on_answer(struct asked *asked, size_t *n, enum deed deed, const struc
         memmove(&asked[i], &asked[i + 1], (*n - i - 1) * sizeof(*asked));
         (*n)--;
         r = host_expect(answer, BULKHEAD__HOST_ENVELOPE__BODY_REPLY);
+        if (r == EXIT_OK && deed == REMOVE)
+            vouch_end(voucher, vm);
         return r == EXIT_OK ? say_done(vm, words[deed].done, a->json) : r;
     }
     return EXIT_OK;
@@ -208,13 +211,18 @@ static int tell_service(enum deed deed, const struct args *a, const char *const 
     struct progress progress;
     struct host_answer answer;
     struct host host = { 0 };
+    struct voucher voucher = { 0 };
     size_t n = 0;
     int r = host_connect(&host), status = EXIT_OK;
 
     if (r == -ECONNREFUSED && deed == STOP)
         return no_private(vms[0]);
-    if (r < 0)
+    if (r == 0 && deed == REMOVE)
+        r = vouch_begin(&host, false, &voucher);
+    if (r < 0) {
+        host_close(&host);
         return host_failed(r);
+    }
     progress_begin(&progress, HOST_PATIENCE_MS + (int)a->grace_s * 1000);
     for (size_t i = 0; i < n_vms && status == EXIT_OK; i++) {
         asked[n] = (struct asked){ .vm = vms[i] };
@@ -224,7 +232,7 @@ static int tell_service(enum deed deed, const struct args *a, const char *const 
         r = progress_receive(&progress, &host, asked[0].vm, words[deed].doing, &answer);
         if (r < 0)
             n = 0;
-        r = r < 0 ? host_failed(r) : on_answer(asked, &n, deed, a, &answer);
+        r = r < 0 ? host_failed(r) : on_answer(asked, &n, deed, a, &voucher, &answer);
         status = MAX(status, r);
     }
     host_close(&host);

@@ -23,7 +23,7 @@ enum {
 
 /* What a VM takes of its tenant's quota. */
 struct cost {
-    uint32_t vcpus, disks, devices;
+    uint32_t vcpus, disks;
     uint64_t memory;
 };
 

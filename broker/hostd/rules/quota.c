@@ -52,24 +52,13 @@ static int over(const Bulkhead__Tenant *t, const char *what, uint64_t would, uin
     return -EDQUOT;
 }
 
-static int check_devices(const Bulkhead__Tenant *t, const struct cost *cost, struct fault *f)
-{
-    if (of(t)->devices == 0 || cost->devices <= of(t)->devices)
-        return 0;
-    fault_host(f, EDQUOT, "%u devices, and a VM of tenant %s may have %u: use fewer", cost->devices,
-               t->name, of(t)->devices);
-    f->bad_input = true;
-    return -EDQUOT;
-}
-
-int quota_check_create(const struct host *host, const Bulkhead__Tenant *t, const struct cost *cost,
-                       struct fault *f)
+int quota_check_create(const struct host *host, const Bulkhead__Tenant *t, struct fault *f)
 {
     struct usage u = usage_without(host, t, NULL);
 
     if (of(t)->vms != 0 && u.vms >= of(t)->vms)
         return over(t, "VMs", u.vms + 1ull, of(t)->vms, "remove one", f);
-    return check_devices(t, cost, f);
+    return 0;
 }
 
 int quota_check_start(const struct host *host, const Bulkhead__Tenant *t, const struct host_vm *vm,
@@ -87,5 +76,5 @@ int quota_check_start(const struct host *host, const Bulkhead__Tenant *t, const 
     if (q->disks != 0 && u.disks + (uint64_t)cost->disks > q->disks)
         return over(t, "disks in VMs that run", u.disks + (uint64_t)cost->disks, q->disks,
                     "stop a VM, or give this one fewer", f);
-    return check_devices(t, cost, f);
+    return 0;
 }

@@ -13,7 +13,7 @@ struct usage {
 struct usage quota_usage(const struct host *host, const Bulkhead__Tenant *tenant);
 /* One VM more? 0, or -EDQUOT with one line. */
 int quota_check_create(const struct host *host, const Bulkhead__Tenant *tenant,
-                       const struct cost *cost, struct fault *f) must_check;
+                       struct fault *f) must_check;
 /* May that one run, beside those that do? */
 int quota_check_start(const struct host *host, const Bulkhead__Tenant *tenant,
                       const struct host_vm *vm, const struct cost *cost,

@@ -77,7 +77,6 @@ static int check_new(struct host *host, struct asked *a, const char *tenant, con
                      struct fault *f)
 {
     const Bulkhead__Tenant *t = tenants_find(host->config, tenant);
-    struct cost cost;
     int r;
 
     if (!t)
@@ -91,8 +90,7 @@ static int check_new(struct host *host, struct asked *a, const char *tenant, con
     r = spec_check(host, *a->spec, t, f);
     if (r < 0)
         return r;
-    cost = spec_cost((*a->spec)->config);
-    r = quota_check_create(host, t, &cost, f);
+    r = quota_check_create(host, t, f);
     if (r == 0 && a->e->create_vm->start)
         r = life_check_start(host, NULL, tenant, *a->spec, a->tenant, f);
     return r;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "config/allowed.h"
 #include "config/checks.h"
 #include "config/config.h"
 #include "hostd/rules/names.h"
@@ -115,38 +116,11 @@ bool spec_may_have_user_net(const Bulkhead__Tenant *t)
     return t && (t->user_net || t->host);
 }
 
-static int check_net(const Bulkhead__NetConfig *n, const Bulkhead__Tenant *t, struct fault *f)
-{
-    if (strcmp(n->mode, "fd") == 0)
-        return fault_input(f,
-                           "%s: a VM of the host's service takes no descriptors: name its "
-                           "interface (tap=, macvtap=)",
-                           n->id);
-    if (strcmp(n->mode, "user") == 0)
-        return spec_may_have_user_net(t)
-                   ? 0
-                   : fault_input(f,
-                                 "%s: tenant %s may have no user network: use a tap that it may "
-                                 "have, or ask who runs the host",
-                                 n->id, t->name);
-    if (n->tap[0] == '\0' && !t->host)
-        return fault_input(f, "%s: name the interface that it is to use (tap=NAME)", n->id);
-    return tenants_allow_tap(t, n->tap)
-               ? 0
-               : fault_input(f,
-                             "%s: tenant %s may not use interface %s: use one that it may have, or "
-                             "ask who runs the host",
-                             n->id, t->name, n->tap);
-}
-
 struct cost spec_cost(const Bulkhead__VmConfig *c)
 {
     struct cost cost = { .vcpus = c->cpus->boot_vcpus, .memory = c->memory->size };
 
     cost.disks = (uint32_t)c->n_disks;
-    cost.devices = (uint32_t)(c->n_disks + c->n_nets + (c->rng->enabled ? 1 : 0) +
-                              (c->vsock->enabled ? 1 : 0) + (c->balloon->enabled ? 1 : 0) +
-                              (c->console->mode != BULKHEAD__CONSOLE_MODE__CONSOLE_OFF ? 1 : 0));
     return cost;
 }
 
@@ -154,6 +128,7 @@ int spec_check(const struct host *host, const Bulkhead__VmSpec *spec, const Bulk
                struct fault *f)
 {
     const struct validate_host limits = { .memory_bytes = host->memory_bytes };
+    const struct allowed allowed = tenants_allowed(t);
     const Bulkhead__VmConfig *c = spec->config;
     size_t bytes = bulkhead__vm_spec__get_packed_size(spec);
 
@@ -162,10 +137,5 @@ int spec_check(const struct host *host, const Bulkhead__VmSpec *spec, const Bulk
                            SPEC_MAX_BYTES);
     if (validate_config(c, &limits, f) < 0 || check_labels(spec, f) < 0 || check_paths(c, t, f) < 0)
         return -EINVAL;
-    for (size_t i = 0; i < c->n_nets; i++)
-        if (check_net(c->nets[i], t, f) < 0)
-            return -EINVAL;
-    if (c->insecure && !t->host)
-        return fault_input(f, "--insecure is for who runs the host: leave it out");
-    return 0;
+    return allowed_check(c, &allowed, f);
 }

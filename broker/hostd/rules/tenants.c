@@ -87,18 +87,14 @@ bool tenants_may_hear(const Bulkhead__Tenant *t, const char *of)
     return t && (t->host || strcmp(t->name, of) == 0);
 }
 
-bool tenants_allow_tap(const Bulkhead__Tenant *t, const char *interface)
+struct allowed tenants_allowed(const Bulkhead__Tenant *t)
 {
-    if (t->host)
-        return true;
-    for (size_t i = 0; i < t->n_taps; i++) {
-        size_t len = strlen(t->taps[i]);
-
-        if (len > 0 && t->taps[i][len - 1] == '*' ? strncmp(t->taps[i], interface, len - 1) == 0
-                                                  : strcmp(t->taps[i], interface) == 0)
-            return true;
-    }
-    return false;
+    return (struct allowed){ .tenant = t->name,
+                             .host = t->host,
+                             .user_net = t->user_net,
+                             .taps = t->taps,
+                             .n_taps = t->n_taps,
+                             .devices = t->quota ? t->quota->devices : 0 };
 }
 
 /* Neither "..", which may lead out of a tree, nor anything that another spelling of the same path would have. */

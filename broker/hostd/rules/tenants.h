@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include "config/allowed.h"
 #include "config/fault.h"
 #include "host.pb-c.h"
 #include "hostd/rules/facts.h"
@@ -28,6 +29,7 @@ uint32_t tenants_connections(const Bulkhead__Tenant *tenant);
 uint32_t tenants_requests_per_s(const Bulkhead__Tenant *tenant);
 /* What happens to that tenant's VMs, or to the service itself (""). */
 bool tenants_may_hear(const Bulkhead__Tenant *tenant, const char *of);
-bool tenants_allow_tap(const Bulkhead__Tenant *tenant, const char *interface);
+/* What its VMs may have; its texts are the tenant's. */
+struct allowed tenants_allowed(const Bulkhead__Tenant *tenant);
 /* By its text alone: absolute, without "..", below one of the tenant's trees. */
 bool tenants_allow_path(const Bulkhead__Tenant *tenant, const char *path);

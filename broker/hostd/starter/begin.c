@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "config/allowed.h"
 #include "hostd/starter/consoles.h"
 #include "hostd/starter/groups.h"
 #include "hostd/starter/places.h"
@@ -25,7 +26,7 @@ enum {
     LAUNCHER_BROKER,
     LAUNCHER_CONSOLE,
     LAUNCHER_TREES,
-    LAUNCHER_FDS = LAUNCHER_TREES + TERMS_MAX_TREES,
+    LAUNCHER_FDS = LAUNCHER_TREES + TERMS_MAX_TREES + 1,
     FIRST_LOOK_MS = 20,
     LAST_LOOK_MS = 2000,
 };
@@ -36,7 +37,7 @@ struct beginning {
     struct place *place;
     const Bulkhead__Tenant *tenant;
     int channel; /* the caller's */
-    int serial, fifo, log, procs, pair[2];
+    int serial, fifo, log, procs, kept, pair[2];
     int trees[TERMS_MAX_TREES];
     size_t n_trees;
 };
@@ -47,6 +48,7 @@ static void close_beginning(struct beginning *b)
     fd_closep(&b->fifo);
     fd_closep(&b->log);
     fd_closep(&b->procs);
+    fd_closep(&b->kept);
     fd_closep(&b->pair[0]);
     fd_closep(&b->pair[1]);
     for (size_t i = 0; i < b->n_trees; i++)
@@ -158,12 +160,45 @@ static uint32_t kvm_group(void)
     return open_to_all || !S_ISCHR(st.st_mode) || (st.st_mode & 0060) != 0060 ? 0 : st.st_gid;
 }
 
+/* Who has the service's own rights has all of the host, or of its user: hostd's word is not enough for that. */
+static struct allowed allowed_to(const Bulkhead__Tenant *t)
+{
+    return (struct allowed){ .tenant = t->name,
+                             .host = t->host,
+                             .user_net = t->user_net,
+                             .taps = t->taps,
+                             .n_taps = t->n_taps,
+                             .devices = t->quota ? t->quota->devices : 0,
+                             .vouched = t->host && t->uid == geteuid() };
+}
+
+/* Both on the heap. NULL: no memory. */
+static char **launcher_args(const Bulkhead__Tenant *t, const struct allowed *allowed,
+                            char **ret_words)
+{
+    static char name[] = "bulkhead-broker", mode[] = "--launch";
+    char **args = calloc(3 + ALLOWED_MAX_WORDS + t->n_taps + t->n_trees, sizeof *args);
+    size_t n = 0;
+
+    *ret_words = args ? allowed_write(allowed, args + 2, &n) : NULL;
+    if (!*ret_words) {
+        free(args);
+        return NULL;
+    }
+    args[0] = name;
+    args[1] = mode;
+    for (size_t i = 0; i < t->n_trees; i++)
+        args[2 + n + i] = t->trees[i];
+    return args;
+}
+
 static int start_launcher(const struct beginning *b)
 {
     struct starter *s = b->place->starter;
-    char program[PATH_MAX], name[] = "bulkhead-broker", mode[] = "--launch";
     char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    char *argv[TERMS_MAX_TREES + 3] = { name, mode }, *const envp[] = { path, NULL };
+    const struct allowed allowed = allowed_to(b->tenant);
+    char program[PATH_MAX], *words, *const envp[] = { path, NULL };
+    char **argv = launcher_args(b->tenant, &allowed, &words);
     int fds[LAUNCHER_FDS] = { s->null_fd, s->null_fd, b->log };
     struct process_order order = { .program = program,
                                    .argv = argv,
@@ -174,14 +209,16 @@ static int start_launcher(const struct beginning *b)
                                    .powerless = true };
     pid_t pid;
 
+    if (!argv)
+        return err_origin(-ENOMEM, "starting the launcher");
     snprintf(program, sizeof program, "%s/bulkhead-broker", s->program_dir);
     fds[LAUNCHER_SERVICE] = b->channel;
     fds[LAUNCHER_BROKER] = b->pair[1];
     fds[LAUNCHER_CONSOLE] = b->serial;
-    for (size_t i = 0; i < b->n_trees; i++) {
-        argv[2 + i] = b->tenant->trees[i];
+    for (size_t i = 0; i < b->n_trees; i++)
         fds[LAUNCHER_TREES + i] = b->trees[i];
-    }
+    if (allowed.vouched)
+        fds[order.n_fds++] = b->kept;
     if (s->is_root) {
         order.uid = b->tenant->uid;
         order.gid = b->tenant->gid;
@@ -189,6 +226,8 @@ static int start_launcher(const struct beginning *b)
         order.group = b->tenant->uid == 0 ? 0 : kvm_group();
     }
     pid = process_fork(&order);
+    free(argv);
+    free(words);
     return pid < 0
                ? err_trace(pid)
                : process_watch(&b->place->launcher, s->loop, pid, true, on_launcher_end, b->place);
@@ -214,7 +253,6 @@ static int end_old_launcher(struct place *place)
 static int open_all(struct beginning *b)
 {
     struct starter *s = b->place->starter;
-    cleanup_(fd_closep) int kept_fd = -1;
     cleanup_(fd_closep) int base_fd = -1;
     struct fault f = { 0 };
     int r = terms_open_trees(b->tenant, b->trees, &f);
@@ -225,9 +263,9 @@ static int open_all(struct beginning *b)
     base_fd = folders_enter_tenant(&s->folders, FOLDER_VMS, b->place->tenant);
     if (base_fd < 0)
         return err_trace(base_fd);
-    kept_fd = folders_enter(&s->folders, FOLDER_KEPT, b->place->tenant, b->place->vm, true);
-    if (kept_fd < 0)
-        return err_trace(kept_fd);
+    b->kept = folders_enter(&s->folders, FOLDER_KEPT, b->place->tenant, b->place->vm, true);
+    if (b->kept < 0)
+        return err_trace(b->kept);
     r = consoles_begin(b->place, &b->serial, &b->fifo);
     if (r == 0)
         r = b->log = consoles_open_log(b->place);
@@ -266,6 +304,7 @@ int begin_run(struct starter *s, const char *tenant, const char *vm, int channel
                            .fifo = -1,
                            .log = -1,
                            .procs = -1,
+                           .kept = -1,
                            .pair = { -1, -1 } };
     int r;
 

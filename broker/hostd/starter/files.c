@@ -9,9 +9,10 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
+#include "client/hostdir.h"
 
-#define SPEC "spec.pb"
-#define SPEC_NEW "spec.pb.new"
+#define SPEC HOSTDIR_SPEC
+#define SPEC_NEW HOSTDIR_SPEC ".new"
 
 static const char *const logs[LOG_KINDS][2] = {
     [LOG_GUEST] = { "console.log", "console.log.1" },

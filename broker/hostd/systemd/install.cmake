@@ -11,7 +11,7 @@ foreach(manager system user)
     set(BH_TARGET multi-user.target)
     # dac_override: the vsock sockets of tenants, which a fleet's VM may be waited for at.
     string(JOIN "\n" BH_FLEET "CapabilityBoundingSet=CAP_DAC_OVERRIDE" "PrivateDevices=yes" "PrivateNetwork=yes"
-      "ProtectSystem=strict" "ProtectHome=read-only" "ProtectKernelTunables=yes" "ProtectKernelModules=yes"
+      "ProtectSystem=strict" "StateDirectory=bulkhead-host" "StateDirectoryMode=0700" "ProtectHome=read-only" "ProtectKernelTunables=yes" "ProtectKernelModules=yes"
       "ProtectControlGroups=yes" "RestrictNamespaces=yes" "RestrictRealtime=yes" "SystemCallFilter=@system-service")
     # Launchers open these, in the service's group, and a VM's broker does at a repair, in the VM's.
     string(JOIN "\n" BH_DEVICES "DevicePolicy=closed" "DeviceAllow=/dev/kvm rw" "DeviceAllow=/dev/net/tun rw"

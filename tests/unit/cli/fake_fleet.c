@@ -225,6 +225,19 @@ static void on_named(struct fake_fleet *fleet, struct channel *c, const Bulkhead
     }
 }
 
+static void tell_tenant(struct channel *c, const Bulkhead__HostEnvelope *e)
+{
+    Bulkhead__HostEnvelope answer = BULKHEAD__HOST_ENVELOPE__INIT;
+    Bulkhead__HostInfo info = BULKHEAD__HOST_INFO__INIT;
+    char name[] = "acme";
+
+    info.tenant = name;
+    answer.id = e->id;
+    answer.body_case = BODY(HOST_INFO);
+    answer.host_info = &info;
+    fake_host_send(c, &answer, NULL, 0);
+}
+
 /* False: it was closed. */
 static bool serve_one(struct fake_fleet *fleet, struct channel *c)
 {
@@ -236,7 +249,9 @@ static bool serve_one(struct fake_fleet *fleet, struct channel *c)
     if (channel_receive_raw(c, true, &bulkhead__host_envelope__descriptor, &msg, &fds, &n_fds) != 0)
         return false;
     e = (const Bulkhead__HostEnvelope *)msg;
-    if (e->body_case == BODY(CREATE_VM))
+    if (e->body_case == BODY(GET_HOST))
+        tell_tenant(c, e);
+    else if (e->body_case == BODY(CREATE_VM))
         on_create(fleet, c, e);
     else if (e->body_case == BODY(OPEN_VM))
         on_open(fleet, c, e);

@@ -35,6 +35,8 @@ int fake_host_setup(void **state)
     mkdir(path, 0755);
     setenv("BULKHEAD_HOST_CONFIG", path, 1);
     setenv("BULKHEAD_HOST_RUN", f->dir, 1);
+    snprintf(path, sizeof(path), "%s/state", f->dir); /* there is none, but for a test's own */
+    setenv("BULKHEAD_HOST_STATE", path, 1);
     snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/host.sock", f->dir);
     f->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (bind(f->listener, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||

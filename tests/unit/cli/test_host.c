@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -31,6 +32,7 @@ static void test_create(void **state)
         "path=.//b.img path=//./c.img --vsock cid=3,socket=s --label zone=1 --autostart --start",
         "/usr/lib", false);
     c = fake_host_accept(f);
+    fake_host_tell_tenant(c, "acme");
     e = fake_host_expect(c, BODY(CREATE_VM));
     create = e->create_vm;
     assert_true(create->start);
@@ -68,6 +70,7 @@ static void test_create_from_file(void **state)
     snprintf(line, sizeof(line), "create --config %s --json", path);
     fake_host_run(f, line, "/usr", false);
     c = fake_host_accept(f);
+    fake_host_tell_tenant(c, "acme");
     e = fake_host_expect(c, BODY(CREATE_VM));
     assert_false(e->create_vm->start);
     assert_string_equal(e->create_vm->spec->config->kernel, "/usr/vmlinuz");
@@ -103,6 +106,8 @@ static void test_progress(void **state)
 
         fake_host_run_tty(f, cases[i].line);
         c = fake_host_accept(f);
+        if (cases[i].body == BODY(CREATE_VM))
+            fake_host_tell_tenant(c, "acme");
         e = fake_host_expect(c, cases[i].body);
         id = e->id;
         fake_host_await(f, cases[i].says);
@@ -111,6 +116,51 @@ static void test_progress(void **state)
         close(f->in);
         f->in = -1;
         assert_int_equal(fake_host_finish(f), 0);
+        channel_free(c);
+    }
+}
+
+/* Who the service is leaves word of what he describes, in its state; not of what comes to nothing. */
+static void test_create_vouches(void **state)
+{
+    static const struct {
+        int error;
+        bool vouched;
+    } cases[] = { { 0, true }, { EEXIST, false } };
+    struct fake_host *f = *state;
+    char kept[80], path[160];
+
+    snprintf(kept, sizeof(kept), "%s/state", f->dir);
+    assert_int_equal(mkdir(kept, 0700), 0);
+    snprintf(kept, sizeof(kept), "%s/state/vms", f->dir);
+    assert_int_equal(mkdir(kept, 0700), 0);
+    snprintf(path, sizeof(path), "%s/acme/web/vouched.0", kept);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const Bulkhead__HostEnvelope *e;
+        struct channel *c;
+        struct stat st;
+
+        fake_host_run(f, "create --name web --kernel k", NULL, false);
+        c = fake_host_accept(f);
+        fake_host_tell_tenant(c, "acme");
+        e = fake_host_expect(c, BODY(CREATE_VM));
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_size,
+                         bulkhead__vm_config__get_packed_size(e->create_vm->spec->config));
+        assert_int_equal(st.st_mode & 0777, 0600);
+        fake_host_reply(c, e->id, cases[i].error, true, "no");
+        assert_int_equal(fake_host_finish(f), cases[i].error ? 2 : 0);
+        assert_int_equal(stat(path, &st), cases[i].vouched ? 0 : -1);
+        channel_free(c);
+        if (!cases[i].vouched)
+            continue;
+        fake_host_run(f, "rm web", NULL, false);
+        c = fake_host_accept(f);
+        fake_host_tell_tenant(c, "acme");
+        e = fake_host_expect(c, BODY(REMOVE_VM));
+        fake_host_reply(c, e->id, 0, false, "");
+        assert_int_equal(fake_host_finish(f), 0);
+        assert_int_equal(stat(path, &st), -1);
         channel_free(c);
     }
 }
@@ -404,7 +454,7 @@ static void test_service_goes(void **state)
 
         fake_host_run(f, lines[i], NULL, false);
         c = fake_host_accept(f);
-        fake_host_expect(c, i == 0 ? BODY(START_VM) : i == 1 ? BODY(CREATE_VM) : BODY(GET_HOST));
+        fake_host_expect(c, i == 0 ? BODY(START_VM) : BODY(GET_HOST));
         channel_free(c);
         assert_int_equal(fake_host_finish(f), 1);
         assert_string_equal(f->text,
@@ -428,6 +478,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_create, fake_host_setup, fake_host_teardown),
         cmocka_unit_test_setup_teardown(test_create_from_file, fake_host_setup, fake_host_teardown),
         cmocka_unit_test_setup_teardown(test_progress, fake_host_setup, fake_host_teardown),
+        cmocka_unit_test_setup_teardown(test_create_vouches, fake_host_setup, fake_host_teardown),
         cmocka_unit_test_setup_teardown(test_one, fake_host_setup, fake_host_teardown),
         cmocka_unit_test_setup_teardown(test_several, fake_host_setup, fake_host_teardown),
         cmocka_unit_test_setup_teardown(test_ls, fake_host_setup, fake_host_teardown),

@@ -235,7 +235,9 @@ void rig_write_tenant(const struct starter_rig *rig, const char *tenant)
 {
     Bulkhead__HostConfig config = BULKHEAD__HOST_CONFIG__INIT;
     Bulkhead__Tenant acme = BULKHEAD__TENANT__INIT, *tenants[] = { &acme };
+    Bulkhead__TenantQuota quota = BULKHEAD__TENANT_QUOTA__INIT;
     char name[HOSTDIR_TENANT_BYTES], tree[128], usr[] = "/usr", *trees[] = { tree, usr };
+    char some[] = "web*", one[] = "uplink", *taps[] = { some, one };
     uint8_t bytes[1024];
     bool root = geteuid() == 0;
 
@@ -249,6 +251,11 @@ void rig_write_tenant(const struct starter_rig *rig, const char *tenant)
     acme.uid_count = 128;
     acme.n_trees = 2;
     acme.trees = trees;
+    acme.taps = taps;
+    acme.n_taps = 2;
+    quota.devices = 3;
+    quota.vms = RIG_QUOTA;
+    acme.quota = &quota;
     config.n_tenants = 1;
     config.tenants = tenants;
     assert_true(bulkhead__host_config__get_packed_size(&config) <= sizeof bytes);

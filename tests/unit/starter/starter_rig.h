@@ -15,7 +15,8 @@ enum {
     RIG_MAX_BYTES = 1 << 20,
     RIG_REFUSED = 99,
     RIG_UID = 65533,
-    RIG_GID = 65532
+    RIG_GID = 65532,
+    RIG_QUOTA = 300,
 };
 
 struct starter_rig {
@@ -48,7 +49,8 @@ void rig_free(struct starter_rig *rig); /* nothing may be left of any VM */
 /* path: below the rig's folder. */
 void rig_write(const struct starter_rig *rig, const char *path, const void *bytes, size_t len,
                unsigned mode);
-/* Of root's service another user (RIG_UID), else the only one there is: trees DIR/tree and /usr, 128 uids. */
+/* Of root's service another user (RIG_UID), else the only one there is: trees DIR/tree and /usr, 128 uids, RIG_QUOTA VMs of 3
+ * devices, the interfaces "web*" and "uplink". */
 void rig_write_tenant(const struct starter_rig *rig, const char *tenant);
 unsigned rig_count_fds(const struct starter_rig *rig);
 bool rig_exists(const struct starter_rig *rig, const char *path);
