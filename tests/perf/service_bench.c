@@ -18,7 +18,14 @@
 #define C(name) BULKHEAD__CLIENT_ENVELOPE__BODY_##name
 #define T(text) ((char *)(uintptr_t)(text))
 
-enum { MAX_VMS = 200, TRIES = 2000, FLOODERS = 16, NO_LIMIT = 1000000, CALM = 1000000 };
+enum {
+    MAX_VMS = 200,
+    TRIES = 2000,
+    FLOODERS = 16,
+    NO_LIMIT = 1000000,
+    CALM = 1000000,
+    FULL = CALM + 3
+};
 
 static struct stage s;
 static struct channel *brokers[MAX_VMS];
@@ -167,28 +174,76 @@ static int memory(void)
     return 0;
 }
 
+enum flood { LISTS, REFUSALS };
+
+/* A list; or a VM more than he may have and, in turn, a start of the one he has, which runs. */
+static void ask(struct channel *client, enum flood flood)
+{
+    static unsigned n;
+    Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
+    Bulkhead__ListVms list = BULKHEAD__LIST_VMS__INIT;
+    Bulkhead__StartVm start = BULKHEAD__START_VM__INIT;
+
+    if (flood == REFUSALS && n++ % 2 == 0) {
+        stage_create(&s, client, "more", true);
+        return;
+    }
+    start.vm = T("own");
+    if (flood == LISTS) {
+        e.body_case = B(LIST_VMS);
+        e.list_vms = &list;
+    } else {
+        e.body_case = B(START_VM);
+        e.start_vm = &start;
+    }
+    stage_send(&s, client, &e);
+}
+
+/* It ends when the flood is not the one that is meant. */
+static void hear_answer(struct channel *client, enum flood flood)
+{
+    const Bulkhead__HostEnvelope *e = stage_hear(client, NULL, NULL);
+
+    if (!e || (flood == REFUSALS && (e->body_case != B(REPLY) || e->reply->error == 0)))
+        _exit(1);
+}
+
 /* As fast as it is let, on all its connections, by all that a session may have without an answer. */
-static _Noreturn void flood(void)
+static _Noreturn void flood(enum flood flood)
 {
     struct channel *clients[FLOODERS];
     struct pollfd polls[FLOODERS];
-    Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
-    Bulkhead__ListVms list = BULKHEAD__LIST_VMS__INIT;
 
-    e.body_case = B(LIST_VMS);
-    e.list_vms = &list;
     for (unsigned i = 0; i < FLOODERS; i++) {
-        clients[i] = stage_connect(&s, CALM + 1);
+        clients[i] = stage_connect(&s, flood == LISTS ? CALM + 1 : FULL);
         for (unsigned n = 0; n < 24; n++)
-            stage_send(&s, clients[i], &e);
+            ask(clients[i], flood);
         polls[i] = (struct pollfd){ .fd = channel_fd(clients[i]), .events = POLLIN };
     }
     for (;;) {
         (void)poll(polls, FLOODERS, -1);
         for (unsigned i = 0; i < FLOODERS; i++)
-            if (polls[i].revents && stage_hear(clients[i], NULL, NULL))
-                stage_send(&s, clients[i], &e);
+            if (polls[i].revents) {
+                hear_answer(clients[i], flood);
+                ask(clients[i], flood);
+            }
     }
+}
+
+static void time_beside(enum flood kind, const char *what, struct channel *client)
+{
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        flood(kind);
+    (void)poll(NULL, 0, 300); /* his burst is over by then */
+    time_requests(what, client, 20);
+    assert_int_equal(waitpid(pid, NULL, WNOHANG), 0); /* he is still at it */
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 static int tenants(unsigned rounds)
@@ -198,20 +253,15 @@ static int tenants(unsigned rounds)
         return 77;
     }
     for (unsigned r = 0; r < rounds; r++) {
-        struct channel *client = begin(20);
-        pid_t pid;
+        struct channel *client = begin(20), *full = stage_connect(&s, FULL);
+        struct channel *broker = run_vm(full, "own");
 
         time_requests("alone", client, 20);
-        fflush(NULL);
-        pid = fork();
-        assert_true(pid >= 0);
-        if (pid == 0)
-            flood();
-        (void)poll(NULL, 0, 300); /* his burst is over by then */
-        time_requests("beside", client, 20);
-        assert_int_equal(kill(pid, SIGKILL), 0);
-        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        time_beside(LISTS, "lists", client);
+        time_beside(REFUSALS, "refusals", client);
+        channel_free(full);
         end(client, 20);
+        channel_free(broker);
     }
     return 0;
 }

@@ -123,7 +123,7 @@ void stage_done(struct stage *s, int error, const int *fds, size_t n_fds)
 static void tell_terms(struct stage *s, uint32_t requests_per_s)
 {
     static uint32_t uids[TENANTS];
-    Bulkhead__TenantQuota quota = BULKHEAD__TENANT_QUOTA__INIT;
+    Bulkhead__TenantQuota quota = BULKHEAD__TENANT_QUOTA__INIT, one = BULKHEAD__TENANT_QUOTA__INIT;
     Bulkhead__Tenant tenants[TENANTS], *pointers[TENANTS];
     Bulkhead__HostConfig config = BULKHEAD__HOST_CONFIG__INIT;
     struct starter_report piece = { .kind = STARTER_PIECE, .id = s->request.id };
@@ -147,7 +147,9 @@ static void tell_terms(struct stage *s, uint32_t requests_per_s)
         tenants[i].host = uids[i] == geteuid();
         pointers[i] = &tenants[i];
     }
+    one.vms = 1;
     tenants[0].quota = &quota;
+    tenants[3].quota = &one;
     len = bulkhead__host_config__pack(&config, bytes);
     stage_report(s, &piece, bytes, len / 2, NULL, 0); /* it may come in pieces */
     stage_report(s, &piece, bytes + len / 2, len - len / 2, NULL, 0);

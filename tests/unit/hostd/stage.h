@@ -35,7 +35,8 @@ struct stage {
 };
 
 /* Up to where it hears clients. uids 1000000 + n speak for tenants t0..t3 (this process, as root, may be any of them), root for
- * t4, the host's own. Without root this process's uid speaks for t0, and that is the host's own. requests_per_s: of t0. */
+ * t4, the host's own. Without root this process's uid speaks for t0, and that is the host's own. requests_per_s: of t0. t3 may
+ * have one VM. */
 void stage_begin(struct stage *s, uint32_t requests_per_s);
 /* Until it has been told what there is; then the test's own words. */
 void stage_start(struct stage *s, uint32_t requests_per_s);
