@@ -92,7 +92,7 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
     struct instance *in = client->sessions->in;
     const struct vm *vm = &in->vm;
     char *layers[VM_MAX_CHILDREN][MAX_LAYERS], holders[PLAN_MAX_DEVICES][PLAN_NAME_BYTES + 8];
-    Bulkhead__ProcessInfo infos[VM_MAX_CHILDREN + VM_MAX_CHILDREN + 2 + PLAN_MAX_DEVICES];
+    Bulkhead__ProcessInfo infos[VM_MAX_CHILDREN + VM_MAX_CHILDREN + 3 + PLAN_MAX_DEVICES];
     Bulkhead__ProcessInfo *pointers[ARRAY_SIZE(infos)];
     Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
     CLIENT_ENVELOPE(e, PROCESS_LIST, process_list, &list);
@@ -106,6 +106,9 @@ void query_processes(struct client *client, const Bulkhead__ClientEnvelope *requ
                                in->host.broker_pid, host_uid(&in->host, PLAN_UID_BROKER)));
     add_process(&list, &infos[n++], BULKHEAD__ROLE__ROLE_SPAWNER, "spawner", in->spawner->pid,
                 in->host.uid);
+    if (in->host.gateway_pid != 0)
+        add_process(&list, &infos[n++], BULKHEAD__ROLE__ROLE_GATEWAY, "gateway",
+                    in->host.gateway_pid, in->host.gateway_uid);
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++) {
         const struct child *c = &vm->children[i];
         const struct device *d = device_of(vm, c);

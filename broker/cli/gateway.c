@@ -112,6 +112,25 @@ int gateway_open(struct gateway *g, const char *vm, const char *path, int listen
 
 /* ---- the process ---- */
 
+/* For list and plan. One that doesn't listen is told again when the next gateway asks for a connection. */
+static void tell(const struct gateway *g, pid_t pid)
+{
+    Bulkhead__GatewayRuns runs = BULKHEAD__GATEWAY_RUNS__INIT;
+    CLIENT_ENVELOPE(e, GATEWAY_RUNS, gateway_runs, &runs);
+
+    runs.pid = pid;
+    runs.uid = g->uid;
+    runs.gid = g->gid;
+    if (g->broker && channel_send_raw(g->broker, &e.base, NULL, 0, false) < 0)
+        return;
+}
+
+void gateway_tell(const struct gateway *g)
+{
+    if (g->link)
+        tell(g, g->pid);
+}
+
 static void forget(struct gateway *g)
 {
     channel_end(&g->link);
@@ -149,6 +168,8 @@ static int spawn(struct gateway *g, int starter_fd, int null_fd)
     if (r < 0)
         return err_trace(r);
     order.uid = order.gid = stranger_uid();
+    g->uid = order.uid ? order.uid : geteuid();
+    g->gid = order.uid ? order.gid : getegid();
     order.no_userns = order.uid != 0 && sandbox_try_userns() < 0;
     return sandbox_spawn(&order, &g->pid, &pidfd, &missing);
 }
@@ -221,6 +242,7 @@ static void take_request(struct gateway *g, const Bulkhead__ClientEnvelope *requ
             : request->connect->opener ? start_opener(g, &fd)
                                        : connect_broker(g, &fd);
 
+    gateway_tell(g); /* who asks is in its sandbox */
     e.id = request->id;
     reply.error = -r;
     if (r < 0)
@@ -278,6 +300,7 @@ void gateway_reap(struct gateway *g)
         return;
     g->pid = 0;
     forget(g);
+    tell(g, 0);
     g->failed = status != 0; /* else nobody had been there for a while */
 }
 

@@ -23,6 +23,9 @@ struct gateway {
     bool insecure, failed; /* failed: the next one waits for gateway_again() */
     pid_t pid;             /* of the one that runs, 0: none */
     struct channel *link;  /* to it */
+    uint32_t uid, gid;     /* its */
+    struct channel
+        *broker; /* as who ran the VM; the caller's, and set by him. NULL: the VM is over */
     pid_t openers[GATEWAY_MAX_OPENERS];
 };
 
@@ -36,6 +39,8 @@ struct pollfd gateway_wanted(const struct gateway *g);
 void gateway_act(struct gateway *g, const struct pollfd *p);
 /* One that has ended at once is not started again before. */
 void gateway_again(struct gateway *g);
+/* Another broker has taken over: it is told of the gateway. */
+void gateway_tell(const struct gateway *g);
 /* A child has ended: perhaps one of these. */
 void gateway_reap(struct gateway *g);
 /* The VM has ended: the file goes, if it is still ours. */

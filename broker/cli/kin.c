@@ -133,6 +133,16 @@ static bool is_linked(const struct kin *kin, pid_t holder)
     return r == LINKED || r == NOT_ALLOWED;
 }
 
+/* Above the spawner is the first broker, and above that who started the VM; which is next when that broker has died. */
+static bool is_beside(const struct kin *kin, pid_t starter)
+{
+    char status[8192];
+
+    return starter > 1 && (starter == kin->above ||
+                           (process_read_pid(kin->above, "status", status, sizeof(status)) >= 0 &&
+                            parent_of(status) == starter));
+}
+
 bool kin_has(const struct kin *kin, Bulkhead__Role role, pid_t pid)
 {
     char status[8192];
@@ -143,6 +153,9 @@ bool kin_has(const struct kin *kin, Bulkhead__Role role, pid_t pid)
         return true; /* what is read of it later will say so */
     if (role == BULKHEAD__ROLE__ROLE_HOLDER)
         return has_name(status, "bulkhead-socket") && is_linked(kin, pid);
+    if (role == BULKHEAD__ROLE__ROLE_GATEWAY)
+        return kin->spawner > 0 && has_name(status, "bulkhead-gatewa") &&
+               is_beside(kin, parent_of(status));
     return kin->spawner > 0 && (pid == kin->spawner || parent_of(status) == kin->spawner ||
                                 (role == BULKHEAD__ROLE__ROLE_BROKER && kin->above == pid));
 }

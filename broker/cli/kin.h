@@ -17,5 +17,5 @@ struct kin {
 /* The spawner is known by the VM's lock, which it alone holds: a broker in its sandbox can't. */
 void kin_look(struct kin *ret_kin, const char *run_dir, const Bulkhead__ProcessList *list);
 /* A broker made its spawner, or is a child of it, as all the others are; who keeps a socket's file is nobody's child, but made
- * a link of which the spawner has the other end. From an ordinary user, who can stop his own alone, the spawner may be hidden. */
+ * a link of which the spawner has the other end; a gateway is a child of who started the VM, as its first broker was. From an ordinary user, who can stop his own alone, the spawner may be hidden. */
 bool kin_has(const struct kin *kin, Bulkhead__Role role, pid_t pid);

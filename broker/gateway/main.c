@@ -66,7 +66,9 @@ static void on_serve(void *arg, const Bulkhead__ServeVm *serve)
         (gateway.idle_s > 0 && loop_timer_arm(gateway.idle, IDLE_LOOK_MS, true) < 0)) {
         log_error("%s", err_text());
         loop_quit(gateway.loop, EXIT_FAILURE);
+        return;
     }
+    link_begin(calls->link);
 }
 
 static void on_starter_gone(void *arg)

@@ -265,6 +265,8 @@ const char *plan_program(Bulkhead__Role role)
         return "bulkhead-dev-balloon";
     case BULKHEAD__ROLE__ROLE_PASST:
         return "passt";
+    case BULKHEAD__ROLE__ROLE_GATEWAY:
+        return "bulkhead-gateway";
     case BULKHEAD__ROLE__ROLE_NONE:
     case _BULKHEAD__ROLE_IS_INT_SIZE:
     default:
@@ -300,6 +302,8 @@ const char *plan_rights(const struct plan_device *device, Bulkhead__Role role)
         return "the host's network as an ordinary user; no guest RAM";
     case BULKHEAD__ROLE__ROLE_HOLDER:
         return "one socket's name, to remove it; its neighbours, to connect; no guest RAM";
+    case BULKHEAD__ROLE__ROLE_GATEWAY:
+        return "HTTP at one socket, what its clients may ask of this VM; no guest RAM";
     case BULKHEAD__ROLE__ROLE_NONE:
     case _BULKHEAD__ROLE_IS_INT_SIZE:
     default:

@@ -22,6 +22,7 @@ enum {
         55, /* the broker itself, once it is in its sandbox; all below are children's */
     PLAN_UID_PASST = 56,           /* + number of the user network */
     PLAN_VSOCK_CONNECTIONS = 1280, /* at once; a vsock worker's table */
+    PLAN_GATEWAY_CONNECTIONS = 40, /* 32 clients, the broker, 4 openers; and one that goes */
     PLAN_SPARE_THREADS = 8,        /* of a process, beyond what its work needs */
     PLAN_IO_THREADS = 128,         /* of a disk's io_uring, in the kernel */
 };
@@ -64,6 +65,8 @@ struct plan_host {
     uint32_t uid_range; /* root: claimed by uids_claim() */
     const char *cgroup; /* of the VM, from the root of the hierarchy; "": none is delegated */
     unsigned limits;    /* SANDBOX_CGROUP_* bits: what can be limited there */
+    pid_t gateway_pid;  /* as who started the VM says; 0: there is none */
+    uint32_t gateway_uid, gateway_gid;
 };
 
 /* The configuration is filled and valid. */

@@ -15,7 +15,7 @@
 
 #define NEW(ptr, type) ((ptr) = malloc(sizeof *(ptr))) && (type##__init(ptr), true)
 
-enum { MAX_FDS = 48, MAX_PROCESSES = PLAN_MAX_DEVICES * 2 + 4, MAX_NOTES = PLAN_MAX_DEVICES + 4 };
+enum { MAX_FDS = 48, MAX_PROCESSES = PLAN_MAX_DEVICES * 2 + 5, MAX_NOTES = PLAN_MAX_DEVICES + 4 };
 /* What the private memory of a child is at most, for the audit: the child sets its limit itself, close
  * above what it has. */
 enum {
@@ -353,6 +353,7 @@ static bool plan_backend(Bulkhead__ProcessPlan *p, const struct plan_device *d,
     case BULKHEAD__ROLE__ROLE_BALLOON:
     case BULKHEAD__ROLE__ROLE_PASST:
     case BULKHEAD__ROLE__ROLE_HOLDER:
+    case BULKHEAD__ROLE__ROLE_GATEWAY:
     case _BULKHEAD__ROLE_IS_INT_SIZE:
     default:
         return true;
@@ -440,6 +441,34 @@ static bool plan_holder(Bulkhead__VmPlan *plan, const struct plan_device *d,
                                       true, 1 }) &&
            add_fd(p, (struct fd_row){ 4, "folder", "directory", "of the socket", true, 1 }) &&
            add_fd(p, (struct fd_row){ 5, "socket", "other", "to know it again", true, 1 });
+}
+
+/* Nor is this: who started the VM started it. A descriptor that a client sent is there for a moment, and not in the plan. */
+static bool plan_gateway(Bulkhead__VmPlan *plan, const struct plan_host *host)
+{
+    Bulkhead__ProcessPlan *p;
+
+    if (host->gateway_pid == 0)
+        return true;
+    p = add_process(plan, BULKHEAD__ROLE__ROLE_GATEWAY, "gateway");
+    if (!p)
+        return false;
+    p->uid = host->gateway_uid;
+    p->gid = host->gateway_gid;
+    p->root = text("empty, read-only");
+    p->cgroup = text("");
+    return add_namespaces(p, host, false) && add_profile(p, "gateway") &&
+           add_limit(p, "NPROC", "0") && add_limit(p, "CORE", "0") && add_limit(p, "FSIZE", "0") &&
+           add_fd(p, (struct fd_row){ 0, "/dev/null", "char", "nothing to read", true, 1 }) &&
+           add_fd(p, (struct fd_row){ 1, "/dev/null", "char", "nothing to print", true, 1 }) &&
+           add_fd(p, (struct fd_row){ 2, "log pipe", "pipe", "what it has to say", true, 1 }) &&
+           add_fd(p, (struct fd_row){ 3, "starter", "socket", "hands it connections", true, 1 }) &&
+           add_fd(p, (struct fd_row){ 4, "API", "socket", "its clients come here", true, 1 }) &&
+           add_fd(p, (struct fd_row){ -1, "event loop", "epoll", "waits for all of these", true,
+                                      1 }) &&
+           add_fd(p, (struct fd_row){ -1, "connections", "socket",
+                                      "clients, the broker, what opens devices", true,
+                                      PLAN_GATEWAY_CONNECTIONS });
 }
 
 static bool plan_broker(Bulkhead__VmPlan *plan, const struct plan_host *host)
@@ -542,7 +571,8 @@ Bulkhead__VmPlan *plan_message(const struct plan *from, const Bulkhead__VmConfig
         ok = plan_is_free(&from->devices[i]) || (plan_worker(plan, &from->devices[i], c, host) &&
                                                  plan_passt(plan, &from->devices[i], c, host) &&
                                                  plan_holder(plan, &from->devices[i], host));
-    ok = ok && add_vm_limits(plan, c, host) && note_all(plan, from, host);
+    ok = ok && plan_gateway(plan, host) && add_vm_limits(plan, c, host) &&
+         note_all(plan, from, host);
     if (!ok) {
         bulkhead__vm_plan__free_unpacked(plan, NULL);
         return NULL;

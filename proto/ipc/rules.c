@@ -374,9 +374,9 @@ const char *rules_state_name(enum child_state state)
 
 const char *role_name(Bulkhead__Role role)
 {
-    static const char *const names[] = { "none",    "broker", "spawner", "core", "loader",
-                                         "blk",     "rng",    "console", "net",  "vsock",
-                                         "balloon", "passt",  "holder" };
+    static const char *const names[] = { "none",    "broker", "spawner", "core",   "loader",
+                                         "blk",     "rng",    "console", "net",    "vsock",
+                                         "balloon", "passt",  "holder",  "gateway" };
 
     return (unsigned)role < ARRAY_SIZE(names) ? names[role] : "unknown";
 }

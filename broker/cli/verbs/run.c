@@ -228,6 +228,8 @@ static void on_event(struct run *run, const Bulkhead__Event *event)
     /* Not before: the broker remembers the terminal's mode while it prepares the VM. */
     if (is_event(event, "vm", "booted"))
         on_booted(run);
+    if (strcmp(event->event, "adopted") == 0)
+        gateway_tell(&run->gateway);
     if (run->options.config.audit && calls_for_audit(event))
         start_audit(run);
 }
@@ -397,6 +399,7 @@ static int start_broker(struct run *run)
     if (r != EXIT_OK)
         return r;
     r = client_start_broker(&run->client, log_fd);
+    run->gateway.broker = run->client.channel;
     return r < 0 ? client_failed(r) : EXIT_OK;
 }
 
@@ -442,6 +445,7 @@ static void await_rest(const struct run *run)
 static void end(struct run *run)
 {
     hurry_on_signals(run);
+    run->gateway.broker = NULL;
     gateway_close(&run->gateway);
     if (run->ended)
         client_await_end(&run->client, run->signals);

@@ -207,6 +207,15 @@ static void on_starter(int fd, unsigned what, void *arg)
 
 /* ---- requests ---- */
 
+void link_begin(struct link *link)
+{
+    if (link->connect_id != 0)
+        return;
+    link->connect_id = ++link->last_id;
+    if (say_connect(link, link->connect_id, false) < 0)
+        link->connect_id = 0;
+}
+
 void link_ask(struct link *link, Bulkhead__ClientEnvelope *request, const int *fds, size_t n_fds,
               link_fn fn, void *arg)
 {
@@ -223,13 +232,9 @@ void link_ask(struct link *link, Bulkhead__ClientEnvelope *request, const int *f
         send_asked(link, a);
         return;
     }
-    if (link->connect_id != 0)
-        return;
-    link->connect_id = ++link->last_id;
-    if (say_connect(link, link->connect_id, false) < 0) {
-        link->connect_id = 0;
+    link_begin(link);
+    if (link->connect_id == 0)
         finish(a, NULL, NULL, 0);
-    }
 }
 
 void link_ask_opener(struct link *link, link_fn fn, void *arg)

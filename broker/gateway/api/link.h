@@ -20,6 +20,8 @@ int link_new(struct link **ret_link, struct loop *loop, int starter_fd,
              void (*on_serve)(void *arg, const Bulkhead__ServeVm *serve), void (*on_end)(void *arg),
              void *arg) must_check;
 void link_free(struct link *link);
+/* Has the starter hand it the broker's connection, before there is anything to ask. */
+void link_begin(struct link *link);
 /* Asks the broker, once there is a connection. request and what it points at are the caller's until fn was called. fds
  * too. fn may be called before it returns. */
 void link_ask(struct link *link, Bulkhead__ClientEnvelope *request, const int *fds, size_t n_fds,
