@@ -16,7 +16,9 @@
 #include <cmocka.h>
 
 #include "client.pb-c.h"
+#include "ended.h"
 #include "fake_host.h"
+#include "output.h"
 
 #define BODY(name) BULKHEAD__HOST_ENVELOPE__BODY_##name
 #define CLIENT_BODY(name) BULKHEAD__CLIENT_ENVELOPE__BODY_##name
@@ -114,6 +116,22 @@ static void test_wait(void **state)
     f->listener = -1;
     fake_host_run(f, "wait web", NULL, false);
     assert_int_equal(fake_host_finish(f), 2);
+}
+
+/* What its description asks for can't be had: as bad input, and not as a VM that ended nobody knows why. */
+static void test_not_started(void **state)
+{
+    Bulkhead__VmEnded ended = BULKHEAD__VM_ENDED__INIT;
+    char text[256];
+
+    (void)state;
+    ended.detail = (char *)(uintptr_t) "the disk is in use";
+    assert_string_equal(ended_word(&ended), "refused");
+    assert_string_equal(ended_text(text, sizeof(text), &ended), "not started: the disk is in use");
+    assert_int_equal(ended_status(&ended), EXIT_BAD_INPUT);
+    ended.host_failure = 1;
+    assert_string_equal(ended_word(&ended), "failed");
+    assert_int_equal(ended_status(&ended), EXIT_HOST);
 }
 
 /* ---- sessions ---- */
@@ -440,15 +458,12 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_info),
-        TEST(test_wait),
-        TEST(test_session),
-        TEST(test_no_session),
-        TEST(test_wrong_descriptor),
+        TEST(test_info),        TEST(test_wait),
+        TEST(test_not_started), TEST(test_session),
+        TEST(test_no_session),  TEST(test_wrong_descriptor),
         TEST(test_top),
 
-        TEST(test_events),
-        TEST(test_events_that_are_no_text),
+        TEST(test_events),      TEST(test_events_that_are_no_text),
         TEST(test_refusals),
     };
 
