@@ -187,6 +187,21 @@ static void on_loaded(struct host *host, struct ask *ask, const struct host_even
 
 /* ---- of one VM ---- */
 
+/* An answer about it that follows from this same event can't be made any more. */
+static void answer_otherwise(struct host *host, const struct host_vm *vm, const struct fault *why)
+{
+    for (size_t i = 0; i < host->actions.n; i++) {
+        struct host_action *a = &host->actions.list[i];
+
+        if (a->kind != HOST_ANSWER || a->vm != vm->serial)
+            continue;
+        a->kind = HOST_REPLY;
+        a->error = why->error;
+        a->bad_input = why->bad_input;
+        snprintf(a->text, sizeof a->text, "%s", why->text);
+    }
+}
+
 /* Who waits for a VM that is not to be is told why. */
 static void drop(struct host *host, struct host_vm *vm, const struct fault *why)
 {
@@ -198,6 +213,7 @@ static void drop(struct host *host, struct host_vm *vm, const struct fault *why)
                 host_reply_ok(host, &ticket, "%s is removed", vm->name);
             else
                 host_reply(host, &ticket, why);
+    answer_otherwise(host, vm, why);
     host_action_add(&host->actions, HOST_FORGET)->vm = vm->serial;
     host_vm_free(host, vm);
 }
