@@ -311,7 +311,8 @@ static int take_fds(struct host_answer *answer, Bulkhead__VmChannel channel, int
     return (int)answer->n_fds;
 }
 
-int host_open_vm(const char *vm, Bulkhead__VmChannel channel, int *ret_fds, size_t max)
+static int open_channel(const char *vm, Bulkhead__VmChannel channel,
+                        const ProtobufCBinaryData *note, int *ret_fds, size_t max)
 {
     Bulkhead__OpenVm msg = BULKHEAD__OPEN_VM__INIT;
     char name[HOST_NAME_BYTES];
@@ -323,12 +324,24 @@ int host_open_vm(const char *vm, Bulkhead__VmChannel channel, int *ret_fds, size
     snprintf(name, sizeof(name), "%s", vm);
     msg.vm = name;
     msg.channel = channel;
+    if (note)
+        msg.note = *note;
     if (r == 0)
         r = host_call(&host, &request, HOST_TIMEOUT_MS, &answer);
     if (r == 0)
         r = take_fds(&answer, channel, ret_fds, max);
     host_close(&host);
     return r;
+}
+
+int host_open_vm(const char *vm, Bulkhead__VmChannel channel, int *ret_fds, size_t max)
+{
+    return open_channel(vm, channel, NULL, ret_fds, max);
+}
+
+int host_allow_passt(const char *vm, const ProtobufCBinaryData *note, int *ret_fd)
+{
+    return open_channel(vm, BULKHEAD__VM_CHANNEL__VM_USER_NET, note, ret_fd, 1);
 }
 
 int host_find_rundir(const char *vm, char *dst, size_t size)

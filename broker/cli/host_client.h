@@ -72,6 +72,8 @@ int host_each_vm(struct host *host, Bulkhead__KeyValue **labels, size_t n_labels
  * close. Their number, or a negative errno. */
 int host_open_vm(const char *vm, Bulkhead__VmChannel channel, int *ret_fds, size_t max) must_check;
 /* Where the VM's run directory is, as rundir.h knows one. */
+/* The passt of that note may be started once for the VM, until ret_fd is closed; the same. */
+int host_allow_passt(const char *vm, const ProtobufCBinaryData *note, int *ret_fd) must_check;
 int host_find_rundir(const char *vm, char *dst, size_t size) must_check;
 /* No service, or none that knows the caller: to who needs none, it is all the same. */
 bool host_is_none(int r);

@@ -28,16 +28,21 @@ struct opened {
     bool serves; /* at the socket that is kept */
     int link_fd; /* to the broker, of a socket that is kept; -1: none is */
     struct note note;
+    uint8_t noted[NOTE_BYTES]; /* which the client is to have written by who may: */
+    bool hands_note;
 };
 
-/* passt is started by the VM's spawner, which takes its user's word for that and not the broker's. */
+/* passt is started by the VM's spawner, which takes its user's word for that and not the broker's. Of a VM of the host's service
+ * that has the service write it down, and run_dir is "". */
 static int ask_for_passt(struct opened *o, const Bulkhead__NetConfig *net, const char *run_dir,
                          struct fault *f)
 {
     struct spawner_slot passt;
 
     seal_describe_passt(net, &passt);
-    return note_write(&o->note, run_dir, &passt, f);
+    o->hands_note = run_dir[0] == '\0';
+    return o->hands_note ? note_describe(&passt, o->noted, f)
+                         : note_write(&o->note, run_dir, &passt, f);
 }
 
 static int open_it(struct opened *o, Bulkhead__VmConfig *c, Bulkhead__Role role,
@@ -99,14 +104,16 @@ static int refuse(struct channel *client, uint32_t id, struct fault *f)
     return channel_send_raw(client, &e.base, NULL, 0, true) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int hand_over(struct channel *client, uint32_t id, struct backend *b)
+static int hand_over(struct channel *client, uint32_t id, struct opened *o)
 {
     Bulkhead__AddDevice answer = BULKHEAD__ADD_DEVICE__INIT;
     CLIENT_ENVELOPE(e, ADD_DEVICE, add_device, &answer);
     Bulkhead__Backend backend;
     int fds[HANDED_MAX_FDS];
-    size_t n = handed_give(b, &backend, fds);
+    size_t n = handed_give(&o->backend, &backend, fds);
 
+    if (o->hands_note)
+        answer.note = (ProtobufCBinaryData){ sizeof o->noted, o->noted };
     answer.backend = &backend;
     e.id = id;
     return channel_send_raw(client, &e.base, fds, n, true);
@@ -141,7 +148,7 @@ static int serve(struct channel *client, struct opened *o)
         r = open_it(o, config, role, e->add_device->run_dir, fds, n_fds, &f);
     if (r == 0)
         r = link_up(&o->backend, &o->link_fd, &f);
-    r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, &o->backend);
+    r = r < 0 ? refuse(client, id, &f) : hand_over(client, id, o);
     config_free(config);
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

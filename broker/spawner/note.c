@@ -20,26 +20,27 @@ struct content {
     char name[SPAWNER_NAME_BYTES];
 };
 
-_Static_assert(sizeof(struct content) ==
-                   3 * sizeof(uint32_t) +
-                       SPAWNER_MAX_FORWARDS * (2 * sizeof(uint32_t) + 2 * sizeof(uint16_t)) +
-                       SPAWNER_NAME_BYTES,
-               "two notes are compared byte by byte");
+_Static_assert(sizeof(struct content) == NOTE_BYTES, "two notes are compared byte by byte");
+
+/* No other file's, and no way out of the directory. */
+static bool is_name(const char *name, size_t size)
+{
+    size_t len = strnlen(name, size), end = strlen(RUNDIR_NOTE);
+
+    return len < size && len > end && !memchr(name, '/', len) &&
+           strcmp(name + len - end, RUNDIR_NOTE) == 0;
+}
 
 static bool describe(const struct spawner_slot *setup, struct content *ret_content)
 {
-    size_t len = strnlen(setup->name, sizeof setup->name), end = strlen(RUNDIR_NOTE);
     struct content c = { .version = NOTE_VERSION,
                          .mtu = setup->mtu,
                          .n_forwards = setup->n_forwards };
 
-    /* The name is a broker's word: no other file's, and no way out of the directory. */
-    if (len == sizeof setup->name || len <= end || memchr(setup->name, '/', len) ||
-        strcmp(setup->name + len - end, RUNDIR_NOTE) != 0 ||
-        setup->n_forwards > SPAWNER_MAX_FORWARDS)
+    if (!is_name(setup->name, sizeof setup->name) || setup->n_forwards > SPAWNER_MAX_FORWARDS)
         return false;
     memcpy(c.forwards, setup->forwards, setup->n_forwards * sizeof c.forwards[0]);
-    memcpy(c.name, setup->name, len);
+    memcpy(c.name, setup->name, strlen(setup->name));
     *ret_content = c;
     return true;
 }
@@ -98,16 +99,27 @@ static int make(struct note *note, struct fault *f)
     return 0;
 }
 
-int note_write(struct note *note, const char *run_dir, const struct spawner_slot *setup,
-               struct fault *f)
+int note_describe(const struct spawner_slot *setup, uint8_t ret_bytes[NOTE_BYTES], struct fault *f)
+{
+    struct content c;
+
+    if (!describe(setup, &c))
+        return fault_input(f, "%.40s can't be asked for: use another id=", setup->name);
+    memcpy(ret_bytes, &c, sizeof c);
+    return 0;
+}
+
+int note_write_bytes(struct note *note, const char *run_dir, const uint8_t bytes[NOTE_BYTES],
+                     struct fault *f)
 {
     struct content c;
     int r = rundir_visit(&note->place, run_dir, f);
 
     if (r < 0)
         return r;
-    if (!describe(setup, &c))
-        return fault_input(f, "%.40s can't be asked for: use another id=", setup->name);
+    memcpy(&c, bytes, sizeof c);
+    if (!is_name(c.name, sizeof c.name))
+        return fault_input(f, "what is to be written down is no note");
     memcpy(note->name, c.name, sizeof note->name);
     r = -EAGAIN;
     for (unsigned i = 0; r == -EAGAIN && i < MAX_TRIES; i++)
@@ -121,6 +133,15 @@ int note_write(struct note *note, const char *run_dir, const struct spawner_slot
     return r;
 }
 
+int note_write(struct note *note, const char *run_dir, const struct spawner_slot *setup,
+               struct fault *f)
+{
+    uint8_t bytes[NOTE_BYTES];
+    int r = note_describe(setup, bytes, f);
+
+    return r < 0 ? r : note_write_bytes(note, run_dir, bytes, f);
+}
+
 void note_withdraw(struct note *note)
 {
     struct rundir_place *place = &note->place;
@@ -129,6 +150,13 @@ void note_withdraw(struct note *note)
         unlinkat(place->dir_fd, note->name, 0);
     fd_closep(&note->fd);
     rundir_leave(place);
+}
+
+void note_forget(struct note *note)
+{
+    fd_closep(&note->fd);
+    fd_closep(&note->place.dir_fd);
+    fd_closep(&note->place.base_fd);
 }
 
 /* ---- who starts ---- */

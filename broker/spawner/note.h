@@ -17,6 +17,8 @@
 #include "resources/rundir.h"
 #include "spawner/wire.h"
 
+enum { NOTE_BYTES = 3 * 4 + SPAWNER_MAX_FORWARDS * 12 + SPAWNER_NAME_BYTES };
+
 struct note {
     struct rundir_place place; /* without a lock */
     int fd;                    /* the lock on it; -1: there is none */
@@ -24,11 +26,19 @@ struct note {
 };
 
 void note_init(struct note *note);
-/* A note of what passt is to be started with: name, MTU, ports. run_dir: the VM's, by its path. */
+/* What is in a note: with what passt is to be started, which is name, MTU, ports. */
+int note_describe(const struct spawner_slot *setup, uint8_t ret_bytes[NOTE_BYTES],
+                  struct fault *ret_fault) must_check;
+/* Writes that down. run_dir: the VM's, by its path. */
 int note_write(struct note *note, const char *run_dir, const struct spawner_slot *setup,
                struct fault *ret_fault) must_check;
+/* The same with bytes that may be anybody's: nothing of them is believed but a name that is a note's. */
+int note_write_bytes(struct note *note, const char *run_dir, const uint8_t bytes[NOTE_BYTES],
+                     struct fault *ret_fault) must_check;
 /* Takes away what is left of it. */
 void note_withdraw(struct note *note);
+/* Closes the descriptors; another process has them, and withdraws it. */
+void note_forget(struct note *note);
 /* In the spawner: is there such a note for what the broker asks for, and the same in each of these? It is gone then.
  * 0, or -EPERM with an origin. */
 int note_take(const struct rundir_place *place, const struct spawner_slot *setup) must_check;

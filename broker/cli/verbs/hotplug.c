@@ -3,7 +3,7 @@
 #include "verbs/hotplug.h"
 #include <string.h>
 #include <unistd.h>
-#include "base/err.h"
+#include "base/fd.h"
 #include "client.h"
 #include "host_client.h"
 #include "options/device_flags.h"
@@ -27,7 +27,7 @@ static const struct flag_list flags_to_add = { add_flags, ARRAY_SIZE(add_flags) 
 struct add_args {
     struct vm_options options;
     const char *vm;
-    char run_dir[CLIENT_RUNDIR_BYTES]; /* of a VM that is to have a passt more */
+    int allowed_fd; /* -1: no passt was asked for, of the host's service */
     unsigned n_devices;
     struct client opener;
     bool help, json;
@@ -142,25 +142,16 @@ static bool has_passt(const struct add_args *a)
     return a->options.config.n_nets > 0 && strcmp(a->options.config.nets[0]->mode, "user") == 0;
 }
 
-/* Where its user's word for that passt goes: there he must be at home. */
-static int find_run_dir(struct add_args *a, const struct client *broker)
+/* The user's word for that passt, where the opener can't write it down: the run directories of the host's service are its
+ * own. It writes it if this VM's tenant may have one; it counts until we are gone. */
+static int have_noted(struct add_args *a, const struct client_answer *opened)
 {
-    const bool is_private = client_is_private(a->vm);
-    int r = 0;
+    int r;
 
-    if (is_private)
-        snprintf(a->run_dir, sizeof(a->run_dir), "%s", broker->run_dir);
-    else
-        r = host_find_rundir(a->vm, a->run_dir, sizeof(a->run_dir));
-    if (r < 0)
-        return client_failed(r);
-    if (!is_private && access(a->run_dir, W_OK) < 0)
-        return say_error(
-            EXIT_BAD_INPUT,
-            "%s is the host's service's, and only who runs that can add a user network "
-            "while it runs: add a tap, or create the VM with a user network",
-            a->vm);
-    return EXIT_OK;
+    if (!has_passt(a) || client_is_private(a->vm))
+        return EXIT_OK;
+    r = host_allow_passt(a->vm, &opened->envelope->add_device->note, &a->allowed_fd);
+    return r < 0 ? client_failed(r) : EXIT_OK;
 }
 
 /* The broker says whether it may be, the opener opens it, the broker is given that. */
@@ -180,11 +171,11 @@ static int add_with(struct add_args *a, struct client *broker)
     if (name)
         *name = bag_printf(&a->options.bag, "%s", text);
     msg.check_only = false;
-    r = has_passt(a) ? find_run_dir(a, broker) : EXIT_OK;
-    if (r != EXIT_OK)
-        return r;
-    msg.run_dir = a->run_dir;
+    if (has_passt(a) && client_is_private(a->vm))
+        msg.run_dir = broker->run_dir;
     r = open_device(a, &msg, &opened);
+    if (r == EXIT_OK)
+        r = have_noted(a, &opened);
     if (r != EXIT_OK)
         return r;
     msg.run_dir = (char *)(uintptr_t)protobuf_c_empty_string;
@@ -204,12 +195,13 @@ static int add(struct add_args *a)
     /* With a socket it stays as long as the VM has that. Else, or if it wasn't added, what it made goes first. */
     client_leave(&a->opener, r == EXIT_OK ? 0 : UNDONE_MS);
     client_close(&broker);
+    fd_closep(&a->allowed_fd);
     return r;
 }
 
 static int run_add(int argc, char **argv)
 {
-    struct add_args a = { 0 };
+    struct add_args a = { .allowed_fd = -1 };
     struct option_error err;
     int r;
 

@@ -34,6 +34,7 @@ enum ask_kind {
     ASK_CONSOLE,
     ASK_LOGS, /* channel */
     ASK_KILL,
+    ASK_NOTE, /* note */
 };
 
 enum ask_channel { CHANNEL_NONE, CHANNEL_COMMAND, CHANNEL_CONSOLE, CHANNEL_BROKER };
@@ -66,8 +67,9 @@ struct host_action {
     bool bad_input;
     uint64_t sequence, of_tenant; /* among all events, and among its tenant's */
     const Bulkhead__Event *said;
-    const char *name;             /* static */
-    char tenant[33], vm_name[49]; /* HOST_NOTICE; HOST_ASK without a vm */
+    const ProtobufCBinaryData *note; /* the request's */
+    const char *name;                /* static */
+    char tenant[33], vm_name[49];    /* HOST_NOTICE; HOST_ASK without a vm */
     char text[FAULT_TEXT_MAX];
 };
 

@@ -18,6 +18,7 @@ enum {
     HOST_MAX_ASKS = 32768, /* more than sessions and VMs can have between them */
     HOST_FEW_ASKS = 1024,  /* whose places are memory that stays */
     HOST_MAX_PENDING = 32, /* of a session: requests without an answer */
+    HOST_MAX_NOTE_BYTES = 4096,
     HOST_MAX_OPENING = 32, /* of a VM: channels that the starter was asked for */
 };
 

@@ -327,8 +327,8 @@ static void on_opened(struct host *host, struct ask *ask, const struct host_even
         vm->opening--;
     if (f.error == ENOENT)
         fault_host(&f, ENOTCONN, "%s",
-                   ask->kind == ASK_CONNECT ? "the VM doesn't run: start it"
-                                            : "there is no log yet: start the VM");
+                   ask->kind == ASK_LOGS ? "there is no log yet: start the VM"
+                                         : "the VM doesn't run: start it");
     else if (f.error == 0 && e->n_fds == 0)
         fault_host(&f, EIO, "the starter sent nothing");
     if (f.error == 0)
@@ -369,6 +369,7 @@ static void answered_of_vm(struct host *host, enum ask_kind kind, struct host_vm
     case ASK_TERMS:
     case ASK_LOAD:
     case ASK_LOGS:
+    case ASK_NOTE:
     default:
         break;
     }

@@ -213,6 +213,24 @@ static void on_wait(struct host *host, struct asked *a)
 
 /* ---- channels ---- */
 
+/* False: that was answered. What a note says is the VM's spawner's affair. */
+static bool may_note(struct host *host, struct asked *a)
+{
+    size_t len = a->e->open_vm->note.len;
+
+    if (!spec_may_have_user_net(tenants_find(host->config, a->vm->tenant)))
+        refuse(
+            host, a, EPERM,
+            "tenant %s may have no user network: use a tap that it may have, or ask who runs the "
+            "host for user_net in its tenants.yaml",
+            a->vm->tenant);
+    else if (len == 0 || len > HOST_MAX_NOTE_BYTES)
+        refuse(host, a, EINVAL, "a note of %zu bytes: is all of one release?", len);
+    else
+        return true;
+    return false;
+}
+
 static void on_open(struct host *host, struct asked *a)
 {
     static const struct {
@@ -223,6 +241,7 @@ static void on_open(struct host *host, struct asked *a)
         [BULKHEAD__VM_CHANNEL__VM_CONSOLE] = { ASK_CONNECT, CHANNEL_CONSOLE },
         [BULKHEAD__VM_CHANNEL__VM_CONSOLE_LOG] = { ASK_LOGS, CHANNEL_CONSOLE },
         [BULKHEAD__VM_CHANNEL__VM_BROKER_LOG] = { ASK_LOGS, CHANNEL_BROKER },
+        [BULKHEAD__VM_CHANNEL__VM_USER_NET] = { ASK_NOTE, CHANNEL_NONE },
     };
     unsigned way = (unsigned)a->e->open_vm->channel;
 
@@ -231,16 +250,20 @@ static void on_open(struct host *host, struct asked *a)
                way);
         return;
     }
-    if (ways[way].ask == ASK_CONNECT && !host_vm_is_up(a->vm)) {
+    if (ways[way].ask != ASK_LOGS && !host_vm_is_up(a->vm)) {
         refuse(host, a, ENOTCONN, "%s doesn't run: start it", a->vm->name);
         return;
     }
+    if (ways[way].ask == ASK_NOTE && !may_note(host, a))
+        return;
     if (a->vm->opening >= HOST_MAX_OPENING || !host_may_ask(host)) {
         refuse(host, a, EAGAIN, "too much is being opened at once: try again");
         return;
     }
     a->vm->opening++;
     host_ask(host, ways[way].ask, ways[way].channel, a->vm, &a->ticket);
+    if (ways[way].ask == ASK_NOTE)
+        host->actions.list[host->actions.n - 1].note = &a->e->open_vm->note;
 }
 
 /* ---- the rest ---- */

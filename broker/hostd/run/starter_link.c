@@ -92,7 +92,7 @@ static enum starter_request_kind kind_of(enum ask_kind kind)
         [ASK_SAVE] = STARTER_SAVE,       [ASK_REMOVE] = STARTER_REMOVE,
         [ASK_START] = STARTER_START,     [ASK_CONNECT] = STARTER_CONNECT,
         [ASK_CONSOLE] = STARTER_CONSOLE, [ASK_LOGS] = STARTER_LOGS,
-        [ASK_KILL] = STARTER_KILL,
+        [ASK_KILL] = STARTER_KILL,       [ASK_NOTE] = STARTER_NOTE,
     };
 
     return kinds[kind];
@@ -137,9 +137,10 @@ void starter_link_ask(struct service *s, const struct host_action *a, const stru
                       int fd)
 {
     struct starter_request request = { .kind = kind_of(a->asks), .id = a->ask };
-    uint8_t *bytes = NULL;
+    const uint8_t *bytes = a->note ? a->note->data : NULL;
+    size_t len = a->note ? a->note->len : 0;
+    uint8_t *made = NULL;
     struct parcel *p;
-    size_t len = 0;
 
     request.channel = channel_of(a->channel);
     if (vm) {
@@ -147,12 +148,12 @@ void starter_link_ask(struct service *s, const struct host_action *a, const stru
         snprintf(request.vm, sizeof request.vm, "%s", vm->name);
     }
     if (a->asks == ASK_SAVE)
-        bytes = answers_description(vm, &len);
+        bytes = made = answers_description(vm, &len);
     p = malloc(sizeof *p + sizeof request + len);
     if (!p || (a->asks == ASK_SAVE && !bytes) || len > STARTER_MAX_BYTES) {
         log_error("no memory for a request"); /* its deadline will pass */
         fd_closep(&fd);
-        free(bytes);
+        free(made);
         free(p);
         return;
     }
@@ -161,7 +162,7 @@ void starter_link_ask(struct service *s, const struct host_action *a, const stru
     memcpy(p->bytes, &request, sizeof request);
     if (len > 0)
         memcpy(p->bytes + sizeof request, bytes, len);
-    free(bytes);
+    free(made);
     put(s, p);
 }
 

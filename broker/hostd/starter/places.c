@@ -31,6 +31,7 @@ static void init(struct place *place, struct starter *s, const char *tenant, con
     process_forget(&place->launcher);
     process_forget(&place->old_launcher);
     process_forget(&place->console);
+    process_forget(&place->note);
     place->fifo_fd = -1;
     place->console_starts = (struct sandbox_spawning){ .error_fd = -1, .pidfd = -1 };
 }
@@ -64,7 +65,8 @@ int places_take(struct starter *s, const char *tenant, const char *vm, struct pl
 void places_settle(struct place *place)
 {
     if (place->broker.pid != 0 || place->broker_leaves || place->launcher.pid != 0 ||
-        place->old_launcher.pid != 0 || place->console.pid != 0 || place->console_next)
+        place->old_launcher.pid != 0 || place->console.pid != 0 || place->note.pid != 0 ||
+        place->console_next)
         return;
     fd_closep(&place->fifo_fd);
     place->vm[0] = place->tenant[0] = '\0';

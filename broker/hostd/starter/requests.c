@@ -18,6 +18,7 @@
 #include "hostd/starter/consoles.h"
 #include "hostd/starter/files.h"
 #include "hostd/starter/groups.h"
+#include "hostd/starter/notes.h"
 #include "hostd/starter/places.h"
 #include "hostd/starter/sockets.h"
 #include "hostd/starter/tell.h"
@@ -318,6 +319,15 @@ static void on_kill(struct starter *s, const struct starter_request *q, const vo
     tell_done(s, q->id, r, NULL, 0);
 }
 
+static void on_note(struct starter *s, const struct starter_request *q, const void *bytes,
+                    struct handed *fds)
+{
+    int fd = notes_write(s, q->tenant, q->vm, bytes, q->len);
+
+    (void)fds;
+    tell_done(s, q->id, MIN(fd, 0), &fd, fd >= 0);
+}
+
 static void on_ping(struct starter *s, const struct starter_request *q, const void *bytes,
                     struct handed *fds)
 {
@@ -343,6 +353,7 @@ static const struct operation {
     [STARTER_CONSOLE] = { .of_vm = true, .fn = on_console },
     [STARTER_LOGS] = { .of_vm = true, .fn = on_logs },
     [STARTER_KILL] = { .of_vm = true, .fn = on_kill },
+    [STARTER_NOTE] = { .of_vm = true, .takes_bytes = true, .fn = on_note },
     [STARTER_PING] = { .fn = on_ping },
 };
 

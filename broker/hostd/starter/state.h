@@ -29,6 +29,7 @@ struct place {
     struct starter *starter;
     char tenant[HOSTDIR_TENANT_BYTES], vm[HOSTDIR_VM_BYTES]; /* "": the place is free */
     struct process broker, launcher, console;
+    struct process note; /* who keeps one, for a moment */
     struct process
         old_launcher; /* of an earlier run, killed: a file system may hold it up for as long as it likes */
     bool broker_leaves; /* it has ended, and its spawner perhaps not: */

@@ -50,6 +50,9 @@ enum starter_request_kind {
     STARTER_LOGS,
     /* SIGKILL to all processes of the VM: its broker doesn't answer. ENOENT: there are none. */
     STARTER_KILL,
+    /* bytes: a note for the VM's spawner (spawner/note.h). DONE: it is there, and fd [a stream]; a process keeps it until
+     * that is closed, or for NOTES_MS. EPERM: the tenant may have no user network. EBUSY: one of that VM is there. */
+    STARTER_NOTE,
     STARTER_REQUEST__MAX,
 };
 

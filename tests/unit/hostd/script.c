@@ -236,6 +236,7 @@ void script_open_channel(struct script *s, uint64_t session, const char *vm,
 
     open.vm = T(vm);
     open.channel = channel;
+    open.note = s->note;
     e.body_case = B(OPEN_VM);
     e.open_vm = &open;
     script_send(s, session, &e);

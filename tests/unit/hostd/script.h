@@ -21,6 +21,7 @@ struct script {
     uint64_t now;
     struct host_action log[SCRIPT_LOG]; /* not looked at yet */
     unsigned n_log;
+    ProtobufCBinaryData note;       /* of a VM_USER_NET that is asked for */
     uint32_t request;               /* the last one's number */
     char text[FAULT_TEXT_MAX];      /* of the last reply that was looked at */
     Bulkhead__HostEnvelope *answer; /* the last answer, unpacked */

@@ -341,6 +341,56 @@ static void user_networks_that_are_added(void **state)
     assert_false(spec_may_have_user_net(NULL)); /* it is no tenant any more */
 }
 
+static void is_told(const char *part)
+{
+    assert_true(script_replied(&s, acme, s.request) > 0);
+    assert_non_null(strstr(s.text, part));
+}
+
+/* The starter is asked to write down that he wants it, with his words as they are. */
+static void a_tenant_adds_a_user_network(void **state)
+{
+    uint8_t words[HOST_MAX_NOTE_BYTES + 1] = "net1";
+    const struct host_action *reply = NULL;
+    uint32_t ask;
+
+    (void)state;
+    s.note = (ProtobufCBinaryData){ 4, words };
+    script_create(&s, acme, "off", false);
+    script_open_channel(&s, acme, "off", BULKHEAD__VM_CHANNEL__VM_USER_NET);
+    assert_int_equal(script_replied(&s, acme, s.request), ENOTCONN);
+    script_create(&s, acme, "web", true);
+    script_runs(&s, "acme", "web");
+    script_open_channel(&s, acme, "web", BULKHEAD__VM_CHANNEL__VM_USER_NET);
+    is_told("tenant acme may have no user network");
+    script_open_channel(&s, ops, "acme/web", BULKHEAD__VM_CHANNEL__VM_USER_NET);
+    assert_int_equal(script_replied(&s, ops, s.request), EPERM);
+    s.host.config->tenants[0]->user_net = true;
+    script_open_channel(&s, beta, "acme/web", BULKHEAD__VM_CHANNEL__VM_USER_NET);
+    assert_int_equal(script_replied(&s, beta, s.request), ENOENT);
+    s.note.len = 0;
+    script_open_channel(&s, acme, "web", BULKHEAD__VM_CHANNEL__VM_USER_NET);
+    is_told("a note of 0 bytes");
+    s.note.len = sizeof words;
+    script_open_channel(&s, acme, "web", BULKHEAD__VM_CHANNEL__VM_USER_NET);
+    is_told("a note of 4097 bytes");
+    assert_int_equal(script_asked(&s, ASK_NOTE), 0);
+    s.note.len = 4;
+    script_open_channel(&s, acme, "web", BULKHEAD__VM_CHANNEL__VM_USER_NET);
+    for (unsigned i = 0; i < s.n_log; i++)
+        if (s.log[i].kind == HOST_ASK && s.log[i].asks == ASK_NOTE)
+            assert_ptr_equal(s.log[i].note->data, words);
+    ask = script_asked(&s, ASK_NOTE);
+    assert_int_not_equal(ask, 0);
+    assert_int_equal(script_replied(&s, acme, s.request), -1);
+    script_done(&s, ask, 0, 1);
+    for (unsigned i = 0; i < s.n_log; i++)
+        if (s.log[i].kind == HOST_REPLY)
+            reply = &s.log[i];
+    assert_true(reply && reply->flag && !reply->limits.limited);
+    assert_int_equal(script_replied(&s, acme, s.request), 0);
+}
+
 static void config_of(const char *name, void (*change)(Bulkhead__VmSpec *spec))
 {
     Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
@@ -465,6 +515,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(paths_below_ones_trees, begin, end),
         cmocka_unit_test_setup_teardown(interfaces_that_one_may_use, begin, end),
         cmocka_unit_test_setup_teardown(user_networks_that_are_added, begin, end),
+        cmocka_unit_test_setup_teardown(a_tenant_adds_a_user_network, begin, end),
         cmocka_unit_test_setup_teardown(what_is_refused_at_create, begin, end),
     };
 

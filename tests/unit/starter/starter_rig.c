@@ -233,6 +233,11 @@ bool rig_exists(const struct starter_rig *rig, const char *path)
 
 void rig_write_tenant(const struct starter_rig *rig, const char *tenant)
 {
+    rig_write_tenant_with(rig, tenant, false);
+}
+
+void rig_write_tenant_with(const struct starter_rig *rig, const char *tenant, bool user_net)
+{
     Bulkhead__HostConfig config = BULKHEAD__HOST_CONFIG__INIT;
     Bulkhead__Tenant acme = BULKHEAD__TENANT__INIT, *tenants[] = { &acme };
     Bulkhead__TenantQuota quota = BULKHEAD__TENANT_QUOTA__INIT;
@@ -249,6 +254,7 @@ void rig_write_tenant(const struct starter_rig *rig, const char *tenant)
     acme.gid = root ? RIG_GID : getegid();
     acme.uid_first = 0x70000000;
     acme.uid_count = 128;
+    acme.user_net = user_net;
     acme.n_trees = 2;
     acme.trees = trees;
     acme.taps = taps;
@@ -409,6 +415,16 @@ int rig_save(struct starter_rig *rig, const char *tenant, const char *vm, const 
     struct starter_request q;
 
     fill(rig, &q, STARTER_SAVE, tenant, vm);
+    q.len = (uint32_t)len;
+    return ask(rig, &q, bytes, -1);
+}
+
+int rig_note(struct starter_rig *rig, const char *tenant, const char *vm, const void *bytes,
+             size_t len)
+{
+    struct starter_request q;
+
+    fill(rig, &q, STARTER_NOTE, tenant, vm);
     q.len = (uint32_t)len;
     return ask(rig, &q, bytes, -1);
 }

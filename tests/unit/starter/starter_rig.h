@@ -52,6 +52,7 @@ void rig_write(const struct starter_rig *rig, const char *path, const void *byte
 /* Of root's service another user (RIG_UID), else the only one there is: trees DIR/tree and /usr, 128 uids, RIG_QUOTA VMs of 3
  * devices, the interfaces "web*" and "uplink". */
 void rig_write_tenant(const struct starter_rig *rig, const char *tenant);
+void rig_write_tenant_with(const struct starter_rig *rig, const char *tenant, bool user_net);
 unsigned rig_count_fds(const struct starter_rig *rig);
 bool rig_exists(const struct starter_rig *rig, const char *path);
 
@@ -64,6 +65,8 @@ int rig_ask(struct starter_rig *rig, uint32_t kind, const char *tenant, const ch
 int rig_ask_channel(struct starter_rig *rig, uint32_t kind, const char *tenant, const char *vm,
                     uint32_t channel);
 int rig_save(struct starter_rig *rig, const char *tenant, const char *vm, const void *bytes,
+             size_t len);
+int rig_note(struct starter_rig *rig, const char *tenant, const char *vm, const void *bytes,
              size_t len);
 /* *ret_channel: to the launcher, also when the error isn't 0. */
 int rig_ask_start(struct starter_rig *rig, const char *tenant, const char *vm, int *ret_channel);
