@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* session_test.c - clients that don't listen, don't leave, or come in numbers. */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "api/requests.h"
 #include "api/session.h"
 #include "base/fd.h"
 #include "rig.h"
 #include "run/happen.h"
+#include "silent.h"
 
+enum { SERVER_ENDS_MS = 5000 };
 enum { MANY_EVENTS = 20000, ACCEPT_AGAIN_MS = 100, TRIES = 4, PATIENCE_MS = 60000 };
 
 static struct rig rig;
@@ -411,6 +418,75 @@ static void who_comes_when_descriptors_are_gone(void **state)
     end();
 }
 
+/* ---- files of a server that doesn't answer ---- */
+
+/* Its log is one; so long until the server goes, and whoever waits for it goes on. */
+static pid_t end_later(const struct silent *silent)
+{
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)poll(NULL, 0, SERVER_ENDS_MS);
+        _exit(kill(silent->server, SIGKILL));
+    }
+    return pid;
+}
+
+static unsigned serial_number(void)
+{
+    for (unsigned i = 0; i < rig.in.n_ends; i++)
+        if (rig.in.plan.devices[i].role == BULKHEAD__ROLE__ROLE_CONSOLE)
+            return i;
+    fail_msg("no serial port");
+    return 0;
+}
+
+/* The plan says which file that is, and nobody asks the server. */
+static void a_plan_waits_for_no_server(void **state)
+{
+    Bulkhead__GetPlan get = BULKHEAD__GET_PLAN__INIT;
+    CLIENT_ENVELOPE(e, GET_PLAN, get_plan, &get);
+    const int tty[] = { open("/dev/null", O_RDONLY | O_CLOEXEC),
+                        open("/dev/null", O_WRONLY | O_CLOEXEC) };
+    const Bulkhead__ClientEnvelope *answer;
+    struct silent silent;
+    struct channel *client;
+    char asked, dir[64];
+    struct backend *b;
+    bool closed;
+    pid_t pid;
+
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/bulkhead-session-%d", (int)getpid());
+    if (!silent_begin(&silent, dir))
+        skip();
+    memset(&sessions, 0, sizeof sessions);
+    rig_run_console(&rig, 5, NULL, tty);
+    session_init(&sessions, &rig.in, request_take);
+    client = connect_client(false);
+    rig.in.config->serial->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_FILE;
+    b = &rig.in.ends[serial_number()].backend;
+    fd_closep(&b->own[1]);
+    b->own[1] = open(silent.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_true(b->own[1] >= 0);
+    pid = end_later(&silent);
+    assert_int_equal(channel_send_raw(client, &e.base, NULL, 0, false), 0);
+    turn();
+    answer = hear(client, &closed);
+    assert_non_null(answer);
+    assert_int_equal(answer->body_case, BULKHEAD__CLIENT_ENVELOPE__BODY_PLAN);
+    assert_true(read(silent.asked, &asked, 1) < 0);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    channel_free(client);
+    end();
+    silent_end(&silent);
+    close(tty[0]);
+    close(tty[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +497,7 @@ int main(void)
         cmocka_unit_test(a_limited_session_stays_so),
         cmocka_unit_test(a_session_without_user_networks),
         cmocka_unit_test(who_comes_when_descriptors_are_gone),
+        cmocka_unit_test(a_plan_waits_for_no_server),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
