@@ -27,7 +27,9 @@ static const struct flag_list flags_to_add = { add_flags, ARRAY_SIZE(add_flags) 
 struct add_args {
     struct vm_options options;
     const char *vm;
-    int allowed_fd; /* -1: no passt was asked for, of the host's service */
+    char run_dir
+        [CLIENT_RUNDIR_BYTES]; /* of a VM that is to have a passt more, if we may write there */
+    int allowed_fd;            /* -1: no passt was asked for, of the host's service */
     unsigned n_devices;
     struct client opener;
     bool help, json;
@@ -142,13 +144,32 @@ static bool has_passt(const struct add_args *a)
     return a->options.config.n_nets > 0 && strcmp(a->options.config.nets[0]->mode, "user") == 0;
 }
 
+/* Where the opener writes our word for that passt: "" if we are not at home there. */
+static int find_run_dir(struct add_args *a, const struct client *broker)
+{
+    int r;
+
+    if (!has_passt(a))
+        return EXIT_OK;
+    if (client_is_private(a->vm)) {
+        snprintf(a->run_dir, sizeof(a->run_dir), "%s", broker->run_dir);
+        return EXIT_OK;
+    }
+    r = host_find_rundir(a->vm, a->run_dir, sizeof(a->run_dir));
+    if (r < 0)
+        return client_failed(r);
+    if (access(a->run_dir, W_OK) < 0)
+        a->run_dir[0] = '\0';
+    return EXIT_OK;
+}
+
 /* The user's word for that passt, where the opener can't write it down: the run directories of the host's service are its
  * own. It writes it if this VM's tenant may have one; it counts until we are gone. */
 static int have_noted(struct add_args *a, const struct client_answer *opened)
 {
     int r;
 
-    if (!has_passt(a) || client_is_private(a->vm))
+    if (!has_passt(a) || a->run_dir[0] != '\0')
         return EXIT_OK;
     r = host_allow_passt(a->vm, &opened->envelope->add_device->note, &a->allowed_fd);
     return r < 0 ? client_failed(r) : EXIT_OK;
@@ -171,9 +192,10 @@ static int add_with(struct add_args *a, struct client *broker)
     if (name)
         *name = bag_printf(&a->options.bag, "%s", text);
     msg.check_only = false;
-    if (has_passt(a) && client_is_private(a->vm))
-        msg.run_dir = broker->run_dir;
-    r = open_device(a, &msg, &opened);
+    r = find_run_dir(a, broker);
+    msg.run_dir = a->run_dir;
+    if (r == EXIT_OK)
+        r = open_device(a, &msg, &opened);
     if (r == EXIT_OK)
         r = have_noted(a, &opened);
     if (r != EXIT_OK)

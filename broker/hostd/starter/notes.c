@@ -64,7 +64,10 @@ static int check(struct starter *s, const char *tenant, const char *vm, size_t l
 
     if (!t || !places_lives(s, tenant, vm))
         return err_origin(-ENOENT, "the VM %s is not running", vm);
-    if (!t->user_net && !t->host)
+    if (t->host) /* and hostd's word is none for who may write there himself */
+        return err_origin(-EPERM, "only who the service is adds a user network to %s: run it so",
+                          vm);
+    if (!t->user_net)
         return err_origin(-EPERM, "tenant %s may have no user network", tenant);
     if (len != NOTE_BYTES)
         return err_origin(-EINVAL, "a note of %zu bytes: is all of one release?", len);

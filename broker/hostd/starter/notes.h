@@ -9,6 +9,6 @@
 enum { NOTES_MS = 30000 };
 
 /* A stream; the note counts until its other end is closed, which is in a process that keeps the note, or for NOTES_MS. Or with an
- * origin -EPERM: the tenant may have no user network; -ENOENT: the VM doesn't run; -EBUSY, -EINVAL. */
+ * origin -EPERM: the tenant may have no user network, or is the host's own; -ENOENT: the VM doesn't run; -EBUSY, -EINVAL. */
 int notes_write(struct starter *s, const char *tenant, const char *vm, const void *bytes,
                 size_t len) must_check;

@@ -149,12 +149,29 @@ static void who_may_have_none(void **state)
     rig_free(rig);
 }
 
+/* The host's own writes it himself: what hostd says in his name counts for nothing. */
+static void not_for_the_hosts_own(void **state)
+{
+    struct starter_rig *rig = rig_new();
+    const char *own = geteuid() == 0 ? "host" : "user";
+    uint8_t bytes[NOTE_BYTES];
+
+    (void)state;
+    describe(&net1, bytes);
+    rig_start(rig);
+    assert_int_equal(rig_run(rig, own, "web", NULL, 0), 0);
+    assert_int_equal(rig_note(rig, own, "web", bytes, sizeof bytes), EPERM);
+    rig_quit(rig, own, "web");
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_counts_while_he_is_there),
         cmocka_unit_test(what_is_none),
         cmocka_unit_test(who_may_have_none),
+        cmocka_unit_test(not_for_the_hosts_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
