@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "base/err.h"
@@ -31,14 +32,27 @@
 
 enum { EXIT_USAGE = 2, BACKLOG = 64, FD_LISTEN = 3 };
 
-/* As sd_listen_fds(3) has it. -1: none was brought; -EINVAL: what was is something else. */
-static int take_listening(void)
+/* As sd_listen_fds(3) has it. */
+static bool has_brought(void)
 {
     const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+
+    return pid && fds && strtol(pid, NULL, 10) == getpid() && strtol(fds, NULL, 10) >= 1;
+}
+
+/* Whatever else who started it left open: hostd would have it, and the starter. */
+static void close_others(void)
+{
+    (void)syscall(SYS_close_range, FD_LISTEN + (has_brought() ? 1u : 0u), ~0u, 0u);
+}
+
+/* -1: none was brought; -EINVAL: what was is something else. */
+static int take_listening(void)
+{
     int type = 0, listens = 0;
     socklen_t len = sizeof type, listens_len = sizeof listens;
 
-    if (!pid || !fds || strtol(pid, NULL, 10) != getpid() || strtol(fds, NULL, 10) < 1)
+    if (!has_brought())
         return -1;
     if (getsockopt(FD_LISTEN, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_SEQPACKET ||
         getsockopt(FD_LISTEN, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_len) < 0 || !listens) {
@@ -150,6 +164,7 @@ int main(int argc, char **argv)
             "bulkhead-hostd takes no arguments: it is a service, see `bulkhead help tenants`");
         return EXIT_USAGE;
     }
+    close_others();
     raise_file_limit();
     if (starter_new(&starter, &f) < 0) {
         log_error("%s", f.text);
