@@ -18,8 +18,9 @@
 #include "hostd/starter/consoles.h"
 #include "hostd/starter/groups.h"
 #include "hostd/starter/places.h"
-#include "sandbox/stranger.h"
+#include "hostd/starter/session.h"
 #include "hostd/starter/tell.h"
+#include "sandbox/stranger.h"
 
 enum {
     LAUNCHER_SERVICE = 3, /* descriptors of bulkhead-broker --launch, as in its launcher.h */
@@ -285,6 +286,9 @@ static int start_all(struct beginning *b)
         r = open_all(b);
     if (r == 0)
         r = start_broker(b);
+    if (r == 0)
+        r = session_write(&b->place->starter->folders, b->place->tenant, b->place->vm,
+                          b->place->broker.pid);
     if (r == 0)
         r = start_launcher(b);
     if (r == 0)

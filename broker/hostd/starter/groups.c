@@ -6,12 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -23,7 +21,6 @@ enum {
     DEPTH = 3,
     SWEEPS = 20,
     SWEEP_MS = 5,
-    PASSES = 3, /* of all processes, for those that were made during the one before */
 };
 
 static void dir_closep(DIR **dir)
@@ -156,9 +153,7 @@ void groups_sweep(const struct service_groups *groups, const struct folders *fol
         (void)poll(NULL, 0, SWEEP_MS);
 }
 
-/* ---- killing ---- */
-
-static bool kill_group(const struct service_groups *groups, const char *tenant, const char *vm)
+bool groups_kill_of(const struct service_groups *groups, const char *tenant, const char *vm)
 {
     cleanup_(fd_closep) int fd = -1;
     cleanup_(fd_closep) int kill_fd = -1;
@@ -170,86 +165,4 @@ static bool kill_group(const struct service_groups *groups, const char *tenant, 
     fd = openat(groups->base_fd, name, OPEN_DIR);
     kill_fd = fd < 0 ? -1 : sandbox_cgroup_open_kill(fd);
     return kill_fd >= 0 && sandbox_cgroup_kill(kill_fd) == 0;
-}
-
-static pid_t parent_of(pid_t pid)
-{
-    cleanup_(fd_closep) int fd = -1;
-    char path[32], text[512];
-    const char *end;
-    ssize_t n;
-    int parent = 0;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (n < 0)
-        return 0;
-    text[n] = '\0';
-    end = strrchr(text, ')'); /* of a name that may have any letters */
-    return end && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : 0;
-}
-
-enum kin { MEMBERS, CHILDREN }; /* of a session */
-
-static bool is_kin(pid_t pid, enum kin kin, pid_t session)
-{
-    pid_t who = kin == MEMBERS ? pid : parent_of(pid);
-
-    return who > 1 && getsid(who) == session;
-}
-
-/* By a descriptor, so that it is the process that was looked at. */
-static bool signal_if_kin(pid_t pid, enum kin kin, pid_t session, int sig)
-{
-    cleanup_(fd_closep) int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-
-    return fd >= 0 && is_kin(pid, kin, session) &&
-           syscall(SYS_pidfd_send_signal, fd, sig, NULL, 0) == 0;
-}
-
-static unsigned signal_kin(enum kin kin, pid_t session, int sig)
-{
-    cleanup_(dir_closep) DIR *dir = opendir("/proc");
-    struct dirent *entry;
-    unsigned n = 0;
-
-    while (dir && (entry = readdir(dir)) != NULL) {
-        long pid = strtol(entry->d_name, NULL, 10);
-
-        if (pid > 1 && is_kin((pid_t)pid, kin, session))
-            n += signal_if_kin((pid_t)pid, kin, session, sig);
-    }
-    return n;
-}
-
-/* The spawner's children are the core and the workers, which live on without it: it is to make no others meanwhile. */
-static unsigned kill_session(pid_t session)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < PASSES; i++)
-        (void)signal_kin(MEMBERS, session, SIGSTOP);
-    for (unsigned i = 0; i < PASSES; i++)
-        (void)signal_kin(CHILDREN, session, SIGKILL);
-    for (unsigned more = 1; more > 0 && n < 64; n += more)
-        more = signal_kin(MEMBERS, session, SIGKILL);
-    return n;
-}
-
-/* Broker and spawner, and each broker after the first, share a session, which the first one made. The first one may be dead, and is still who made the socket at which its successors listen: its number is
- * nobody else's as long as one of its session lives, and who holds the run directory does. */
-int groups_kill_all(const struct service_groups *groups, const char *tenant, const char *vm,
-                    pid_t broker)
-{
-    pid_t leader = broker > 1 ? getsid(broker) : -1;
-    pid_t session = leader == broker || (leader < 0 && errno == ESRCH) ? broker : -1;
-    bool killed = kill_group(groups, tenant, vm);
-    unsigned n = 0;
-
-    if (session > 1 && session != getsid(0))
-        n = kill_session(session);
-    return killed || n > 0
-               ? 0
-               : err_origin(-ESRCH, "the processes of %s/%s are not to be found", tenant, vm);
 }

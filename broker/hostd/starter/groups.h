@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* groups.h - a control group for each VM beside the service's own, where the host delegates any; and how all of a VM's
- * processes are killed. */
+/* groups.h - a control group for each VM beside the service's own, where the host delegates any; */
 #pragma once
 
-#include <sys/types.h>
-#include "base/compiler.h"
+#include <stdbool.h>
 #include "hostd/starter/folders.h"
 
 struct service_groups {
@@ -22,7 +20,5 @@ int groups_make_for(const struct service_groups *groups, const char *tenant, con
 void groups_remove_of(const struct service_groups *groups, const char *tenant, const char *vm);
 /* Of VMs that ended when no starter was there, or that an earlier one had started: those of the service in which nobody is. */
 void groups_sweep(const struct service_groups *groups, const struct folders *folders);
-/* SIGKILL to all of the VM's processes, which are there; broker: the first one of it, as far as is known, else 0. 0, or a negative errno with an
- * origin. */
-int groups_kill_all(const struct service_groups *groups, const char *tenant, const char *vm,
-                    pid_t broker) must_check;
+/* SIGKILL to all in it. False: there is none. */
+bool groups_kill_of(const struct service_groups *groups, const char *tenant, const char *vm);

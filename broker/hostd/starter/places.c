@@ -32,11 +32,13 @@ static void init(struct place *place, struct starter *s, const char *tenant, con
     process_forget(&place->old_launcher);
     process_forget(&place->console);
     process_forget(&place->note);
+    process_forget(&place->killer);
     place->fifo_fd = -1;
     place->console_starts = (struct sandbox_spawning){ .error_fd = -1, .pidfd = -1 };
 }
 
-int places_take(struct starter *s, const char *tenant, const char *vm, struct place **ret_place)
+static int take(struct starter *s, const char *tenant, const char *vm, unsigned max_leaving,
+                struct place **ret_place)
 {
     struct place *free_place = NULL;
     unsigned n_leaving = 0;
@@ -52,7 +54,7 @@ int places_take(struct starter *s, const char *tenant, const char *vm, struct pl
         else if (strcmp(place->tenant, tenant) == 0 && is_leaving(place))
             n_leaving++;
     }
-    if (n_leaving >= STATE_MAX_LEAVING)
+    if (n_leaving >= max_leaving)
         return err_origin(-EAGAIN, "%u earlier starts are not over: a file system doesn't answer",
                           n_leaving);
     if (!free_place)
@@ -62,11 +64,22 @@ int places_take(struct starter *s, const char *tenant, const char *vm, struct pl
     return 0;
 }
 
+int places_take(struct starter *s, const char *tenant, const char *vm, struct place **ret_place)
+{
+    return take(s, tenant, vm, STATE_MAX_LEAVING, ret_place);
+}
+
+int places_take_running(struct starter *s, const char *tenant, const char *vm,
+                        struct place **ret_place)
+{
+    return take(s, tenant, vm, STATE_MAX_VMS + 1, ret_place);
+}
+
 void places_settle(struct place *place)
 {
     if (place->broker.pid != 0 || place->broker_leaves || place->launcher.pid != 0 ||
         place->old_launcher.pid != 0 || place->console.pid != 0 || place->note.pid != 0 ||
-        place->console_next)
+        place->console_next || place->killer.pid != 0)
         return;
     fd_closep(&place->fifo_fd);
     place->vm[0] = place->tenant[0] = '\0';
@@ -76,7 +89,8 @@ bool places_lives(struct starter *s, const char *tenant, const char *vm)
 {
     const struct place *place = places_find(s, tenant, vm);
 
-    return (place && place->broker.pid != 0) || folders_is_held(&s->folders, tenant, vm);
+    return (place && (place->broker.pid != 0 || place->killer.pid != 0)) ||
+           folders_is_held(&s->folders, tenant, vm);
 }
 
 void places_tick(struct starter *s)

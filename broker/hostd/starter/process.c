@@ -67,11 +67,12 @@ static int give_up_power(const struct process_order *order)
     return 0;
 }
 
-static _Noreturn void run(const struct process_order *order)
+static _Noreturn void run(const struct process_order *order, int session_fd)
 {
     const char *what = "its descriptors";
 
     (void)setsid();
+    close(session_fd);
     (void)umask(0077);
     (void)!chdir("/");
     if (order->procs_fd >= 0)
@@ -90,13 +91,24 @@ static _Noreturn void run(const struct process_order *order)
 
 pid_t process_fork(const struct process_order *order)
 {
-    pid_t pid = order->n_fds > PROCESS_MAX_FDS ? -1 : fork();
+    cleanup_(fd_closep) int made_fd = -1;
+    int pair[2];
+    char byte;
+    pid_t pid;
 
+    if (order->n_fds > PROCESS_MAX_FDS || pipe2(pair, O_CLOEXEC) < 0)
+        return err_origin(order->n_fds > PROCESS_MAX_FDS ? -E2BIG : -errno, "starting %s",
+                          order->program);
+    made_fd = pair[0];
+    pid = fork();
     if (pid == 0)
-        run(order);
-    return pid < 0 ? err_origin(order->n_fds > PROCESS_MAX_FDS ? -E2BIG : -errno, "starting %s",
-                                order->program)
-                   : pid;
+        run(order, pair[1]);
+    close(pair[1]);
+    if (pid < 0)
+        return err_origin(-errno, "starting %s", order->program);
+    while (read(made_fd, &byte, 1) < 0 && errno == EINTR)
+        ;
+    return pid;
 }
 
 /* ---- watching ---- */

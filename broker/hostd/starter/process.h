@@ -25,7 +25,7 @@ struct process_order {
     uint32_t real_uid;
 };
 
-/* A session of its own, nothing of the caller's. It may fail to execute the program, which it says on its descriptor 2
+/* A session of its own, which is there on return, nothing of the caller's. It may fail to execute the program, which it says on its descriptor 2
  * and ends with 127. The pid, or a negative errno with an origin. */
 pid_t process_fork(const struct process_order *order) must_check;
 

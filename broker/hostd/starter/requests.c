@@ -18,6 +18,7 @@
 #include "hostd/starter/consoles.h"
 #include "hostd/starter/files.h"
 #include "hostd/starter/groups.h"
+#include "hostd/starter/kill.h"
 #include "hostd/starter/notes.h"
 #include "hostd/starter/places.h"
 #include "hostd/starter/sockets.h"
@@ -293,30 +294,30 @@ static void on_logs(struct starter *s, const struct starter_request *q, const vo
     tell_done(s, q->id, MIN(n, 0), logs, (unsigned)MAX(n, 0));
 }
 
-/* A broker that this starter has not started is found by who listens. */
-static pid_t broker_of(struct starter *s, const struct starter_request *q)
+static int begin_kill(struct starter *s, const struct starter_request *q)
 {
-    const struct place *place = places_find(s, q->tenant, q->vm);
-    cleanup_(fd_closep) int fd = -1;
-    struct ucred who = { 0 };
-    socklen_t len = sizeof who;
+    struct place *place;
+    int r;
 
-    if (place && place->broker.pid != 0)
-        return place->broker.pid;
-    fd = connect_to_broker(s, q);
-    return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 ? who.pid : 0;
+    if (!places_lives(s, q->tenant, q->vm))
+        return err_origin(-ENOENT, "the VM %s is not running", q->vm);
+    r = places_take_running(s, q->tenant, q->vm, &place);
+    if (r < 0)
+        return err_trace(r);
+    r = kill_begin(place, q->id);
+    places_settle(place);
+    return r;
 }
 
 static void on_kill(struct starter *s, const struct starter_request *q, const void *bytes,
                     struct handed *fds)
 {
-    int r = places_lives(s, q->tenant, q->vm)
-                ? groups_kill_all(&s->groups, q->tenant, q->vm, broker_of(s, q))
-                : err_origin(-ENOENT, "the VM %s is not running", q->vm);
+    int r = begin_kill(s, q);
 
     (void)bytes;
     (void)fds;
-    tell_done(s, q->id, r, NULL, 0);
+    if (r < 0)
+        tell_done(s, q->id, r, NULL, 0);
 }
 
 static void on_note(struct starter *s, const struct starter_request *q, const void *bytes,

@@ -293,6 +293,7 @@ static void free_events(struct starter *s)
             process_forget(&s->places[i].launcher);
             process_forget(&s->places[i].old_launcher);
             process_forget(&s->places[i].note);
+            process_forget(&s->places[i].killer);
             consoles_forget(&s->places[i]);
         }
     for (unsigned i = 0; i < STARTER_MAX_SAVES; i++)

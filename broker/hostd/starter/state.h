@@ -32,6 +32,8 @@ struct place {
     struct process note; /* who keeps one, for a moment */
     struct process
         old_launcher; /* of an earlier run, killed: a file system may hold it up for as long as it likes */
+    struct process killer; /* of the VM's processes: kill.h */
+    uint32_t kill_id;
     bool broker_leaves; /* it has ended, and its spawner perhaps not: */
     uint64_t look_ns;   /* when to look for that, */
     uint64_t look_step_ns;

@@ -48,7 +48,8 @@ enum starter_request_kind {
     STARTER_CONSOLE,
     /* channel: CONSOLE or BROKER. DONE: fds [older][newer], for reading, or [newer] alone. */
     STARTER_LOGS,
-    /* SIGKILL to all processes of the VM: its broker doesn't answer. ENOENT: there are none. */
+    /* SIGKILL to all processes of the VM: its broker doesn't answer. DONE: they are dead or, of those that hold its
+     * directory, about to be. ENOENT: there are none. EBUSY: some don't die; CONNECT finds the VM until they have. */
     STARTER_KILL,
     /* bytes: a note for the VM's spawner (spawner/note.h). DONE: it is there, and fd [a stream]; a process keeps it until
      * that is closed, or for NOTES_MS. EPERM: the tenant may have no user network. EBUSY: one of that VM is there. */
