@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -143,22 +144,27 @@ static struct closer *find_free(struct closers *closers)
 }
 
 /* libc's call would write errno, which the clone shares. */
-static long bare_call(long number, long argument)
+static long bare_call(long number, long first, long second)
 {
     long r;
 
-    __asm__ volatile("syscall" : "=a"(r) : "a"(number), "D"(argument) : "rcx", "r11", "memory");
+    __asm__ volatile("syscall"
+                     : "=a"(r)
+                     : "a"(number), "D"(first), "S"(second)
+                     : "rcx", "r11", "memory");
     return r;
 }
 
-/* Shares all memory: nothing of libc's that keeps a state. */
+/* Shares all memory: nothing of libc's that keeps a state. And all that is open here, locks and sockets too: it is not to keep
+ * them when this process has died. */
 static int close_in_clone(void *arg)
 {
-    const struct handed *fds = arg;
+    const struct closer *c = arg;
 
-    for (unsigned i = 0; i < fds->n; i++)
-        bare_call(SYS_close, fds->fds[i]);
-    bare_call(SYS_exit_group, 0);
+    bare_call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+    for (unsigned i = 0; i < c->fds.n && bare_call(SYS_getppid, 0, 0) == c->parent; i++)
+        bare_call(SYS_close, c->fds.fds[i], 0);
+    bare_call(SYS_exit_group, 0, 0);
     return 0;
 }
 
@@ -170,7 +176,8 @@ static bool close_first(struct closers *closers, struct closer *c)
     memcpy(c->fds.fds, closers->waiting, n * sizeof(int));
     c->fds.n = n;
     c->reserved = any_reserved(closers, &c->fds);
-    c->pid = clone(close_in_clone, c->stack + sizeof c->stack, CLONE_VM | CLONE_FILES, &c->fds);
+    c->parent = getpid();
+    c->pid = clone(close_in_clone, c->stack + sizeof c->stack, CLONE_VM | CLONE_FILES, c);
     if (c->pid < 0) {
         c->pid = 0;
         return false;

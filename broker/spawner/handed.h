@@ -37,6 +37,7 @@ struct handed {
 struct closers {
     struct closer {
         pid_t pid;     /* 0: free */
+        pid_t parent;  /* with which it dies */
         int pidfd;     /* -1: there was no room for one */
         bool reserved; /* it closes what has a number that is for messages */
         struct handed fds;

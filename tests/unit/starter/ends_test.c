@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ends_test.c - VMs that are killed when little is known of them. */
+/* ends_test.c - VMs that are killed when little is known of them, and starters. */
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "lingering.h"
 #include "starter_rig.h"
 #include <cmocka.h>
 
@@ -41,10 +42,17 @@ static void test_one_that_was_just_started(void **state)
     (void)state;
     rig_write_tenant(rig, "acme");
     rig_start(rig);
-    for (unsigned i = 0; i < ROUNDS; i++) {
-        assert_int_equal(rig_ask_start(rig, "acme", "web", &channel), 0);
-        kill_vm(rig);
-        assert_int_equal(rig_ask(rig, STARTER_KILL, "acme", "web"), ENOENT);
+    for (unsigned i = 0; i < ROUNDS;) {
+        int r = rig_ask_start(rig, "acme", "web", &channel);
+
+        if (r == 0) {
+            kill_vm(rig);
+            assert_int_equal(rig_ask(rig, STARTER_KILL, "acme", "web"), ENOENT);
+            i++;
+        } else {
+            assert_int_equal(r, EAGAIN); /* launchers of those before */
+            (void)poll(NULL, 0, 1);
+        }
         close(channel);
     }
     assert_int_equal(rig_stop(rig), 0);
@@ -89,11 +97,40 @@ static void test_one_that_nobody_can_connect_to(void **state)
     rig_free(rig);
 }
 
+/* A taken-over hostd hands over a socket whose last close waits, and the starter dies meanwhile: who closes it for the starter
+ * has its lock, and its sockets. */
+static void test_starter_with_something_to_close(void **state)
+{
+    struct starter_rig *rig = rig_new();
+    struct starter_request q = { .kind = STARTER_PING, .id = 1000 };
+    unsigned before;
+    int peer, fd;
+
+    (void)state;
+    rig_start(rig);
+    fd = lingering_socket(&peer); /* which the starter has no copy of */
+    assert_true(fd >= 0);
+    before = rig_count_fds(rig);
+    rig_send(rig, &q, NULL, 0, &fd, 1);
+    close(fd);
+    assert_true(rig_hear(rig, q.id));
+    assert_int_equal(rig->done.error, EINVAL);
+    assert_int_equal(rig_ask(rig, STARTER_PING, "", ""), 0); /* who closes it is there */
+    while (rig_count_fds(rig) > before + 1)                  /* and known */
+        (void)poll(NULL, 0, 1);
+    rig_kill(rig);
+    rig_start(rig);
+    assert_int_equal(rig_stop(rig), 0);
+    close(peer);
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_that_was_just_started),
         cmocka_unit_test(test_one_that_nobody_can_connect_to),
+        cmocka_unit_test(test_starter_with_something_to_close),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
