@@ -192,7 +192,7 @@ static int check_config(const Bulkhead__VmConfig *config, struct fault *f)
     ProtobufCBinaryData cpus = { .len = sizeof bits, .data = bits };
     struct validate_host host = { .memory_bytes = resources_host_memory() };
 
-    if (config->cpus->n_affinity > 0) {
+    if (config->cpus->n_affinity > 0 || config->limits->cpuset.len > 0) {
         if (resources_host_cpus(bits) < 0)
             return fault_host(f, EIO, "%s", err_text());
         host.cpus = &cpus;

@@ -153,10 +153,9 @@ static const struct {
     const char *name;
     unsigned kind;
 } controllers[] = {
-    { "pids", SANDBOX_CGROUP_PIDS },
-    { "memory", SANDBOX_CGROUP_MEMORY },
-    { "cpu", SANDBOX_CGROUP_CPU },
-    { "io", SANDBOX_CGROUP_IO },
+    { "pids", SANDBOX_CGROUP_PIDS },     { "memory", SANDBOX_CGROUP_MEMORY },
+    { "cpu", SANDBOX_CGROUP_CPU },       { "io", SANDBOX_CGROUP_IO },
+    { "cpuset", SANDBOX_CGROUP_CPUSET },
 };
 
 unsigned sandbox_cgroup_controllers(int group_fd)

@@ -16,6 +16,7 @@ enum {
     SANDBOX_CGROUP_MEMORY = 2,
     SANDBOX_CGROUP_CPU = 4,
     SANDBOX_CGROUP_IO = 8,
+    SANDBOX_CGROUP_CPUSET = 16,
 };
 
 /* *ret_base_fd: the directory of this process's own cgroup, writable; owned by the caller.

@@ -530,5 +530,5 @@ int validate_config(const Bulkhead__VmConfig *c, const struct validate_host *hos
         return -EINVAL;
     if (validate_devices(c, f) < 0)
         return -EINVAL;
-    return validate_limits(c, f);
+    return validate_cpuset(c->limits, c->cpus, host->cpus, f) < 0 ? -EINVAL : validate_limits(c, f);
 }

@@ -61,3 +61,32 @@ int validate_cpus(const Bulkhead__CpusConfig *cpus, const ProtobufCBinaryData *h
     }
     return 0;
 }
+
+int validate_cpuset(const Bulkhead__LimitsConfig *limits, const Bulkhead__CpusConfig *cpus,
+                    const ProtobufCBinaryData *host_cpus, struct fault *f)
+{
+    char shown[SHOWN_BYTES];
+    unsigned cpu;
+
+    if (limits->cpuset.len == 0)
+        return 0;
+    if (limits->cpuset.len > CPU_BITS_BYTES)
+        return fault_input(f, "--limits cpuset=: a host CPU over %d", CPU_BITS_MAX - 1);
+    if (cpu_bits_say(&limits->cpuset, shown, sizeof shown)[0] == '\0')
+        return fault_input(f, "--limits cpuset=: no CPU of the host's: name one, or leave it out");
+    cpu = host_cpus ? find_missing(&limits->cpuset, host_cpus) : CPU_BITS_MAX;
+    if (cpu < CPU_BITS_MAX)
+        return fault_input(
+            f, "--limits cpuset=: host CPU %u can't be used here: those that can are %s", cpu,
+            cpu_bits_say(host_cpus, shown, sizeof shown));
+    for (size_t i = 0; i < cpus->n_affinity; i++) {
+        cpu = find_missing(&cpus->affinity[i]->host_cpus, &limits->cpuset);
+        if (cpu < CPU_BITS_MAX)
+            return fault_input(f,
+                               "--limits cpuset=%s: vCPU %u is pinned to host CPU %u, which is not "
+                               "among them",
+                               cpu_bits_say(&limits->cpuset, shown, sizeof shown),
+                               cpus->affinity[i]->vcpu, cpu);
+    }
+    return 0;
+}

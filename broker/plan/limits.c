@@ -15,7 +15,7 @@ unsigned plan_vm_limits(const Bulkhead__LimitsConfig *l,
     const struct {
         struct plan_vm_limit limit;
         uint64_t value;
-    } all[PLAN_VM_LIMITS] = {
+    } all[] = {
         { { SANDBOX_CGROUP_CPU, "cpu_max", "cpu.max", "" },
           (uint64_t)l->cpu_max * (PERIOD_US / 100) },
         { { SANDBOX_CGROUP_CPU, "cpu_weight", "cpu.weight", "" }, l->cpu_weight },
@@ -26,7 +26,7 @@ unsigned plan_vm_limits(const Bulkhead__LimitsConfig *l,
     };
     unsigned n = 0;
 
-    for (unsigned i = 0; i < PLAN_VM_LIMITS; i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
         struct plan_vm_limit *limit = &ret_limits[n];
 
         if (all[i].value == 0)
@@ -37,6 +37,12 @@ unsigned plan_vm_limits(const Bulkhead__LimitsConfig *l,
                      PERIOD_US);
         else
             snprintf(limit->value, sizeof limit->value, "%llu", (unsigned long long)all[i].value);
+        n++;
+    }
+    if (l->cpuset.len > 0) {
+        ret_limits[n] =
+            (struct plan_vm_limit){ SANDBOX_CGROUP_CPUSET, "cpuset", "cpuset.cpus", "" };
+        cpu_bits_say(&l->cpuset, ret_limits[n].value, sizeof ret_limits[n].value);
         n++;
     }
     return n;

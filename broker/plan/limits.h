@@ -3,14 +3,15 @@
 #pragma once
 
 #include "client.pb-c.h"
+#include "ipc/cpu_bits.h"
 
-enum { PLAN_VM_LIMITS = 5 };
+enum { PLAN_VM_LIMITS = 6, PLAN_VM_LIMIT_BYTES = CPU_BITS_TEXT_BYTES };
 
 struct plan_vm_limit {
     unsigned controller; /* SANDBOX_CGROUP_* */
     const char *option;  /* of --limits */
     const char *file;
-    char value[32];
+    char value[PLAN_VM_LIMIT_BYTES];
 };
 
 /* Those that are given; how many these are. */

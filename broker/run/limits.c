@@ -15,6 +15,8 @@ static const char *name_of(unsigned controller)
         return "memory";
     case SANDBOX_CGROUP_IO:
         return "io";
+    case SANDBOX_CGROUP_CPUSET:
+        return "cpuset";
     default:
         return "pids";
     }
@@ -33,7 +35,7 @@ static int refuse(const struct groups *groups, const struct plan_vm_limit *limit
                            "--limits %s=: the %s controller doesn't reach the VM's control group: "
                            "delegate it (Delegate=yes; see bulkhead doctor), or leave it out",
                            limit->option, name_of(limit->controller));
-    return fault_input(f, "--limits %s=%s: this kernel doesn't take it in %s: leave it out",
+    return fault_input(f, "--limits %s=%.200s: this kernel doesn't take it in %s: leave it out",
                        limit->option, limit->value, limit->file);
 }
 

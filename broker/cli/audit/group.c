@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/fd.h"
+#include "ipc/cpu_bits.h"
 #include "process_info.h"
 #include "sandbox/cgroup.h"
 #include "vm_group.h"
@@ -117,8 +118,8 @@ static int read_vm_limit(int group_fd, const char *file, char *dst, size_t size)
 /* The plan is the broker's word, and what it names is opened with the rights of who asks: none but these. */
 static bool is_vm_limit(const char *file)
 {
-    static const char *const files[] = { "cpu.max", "cpu.weight", "memory.max", "io.weight",
-                                         "pids.max" };
+    static const char *const files[] = { "cpu.max",   "cpu.weight", "memory.max",
+                                         "io.weight", "pids.max",   "cpuset.cpus" };
 
     for (size_t i = 0; i < ARRAY_SIZE(files); i++)
         if (strcmp(file, files[i]) == 0)
@@ -145,7 +146,7 @@ void audit_vm_group(const struct audit_target *core, const Bulkhead__VmPlan *pla
     }
     for (size_t i = 0; i < plan->n_limits; i++) {
         const Bulkhead__KeyValue *limit = plan->limits[i];
-        char is[64];
+        char is[CPU_BITS_TEXT_BYTES];
         int r = read_vm_limit(fd, limit->key, is, sizeof(is));
 
         if (r < 0)

@@ -31,7 +31,7 @@ static const struct option_spec cpus_specs[] = {
 };
 
 /* "4" or "2-3" of an entry, which ends at `end`, into bits. */
-static int add_range(const char *entry, const char *part, const char *end,
+static int add_range(const char *what, const char *entry, const char *part, const char *end,
                      uint8_t bits[CPU_BITS_BYTES], struct option_error *err)
 {
     const char *dash = memchr(part, '-', (size_t)(end - part));
@@ -42,17 +42,16 @@ static int add_range(const char *entry, const char *part, const char *end,
     if (dash)
         snprintf(text[1], sizeof(text[1]), "%.*s", (int)(end - dash - 1), dash + 1);
     if (option_u64(text[0], &first) < 0 || option_u64(text[dash ? 1 : 0], &last) < 0)
-        return option_fail(err, "--cpus: affinity=%s: '%.*s' is no CPU of the host's, as 4 or 2-3",
-                           entry, (int)(end - part), part);
-    if (first > last)
-        return option_fail(err, "--cpus: affinity=%s: %.*s runs backwards", entry,
+        return option_fail(err, "%s=%s: '%.*s' is no CPU of the host's, as 4 or 2-3", what, entry,
                            (int)(end - part), part);
+    if (first > last)
+        return option_fail(err, "%s=%s: %.*s runs backwards", what, entry, (int)(end - part), part);
     if (last >= CPU_BITS_MAX)
-        return option_fail(err, "--cpus: affinity=%s: host CPU %llu is over %d", entry,
+        return option_fail(err, "%s=%s: host CPU %llu is over %d", what, entry,
                            (unsigned long long)last, CPU_BITS_MAX - 1);
     for (unsigned cpu = (unsigned)first; cpu <= last; cpu++) {
         if (bits[cpu / 8] & 1u << cpu % 8)
-            return option_fail(err, "--cpus: affinity=%s: host CPU %u is given twice", entry, cpu);
+            return option_fail(err, "%s=%s: host CPU %u is given twice", what, entry, cpu);
         cpu_bits_add(bits, cpu);
     }
     return 0;
@@ -80,7 +79,7 @@ static int add_affinity(struct vm_options *o, Bulkhead__CpusConfig *cpus, const 
     while (part <= end) {
         const char *comma = memchr(part, ',', (size_t)(end - part));
 
-        if (add_range(entry, part, comma ? comma : end, bits, err) < 0)
+        if (add_range("--cpus: affinity", entry, part, comma ? comma : end, bits, err) < 0)
             return -1;
         part = (comma ? comma : end) + 1;
     }
@@ -148,7 +147,11 @@ int vm_memory_parse(struct vm_options *o, const char *arg, struct option_error *
     return 0;
 }
 
-#define LIMITS(field) offsetof(Bulkhead__LimitsConfig, field)
+struct limits_args {
+    Bulkhead__LimitsConfig config;
+    struct option_list cpuset;
+};
+#define LIMITS(field) offsetof(struct limits_args, config.field)
 static const struct option_spec limits_specs[] = {
     { "cpu_max", OPTION_PERCENT, LIMITS(cpu_max), 1, UINT32_MAX,
       "CPU time: 150% is of one and a half" },
@@ -159,16 +162,36 @@ static const struct option_spec limits_specs[] = {
     { "io_weight", OPTION_U32, LIMITS(io_weight), 1, UINT32_MAX,
       "share of disks that are busy, 1 to 10000 (100)" },
     { "pids_max", OPTION_U32, LIMITS(pids_max), 1, UINT32_MAX, "processes and threads in all" },
+    { "cpuset", OPTION_LIST, offsetof(struct limits_args, cpuset), 0, 0,
+      "host CPUs that all of it runs on: [0-3,8]" },
 };
 
 int vm_limits_parse(struct vm_options *o, const char *arg, struct option_error *err)
 {
-    if (!o->config.limits) {
+    struct limits_args a = { .config = BULKHEAD__LIMITS_CONFIG__INIT };
+    uint8_t *bits;
+
+    if (o->config.limits)
+        a.config = *o->config.limits;
+    else
         o->config.limits = bag_alloc(&o->bag, sizeof(*o->config.limits));
-        bulkhead__limits_config__init(o->config.limits);
+    *o->config.limits = a.config;
+    if (option_parse("--limits", arg, limits_specs, ARRAY_SIZE(limits_specs), &a, &o->bag, NULL,
+                     err) < 0)
+        return -1;
+    if (a.cpuset.n_items > 0) {
+        bits = bag_alloc(&o->bag, CPU_BITS_BYTES);
+        for (size_t i = 0; i < a.cpuset.n_items; i++) {
+            const char *item = a.cpuset.items[i];
+
+            if (add_range("--limits: cpuset", item, item, item + strlen(item), bits, err) < 0)
+                return -1;
+        }
+        a.config.cpuset.data = bits;
+        a.config.cpuset.len = cpu_bits_len(bits);
     }
-    return option_parse("--limits", arg, limits_specs, ARRAY_SIZE(limits_specs), o->config.limits,
-                        &o->bag, NULL, err);
+    *o->config.limits = a.config;
+    return 0;
 }
 
 const struct option_flag vm_machine_flags[VM_MACHINE_FLAGS] = {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/compiler.h"
+#include "ipc/cpu_bits.h"
 #include "messages_json.h"
 
 /* ---- one field, if it says something ---- */
@@ -208,6 +209,7 @@ static void put_consoles(json_t *vm, const Bulkhead__VmConfig *c)
 static void put_limits(json_t *vm, const Bulkhead__LimitsConfig *l)
 {
     json_t *limits = json_object();
+    char cpus[CPU_BITS_TEXT_BYTES];
 
     if (l) {
         put_number(limits, "cpu_max", l->cpu_max);
@@ -215,6 +217,7 @@ static void put_limits(json_t *vm, const Bulkhead__LimitsConfig *l)
         put_number(limits, "memory_max", l->memory_max);
         put_number(limits, "io_weight", l->io_weight);
         put_number(limits, "pids_max", l->pids_max);
+        put_text(limits, "cpuset", cpu_bits_say(&l->cpuset, cpus, sizeof(cpus)));
     }
     if (json_object_size(limits) > 0)
         json_object_set(vm, "limits", limits);

@@ -40,7 +40,8 @@ static const struct field memory[] = {
 static const struct field limits[] = {
     /* ours */
     { "cpu_max", NULL, PERCENT },  { "cpu_weight", NULL, NUMBER }, { "memory_max", NULL, SIZE },
-    { "io_weight", NULL, NUMBER }, { "pids_max", NULL, NUMBER },   { NULL, NULL, TEXT },
+    { "io_weight", NULL, NUMBER }, { "pids_max", NULL, NUMBER },   { "cpuset", NULL, CPUS },
+    { NULL, NULL, TEXT },
 };
 static const struct field disk[] = {
     { "path", NULL, TEXT },

@@ -14,6 +14,7 @@ enum type {
     FLAG,    /* true is the bare key */
     TEXTS,   /* a list */
     LIMITER, /* bandwidth and ops, each a token bucket */
+    CPUS,    /* "0-3,8", or the number of one */
     PINNING, /* a list of vcpu and host_cpus */
     NOTHING, /* not here yet: only if it changes nothing */
     ANY,     /* changes nothing whatever it is */

@@ -146,6 +146,10 @@ static char *value_of(struct translation *t, const char *where, const struct fie
         if (!json_is_boolean(value))
             return wrong(t, where, f->name, "is to be true or false");
         return bag_printf(t->bag, "%s", json_is_true(value) ? "on" : "off");
+    case CPUS:
+        if (text && *text && text[strspn(text, "0123456789,-")] == '\0')
+            return bag_printf(t->bag, "[%s]", text);
+        break;
     case PERCENT:
     case SIZE:
         if (text)
@@ -158,6 +162,7 @@ static char *value_of(struct translation *t, const char *where, const struct fie
     if (!json_is_integer(value) || json_integer_value(value) < 0)
         return wrong(t, where, f->name,
                      f->type == SIZE      ? "is to be a number of bytes, or a text as in \"512M\""
+                     : f->type == CPUS    ? "is to be a text of host CPUs, as in \"0-3,8\""
                      : f->type == PERCENT ? "is to be a number of percent, or a text as in \"150%\""
                                           : "is to be a whole number, 0 or more");
     return bag_printf(t->bag, "%lld", (long long)json_integer_value(value));

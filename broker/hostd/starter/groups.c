@@ -67,7 +67,7 @@ void groups_open(struct service_groups *ret_groups, const struct folders *folder
     }
     sandbox_cgroup_delegate(fd, "supervisor");
     /* For limits of whole VMs, of which nothing is known here. */
-    sandbox_cgroup_hand_down(fd, SANDBOX_CGROUP_CPU | SANDBOX_CGROUP_IO);
+    sandbox_cgroup_hand_down(fd, SANDBOX_CGROUP_CPU | SANDBOX_CGROUP_IO | SANDBOX_CGROUP_CPUSET);
     ret_groups->base_fd = fd;
 }
 

@@ -139,7 +139,8 @@ static void test_vm_limits(void **state)
 {
     static const char *const want[][2] = { { "cpu.max", "150000 100000" },
                                            { "memory.max", "1073741824" },
-                                           { "pids.max", "99" } };
+                                           { "pids.max", "99" },
+                                           { "cpuset.cpus", "0,2-3" } };
     Bulkhead__VmConfig *c = fixture_config();
     struct plan plan;
     Bulkhead__VmPlan *m = make_message(c, &root_host, &plan);
@@ -151,6 +152,9 @@ static void test_vm_limits(void **state)
     c->limits->cpu_max = 150;
     c->limits->memory_max = (1 << 30) + 4095; /* the kernel counts pages */
     c->limits->pids_max = 99;
+    c->limits->cpuset.data = malloc(1);
+    c->limits->cpuset.data[0] = 0x0d;
+    c->limits->cpuset.len = 1;
     m = make_message(c, &root_host, &plan);
     assert_int_equal(m->n_limits, ARRAY_SIZE(want));
     for (size_t i = 0; i < ARRAY_SIZE(want); i++) {

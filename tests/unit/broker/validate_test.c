@@ -152,6 +152,16 @@ BREAK(balloon_huge, c->balloon->enabled = true; c->memory->hugepages = true)
 BREAK(balloon_odd, c->balloon->enabled = true; c->balloon->size = 5)
 BREAK(limit_cpu, c->limits->cpu_max = 102401)
 BREAK(limit_cpu_weight, c->limits->cpu_weight = 10001)
+static void keep_to(Bulkhead__VmConfig *c, uint8_t cpus)
+{
+    c->limits->cpuset.data = malloc(1);
+    c->limits->cpuset.data[0] = cpus;
+    c->limits->cpuset.len = 1;
+}
+
+BREAK(cpuset_none, keep_to(c, 0))
+BREAK(cpuset_missing, keep_to(c, 0x18))
+BREAK(cpuset_pinned, keep_to(c, 1); pin(c, 0, 2))
 BREAK(limit_io_weight, c->limits->io_weight = 10001)
 /* 512 MiB and a 64th, 64 MiB, 6 devices, one passt: 672 MiB. */
 BREAK(limit_memory, c->limits->memory_max = (672ull << 20) - 1)
@@ -233,6 +243,10 @@ static const struct {
     { "balloon of 5", balloon_odd, "multiple of 4096" },
     { "CPUs beyond any host", limit_cpu, "cpu_max=102401%: give at most 102400%" },
     { "weight of CPUs", limit_cpu_weight, "cpu_weight=10001: give 1 to 10000" },
+    { "no CPU", cpuset_none, "cpuset=: no CPU" },
+    { "a CPU that isn't there", cpuset_missing, "cpuset=: host CPU 4 can't be used here" },
+    { "pinned elsewhere", cpuset_pinned,
+      "cpuset=0: vCPU 0 is pinned to host CPU 1, which is not among them" },
     { "weight of disks", limit_io_weight, "io_weight=10001: give 1 to 10000" },
     { "memory that the guest alone has", limit_memory,
       "memory_max=671M: the guest's RAM, what maps it and its devices need 672M" },
@@ -262,6 +276,7 @@ static void test_good(void **state)
     c->limits->memory_max = 672ull << 20;
     c->limits->pids_max = 66;
     c->limits->cpu_weight = 10000;
+    keep_to(c, 0x0f);
     assert_int_equal(validate_config(c, &host, &f), 0);
     config_free(c);
 }

@@ -139,13 +139,14 @@ static void yaml_is_flags(void **state)
                 "- user: true\n"
                 "  hostfwd: ['tcp:127.0.0.1:2222-:22', 'udp::53-:53']\n"
                 "cpus: {boot_vcpus: 1, max_phys_bits: 46}\n"
-                "limits: {cpu_max: 150%, memory_max: 3G, pids_max: 200, cpu_weight: null}\n"
+                "limits: {cpu_max: 150%, memory_max: 3G, pids_max: 200, cpu_weight: null, cpuset: "
+                "'0-3,8'}\n"
                 "console: {mode: Null}\n"
                 "serial: {mode: File, file: /tty}\n",
                 W("--memory=size=2G"),
                 FLAGS(W("--name"), W("web"), W("--kernel"), W("/k"), W("--memory"), W("size=2G"),
-                      W("--limits"), W("cpu_max=150,memory_max=3G,pids_max=200"), W("--disk"),
-                      W("path=/d0,direct=on"), W("path=0777"), W("--net"),
+                      W("--limits"), W("cpu_max=150,memory_max=3G,pids_max=200,cpuset=[0-3,8]"),
+                      W("--disk"), W("path=/d0,direct=on"), W("path=0777"), W("--net"),
                       W("user,hostfwd=[tcp:127.0.0.1:2222-:22,udp::53-:53]"), W("--serial"),
                       W("file=/tty"), W("--cpus"), W("boot=1"), W("--console"), W("null")));
 }
@@ -203,6 +204,9 @@ static void what_is_wrong_is_named(void **state)
                "cpus.boot_vcpu: there is no such field: is 'boot_vcpus' meant?");
     is_refused("limits: {cpu_max: [1]}",
                "limits.cpu_max: is to be a number of percent, or a text as in \"150%\"");
+    is_refused("limits: {cpuset: [1]}",
+               "limits.cpuset: is to be a text of host CPUs, as in \"0-3,8\"");
+    is_refused("limits: {cpuset: '0]'}", "limits.cpuset: is to be a text of host CPUs");
     is_refused("limits: {memory: 1G}",
                "limits.memory: there is no such field: is 'memory_max' meant?");
     is_refused("cpus: {affinity: 1}", "cpus.affinity: is to be a list");

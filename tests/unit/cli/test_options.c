@@ -134,6 +134,8 @@ static void test_bad_lines(void **state)
         { "--kernel k --cpus affinity=[0@[1-3,2]]", "host CPU 2 is given twice" },
         { "--kernel k --cpus affinity=[0@[0-1024]]", "host CPU 1024 is over 1023" },
         { "--kernel k --cpus affinity=[0@[1]", "left open" },
+        { "--kernel k --limits cpuset=x", "--limits: cpuset=x: 'x' is no CPU" },
+        { "--kernel k --limits cpuset=[1,0-2]", "host CPU 1 is given twice" },
         { "--kernel k --limits cpu=1", "unknown option 'cpu'" },
         { "--kernel k --limits cpu_max=0", "out of range" },
         { "--kernel k --limits cpu_max=%", "cpu_max=% is not a number" },
@@ -299,6 +301,13 @@ static void test_affinity(void **state)
     }
     assert_string_equal(cpu_bits_say(&o.config.cpus->affinity[1]->host_cpus, is, 6), "0,4-6");
     assert_string_equal(cpu_bits_say(&o.config.cpus->affinity[1]->host_cpus, is, 5), "0");
+    vm_options_deinit(&o);
+    assert_int_equal(
+        parse(&o, "--kernel k --limits cpuset=[5,0-3] --limits cpu_weight=3 --limits cpuset=7",
+              &err),
+        0);
+    assert_string_equal(cpu_bits_say(&o.config.limits->cpuset, is, sizeof(is)), "7");
+    assert_int_equal(o.config.limits->cpu_weight, 3);
     vm_options_deinit(&o);
 }
 
