@@ -28,6 +28,10 @@ AS=()
 ctl() { "${AS[@]}" "$BIN/bulkhead" "$@"; }
 disk0() { ctl ps hard --json | tr '{' '\n' | sed -n 's/.*"name": *"disk0".*"pid": *\([1-9][0-9]*\).*/\1/p' | sed -n 1p; }
 
+# Whether the disk's worker is also upgraded, to the same build.
+UPGRADES=''
+upgraded() { [ -z "$UPGRADES" ] || ctl upgrade hard disk0 >"$T/upgrade" 2>&1 || { show "$T/upgrade"; die "the upgrade failed"; }; }
+
 # replaced_and_audited: the disk of the VM that runs; ends the VM.
 replaced_and_audited()
 {
@@ -35,6 +39,7 @@ replaced_and_audited()
     kill -KILL "$(disk0)" || die "no disk0 to kill"
     event 1 '"event":"restarted","properties":\{"id":"disk0"'
     event 2 "$AUDIT"
+    upgraded
     expect_not "$T/events" "$AUDIT(drift|failed)"
     ctl stop hard >"$T/stop" || die "stop failed"
     wait "$RUN_PID"
@@ -120,6 +125,7 @@ real_guest_survives()
     kill -KILL "$old"
     await "$T/log.out" '"event":"restarted","properties":."id":"disk0"'
     for ((i = 0; i < 600; i++)); do [ "$(grep -c "$AUDIT" "$T/log.out")" -ge 2 ] && break; sleep "$POLL"; done
+    upgraded
     new=$(pid_of hard disk0)
     [ -n "$new" ] && [ "$new" != "$old" ] || die "disk0 was not replaced"
     find "/proc/$new/fd" -lname 'anon_inode:*io_uring*' | wc -l >"$T/rings"
@@ -235,6 +241,7 @@ case_hardened_service()
 
 case_hardened_ptrace_scope_3()
 {
+    UPGRADES=1
     if [ -n "${BULKHEAD_IN_HOST:-}" ]; then
         sysctl -qw kernel.yama.ptrace_scope=3 || die "no yama here"
         real_guest_survives
