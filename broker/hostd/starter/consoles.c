@@ -16,8 +16,8 @@
 #include "hostd/starter/files.h"
 #include "hostd/starter/places.h"
 #include "hostd/starter/sockets.h"
-#include "sandbox/stranger.h"
 #include "hostd/starter/tell.h"
+#include "sandbox/stranger.h"
 
 enum {
     BACKLOG = 32,

@@ -18,6 +18,7 @@
 #include "hostd/starter/consoles.h"
 #include "hostd/starter/files.h"
 #include "hostd/starter/groups.h"
+#include "hostd/starter/keeping.h"
 #include "hostd/starter/kill.h"
 #include "hostd/starter/notes.h"
 #include "hostd/starter/places.h"
@@ -133,52 +134,11 @@ static void on_load(struct starter *s, const struct starter_request *q, const vo
 
 /* ---- what is kept ---- */
 
-static struct save *find_save(struct starter *s, const char *tenant, const char *vm)
-{
-    for (unsigned i = 0; i < STARTER_MAX_SAVES; i++)
-        if (s->saves[i].process.pid != 0 && strcmp(s->saves[i].tenant, tenant) == 0 &&
-            strcmp(s->saves[i].vm, vm) == 0)
-            return &s->saves[i];
-    return NULL;
-}
-
-static void on_saved(void *arg, int status)
-{
-    const struct save *save = arg;
-    int error = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
-
-    tell_done(save->starter, save->id,
-              error ? err_origin(-error, "keeping the description of %s", save->vm) : 0, NULL, 0);
-}
-
-/* A disk may take its time: a process of its own waits for it. */
-static int save(struct starter *s, const struct starter_request *q, const void *bytes)
-{
-    struct save *place = NULL;
-    pid_t pid;
-
-    if (find_save(s, q->tenant, q->vm))
-        return err_origin(-EBUSY, "the description of %s is being kept already", q->vm);
-    for (unsigned i = 0; i < STARTER_MAX_SAVES && !place; i++)
-        if (s->saves[i].process.pid == 0)
-            place = &s->saves[i];
-    if (!place)
-        return err_origin(-EAGAIN, "%d descriptions are being kept", STARTER_MAX_SAVES);
-    *place = (struct save){ .starter = s, .id = q->id };
-    memcpy(place->tenant, q->tenant, sizeof place->tenant); /* they were checked to end there */
-    memcpy(place->vm, q->vm, sizeof place->vm);
-    pid = fork();
-    if (pid == 0)
-        _exit(-files_save(&s->folders, q->tenant, q->vm, bytes, q->len));
-    if (pid < 0)
-        return err_origin(-errno, "keeping the description of %s", q->vm);
-    return process_watch(&place->process, s->loop, pid, true, on_saved, place);
-}
-
 static void on_save(struct starter *s, const struct starter_request *q, const void *bytes,
                     struct handed *fds)
 {
-    int r = q->len == 0 ? err_origin(-EINVAL, "a description of no bytes") : save(s, q, bytes);
+    int r =
+        q->len == 0 ? err_origin(-EINVAL, "a description of no bytes") : keeping_save(s, q, bytes);
 
     (void)fds;
     if (r < 0)
@@ -188,26 +148,25 @@ static void on_save(struct starter *s, const struct starter_request *q, const vo
 static int remove_all(struct starter *s, const struct starter_request *q)
 {
     const struct place *place = places_find(s, q->tenant, q->vm);
-    int r = 0;
 
     if (places_lives(s, q->tenant, q->vm))
         return err_origin(-EBUSY, "the VM %s is running", q->vm);
-    if (find_save(s, q->tenant, q->vm))
-        return err_origin(-EBUSY, "the description of %s is being kept", q->vm);
+    if (keeping_is_busy(s, q->tenant, q->vm))
+        return err_origin(-EBUSY, "the description of %s is being written, or removed", q->vm);
     if (place)
         process_kill(&place->console); /* it has nothing to show any more */
-    for (int folder = 0; r == 0 && folder < FOLDERS; folder++)
-        r = folders_remove(&s->folders, (enum folder)folder, q->tenant, q->vm);
-    groups_remove_of(&s->groups, q->tenant, q->vm);
-    return r;
+    return keeping_remove(s, q);
 }
 
 static void on_remove(struct starter *s, const struct starter_request *q, const void *bytes,
                       struct handed *fds)
 {
+    int r = remove_all(s, q);
+
     (void)bytes;
     (void)fds;
-    tell_done(s, q->id, remove_all(s, q), NULL, 0);
+    if (r < 0)
+        tell_done(s, q->id, r, NULL, 0);
 }
 
 /* ---- what runs ---- */
@@ -218,6 +177,10 @@ static void on_start(struct starter *s, const struct starter_request *q, const v
     int r = handed_expect(fds->fds[0], HANDED_SEQPACKET, "the launcher's channel");
 
     (void)bytes;
+    if (r == 0 && keeping_removes(s, q->tenant, q->vm))
+        r = err_origin(-EBUSY, "the VM %s is being removed", q->vm);
+    if (r == 0)
+        r = keeping_check(s, q->tenant, q->vm);
     if (r == 0)
         r = begin_run(s, q->tenant, q->vm, fds->fds[0]);
     tell_done(s, q->id, r, NULL, 0);

@@ -190,6 +190,8 @@ static void init(struct starter *s)
     process_forget(&s->hostd);
     for (unsigned i = 0; i < STARTER_MAX_SAVES; i++)
         process_forget(&s->saves[i].process);
+    for (unsigned i = 0; i < STATE_MAX_REMOVALS; i++)
+        process_forget(&s->removals[i].process);
     for (unsigned i = 0; i < FOLDERS; i++)
         s->folders.fds[i] = -1;
 }
@@ -298,6 +300,8 @@ static void free_events(struct starter *s)
         }
     for (unsigned i = 0; i < STARTER_MAX_SAVES; i++)
         process_forget(&s->saves[i].process);
+    for (unsigned i = 0; i < STATE_MAX_REMOVALS; i++)
+        process_forget(&s->removals[i].process);
     process_forget(&s->hostd);
 }
 

@@ -19,6 +19,7 @@
 enum {
     STATE_MAX_VMS = 2048,   /* that have processes: hostd's limit is lower */
     STATE_MAX_LEAVING = 32, /* VMs of a tenant of which nothing but a launcher is left */
+    STATE_MAX_REMOVALS = 1024,
     STATE_TICK_MS = 50,
 };
 
@@ -44,11 +45,11 @@ struct place {
     uint64_t console_end_ns; /* which is killed then; 0: it isn't */
 };
 
-/* A description on its way to the disk. */
+/* A description on its way to the disk, or all of a VM off it. */
 struct save {
     struct starter *starter;
-    struct process process; /* pid 0: free */
-    uint32_t id;
+    struct process process; /* pid 0: it waits for its turn */
+    uint32_t id;            /* 0: free */
     char tenant[HOSTDIR_TENANT_BYTES], vm[HOSTDIR_VM_BYTES];
 };
 
@@ -77,7 +78,7 @@ struct starter {
     struct closers closers;
     struct out out;
     struct listing listing;
-    struct save saves[STARTER_MAX_SAVES];
+    struct save saves[STARTER_MAX_SAVES], removals[STATE_MAX_REMOVALS];
     struct place places[STATE_MAX_VMS];
     bool is_root, no_userns;
     char program_dir[PATH_MAX - 64];

@@ -15,7 +15,8 @@
  * were started. Then hostd sends the launcher a client.proto ClientEnvelope RunVm with the configuration. The launcher
  * answers with Reply (error 0: the guest runs), Events on the way, and after it passes on what the VM's broker
  * says, VmEnded above all, until hostd closes the channel: hostd does when it has a session of its own.
- * EBUSY: there is such a VM. ENOENT: there is no such tenant (of all others: the VM isn't there). */
+ * EBUSY: there is such a VM, or it is being removed. ENOENT: there is no such tenant (of all others but SAVE: the VM isn't there).
+ * EDQUOT, of SAVE too: it would be one more than the tenant may have, or than there are to be. */
 #pragma once
 
 #include <stdint.h>

@@ -16,7 +16,7 @@ enum {
     RIG_REFUSED = 99,
     RIG_UID = 65533,
     RIG_GID = 65532,
-    RIG_QUOTA = 300,
+    RIG_QUOTA = 64,
 };
 
 struct starter_rig {

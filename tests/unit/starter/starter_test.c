@@ -17,8 +17,8 @@
 #include "base/fd.h"
 #include "host.pb-c.h"
 #include "hostd/starter/process.h"
-#include "sandbox/stranger.h"
 #include "sandbox/ids.h"
+#include "sandbox/stranger.h"
 #include "starter_rig.h"
 #include <cmocka.h>
 
@@ -89,19 +89,32 @@ static void test_large_file_comes_in_pieces(void **state)
     rig_free(rig);
 }
 
+static void make_kept(const struct starter_rig *rig, const char *name)
+{
+    char path[160];
+
+    snprintf(path, sizeof path, "%s/state/vms/%s", rig->dir, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
 static void test_descriptions_are_kept_as_they_are(void **state)
 {
     static uint8_t long_one[STARTER_MAX_BYTES];
     struct starter_rig *rig = rig_new();
 
     (void)state;
+    rig_write_tenant(rig, "acme");
     rig_start(rig);
     for (size_t i = 0; i < sizeof long_one; i++)
         long_one[i] = (uint8_t)(i * 7);
     assert_int_equal(rig_save(rig, "acme", "web", "first", 5), 0);
     assert_int_equal(rig_save(rig, "acme", "web", long_one, sizeof long_one), 0);
     assert_int_equal(rig_save(rig, "acme", "Db_2", "x", 1), 0);
-    assert_int_equal(rig_save(rig, "zebra", "web", "other", 5), 0);
+    make_kept(rig, "zebra");
+    make_kept(rig, "zebra/web");
+    rig_write(rig, "state/vms/zebra/web/spec.pb", "old", 3, 0600);
+    assert_int_equal(rig_save(rig, "zebra", "web", "other", 5),
+                     0); /* of one that is no tenant now */
     for (int life = 0; life < 2; life++) {
         assert_int_equal(rig_ask(rig, STARTER_LOAD, "", ""), 0);
         assert_int_equal(rig->n_vms, 3);
@@ -131,6 +144,7 @@ static void test_many_are_told(void **state)
     char name[16];
 
     (void)state;
+    rig_write_tenant(rig, "acme");
     rig_start(rig);
     for (unsigned i = 0; i < 40; i++) {
         snprintf(name, sizeof name, "vm%02u", i);
