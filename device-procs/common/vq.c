@@ -263,10 +263,14 @@ static int peek_head(struct vq *vq, uint16_t *ret_head, bool *ret_replayed)
     }
     avail_idx = gslice_load16_acquire(vq->avail, RING_IDX);
     waiting = (uint16_t)(avail_idx - vq->next_avail);
-    if (waiting == 0)
-        return VQ_EMPTY;
     if (waiting > vq->size)
         return VQ_E_GUEST;
+    /* A driver takes nothing back (virtio 1.2, 2.7.6.1); if we let it, all that was seen and given back
+     * unread would look like more that came, for ever. */
+    if ((int16_t)(avail_idx - vq->seen_avail) < 0)
+        return VQ_E_GUEST;
+    if (waiting == 0)
+        return VQ_EMPTY;
     *ret_head =
         gslice_load16(vq->avail, RING_ENTRIES + 2 * (size_t)(vq->next_avail & (vq->size - 1)));
     *ret_replayed = false;

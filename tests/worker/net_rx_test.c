@@ -3,6 +3,7 @@
  * another driver, or the one before, agreed to. */
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,6 +37,18 @@ static void expect_only(struct nic *n, uint32_t frame_bytes, unsigned dropped)
     assert_int_equal(len, HDR + frame_bytes);
     assert_int_equal(n->wh->stats->dropped, dropped);
     assert_int_equal(n->wh->stats->read_ops, 1);
+}
+
+/* The worker has asked for a kick behind so many buffers of its ring. */
+static void await_looked_at(struct nic *n, uint16_t buffers)
+{
+    const struct vring *vring = &n->wh->queues[RX].vring;
+    uint64_t until = wh_now_ns() + WH_PATIENCE_MS * UINT64_C(1000000);
+
+    while (__atomic_load_n(&vring_avail_event(vring), __ATOMIC_ACQUIRE) != buffers) {
+        assert_true(wh_now_ns() < until);
+        sched_yield();
+    }
 }
 
 /* So many that a worker that waited a while for each were too late for the last. */
@@ -88,6 +101,26 @@ static void longer_than_all_that_ever_come(void **state)
     netd_write_stream_frame(n->peer, LARGE, 1);
     netd_write_stream_frame(n->peer, 100, 2);
     expect_only(n, 100, 1);
+    netd_free(n);
+}
+
+/* Two buffers were looked at for a frame that needs more, and then the driver takes them back: the ring is
+ * broken, and the worker neither looks for ever nor is taken for hung. */
+static void buffers_taken_back(void **state)
+{
+    struct nic *n = on_a_small_ring(BASE | MERGE);
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++)
+        netd_give_buffer(n, i, BUFFER);
+    netd_write_stream_frame(n->peer, LARGE, 1);
+    await_looked_at(n, 2);
+    n->wh->queues[RX].vring.avail->idx = 0;
+    netd_write_stream_frame(n->peer, LARGE, 2); /* should the first have been given up meanwhile */
+    wh_kick_always(n->wh, RX);
+    wh_expect(n->wh, BULKHEAD__ENVELOPE__BODY_NEEDS_RESET);
+    wh_reset(n->wh);
+    assert_false(wh_is_dead(n->wh));
     netd_free(n);
 }
 
@@ -219,6 +252,7 @@ int main(void)
         cmocka_unit_test(longer_than_a_full_ring),
         cmocka_unit_test(longer_than_a_ring_of_chains),
         cmocka_unit_test(longer_than_all_that_ever_come),
+        cmocka_unit_test(buffers_taken_back),
         cmocka_unit_test(within_the_mtu),
         cmocka_unit_test(nothing_of_the_driver_before),
         cmocka_unit_test(a_candidate_takes_no_offloads_away),

@@ -304,6 +304,50 @@ static void unpop_gives_back(void **state)
     assert_int_equal(vq_pop(f->vq, &again), VQ_EMPTY);
 }
 
+/* What was looked at and given back unread can't be taken back by the guest: it would look like more that
+ * came, however often one looks. */
+static void what_was_seen_is_not_taken_back(void **state)
+{
+    static const uint16_t taken_back_to[] = { 0, 1 };
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(taken_back_to); i++) {
+        struct vq_chain chains[2], again;
+
+        clear(f);
+        activate(f, SIZE, EVENT_IDX, false);
+        publish_pair(f, 0);
+        publish_pair(f, 2);
+        assert_int_equal(vq_pop(f->vq, &chains[0]), 0);
+        assert_int_equal(vq_pop(f->vq, &chains[1]), 0);
+        assert_int_equal(vq_pop(f->vq, &again), VQ_EMPTY);
+        vq_unpop(f->vq, &chains[1]);
+        vq_unpop(f->vq, &chains[0]);
+        put16(f, AVAIL + 2, taken_back_to[i]);
+        assert_int_equal(vq_pop(f->vq, &again), VQ_E_GUEST);
+        assert_false(vq_rearm(f->vq));
+        assert_false(vq_has_work(f->vq));
+    }
+}
+
+/* The same by a worker that an older one's journal was given to: its first look is at the index. */
+static void a_successor_takes_no_less_either(void **state)
+{
+    struct fixture *f = *state;
+    struct vq_chain chain;
+
+    activate(f, SIZE, EVENT_IDX, false);
+    publish_pair(f, 0);
+    assert_int_equal(vq_pop(f->vq, &chain), 0); /* in flight, and replayed */
+    activate(f, SIZE, EVENT_IDX, true);
+    put16(f, AVAIL + 2, 0);
+    assert_int_equal(vq_pop(f->vq, &chain), 0);
+    vq_unpop(f->vq, &chain);
+    assert_int_equal(vq_pop(f->vq, &chain), 0);
+    assert_int_equal(vq_pop(f->vq, &chain), VQ_E_GUEST);
+    assert_false(vq_rearm(f->vq));
+}
+
 /* ---- chains ---- */
 
 static void copies_cross_slices(void **state)
@@ -356,6 +400,8 @@ int main(void)
         T(one_head_twice),
         T(indices_wrap),
         T(unpop_gives_back),
+        T(what_was_seen_is_not_taken_back),
+        T(a_successor_takes_no_less_either),
         T(copies_cross_slices),
     };
 
