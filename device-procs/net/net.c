@@ -123,8 +123,8 @@ static int run_rx(struct net_pair *pair)
         return 0;
     }
     r = net_rx(pair, &wait);
-    if (wait.what == NET_WAITS_AGAIN && net->passt)
-        worker_rerun(net->worker, 2 * pair->index); /* whole frames may lie in our own buffer */
+    if (wait.what == NET_WAITS_AGAIN && (net->passt || pair->frame_bytes > 0))
+        worker_rerun(net->worker, 2 * pair->index); /* whole frames may lie in our own buffers */
     else
         rx_watch(pair, wait.what == NET_WAITS_AGAIN || wait.what == NET_WAITS_PORT);
     if (wait.what == NET_WAITS_LOST)

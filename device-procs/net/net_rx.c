@@ -99,16 +99,20 @@ static void fill_buffers(struct net_pair *pair, const struct vq_chain *chains, u
     forget_frame(pair);
 }
 
-/* 0: gone (or dropped), VQ_EMPTY: waits, VQ_E_GUEST. */
+/* 0: gone (or dropped), or the turn is over; VQ_EMPTY: waits, VQ_E_GUEST. */
 static int deliver(struct net_pair *pair)
 {
     struct vq_chain chains[NET_MAX_RX_BUFFERS];
     unsigned n = 0;
     int r;
 
-    do
+    for (;;) {
         r = take_buffers(pair, chains, &n);
-    while (r == VQ_EMPTY && vq_rearm(net_rxq(pair)));
+        if (r != VQ_EMPTY || !vq_rearm(net_rxq(pair)))
+            break;
+        if (turn_over(worker_turn(pair->net->worker)))
+            return 0; /* the guest gives one small buffer with each look */
+    }
     if (r == 0 && n > 0)
         fill_buffers(pair, chains, n);
     return r;
