@@ -20,7 +20,10 @@ enum {
     MAX_ID = 32,
     MAX_DISK_QUEUES = 16,
     MAX_QUEUE_SIZE = 1024,
-    MIN_DISK_QUEUE_SIZE = 4,  /* header, data and status of one request need 3 */
+    MIN_DISK_QUEUE_SIZE = 4, /* header, data and status of one request need 3 */
+    /* Linux stops its queue while fewer than 2 + MAX_SKB_FRAGS (17) entries are free: with a smaller
+     * one it sends a single frame, and then none any more. */
+    MIN_NET_QUEUE_SIZE = 32,
     MAX_TAP_MTU = 65535 - 14, /* the kernel's limit leaves room for the Ethernet header */
     MAX_DISK_SERIAL = 20,
     MAX_DEVICES = LAYOUT_PCI_SLOTS - 1, /* slot 0 is the host bridge */
@@ -201,11 +204,13 @@ static int check_groups(const Bulkhead__VmConfig *c, struct fault *f)
     return 0;
 }
 
-static int check_queue_size(const char *id, uint32_t size, uint32_t min, struct fault *f)
+/* why: what needs as many as min, or "". */
+static int check_queue_size(const char *id, uint32_t size, uint32_t min, const char *why,
+                            struct fault *f)
 {
     if (size < min || size > MAX_QUEUE_SIZE || !is_power_of_two(size))
-        return fault_input(f, "%s: queue size %u is not usable: a power of two from %u to %d", id,
-                           size, min, MAX_QUEUE_SIZE);
+        return fault_input(f, "%s: queue size %u is not usable: a power of two from %u to %d%s", id,
+                           size, min, MAX_QUEUE_SIZE, size < min ? why : "");
     return 0;
 }
 
@@ -225,7 +230,7 @@ static int check_disk(const Bulkhead__VmConfig *c, const Bulkhead__DiskConfig *d
         return r;
     if (d->num_queues == 0 || d->num_queues > MAX_DISK_QUEUES)
         return fault_input(f, "%s: %u queues: use 1 to %d", d->id, d->num_queues, MAX_DISK_QUEUES);
-    r = check_queue_size(d->id, d->queue_size, MIN_DISK_QUEUE_SIZE, f);
+    r = check_queue_size(d->id, d->queue_size, MIN_DISK_QUEUE_SIZE, "", f);
     if (r == 0)
         r = check_block_size(d->id, d->logical_block_size, f);
     if (r < 0)
@@ -410,7 +415,8 @@ static int check_net(const Bulkhead__VmConfig *c, const Bulkhead__NetConfig *n, 
 {
     if (check_net_mode(n, f) < 0 || check_mac(n->id, "mac", &n->mac, f) < 0 ||
         (n->host_mac.len != 0 && check_mac(n->id, "host_mac", &n->host_mac, f) < 0) ||
-        check_queue_size(n->id, n->queue_size, 2, f) < 0 ||
+        check_queue_size(n->id, n->queue_size, MIN_NET_QUEUE_SIZE,
+                         ", for Linux sends nothing while fewer than 19 entries are free", f) < 0 ||
         check_limit(n->id, n->rate_limit, f) < 0)
         return -EINVAL;
     if (n->num_queues < 2 || n->num_queues > 32 || n->num_queues % 2 != 0)

@@ -139,6 +139,8 @@ BREAK(net_mtu_small, c->nets[0]->mtu = 67)
 BREAK(net_mtu_big, c->nets[0]->mtu = 65536)
 BREAK(net_queues_odd, fixture_text(&c->nets[0]->mode, "tap"); c->nets[0]->num_queues = 3)
 BREAK(net_queues_user, c->nets[0]->num_queues = 4)
+BREAK(net_queue_size_small, c->nets[0]->queue_size = 16)
+BREAK(net_queue_size_odd, c->nets[0]->queue_size = 48)
 BREAK(net_tap_long, fixture_text(&c->nets[0]->tap, "abcdefghijklmnop"))
 BREAK(net_tap_slash, fixture_text(&c->nets[0]->tap, "../x"))
 BREAK(net_fd_none, fixture_text(&c->nets[0]->mode, "fd"))
@@ -228,6 +230,8 @@ static const struct {
     { "multicast", net_multicast, "multicast" },
     { "short mac", net_mac_short, "not a MAC" },
     { "zero mac", net_mac_zero, "all zeroes" },
+    { "net queue size 16", net_queue_size_small, "from 32 to 1024, for Linux" },
+    { "net queue size 48", net_queue_size_odd, "power of two from 32 to 1024" },
     { "mtu 67", net_mtu_small, "MTU 67" },
     { "mtu 65536", net_mtu_big, "MTU 65536" },
     { "odd queues", net_queues_odd, "pairs" },
