@@ -81,6 +81,7 @@ static int enable(struct net *net, unsigned n_pairs)
             rx_watch(pair, false); /* a detached queue would report an error for ever */
             tx_watch(pair, false);
             pair->frame_bytes = pair->short_until_ns = 0;
+            pair->rx_broken = false; /* nobody asks it again before the driver wants it */
         }
         r = net_tap_attach(&pair->tap, on);
         if (r < 0)
@@ -194,6 +195,14 @@ static int run_tx(struct net_pair *pair)
     return r;
 }
 
+static void rerun_all(struct net *net)
+{
+    for (unsigned p = 0; p < net->n_pairs; p++) {
+        worker_rerun(net->worker, 2 * p);
+        worker_rerun(net->worker, 2 * p + 1);
+    }
+}
+
 static uint8_t set_pairs(struct net *net, unsigned pairs)
 {
     if (pairs < 1 || pairs > net->n_pairs)
@@ -206,10 +215,7 @@ static uint8_t set_pairs(struct net *net, unsigned pairs)
         log_warn("%s", err_text());
         return VIRTIO_NET_ERR;
     }
-    for (unsigned p = 0; p < pairs; p++) {
-        worker_rerun(net->worker, 2 * p);
-        worker_rerun(net->worker, 2 * p + 1);
-    }
+    rerun_all(net); /* what waits in those that were taken away is dropped */
     return VIRTIO_NET_OK;
 }
 
@@ -432,11 +438,9 @@ static void on_retry(int fd, unsigned what, void *arg)
     net->retry_due_ns = 0;
     if (net->draining)
         drain_later(net);
-    for (unsigned p = 0; p < net->n_enabled; p++) {
+    for (unsigned p = 0; p < net->n_enabled; p++)
         net->pairs[p].rx_broken = false;
-        worker_rerun(net->worker, 2 * p);
-        worker_rerun(net->worker, 2 * p + 1);
-    }
+    rerun_all(net);
 }
 
 static void on_tx_ready(int fd, unsigned what, void *arg)

@@ -63,10 +63,11 @@ static int send_frame(struct net_pair *pair, const struct vq_chain *chain)
     return r == NET_PORT_BROKEN ? 0 : r;
 }
 
-/* 0: a frame may pass; else when. */
-static uint64_t limited_until_ns(struct net *net)
+/* 0: a frame may pass; else when. What is dropped waits for nothing. */
+static uint64_t limited_until_ns(const struct net_pair *pair)
 {
-    uint64_t until_ns = net_limit_until_ns(net->limit, false);
+    struct net *net = pair->net;
+    uint64_t until_ns = carries(pair) ? net_limit_until_ns(net->limit, false) : 0;
 
     net->stats->throttled += until_ns != 0;
     return until_ns;
@@ -85,7 +86,7 @@ static int send_singly(struct net_pair *pair, uint64_t *ret_until_ns)
     for (unsigned i = 0; r == 0 && net_turn_goes_on(net, i); i++) {
         uint64_t sent_before = net->stats->write_ops;
 
-        *ret_until_ns = limited_until_ns(net);
+        *ret_until_ns = limited_until_ns(pair);
         if (*ret_until_ns != 0)
             break;
         r = vq_pop(vq, &chain);
@@ -116,7 +117,7 @@ static int send_burst(struct net_pair *pair, uint64_t *ret_until_ns, int *ret_lo
     for (unsigned i = 0; net_turn_goes_on(net, i) && net_burst_has_room(net->burst); i++) {
         bool good;
 
-        *ret_until_ns = limited_until_ns(net);
+        *ret_until_ns = limited_until_ns(pair);
         if (*ret_until_ns != 0)
             break;
         r = vq_pop(net_txq(pair), &chain);
@@ -150,7 +151,7 @@ int net_tx(struct net_pair *pair, struct net_wait *ret_wait)
         ret_wait->what = NET_WAITS_PORT;
     } else if (r == 0) {
         if (until_ns == 0) /* the turn is over: is the next one to be at once? */
-            until_ns = limited_until_ns(net);
+            until_ns = limited_until_ns(pair);
         ret_wait->what = until_ns != 0 ? NET_WAITS_UNTIL : NET_WAITS_AGAIN;
         ret_wait->until_ns = until_ns;
     }

@@ -123,6 +123,52 @@ static void tap_queue_pairs(void **state)
     netd_free(n);
 }
 
+static void send_on(struct nic *n, unsigned q, unsigned slot)
+{
+    uint64_t at = netd_tx_at(n, slot);
+    struct wh_buf bufs[] = { { at, HDR, false }, { at + HDR, 1000, false } };
+
+    memcpy(wh_mem(n->wh, at, HDR), &netd_plain, HDR);
+    netd_fill_frame(wh_mem(n->wh, at + HDR, 1000), 1000, 3);
+    assert_true(wh_add(n->wh, q, bufs, ARRAY_SIZE(bufs), true) >= 0);
+    wh_kick(n->wh, q);
+}
+
+/* What waits for tokens in a pair that the driver takes away is given back to it, and costs none. */
+static void a_pair_taken_away_keeps_nothing(void **state)
+{
+    enum { BURST = 10, FRAMES = 30, SECOND_TX = 3, CONTROL = 4 };
+    static const uint16_t two = 2, one = 1;
+    Bulkhead__TokenBucket bytes = BULKHEAD__TOKEN_BUCKET__INIT;
+    Bulkhead__RateLimit limit = BULKHEAD__RATE_LIMIT__INIT;
+    struct nic *n = netd_new_tap(2);
+
+    (void)state;
+    bytes.size = BURST * 1000;
+    bytes.refill_time_ms = 3600 * 1000; /* no further frame in this test */
+    limit.bandwidth = &bytes;
+    n->config.rate_limit = &limit;
+    wh_start(n->wh);
+    wh_activate(n->wh, n->wh->features, false);
+    assert_int_equal(
+        netd_control(n, CONTROL, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &two, 2),
+        VIRTIO_NET_OK);
+    for (unsigned i = 0; i < FRAMES; i++)
+        send_on(n, SECOND_TX, i);
+    for (unsigned i = 0; i < BURST; i++)
+        netd_sent_by(n, SECOND_TX);
+    assert_int_equal(
+        netd_control(n, CONTROL, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &one, 2),
+        VIRTIO_NET_OK);
+    for (unsigned i = BURST; i < FRAMES; i++)
+        netd_sent_by(n, SECOND_TX);
+    send_on(n, SECOND_TX, FRAMES); /* nor does it wait for its turn now */
+    netd_sent_by(n, SECOND_TX);
+    assert_int_equal(n->wh->stats->write_ops, BURST);
+    assert_int_equal(n->wh->stats->dropped, FRAMES - BURST + 1);
+    netd_free(n);
+}
+
 /* An address, and room for so many frames on the way to the guest. */
 static void give_address(const char *address, int room)
 {
@@ -280,6 +326,7 @@ int main(void)
         cmocka_unit_test(tap_both_ways),
         cmocka_unit_test(tap_segmentation),
         cmocka_unit_test(tap_queue_pairs),
+        cmocka_unit_test(a_pair_taken_away_keeps_nothing),
         cmocka_unit_test(answers_while_sending),
         cmocka_unit_test(any_size_in_small_buffers),
         cmocka_unit_test(too_long_for_one_buffer),
