@@ -101,9 +101,9 @@ void net_burst_add(struct net_burst *burst, const struct vq_chain *chain,
         return;
     frame->head = *head;
     frame->bytes = (size_t)chain->read_bytes - NET_HDR_BYTES;
-    iov[0] = (struct iovec){ .iov_base = &frame->head, .iov_len = NET_TX_HEAD_BYTES };
-    n = vq_chain_iovec(chain, false, NET_TX_HEAD_BYTES, frame->bytes - NET_ETH_BYTES, iov + 1,
-                       FRAME_IOVECS - 1);
+    iov[0] = (struct iovec){ .iov_base = &frame->head, .iov_len = NET_HDR_BYTES + head->bytes };
+    n = vq_chain_iovec(chain, false, NET_HDR_BYTES + head->bytes, frame->bytes - head->bytes,
+                       iov + 1, FRAME_IOVECS - 1);
     if (n < 0)
         return;
     frame->n_iov = (unsigned)n + 1;

@@ -4,13 +4,13 @@
 
 #include "net_device.h"
 
-/* What is copied of a frame before it is checked. */
+/* What is copied of a frame before it is checked: its header and its first `bytes`. */
 struct net_tx_head {
     struct virtio_net_hdr_v1 hdr;
-    uint8_t eth[NET_ETH_BYTES];
+    uint8_t frame[NET_HEAD_MAX_BYTES];
+    size_t bytes;
 };
-enum { NET_TX_HEAD_BYTES = NET_HDR_BYTES + NET_ETH_BYTES };
-_Static_assert(sizeof(struct net_tx_head) == NET_TX_HEAD_BYTES, "goes out as it lies");
+_Static_assert(offsetof(struct net_tx_head, frame) == NET_HDR_BYTES, "goes out as it lies");
 
 /* Before the sandbox, when all taps are set; net->burst stays NULL where frames go one by one. 0 or
  * negative errno. */

@@ -4,9 +4,18 @@
 
 #include <endian.h>
 #include <linux/if_ether.h>
+#include <netinet/in.h>
 #include <string.h>
 
-enum { IPV4_BYTES = 20, TCP_BYTES = 20, UDP_BYTES = 8 }; /* headers, at least */
+enum { /* headers, at least, and places in them */
+       IPV4_BYTES = 20,
+       IPV6_BYTES = 40,
+       IPV6_NEXT = 6,
+       IPV6_FRAGMENT_BYTES = 8,
+       TCP_BYTES = 20,
+       TCP_LENGTH = 12,
+       UDP_BYTES = 8
+};
 
 static bool has(uint64_t features, unsigned bit)
 {
@@ -144,25 +153,72 @@ bool net_fits_mtu(const uint8_t *frame, uint64_t frame_bytes, uint32_t mtu)
            frame_bytes <= (uint64_t)mtu + NET_ETH_BYTES + (is_tagged(frame) ? NET_VLAN_BYTES : 0);
 }
 
-/* What each segment but the last has at least. csum_start is where TCP's or UDP's header begins. */
-static uint32_t segment_bytes(const struct virtio_net_hdr_v1 *hdr)
+/* Behind an IPv6 header and what extends it; 0: beyond the bytes. */
+static size_t behind_ipv6(const uint8_t *head, size_t bytes, size_t off)
 {
-    switch (hdr->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN) {
-    case VIRTIO_NET_HDR_GSO_UDP: /* fragments: UDP's header is in the first one's payload */
-        return NET_ETH_BYTES + IPV4_BYTES + (uint32_t)hdr->gso_size;
-    case VIRTIO_NET_HDR_GSO_UDP_L4:
-        return (uint32_t)hdr->csum_start + UDP_BYTES + hdr->gso_size;
+    uint8_t next;
+
+    if (bytes < off + IPV6_BYTES)
+        return 0;
+    next = head[off + IPV6_NEXT];
+    off += IPV6_BYTES;
+    while (next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS) {
+        if (bytes < off + 2)
+            return 0;
+        next = head[off];
+        off += 8 * (1 + (size_t)head[off + 1]);
+    }
+    return off;
+}
+
+/* Where TCP's or UDP's header begins, 0: not to be seen. Whoever cuts the frame goes by this and not by
+ * csum_start. */
+static size_t transport_at(const uint8_t *head, size_t bytes)
+{
+    size_t off = NET_ETH_BYTES + (is_tagged(head) ? NET_VLAN_BYTES : 0u), header;
+
+    if (bytes <= off)
+        return 0;
+    switch (type_at(head, off - 2)) {
+    case ETH_P_IP:
+        header = 4 * (size_t)(head[off] & 0xf);
+        return header >= IPV4_BYTES ? off + header : 0;
+    case ETH_P_IPV6:
+        return behind_ipv6(head, bytes, off);
     default:
-        return (uint32_t)hdr->csum_start + TCP_BYTES + hdr->gso_size;
+        return 0;
     }
 }
 
-bool net_hdr_fits_mtu(const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame,
+/* What each segment but the last has, as the frame's own headers say; of one that nobody could cut, more than
+ * any MTU. */
+static uint64_t segment_bytes(const struct virtio_net_hdr_v1 *hdr, const uint8_t *head,
+                              size_t bytes)
+{
+    size_t at = transport_at(head, bytes), tcp;
+
+    if (at == 0 || at != hdr->csum_start)
+        return UINT64_MAX;
+    switch (hdr->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN) {
+    case VIRTIO_NET_HDR_GSO_UDP: /* fragments: UDP's header is in the first one's payload */
+        return at + (is_ipv6(head, bytes) ? IPV6_FRAGMENT_BYTES : 0u) + hdr->gso_size;
+    case VIRTIO_NET_HDR_GSO_UDP_L4:
+        return at + UDP_BYTES + hdr->gso_size;
+    default:
+        if (bytes <= at + TCP_LENGTH)
+            return UINT64_MAX;
+        tcp = 4 * (size_t)(head[at + TCP_LENGTH] >> 4);
+        return at + MAX(tcp, (size_t)TCP_BYTES) + hdr->gso_size;
+    }
+}
+
+bool net_hdr_fits_mtu(const struct virtio_net_hdr_v1 *hdr, const uint8_t *head, size_t head_bytes,
                       uint64_t frame_bytes, uint32_t mtu)
 {
-    if (hdr->gso_type == VIRTIO_NET_HDR_GSO_NONE)
-        return net_fits_mtu(frame, frame_bytes, mtu);
-    return net_fits_mtu(frame, MIN(segment_bytes(hdr), frame_bytes), mtu);
+    if (net_fits_mtu(head, frame_bytes, mtu))
+        return true; /* one segment, whatever it says */
+    return hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE &&
+           net_fits_mtu(head, segment_bytes(hdr, head, head_bytes), mtu);
 }
 
 bool net_source_is(const uint8_t eth[NET_ETH_BYTES], const uint8_t mac[NET_MAC_BYTES])

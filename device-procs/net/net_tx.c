@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_tx.c - frames from the guest to the host.
  *
- * The virtio header and the Ethernet header are copied first: what was checked is what is sent,
- * whatever the guest writes meanwhile. The rest goes out from where it lies.
+ * The virtio header and the Ethernet header are copied first, and of a frame that is to be cut its other
+ * headers too: what was checked is what is sent, whatever the guest writes meanwhile. The rest goes out
+ * from where it lies.
  */
 #include "net_tx.h"
 
@@ -16,16 +17,19 @@ static int check(const struct net *net, const struct vq_chain *chain, struct net
 {
     uint64_t frame_bytes;
 
-    if (chain->read_bytes < NET_TX_HEAD_BYTES)
+    if (chain->read_bytes < NET_HDR_BYTES + NET_ETH_BYTES)
         return NET_E_LIES;
     frame_bytes = chain->read_bytes - NET_HDR_BYTES;
     (void)vq_chain_read(chain, 0, &head->hdr, NET_HDR_BYTES);
-    (void)vq_chain_read(chain, NET_HDR_BYTES, head->eth, NET_ETH_BYTES);
     if (net_hdr_check_tx(&head->hdr, net->features, frame_bytes) != 0)
         return NET_E_LIES;
-    if (!net_hdr_fits_mtu(&head->hdr, head->eth, frame_bytes, net->mtu))
+    head->bytes = head->hdr.gso_type == VIRTIO_NET_HDR_GSO_NONE
+                      ? (size_t)NET_ETH_BYTES
+                      : MIN((size_t)frame_bytes, sizeof(head->frame));
+    (void)vq_chain_read(chain, NET_HDR_BYTES, head->frame, head->bytes);
+    if (!net_hdr_fits_mtu(&head->hdr, head->frame, head->bytes, frame_bytes, net->mtu))
         return NET_E_LIES;
-    if (net->mac_filter && !net_source_is(head->eth, net->config.mac))
+    if (net->mac_filter && !net_source_is(head->frame, net->config.mac))
         return NET_E_LIES;
     return 0;
 }
@@ -52,8 +56,8 @@ static int send_frame(struct net_pair *pair, const struct vq_chain *chain)
     }
     frame_bytes = (size_t)chain->read_bytes - NET_HDR_BYTES;
     iov[0] = (struct iovec){ .iov_base = &head.hdr, .iov_len = NET_HDR_BYTES };
-    iov[1] = (struct iovec){ .iov_base = head.eth, .iov_len = NET_ETH_BYTES };
-    n = vq_chain_iovec(chain, false, NET_TX_HEAD_BYTES, frame_bytes - NET_ETH_BYTES, iov + 2,
+    iov[1] = (struct iovec){ .iov_base = head.frame, .iov_len = head.bytes };
+    n = vq_chain_iovec(chain, false, NET_HDR_BYTES + head.bytes, frame_bytes - head.bytes, iov + 2,
                        TX_IOVECS - 2);
     r = n < 0 ? NET_PORT_BROKEN : net_pair_write(pair, iov, n + 2, frame_bytes);
     if (r == NET_PORT_FULL)

@@ -21,20 +21,22 @@ static void headers(const uint8_t *data)
     struct virtio_net_hdr_v1 tx, rx;
     uint64_t features;
     uint32_t bytes;
+    size_t head;
 
     memcpy(&tx, data, sizeof(tx));
     memcpy(&features, data + sizeof(tx), sizeof(features));
     memcpy(&bytes, data + sizeof(tx) + sizeof(features), sizeof(bytes));
     bytes %= 80000;
+    head = MIN(bytes, (uint32_t)NET_HEAD_MAX_BYTES);
     rx = tx;
-    memcpy(frame + 12, data + 2, 6); /* type, and type behind a tag */
+    memcpy(frame + 12, data + 2, 22); /* type, type behind a tag, headers */
     if (net_hdr_check_tx(&tx, features, bytes) == 0) {
         check(bytes >= NET_ETH_BYTES && bytes <= NET_MAX_FRAME_BYTES);
         check((tx.flags & ~VIRTIO_NET_HDR_F_NEEDS_CSUM) == 0);
         check(tx.flags == 0 || tx.csum_start + tx.csum_offset + 2u <= bytes);
         check(tx.gso_type == 0 || (tx.flags && tx.gso_size > 0 && tx.hdr_len <= bytes));
-        check(net_hdr_fits_mtu(&tx, frame, bytes, 0));
-        check(!net_fits_mtu(frame, bytes, 1500) || net_hdr_fits_mtu(&tx, frame, bytes, 1500));
+        check(net_hdr_fits_mtu(&tx, frame, head, bytes, 0));
+        check(!net_fits_mtu(frame, bytes, 1500) || net_hdr_fits_mtu(&tx, frame, head, bytes, 1500));
     }
     if (net_hdr_check_rx(&rx, features, frame, bytes) == 0) {
         check(bytes >= NET_ETH_BYTES);

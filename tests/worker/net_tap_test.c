@@ -2,6 +2,7 @@
 /* net_tap_test.c - the network worker in its sandbox, between a ring and taps in a network
  * namespace of the test's own. */
 #include <arpa/inet.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
@@ -92,6 +93,66 @@ static void tap_segmentation(void **state)
     wh_kick(n->wh, TX);
     netd_sent(n);
     assert_int_equal(n->wh->stats->dropped, 1);
+    netd_free(n);
+}
+
+/* What comes to the host's stack as IPv4 over the tap made last. */
+static int hear_ipv4(const struct nic *n)
+{
+    struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(0x0800) };
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(0x0800));
+    socklen_t len = sizeof(at);
+    struct sockaddr_ll peer;
+
+    assert_int_equal(getsockname(n->peer, (struct sockaddr *)&peer, &len), 0);
+    at.sll_ifindex = peer.sll_ifindex;
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    return fd;
+}
+
+/* Options count: each segment has them. One that keeps to the MTU arrives as it was, though its headers are
+ * the worker's copy. */
+static void segments_with_options(void **state)
+{
+    enum { BYTES = 4014, HEADERS = 14 + 20 + 60 };
+    static const uint8_t ip[] = { 0x45, 0, 0x0f, 0xa0, 0, 0, 0x40, 0, 64, 6,
+                                  0,    0, 10,   0,    0, 1, 10,   0, 0,  2 };
+    struct virtio_net_hdr_v1 hdr = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+                                     .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+                                     .hdr_len = HEADERS,
+                                     .csum_start = 34,
+                                     .csum_offset = 16 };
+    static const uint16_t sizes[] = { 1460, 1421, 1420 }; /* 1420 is the most beside 80 bytes */
+    struct nic *n = netd_new_tap(1);
+    uint64_t at = netd_tx_at(n, 0);
+    struct wh_buf bufs[] = { { at, HDR, false }, /* the headers in pieces */
+                             { at + HDR, 40, false },
+                             { at + HDR + 40, BYTES - 40, false } };
+    uint8_t *frame, got[BYTES + 1];
+    int fd = hear_ipv4(n);
+
+    (void)state;
+    n->config.mtu = 1500;
+    wh_start(n->wh);
+    wh_activate(n->wh, n->wh->features, false);
+    frame = wh_mem(n->wh, at + HDR, BYTES);
+    netd_fill_frame(frame, BYTES, 0);
+    frame[12] = 0x08;
+    frame[13] = 0x00;
+    memcpy(frame + 14, ip, sizeof(ip));
+    frame[46] = 0xf0; /* TCP header of 60 bytes */
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        hdr.gso_size = sizes[i];
+        memcpy(wh_mem(n->wh, at, HDR), &hdr, HDR);
+        assert_true(wh_add(n->wh, TX, bufs, ARRAY_SIZE(bufs), false) >= 0);
+        wh_kick(n->wh, TX);
+        netd_sent(n);
+    }
+    assert_int_equal(n->wh->stats->dropped, 2);
+    assert_int_equal(n->wh->stats->write_ops, 1);
+    assert_int_equal(recv(fd, got, sizeof(got), 0), BYTES);
+    assert_memory_equal(got, frame, BYTES);
+    close(fd);
     netd_free(n);
 }
 
@@ -325,6 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tap_both_ways),
         cmocka_unit_test(tap_segmentation),
+        cmocka_unit_test(segments_with_options),
         cmocka_unit_test(tap_queue_pairs),
         cmocka_unit_test(a_pair_taken_away_keeps_nothing),
         cmocka_unit_test(answers_while_sending),

@@ -164,27 +164,101 @@ static void test_rx_features(void **state)
 static void test_mtu(void **state)
 {
     static const struct {
-        uint8_t gso;
-        uint16_t start, gso_size;
         uint64_t bytes;
         const uint8_t *frame;
         bool fits;
     } frames[] = {
-        { 0, 0, 0, 1514, ipv4, true },
-        { 0, 0, 0, 1515, ipv4, false },
-        { 0, 0, 0, 1518, tagged_ipv6, true },
-        { 0, 0, 0, 1519, tagged_ipv6, false },
-        { TCP4, 34, 1460, 60000, ipv4, true },
-        { TCP4, 34, 1461, 60000, ipv4, false },
-        { TCP4, 34, 9000, 1514, ipv4, true }, /* one segment, whatever it says */
-        { TCP6 | ECN, 54, 1440, 60000, ipv6, true },
-        { TCP6 | ECN, 54, 1441, 60000, ipv6, false },
-        { USO, 34, 1472, 60000, ipv4, true },
-        { USO, 34, 1473, 60000, ipv4, false },
-        { UDP, 34, 1480, 60000, ipv4, true },
-        { UDP, 34, 1481, 60000, ipv4, false },
-        { TCP4, 65535, 65535, 65553, ipv4, false }, /* the sum must not wrap */
+        { 1514, ipv4, true },
+        { 1515, ipv4, false },
+        { 1518, tagged_ipv6, true },
+        { 1519, tagged_ipv6, false },
     };
+    static const struct virtio_net_hdr_v1 plain;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
+        if (net_hdr_fits_mtu(&plain, frames[i].frame, NET_ETH_BYTES, frames[i].bytes, 1500) !=
+            frames[i].fits)
+            fail_msg("frame %zu", i);
+        assert_true(net_hdr_fits_mtu(&plain, frames[i].frame, NET_ETH_BYTES, frames[i].bytes, 0));
+    }
+}
+
+/* A large frame's headers: tag, IP of so many bytes (of IPv6, those of one extension are among them), and
+ * TCP's length. */
+struct large {
+    uint8_t gso;
+    bool tagged, v6;
+    uint8_t ip_bytes, tcp_bytes;
+    uint16_t start, gso_size;
+    uint64_t bytes;
+    bool fits;
+};
+
+static void build(const struct large *f, uint8_t head[NET_HEAD_MAX_BYTES])
+{
+    size_t at = 12;
+
+    memset(head, 0, NET_HEAD_MAX_BYTES);
+    if (f->tagged) {
+        head[at] = 0x81;
+        at += 4;
+    }
+    head[at] = f->v6 ? 0x86 : 0x08;
+    head[at + 1] = f->v6 ? 0xdd : 0;
+    at += 2;
+    head[at] = f->v6 ? 0x60 : (uint8_t)(0x40 | f->ip_bytes / 4);
+    if (f->v6 && f->ip_bytes > 40) {
+        head[at + 6] = 60; /* destination options */
+        head[at + 40] = 6; /* then TCP */
+        head[at + 41] = (uint8_t)((f->ip_bytes - 40) / 8 - 1);
+    } else if (f->v6) {
+        head[at + 6] = 6;
+    }
+    at += f->ip_bytes;
+    if (at + 12 < NET_HEAD_MAX_BYTES)
+        head[at + 12] = (uint8_t)(f->tcp_bytes / 4 << 4);
+}
+
+/* Each segment has all headers, with their options: what csum_start and a TCP header of 20 bytes would make
+ * of it is not what comes out of the host's port. */
+static void test_mtu_of_segments(void **state)
+{
+    static const struct large frames[] = {
+        { TCP4, false, false, 20, 20, 34, 1460, 60000, true },
+        { TCP4, false, false, 20, 20, 34, 1461, 60000, false },
+        { TCP4, false, false, 20, 20, 34, 9000, 1514, true }, /* one segment, whatever it says */
+        { TCP4, false, false, 20, 32, 34, 1448, 60000, true },
+        { TCP4, false, false, 20, 32, 34, 1449, 60000, false },
+        { TCP4, false, false, 20, 60, 34, 1420, 60000, true },
+        { TCP4, false, false, 20, 60, 34, 1460, 60000, false },
+        { TCP4, false, false, 60, 20, 74, 1420, 60000, true },
+        { TCP4, false, false, 60, 60, 74, 1380, 60000, true },
+        { TCP4, false, false, 60, 60, 74, 1381, 60000, false },
+        { TCP4, false, false, 60, 20, 34, 1400, 60000,
+          false }, /* nor does csum_start hide options */
+        { TCP4, false, false, 16, 20, 30, 100, 60000, false }, /* no IP header at all */
+        { TCP4, false, false, 20, 0, 34, 1460, 60000, true },  /* the kernel drops that one */
+        { TCP4, false, false, 20, 0, 34, 1461, 60000, false },
+        { TCP4, true, false, 20, 20, 38, 1460, 60000, true },
+        { TCP4, true, false, 20, 20, 38, 1461, 60000, false },
+        { TCP6 | ECN, false, true, 40, 20, 54, 1440, 60000, true },
+        { TCP6 | ECN, false, true, 40, 20, 54, 1441, 60000, false },
+        { TCP6, true, true, 56, 32, 74, 1412, 60000, true },
+        { TCP6, true, true, 56, 32, 74, 1413, 60000, false },
+        { TCP6, false, true, 200, 20, 214, 100, 60000,
+          false }, /* what isn't copied isn't believed */
+        { USO, false, false, 20, 0, 34, 1472, 60000, true },
+        { USO, false, false, 20, 0, 34, 1473, 60000, false },
+        { USO, false, false, 40, 0, 54, 1453, 60000, false },
+        { UDP, false, false, 20, 0, 34, 1480, 60000, true },
+        { UDP, false, false, 20, 0, 34, 1481, 60000, false },
+        { UDP, false, false, 60, 0, 74, 1441, 60000, false },
+        { UDP, false, true, 40, 0, 54, 1452, 60000, true },
+        { UDP, false, true, 40, 0, 54, 1453, 60000, false },
+        { TCP4, false, false, 20, 20, 65535, 65535, 65553, false },
+    };
+    uint8_t head[NET_HEAD_MAX_BYTES];
 
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
@@ -192,9 +266,12 @@ static void test_mtu(void **state)
                                              .gso_size = frames[i].gso_size,
                                              .csum_start = frames[i].start };
 
-        if (net_hdr_fits_mtu(&h, frames[i].frame, frames[i].bytes, 1500) != frames[i].fits)
+        build(&frames[i], head);
+        if (net_hdr_fits_mtu(&h, head, sizeof(head), frames[i].bytes, 1500) != frames[i].fits)
             fail_msg("frame %zu", i);
-        assert_true(net_hdr_fits_mtu(&h, frames[i].frame, frames[i].bytes, 0));
+        assert_true(net_hdr_fits_mtu(&h, head, sizeof(head), frames[i].bytes, 0));
+        assert_false(net_hdr_fits_mtu(&h, head, NET_ETH_BYTES, frames[i].bytes, 70) &&
+                     frames[i].bytes > 90); /* too little to see */
     }
 }
 
@@ -215,9 +292,10 @@ static void test_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tx),  cmocka_unit_test(test_tx_no_features),
-        cmocka_unit_test(test_rx),  cmocka_unit_test(test_rx_features),
-        cmocka_unit_test(test_mtu), cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_tx),        cmocka_unit_test(test_tx_no_features),
+        cmocka_unit_test(test_rx),        cmocka_unit_test(test_rx_features),
+        cmocka_unit_test(test_mtu),       cmocka_unit_test(test_mtu_of_segments),
+        cmocka_unit_test(test_addresses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
