@@ -9,6 +9,8 @@
 #define B(name) BULKHEAD__ENVELOPE__BODY_##name
 
 enum { UPDATES_PER_TICK = 4, NEEDS_RESET_APART_MS = 1000 };
+/* virtio 1.2, 5.1.4 and 5.5.4. */
+enum { NET_MAC = 0, BALLOON_ACTUAL = 4, BALLOON_ACTUAL_BYTES = 4 };
 
 static void core_lies(struct vm *vm, const char *what)
 {
@@ -159,6 +161,31 @@ void driver_no_room(struct device *d, size_t from, size_t to)
     device_add_dirty(&d->for_worker, from, to);
 }
 
+/* What a driver may set goes with it: the next one finds the host's address, and a balloon that holds
+ * nothing. A worker sees to that too, but none may be left to do it, or one that knows nothing of what its
+ * predecessor was told. */
+static void forget_driver(struct vm *vm, struct device *d)
+{
+    static const uint8_t nothing[BALLOON_ACTUAL_BYTES];
+    const uint8_t *value = nothing;
+    size_t at = BALLOON_ACTUAL, len = sizeof nothing;
+
+    if (d->plan->role == BULKHEAD__ROLE__ROLE_NET) {
+        const ProtobufCBinaryData *mac = &vm->config->nets[d->plan->index]->mac;
+
+        value = mac->data;
+        at = NET_MAC;
+        len = mac->len;
+    } else if (d->plan->role != BULKHEAD__ROLE__ROLE_BALLOON) {
+        return;
+    }
+    if (len == 0 || at + len > d->config_len || memcmp(d->config + at, value, len) == 0)
+        return;
+    (void)device_write_config(d, at, value, len);
+    device_add_dirty(&d->for_core, at, at + len);
+    device_add_dirty(&d->for_worker, at, at + len);
+}
+
 /* ---- what follows ---- */
 
 static bool settle_reset(struct vm *vm, struct device *d, struct child *w)
@@ -171,6 +198,8 @@ static bool settle_reset(struct vm *vm, struct device *d, struct child *w)
     /* There is nothing to lay to rest: not by a worker, nor by one that replaces it. */
     if (!d->active || d->stage == STAGE_DEAD || (d->stage == STAGE_LEAVING && d->worker == 0) ||
         untouched) {
+        forget_driver(vm, d);
+        tell_core(vm, d); /* with ResetDone the driver goes on, and reads it */
         if (vm->core != 0 && !vm_tell_core(vm, B(RESET_DONE), &a))
             return false;
         if (vm->core != 0)

@@ -103,8 +103,11 @@ void script_hello(struct script *s, uint32_t child)
     script_say(s, child, &e);
 }
 
-static void fill_announce(const struct device *d, Bulkhead__Announce *a, uint8_t *config)
+static void fill_announce(const struct script *s, const struct device *d, Bulkhead__Announce *a,
+                          uint8_t *config)
 {
+    const ProtobufCBinaryData *mac;
+
     a->num_queues = d->plan->num_queues;
     a->queue_size = d->plan->queue_size;
     a->config.data = config;
@@ -116,6 +119,8 @@ static void fill_announce(const struct device *d, Bulkhead__Announce *a, uint8_t
     case BULKHEAD__ROLE__ROLE_NET:
         a->virtio_id = NET_ID;
         a->config.len = NET_CONFIG_BYTES;
+        mac = &s->config->nets[d->plan->index]->mac;
+        memcpy(config, mac->data, mac->len);
         config[NET_STATUS_OFFSET] = 1; /* the link is up */
         break;
     case BULKHEAD__ROLE__ROLE_VSOCK:
@@ -136,7 +141,7 @@ void script_ready(struct script *s, uint32_t child)
     ENVELOPE(e, READY, ready, &ready);
 
     if (c->device != CHILD_NO_DEVICE) {
-        fill_announce(&s->vm.devices[c->device], &announce, config);
+        fill_announce(s, &s->vm.devices[c->device], &announce, config);
         ready.announce = &announce;
     }
     script_say(s, child, &e);
