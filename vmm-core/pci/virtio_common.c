@@ -86,6 +86,26 @@ uint64_t virtio_common_read(struct virtio_pci *dev, uint64_t off, unsigned size)
     return bus_image_read(&image, sizeof image, off, size);
 }
 
+/* What a driver wrote of which the device was not told to reset itself, for it was not told to begin: it may
+ * have heard of the bytes, so it hears of these too. */
+static void forget_written(struct virtio_pci *dev)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < dev->config_len; i++) {
+        uint64_t bit = dev->config_written[i / 64] & UINT64_C(1) << (i % 64);
+
+        if (bit == 0)
+            continue;
+        dev->config[i] = dev->config_said[i];
+        dev->config_dirty[i / 64] |= bit;
+        any = true;
+    }
+    memset(dev->config_written, 0, sizeof dev->config_written);
+    if (any)
+        fd_event_signal(dev->wake_fd);
+}
+
 void virtio_common_reset(struct virtio_pci *dev)
 {
     virtio_irq_forget(dev);
@@ -96,7 +116,7 @@ void virtio_common_reset(struct virtio_pci *dev)
     dev->status = 0;
     dev->isr = 0;
     dev->config_early = false;
-    memset(dev->config_written, 0, sizeof dev->config_written);
+    forget_written(dev);
     dev->backend = VIRTIO_IDLE;
     for (unsigned q = 0; q < dev->n_queues; q++) {
         struct virtio_queue *queue = &dev->queues[q];

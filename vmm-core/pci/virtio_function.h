@@ -90,7 +90,8 @@ struct virtio_pci {
     unsigned n_queues;
     uint16_t queue_max;
     unsigned config_len;
-    uint8_t config[VIRTIO_CONFIG_MAX];
+    uint8_t config[VIRTIO_CONFIG_MAX];      /* as the driver reads it */
+    uint8_t config_said[VIRTIO_CONFIG_MAX]; /* what the device last said */
     /* Bytes that the driver wrote: not sent yet; since the device's last reset. */
     uint64_t config_dirty[VIRTIO_CONFIG_MAX / 64], config_written[VIRTIO_CONFIG_MAX / 64];
     struct msix msix;

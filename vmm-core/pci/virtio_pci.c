@@ -198,9 +198,10 @@ bool virtio_pci_config_changed(struct virtio_pci *dev, unsigned off, const void 
     fits = off <= dev->config_len && len <= dev->config_len - off;
     if (fits && dev->presence != VIRTIO_LEAVING) {
         /* What this driver has written is the driver's: the device's word is from before that. */
-        for (unsigned i = 0; i < len; i++)
-            if (!is_written(dev, off + i))
-                dev->config[off + i] = ((const uint8_t *)data)[i];
+        memcpy(dev->config_said + off, data, len);
+        for (unsigned i = off; i < off + len; i++)
+            if (!is_written(dev, i))
+                dev->config[i] = dev->config_said[i];
         dev->generation++;
         if (dev->status & VIRTIO_STATUS_DRIVER_OK)
             virtio_irq_config(dev);

@@ -37,6 +37,7 @@ static void fill(struct virtio_pci *dev, const struct virtio_plug_config *config
     memset(dev->config_written, 0, sizeof dev->config_written);
     if (config->config_len > 0)
         memcpy(dev->config, config->config, config->config_len);
+    memcpy(dev->config_said, dev->config, sizeof dev->config_said);
     memset(dev->queues, 0, sizeof dev->queues);
     for (unsigned q = 0; q < config->n_queues; q++) {
         dev->queues[q].kick_fd = config->kick_fds[q];

@@ -204,6 +204,45 @@ static void test_device_config_and_reset(void **state)
     rig_free(rig);
 }
 
+/* A driver that is reset before the device heard of it leaves what the device had said; and the device, which
+ * may have heard of the bytes, hears so. */
+static void test_config_and_early_reset(void **state)
+{
+    static const bool drives[] = { false, true };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(drives); i++) {
+        struct rig *rig = rig_new(BALLOON, RIG_QUEUES);
+        uint64_t said = bar_read(rig, VIRTIO_BAR_DEVICE + 4, 4);
+        uint8_t fresh = 0x31;
+
+        rig_negotiate(rig, RIG_FEATURES);
+        bar_write(rig, VIRTIO_BAR_DEVICE + 4, 4, 0x1000);
+        assert_true(virtio_pci_take(&rig->dev, &item));
+        assert_int_equal(item.config[1], 0x10);
+        assert_true(
+            virtio_pci_config_changed(&rig->dev, 4, &fresh, 1)); /* not seen by this driver, */
+        assert_int_equal(bar_read(rig, VIRTIO_BAR_DEVICE + 4, 4), 0x1000);
+        if (drives[i])
+            rig_go(rig);
+        (void)fd_event_drain(rig->wake_fd);
+        bar_write(rig, STATUS, 1, 0);
+        assert_int_equal(bar_read(rig, STATUS, 1), 0);
+        said = (said & ~UINT64_C(0xff)) | fresh; /* but by the next */
+        assert_int_equal(bar_read(rig, VIRTIO_BAR_DEVICE + 4, 4), said);
+        assert_int_equal(fd_event_drain(rig->wake_fd), 1);
+        assert_true(virtio_pci_take(&rig->dev, &item));
+        assert_int_equal(item.what, VIRTIO_DUE_CONFIG);
+        assert_int_equal(item.config_off, 4);
+        assert_int_equal(item.config_len, 4);
+        assert_memory_equal(item.config, &(uint32_t){ (uint32_t)said }, 4);
+        assert_false(virtio_pci_take(&rig->dev, &item));
+        assert_true(virtio_pci_config_changed(&rig->dev, 4, &(uint8_t){ 0x32 }, 1));
+        assert_int_equal(bar_read(rig, VIRTIO_BAR_DEVICE + 4, 1), 0x32);
+        rig_free(rig);
+    }
+}
+
 /* Queue interrupts: the eventfd is the hypervisor's exactly while its vector may fire. */
 static void test_queue_interrupts(void **state)
 {
@@ -384,12 +423,19 @@ static void test_table_access(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_activate),           cmocka_unit_test(test_features),
-        cmocka_unit_test(test_transport_features), cmocka_unit_test(test_reset_handshake),
-        cmocka_unit_test(test_device_config),      cmocka_unit_test(test_device_config_and_reset),
-        cmocka_unit_test(test_queue_interrupts),   cmocka_unit_test(test_shared_vector),
-        cmocka_unit_test(test_config_interrupt),   cmocka_unit_test(test_kicks),
-        cmocka_unit_test(test_most_queues),        cmocka_unit_test(test_table_access),
+        cmocka_unit_test(test_activate),
+        cmocka_unit_test(test_features),
+        cmocka_unit_test(test_transport_features),
+        cmocka_unit_test(test_reset_handshake),
+        cmocka_unit_test(test_device_config),
+        cmocka_unit_test(test_device_config_and_reset),
+        cmocka_unit_test(test_config_and_early_reset),
+        cmocka_unit_test(test_queue_interrupts),
+        cmocka_unit_test(test_shared_vector),
+        cmocka_unit_test(test_config_interrupt),
+        cmocka_unit_test(test_kicks),
+        cmocka_unit_test(test_most_queues),
+        cmocka_unit_test(test_table_access),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
