@@ -61,8 +61,10 @@ static int on_queue(void *device, unsigned q)
         r = vq_pop(vq, &chain);
         if (r != 0)
             break;
-        if (chain.n_read > 0 || chain.n_write == 0)
-            return VQ_E_GUEST; /* buffers are the device's to write, virtio 1.2, 5.4.6.1 */
+        if (chain.n_read > 0 || chain.n_write == 0) {
+            r = VQ_E_GUEST; /* buffers are the device's to write, virtio 1.2, 5.4.6.1 */
+            break;          /* what was filled before is told all the same */
+        }
         written = fill(&chain);
         if (written < 0)
             return (int)written;

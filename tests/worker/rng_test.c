@@ -106,6 +106,28 @@ static void a_readable_buffer_needs_a_reset(void **state)
     wh_free(wh);
 }
 
+/* A buffer that was filled before the ring broke is told of. */
+static void a_good_buffer_before_a_bad_one(void **state)
+{
+    struct wh *wh = wh_new(&config);
+    uint64_t at = wh_data_base(wh);
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    wh_start(wh);
+    wh_activate(wh, FEATURES, false);
+    wh_want_interrupt(wh, 0);
+    assert_true(wh_add(wh, 0, &(struct wh_buf){ at, 64, true }, 1, false) >= 0);
+    assert_true(wh_add(wh, 0, &(struct wh_buf){ at, 64, false }, 1, false) >= 0);
+    wh_kick(wh, 0);
+    wh_expect(wh, BULKHEAD__ENVELOPE__BODY_NEEDS_RESET);
+    assert_true(wh_wait_interrupt(wh, 0, 0));
+    assert_true(wh_try_used(wh, 0, &head, &len));
+    assert_int_equal(len, 64);
+    wh_free(wh);
+}
+
 static void a_replacement_finishes_what_was_begun(void **state)
 {
     struct wh *wh = wh_new(&config);
@@ -187,6 +209,7 @@ int main(void)
         cmocka_unit_test(fills_buffers),
         cmocka_unit_test(a_buffer_of_any_size),
         cmocka_unit_test(a_readable_buffer_needs_a_reset),
+        cmocka_unit_test(a_good_buffer_before_a_bad_one),
         cmocka_unit_test(a_replacement_finishes_what_was_begun),
         cmocka_unit_test(ends_with_the_core),
         cmocka_unit_test(serves_on_without_the_broker),
