@@ -164,8 +164,7 @@ int vcon_on_queue(void *front, unsigned q)
     struct vcon *v = front;
     int r = q == TXQ ? on_tx(v) : on_rx(v);
 
-    if (r == 0)
-        vq_notify(worker_vq(v->console->worker, q));
+    vq_notify(worker_vq(v->console->worker, q)); /* of what was done before a ring broke, too */
     return r;
 }
 

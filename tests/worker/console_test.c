@@ -457,6 +457,28 @@ static void what_lies_in_the_ring_is_written(void **state)
     write_what_lies_in_the_ring(true);
 }
 
+/* What was done before a ring broke is told of. */
+static void a_good_request_before_a_bad_one(void **state)
+{
+    int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    struct port *p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_FILE, true, in, out);
+    struct wh *wh = p->wh;
+    uint16_t head;
+    uint32_t len;
+
+    (void)state;
+    wh_start(wh);
+    wh_activate(wh, FEATURES, false);
+    wh_want_interrupt(wh, TXQ);
+    assert_true(wh_add(wh, TXQ, &(struct wh_buf){ wh_data_base(wh), 8, false }, 1, false) >= 0);
+    wh_publish(wh, TXQ, UINT16_MAX); /* no such descriptor */
+    wh_kick_always(wh, TXQ);
+    wh_expect(wh, BULKHEAD__ENVELOPE__BODY_NEEDS_RESET);
+    assert_true(wh_wait_interrupt(wh, TXQ, 0));
+    assert_true(wh_try_used(wh, TXQ, &head, &len));
+    free_port(p);
+}
+
 static void virtio_reader_is_stuck(void **state)
 {
     int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out[2];
@@ -499,6 +521,7 @@ int main(void)
         cmocka_unit_test(a_restart_repeats_and_loses_nothing),
         cmocka_unit_test(file_and_dead_reader),
         cmocka_unit_test(virtio_both_ways),
+        cmocka_unit_test(a_good_request_before_a_bad_one),
         cmocka_unit_test(virtio_reader_is_stuck),
         cmocka_unit_test(requests_without_end),
         cmocka_unit_test(buffers_without_room),
