@@ -115,10 +115,12 @@ int blk_req_parse(const struct vq_chain *chain, const struct blk_limits *limits,
 uint32_t blk_req_finish(const struct vq_chain *chain, const struct blk_order *order, uint8_t status)
 {
     bool data = order->op == BLK_OP_READ || order->op == BLK_OP_GET_ID;
+    uint64_t before = data && status == BLK_STATUS_OK ? order->len_bytes : 0;
 
     vq_chain_write(chain, chain->write_bytes - 1, &status, 1);
-    /* After an error nothing is promised about the data before the status byte. */
-    return (uint32_t)(data && status == BLK_STATUS_OK ? order->len_bytes : 0) + 1;
+    /* What the used length counts was written from the first byte on (virtio 1.2, 2.7.8.2): after an error
+     * nothing is promised about the data before the status, so that one doesn't count either. */
+    return (uint32_t)(before == chain->write_bytes - 1 ? before + 1 : before);
 }
 
 void blk_req_put_id(const struct vq_chain *chain, const char id[BLK_ID_BYTES])

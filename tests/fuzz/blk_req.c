@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(&order, &limits, &chain);
         if (order.op == BLK_OP_GET_ID)
             blk_req_put_id(&chain, id);
-        if (blk_req_finish(&chain, &order, BLK_STATUS_IOERR) != 1 ||
+        if (blk_req_finish(&chain, &order, BLK_STATUS_IOERR) != (chain.write_bytes == 1) ||
             blk_req_finish(&chain, &order, BLK_STATUS_OK) > chain.write_bytes ||
             writable[chain.write_bytes - 1] != BLK_STATUS_OK)
             abort();

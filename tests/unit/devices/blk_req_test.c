@@ -174,8 +174,16 @@ static void the_status_is_the_last_byte(void **state)
     assert_int_equal(g.writable[511], 0xee);
     assert_int_equal(g.writable[512], 0);
     assert_int_equal(g.writable[513], 0xee);
-    assert_int_equal(blk_req_finish(&g.chain, &order, BLK_STATUS_IOERR), 1);
+    assert_int_equal(blk_req_finish(&g.chain, &order, BLK_STATUS_IOERR), 0); /* none before it */
     assert_int_equal(g.writable[512], BLK_STATUS_IOERR);
+    put_header(&g, VIRTIO_BLK_T_GET_ID, 0);
+    build(&g, BLK_HEADER_BYTES, 31); /* more room than an id has */
+    assert_int_equal(blk_req_parse(&g.chain, &limits, &order), 0);
+    assert_int_equal(blk_req_finish(&g.chain, &order, BLK_STATUS_OK), BLK_ID_BYTES);
+    put_header(&g, VIRTIO_BLK_T_OUT, 0);
+    build(&g, BLK_HEADER_BYTES + 512, 1); /* the status alone */
+    assert_int_equal(blk_req_parse(&g.chain, &limits, &order), 0);
+    assert_int_equal(blk_req_finish(&g.chain, &order, BLK_STATUS_IOERR), 1);
 }
 
 int main(void)
