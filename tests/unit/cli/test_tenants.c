@@ -398,6 +398,71 @@ static void test_list(void **state)
     json_decref(root);
 }
 
+/* ---- what the documents say ---- */
+
+/* Names and folders that are no host's become such that each has. */
+static void localize(char *text, size_t size)
+{
+    static const char *const known[][2] = {
+        { "run_as: acme:acme ", "run_as: '1003:1003' " },
+        { "run_as: \"initech:initech\"", "run_as: '1005:1005'" },
+        { "groups: [acme]", "groups: [1004]" },
+        { "groups: [initech]", "groups: [1005]" },
+        { "users: [anna]", "run_as: '1006:1006', users: [1006]" },
+        { "[alice]", "[1007]" },
+        { "/srv/acme", "/usr" },
+        { "/srv/initech", "/tmp" },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        for (char *at; (at = strstr(text, known[i][0])) != NULL;) {
+            size_t from = strlen(known[i][0]), to = strlen(known[i][1]);
+
+            assert_true(strlen(text) + to < size);
+            memmove(at + to, at + from, strlen(at + from) + 1);
+            memcpy(at, known[i][1], to);
+        }
+}
+
+static void read_example(const char *document)
+{
+    static const char begins[] = "```\ntenants:\n";
+    static char text[256 << 10];
+    const struct lines lines = { 0 };
+    struct option_error err = { "" };
+    Bulkhead__HostConfig config;
+    struct bag bag = { 0 };
+    char path[4096], *at, *end;
+    json_t *root;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/docs/%s", SOURCE_DIR, document);
+    file = fopen(path, "re");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    assert_int_equal(fclose(file), 0);
+    at = strstr(text, begins);
+    assert_non_null(at);
+    at += 4;
+    end = strstr(at, "```");
+    assert_non_null(end);
+    *end = '\0';
+    localize(at, sizeof(text) - (size_t)(at - text));
+    root = load_text("t", at, strlen(at), NULL, &err);
+    if (!root || tenants_read("t", &lines, root, &bag, &config, &err) < 0 ||
+        tenants_check("t", &config, 0, &err) < 0)
+        fail_msg("%s: %s", document, err.text);
+    json_decref(root);
+    bag_free(&bag);
+}
+
+static void test_examples(void **state)
+{
+    (void)state;
+    read_example("install.md");
+    read_example("operating.md");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_host_setup, fake_host_teardown)
 
 int main(void)
@@ -406,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_all_fields),
         cmocka_unit_test(test_what_is_wrong),
         cmocka_unit_test(test_of_two),
+        cmocka_unit_test(test_examples),
         TEST(test_apply),
         TEST(test_apply_to_nothing),
         TEST(test_check),
