@@ -14,7 +14,8 @@
 #include "base/fd.h"
 #include "ipc/arena.h"
 
-enum { MAX_LEFT = 4096 }; /* messages, more than a socket has room for */
+enum { MAX_LEFT = 4096 };  /* messages, more than a socket has room for */
+enum { LENGTH_BYTES = 4 }; /* before each message of a stream */
 
 struct channel {
     int fd;
@@ -26,6 +27,8 @@ struct channel {
     bool bare;          /* descriptors that come are nobody's */
     bool stays;         /* and the socket, in which they may be, isn't closed */
     bool peeks, peeked; /* the last message is in the socket still */
+    uint8_t *coming;    /* of a stream, with its length: the message that comes, */
+    size_t come;        /* of which so much is here; NULL: no stream */
 };
 
 union control {
@@ -33,13 +36,13 @@ union control {
     char bytes[CMSG_SPACE(sizeof(int) * CHANNEL_MAX_FDS)];
 };
 
-int channel_new(struct channel **ret_channel, int fd, size_t arena_bytes)
+static int make(struct channel **ret_channel, int fd, size_t arena_bytes, size_t more)
 {
     struct channel *channel = calloc(1, sizeof *channel);
 
     if (!channel)
         return err_origin(-ENOMEM, "channel");
-    channel->map_bytes = CHANNEL_MAX_BYTES + arena_bytes;
+    channel->map_bytes = CHANNEL_MAX_BYTES + arena_bytes + more;
     channel->bytes =
         mmap(NULL, channel->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (channel->bytes == MAP_FAILED) {
@@ -50,6 +53,20 @@ int channel_new(struct channel **ret_channel, int fd, size_t arena_bytes)
     arena_init(&channel->arena, channel->bytes + CHANNEL_MAX_BYTES, arena_bytes);
     *ret_channel = channel;
     return 0;
+}
+
+int channel_new(struct channel **ret_channel, int fd, size_t arena_bytes)
+{
+    return make(ret_channel, fd, arena_bytes, 0);
+}
+
+int channel_new_stream(struct channel **ret_channel, int fd, size_t arena_bytes)
+{
+    int r = make(ret_channel, fd, arena_bytes, LENGTH_BYTES + CHANNEL_MAX_BYTES);
+
+    if (r == 0)
+        (*ret_channel)->coming = (*ret_channel)->bytes + CHANNEL_MAX_BYTES + arena_bytes;
+    return r;
 }
 
 static void close_untaken(struct channel *channel)
@@ -231,17 +248,77 @@ static int receive_bytes(struct channel *channel, bool block, size_t *ret_len)
     return 0;
 }
 
+/* ---- of a stream ---- */
+
+static size_t length_of(const uint8_t *bytes)
+{
+    return (size_t)bytes[0] | (size_t)bytes[1] << 8 | (size_t)bytes[2] << 16 |
+           (size_t)bytes[3] << 24;
+}
+
+/* Up to that much of the message. What is looked at first brings no descriptors then; what comes after it might. */
+static int receive_some(struct channel *channel, bool block, size_t end)
+{
+    const int flags = MSG_CMSG_CLOEXEC | (block ? 0 : MSG_DONTWAIT);
+    struct iovec iov = { .iov_base = channel->coming + channel->come,
+                         .iov_len = end - channel->come };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    ssize_t n;
+
+    do
+        n = recvmsg(channel->fd, &msg, flags | (channel->bare ? MSG_PEEK : 0));
+    while (n < 0 && errno == EINTR);
+    if (n > 0 && (msg.msg_flags & MSG_CTRUNC))
+        return err_origin(-EBADMSG, "a stream comes with descriptors that nobody asked for");
+    if (n > 0 && channel->bare) {
+        iov.iov_len = (size_t)n;
+        n = recvmsg(channel->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return CHANNEL_EMPTY;
+    if (n == 0 || (n < 0 && errno == ECONNRESET))
+        return CHANNEL_CLOSED;
+    if (n < 0)
+        return err_origin(-errno, "receiving of a stream");
+    channel->come += (size_t)n;
+    return 0;
+}
+
+static int receive_of_stream(struct channel *channel, bool block, size_t *ret_len)
+{
+    size_t len = 0;
+    int r = 0;
+
+    while (r == 0) {
+        if (channel->come >= LENGTH_BYTES) {
+            len = length_of(channel->coming);
+            if (len == 0 || len > CHANNEL_MAX_BYTES)
+                return err_origin(-EBADMSG, "a message of %zu bytes", len);
+            if (channel->come == LENGTH_BYTES + len)
+                break;
+        }
+        r = receive_some(channel, block, LENGTH_BYTES + len);
+    }
+    if (r == 0) {
+        channel->come = 0;
+        *ret_len = len;
+    }
+    return r < 0 ? err_trace(r) : r;
+}
+
 int channel_receive_raw(struct channel *channel, bool block, const ProtobufCMessageDescriptor *type,
                         ProtobufCMessage **ret_msg, int **ret_fds, size_t *ret_n_fds)
 {
+    const uint8_t *bytes = channel->coming ? channel->coming + LENGTH_BYTES : channel->bytes;
     ProtobufCMessage *msg;
     size_t len = 0;
-    int r = receive_bytes(channel, block, &len);
+    int r = channel->coming ? receive_of_stream(channel, block, &len)
+                            : receive_bytes(channel, block, &len);
 
     if (r != 0)
         return r < 0 ? err_trace(r) : r;
     arena_reset(&channel->arena);
-    msg = protobuf_c_message_unpack(type, &channel->arena.allocator, len, channel->bytes);
+    msg = protobuf_c_message_unpack(type, &channel->arena.allocator, len, bytes);
     if (!msg)
         return err_origin(-EBADMSG, "message can't be decoded");
     *ret_msg = msg;
@@ -303,6 +380,34 @@ static int send_bytes(struct channel *channel, size_t len, const int *fds, size_
     }
 }
 
+static int send_on_stream(struct channel *channel, size_t len, bool block)
+{
+    uint8_t length[LENGTH_BYTES] = { (uint8_t)len, (uint8_t)(len >> 8), (uint8_t)(len >> 16),
+                                     (uint8_t)(len >> 24) };
+    struct iovec iov[] = { { length, sizeof length }, { channel->bytes, len } };
+    size_t left = sizeof length + len;
+
+    for (unsigned at = 0; left > 0;) {
+        struct msghdr msg = { .msg_iov = &iov[at], .msg_iovlen = ARRAY_SIZE(iov) - at };
+        ssize_t n = sendmsg(channel->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) && block &&
+            wait_writable(channel->fd) == 0)
+            continue;
+        if (n < 0 && errno != EINTR)
+            return err_origin(left < sizeof length + len ? -EIO : -errno, "sending on a stream");
+        for (left -= (size_t)MAX(n, 0); n > 0 && at < ARRAY_SIZE(iov);) {
+            size_t part = MIN((size_t)n, iov[at].iov_len);
+
+            iov[at].iov_base = (uint8_t *)iov[at].iov_base + part;
+            iov[at].iov_len -= part;
+            n -= (ssize_t)part;
+            at += iov[at].iov_len == 0;
+        }
+    }
+    return 0;
+}
+
 int channel_send_raw(struct channel *channel, const ProtobufCMessage *msg, const int *fds,
                      size_t n_fds, bool block)
 {
@@ -311,6 +416,9 @@ int channel_send_raw(struct channel *channel, const ProtobufCMessage *msg, const
     if (len > CHANNEL_MAX_BYTES || n_fds > CHANNEL_MAX_FDS)
         return err_origin(-EMSGSIZE, "message of %zu bytes with %zu fds", len, n_fds);
     protobuf_c_message_pack(msg, channel->bytes);
+    if (channel->coming)
+        return n_fds > 0 ? err_origin(-EINVAL, "descriptors on a stream")
+                         : send_on_stream(channel, len, block);
     return send_bytes(channel, len, fds, n_fds, block);
 }
 

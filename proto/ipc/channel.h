@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* channel.h - one end of a SOCK_SEQPACKET pair that carries Envelopes.
+/* channel.h - one end of a SOCK_SEQPACKET pair that carries Envelopes; or of a stream.
  *
  * Receiving: the datagram lands in the channel's own 64 KiB buffer, descriptors in a fixed array;
  * it is unpacked into a bounded arena (arena.h) that lives in the channel, so a received message
@@ -33,6 +33,9 @@ enum {
         1 << 20, /* either end of the command socket: a plan has many small texts */
 };
 int channel_new(struct channel **ret_channel, int fd, size_t arena_bytes) must_check;
+/* The same over a stream: four bytes of length, the lowest first, before each message, and no descriptors. Of a message that
+ * the socket took a part of without `block` the rest is lost: -EIO, and the channel is of no more use. */
+int channel_new_stream(struct channel **ret_channel, int fd, size_t arena_bytes) must_check;
 void channel_free(struct channel *channel);
 void channel_freep(struct channel **channel);
 /* The same; and the socket of one that refuses descriptors is closed all the same, if none are left in it. */

@@ -228,6 +228,138 @@ static void what_refuses_descriptors_is_closed_without_any(void **state)
     }
 }
 
+/* ---- a stream ---- */
+
+static int stream_setup(void **state)
+{
+    struct pair *p = calloc(1, sizeof *p);
+    int sv[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+    assert_int_equal(channel_new_stream(&p->a, sv[0], CHANNEL_ARENA_CHILD), 0);
+    assert_int_equal(channel_new_stream(&p->b, sv[1], CHANNEL_ARENA_CHILD), 0);
+    *state = p;
+    return 0;
+}
+
+static void send_reset(struct channel *channel, uint32_t slot)
+{
+    Bulkhead__Reset reset = BULKHEAD__RESET__INIT;
+
+    ENVELOPE(e, RESET, reset, &reset);
+    reset.slot = slot;
+    assert_int_equal(channel_send(channel, &e, NULL, 0, false), 0);
+}
+
+/* However it is cut: what a stream brings are messages, and what is sent meanwhile is not mixed with them. */
+static void a_stream_is_cut_anywhere(void **state)
+{
+    struct pair *p = *state;
+    uint8_t bytes[64];
+    struct message msg;
+    ssize_t n;
+
+    send_reset(p->a, 5);
+    send_reset(p->a, 6);
+    n = recv(channel_fd(p->b), bytes, sizeof bytes, 0);
+    assert_true(n > 8 && bytes[0] == n / 2 - 4 && bytes[3] == 0);
+    for (ssize_t i = 0; i < n; i++) {
+        int r;
+
+        assert_int_equal(send(channel_fd(p->a), &bytes[i], 1, MSG_NOSIGNAL), 1);
+        r = channel_receive(p->b, false, &msg);
+        assert_int_equal(r, i % (n / 2) == n / 2 - 1 ? 0 : CHANNEL_EMPTY);
+        if (r == 0)
+            assert_int_equal(msg.envelope->reset->slot, i < n / 2 ? 5 : 6);
+        else
+            send_reset(p->b, 7);
+    }
+    send_reset(p->a, 8);
+    send_reset(p->a, 9); /* two at once */
+    for (unsigned slot = 8; slot <= 9; slot++) {
+        assert_int_equal(channel_receive(p->b, true, &msg), 0);
+        assert_int_equal(msg.envelope->reset->slot, slot);
+    }
+    assert_int_equal(channel_receive(p->a, true, &msg), 0);
+    assert_int_equal(msg.envelope->reset->slot, 7);
+    shutdown(channel_fd(p->a), SHUT_WR);
+    assert_int_equal(channel_receive(p->b, true, &msg), CHANNEL_CLOSED);
+}
+
+static void a_streams_garbage_is_refused(void **state)
+{
+    static const struct {
+        uint8_t bytes[8];
+        size_t len;
+        int want;
+    } rows[] = {
+        { { 0, 0, 0, 0 }, 4, -EBADMSG },             /* nothing */
+        { { 1, 0, 1, 0 }, 4, -EBADMSG },             /* a byte too many */
+        { { 255, 255, 255, 255 }, 4, -EBADMSG },     /* all there are */
+        { { 4, 0, 0, 0, 9, 9, 9, 9 }, 8, -EBADMSG }, /* no message */
+        { { 4, 0, 0, 0, 9 }, 5, CHANNEL_EMPTY },     /* and none yet */
+        { { 0, 0, 1, 0 }, 4, CHANNEL_EMPTY },        /* the longest */
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct message msg;
+        struct pair *p;
+        void *made;
+
+        stream_setup(&made);
+        p = made;
+        assert_int_equal(send(channel_fd(p->a), rows[i].bytes, rows[i].len, 0),
+                         (ssize_t)rows[i].len);
+        assert_int_equal(channel_receive(p->b, false, &msg), rows[i].want);
+        teardown(&made);
+    }
+}
+
+/* Who takes none has none to close: they stay in the socket, wherever in it they come. */
+static void a_stream_brings_no_descriptors(void **state)
+{
+    struct pair *p = *state;
+    int pipe_fds[2], before, r;
+    struct pollfd sent;
+    struct message msg;
+
+    assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+    channel_refuse_fds(p->b);
+    send_reset(p->a, 1);
+    assert_int_equal(fd_send(channel_fd(p->a), "x", 1, &pipe_fds[1], 1, 0), 0);
+    close(pipe_fds[1]);
+    before = count_fds();
+    r = channel_receive(p->b, false, &msg); /* a look at it may look further */
+    if (r == 0)
+        r = channel_receive(p->b, false, &msg);
+    assert_int_equal(r, -EBADMSG);
+    assert_int_equal(count_fds(), before);
+    sent = (struct pollfd){ .fd = pipe_fds[0] };
+    assert_int_equal(poll(&sent, 1, 0), 0);
+    close(pipe_fds[0]);
+}
+
+/* Nobody is waited for: a message that finds no room at all may be sent later, of one that was cut the rest is lost. */
+static void a_full_stream_is_told_apart(void **state)
+{
+    Bulkhead__Failed failed = BULKHEAD__FAILED__INIT;
+    struct pair *p = *state;
+    int r = 0;
+
+    ENVELOPE(e, FAILED, failed, &failed);
+    failed.what = calloc(1, 60001);
+    memset(failed.what, 'x', 60000);
+    while (r == 0)
+        r = channel_send(p->a, &e, NULL, 0, false);
+    assert_true(r == -EAGAIN || r == -EIO);
+    assert_false(channel_has_room(p->a));
+    assert_int_equal(channel_send(p->a, &e, NULL, 0, false), -EAGAIN);
+    channel_freep(&p->b);
+    assert_int_equal(channel_send(p->a, &e, NULL, 0, false), -EPIPE);
+    free(failed.what);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +371,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(too_many_fds_leak_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(closed_and_full_are_told_apart, setup, teardown),
         cmocka_unit_test(what_refuses_descriptors_is_closed_without_any),
+        cmocka_unit_test_setup_teardown(a_stream_is_cut_anywhere, stream_setup, teardown),
+        cmocka_unit_test(a_streams_garbage_is_refused),
+        cmocka_unit_test_setup_teardown(a_stream_brings_no_descriptors, stream_setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_stream_is_told_apart, stream_setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

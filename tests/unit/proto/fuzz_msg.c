@@ -2,12 +2,45 @@
 /* fuzz_msg.c - any bytes as a control or client message: decoded in the bounded arena, then asked
  * of the rules in every role and state. */
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include "client.pb-c.h"
+#include "host.pb-c.h"
 #include "ipc/arena.h"
 #include "ipc/channel.h"
 #include "ipc/rules.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The same bytes as a stream, as a guest sends them to the service, cut where the first one says: messages, or an end. */
+static void as_stream(const uint8_t *data, size_t size)
+{
+    size_t cut = size > 0 ? data[0] % (size + 1) : 0;
+    struct channel *channel;
+    int pair[2], *fds, r = 0;
+    ProtobufCMessage *msg;
+    size_t n_fds;
+
+    if (size > CHANNEL_MAX_BYTES || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return;
+    if (channel_new_stream(&channel, pair[0], CHANNEL_ARENA_BROKER) < 0)
+        abort();
+    for (unsigned part = 0; part < 2 && r >= 0; part++) {
+        const uint8_t *from = part == 0 ? data : data + cut;
+        size_t len = part == 0 ? cut : size - cut;
+
+        if (len > 0 && send(pair[1], from, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
+            break;
+        do
+            r = channel_receive_raw(channel, false, &bulkhead__host_envelope__descriptor, &msg,
+                                    &fds, &n_fds);
+        while (r == 0 && n_fds == 0);
+        if (r >= 0 && r != CHANNEL_EMPTY)
+            abort();
+    }
+    close(pair[1]);
+    channel_free(channel);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -35,5 +68,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                     data);
     if (arena.used_bytes > CHANNEL_ARENA_BROKER)
         abort();
+    as_stream(data, size);
     return 0;
 }
