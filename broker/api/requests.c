@@ -13,6 +13,7 @@
 #include "config/merge.h"
 #include "run/add.h"
 #include "run/happen.h"
+#include "run/lines.h"
 #include "run/steps.h"
 #include "vm/replace.h"
 
@@ -300,6 +301,7 @@ static void limit_session(struct client *client, const Bulkhead__ClientEnvelope 
     struct fault f;
 
     if (client->n_heard == 1) {
+        client->is_limited = true;
         client->no_programs = request->limit_session->no_programs;
         client->max_devices = request->limit_session->max_devices;
         client->no_user_net = request->limit_session->no_user_net;
@@ -326,6 +328,23 @@ static void gateway_runs(struct client *client, const Bulkhead__ClientEnvelope *
     host->gateway_gid = m->gid;
 }
 
+/* Not of who has a session of the service's: what a guest says at that port is for the service alone. */
+static void take_line(struct client *client, const Bulkhead__ClientEnvelope *request)
+{
+    struct instance *in = client->sessions->in;
+    const char *why = "what was sent is no line";
+    struct fault f;
+
+    if (client->is_limited || !in->is_service || in->config->vsock->service_port == 0)
+        why = "the lines of a VM's guest are the host's service's to hand in";
+    else if (client->n_fds == 1 && fd_type(client->fds[0]) == FD_TYPE_STREAM) {
+        lines_put(in, fd_take(&client->fds[0]));
+        return;
+    }
+    fault_input(&f, "%s", why);
+    refuse(client, request, &f);
+}
+
 static const struct {
     Bulkhead__ClientEnvelope__BodyCase body;
     void (*take)(struct client *client, const Bulkhead__ClientEnvelope *request);
@@ -348,6 +367,7 @@ static const struct {
     { BULKHEAD__CLIENT_ENVELOPE__BODY_REMOVE_DEVICE, remove_device },
     { BULKHEAD__CLIENT_ENVELOPE__BODY_LIMIT_SESSION, limit_session },
     { BULKHEAD__CLIENT_ENVELOPE__BODY_GATEWAY_RUNS, gateway_runs },
+    { BULKHEAD__CLIENT_ENVELOPE__BODY_SERVICE_LINE, take_line },
 };
 
 void request_take(struct client *client, const Bulkhead__ClientEnvelope *request)

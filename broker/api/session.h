@@ -18,7 +18,8 @@ struct client {
     bool is_run; /* the one that asked for the VM */
     bool subscribed;
     uint64_t n_heard;     /* requests */
-    bool no_programs;     /* LimitSession: of a session that the host's service hands to a tenant */
+    bool is_limited;      /* LimitSession: of a session that the host's service hands to a tenant */
+    bool no_programs;     /* the same */
     uint32_t max_devices; /* the same; 0: no limit */
     bool no_user_net;     /* the same */
     int *fds;             /* of the request that is looked at: take with fd_take() */

@@ -342,7 +342,11 @@ static bool plan_backend(Bulkhead__ProcessPlan *p, const struct plan_device *d,
     case BULKHEAD__ROLE__ROLE_VSOCK:
         return add_fd(p, (struct fd_row){ -1, c->vsock->socket, "socket",
                                           "takes connections to the guest", true, 1 }) &&
-               add_fd(p, (struct fd_row){ -1, "connections", "socket", "as many as its table holds",
+               add_fd(p, (struct fd_row){ -1, "connections", "socket",
+                                          c->vsock->service_port != 0
+                                              ? "as many as its table holds; one port of the "
+                                                "host's side is its service"
+                                              : "as many as its table holds",
                                           true, PLAN_VSOCK_CONNECTIONS });
     case BULKHEAD__ROLE__ROLE_NONE:
     case BULKHEAD__ROLE__ROLE_BROKER:

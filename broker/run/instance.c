@@ -538,6 +538,8 @@ void instance_deinit(struct instance *in)
         rundir_forget(&in->rundir);
     else
         rundir_close(&in->rundir);
+    for (unsigned i = 0; i < in->n_lines; i++)
+        fd_closep(&in->lines[i]);
     programs_close(&in->programs);
     vm_deinit(&in->vm);
     config_free(in->config);

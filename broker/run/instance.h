@@ -18,7 +18,7 @@
 #include "spawner/spawner.h"
 #include "vm/vm.h"
 
-enum { INSTANCE_MAX_PENDING = 64, INSTANCE_PASST_POLL_MS = 2 };
+enum { INSTANCE_MAX_PENDING = 64, INSTANCE_PASST_POLL_MS = 2, INSTANCE_MAX_LINES = 4 };
 
 /* The broker's ends of one child. */
 struct port {
@@ -91,6 +91,9 @@ struct instance {
     loop_fn on_message, on_exit;                             /* of a port: watch.c */
     int (*watch_held)(struct instance *in, unsigned number); /* of a device: held.c */
     struct message *message;                                 /* of the event that is looked at */
+
+    int lines[INSTANCE_MAX_LINES]; /* lines.h */
+    unsigned n_lines;
 
     struct event pending[INSTANCE_MAX_PENDING]; /* what came of actions */
     unsigned n_pending;

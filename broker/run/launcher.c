@@ -25,6 +25,7 @@
 #include "resources/open.h"
 #include "resources/trees.h"
 #include "run/backends.h"
+#include "run/one_device.h"
 #include "run/vouched.h"
 
 enum { IMAGES = 3 }; /* KVM, kernel, initramfs */
@@ -36,6 +37,9 @@ struct launch {
     struct channel *service, *broker;
     uint32_t id; /* of the request */
     Bulkhead__VmConfig *config;
+    Bulkhead__VmConfig
+        *device;         /* as it was asked for, of a VM that runs; NULL: all of it is started */
+    Bulkhead__Role role; /* of that */
     bool console_is_services; /* the serial port's */
     struct plan plan;
     int images[IMAGES];
@@ -81,6 +85,28 @@ static int take_config(struct launch *l, const Bulkhead__VmConfig *config, struc
     return 0;
 }
 
+/* Of a VM that runs: one device more. */
+static int take_device(struct launch *l, const Bulkhead__VmConfig *device, struct fault *f)
+{
+    const Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
+    Bulkhead__Role role = BULKHEAD__ROLE__ROLE_NONE;
+    int r;
+
+    l->device = config_copy(device);
+    l->config = config_copy(&empty);
+    if (!l->device || !l->config)
+        return fault_host(f, ENOMEM, "no memory for the configuration");
+    r = one_device_take(l->config, device, &role, f);
+    if (r == 0)
+        r = allowed_check(l->config, &l->allowed, f);
+    if (r == 0 && l->allowed.vouched) /* nobody has said for it what it may ask for */
+        r = fault_input(f, "a VM with the service's own rights is given no device by it");
+    if (r == 0 && role != BULKHEAD__ROLE__ROLE_BLK && role != BULKHEAD__ROLE__ROLE_NET)
+        r = fault_input(f, "only a disk or a network is given to a VM that runs");
+    l->role = role;
+    return r;
+}
+
 static int receive(struct launch *l, struct fault *f)
 {
     const Bulkhead__ClientEnvelope *e;
@@ -94,6 +120,8 @@ static int receive(struct launch *l, struct fault *f)
         return fault_host(f, EPIPE, "the service left without a request");
     e = (const Bulkhead__ClientEnvelope *)msg;
     l->id = e->id;
+    if (e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE && e->add_device->device)
+        return take_device(l, e->add_device->device, f);
     if (e->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_RUN_VM || !e->run_vm->config)
         return fault_input(f, "the request must be RunVm with a configuration");
     if (e->run_vm->has_tty || e->run_vm->plan_only || e->run_vm->n_backends > 0)
@@ -172,6 +200,13 @@ static void close_all(struct launch *l)
     }
 }
 
+static int open_one(struct launch *l, struct fault *f)
+{
+    const struct plan_device d = { .role = l->role, .pci_slot = 1 }; /* any but the serial port's */
+
+    return backends_open(&l->trees, l->config, &d, NULL, 0, &l->backends[0], f);
+}
+
 /* ---- the broker ---- */
 
 static int append(int fds[CHANNEL_MAX_FDS], size_t *n, const int *more, size_t n_more)
@@ -209,6 +244,23 @@ static int hand_over(struct launch *l, struct fault *f)
     if (r == -EMSGSIZE)
         return fault_input(f, "the VM's configuration is too long: use shorter paths");
     return r < 0 ? fault_host(f, EPIPE, "the VM's broker is gone: start it again") : 0;
+}
+
+static int hand_one_over(struct launch *l, struct fault *f)
+{
+    Bulkhead__AddDevice add = BULKHEAD__ADD_DEVICE__INIT;
+    CLIENT_ENVELOPE(e, ADD_DEVICE, add_device, &add);
+    int fds[HANDED_MAX_FDS], flags = fcntl(LAUNCHER_FD_BROKER, F_GETFL);
+    Bulkhead__Backend backend;
+    size_t n = handed_give(&l->backends[0], &backend, fds);
+
+    add.device = l->device;
+    add.backend = &backend;
+    /* The starter, which connected it, waits for nobody; this process waits for nobody else. */
+    if (flags < 0 || fcntl(LAUNCHER_FD_BROKER, F_SETFL, flags & ~O_NONBLOCK) < 0 ||
+        channel_send_raw(l->broker, &e.base, fds, n, true) < 0)
+        return fault_host(f, EPIPE, "the VM's broker is gone: try again");
+    return 0;
 }
 
 /* A broker that was told to start the guest may die before it has said so: the next one says that it has adopted it. */
@@ -263,6 +315,17 @@ static int await_boot(struct launch *l, struct fault *f)
     }
 }
 
+static int await_reply(struct launch *l, struct fault *f)
+{
+    const Bulkhead__ClientEnvelope *e;
+
+    do
+        if (receive_of_broker(l, &e) < 0)
+            return fault_host(f, EPIPE, "the VM's broker ended unexpectedly");
+    while (e->body_case != BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY);
+    return e->reply->error != 0 ? relay_refusal(e->reply, f) : 0;
+}
+
 /* What the broker says goes to the service until that has a session of its own, and closes this: so it misses nothing,
  * the VM's end above all. */
 static void follow(struct launch *l)
@@ -291,11 +354,32 @@ static void answer(struct launch *l, const struct fault *f)
                    &e); /* a service that is gone meanwhile: the next one finds the VM by itself */
 }
 
+static int give(struct launch *l, struct fault *f)
+{
+    int r = open_one(l, f);
+
+    if (r == 0)
+        r = hand_one_over(l, f);
+    close_all(l);
+    return r == 0 ? await_reply(l, f) : r;
+}
+
 static int launch(struct launch *l)
 {
     struct fault f = { 0 };
     int r = receive(l, &f);
 
+    if (l->device) {
+        r = r == 0 ? give(l, &f) : r;
+        if (r < 0 && f.error == 0)
+            f.error = -r;
+        answer(l, &f);
+        return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
+    if (r == 0)
+        r = fd_expect(LAUNCHER_FD_CONSOLE, FD_TYPE_STREAM, "the console's socket") < 0
+                ? fault_host(&f, EBADF, "%s", err_text())
+                : 0;
     if (r == 0)
         r = open_all(l, &f);
     if (r == 0)
@@ -333,8 +417,6 @@ static int expect_descriptors(const struct launch *l)
 
     if (r == 0)
         r = fd_expect(LAUNCHER_FD_BROKER, FD_TYPE_SEQPACKET, "the broker's socket");
-    if (r == 0)
-        r = fd_expect(LAUNCHER_FD_CONSOLE, FD_TYPE_STREAM, "the console's socket");
     if (r == 0 && l->allowed.vouched && fcntl(vouched_fd(l), F_SETFD, FD_CLOEXEC) < 0)
         r = err_origin(-errno, "the folder of what is kept");
     return r < 0 ? r : trees_check(&l->trees);
@@ -367,5 +449,6 @@ int launcher_main(char **args, unsigned n_args, const struct sandbox_filter *hol
     channel_free(l.broker);
     channel_free(l.service);
     config_free(l.config);
+    config_free(l.device);
     return status;
 }

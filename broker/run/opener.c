@@ -12,13 +12,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "client/envelope.h"
-#include "config/checks.h"
 #include "config/config.h"
-#include "config/merge.h"
 #include "devices/handed.h"
 #include "ipc/channel.h"
 #include "resources/holder.h"
 #include "run/backends.h"
+#include "run/one_device.h"
 #include "run/seal.h"
 #include "spawner/note.h"
 
@@ -54,29 +53,6 @@ static int open_it(struct opened *o, Bulkhead__VmConfig *c, Bulkhead__Role role,
     return role == BULKHEAD__ROLE__ROLE_NET && strcmp(c->nets[0]->mode, "user") == 0
                ? ask_for_passt(o, c->nets[0], run_dir, f)
                : backends_open(NULL, c, &device, fds, (unsigned)n_fds, &o->backend, f);
-}
-
-/* A configuration with that device and no other, filled and checked. The VM's broker has said that it may be added, but
- * what is opened here is opened with the rights of the one who asks, and so follows from his own words alone. */
-static int take_device(Bulkhead__VmConfig *c, const Bulkhead__VmConfig *device,
-                       Bulkhead__Role *ret_role, struct fault *f)
-{
-    Bulkhead__VmConfig *copy = config_copy(device);
-    unsigned index;
-    int r;
-
-    if (!copy || config_fill(c, "vm") < 0) {
-        config_free(copy);
-        return fault_host(f, ENOMEM, "no memory for the configuration");
-    }
-    c->rng->enabled = false;
-    c->serial->mode = c->console->mode = BULKHEAD__CONSOLE_MODE__CONSOLE_OFF;
-    r = config_add(c, copy, ret_role, &index, f);
-    if (r == 0 && config_fill(c, "vm") < 0)
-        r = fault_host(f, ENOMEM, "no memory for the configuration");
-    if (r == 0 && *ret_role == BULKHEAD__ROLE__ROLE_BLK && c->disks[0]->rate_limit_group[0] != '\0')
-        c->disks[0]->rate_limit_group[0] = '\0'; /* the VM's affair */
-    return r < 0 ? r : validate_devices(c, f);
 }
 
 /* A socket's file is to be kept, by this process: ret_link is its end then. */
@@ -140,7 +116,7 @@ static int serve(struct channel *client, struct opened *o)
     if (!config)
         r = fault_host(&f, ENOMEM, "no memory for the configuration");
     else if (e->body_case == BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE && e->add_device->device)
-        r = take_device(config, e->add_device->device, &role, &f);
+        r = one_device_take(config, e->add_device->device, &role, &f);
     else
         r = fault_input(&f, "the request must be AddDevice with a device");
     o->serves = role == BULKHEAD__ROLE__ROLE_VSOCK;

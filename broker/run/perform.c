@@ -16,6 +16,7 @@
 #include "resources/holder.h"
 #include "run/add.h"
 #include "run/keeper.h"
+#include "run/lines.h"
 #include "run/outgoing.h"
 #include "spawner/keep.h"
 #include "vm/link.h"
@@ -200,11 +201,14 @@ static int ask_holder(const struct instance *in, const struct action *a)
     return e->held_event ? holder_ask(e->backend.held[0], &m) : -ECONNREFUSED;
 }
 
+/* The worker names a port, never a path. */
 static bool connect_vsock(struct instance *in, const struct action *a, struct event *e)
 {
-    int r = ask_holder(in, a); /* the worker names a port, never a path */
+    bool to_service = lines_are_for(in, a->port);
+    cleanup_(fd_closep) int line = to_service ? lines_take(in) : -1;
+    int r = to_service ? MIN(line, 0) : ask_holder(in, a);
 
-    if (r == 0 || outgoing_connected(in, a, -r, -1) == 0)
+    if ((r == 0 && !to_service) || outgoing_connected(in, a, -r, line) == 0)
         return false;
     e->kind = EVENT_DEAF;
     e->child = a->child;

@@ -41,6 +41,8 @@ static bool complete(Bulkhead__VmConfig *config, const Bulkhead__VmConfig *like)
     if (slash)
         memmove(config->name, slash + 1, strlen(slash + 1) + 1);
     config->trace_start_ns = 0;
+    if (config->vsock && like->vsock) /* a port that ends at the service, which says so */
+        config->vsock->service_port = like->vsock->service_port;
     return take_macs(config, like) == 0 && config_fill(config, "vm") == 0;
 }
 

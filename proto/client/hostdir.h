@@ -21,6 +21,8 @@
 #define HOSTDIR_VOUCHED "vouched."   /* there, a number behind it: broker/run/vouched.h */
 #define HOSTDIR_TENANTS "tenants.pb" /* in the configuration: a HostConfig */
 
+/* Of the host's side of a VM's vsock: the service, for the guest of one that has a named right (host.proto). */
+enum { HOSTDIR_SERVICE_PORT = 4847 };
 enum { HOSTDIR_PATH_BYTES = 108, HOSTDIR_TENANT_BYTES = 33, HOSTDIR_VM_BYTES = 49 };
 
 /* Each 0, -ENAMETOOLONG, or -ENOENT where there is no home to put it below. */

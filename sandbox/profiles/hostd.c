@@ -25,6 +25,8 @@ static const struct profile_rule sockets[] = {
     /* No datagrams: sendmsg() has their address in memory, where a filter doesn't see it. */
     ALLOW(socketpair, "a channel for a launcher", ARG_IS(0, AF_UNIX),
           ARG_BITS(1, SOCKET_TYPE, SOCK_SEQPACKET)),
+    ALLOW(socketpair, "a line for a guest that has a named right", ARG_IS(0, AF_UNIX),
+          ARG_BITS(1, SOCKET_TYPE, SOCK_STREAM)),
     ALLOW(ioctl, "has a client taken what was sent to it", ARG_IS(1, SIOCOUTQ)),
 };
 static PROFILE_SET(sockets_set, sockets);

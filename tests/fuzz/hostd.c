@@ -10,13 +10,14 @@
 #include "hostd/rules/claims.h"
 #include "hostd/rules/life.h"
 #include "hostd/rules/quota.h"
+#include "hostd/rules/rights.h"
 #include "hostd/rules/spec.h"
 #include "hostd/rules/step.h"
 #include "hostd/rules/tenants.h"
+#include "hostd_said.h"
 #include "hostd_tenants.h"
 
 #define B(name) BULKHEAD__HOST_ENVELOPE__BODY_##name
-#define C(name) BULKHEAD__CLIENT_ENVELOPE__BODY_##name
 #define T(text) ((char *)(uintptr_t)(text))
 #define CHECK(what)                                                                                \
     do {                                                                                           \
@@ -73,19 +74,35 @@ static void check_status(const Bulkhead__Tenant *tenant, const Bulkhead__VmStatu
     CHECK(tenant->host || strcmp(status->tenant, tenant->name) == 0);
 }
 
+/* A guest's: it is told of those alone that its right is for. */
+static void check_covered(const struct session *session, const Bulkhead__VmStatus *status)
+{
+    const struct host_vm *holder = rights_holder(&f.host, session);
+
+    CHECK(session->holder == 0 ||
+          (holder && rights_cover(holder, host_find(&f.host, status->tenant, status->name))));
+}
+
 static void check_answer(const struct host_action *a, const Bulkhead__HostEnvelope *request)
 {
-    const Bulkhead__Tenant *tenant = host_session(&f.host, a->ticket.session)->tenant;
+    const struct session *session = host_session(&f.host, a->ticket.session);
+    const Bulkhead__Tenant *tenant = session->tenant;
     struct answer *answer = answers_make(&f.host, a, request);
     const Bulkhead__HostEnvelope *e;
 
     CHECK(answer);
     e = answers_envelope(answer);
     CHECK(e->id == a->ticket.request && bulkhead__host_envelope__get_packed_size(e) <= 65536);
-    if (e->body_case == B(VM_DETAILS))
+    CHECK(session->holder == 0 || e->body_case == B(VM_LIST) || e->body_case == B(HOST_INFO) ||
+          (e->body_case == B(VM_DETAILS) && !e->vm_details->spec));
+    if (e->body_case == B(VM_DETAILS)) {
         check_status(tenant, e->vm_details->status);
-    for (size_t i = 0; e->body_case == B(VM_LIST) && i < e->vm_list->n_vms; i++)
+        check_covered(session, e->vm_details->status);
+    }
+    for (size_t i = 0; e->body_case == B(VM_LIST) && i < e->vm_list->n_vms; i++) {
         check_status(tenant, e->vm_list->vms[i]);
+        check_covered(session, e->vm_list->vms[i]);
+    }
     for (size_t i = 0; e->body_case == B(TENANT_LIST) && i < e->tenant_list->n_tenants; i++)
         CHECK(tenant->host || strcmp(e->tenant_list->tenants[i]->tenant->name, tenant->name) == 0);
     answers_free(answer);
@@ -159,7 +176,8 @@ static bool waits(const struct host *host)
 
         if ((vm->life == LIFE_RUNNING && !vm->joined) || vm->life == LIFE_STARTING ||
             vm->life == LIFE_HALTING || vm->life == LIFE_STOPPING || vm->life == LIFE_LEAVING ||
-            vm->want_start || vm->want_remove || (vm->unsaved && vm->spec))
+            vm->moving != MOVING_NONE || vm->want_start || vm->want_remove ||
+            (vm->unsaved && vm->spec))
             return true;
     }
     return host->n_asks > 0 || host->phase == HOST_LOADING || host->phase == HOST_FINDING;
@@ -212,13 +230,25 @@ static void step(struct host_event e)
 
 /* ---- clients ---- */
 
+static const struct host_vm *any_holder(void)
+{
+    for (unsigned i = 0; i < f.host.n_vms; i++)
+        if (f.host.vms[i]->spec && rights_has_any(f.host.vms[i]->spec))
+            return f.host.vms[i];
+    return NULL;
+}
+
+/* The last two are of guests, if there is a VM with a right. */
 static void connect_one(unsigned i)
 {
     static const uint32_t uids[] = { 1, 2, 0, 9 };
+    const struct host_vm *holder = i >= MAX_SESSIONS - 2 ? any_holder() : NULL;
     uint64_t session = 0;
 
-    step((struct host_event){
-        .kind = HOST_CONNECTED, .uid = uids[pick(4)], .ret_session = &session });
+    step((struct host_event){ .kind = HOST_CONNECTED,
+                              .uid = uids[pick(4)],
+                              .vm = holder ? holder->serial : 0,
+                              .ret_session = &session });
     f.sessions[i] = session;
 }
 
@@ -234,6 +264,9 @@ static void leave(unsigned i)
 static void send_request(unsigned i, Bulkhead__HostEnvelope *e)
 {
     struct host_event event = { .kind = HOST_REQUEST, .session = f.sessions[i], .request = e };
+    const struct session *session = host_session(&f.host, f.sessions[i]);
+    bool is_guest = session && session->holder != 0;
+    unsigned n_vms = f.host.n_vms;
     Bulkhead__VmSpec *spec = NULL;
 
     if (f.n_tickets == MAX_TICKETS)
@@ -244,6 +277,7 @@ static void send_request(unsigned i, Bulkhead__HostEnvelope *e)
         spec = spec_copy(e->create_vm->spec);
     event.spec = &spec;
     step(event);
+    CHECK(!is_guest || f.host.n_vms == n_vms);
     if (spec)
         bulkhead__vm_spec__free_unpacked(spec, NULL);
 }
@@ -263,6 +297,8 @@ static void create(unsigned i)
     config.disks = disks;
     config.n_disks = pick(2);
     spec.config = &config;
+    if (strcmp(config.name, "c") == 0)
+        hostd_give_rights(&spec);
     spec.autostart = pick(2);
     c.spec = pick(16) == 1 ? NULL : &spec;
     c.start = pick(2);
@@ -285,6 +321,8 @@ static void ask(unsigned i)
     Bulkhead__ListVms list = BULKHEAD__LIST_VMS__INIT;
     Bulkhead__ListTenants tenants = BULKHEAD__LIST_TENANTS__INIT;
     Bulkhead__GetHost info = BULKHEAD__GET_HOST__INIT;
+    Bulkhead__AskDevice asked = BULKHEAD__ASK_DEVICE__INIT;
+    Bulkhead__ReturnDevice returned = BULKHEAD__RETURN_DEVICE__INIT;
     size_t n;
 
     halt.vm = removal.vm = open.vm = start.vm = reboot.vm = wait.vm = inspect.vm = list.after =
@@ -328,7 +366,14 @@ static void ask(unsigned i)
         break;
     case 9:
         e.body_case = pick(2) ? B(LIST_TENANTS) : B(GET_HOST);
-        if (e.body_case == B(LIST_TENANTS))
+        if (i >= MAX_SESSIONS - 2) {
+            e.body_case = e.body_case == B(GET_HOST) ? B(ASK_DEVICE) : B(RETURN_DEVICE);
+            asked.device = returned.device = T("disk0");
+            if (e.body_case == B(ASK_DEVICE))
+                e.ask_device = &asked;
+            else
+                e.return_device = &returned;
+        } else if (e.body_case == B(LIST_TENANTS))
             e.list_tenants = &tenants;
         else
             e.get_host = &info;
@@ -414,59 +459,11 @@ static void keep_one(void)
 
 /* ---- VMs ---- */
 
-static void say(const struct host_vm *vm)
-{
-    static const char *const states[] = { "running", "paused", "starting", "ending" };
-    static const char *const events[] = { "paused", "resumed", "booted", "added" };
-    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
-    Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
-    Bulkhead__VmEnded ended = BULKHEAD__VM_ENDED__INIT;
-    Bulkhead__Event event = BULKHEAD__EVENT__INIT;
-    Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
-    Bulkhead__Plan plan = BULKHEAD__PLAN__INIT;
-    Bulkhead__VmPlan vm_plan = BULKHEAD__VM_PLAN__INIT;
-    Bulkhead__ProcessPlan p = BULKHEAD__PROCESS_PLAN__INIT, *processes[] = { &p };
-    Bulkhead__FdPlan fd = BULKHEAD__FD_PLAN__INIT, *fds[] = { &fd };
+static uint64_t said_by;
 
-    switch (pick(6)) {
-    case 0:
-    case 1:
-        list.state = T(states[pick(4)]);
-        e.body_case = C(PROCESS_LIST);
-        e.process_list = &list;
-        break;
-    case 2:
-        ended.state = BULKHEAD__GUEST_STATE_KIND__GUEST_SHUTDOWN;
-        e.body_case = C(VM_ENDED);
-        e.vm_ended = &ended;
-        break;
-    case 3:
-        event.source = T(pick(2) ? "vm" : "device");
-        event.event = T(events[pick(4)]);
-        e.body_case = C(EVENT);
-        e.event = &event;
-        break;
-    case 4:
-        reply.error = pick(2);
-        e.id = pick(8);
-        e.body_case = C(REPLY);
-        e.reply = &reply;
-        break;
-    default:
-        fd.what = T(files[pick(4)]);
-        fd.why = T("the disk");
-        fd.ino = pick(4);
-        p.role = BULKHEAD__ROLE__ROLE_BLK;
-        p.fds = fds;
-        p.n_fds = 1;
-        vm_plan.processes = processes;
-        vm_plan.n_processes = 1;
-        plan.plan = &vm_plan;
-        e.body_case = C(PLAN);
-        e.plan = &plan;
-        break;
-    }
-    step((struct host_event){ .kind = HOST_SAID, .vm = vm->serial, .said = &e });
+static void on_said(const Bulkhead__ClientEnvelope *said)
+{
+    step((struct host_event){ .kind = HOST_SAID, .vm = said_by, .said = said });
 }
 
 static void of_vm(void)
@@ -501,7 +498,8 @@ static void of_vm(void)
         e.kind = HOST_LINK_LOST;
         break;
     default:
-        say(vm);
+        said_by = vm->serial;
+        hostd_say(pick, files, on_said);
         return;
     }
     step(e);

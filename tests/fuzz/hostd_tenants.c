@@ -31,3 +31,25 @@ Bulkhead__HostConfig *hostd_tenants(void)
     list[0].quota = &quota;
     return bulkhead__host_config__unpack(NULL, bulkhead__host_config__pack(&config, bytes), bytes);
 }
+
+void hostd_give_rights(Bulkhead__VmSpec *spec)
+{
+    static Bulkhead__ControlVerb verbs[] = { 1, 2, 4, 3, 5, 6 };
+    static char *vms[] = { T("a"), T("b") }, *on_request[] = { T("disk0") };
+    static Bulkhead__ControlRight right;
+    static Bulkhead__VsockConfig vsock;
+
+    bulkhead__control_right__init(&right);
+    bulkhead__vsock_config__init(&vsock);
+    vsock.enabled = 1;
+    vsock.cid = 3;
+    vsock.socket = T("/acme/x");
+    spec->config->vsock = &vsock;
+    right.verbs = verbs;
+    right.n_verbs = spec->config->n_disks ? 6 : 3;
+    right.vms = vms;
+    right.n_vms = 2;
+    spec->control = &right;
+    spec->on_request = on_request;
+    spec->n_on_request = spec->config->n_disks;
+}

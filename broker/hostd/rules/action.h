@@ -35,6 +35,7 @@ enum ask_kind {
     ASK_LOGS, /* channel */
     ASK_KILL,
     ASK_NOTE, /* note */
+    ASK_GIVE, /* vm's device */
 };
 
 enum ask_channel { CHANNEL_NONE, CHANNEL_COMMAND, CHANNEL_CONSOLE, CHANNEL_BROKER };

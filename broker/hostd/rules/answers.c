@@ -82,12 +82,13 @@ static void fill_status(struct status *s, const struct host_vm *vm, bool labels)
     to->how_ended = &s->ended;
 }
 
-static void fill_details(struct answer *a, const struct host_vm *vm)
+/* A guest hears how it stands, and not of which files of the host it is made. */
+static void fill_details(struct answer *a, const struct host_vm *vm, const struct session *session)
 {
     fill_status(&a->statuses[0], vm, true);
     bulkhead__vm_details__init(&a->details);
     a->details.status = &a->statuses[0].status;
-    a->details.spec = vm->spec;
+    a->details.spec = session->holder != 0 ? NULL : vm->spec;
     a->envelope.body_case = BULKHEAD__HOST_ENVELOPE__BODY_VM_DETAILS;
     a->envelope.vm_details = &a->details;
 }
@@ -103,7 +104,7 @@ static bool has_labels(const struct host_vm *vm, const Bulkhead__ListVms *list)
     return true;
 }
 
-static void fill_list(struct answer *a, const struct host *host, const Bulkhead__Tenant *tenant,
+static void fill_list(struct answer *a, const struct host *host, const struct session *session,
                       const Bulkhead__ListVms *list)
 {
     char of[HOSTDIR_TENANT_BYTES], name[HOSTDIR_VM_BYTES];
@@ -114,12 +115,12 @@ static void fill_list(struct answer *a, const struct host *host, const Bulkhead_
     a->list.vms = a->status_pointers;
     a->envelope.body_case = BULKHEAD__HOST_ENVELOPE__BODY_VM_LIST;
     a->envelope.vm_list = &a->list;
-    if (names_split(list->after, tenant->name, of, name))
+    if (names_split(list->after, session->tenant->name, of, name))
         i = host_find_after(host, of, name);
     for (; i < host->n_vms; i++) {
         struct status *s = &a->statuses[a->list.n_vms];
 
-        if (!request_may_see(tenant, host->vms[i]) || !has_labels(host->vms[i], list))
+        if (!request_may_see(host, session, host->vms[i]) || !has_labels(host->vms[i], list))
             continue;
         if (a->list.n_vms == PAGE_MAX - 1) {
             a->list.more = true;
@@ -170,14 +171,14 @@ static bool fill_tenants(struct answer *a, const struct host *host, const Bulkhe
     return true;
 }
 
-static void fill_host(struct answer *a, const struct host *host, const Bulkhead__Tenant *tenant)
+static void fill_host(struct answer *a, const struct host *host, const struct session *session)
 {
     bulkhead__host_info__init(&a->info);
     a->info.version = TEXT(host->version);
     a->info.started_ns = host->started_realtime;
-    a->info.tenant = tenant->name;
+    a->info.tenant = session->tenant->name;
     for (unsigned i = 0; i < host->n_vms; i++)
-        if (request_may_see(tenant, host->vms[i])) {
+        if (request_may_see(host, session, host->vms[i])) {
             a->info.vms++;
             a->info.running += host->vms[i]->life == LIFE_RUNNING;
         }
@@ -204,19 +205,19 @@ struct answer *answers_make(struct host *host, const struct host_action *action,
     case ANSWER_LIST:
         ok = request && request->body_case == BULKHEAD__HOST_ENVELOPE__BODY_LIST_VMS;
         if (ok)
-            fill_list(a, host, session->tenant, request->list_vms);
+            fill_list(a, host, session, request->list_vms);
         break;
     case ANSWER_DETAILS:
         ok = vm && vm->spec;
         if (ok)
-            fill_details(a, vm);
+            fill_details(a, vm, session);
         break;
     case ANSWER_TENANTS:
         ok = fill_tenants(a, host, session->tenant);
         break;
     case ANSWER_HOST:
     default:
-        fill_host(a, host, session->tenant);
+        fill_host(a, host, session);
         ok = true;
         break;
     }

@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 #include "hostd/rules/claims.h"
+#include "hostd/rules/devices.h"
 #include "hostd/rules/life.h"
 #include "hostd/rules/tenants.h"
 
 void brokers_launched(struct host *host, struct host_vm *vm, const struct fault *fault)
 {
+    if (vm->moving == MOVING_THERE)
+        devices_done(host, vm, fault);
     if (vm->life != LIFE_STARTING || !vm->launching)
         return;
     if (fault->error == 0)
@@ -24,6 +27,8 @@ void brokers_launcher_gone(struct host *host, struct host_vm *vm)
     const struct fault f = { .error = EIO,
                              .text = "the process that was to start it ended without a word" };
 
+    if (vm->moving == MOVING_THERE)
+        devices_done(host, vm, &f);
     if (vm->life == LIFE_STARTING && vm->launching)
         life_start_failed(host, vm, &f);
 }
@@ -74,7 +79,18 @@ static void on_list(struct host *host, struct host_vm *vm, const Bulkhead__Proce
     vm->joined_ns = host->now;
     vm->paused = strcmp(list->state, "paused") == 0;
     vm->booting = strcmp(list->state, "starting") == 0;
-    host_action_add(&host->actions, HOST_DROP_LAUNCH)->vm = vm->serial;
+    if (vm->moving != MOVING_THERE) /* by whom what it asked for comes */
+        host_action_add(&host->actions, HOST_DROP_LAUNCH)->vm = vm->serial;
+}
+
+static void on_removed(struct host *host, struct host_vm *vm, const Bulkhead__Reply *reply)
+{
+    struct fault f = { .error = (int)reply->error, .bad_input = reply->bad_input };
+
+    snprintf(f.text, sizeof f.text, "%s", reply->text);
+    if (f.error < 0 || (f.error != 0 && f.text[0] == '\0'))
+        fault_host(&f, EIO, "its broker says no more");
+    devices_done(host, vm, &f);
 }
 
 static void on_event(struct host *host, struct host_vm *vm, const Bulkhead__Event *e)
@@ -132,6 +148,8 @@ void brokers_said(struct host *host, struct host_vm *vm, const Bulkhead__ClientE
         /* A guest that can't be asked (it is paused, say) is not waited for. */
         if (said->id == BROKERS_BUTTON && said->reply->error != 0 && vm->life == LIFE_HALTING)
             host_vm_enter(host, vm, LIFE_STOPPING);
+        if (said->id == BROKERS_REMOVE && vm->moving == MOVING_BACK)
+            on_removed(host, vm, said->reply);
         break;
     default:
         break;
@@ -140,11 +158,15 @@ void brokers_said(struct host *host, struct host_vm *vm, const Bulkhead__ClientE
 
 void brokers_link_lost(struct host *host, struct host_vm *vm)
 {
+    const struct fault gone = { .error = EAGAIN, .text = "its broker is gone: try again" };
+
     /* One that lets go as soon as it has joined would have the starter connect for ever. */
     if (vm->joined && host->now - vm->joined_ns >= BROKERS_STAYS_MS * UINT64_C(1000000))
         vm->link_tries = 0;
     vm->linked = vm->joined = vm->told = false;
     vm->asked_ns = 0;
+    if (vm->moving == MOVING_BACK)
+        devices_done(host, vm, &gone);
     /* A successor of the broker may listen in a moment. */
     vm->link_ns = vm->link_tries == 0 ? 0 : life_next_try(host, &vm->link_tries);
     vm->link_tries += vm->link_tries == 0;

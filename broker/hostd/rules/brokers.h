@@ -5,7 +5,14 @@
 #include "hostd/rules/facts.h"
 
 /* Numbers of what is asked on the service's own session with a broker. */
-enum { BROKERS_SUBSCRIBE = 1, BROKERS_PLAN, BROKERS_LIST, BROKERS_BUTTON, BROKERS_STOP };
+enum {
+    BROKERS_SUBSCRIBE = 1,
+    BROKERS_PLAN,
+    BROKERS_LIST,
+    BROKERS_BUTTON,
+    BROKERS_STOP,
+    BROKERS_REMOVE
+};
 /* A session that ends sooner is no sign that the next one lasts. */
 enum { BROKERS_STAYS_MS = 1000 };
 

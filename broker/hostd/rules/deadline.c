@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include "base/compiler.h"
+#include "hostd/rules/devices.h"
 #include "hostd/rules/life.h"
 #include "hostd/rules/reports.h"
 
@@ -121,6 +122,18 @@ static void not_answered(struct host *host, struct host_vm *vm)
     vm->link_ns = life_next_try(host, &vm->link_tries);
 }
 
+static uint64_t moved_by(const struct host_vm *vm)
+{
+    return vm->moving != MOVING_NONE ? after(vm->moving_ns, DEVICES_GIVE_MS) : 0;
+}
+
+static void not_moved(struct host *host, struct host_vm *vm)
+{
+    const struct fault f = { .error = ETIMEDOUT, .text = "nobody said in time what became of it" };
+
+    devices_done(host, vm, &f);
+}
+
 /* ---- tries: that the time has come is all, life_settle() does the rest ---- */
 
 static uint64_t linked_at(const struct host_vm *vm)
@@ -168,7 +181,7 @@ static const struct {
     { started_by, not_started },   { explained_by, not_explained }, { halted_by, not_halted },
     { stopped_by, not_stopped },   { left_by, not_left },           { dead_by, not_dead },
     { answered_by, not_answered }, { linked_at, link_now },         { console_at, console_now },
-    { saved_at, save_now },
+    { saved_at, save_now },        { moved_by, not_moved },
 };
 
 /* ---- of the starter: the oldest question first ---- */
@@ -210,7 +223,7 @@ static void sooner(uint64_t *at, uint64_t due)
 /* Nothing is expected of it, as of most: this is asked after each event, of all of them. */
 static bool is_calm(const struct host_vm *vm)
 {
-    return !vm->unsaved && !vm->linking &&
+    return !vm->unsaved && !vm->linking && vm->moving == MOVING_NONE &&
            (vm->life == LIFE_STOPPED
                 ? !vm->linked
                 : vm->life == LIFE_RUNNING && vm->linked && vm->joined && vm->has_console);

@@ -18,7 +18,7 @@ struct host_ticket {
 
 enum host_event_kind {
     HOST_BEGIN,         /* the starter listens */
-    HOST_CONNECTED,     /* somebody: uid, gids */
+    HOST_CONNECTED,     /* somebody: uid, gids; or the guest of vm, by its vsock */
     HOST_DISCONNECTED,  /* session */
     HOST_REQUEST,       /* session: request, spec */
     HOST_REPORTED,      /* the starter answers `ask`: fault, n_fds; of ASK_TERMS config */

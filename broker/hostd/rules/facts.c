@@ -179,6 +179,13 @@ void host_session_free(struct session *session)
     memset(session, 0, sizeof *session);
 }
 
+void host_close_sessions_of(struct host *host, const struct host_vm *vm)
+{
+    for (unsigned i = 0; i < HOST_MAX_SESSIONS; i++)
+        if (host->sessions[i].serial != 0 && host->sessions[i].holder == vm->serial)
+            host_action_add(&host->actions, HOST_CLOSE)->session = host->sessions[i].serial;
+}
+
 /* ---- what is asked and waited for ---- */
 
 bool host_may_ask(const struct host *host)
@@ -268,9 +275,12 @@ void host_forget_tickets(struct host *host, uint64_t session)
 {
     struct wait **at;
 
-    for (unsigned i = 0; i < host->n_vms; i++)
+    for (unsigned i = 0; i < host->n_vms; i++) {
         while ((at = find_wait(host->vms[i], NULL, session)) != NULL)
             free_wait(host->vms[i], at);
+        if (host->vms[i]->moving_for.session == session)
+            host->vms[i]->moving_for = (struct host_ticket){ 0 };
+    }
     for (uint32_t id = host->first_ask; id != host->last_ask + 1; id++) {
         struct ask *ask = host_find_ask(host, id);
 
@@ -301,12 +311,16 @@ struct host_action *host_reply(struct host *host, struct host_ticket *ticket,
                                const struct fault *fault)
 {
     struct host_action *a = answer(host, ticket, HOST_REPLY);
+    const struct session *session = a ? host_session(host, a->ticket.session) : NULL;
 
     if (!a)
         return NULL;
     a->error = fault->error;
     a->bad_input = fault->bad_input;
-    snprintf(a->text, sizeof a->text, "%s", fault->text);
+    snprintf(a->text, sizeof a->text, "%s",
+             fault->error != 0 && session->holder != 0
+                 ? "the host's service could not do that: who runs this VM can see why there"
+                 : fault->text);
     return a;
 }
 

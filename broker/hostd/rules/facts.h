@@ -53,6 +53,8 @@ enum life {
     LIFE_LEAVING,  /* the guest has ended; its processes leave */
 };
 
+enum moving { MOVING_NONE, MOVING_THERE, MOVING_BACK };
+
 struct vm_end_fact {
     Bulkhead__GuestStateKind state;
     bool by_user, host_failure;
@@ -120,6 +122,12 @@ struct host_vm {
     bool paused, booting; /* as it said */
     unsigned opening;     /* channels that the starter was asked for */
 
+    /* A device that its guest has asked for, or gives back. */
+    enum moving moving;
+    char device[33];
+    struct host_ticket moving_for;
+    uint64_t moving_ns;
+
     struct wait *waits; /* owned */
     unsigned n_waits[WAIT__MAX];
 
@@ -134,6 +142,8 @@ struct session {
     uint32_t *gids; /* owned */
     unsigned n_gids;
     const Bulkhead__Tenant *tenant; /* NULL: it speaks for nobody */
+    uint64_t holder;                /* the VM whose guest it is; 0: it is a client's */
+    uint32_t run;                   /* of that VM: `starts` when it came */
     bool follows;
     unsigned pending;
 };
@@ -205,6 +215,8 @@ struct session *host_session(struct host *host, uint64_t serial);
 /* NULL: there is no room. */
 struct session *host_session_new(struct host *host);
 void host_session_free(struct session *session);
+/* Those of its guest are to be closed. */
+void host_close_sessions_of(struct host *host, const struct host_vm *vm);
 
 /* ---- what is asked and waited for ---- */
 /* Asks the starter. vm: NULL: about none. ticket: who is answered with what comes of it; NULL: nobody. There is room for
@@ -223,7 +235,8 @@ bool host_take_wait(struct host_vm *vm, enum wait_kind kind, struct host_ticket 
 void host_forget_tickets(struct host *host, uint64_t session);
 
 /* ---- what is said ---- */
-/* Answers the ticket, once; nothing for one of nobody, or of who has left. */
+/* Answers the ticket, once; nothing for one of nobody, or of who has left. A guest is told that it failed and not why: paths
+ * and names of other VMs are none of its business. Who knows better writes the answer's text anew. */
 struct host_action *host_reply(struct host *host, struct host_ticket *ticket,
                                const struct fault *fault);
 void host_reply_ok(struct host *host, struct host_ticket *ticket, const char *fmt, ...)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "hostd/rules/claims.h"
+#include "hostd/rules/devices.h"
 #include "hostd/rules/quota.h"
 #include "hostd/rules/spec.h"
 #include "hostd/rules/tenants.h"
@@ -132,8 +133,11 @@ void life_launched(struct host *host, struct host_vm *vm)
 
 void life_ended(struct host *host, struct host_vm *vm, const struct vm_end_fact *end)
 {
+    const struct fault over = { .error = ECANCELED, .text = "the VM has ended" };
+
     if (vm->life == LIFE_STOPPED || vm->life == LIFE_LEAVING)
         return;
+    devices_done(host, vm, &over);
     if (vm->life == LIFE_STARTING) /* it is not tried again and again */
         vm->again = false;
     vm->has_end = true;
@@ -195,6 +199,7 @@ void life_gone(struct host *host, struct host_vm *vm)
 {
     if (vm->linked)
         host_action_add(&host->actions, HOST_UNLINK)->vm = vm->serial;
+    host_close_sessions_of(host, vm);
     forget_run(vm);
     vm->want_remove = vm->want_remove || !vm->spec;
     host_claims_clear(&vm->claims);

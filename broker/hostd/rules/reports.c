@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "hostd/rules/claims.h"
+#include "hostd/rules/devices.h"
 #include "hostd/rules/life.h"
 #include "hostd/rules/names.h"
 #include "hostd/rules/spec.h"
@@ -43,7 +44,8 @@ static void sort_sessions(struct host *host, const Bulkhead__HostConfig *next)
 
         if (s->serial == 0)
             continue;
-        now = tenants_who(next, s->uid, s->gids, s->n_gids);
+        now = s->holder ? tenants_find(next, s->tenant ? s->tenant->name : "")
+                        : tenants_who(next, s->uid, s->gids, s->n_gids);
         if ((now ? now->host : false) != (s->tenant ? s->tenant->host : false) ||
             strcmp(now ? now->name : "", s->tenant ? s->tenant->name : "") != 0)
             host_action_add(&host->actions, HOST_CLOSE)->session = s->serial;
@@ -364,6 +366,10 @@ static void answered_of_vm(struct host *host, enum ask_kind kind, struct host_vm
         break;
     case ASK_KILL:
         on_killed(host, vm, e);
+        break;
+    case ASK_GIVE:
+        if (e->fault.error != 0 && vm->moving == MOVING_THERE)
+            devices_done(host, vm, &e->fault);
         break;
     case ASK_NONE:
     case ASK_TERMS:

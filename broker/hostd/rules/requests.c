@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "hostd/rules/devices.h"
 #include "hostd/rules/life.h"
 #include "hostd/rules/names.h"
 #include "hostd/rules/quota.h"
+#include "hostd/rules/rights.h"
 #include "hostd/rules/spec.h"
 #include "hostd/rules/tenants.h"
 
@@ -33,17 +35,38 @@ static void refuse(struct host *host, struct asked *a, int error, const char *fm
 static void refuse(struct host *host, struct asked *a, int error, const char *fmt, ...)
 {
     struct fault f = { .error = error, .bad_input = true };
+    struct host_action *reply;
     va_list args;
 
     va_start(args, fmt);
     vsnprintf(f.text, sizeof f.text, fmt, args);
     va_end(args);
-    host_reply(host, &a->ticket, &f);
+    reply = host_reply(host, &a->ticket, &f);
+    if (reply) /* of names that who asks has said himself, or may see */
+        snprintf(reply->text, sizeof reply->text, "%s", f.text);
 }
 
-bool request_may_see(const Bulkhead__Tenant *tenant, const struct host_vm *vm)
+bool request_may_see(const struct host *host, const struct session *session,
+                     const struct host_vm *vm)
 {
+    const Bulkhead__Tenant *tenant = session->tenant;
+    const struct host_vm *holder = rights_holder(host, session);
+
+    if (session->holder != 0)
+        return tenant && holder && rights_cover(holder, vm);
     return tenant && vm->spec && (tenant->host || strcmp(tenant->name, vm->tenant) == 0);
+}
+
+bool request_may_hear(const struct host *host, const struct session *session,
+                      const struct host_action *notice)
+{
+    const struct host_vm *holder = rights_holder(host, session), *vm;
+
+    if (session->holder == 0)
+        return tenants_may_hear(session->tenant, notice->tenant);
+    vm = host_find(host, notice->tenant, notice->vm_name);
+    return holder && vm && session->tenant && rights_allow(holder, B(FOLLOW_HOST)) &&
+           rights_cover(holder, vm);
 }
 
 /* ---- create ---- */
@@ -87,7 +110,12 @@ static int check_new(struct host *host, struct asked *a, const char *tenant, con
         return -EEXIST;
     }
     (*a->spec)->config->trace_start_ns = 0; /* of the client's start, not of the VM's */
+    rights_fill(*a->spec);
     r = spec_check(host, *a->spec, t, f);
+    if (r == 0)
+        r = rights_check(*a->spec, f);
+    if (r == 0)
+        r = devices_check(*a->spec, t, f);
     if (r < 0)
         return r;
     r = quota_check_create(host, t, f);
@@ -302,18 +330,50 @@ static void on_host(struct host *host, struct asked *a)
     host_answer(host, &a->ticket, ANSWER_HOST, NULL);
 }
 
+/* Of its own VM: it names none. */
+static void move(struct host *host, struct asked *a, const char *device, bool back)
+{
+    const struct host_vm *holder = rights_holder(host, a->session);
+    struct fault f = { 0 };
+
+    if (!holder)
+        refuse(host, a, EPERM,
+               "only the guest of a VM asks for a device of its own: see "
+               "`bulkhead help add`");
+    else if (!devices_ask(host, host_vm(host, holder->serial), device, back, &a->ticket, &f))
+        refuse(host, a, f.error, "%s", f.text);
+}
+
+static void on_ask_device(struct host *host, struct asked *a)
+{
+    move(host, a, a->e->ask_device->device, false);
+}
+
+static void on_return_device(struct host *host, struct asked *a)
+{
+    move(host, a, a->e->return_device->device, true);
+}
+
 static const struct rule {
     Bulkhead__HostEnvelope__BodyCase body;
     void (*take)(struct host *host, struct asked *asked);
     bool of_host; /* the host's own alone */
 } rules[] = {
-    { B(CREATE_VM), on_create, false },     { B(START_VM), on_start, false },
-    { B(HALT_VM), on_halt, false },         { B(REBOOT_VM), on_reboot, false },
-    { B(REMOVE_VM), on_remove, false },     { B(LIST_VMS), on_list, false },
-    { B(INSPECT_VM), on_inspect, false },   { B(WAIT_VM), on_wait, false },
-    { B(OPEN_VM), on_open, false },         { B(FOLLOW_HOST), on_follow, false },
-    { B(LIST_TENANTS), on_tenants, false }, { B(RELOAD_TENANTS), on_reload, true },
+    { B(CREATE_VM), on_create, false },
+    { B(START_VM), on_start, false },
+    { B(HALT_VM), on_halt, false },
+    { B(REBOOT_VM), on_reboot, false },
+    { B(REMOVE_VM), on_remove, false },
+    { B(LIST_VMS), on_list, false },
+    { B(INSPECT_VM), on_inspect, false },
+    { B(WAIT_VM), on_wait, false },
+    { B(OPEN_VM), on_open, false },
+    { B(FOLLOW_HOST), on_follow, false },
+    { B(LIST_TENANTS), on_tenants, false },
+    { B(RELOAD_TENANTS), on_reload, true },
     { B(GET_HOST), on_host, false },
+    { B(ASK_DEVICE), on_ask_device, false },
+    { B(RETURN_DEVICE), on_return_device, false },
 };
 
 static const struct rule *find_rule(Bulkhead__HostEnvelope__BodyCase body)
@@ -352,11 +412,22 @@ static bool find_vm(struct host *host, struct asked *a, const char *name)
 
     if (names_split(name, a->tenant->name, tenant, vm))
         a->vm = host_find(host, tenant, vm);
-    if (a->vm && request_may_see(a->tenant, a->vm))
+    if (a->vm && request_may_see(host, a->session, a->vm))
         return true;
     a->vm = NULL;
     refuse(host, a, ENOENT, "there is no VM '%s': `bulkhead ls` lists them",
            names_show(name, shown));
+    return false;
+}
+
+/* Of what its right is not for it hears the same, whichever VM it names. */
+static bool may_guest_ask(struct host *host, struct asked *a, const struct rule *rule)
+{
+    const struct host_vm *holder = rights_holder(host, a->session);
+
+    if (holder && rights_allow(holder, rule->body))
+        return true;
+    refuse(host, a, EPERM, "this VM has no right to ask for that: its description would give it");
     return false;
 }
 
@@ -375,7 +446,7 @@ static bool may_ask(struct host *host, struct asked *a, const struct rule *rule)
     else if (rule->of_host && !a->tenant->host)
         refuse(host, a, EPERM, "only who runs the host may do that");
     else
-        return true;
+        return a->session->holder == 0 || may_guest_ask(host, a, rule);
     return false;
 }
 

@@ -12,6 +12,7 @@
 #include "hostd/rules/life.h"
 #include "hostd/rules/reports.h"
 #include "hostd/rules/requests.h"
+#include "hostd/rules/rights.h"
 #include "hostd/rules/tenants.h"
 
 enum {
@@ -27,19 +28,32 @@ static unsigned count_sessions(const struct host *host, const Bulkhead__Tenant *
     return n;
 }
 
+static bool may_come(const struct host *host, const struct host_vm *vm)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < HOST_MAX_SESSIONS; i++)
+        n += host->sessions[i].serial != 0 && host->sessions[i].holder == vm->serial;
+    return vm->spec && rights_has_any(vm->spec) && n < RIGHTS_CONNECTIONS;
+}
+
 static void on_connected(struct host *host, const struct host_event *e)
 {
-    const Bulkhead__Tenant *tenant = tenants_who(host->config, e->uid, e->gids, e->n_gids);
+    const struct host_vm *vm = host_vm(host, e->vm);
+    const Bulkhead__Tenant *tenant = vm ? tenants_find(host->config, vm->tenant)
+                                        : tenants_who(host->config, e->uid, e->gids, e->n_gids);
     struct session *s;
 
     *e->ret_session = 0;
-    if (count_sessions(host, tenant) >= tenants_connections(tenant))
+    if (count_sessions(host, tenant) >= tenants_connections(tenant) || (vm && !may_come(host, vm)))
         return;
     s = host_session_new(host);
     if (!s)
         return;
     s->uid = e->uid;
     s->tenant = tenant;
+    s->holder = vm ? vm->serial : 0;
+    s->run = vm ? vm->starts : 0;
     if (e->n_gids > 0) {
         s->gids = malloc(e->n_gids * sizeof *s->gids);
         if (!s->gids) {

@@ -16,6 +16,7 @@
 #include "hostd/run/closer.h"
 #include "hostd/run/happen.h"
 #include "hostd/run/journal.h"
+#include "hostd/run/lines.h"
 #include "hostd/run/links.h"
 #include "hostd/run/notifier.h"
 #include "hostd/run/service.h"
@@ -63,6 +64,8 @@ static int make(struct service *s, const struct hostd_terms *terms)
         r = closer_new(&s->closer, &closer);
     if (r == 0)
         r = links_new(s);
+    if (r == 0)
+        r = lines_new(s);
     if (r == 0)
         r = sessions_new(s, terms->listen_fd);
     if (r == 0)
@@ -112,6 +115,7 @@ static int enter_sandbox(struct service *s, const struct hostd_terms *terms)
 static void unmake(struct service *s)
 {
     sessions_free(s);
+    lines_free(s);
     links_free(s);
     starter_link_free(s);
     notifier_free(s->notifier);

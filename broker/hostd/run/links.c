@@ -13,7 +13,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "client/envelope.h"
+#include "config/config.h"
 #include "hostd/rules/brokers.h"
+#include "hostd/rules/devices.h"
 #include "hostd/run/closer.h"
 #include "ipc/channel.h"
 
@@ -127,19 +129,38 @@ static int open_link(struct service *s, bool is_launch, uint64_t vm, int fd, siz
     return r < 0 ? err_trace(r) : 0;
 }
 
-int links_launch(struct service *s, const struct host_vm *vm)
+static int ask_launcher(struct channel *channel, const struct host_vm *vm)
 {
+    Bulkhead__AddDevice add = BULKHEAD__ADD_DEVICE__INIT;
     Bulkhead__RunVm run = BULKHEAD__RUN_VM__INIT;
     CLIENT_ENVELOPE(e, RUN_VM, run_vm, &run);
+    Bulkhead__VmConfig one;
+    int r;
+
+    e.id = 1;
+    if (vm->moving == MOVING_THERE && devices_find(vm->spec, vm->device, &one)) {
+        add.device = &one;
+        e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_ADD_DEVICE;
+        e.add_device = &add;
+        return channel_send_raw(channel, &e.base, NULL, 0, false);
+    }
+    run.config = devices_at_start(vm->spec);
+    if (!run.config)
+        return err_origin(-ENOMEM, "the VM's configuration");
+    r = channel_send_raw(channel, &e.base, NULL, 0, false);
+    config_free(run.config);
+    return r;
+}
+
+int links_launch(struct service *s, const struct host_vm *vm)
+{
     int pair[2], r;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return err_origin(-errno, "a channel for the launcher");
     r = open_link(s, true, vm->serial, pair[0], CHANNEL_ARENA_CLIENT);
-    run.config = vm->spec->config;
-    e.id = 1;
     if (r == 0)
-        r = channel_send_raw(find(s, true, vm->serial)->channel, &e.base, NULL, 0, false);
+        r = ask_launcher(find(s, true, vm->serial)->channel, vm);
     if (r < 0) {
         close(pair[1]);
         return err_trace(r);
@@ -153,8 +174,11 @@ void links_drop_launch(struct service *s, uint64_t vm)
         close_link(find(s, true, vm));
 }
 
-static int tell(struct channel *channel, Bulkhead__ClientEnvelope__BodyCase body)
+/* device: of RemoveDevice. */
+static int tell(struct channel *channel, Bulkhead__ClientEnvelope__BodyCase body,
+                const char *device)
 {
+    Bulkhead__RemoveDevice removal = BULKHEAD__REMOVE_DEVICE__INIT;
     Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
     Bulkhead__Subscribe subscribe = BULKHEAD__SUBSCRIBE__INIT;
     Bulkhead__GetPlan plan = BULKHEAD__GET_PLAN__INIT;
@@ -184,6 +208,11 @@ static int tell(struct channel *channel, Bulkhead__ClientEnvelope__BodyCase body
         e.id = BROKERS_STOP;
         e.stop_vm = &stop;
         break;
+    case BULKHEAD__CLIENT_ENVELOPE__BODY_REMOVE_DEVICE:
+        e.id = BROKERS_REMOVE;
+        removal.device = (char *)(uintptr_t)device; /* protobuf-c has no const; it only reads */
+        e.remove_device = &removal;
+        break;
     default:
         return err_origin(-EINVAL, "message %d to a broker", (int)body);
     }
@@ -196,11 +225,11 @@ int links_join(struct service *s, uint64_t vm, int fd)
     int r = open_link(s, false, vm, fd, CHANNEL_ARENA_CLIENT);
 
     if (r == 0)
-        r = tell(link->channel, BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE);
+        r = tell(link->channel, BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE, "");
     if (r == 0)
-        r = tell(link->channel, BULKHEAD__CLIENT_ENVELOPE__BODY_GET_PLAN);
+        r = tell(link->channel, BULKHEAD__CLIENT_ENVELOPE__BODY_GET_PLAN, "");
     if (r == 0)
-        r = tell(link->channel, BULKHEAD__CLIENT_ENVELOPE__BODY_LIST_PROCESSES);
+        r = tell(link->channel, BULKHEAD__CLIENT_ENVELOPE__BODY_LIST_PROCESSES, "");
     if (r < 0)
         close_link(link);
     return r < 0 ? err_trace(r) : 0;
@@ -215,13 +244,24 @@ void links_drop(struct service *s, uint64_t vm)
 bool links_tell(struct service *s, uint64_t vm, Bulkhead__ClientEnvelope__BodyCase body)
 {
     struct link *link = find(s, false, vm);
+    const struct host_vm *of = host_vm(&s->host, vm);
 
     if (link->vm != vm)
         return false;
-    if (tell(link->channel, body) == 0)
+    if (tell(link->channel, body, of ? of->device : "") == 0)
         return true;
     close_link(link);
     return false;
+}
+
+int links_give_line(struct service *s, uint64_t vm, int fd)
+{
+    const struct link *link = find(s, false, vm);
+    Bulkhead__ServiceLine line = BULKHEAD__SERVICE_LINE__INIT;
+    CLIENT_ENVELOPE(e, SERVICE_LINE, service_line, &line);
+
+    return link->vm == vm ? channel_send_raw(link->channel, &e.base, &fd, 1, false)
+                          : err_origin(-ENOTCONN, "no session with the VM's broker");
 }
 
 int links_limit(struct service *s, int fd, const struct session_limits *limits)

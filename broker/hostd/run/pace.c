@@ -26,9 +26,8 @@ static struct pace *find(struct paces *paces, const char *tenant, uint64_t now)
     return spare;
 }
 
-uint64_t pace_take(struct paces *paces, const char *tenant, uint32_t per_s, uint64_t now)
+uint64_t pace_take_one(struct pace *p, uint32_t per_s, uint64_t now)
 {
-    struct pace *p = find(paces, tenant, now);
     uint64_t each = S / MAX(per_s, 1u), burst = MAX(each, PACE_BURST_MS * UINT64_C(1000000));
 
     if (p->full_ns < now)
@@ -37,4 +36,9 @@ uint64_t pace_take(struct paces *paces, const char *tenant, uint32_t per_s, uint
         return p->full_ns + each - burst;
     p->full_ns += each;
     return 0;
+}
+
+uint64_t pace_take(struct paces *paces, const char *tenant, uint32_t per_s, uint64_t now)
+{
+    return pace_take_one(find(paces, tenant, now), per_s, now);
 }

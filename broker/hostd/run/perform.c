@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "hostd/run/closer.h"
+#include "hostd/run/lines.h"
 #include "hostd/run/links.h"
 #include "hostd/run/notifier.h"
 #include "hostd/run/sessions.h"
@@ -17,10 +18,11 @@ static bool ask(struct service *s, const struct host_action *a, struct host_even
 {
     const struct host_vm *vm = host_vm(&s->host, a->vm);
     const struct ask *asked = host_find_ask(&s->host, a->ask);
+    bool launches = a->asks == ASK_START || a->asks == ASK_GIVE;
     int fd = -1;
 
     /* More of his than there is already would be closed after that, so never, perhaps. */
-    if (vm && asked && (asked->opens || a->asks == ASK_START) &&
+    if (vm && asked && (asked->opens || launches) &&
         closer_has_many(s->closer, closer_of_tenant(vm->tenant))) {
         *ret_next = (struct host_event){ .kind = HOST_REPORTED, .ask = a->ask };
         fault_host(&ret_next->fault, EAGAIN,
@@ -28,7 +30,7 @@ static bool ask(struct service *s, const struct host_action *a, struct host_even
                    vm->tenant);
         return true;
     }
-    if (a->asks == ASK_START) {
+    if (launches) {
         fd = vm ? links_launch(s, vm) : -ENOENT;
         if (fd < 0) {
             *ret_next = (struct host_event){ .kind = HOST_REPORTED, .ask = a->ask };
@@ -42,8 +44,10 @@ static bool ask(struct service *s, const struct host_action *a, struct host_even
 
 static bool join(struct service *s, const struct host_action *a, struct host_event *ret_next)
 {
-    if (s->reported[0] >= 0 && links_join(s, a->vm, fd_take(&s->reported[0])) == 0)
+    if (s->reported[0] >= 0 && links_join(s, a->vm, fd_take(&s->reported[0])) == 0) {
+        lines_supply(s, a->vm);
         return false;
+    }
     *ret_next = (struct host_event){ .kind = HOST_LINK_LOST, .vm = a->vm };
     return true;
 }
@@ -74,6 +78,7 @@ bool perform(struct service *s, const struct host_action *a, struct host_event *
         return join(s, a, ret_next);
     case HOST_UNLINK:
         links_drop(s, a->vm);
+        lines_drop(s, a->vm);
         break;
     case HOST_DROP_LAUNCH:
         links_drop_launch(s, a->vm);
@@ -82,6 +87,7 @@ bool perform(struct service *s, const struct host_action *a, struct host_event *
         return tell(s, a, ret_next);
     case HOST_FORGET:
         links_drop(s, a->vm);
+        lines_drop(s, a->vm);
         links_drop_launch(s, a->vm);
         break;
     case HOST_REPLY:

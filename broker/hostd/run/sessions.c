@@ -18,6 +18,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "hostd/rules/answers.h"
+#include "hostd/rules/requests.h"
+#include "hostd/rules/rights.h"
 #include "hostd/rules/spec.h"
 #include "hostd/rules/tenants.h"
 #include "hostd/run/closer.h"
@@ -35,8 +37,10 @@ enum {
 
 struct client {
     struct sessions *all;
-    uint64_t serial; /* of the rules; 0: the place is free */
-    uint64_t whose;  /* to the closer */
+    uint64_t serial;  /* of the rules; 0: the place is free */
+    uint64_t whose;   /* to the closer */
+    uint64_t guest;   /* of that VM; 0: a client */
+    struct pace pace; /* a guest's own */
     struct channel *channel;
     struct loop_event *event;
     bool waits;      /* its socket is not looked at for now */
@@ -74,7 +78,7 @@ static void forget(struct service *s, uint64_t serial)
 static void let_go(struct client *c)
 {
     struct sessions *all = c->all;
-    uint64_t serial = c->serial, whose = c->whose;
+    uint64_t serial = c->serial, whose = c->whose, guest = c->guest;
     int fd = channel_fd(c->channel);
 
     loop_event_free(c->event);
@@ -83,6 +87,8 @@ static void let_go(struct client *c)
     *c = (struct client){ 0 };
     if (closer_close(all->s->closer, whose, serial, fd))
         forget(all->s, serial);
+    if (guest != 0)
+        all->s->line_ended(all->s, guest);
 }
 
 void sessions_closed(struct service *s, uint64_t session)
@@ -172,8 +178,9 @@ static bool may_ask(struct client *c)
         wait(c, 0);
         return false;
     }
-    at = pace_take(&c->all->paces, tenant ? tenant->name : "", tenants_requests_per_s(tenant),
-                   now_ns());
+    at = c->guest != 0 ? pace_take_one(&c->pace, RIGHTS_REQUESTS_PER_S, now_ns())
+                       : pace_take(&c->all->paces, tenant ? tenant->name : "",
+                                   tenants_requests_per_s(tenant), now_ns());
     if (at != 0)
         wait(c, at);
     return at == 0;
@@ -236,6 +243,32 @@ static uint64_t whose(const Bulkhead__Tenant *tenant, uint32_t uid)
     return tenant ? closer_of_tenant(tenant->name) : closer_of_stranger(uid);
 }
 
+/* Takes fd over, also if it fails. guest: the VM's; 0: a client's. */
+static bool begin(struct sessions *all, uint64_t serial, uint64_t of, uint64_t guest, int fd)
+{
+    struct client *c = &all->clients[serial % HOST_MAX_SESSIONS];
+    int r = guest != 0 ? channel_new_stream(&c->channel, fd, CHANNEL_ARENA_BROKER)
+                       : channel_new(&c->channel, fd, CHANNEL_ARENA_BROKER);
+
+    if (r < 0) {
+        close(fd);
+        forget(all->s, serial);
+        return false;
+    }
+    channel_refuse_fds(c->channel);
+    c->all = all;
+    c->serial = serial;
+    c->whose = of;
+    c->guest = guest;
+    if (loop_add_fd(all->s->loop, fd, LOOP_READ, on_client, c, &c->event) == 0)
+        return true;
+    channel_free(c->channel);
+    *c = (struct client){ 0 };
+    close(fd);
+    forget(all->s, serial);
+    return false;
+}
+
 /* Takes fd over. */
 static void let_in(struct sessions *all, int fd)
 {
@@ -245,7 +278,6 @@ static void let_in(struct sessions *all, int fd)
     uint64_t serial = 0;
     struct host_event e = { .kind = HOST_CONNECTED, .ret_session = &serial, .gids = gids };
     const Bulkhead__Tenant *tenant = NULL;
-    struct client *c;
     int n = -1;
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
@@ -261,22 +293,24 @@ static void let_in(struct sessions *all, int fd)
         (void)closer_close(all->s->closer, whose(tenant, peer.uid), 0, fd);
         return;
     }
-    c = &all->clients[serial % HOST_MAX_SESSIONS];
-    if (channel_new(&c->channel, fd, CHANNEL_ARENA_BROKER) < 0) {
-        close(fd);
-        forget(all->s, serial);
-        return;
+    (void)begin(all, serial, whose(tenant, peer.uid), 0, fd);
+}
+
+bool sessions_take_guest(struct service *s, uint64_t vm, int fd)
+{
+    uint64_t serial = 0;
+    struct host_event e = { .kind = HOST_CONNECTED, .ret_session = &serial, .vm = vm };
+    const struct session *session;
+    const struct host_vm *of;
+
+    s->happen(s, &e);
+    session = host_session(&s->host, serial);
+    if (!session) {
+        of = host_vm(&s->host, vm);
+        closer_drop(s->closer, closer_of_tenant(of ? of->tenant : ""), fd);
+        return false;
     }
-    channel_refuse_fds(c->channel);
-    c->all = all;
-    c->serial = serial;
-    c->whose = whose(tenant, peer.uid);
-    if (loop_add_fd(all->s->loop, fd, LOOP_READ, on_client, c, &c->event) < 0) {
-        channel_free(c->channel);
-        *c = (struct client){ 0 };
-        close(fd);
-        forget(all->s, serial);
-    }
+    return begin(s->sessions, serial, whose(session->tenant, 0), vm, fd);
 }
 
 static void on_again(int fd, unsigned what, void *arg)
@@ -390,7 +424,10 @@ static void tell(struct client *c, Bulkhead__HostEvent *event)
     e.body_case = BULKHEAD__HOST_ENVELOPE__BODY_HOST_EVENT;
     e.host_event = event;
     event->lost = c->lost;
-    r = channel_send_raw(c->channel, &e.base, NULL, 0, false);
+    /* Of a stream a part would be sent, which ends it. */
+    r = c->guest != 0 && !channel_has_room(c->channel)
+            ? -EAGAIN
+            : channel_send_raw(c->channel, &e.base, NULL, 0, false);
     if (r == 0)
         c->lost = 0;
     else if (r == -EAGAIN || r == -EMSGSIZE)
@@ -402,7 +439,7 @@ static void tell(struct client *c, Bulkhead__HostEvent *event)
 void sessions_notice(struct service *s, const struct host_action *a)
 {
     Bulkhead__HostEvent event = BULKHEAD__HOST_EVENT__INIT;
-    Bulkhead__Event own = BULKHEAD__EVENT__INIT;
+    Bulkhead__Event own = BULKHEAD__EVENT__INIT, bare = BULKHEAD__EVENT__INIT, *whole;
     Bulkhead__KeyValue text = BULKHEAD__KEY_VALUE__INIT, *properties[] = { &text };
     char source[] = "host", key[] = "text";
 
@@ -417,16 +454,20 @@ void sessions_notice(struct service *s, const struct host_action *a)
     text.value = (char *)(uintptr_t)a->text;
     own.properties = properties;
     own.n_properties = a->text[0] != '\0' ? 1 : 0;
-    event.event = a->said ? (Bulkhead__Event *)(uintptr_t)a->said : &own;
+    event.event = whole = a->said ? (Bulkhead__Event *)(uintptr_t)a->said : &own;
+    bare.time_ns = whole->time_ns; /* files of the host may be in the rest */
+    bare.source = whole->source;
+    bare.event = whole->event;
     journal_tell(s->journal, &event, now_ns());
     for (unsigned i = 0; i < HOST_MAX_SESSIONS; i++) {
         struct client *c = &s->sessions->clients[i];
         const struct session *session = host_session(&s->host, c->serial);
 
-        if (!session || !session->follows || !tenants_may_hear(session->tenant, a->tenant))
+        if (!session || !session->follows || !request_may_hear(&s->host, session, a))
             continue;
-        /* From a number that counts all events a tenant would hear how much happens at the others. */
-        event.sequence = session->tenant->host ? a->sequence : a->of_tenant;
+        /* From a number that counts all events a tenant would hear how much happens at the others; a guest, elsewhere at its own. */
+        event.sequence = c->guest != 0 ? 0 : session->tenant->host ? a->sequence : a->of_tenant;
+        event.event = c->guest != 0 ? &bare : whole;
         tell(c, &event);
     }
 }

@@ -10,6 +10,8 @@
 int sessions_new(struct service *s, int listen_fd) must_check;
 int sessions_listen(struct service *s) must_check;
 void sessions_free(struct service *s);
+/* A guest's line, on which something has come: takes fd over. False: it may not come now, or goes at once. */
+bool sessions_take_guest(struct service *s, uint64_t vm, int fd) must_check;
 /* The closer has closed what that one was connected by. */
 void sessions_closed(struct service *s, uint64_t session);
 /* HOST_REPLY; with the descriptors that were reported, if it says so. */

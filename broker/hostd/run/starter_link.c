@@ -93,6 +93,7 @@ static enum starter_request_kind kind_of(enum ask_kind kind)
         [ASK_START] = STARTER_START,     [ASK_CONNECT] = STARTER_CONNECT,
         [ASK_CONSOLE] = STARTER_CONSOLE, [ASK_LOGS] = STARTER_LOGS,
         [ASK_KILL] = STARTER_KILL,       [ASK_NOTE] = STARTER_NOTE,
+        [ASK_GIVE] = STARTER_GIVE,
     };
 
     return kinds[kind];

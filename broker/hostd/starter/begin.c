@@ -300,6 +300,54 @@ static int start_all(struct beginning *b)
     return r < 0 ? err_trace(r) : 0;
 }
 
+static int start_giver(struct beginning *b, int broker_fd)
+{
+    struct fault f = { 0 };
+    int r;
+
+    if (b->place->launcher.pid != 0)
+        return err_origin(-EAGAIN, "another launcher of %s is at work", b->place->vm);
+    r = terms_open_trees(b->tenant, b->trees, &f);
+    if (r < 0)
+        return err_origin(r, "%.180s", f.text);
+    b->n_trees = b->tenant->n_trees;
+    b->kept = r = folders_enter(&b->place->starter->folders, FOLDER_KEPT, b->place->tenant,
+                                b->place->vm, false);
+    if (r < 0)
+        return err_trace(r);
+    b->log = r = consoles_open_log(b->place);
+    if (r < 0)
+        return err_trace(r);
+    b->pair[1] = fcntl(broker_fd, F_DUPFD_CLOEXEC, 3);
+    b->serial =
+        fcntl(b->place->starter->null_fd, F_DUPFD_CLOEXEC, 3); /* it has no console to give */
+    return b->pair[1] < 0 || b->serial < 0 ? err_origin(-errno, "the launcher's descriptors")
+                                           : start_launcher(b);
+}
+
+int begin_give(struct starter *s, const char *tenant, const char *vm, int channel_fd, int broker_fd)
+{
+    struct beginning b = { .tenant = terms_find(&s->terms, tenant),
+                           .channel = channel_fd,
+                           .serial = -1,
+                           .fifo = -1,
+                           .log = -1,
+                           .procs = -1,
+                           .kept = -1,
+                           .pair = { -1, -1 } };
+    int r;
+
+    if (!b.tenant)
+        return err_origin(-ENOENT, "there is no tenant %s", tenant);
+    r = places_take(s, tenant, vm, &b.place);
+    if (r < 0)
+        return err_trace(r);
+    r = start_giver(&b, broker_fd);
+    close_beginning(&b);
+    places_settle(b.place);
+    return r;
+}
+
 int begin_run(struct starter *s, const char *tenant, const char *vm, int channel_fd)
 {
     struct beginning b = { .tenant = terms_find(&s->terms, tenant),

@@ -204,6 +204,20 @@ static int connect_to_broker(struct starter *s, const struct starter_request *q)
     return fd == -ENOENT ? -ECONNREFUSED : fd; /* it is held all the same */
 }
 
+static void on_give(struct starter *s, const struct starter_request *q, const void *bytes,
+                    struct handed *fds)
+{
+    cleanup_(fd_closep) int broker_fd = -1;
+    int r = handed_expect(fds->fds[0], HANDED_SEQPACKET, "the launcher's channel");
+
+    (void)bytes;
+    if (r == 0)
+        r = broker_fd = connect_to_broker(s, q);
+    if (r >= 0)
+        r = begin_give(s, q->tenant, q->vm, fds->fds[0], broker_fd);
+    tell_done(s, q->id, r, NULL, 0);
+}
+
 static void on_connect(struct starter *s, const struct starter_request *q, const void *bytes,
                        struct handed *fds)
 {
@@ -319,6 +333,7 @@ static const struct operation {
     [STARTER_KILL] = { .of_vm = true, .fn = on_kill },
     [STARTER_NOTE] = { .of_vm = true, .takes_bytes = true, .fn = on_note },
     [STARTER_PING] = { .fn = on_ping },
+    [STARTER_GIVE] = { .of_vm = true, .n_fds = 1, .fn = on_give },
 };
 
 static int check(const struct starter_request *q, size_t n_bytes, unsigned n_fds)

@@ -15,6 +15,9 @@
  * were started. Then hostd sends the launcher a client.proto ClientEnvelope RunVm with the configuration. The launcher
  * answers with Reply (error 0: the guest runs), Events on the way, and after it passes on what the VM's broker
  * says, VmEnded above all, until hostd closes the channel: hostd does when it has a session of its own.
+ * GIVE: the same for a VM that runs: `fd` [hostd's channel to the launcher]. bulkhead-broker --launch gets that channel and a
+ * session with the VM's broker. Then hostd sends it AddDevice with the configuration of one device, and hears Reply. EAGAIN: one is
+ * at work for that VM, or its broker is away.
  * EBUSY: there is such a VM, or it is being removed. ENOENT: there is no such tenant (of all others but SAVE: the VM isn't there).
  * EDQUOT, of SAVE too: it would be one more than the tenant may have, or than there are to be. */
 #pragma once
@@ -55,6 +58,7 @@ enum starter_request_kind {
     /* bytes: a note for the VM's spawner (spawner/note.h). DONE: it is there, and fd [a stream]; a process keeps it until
      * that is closed, or for NOTES_MS. EPERM: the tenant may have no user network. EBUSY: one of that VM is there. */
     STARTER_NOTE,
+    STARTER_GIVE, /* see above */
     STARTER_REQUEST__MAX,
 };
 

@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "rig.h"
 #include "run/happen.h"
+#include "run/lines.h"
 #include "silent.h"
 
 enum { SERVER_ENDS_MS = 5000 };
@@ -315,6 +316,76 @@ static void a_limited_session_stays_so(void **state)
     end();
 }
 
+/* What a guest's connection to the service's port gets; NULL: it was taken, which nobody says. peer: its other end, the
+ * test's; a line of another type may be brought. */
+static const char *bring_line(struct channel *client, int type, int *ret_peer)
+{
+    Bulkhead__ServiceLine line = BULKHEAD__SERVICE_LINE__INIT;
+    CLIENT_ENVELOPE(e, SERVICE_LINE, service_line, &line);
+    const Bulkhead__ClientEnvelope *answer;
+    bool closed;
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(channel_send_raw(client, &e.base, &pair[1], 1, false), 0);
+    close(pair[1]);
+    turn();
+    answer = hear(client, &closed);
+    if (ret_peer)
+        *ret_peer = pair[0];
+    else
+        close(pair[0]);
+    return answer ? answer->reply->text : NULL;
+}
+
+static void is_line(int fd, int peer)
+{
+    char byte = 0;
+
+    assert_true(fd >= 0);
+    assert_int_equal(send(peer, "x", 1, MSG_NOSIGNAL), 1);
+    assert_int_equal(recv(fd, &byte, 1, 0), 1);
+    assert_int_equal(byte, 'x');
+    close(fd);
+}
+
+/* Lines of the service's for a guest that has a right: from the service alone, of the one kind, as many as it hands in at
+ * once; of a service that has died none is used. */
+static void lines_of_the_service(void **state)
+{
+    struct channel *service, *tenant;
+    int peers[INSTANCE_MAX_LINES + 1];
+
+    (void)state;
+    start();
+    service = connect_client(false);
+    tenant = connect_client(false);
+    assert_null(limit(tenant, true, 0, true));
+    assert_non_null(strstr(bring_line(service, SOCK_STREAM, NULL), "service's to hand in"));
+    rig.in.is_service = true;
+    assert_non_null(strstr(bring_line(service, SOCK_STREAM, NULL), "service's to hand in"));
+    rig.in.config->vsock->service_port = 77;
+    assert_non_null(strstr(bring_line(tenant, SOCK_STREAM, NULL), "service's to hand in"));
+    assert_non_null(strstr(bring_line(service, SOCK_SEQPACKET, NULL), "no line"));
+    assert_true(lines_are_for(&rig.in, 77));
+    assert_false(lines_are_for(&rig.in, 78) || lines_are_for(&rig.in, 0));
+    assert_int_equal(lines_take(&rig.in), -ECONNREFUSED);
+    for (unsigned i = 0; i < ARRAY_SIZE(peers); i++)
+        assert_null(bring_line(service, SOCK_STREAM, &peers[i]));
+    assert_int_equal(send(peers[0], "x", 1, MSG_NOSIGNAL), -1); /* the oldest made way */
+    is_line(lines_take(&rig.in), peers[1]);
+    close(peers[2]);
+    is_line(lines_take(&rig.in), peers[3]);
+    close(peers[4]);
+    assert_int_equal(lines_take(&rig.in), -ECONNREFUSED);
+    close(peers[0]);
+    close(peers[1]);
+    close(peers[3]);
+    channel_free(service);
+    channel_free(tenant);
+    end();
+}
+
 /* A tenant that may have no user network when its VM starts can't add one either. */
 static void a_session_without_user_networks(void **state)
 {
@@ -496,6 +567,7 @@ int main(void)
         cmocka_unit_test(a_launcher_leaves),
         cmocka_unit_test(a_limited_session_stays_so),
         cmocka_unit_test(a_session_without_user_networks),
+        cmocka_unit_test(lines_of_the_service),
         cmocka_unit_test(who_comes_when_descriptors_are_gone),
         cmocka_unit_test(a_plan_waits_for_no_server),
     };

@@ -63,63 +63,10 @@ static void who_speaks_is_told_by_the_kernel(void **state)
     channel_free(client);
 }
 
-/* Its broker's end of the session with the service: that of a VM that runs. */
 static struct channel *run_vm(struct channel *client, const char *name)
 {
-    struct channel *launcher, *broker;
-    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
-    Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
-    Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
-    const Bulkhead__ClientEnvelope *heard;
-    const Bulkhead__ClientEnvelope__BodyCase joining[] = { C(SUBSCRIBE), C(GET_PLAN),
-                                                           C(LIST_PROCESSES) };
-    ProtobufCMessage *msg = NULL;
-    int pair[2], *fds, launcher_fd;
-    size_t n_fds;
-
     stage_create(&s, client, name, true);
-    stage_asked(&s, STARTER_SAVE);
-    stage_done(&s, 0, NULL, 0);
-    stage_asked(&s, STARTER_START);
-    assert_true(s.fd >= 0);
-    assert_string_equal(s.request.vm, name);
-    launcher_fd = fd_take(&s.fd);
-    stage_done(&s, 0, NULL, 0);
-    assert_int_equal(channel_new(&launcher, launcher_fd, CHANNEL_ARENA_CLIENT), 0);
-    assert_int_equal(channel_receive_raw(launcher, true, &bulkhead__client_envelope__descriptor,
-                                         &msg, &fds, &n_fds),
-                     0);
-    heard = (const Bulkhead__ClientEnvelope *)msg;
-    assert_int_equal(heard->body_case, C(RUN_VM));
-    assert_string_equal(heard->run_vm->config->name, name);
-    stage_asked(&s, STARTER_SAVE); /* that it was started */
-    stage_done(&s, 0, NULL, 0);
-    e.body_case = C(REPLY);
-    e.reply = &reply;
-    assert_int_equal(channel_send_raw(launcher, &e.base, NULL, 0, true), 0);
-    stage_asked(&s, STARTER_CONNECT);
-    assert_int_equal(s.request.channel, STARTER_CHANNEL_COMMAND);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-    stage_done(&s, 0, pair, 1);
-    close(pair[0]);
-    assert_int_equal(channel_new(&broker, pair[1], CHANNEL_ARENA_CLIENT), 0);
-    for (unsigned i = 0; i < 3; i++) { /* the plan says which files it has: for claims */
-        assert_int_equal(channel_receive_raw(broker, true, &bulkhead__client_envelope__descriptor,
-                                             &msg, &fds, &n_fds),
-                         0);
-        assert_int_equal(((const Bulkhead__ClientEnvelope *)msg)->body_case, joining[i]);
-    }
-    list.state = T("running");
-    e.body_case = C(PROCESS_LIST);
-    e.process_list = &list;
-    assert_int_equal(channel_send_raw(broker, &e.base, NULL, 0, true), 0);
-    assert_int_equal(is_reply(stage_hear(client, NULL, NULL)), 0);
-    /* it has what it needs of the launcher when it lets go of that */
-    assert_int_equal(channel_receive_raw(launcher, true, &bulkhead__client_envelope__descriptor,
-                                         &msg, &fds, &n_fds),
-                     CHANNEL_CLOSED);
-    channel_free(launcher);
-    return broker;
+    return stage_run(&s, client, name);
 }
 
 static uint64_t time_of_request(struct channel *client)

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "base/compiler.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "hostd/run/hostd.h"
@@ -261,8 +262,12 @@ const Bulkhead__HostEnvelope *stage_ask(struct stage *s, struct channel *client,
     return stage_hear(client, NULL, NULL);
 }
 
-void stage_create(struct stage *s, struct channel *client, const char *name, bool start)
+static void create(struct stage *s, struct channel *client, const char *name, bool start,
+                   Bulkhead__ControlRight *right)
 {
+    Bulkhead__VsockConfig vsock = BULKHEAD__VSOCK_CONFIG__INIT;
+    Bulkhead__DiskConfig data = BULKHEAD__DISK_CONFIG__INIT, *disks[] = { &data };
+    char id[] = "data", *on_request[] = { id };
     Bulkhead__HostEnvelope e = BULKHEAD__HOST_ENVELOPE__INIT;
     Bulkhead__CreateVm create = BULKHEAD__CREATE_VM__INIT;
     Bulkhead__VmSpec spec = BULKHEAD__VM_SPEC__INIT;
@@ -270,10 +275,101 @@ void stage_create(struct stage *s, struct channel *client, const char *name, boo
 
     config.name = T(name);
     config.kernel = T("/tmp/vmlinuz");
+    vsock.enabled = right != NULL;
+    vsock.cid = 3;
+    vsock.socket = T("/tmp/vsock");
+    config.vsock = &vsock;
     spec.config = &config;
+    spec.control = right;
+    data.id = id;
+    data.path = T("/tmp/data");
+    config.disks = disks;
+    /* Without root t0 is the host's own tenant, whose VMs are given none. */
+    config.n_disks = right != NULL && geteuid() == 0;
+    spec.on_request = on_request;
+    spec.n_on_request = config.n_disks;
     create.spec = &spec;
     create.start = start;
     e.body_case = BULKHEAD__HOST_ENVELOPE__BODY_CREATE_VM;
     e.create_vm = &create;
     stage_send(s, client, &e);
+}
+
+void stage_create(struct stage *s, struct channel *client, const char *name, bool start)
+{
+    create(s, client, name, start, NULL);
+}
+
+void stage_create_controller(struct stage *s, struct channel *client, const char *name)
+{
+    Bulkhead__ControlVerb verbs[] = { BULKHEAD__CONTROL_VERB__CONTROL_INFO };
+    Bulkhead__ControlRight right = BULKHEAD__CONTROL_RIGHT__INIT;
+    char web[] = "web", *vms[] = { web };
+
+    right.verbs = verbs;
+    right.n_verbs = ARRAY_SIZE(verbs);
+    right.vms = vms;
+    right.n_vms = ARRAY_SIZE(vms);
+    create(s, client, name, true, &right);
+}
+
+struct channel *stage_run(struct stage *s, struct channel *client, const char *name)
+{
+    struct channel *launcher, *broker;
+    Bulkhead__ClientEnvelope e = BULKHEAD__CLIENT_ENVELOPE__INIT;
+    Bulkhead__Reply reply = BULKHEAD__REPLY__INIT;
+    Bulkhead__ProcessList list = BULKHEAD__PROCESS_LIST__INIT;
+    const Bulkhead__ClientEnvelope *heard;
+    const Bulkhead__ClientEnvelope__BodyCase joining[] = {
+        BULKHEAD__CLIENT_ENVELOPE__BODY_SUBSCRIBE,
+        BULKHEAD__CLIENT_ENVELOPE__BODY_GET_PLAN,
+        BULKHEAD__CLIENT_ENVELOPE__BODY_LIST_PROCESSES,
+    };
+    ProtobufCMessage *msg = NULL;
+    int pair[2], *fds, launcher_fd;
+    size_t n_fds;
+
+    stage_asked(s, STARTER_SAVE);
+    stage_done(s, 0, NULL, 0);
+    stage_asked(s, STARTER_START);
+    assert_true(s->fd >= 0);
+    assert_string_equal(s->request.vm, name);
+    launcher_fd = fd_take(&s->fd);
+    stage_done(s, 0, NULL, 0);
+    assert_int_equal(channel_new(&launcher, launcher_fd, CHANNEL_ARENA_CLIENT), 0);
+    assert_int_equal(channel_receive_raw(launcher, true, &bulkhead__client_envelope__descriptor,
+                                         &msg, &fds, &n_fds),
+                     0);
+    heard = (const Bulkhead__ClientEnvelope *)msg;
+    assert_int_equal(heard->body_case, BULKHEAD__CLIENT_ENVELOPE__BODY_RUN_VM);
+    assert_string_equal(heard->run_vm->config->name, name);
+    assert_int_equal(heard->run_vm->config->n_disks, 0); /* that it may ask for isn't there */
+    stage_asked(s, STARTER_SAVE);                        /* that it was started */
+    stage_done(s, 0, NULL, 0);
+    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_REPLY;
+    e.reply = &reply;
+    assert_int_equal(channel_send_raw(launcher, &e.base, NULL, 0, true), 0);
+    stage_asked(s, STARTER_CONNECT);
+    assert_int_equal(s->request.channel, STARTER_CHANNEL_COMMAND);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    stage_done(s, 0, pair, 1);
+    close(pair[0]);
+    assert_int_equal(channel_new(&broker, pair[1], CHANNEL_ARENA_CLIENT), 0);
+    for (unsigned i = 0; i < 3; i++) { /* the plan says which files it has: for claims */
+        assert_int_equal(channel_receive_raw(broker, true, &bulkhead__client_envelope__descriptor,
+                                             &msg, &fds, &n_fds),
+                         0);
+        assert_int_equal(((const Bulkhead__ClientEnvelope *)msg)->body_case, joining[i]);
+    }
+    list.state = T("running");
+    e.body_case = BULKHEAD__CLIENT_ENVELOPE__BODY_PROCESS_LIST;
+    e.process_list = &list;
+    assert_int_equal(channel_send_raw(broker, &e.base, NULL, 0, true), 0);
+    assert_int_equal(stage_hear(client, NULL, NULL)->reply->error, 0);
+    /* it has what it needs of the launcher when it lets go of that */
+    assert_int_equal(channel_receive_raw(launcher, true, &bulkhead__client_envelope__descriptor,
+                                         &msg, &fds, &n_fds),
+                     CHANNEL_CLOSED);
+    channel_free(launcher);
+    return broker;
 }

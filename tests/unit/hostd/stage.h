@@ -57,4 +57,8 @@ const Bulkhead__HostEnvelope *stage_hear(struct channel *client, int **ret_fds, 
 /* A request without content, or about that VM, and its answer. */
 const Bulkhead__HostEnvelope *stage_ask(struct stage *s, struct channel *client,
                                         Bulkhead__HostEnvelope__BodyCase body, const char *vm);
+/* One whose guest may look at "web", and ask for its disk "data". */
+void stage_create_controller(struct stage *s, struct channel *client, const char *name);
 void stage_create(struct stage *s, struct channel *client, const char *name, bool start);
+/* A VM that was to be started at once: all that others do, up to where it runs. Its broker's end of the session with the service. */
+struct channel *stage_run(struct stage *s, struct channel *client, const char *name);

@@ -429,17 +429,28 @@ int rig_note(struct starter_rig *rig, const char *tenant, const char *vm, const 
     return ask(rig, &q, bytes, -1);
 }
 
-int rig_ask_start(struct starter_rig *rig, const char *tenant, const char *vm, int *ret_channel)
+static int ask_with_channel(struct starter_rig *rig, uint32_t kind, const char *tenant,
+                            const char *vm, int *ret_channel)
 {
     struct starter_request q;
     int pair[2], error;
 
-    fill(rig, &q, STARTER_START, tenant, vm);
+    fill(rig, &q, kind, tenant, vm);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     error = ask(rig, &q, NULL, pair[1]);
     close(pair[1]);
     *ret_channel = pair[0];
     return error;
+}
+
+int rig_ask_start(struct starter_rig *rig, const char *tenant, const char *vm, int *ret_channel)
+{
+    return ask_with_channel(rig, STARTER_START, tenant, vm, ret_channel);
+}
+
+int rig_ask_give(struct starter_rig *rig, const char *tenant, const char *vm, int *ret_channel)
+{
+    return ask_with_channel(rig, STARTER_GIVE, tenant, vm, ret_channel);
 }
 
 int rig_run(struct starter_rig *rig, const char *tenant, const char *vm, char *ret_text,

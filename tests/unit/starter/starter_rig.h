@@ -70,6 +70,8 @@ int rig_note(struct starter_rig *rig, const char *tenant, const char *vm, const 
              size_t len);
 /* *ret_channel: to the launcher, also when the error isn't 0. */
 int rig_ask_start(struct starter_rig *rig, const char *tenant, const char *vm, int *ret_channel);
+/* The same of a device for one that runs. */
+int rig_ask_give(struct starter_rig *rig, const char *tenant, const char *vm, int *ret_channel);
 /* All of it: what the launcher was started with, if wanted; the VM holds its run directory. */
 int rig_run(struct starter_rig *rig, const char *tenant, const char *vm, char *ret_text,
             size_t size);
