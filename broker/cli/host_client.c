@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/fd_file.h"
+#include "guest_service.h"
 #include "output.h"
 
 enum { MAX_PAGES = 1024, AGAIN_MS = 50 };
@@ -60,6 +61,20 @@ static int connect_own(struct host *ret_host)
                  : connect_at(ret_host, run_dir);
 }
 
+/* No descriptor ever comes there. */
+static int connect_as_guest(struct host *ret_host, const char *where)
+{
+    int fd, r = guest_service_connect(where, &fd);
+
+    if (r < 0)
+        return err_trace(r);
+    *ret_host = (struct host){ 0 };
+    r = channel_new_stream(&ret_host->channel, fd, CHANNEL_ARENA_CLIENT);
+    if (r < 0)
+        close(fd);
+    return r;
+}
+
 static int connect_any(struct host *ret_host)
 {
     int r = connect_own(ret_host);
@@ -80,6 +95,8 @@ static int without_fds(struct host *host, int r)
 
 int host_connect(struct host *ret_host)
 {
+    if (guest_service_where())
+        return connect_as_guest(ret_host, guest_service_where());
     return without_fds(ret_host, connect_any(ret_host));
 }
 
@@ -318,7 +335,9 @@ static int open_channel(const char *vm, Bulkhead__VmChannel channel,
     char name[HOST_NAME_BYTES];
     struct host host = { 0 };
     struct host_answer answer;
-    int r = connect_any(&host);
+    int r = guest_service_where()
+                ? err_origin(-EREMOTE, "%s: that goes on the host alone", guest_service_where())
+                : connect_any(&host);
 
     HOST_ENVELOPE(request, OPEN_VM, open_vm, &msg);
     snprintf(name, sizeof(name), "%s", vm);

@@ -6,9 +6,11 @@
 #include <string.h>
 #include "base/compiler.h"
 #include "complete.h"
+#include "guest_service.h"
 #include "manual.h"
 #include "options/nearest.h"
 #include "output.h"
+#include "verbs/ask.h"
 #include "verbs/audit.h"
 #include "verbs/console.h"
 #include "verbs/control.h"
@@ -65,12 +67,12 @@ static const struct verb verb_manual = {
 };
 
 static const struct verb *const verbs[] = {
-    &verb_run,    &verb_plan,    &verb_create,       &verb_start,   &verb_stop,    &verb_reboot,
-    &verb_rm,     &verb_ls,      &verb_info,         &verb_wait,    &verb_console, &verb_logs,
-    &verb_fleet,  &verb_tenants, &verb_ps,           &verb_top,     &verb_events,  &verb_audit,
-    &verb_doctor, &verb_repair,  &verb_upgrade,      &verb_set,     &verb_add,     &verb_remove,
-    &verb_pause,  &verb_resume,  &verb_power_button, &verb_version, &verb_help,    &verb_complete,
-    &verb_manual,
+    &verb_run,    &verb_plan,     &verb_create,  &verb_start,  &verb_stop,         &verb_reboot,
+    &verb_rm,     &verb_ls,       &verb_info,    &verb_wait,   &verb_console,      &verb_logs,
+    &verb_fleet,  &verb_tenants,  &verb_ps,      &verb_top,    &verb_events,       &verb_audit,
+    &verb_doctor, &verb_repair,   &verb_upgrade, &verb_set,    &verb_add,          &verb_remove,
+    &verb_ask,    &verb_return,   &verb_pause,   &verb_resume, &verb_power_button, &verb_version,
+    &verb_help,   &verb_complete, &verb_manual,
 };
 static const struct verb_list all = { verbs, ARRAY_SIZE(verbs) };
 
@@ -118,6 +120,8 @@ static int print_overview(FILE *out)
         if (verbs[i]->summary)
             fprintf(out, "  %-13s %s\n", verbs[i]->name, verbs[i]->summary);
     fputs(
+        "\nIn the guest of a VM that has a right (control) over others: bulkhead --service vsock "
+        "VERB ...\n"
         "\nA first VM:\n"
         "  bulkhead run --kernel vmlinuz --initramfs initrd.img --disk path=disk.img --net user\n\n"
         "bulkhead help VERB says more; bulkhead doctor says what this host can do.\n",
@@ -181,6 +185,12 @@ int main(int argc, char **argv)
     if (argc < 2) {
         print_overview(stderr);
         return EXIT_BAD_INPUT;
+    }
+    if (strcmp(argv[1], "--service") == 0) {
+        if (argc < 4 || setenv(GUEST_SERVICE_VARIABLE, argv[2], 1) < 0)
+            return say_error(EXIT_BAD_INPUT, "usage: bulkhead --service vsock[:CID:PORT] VERB ...");
+        argc -= 2;
+        argv += 2;
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return print_overview(stdout);

@@ -28,6 +28,7 @@ static const struct filled {
     { &bulkhead__net_config__descriptor, "num_queues", false },
     { &bulkhead__net_config__descriptor, "queue_size", false },
     { &bulkhead__vsock_config__descriptor, "id", false },
+    { &bulkhead__vsock_config__descriptor, "service_port", true }, /* as `control` says */
 };
 
 static const struct filled *find_filled(const ProtobufCMessageDescriptor *d, const char *field)
@@ -178,11 +179,25 @@ static bool has_labels(const Bulkhead__VmSpec *a, const Bulkhead__VmSpec *b)
 const char *compare_specs(struct bag *bag, const Bulkhead__VmSpec *ours,
                           const Bulkhead__VmSpec *kept)
 {
+    const char *control;
+
     if (!kept || !kept->config)
         return "config";
     if (!has_labels(ours, kept) || !has_labels(kept, ours))
         return "labels";
     if (ours->autostart != kept->autostart)
         return "autostart";
+    if (ours->n_on_request != kept->n_on_request)
+        return "on_request";
+    for (size_t i = 0; i < ours->n_on_request; i++)
+        if (strcmp(ours->on_request[i], kept->on_request[i]) != 0)
+            return "on_request";
+    if (!ours->control != !kept->control)
+        return "control";
+    control = ours->control ? differ(bag, &bulkhead__control_right__descriptor, ours->control,
+                                     kept->control, "control", 0)
+                            : NULL;
+    if (control)
+        return control;
     return differ(bag, &bulkhead__vm_config__descriptor, ours->config, kept->config, "config", 0);
 }

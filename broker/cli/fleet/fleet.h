@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "fleet/faults.h"
+#include "host.pb-c.h"
 #include "options/vm_options.h"
 #include "vmconfig/lines.h"
 
@@ -46,6 +47,9 @@ struct fleet_vm {
     struct fleet_after *after;
     size_t n_after;
     struct fleet_ready ready;
+    Bulkhead__ControlRight *control; /* NULL: its guest may drive none */
+    char **on_request;               /* devices that its guest may ask for */
+    size_t n_on_request;
     unsigned wave; /* by order_check(): 0 waits for nobody */
 };
 

@@ -3,6 +3,7 @@
 #include "fleet/item.h"
 #include <regex.h>
 #include <string.h>
+#include "fleet/control.h"
 #include "options/labels.h"
 #include "options/nearest.h"
 #include "options/paths.h"
@@ -410,9 +411,10 @@ static void take_ready(struct reading *r, const json_t *ready)
 void item_read(struct fleet *fleet, struct fleet_vm *vm, const struct manifest_source *source,
                const char *what, const json_t *item)
 {
-    static const char *const known[] = { "name",   "tenant",  "config", "config_file",
-                                         "labels", "after",   "ready",  "autostart",
-                                         "cpus",   "restart", NULL };
+    static const char *const known[] = { "name",   "tenant",  "config",  "config_file",
+                                         "labels", "after",   "ready",   "autostart",
+                                         "cpus",   "restart", "control", "on_request",
+                                         NULL };
     struct reading r = { .fleet = fleet, .vm = vm, .source = source, .what = what };
     const json_t *restart = json_object_get(item, "restart");
     const char *word = json_string_value(restart);
@@ -423,6 +425,8 @@ void item_read(struct fleet *fleet, struct fleet_vm *vm, const struct manifest_s
     take_after(&r, json_object_get(item, "after"));
     take_autostart(&r, json_object_get(item, "autostart"));
     take_ready(&r, json_object_get(item, "ready"));
+    control_read(fleet, vm, what, json_object_get(item, "control"));
+    control_read_devices(fleet, vm, what, json_object_get(item, "on_request"));
     if (!is_absent(json_object_get(item, "cpus")))
         wrong(&r, "cpus",
               "cpus: which of the host's run it is for its config to say: config.cpus.affinity");

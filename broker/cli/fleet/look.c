@@ -15,6 +15,9 @@ Bulkhead__VmSpec look_spec(struct fleet_vm *vm)
     spec.labels = vm->options.labels;
     spec.n_labels = vm->options.n_labels;
     spec.autostart = vm->options.autostart;
+    spec.control = vm->control;
+    spec.on_request = vm->on_request;
+    spec.n_on_request = vm->n_on_request;
     return spec;
 }
 

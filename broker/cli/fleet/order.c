@@ -2,6 +2,7 @@
 // order.c - see order.h.
 #include "fleet/order.h"
 #include <string.h>
+#include "fleet/control.h"
 #include "options/nearest.h"
 
 static const char *place_of(struct fleet *fleet, const struct fleet_vm *vm, const char *field)
@@ -285,4 +286,5 @@ void order_check(struct fleet *fleet, order_identify_fn identify)
         find_after(fleet, fleet->vms[i]);
     find_waves(fleet);
     check_claims(fleet, identify);
+    control_check(fleet);
 }

@@ -8,6 +8,6 @@
 typedef bool (*order_identify_fn)(const char *path, uint64_t *ret_dev, uint64_t *ret_ino);
 
 /* Finds those that each VM waits for, and its wave; adds to the faults names that are taken, VMs that aren't there, circles,
- * and what two VMs can't have at once. */
+ * what two VMs can't have at once, and rights over VMs that aren't there. */
 void order_check(struct fleet *fleet, order_identify_fn identify);
 unsigned order_n_waves(const struct fleet *fleet);

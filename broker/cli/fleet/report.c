@@ -11,6 +11,7 @@
 #include "host_client.h"
 #include "host_json.h"
 #include "output.h"
+#include "rights.h"
 
 enum { PATIENCE_MS = 1000 };
 
@@ -121,6 +122,7 @@ static void print(struct report *r)
     }
     table_print(&table, stdout);
     table_deinit(&table);
+    show_rights(r->fleet);
     for (size_t i = 0; i < r->fleet->n; i++)
         if (r->looks[i].differs)
             say(stdout, "\n%s: the service has another VM of that name: its %s\n",
@@ -141,6 +143,7 @@ static json_t *report_json(struct report *r)
         json_object_set_new(vm, "started_ns",
                             look->started_ns ? json_integer((json_int_t)look->started_ns)
                                              : json_null());
+        json_object_set_new(vm, "control", rights_json(r->fleet->vms[i]->control));
         json_object_set_new(vm, "differs",
                             look->differs ? json_string(look->differs) : json_null());
         json_array_append_new(list, vm);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "fleet/order.h"
 #include "output.h"
+#include "rights.h"
 
 static const char *when_word(enum fleet_when when)
 {
@@ -29,6 +30,19 @@ json_t *show_after_json(const struct fleet_vm *vm)
         json_array_append_new(list, json_pack("{s:s,s:s}", "vm", vm->after[i].name, "when",
                                               when_word(vm->after[i].when)));
     return list;
+}
+
+void show_rights(struct fleet *fleet)
+{
+    for (size_t i = 0; i < fleet->n; i++)
+        if (fleet->vms[i]->control)
+            say(stdout, "%s may, over its vsock, %s\n", fleet->vms[i]->name,
+                rights_text(&fleet->bag, fleet->vms[i]->control));
+    for (size_t i = 0; i < fleet->n; i++)
+        if (fleet->vms[i]->n_on_request > 0)
+            say(stdout, "%s may, over its vsock, ask for: %s\n", fleet->vms[i]->name,
+                rights_devices(&fleet->bag, fleet->vms[i]->on_request,
+                               fleet->vms[i]->n_on_request));
 }
 
 /* ---- what a VM has ---- */
@@ -152,6 +166,7 @@ void show_plan(struct fleet *fleet)
     printf("%s%zu VM%s, %llu vCPU%s, %s\n", fleet->n ? "\n" : "", fleet->n,
            fleet->n == 1 ? "" : "s", (unsigned long long)vcpus, vcpus == 1 ? "" : "s",
            say_size(memory).text);
+    show_rights(fleet);
 }
 
 static json_t *vm_json(const struct fleet_vm *vm)
@@ -162,6 +177,11 @@ static json_t *vm_json(const struct fleet_vm *vm)
                                "vcpus", (json_int_t)vcpus_of(c), "memory", (json_int_t)memory_of(c),
                                "after", show_after_json(vm), "ready", ready_json(&vm->ready));
 
+    json_object_set_new(object, "control", rights_json(vm->control));
+    json_object_set_new(object, "on_request", json_array());
+    for (size_t i = 0; i < vm->n_on_request; i++)
+        json_array_append_new(json_object_get(object, "on_request"),
+                              json_string(vm->on_request[i]));
     json_object_set_new(object, "devices",
                         json_pack("{s:I,s:I,s:b,s:b,s:b,s:b}", "disks", (json_int_t)d.disks, "nets",
                                   (json_int_t)d.nets, "vsock", (int)d.vsock, "balloon",

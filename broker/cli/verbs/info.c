@@ -8,8 +8,10 @@
 #include "client.h"
 #include "host_client.h"
 #include "host_json.h"
+#include "messages_json.h"
 #include "output.h"
 #include "private_vms.h"
+#include "rights.h"
 #include "verbs/operands.h"
 #include "vmconfig/describe.h"
 
@@ -87,15 +89,30 @@ static void print_status(const char *vm, const json_t *s)
     }
 }
 
-/* Takes both references; config may be NULL. */
-static int show(const char *vm, json_t *status, json_t *config, bool json)
+/* Takes the references; config and spec may be NULL. */
+static int show(const char *vm, json_t *status, json_t *config, const Bulkhead__VmSpec *spec,
+                bool json)
 {
+    const Bulkhead__ControlRight *right = spec ? spec->control : NULL;
+    struct bag bag = { 0 };
+
     if (json) {
+        json_object_set_new(status, "control", rights_json(right));
+        json_object_set_new(status, "on_request", json_array());
+        for (size_t i = 0; spec && i < spec->n_on_request; i++)
+            json_array_append_new(json_object_get(status, "on_request"),
+                                  text_json(spec->on_request[i]));
         json_object_set(status, "config", config ? config : json_null());
         json_decref(config);
         return say_json(status);
     }
     print_status(vm, status);
+    if (right)
+        say(stdout, "  %-12s %s\n", "may", rights_text(&bag, right));
+    if (spec && spec->n_on_request > 0)
+        say(stdout, "  %-12s %s\n", "may ask for",
+            rights_devices(&bag, spec->on_request, spec->n_on_request));
+    bag_free(&bag);
     if (config) {
         putchar('\n');
         print_fields("", config);
@@ -126,7 +143,7 @@ static int inspect(const char *vm, bool json)
         r = show(vm, host_status_json(details->status),
                  details->spec && details->spec->config ? describe_config(details->spec->config)
                                                         : NULL,
-                 json);
+                 details->spec, json);
     else
         r = say_error(EXIT_HOST, "the host's service says nothing of '%s'", vm);
     host_close(&host);
@@ -141,7 +158,7 @@ static int run_info(int argc, char **argv)
     if (r != EXIT_OK)
         return r;
     if (client_is_private(args.operands[0]))
-        return show(args.operands[0], private_vm_json(args.operands[0]), NULL, args.json);
+        return show(args.operands[0], private_vm_json(args.operands[0]), NULL, NULL, args.json);
     r = host_check_name(args.operands[0]);
     return r != EXIT_OK ? r : inspect(args.operands[0], args.json);
 }
