@@ -41,6 +41,15 @@ static int claim(struct groups *groups, pid_t broker_pid)
     return r;
 }
 
+/* The host's service makes a group around all of a VM, its name "vm:..." (hostd/starter/groups.c): that is the one that competes with
+ * those of other VMs, and in it the VM's has nobody beside it but broker and spawner. */
+static bool base_is_of_one_vm(const char *base)
+{
+    const char *name = strrchr(base, '/');
+
+    return name && strncmp(name + 1, "vm:", 3) == 0;
+}
+
 void groups_make(struct groups *groups, pid_t broker_pid)
 {
     char base[GROUPS_PATH_BYTES - GROUPS_NAME_BYTES];
@@ -48,6 +57,7 @@ void groups_make(struct groups *groups, pid_t broker_pid)
     *groups = (struct groups){ .base_fd = -1, .vm_fd = -1, .kill_fd = -1 };
     if (sandbox_cgroup_find(&groups->base_fd, base, sizeof base) != 0)
         return;
+    groups->base_competes = base_is_of_one_vm(base);
     sandbox_cgroup_sweep(groups->base_fd, is_ours);
     sandbox_cgroup_delegate(groups->base_fd, "supervisor");
     if (claim(groups, broker_pid) < 0) {
@@ -60,6 +70,21 @@ void groups_make(struct groups *groups, pid_t broker_pid)
     snprintf(groups->path, sizeof groups->path, "%s/%s", base[1] != '\0' ? base : "", groups->name);
 }
 
+/* Of the two that share the io controller out, a kernel may have the older one. */
+static int write_limit(int fd, const char *file, const char *value)
+{
+    int r = sandbox_cgroup_write(fd, file, value);
+
+    return r == -ENOENT && strcmp(file, "io.weight") == 0
+               ? sandbox_cgroup_write(fd, "io.bfq.weight", value)
+               : r;
+}
+
+static bool is_weight(const char *file)
+{
+    return strcmp(file, "cpu.weight") == 0 || strcmp(file, "io.weight") == 0;
+}
+
 int groups_limit(struct groups *groups, unsigned controller, const char *file, const char *value)
 {
     int r;
@@ -70,11 +95,11 @@ int groups_limit(struct groups *groups, unsigned controller, const char *file, c
         sandbox_cgroup_hand_down(groups->base_fd, controller);
         groups->limits = sandbox_cgroup_controllers(groups->vm_fd);
     }
-    r = sandbox_cgroup_write(groups->vm_fd, file, value);
-    /* Of the two that share the io controller out, a kernel may have the older one. */
-    if (r == -ENOENT && strcmp(file, "io.weight") == 0)
-        r = sandbox_cgroup_write(groups->vm_fd, "io.bfq.weight", value);
-    return r;
+    r = write_limit(groups->vm_fd, file, value);
+    /* That of the VM's group says what was wanted, to who audits it. */
+    return r == 0 && groups->base_competes && is_weight(file)
+               ? write_limit(groups->base_fd, file, value)
+               : r;
 }
 
 void groups_close(struct groups *groups)

@@ -3,6 +3,7 @@
  * process. Where the host delegates none, all of this does nothing. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include "base/compiler.h"
@@ -13,8 +14,9 @@ enum { GROUPS_PATH_BYTES = 512, GROUPS_NAME_BYTES = 40 };
 struct groups {
     int base_fd; /* the group the VM's is made in; -1: there are none */
     int vm_fd;
-    unsigned limits; /* SANDBOX_CGROUP_* bits: what can be limited in it */
-    int kill_fd;     /* open for writing, of the VM's: kills all in it; -1: this kernel can't */
+    bool base_competes; /* it is of this VM alone, and so weights are its: a service's VM */
+    unsigned limits;    /* SANDBOX_CGROUP_* bits: what can be limited in it */
+    int kill_fd;        /* open for writing, of the VM's: kills all in it; -1: this kernel can't */
     char name[GROUPS_NAME_BYTES]; /* of the VM's group */
     char path[GROUPS_PATH_BYTES]; /* of the VM's group, from the hierarchy's root; "": none */
 };

@@ -261,6 +261,68 @@ static int make_file(int dir_fd, const char *name)
     return fd < 0 || close(fd) < 0 ? -1 : 0;
 }
 
+/* As the service's starter puts a VM's broker there. */
+static void test_a_group_of_one_vm(void **state)
+{
+    static const char name[] = "vm:1.2:acme:web";
+    struct groups groups;
+    int status = -1, fd;
+    pid_t pid;
+
+    (void)state;
+    groups_make(&groups, getpid());
+    assert_false(groups.base_competes);
+    groups_end(&groups);
+    assert_int_equal(mkdirat(base_fd, name, 0755), 0);
+    pid = fork();
+    if (pid == 0) {
+        fd = openat(base_fd, "vm:1.2:acme:web/cgroup.procs", O_WRONLY | O_CLOEXEC);
+        if (write(fd, "0", 1) != 1)
+            _exit(2);
+        groups_make(&groups, getpid());
+        status = groups.base_competes ? 0 : 1;
+        groups_end(&groups);
+        _exit(status);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    (void)unlinkat(fd, "supervisor", AT_REMOVEDIR);
+    close(fd);
+    assert_int_equal(unlinkat(base_fd, name, AT_REMOVEDIR), 0);
+    assert_int_equal(status, 0);
+}
+
+/* A VM of the host's service is in a group that is its alone: there its weights count, beside those of others' VMs. Files stand in for
+ * the kernel's. */
+static void test_weights_where_they_count(void **state)
+{
+    static const char *const files[] = { "cpu.weight", "io.weight", "cpu.max" };
+    char dir[] = "/tmp/bulkhead-groups-XXXXXX";
+    struct groups groups = { .kill_fd = -1,
+                             .limits = SANDBOX_CGROUP_IO | SANDBOX_CGROUP_CPU,
+                             .base_competes = true };
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    groups.base_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(mkdirat(groups.base_fd, "vm", 0700), 0);
+    groups.vm_fd = openat(groups.base_fd, "vm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        assert_int_equal(make_file(groups.vm_fd, files[i]), 0);
+        if (i == 0) /* one that can't be had there is refused */
+            assert_int_equal(groups_limit(&groups, SANDBOX_CGROUP_CPU, files[i], "7"), -ENOENT);
+        assert_int_equal(make_file(groups.base_fd, files[i]), 0);
+        assert_int_equal(groups_limit(&groups, SANDBOX_CGROUP_CPU, files[i], "7"), 0);
+        assert_reads(groups.vm_fd, files[i], "7");
+        assert_reads(groups.base_fd, files[i], i < 2 ? "7" : "");
+        assert_int_equal(unlinkat(groups.vm_fd, files[i], 0), 0);
+        assert_int_equal(unlinkat(groups.base_fd, files[i], 0), 0);
+    }
+    assert_int_equal(unlinkat(groups.base_fd, "vm", AT_REMOVEDIR), 0);
+    groups_close(&groups);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 /* As on a kernel that has BFQ and no io.weight: files stand in for the kernel's. */
 static void test_older_weight(void **state)
 {
@@ -405,6 +467,8 @@ int main(void)
         cmocka_unit_test(test_limits_in_force),
         cmocka_unit_test(test_limits_of_the_vm),
         cmocka_unit_test(test_older_weight),
+        cmocka_unit_test(test_a_group_of_one_vm),
+        cmocka_unit_test(test_weights_where_they_count),
     };
 
     int status = can_divide();
