@@ -98,7 +98,7 @@ static void be_hostd(const uint8_t *data, size_t size)
         fds.fds[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
     memcpy(starter->datagram, data + 1, size - 1);
     memcpy(&q, data + 1, size - 1 < sizeof q ? 0 : sizeof q);
-    if (q.kind != STARTER_SAVE)
+    if (q.kind != STARTER_SAVE && q.kind != STARTER_REMOVE) /* done by processes of their own */
         requests_take(starter, size - 1, &fds);
     handed_close(&starter->closers, &fds);
     while ((n = recv(hostd_fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0) {
@@ -109,7 +109,7 @@ static void be_hostd(const uint8_t *data, size_t size)
         CHECK(report.error == 0 || report.text[0] != '\0');
         done += report.kind == STARTER_DONE;
     }
-    CHECK(done == (q.id != 0 && q.kind != STARTER_SAVE));
+    CHECK(done == (q.id != 0 && q.kind != STARTER_SAVE && q.kind != STARTER_REMOVE));
     for (unsigned i = 0; i < STATE_MAX_VMS; i++)
         CHECK(starter->places[i].broker.pid == 0 && starter->places[i].console.pid == 0);
 }
