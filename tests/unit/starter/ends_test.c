@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "lingering.h"
 #include "starter_rig.h"
@@ -111,8 +112,12 @@ static void test_starter_with_something_to_close(void **state)
     fd = lingering_socket(&peer); /* which the starter has no copy of */
     assert_true(fd >= 0);
     before = rig_count_fds(rig);
+    /* Its own copy isn't the last one: the starter has not looked yet. */
+    assert_int_equal(kill(rig->pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(rig->pid, NULL, WUNTRACED), rig->pid);
     rig_send(rig, &q, NULL, 0, &fd, 1);
     close(fd);
+    assert_int_equal(kill(rig->pid, SIGCONT), 0);
     assert_true(rig_hear(rig, q.id));
     assert_int_equal(rig->done.error, EINVAL);
     assert_int_equal(rig_ask(rig, STARTER_PING, "", ""), 0); /* who closes it is there */
