@@ -120,13 +120,22 @@ static void on_saved(void *arg, int status)
               NULL, 0);
 }
 
+/* A disk may keep it for longer than the starter lives, whose end hostd is to see: nothing else of what is open there stays
+ * open here. */
+static void keep_folders(const struct folders *folders)
+{
+    fd_close_all_but(folders->fds, FOLDERS);
+}
+
 /* What came to nothing is not counted. */
 static _Noreturn void write_description(const struct starter *s, const struct starter_request *q,
                                         const void *bytes)
 {
-    int r = files_save(&s->folders, q->tenant, q->vm, bytes, q->len);
-    int tenant_fd = r < 0 ? folders_enter_tenant(&s->folders, FOLDER_KEPT, q->tenant) : -1;
+    int r, tenant_fd;
 
+    keep_folders(&s->folders);
+    r = files_save(&s->folders, q->tenant, q->vm, bytes, q->len);
+    tenant_fd = r < 0 ? folders_enter_tenant(&s->folders, FOLDER_KEPT, q->tenant) : -1;
     if (tenant_fd >= 0)
         (void)unlinkat(tenant_fd, q->vm, AT_REMOVEDIR);
     _exit(-r);
@@ -179,6 +188,7 @@ static int begin_removal(struct save *save)
     pid_t pid = fork();
 
     if (pid == 0) {
+        keep_folders(folders);
         for (int folder = 0; r == 0 && folder < FOLDERS; folder++)
             r = folders_remove(folders, (enum folder)folder, save->tenant, save->vm);
         _exit(-r);

@@ -160,7 +160,16 @@ static void on_killed(void *arg, int status)
     places_settle(place);
 }
 
-/* Who would be killed between the first signal and the last one would leave a VM that stands still. */
+/* Who would be killed between the first signal and the last one would leave a VM that stands still, so it outlives its starter.
+ * hostd is to see that one's end all the same: nothing of what is open there stays open here. */
+static _Noreturn void be_killer(const struct place *place, pid_t session)
+{
+    const struct service_groups *groups = &place->starter->groups;
+
+    fd_close_all_but(&groups->base_fd, 1);
+    _exit(-kill_now(groups, place->tenant, place->vm, session));
+}
+
 int kill_begin(struct place *place, uint32_t id)
 {
     struct starter *s = place->starter;
@@ -172,7 +181,7 @@ int kill_begin(struct place *place, uint32_t id)
         session = session_read(&s->folders, place->tenant, place->vm);
     pid = fork();
     if (pid == 0)
-        _exit(-kill_now(&s->groups, place->tenant, place->vm, session));
+        be_killer(place, session);
     if (pid < 0)
         return err_origin(-errno, "killing %s/%s", place->tenant, place->vm);
     place->kill_id = id;

@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "base/compiler.h"
 #include "starter_rig.h"
 #include <cmocka.h>
 
@@ -79,11 +81,50 @@ static void test_a_slow_disk(void **state)
     rig_free(rig);
 }
 
+static void send_only(struct starter_rig *rig, uint32_t kind, const char *vm)
+{
+    struct starter_request q = { .kind = kind, .id = ++rig->id, .tenant = "acme" };
+
+    snprintf(q.vm, sizeof q.vm, "%s", vm);
+    q.len = kind == STARTER_SAVE ? 4 : 0;
+    rig_send(rig, &q, "spec", q.len, NULL, 0);
+}
+
+/* Whoever writes for a dead starter keeps no end of its socket. */
+static void test_hostd_sees_the_starters_end(void **state)
+{
+    static const uint32_t kinds[] = { STARTER_SAVE, STARTER_REMOVE };
+    char slow[128];
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++) {
+        struct starter_rig *rig = rig_new();
+        struct pollfd end = { .events = POLLIN };
+
+        snprintf(slow, sizeof slow, "%s/slow", rig->dir);
+        assert_int_equal(setenv("SLOW_DISK", slow, 1), 0);
+        rig_write_tenant(rig, "acme");
+        rig_start(rig);
+        assert_int_equal(rig_save(rig, "acme", "web", "spec", 4), 0);
+        rig_write(rig, "slow", "", 0, 0600);
+        send_only(rig, kinds[i], "web");
+        assert_int_equal(rig_ask(rig, STARTER_PING, "", ""), 0); /* it has begun */
+        assert_int_equal(kill(rig->pid, SIGKILL), 0);
+        end.fd = rig->fd;
+        assert_int_equal(poll(&end, 1, RIG_PATIENCE_MS), 1);
+        assert_true(end.revents & POLLHUP);
+        assert_int_equal(unlink(slow), 0);
+        rig_kill(rig);
+        rig_free(rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_more_than_he_may),
         cmocka_unit_test(test_a_slow_disk),
+        cmocka_unit_test(test_hostd_sees_the_starters_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,14 +11,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/compiler.h"
+#include "base/loop.h"
 #include "hostd/starter/kill.h"
 #include "hostd/starter/process.h"
+#include "hostd/starter/state.h"
 #include "sandbox/ids.h"
 #include <cmocka.h>
 
@@ -252,6 +256,59 @@ static void test_a_worker_that_does_not_die(void **state)
     assert_dead(&vm);
 }
 
+/* Stands for the starter, and is killed while its killer still waits for a worker. */
+static _Noreturn void be_starter(int hostd_fd, int report_fd, pid_t session)
+{
+    struct starter *s = calloc(1, sizeof *s);
+    struct place *place = s ? &s->places[0] : NULL;
+
+    if (!s || loop_new(&s->loop) < 0)
+        _exit(1);
+    s->fd = hostd_fd;
+    s->groups.base_fd = -1;
+    *place = (struct place){ .starter = s, .tenant = "acme", .vm = "web" };
+    process_forget(&place->killer);
+    place->broker.pid = session;
+    if (kill_begin(place, 1) == 0)
+        (void)!write(report_fd, &place->killer.pid, sizeof place->killer.pid);
+    wait_for_ever();
+}
+
+/* Who kills outlives the starter, and hostd ends with that one. */
+static void test_hostd_sees_the_starters_end(void **state)
+{
+    const int flags = CLONE_NEWPID | (geteuid() == 0 ? 0 : CLONE_NEWUSER);
+    struct vm vm = make(true, 0, flags);
+    pid_t holder = hold(&vm, flags), starter, killer = 0, pid;
+    int pair[2], report[2], status = -1;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(pipe2(report, O_CLOEXEC), 0);
+    starter = fork();
+    if (starter == 0) {
+        close(pair[0]);
+        be_starter(pair[1], report[1], vm.first);
+    }
+    close(pair[1]);
+    assert_int_equal(read(report[0], &killer, sizeof killer), sizeof killer);
+    assert_int_equal(kill(starter, SIGKILL), 0);
+    assert_int_equal(waitpid(starter, NULL, 0), starter);
+    assert_int_equal(poll(&(struct pollfd){ .fd = pair[0], .events = POLLIN }, 1, PATIENCE_MS), 1);
+    assert_int_equal(waitpid(killer, NULL, WNOHANG), 0); /* and that goes on */
+    kill(holder, SIGKILL);
+    do {
+        pid = waitpid(-1, &status, WNOHANG);
+        (void)poll(NULL, 0, pid == 0);
+    } while (pid >= 0 && pid != killer);
+    assert_int_equal(pid, killer);
+    assert_int_equal(status, 0);
+    assert_dead(&vm);
+    close(pair[0]);
+    close(report[0]);
+    close(report[1]);
+}
+
 /* Who was just started can be killed by its group, whatever it has come to. */
 static void test_a_start_has_a_session(void **state)
 {
@@ -286,6 +343,7 @@ int main(void)
         cmocka_unit_test(test_whose_spawner_is_dead),
         cmocka_unit_test(test_members_that_proc_does_not_show),
         cmocka_unit_test(test_a_worker_that_does_not_die),
+        cmocka_unit_test(test_hostd_sees_the_starters_end),
         cmocka_unit_test(test_a_start_has_a_session),
     };
 
