@@ -41,7 +41,9 @@ static bool complete(Bulkhead__VmConfig *config, const Bulkhead__VmConfig *like)
     if (slash)
         memmove(config->name, slash + 1, strlen(slash + 1) + 1);
     config->trace_start_ns = 0;
-    if (config->vsock && like->vsock) /* a port that ends at the service, which says so */
+    /* That one port ends at the service, which says whether. */
+    if (config->vsock && like->vsock &&
+        (like->vsock->service_port == 0 || like->vsock->service_port == HOSTDIR_SERVICE_PORT))
         config->vsock->service_port = like->vsock->service_port;
     return take_macs(config, like) == 0 && config_fill(config, "vm") == 0;
 }

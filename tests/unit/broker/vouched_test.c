@@ -154,6 +154,33 @@ static void not_otherwise(void **state)
     config_free(c);
 }
 
+/* The service says whether a guest may speak to it, and not where else its guest's connections end. */
+static void the_services_port(void **state)
+{
+    static const struct {
+        uint32_t port;
+        bool taken;
+    } ports[] = { { 0, true }, { HOSTDIR_SERVICE_PORT, true }, { 22, false } };
+    Bulkhead__VmConfig *c = described();
+
+    (void)state;
+    c->vsock = malloc(sizeof *c->vsock);
+    assert_non_null(c->vsock);
+    bulkhead__vsock_config__init(c->vsock);
+    c->vsock->enabled = true;
+    c->vsock->cid = 3;
+    fixture_text(&c->vsock->socket, "/run/web.vsock");
+    leave(0, c, 0600);
+    for (size_t i = 0; i < ARRAY_SIZE(ports); i++) {
+        Bulkhead__VmConfig *k = kept(c);
+
+        k->vsock->service_port = ports[i].port;
+        assert_int_equal(is_vouched(k), ports[i].taken);
+        config_free(k);
+    }
+    config_free(c);
+}
+
 static void not_by_others(void **state)
 {
     Bulkhead__VmConfig *c = described(), *k = kept(c);
@@ -213,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(as_it_was_described, setup, teardown),
         cmocka_unit_test_setup_teardown(not_otherwise, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_services_port, setup, teardown),
         cmocka_unit_test_setup_teardown(not_by_others, setup, teardown),
         cmocka_unit_test(through_arguments),
     };
