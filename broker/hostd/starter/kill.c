@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@
 enum { DIE_MS = 5000, FIRST_LOOK_MS = 2, LAST_LOOK_MS = 200 };
 
 struct target {
+    int proc_fd;
     pid_t session;
     uint32_t first_uid; /* of the range that it has claimed; 0: not known, or it has none */
 };
@@ -37,6 +39,36 @@ static void dir_closep(DIR **dir)
 {
     if (*dir)
         closedir(*dir);
+}
+
+/* One of our own, for that of the host may hide them (hidepid=): without a user namespace a worker of root's VM has a uid of its
+ * own, and who is root may see it only with CAP_SYS_PTRACE, which the service has not. It is mounted nowhere, and ends with this
+ * process. -1: not to be had here. */
+static int own_proc(void)
+{
+    cleanup_(fd_closep) int fs_fd = (int)syscall(SYS_fsopen, "proc", FSOPEN_CLOEXEC);
+
+    if (fs_fd < 0 || syscall(SYS_fsconfig, fs_fd, FSCONFIG_SET_STRING, "hidepid", "0", 0) < 0 ||
+        syscall(SYS_fsconfig, fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return -1;
+    return (int)syscall(SYS_fsmount, fs_fd, FSMOUNT_CLOEXEC,
+                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+static int open_proc(void)
+{
+    int fd = geteuid() == 0 ? own_proc() : -1;
+
+    return fd >= 0 ? fd : open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Children of root's VMs alone can be hidden: a user's are in namespaces of his. Who is first here has rights that we have not. */
+static bool may_hide(const struct target *t)
+{
+    unsigned long long start;
+    pid_t parent;
+
+    return geteuid() == 0 && session_stat(t->proc_fd, 1, &parent, &start) < 0;
 }
 
 static bool is_member(const struct target *t, pid_t pid)
@@ -49,11 +81,11 @@ static bool is_child(const struct target *t, pid_t pid)
     unsigned long long start;
     pid_t parent = 0;
 
-    return session_stat(pid, &parent, &start) == 0 && is_member(t, parent);
+    return session_stat(t->proc_fd, pid, &parent, &start) == 0 && is_member(t, parent);
 }
 
 /* 0: it has none of the pool. */
-static uint32_t range_of(pid_t pid)
+static uint32_t range_of(const struct target *t, pid_t pid)
 {
     cleanup_(fd_closep) int fd = -1;
     char path[32], text[1024];
@@ -61,8 +93,8 @@ static uint32_t range_of(pid_t pid)
     unsigned uid = 0;
     ssize_t n;
 
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof path, "%d/status", (int)pid);
+    fd = openat(t->proc_fd, path, O_RDONLY | O_CLOEXEC);
     n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     text[n > 0 ? n : 0] = '\0';
     line = strstr(text, "\nUid:"); /* no name has a line's end in there */
@@ -78,8 +110,8 @@ static bool is_its_own(struct target *t, pid_t pid)
     bool member = is_member(t, pid), child = !member && is_child(t, pid);
 
     if ((member || child) && t->first_uid == 0 && geteuid() == 0)
-        t->first_uid = range_of(pid);
-    return !member && (child || (t->first_uid != 0 && range_of(pid) == t->first_uid));
+        t->first_uid = range_of(t, pid);
+    return !member && (child || (t->first_uid != 0 && range_of(t, pid) == t->first_uid));
 }
 
 /* By a descriptor, so that it is the process that was looked at, and all of its threads are over. */
@@ -99,11 +131,14 @@ static bool outlives_kill(struct target *t, pid_t pid)
 /* True: some of them live. */
 static bool kill_children_once(struct target *t)
 {
-    cleanup_(dir_closep) DIR *dir = opendir("/proc");
+    int again = openat(t->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cleanup_(dir_closep) DIR *dir = again < 0 ? NULL : fdopendir(again);
     const uint32_t range = t->first_uid;
     struct dirent *entry;
     bool left = !dir;
 
+    if (again >= 0 && !dir)
+        close(again);
     while (dir && (entry = readdir(dir)) != NULL) {
         long pid = strtol(entry->d_name, NULL, 10);
 
@@ -124,16 +159,17 @@ static bool kill_children(struct target *t)
         (void)poll(NULL, 0, wait_ms);
         wait_ms = MIN(2 * wait_ms, LAST_LOOK_MS);
     }
-    return true;
+    return !may_hide(t);
 }
 
 int kill_now(const struct service_groups *groups, const char *tenant, const char *vm, pid_t session)
 {
-    struct target t = { .session = session };
+    cleanup_(fd_closep) int proc_fd = open_proc();
+    struct target t = { .proc_fd = proc_fd, .session = session };
     bool found = session > 1 && session != getpgid(0) && kill(-session, SIGSTOP) == 0, killed;
 
     if (found && !kill_children(&t)) {
-        /* The spawner holds what the VM has claimed, and lets go of that when they are dead. */
+        /* The spawner holds what the VM has claimed, and lets go of that when they are dead. It needs no /proc for that. */
         (void)kill(-session, SIGTERM);
         (void)kill(-session, SIGCONT);
         return -EBUSY;

@@ -12,15 +12,15 @@
 
 #define SESSION "session" /* beside the console's sockets */
 
-int session_stat(pid_t pid, pid_t *ret_parent, unsigned long long *ret_start)
+int session_stat(int proc_fd, pid_t pid, pid_t *ret_parent, unsigned long long *ret_start)
 {
     cleanup_(fd_closep) int fd = -1;
     char path[32], text[512];
     const char *end;
     ssize_t n;
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof path, "%s%d/stat", proc_fd < 0 ? "/proc/" : "", (int)pid);
+    fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
     n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (n < 0)
         return -1;
@@ -45,7 +45,7 @@ int session_write(const struct folders *folders, const char *tenant, const char 
 
     if (dir_fd < 0)
         return err_trace(dir_fd);
-    (void)session_stat(broker, &parent, &start);
+    (void)session_stat(-1, broker, &parent, &start);
     len = snprintf(text, sizeof text, "%d %llu\n", (int)broker, start);
     fd = openat(dir_fd, SESSION, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 || write(fd, text, (size_t)len) != len)
@@ -66,5 +66,5 @@ pid_t session_read(const struct folders *folders, const char *tenant, const char
     text[n > 0 ? n : 0] = '\0';
     if (sscanf(text, "%d %llu", &pid, &start) != 2 || pid <= 1)
         return 0;
-    return start != 0 && session_stat(pid, &parent, &now) == 0 && now != start ? 0 : pid;
+    return start != 0 && session_stat(-1, pid, &parent, &now) == 0 && now != start ? 0 : pid;
 }

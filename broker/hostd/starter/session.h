@@ -15,5 +15,5 @@ int session_write(const struct folders *folders, const char *tenant, const char 
  * or another process has it by now. */
 pid_t session_read(const struct folders *folders, const char *tenant, const char *vm);
 
-/* What /proc/PID/stat says; -1: nothing, or not to us. */
-int session_stat(pid_t pid, pid_t *ret_parent, unsigned long long *ret_start);
+/* What /proc/PID/stat says; -1: nothing, or not to us. proc_fd: that /proc; -1: the one that is mounted. */
+int session_stat(int proc_fd, pid_t pid, pid_t *ret_parent, unsigned long long *ret_start);

@@ -3,6 +3,7 @@
  * workers. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -201,6 +202,45 @@ static void test_members_that_proc_does_not_show(void **state)
     assert_dead(&vm);
 }
 
+static void drop_cap_sys_ptrace(void)
+{
+    struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct data[2];
+
+    if (syscall(SYS_capget, &header, data) < 0)
+        _exit(98);
+    data[0].effective &= ~(1u << CAP_SYS_PTRACE);
+    data[0].permitted &= ~(1u << CAP_SYS_PTRACE);
+    data[0].inheritable = 0;
+    if (syscall(SYS_capset, &header, data) < 0)
+        _exit(98);
+}
+
+/* Of root's VM without user namespaces: its workers are hidden from root's service, which has not all rights, where another group
+ * than root's sees all. */
+static void test_workers_that_proc_hides(void **state)
+{
+    struct vm vm;
+    int status = -1;
+    pid_t pid;
+
+    (void)state;
+    if (geteuid() != 0)
+        return;
+    vm = make(true, sandbox_uid(17, 0), 0);
+    pid = fork();
+    if (pid == 0) {
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("proc", "/proc", "proc", 0, "hidepid=2,gid=65533") < 0)
+            _exit(99);
+        drop_cap_sys_ptrace();
+        _exit(-kill_now(&none, "acme", "web", vm.first));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_dead(&vm);
+}
+
 /* In the worker's process id namespace, which can't end before it: the parent of `pid` is outside and reaps nobody. */
 static pid_t hold(const struct vm *vm, int flags)
 {
@@ -342,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_one_that_stands_still),
         cmocka_unit_test(test_whose_spawner_is_dead),
         cmocka_unit_test(test_members_that_proc_does_not_show),
+        cmocka_unit_test(test_workers_that_proc_hides),
         cmocka_unit_test(test_a_worker_that_does_not_die),
         cmocka_unit_test(test_hostd_sees_the_starters_end),
         cmocka_unit_test(test_a_start_has_a_session),
