@@ -4,7 +4,8 @@
  * Broker, spawner and closers are in one process group (session.h), which is signalled as one: nobody is missed who is just being
  * made, or whom /proc doesn't show. The core, the workers and passt are the spawner's children, each in a session of its own, and
  * would be nobody's when it is dead. So first the group is stopped, then nobody makes processes any more; then its
- * children die, and for root's VMs whoever else has a uid of the VM's range; then the group itself. */
+ * children die, and for root's VMs, if the spawner is dead, whoever else has a uid of the VM's range, unless that is another VM's
+ * by now; then the group itself. */
 #include "hostd/starter/kill.h"
 
 #include <dirent.h>
@@ -26,6 +27,7 @@
 #include "hostd/starter/session.h"
 #include "hostd/starter/tell.h"
 #include "sandbox/ids.h"
+#include "spawner/uids.h"
 
 enum { DIE_MS = 5000, FIRST_LOOK_MS = 2, LAST_LOOK_MS = 200 };
 
@@ -33,6 +35,7 @@ struct target {
     int proc_fd;
     pid_t session;
     uint32_t first_uid; /* of the range that it has claimed; 0: not known, or it has none */
+    struct uids uids;   /* the claim, if it is this process's by now */
 };
 
 static void dir_closep(DIR **dir)
@@ -111,7 +114,7 @@ static bool is_its_own(struct target *t, pid_t pid)
 
     if ((member || child) && t->first_uid == 0 && geteuid() == 0)
         t->first_uid = range_of(t, pid);
-    return !member && (child || (t->first_uid != 0 && range_of(t, pid) == t->first_uid));
+    return !member && (child || (t->uids.claimed && range_of(t, pid) == t->first_uid));
 }
 
 /* By a descriptor, so that it is the process that was looked at, and all of its threads are over. */
@@ -128,12 +131,24 @@ static bool outlives_kill(struct target *t, pid_t pid)
     return poll(&gone, 1, 0) == 0;
 }
 
+/* True: just now. Its spawner, if it lives, has the claim, and knows all of its children. When that is dead another VM may have it by
+ * now, whose processes have the same uids: they are this one's alone as long as the claim is nobody else's. */
+static bool take_claim(struct target *t)
+{
+    if (t->first_uid == 0 || t->uids.claimed)
+        return false;
+    uids_claim_within(&t->uids, UIDS_FILE, 0,
+                      (t->first_uid - SANDBOX_UID_FIRST) / SANDBOX_UIDS_PER_VM, 1);
+    if (!t->uids.claimed)
+        uids_release(&t->uids);
+    return t->uids.claimed;
+}
+
 /* True: some of them live. */
 static bool kill_children_once(struct target *t)
 {
     int again = openat(t->proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_(dir_closep) DIR *dir = again < 0 ? NULL : fdopendir(again);
-    const uint32_t range = t->first_uid;
     struct dirent *entry;
     bool left = !dir;
 
@@ -145,7 +160,7 @@ static bool kill_children_once(struct target *t)
         if (pid > 1 && is_its_own(t, (pid_t)pid))
             left |= outlives_kill(t, (pid_t)pid);
     }
-    return left || t->first_uid != range;
+    return left;
 }
 
 static bool kill_children(struct target *t)
@@ -153,7 +168,7 @@ static bool kill_children(struct target *t)
     const uint64_t end = now_ns() + DIE_MS * UINT64_C(1000000);
     int wait_ms = FIRST_LOOK_MS;
 
-    while (kill_children_once(t)) {
+    while (kill_children_once(t) || take_claim(t)) {
         if (now_ns() >= end)
             return false;
         (void)poll(NULL, 0, wait_ms);
@@ -166,17 +181,22 @@ int kill_now(const struct service_groups *groups, const char *tenant, const char
 {
     cleanup_(fd_closep) int proc_fd = open_proc();
     struct target t = { .proc_fd = proc_fd, .session = session };
-    bool found = session > 1 && session != getpgid(0) && kill(-session, SIGSTOP) == 0, killed;
+    bool found, killed;
+
+    uids_init(&t.uids);
+    found = session > 1 && session != getpgid(0) && kill(-session, SIGSTOP) == 0;
 
     if (found && !kill_children(&t)) {
         /* The spawner holds what the VM has claimed, and lets go of that when they are dead. It needs no /proc for that. */
         (void)kill(-session, SIGTERM);
         (void)kill(-session, SIGCONT);
+        uids_release(&t.uids);
         return -EBUSY;
     }
     killed = groups_kill_of(groups, tenant, vm);
     if (found)
         (void)kill(-session, SIGKILL); /* unless all of them have ended meanwhile */
+    uids_release(&t.uids);
     return found || killed ? 0 : -ESRCH;
 }
 

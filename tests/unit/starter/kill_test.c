@@ -25,6 +25,7 @@
 #include "hostd/starter/process.h"
 #include "hostd/starter/state.h"
 #include "sandbox/ids.h"
+#include "spawner/uids.h"
 #include <cmocka.h>
 
 enum { PATIENCE_MS = 30000, WORKERS = 3, ROUNDS = 20 };
@@ -175,6 +176,30 @@ static void test_whose_spawner_is_dead(void **state)
         assert_false(is_dead(other.pidfds[i], 0));
     assert_int_equal(kill_now(&none, "acme", "web", other.first), 0);
     assert_dead(&other);
+}
+
+/* With the spawner went its claim, and another VM's processes have these uids by now. */
+static void test_whose_uids_are_anothers(void **state)
+{
+    struct vm vm, other;
+    struct uids claim;
+
+    (void)state;
+    if (geteuid() != 0)
+        return;
+    vm = make(true, sandbox_uid(17, 0), 0);
+    assert_int_equal(syscall(SYS_pidfd_send_signal, vm.pidfds[0], SIGKILL, NULL, 0), 0);
+    assert_true(is_dead(vm.pidfds[0], PATIENCE_MS));
+    other = make(true, sandbox_uid(17, 0), 0);
+    uids_claim_within(&claim, UIDS_FILE, 0, 17, 1);
+    assert_true(claim.claimed);
+    assert_int_equal(kill_now(&none, "acme", "web", vm.first), 0);
+    for (unsigned i = 0; i <= WORKERS; i++)
+        assert_false(is_dead(other.pidfds[i], 0));
+    uids_release(&claim);
+    assert_int_equal(kill_now(&none, "acme", "other", other.first), 0);
+    assert_dead(&other);
+    assert_dead(&vm); /* who has the claim kills all that have these */
 }
 
 /* As hidepid= does it: of a user's own VM the brokers are hidden. */
@@ -381,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_while_the_first_broker_lives),
         cmocka_unit_test(test_one_that_stands_still),
         cmocka_unit_test(test_whose_spawner_is_dead),
+        cmocka_unit_test(test_whose_uids_are_anothers),
         cmocka_unit_test(test_members_that_proc_does_not_show),
         cmocka_unit_test(test_workers_that_proc_hides),
         cmocka_unit_test(test_a_worker_that_does_not_die),
