@@ -4,6 +4,7 @@
  * In order: the starter's folders, and the lock that makes it the only one; the command socket, unless a service manager has
  * brought it; a uid for hostd; the fork. What has rights hears no tenant, what hears tenants has no rights. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,19 @@ static bool has_brought(void)
     const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
 
     return pid && fds && strtol(pid, NULL, 10) == getpid() && strtol(fds, NULL, 10) >= 1;
+}
+
+/* Else one of the service's own would be there, where hostd has none (run/hostd.c). */
+static bool fill_stdio(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= FD_LOG);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }
 
 /* Whatever else who started it left open: hostd would have it, and the starter. */
@@ -163,6 +177,10 @@ int main(int argc, char **argv)
         log_error(
             "bulkhead-hostd takes no arguments: it is a service, see `bulkhead help tenants`");
         return EXIT_USAGE;
+    }
+    if (!fill_stdio()) {
+        log_error("/dev/null: %s", strerror(errno));
+        return EXIT_FAILURE;
     }
     close_others();
     raise_file_limit();

@@ -3,6 +3,8 @@
  * is: no byte of a tenant's, or that one has had a hand in, is read before. */
 #include "hostd/run/hostd.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -90,6 +92,18 @@ static void say_missing(unsigned missing)
         log_info("layers that its sandbox does without: %s", list);
 }
 
+/* What whoever started it by hand has there, a terminal perhaps, is nothing that hostd needs. Its log stays. */
+static int leave_stdio(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0 || dup2(fd, FD_STDIN) < 0 || dup2(fd, FD_STDOUT) < 0)
+        return err_origin(-errno, "/dev/null as its input and output");
+    if (fd > FD_LOG)
+        close(fd);
+    return 0;
+}
+
 static int enter_sandbox(struct service *s, const struct hostd_terms *terms)
 {
     struct sandbox_hostd rights = { .uid = terms->uid, .data_bytes = DATA_BYTES };
@@ -131,8 +145,10 @@ int hostd_run(const struct hostd_terms *terms)
 {
     static struct service s; /* large; one per process */
     struct host_event begin = { .kind = HOST_BEGIN };
-    int r = make(&s, terms);
+    int r = leave_stdio();
 
+    if (r == 0)
+        r = make(&s, terms);
     steps_open("BULKHEAD_HOSTD_STEPS");
     if (r == 0) {
         host_init(&s.host, BH_BUILD_ID, resources_host_memory());

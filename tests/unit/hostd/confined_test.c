@@ -3,6 +3,7 @@
 #include "stage.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,7 +15,13 @@ static struct stage s;
 
 static int begin(void **state)
 {
+    int pair[2];
+
     (void)state;
+    if (pipe2(pair, O_CLOEXEC) < 0 || dup2(pair[0], STDIN_FILENO) < 0)
+        return -1;
+    close(pair[0]);
+    close(pair[1]);
     stage_begin(&s, 0);
     return 0;
 }
@@ -137,11 +144,29 @@ static void it_has_left_the_host(void **state)
     assert_int_equal(n, 0);
 }
 
+/* Of a terminal, say, of who started it by hand. */
+static void it_has_none_of_its_callers_files(void **state)
+{
+    static const char *const names[] = { "0", "1" };
+    char path[64], target[64];
+
+    (void)state;
+    if (geteuid() != 0)
+        return; /* it can't be looked at */
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        memset(target, 0, sizeof target);
+        snprintf(path, sizeof path, "/proc/%d/fd/%s", (int)s.hostd, names[i]);
+        assert_true(readlink(path, target, sizeof target - 1) > 0);
+        assert_string_equal(target, "/dev/null");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_thread_is_filtered_and_has_no_rights, begin, end),
         cmocka_unit_test_setup_teardown(it_has_left_the_host, begin, end),
+        cmocka_unit_test_setup_teardown(it_has_none_of_its_callers_files, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
