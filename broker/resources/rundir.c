@@ -34,7 +34,7 @@ bool rundir_is_there(int dir_fd, const char *name, int fd)
            named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
-/* None of them is for the next VM of that name. */
+/* None of them is for the next VM of that name, and no socket that a broker was killed over. */
 static void remove_notes(int dir_fd)
 {
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -48,7 +48,8 @@ static void remove_notes(int dir_fd)
     while ((entry = readdir(dir)) != NULL) {
         size_t len = strlen(entry->d_name), end = strlen(RUNDIR_NOTE);
 
-        if (len > end && strcmp(entry->d_name + len - end, RUNDIR_NOTE) == 0)
+        if ((len > end && strcmp(entry->d_name + len - end, RUNDIR_NOTE) == 0) ||
+            strncmp(entry->d_name, SOCKET_PATH_OWN, strlen(SOCKET_PATH_OWN)) == 0)
             unlinkat(dir_fd, entry->d_name, 0);
     }
     closedir(dir);

@@ -7,13 +7,14 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "base/fd.h"
 #include "resources/open.h"
 
-enum { BACKLOG = 16 };
+enum { BACKLOG = 64, MAX_TRIES = 100, OWN_BYTES = sizeof SOCKET_PATH_OWN + 16 };
 
 void socket_path_init(struct socket_path *p)
 {
@@ -74,28 +75,25 @@ static void unlink_if(int dir_fd, const char *name, const struct stat *ours)
 
 /* ---- listening ---- */
 
-/* A socket that nobody listens on any more may go; anything else at that path stays. */
-static int clear_name(const char *what, const char *path, const struct socket_path *p, int type,
-                      struct fault *f)
+/* What is at the name: 0, nothing. 1: a socket that nobody listens on any more, which may go; it is *ret_left, and nothing else
+ * has its inode's number while *ret_handle is open. Anything else stays. */
+static int look(const char *what, const char *path, const struct socket_path *p, int type,
+                int *ret_handle, struct stat *ret_left, struct fault *f)
 {
     cleanup_(fd_closep) int handle = -1, probe = -1;
     struct stat st;
-    int r;
+    int r = open_entry(p->dir_fd, p->name, &handle, &st);
 
-    if (fstatat(p->dir_fd, p->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT
-                   ? 0
-                   : fault_input(f, "%s: %s: %s: check the path", what, path, strerror(errno));
+    if (r == -ENOENT)
+        return 0;
+    if (r < 0)
+        return fault_input(f, "%s: %s: %s: check the path", what, path, strerror(-r));
     if (S_ISLNK(st.st_mode))
         return fault_input(f, "%s: %s is a symbolic link: give the socket's own path", what, path);
     if (!S_ISSOCK(st.st_mode))
         return fault_input(f, "%s: %s exists and is %s: give another path", what, path,
                            resources_kind_name(st.st_mode));
-    r = open_entry(p->dir_fd, p->name, &handle, &st);
-    if (r == 0 && !S_ISSOCK(st.st_mode))
-        r = -ENOTSOCK;
-    if (r == 0)
-        r = connect_to(handle, type, &probe);
+    r = connect_to(handle, type, &probe);
     switch (-r) {
     case ECONNREFUSED:
         break;
@@ -107,8 +105,9 @@ static int clear_name(const char *what, const char *path, const struct socket_pa
         return fault_input(f, "%s: can't tell whether %s is in use: %s: give another path", what,
                            path, strerror(-r));
     }
-    unlink_if(p->dir_fd, p->name, &st);
-    return 0;
+    *ret_handle = fd_take(&handle);
+    *ret_left = st;
+    return 1;
 }
 
 static int set_name(const char *what, const char *path, struct socket_path *p, struct fault *f)
@@ -148,37 +147,131 @@ static int open_folder(const struct trees *trees, const char *what, const char *
     return 0;
 }
 
-/* Through the folder's descriptor; where that with the name is too long for an address, from within
- * the folder. */
-static int bind_in(const struct socket_path *p, int fd)
+/* Through the folder's descriptor, under a name that nobody else has thought of. */
+static int bind_own(const struct socket_path *p, int fd, char own[OWN_BYTES])
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    cleanup_(fd_closep) int back = -1;
+    unsigned long long number;
     mode_t mask;
-    int n = snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", p->dir_fd,
-                     p->name);
     int r;
 
-    if (n < 0 || (size_t)n >= sizeof address.sun_path) {
-        back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (back < 0 || fchdir(p->dir_fd) < 0)
-            return -errno;
-        snprintf(address.sun_path, sizeof address.sun_path, "%s", p->name);
-    }
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        return -EIO;
+    snprintf(own, OWN_BYTES, SOCKET_PATH_OWN "%016llx", number);
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", p->dir_fd, own);
     mask = umask(0177);
     r = bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
     umask(mask);
-    if (back >= 0 && fchdir(back) < 0 && r == 0)
-        r = -errno;
+    if (r < 0)
+        own[0] = '\0';
     return r;
+}
+
+/* It listens, and has not yet the name: whoever finds a socket there that refuses may take it for one left behind. */
+static int make(const char *what, const char *path, struct socket_path *p, int type,
+                char own[OWN_BYTES], int *ret_fd, struct fault *f)
+{
+    cleanup_(fd_closep) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat st;
+    int r = fd < 0 ? -errno : bind_own(p, fd, own);
+
+    if (r < 0)
+        return fault_input(f, "%s: can't make the socket %s: %s: choose a directory you may write",
+                           what, path, strerror(-r));
+    r = open_entry(p->dir_fd, own, &p->socket_fd, &st);
+    if (r == 0 && !S_ISSOCK(st.st_mode))
+        r = -ENOTSOCK;
+    if (r < 0)
+        return fault_input(
+            f, "%s: somebody takes away the socket %s: choose a directory of your own", what, path);
+    if (listen(fd, BACKLOG) < 0)
+        return fault_host(f, errno, "%s: listening on %s: %s", what, path, strerror(errno));
+    *ret_fd = fd_take(&fd);
+    return 0;
+}
+
+static bool is_at(int dir_fd, const char *name, const struct stat *what)
+{
+    struct stat st;
+
+    return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == what->st_dev &&
+           st.st_ino == what->st_ino;
+}
+
+/* -EEXIST: something is there by now. Not every file system knows a rename that replaces nothing. */
+static int take_free_name(const struct socket_path *p, const char *own)
+{
+    if (renameat2(p->dir_fd, own, p->dir_fd, p->name, RENAME_NOREPLACE) == 0 ||
+        (errno == EINVAL && linkat(p->dir_fd, own, p->dir_fd, p->name, 0) == 0))
+        return 0;
+    return -errno;
+}
+
+/* 1: another than what was left behind was there, and is again. Where others do the same at once, each goes on until it has got
+ * what was left, or its own back: in whatever order, the name is then another's who listens. */
+static int take_name_of(const struct socket_path *p, const char *own, const struct stat *left)
+{
+    struct stat ours;
+
+    if (fstat(p->socket_fd, &ours) < 0)
+        return -errno;
+    for (unsigned i = 0; i < MAX_TRIES; i++) {
+        if (renameat2(p->dir_fd, own, p->dir_fd, p->name, RENAME_EXCHANGE) < 0) {
+            if (errno == EINVAL) /* this file system can't: then as well as can be */
+                unlink_if(p->dir_fd, p->name, left);
+            return errno == EINVAL || errno == ENOENT ? 1 : -errno;
+        }
+        if (is_at(p->dir_fd, own, left)) {
+            unlink_if(p->dir_fd, own, left);
+            return 0;
+        }
+        if (is_at(p->dir_fd, own, &ours))
+            return 1;
+    }
+    return -EBUSY;
+}
+
+static int take_name(const char *what, const char *path, const struct socket_path *p, int type,
+                     const char *own, struct fault *f)
+{
+    int r = -EEXIST;
+
+    for (unsigned i = 0; i < MAX_TRIES && r == -EEXIST; i++) {
+        cleanup_(fd_closep) int handle = -1;
+        struct stat left;
+
+        r = look(what, path, p, type, &handle, &left, f);
+        if (r < 0)
+            return r;
+        r = r == 0 ? take_free_name(p, own) : take_name_of(p, own, &left);
+        if (r == 1)
+            r = -EEXIST;
+    }
+    return r < 0 ? fault_input(f,
+                               "%s: can't make the socket %s: %s: choose a directory you may write",
+                               what, path, strerror(-r))
+                 : 0;
+}
+
+/* After a failure, or where its file system only links. */
+static void remove_own(const struct socket_path *p, const char *own)
+{
+    struct stat ours;
+
+    if (own[0] == '\0')
+        return;
+    if (p->socket_fd >= 0 ? fstat(p->socket_fd, &ours) == 0
+                          : fstatat(p->dir_fd, own, &ours, AT_SYMLINK_NOFOLLOW) == 0)
+        unlink_if(p->dir_fd, own, &ours);
 }
 
 int socket_path_listen_in(const char *what, const char *path, int dir_fd, int type,
                           struct socket_path *ret_path, int *ret_fd, struct fault *f)
 {
     struct socket_path p;
-    cleanup_(fd_closep) int fd = -1;
-    struct stat st;
+    cleanup_(fd_closep) int fd = -1, handle = -1;
+    char own[OWN_BYTES] = "";
+    struct stat left;
     int r;
 
     socket_path_init(&p);
@@ -191,34 +284,19 @@ int socket_path_listen_in(const char *what, const char *path, int dir_fd, int ty
     if (p.dir_fd < 0 || fstat(p.dir_fd, &p.dir) < 0)
         r = fault_host(f, errno, "%s: the folder of %s: %s", what, path, strerror(errno));
     if (r == 0)
-        r = clear_name(what, path, &p, type, f);
-    if (r < 0)
-        goto fail;
-    fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    r = fd < 0 ? -errno : bind_in(&p, fd);
+        r = look(what, path, &p, type, &handle, &left, f); /* before anything is made */
+    if (r >= 0)
+        r = make(what, path, &p, type, own, &fd, f);
+    if (r == 0)
+        r = take_name(what, path, &p, type, own, f);
+    remove_own(&p, own);
     if (r < 0) {
-        r = fault_input(f, "%s: can't make the socket %s: %s: choose a directory you may write",
-                        what, path, strerror(-r));
-        goto fail;
-    }
-    r = open_entry(p.dir_fd, p.name, &p.socket_fd, &st);
-    if (r == 0 && !S_ISSOCK(st.st_mode))
-        r = -ENOTSOCK;
-    if (r < 0) {
-        r = fault_input(f, "%s: somebody takes away the socket %s: choose a directory of your own",
-                        what, path);
-        goto fail;
-    }
-    if (listen(fd, BACKLOG) < 0) {
-        r = fault_host(f, errno, "%s: listening on %s: %s", what, path, strerror(errno));
-        goto fail;
+        socket_path_forget(&p);
+        return r;
     }
     *ret_path = p;
     *ret_fd = fd_take(&fd);
     return 0;
-fail:
-    socket_path_remove(&p);
-    return r;
 }
 
 int socket_path_listen(const struct trees *trees, const char *what, const char *path, int type,

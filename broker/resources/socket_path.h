@@ -21,6 +21,9 @@ enum {
     SOCKET_PATHS_MAX = 4, /* that the spawner holds: serial port, console, and two to spare */
 };
 
+/* What a socket is called before it has its name; one that was killed in between leaves it. */
+#define SOCKET_PATH_OWN ".bulkhead-"
+
 struct socket_path {
     int dir_fd;    /* O_PATH; -1: there is no such socket */
     int socket_fd; /* O_PATH, our socket: while it is open nothing else has its inode's number */
@@ -32,7 +35,8 @@ struct socket_path {
 
 void socket_path_init(struct socket_path *path);
 /* Makes the socket and listens on it, mode 0600. A socket that nobody listens on any more is
- * replaced, anything else at that path is refused. trees: where the path is resolved (trees.h). type: SOCK_STREAM, ... what: "the console".
+ * replaced, anything else at that path is refused. The name is given to it when it listens: of two at once one has it, and the
+ * other is refused. trees: where the path is resolved (trees.h). type: SOCK_STREAM, ... what: "the console".
  * 0, or a negative errno with one line for the user. *ret_fd is the caller's; *ret_path belongs to
  * the caller, who ends it with socket_path_remove(). */
 int socket_path_listen(const struct trees *trees, const char *what, const char *path, int type,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* socket_path_test.c - unix sockets at paths of the user's, while somebody who may write to the
  * folders swaps what is there. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -61,6 +62,16 @@ static int service(const char *path, int backlog)
     return fd;
 }
 
+static void connect_by_name(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    close(fd);
+}
+
 static bool was_reached(int listener)
 {
     cleanup_(fd_closep) int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -95,6 +106,99 @@ static bool is_there(const char *path)
     struct stat st;
 
     return lstat(path, &st) == 0;
+}
+
+/* What somebody else does just before the next such call: once. */
+static void (*before_listen)(void), (*before_rename)(void);
+
+int __real_listen(int fd, int backlog);
+int __wrap_listen(int fd, int backlog);
+int __real_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
+int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
+
+static void act(void (**what)(void))
+{
+    void (*now)(void) = *what;
+
+    *what = NULL;
+    if (now)
+        now();
+}
+
+int __wrap_listen(int fd, int backlog)
+{
+    act(&before_listen);
+    return __real_listen(fd, backlog);
+}
+
+int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
+    act(&before_rename);
+    return __real_renameat2(from_fd, from, to_fd, to, flags);
+}
+
+static struct socket_path others;
+static int others_fd;
+
+static void another_starts(void)
+{
+    others_fd = listen_at("vs", &others);
+}
+
+static unsigned count_names(void)
+{
+    DIR *dir = opendir(".");
+    unsigned n = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n - 2; /* . and .. */
+}
+
+/* Two VMs that start at once with one path: one has it, whether there was nothing before or one left behind. */
+static void one_of_two_at_once_has_it(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct socket_path p;
+        struct fault f = { 0 };
+        int fd = -1;
+
+        if (i & 1)
+            close(service("vs", 1));
+        *(i & 2 ? &before_rename : &before_listen) = another_starts;
+        assert_true(try_listen("vs", &p, &fd, &f) < 0);
+        assert_non_null(strstr(f.text, "in use by another process"));
+        connect_by_name("vs");
+        assert_true(was_reached(others_fd));
+        assert_int_equal(count_names(), 1);
+        socket_path_remove(&others);
+        close(others_fd);
+        assert_int_equal(count_names(), 0);
+    }
+}
+
+static void look_and_try(void)
+{
+    struct stat st;
+
+    if (lstat("vs", &st) == 0)
+        connect_by_name("vs"); /* fails unless it listens */
+}
+
+/* Who finds it can connect. */
+static void what_has_the_name_listens(void **state)
+{
+    struct socket_path p;
+
+    (void)state;
+    before_listen = look_and_try;
+    close(listen_at("vs", &p));
+    assert_null(before_listen);
+    socket_path_remove(&p);
+    assert_int_equal(count_names(), 0);
 }
 
 /* The folder's owner, or that of a folder above it, swaps it for a link to somebody else's. */
@@ -414,6 +518,8 @@ static void the_spawner_removes_them(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(one_of_two_at_once_has_it, enter_top, leave_top),
+        cmocka_unit_test_setup_teardown(what_has_the_name_listens, enter_top, leave_top),
         cmocka_unit_test_setup_teardown(the_way_is_walked_once, enter_top, leave_top),
         cmocka_unit_test_setup_teardown(what_stands_beside_it_must_be_a_socket, enter_top,
                                         leave_top),
