@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,59 +22,19 @@
 #include "sandbox/spawn.h"
 #include "sandbox/stranger.h"
 
-enum { BACKLOG = 64 };
-
 /* ---- the socket ---- */
-
-/* Of a VM that was killed: nobody listens there. */
-static bool is_left_behind(const struct sockaddr_un *address)
-{
-    cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct stat st;
-
-    return fd >= 0 && lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-           connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 &&
-           errno == ECONNREFUSED;
-}
-
-/* For nobody but us: whoever may connect may have our files opened. */
-static int bind_private(int fd, const struct sockaddr_un *address)
-{
-    mode_t mask = umask(0177);
-    int r = bind(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? -errno : 0;
-
-    umask(mask);
-    return r;
-}
 
 static int listen_at(struct gateway *g, const char *path)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct stat st;
-    int r = fd < 0 ? -errno : 0;
+    const size_t max = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
+    struct fault f = { 0 };
 
-    if (strlen(path) >= sizeof address.sun_path)
+    if (strlen(path) > max)
         return say_error(EXIT_BAD_INPUT,
-                         "--api-socket %s: longer than %zu bytes: use a shorter path", path,
-                         sizeof address.sun_path - 1);
-    memcpy(address.sun_path, path, strlen(path));
-    if (r == 0)
-        r = bind_private(fd, &address);
-    if (r == -EADDRINUSE && is_left_behind(&address) && unlink(path) == 0)
-        r = bind_private(fd, &address);
-    if (r == -EADDRINUSE)
-        return say_error(EXIT_BAD_INPUT,
-                         "--api-socket %s: the file is there already: remove it, or give another",
-                         path);
-    if (r == 0 && (listen(fd, BACKLOG) < 0 || lstat(path, &st) < 0))
-        r = -errno;
-    if (r < 0)
-        return say_error(EXIT_BAD_INPUT, "--api-socket %s: %s", path, strerror(-r));
-    g->path = path;
-    g->dev = st.st_dev;
-    g->ino = st.st_ino;
-    g->listen_fd = fd_take(&fd);
+                         "--api-socket %s: longer than %zu bytes: use a shorter path", path, max);
+    if (socket_path_listen(NULL, "--api-socket", path, SOCK_STREAM, &g->socket, &g->listen_fd, &f) <
+        0)
+        return say_error(f.bad_input ? EXIT_BAD_INPUT : EXIT_HOST, "%s", f.text);
     return EXIT_OK;
 }
 
@@ -93,12 +52,20 @@ static int take_listening(struct gateway *g, int fd)
                             : EXIT_OK;
 }
 
+void gateway_init(struct gateway *g)
+{
+    *g = (struct gateway){ .listen_fd = -1, .log_fd = -1 };
+    socket_path_init(&g->socket);
+}
+
 int gateway_open(struct gateway *g, const char *vm, const char *path, int listen_fd, int log_fd,
                  bool insecure)
 {
     int r;
 
-    *g = (struct gateway){ .vm = vm, .listen_fd = -1, .log_fd = -1, .insecure = insecure };
+    gateway_init(g);
+    g->vm = vm;
+    g->insecure = insecure;
     if (!path && listen_fd < 0)
         return EXIT_OK;
     r = path ? listen_at(g, path) : take_listening(g, listen_fd);
@@ -306,14 +273,11 @@ void gateway_reap(struct gateway *g)
 
 void gateway_close(struct gateway *g)
 {
-    struct stat st;
-
     channel_end(&g->link);
     if (g->pid > 0)
         kill(g->pid, SIGKILL);
+    /* While it listens nobody takes the name for one left behind: it is ours until it is gone. */
+    socket_path_remove(&g->socket);
     fd_closep(&g->listen_fd);
     fd_closep(&g->log_fd);
-    if (g->path && lstat(g->path, &st) == 0 && st.st_dev == g->dev && st.st_ino == g->ino)
-        (void)unlink(g->path);
-    g->path = NULL;
 }

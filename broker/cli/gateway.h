@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 #include "ipc/channel.h"
+#include "resources/socket_path.h"
 
 enum {
     GATEWAY_MAX_OPENERS = 40, /* that live: some stay as long as their device */
@@ -15,20 +16,20 @@ enum {
 };
 
 struct gateway {
-    const char *vm;   /* its name */
-    const char *path; /* of the socket; NULL: it was handed in, or there is none */
-    dev_t dev;        /* which file that is */
-    ino_t ino;
-    int listen_fd, log_fd; /* -1: none */
-    bool insecure, failed; /* failed: the next one waits for gateway_again() */
-    pid_t pid;             /* of the one that runs, 0: none */
-    struct channel *link;  /* to it */
-    uint32_t uid, gid;     /* its */
+    const char *vm;            /* its name */
+    struct socket_path socket; /* none: it was handed in, or there is none */
+    int listen_fd, log_fd;     /* -1: none */
+    bool insecure, failed;     /* failed: the next one waits for gateway_again() */
+    pid_t pid;                 /* of the one that runs, 0: none */
+    struct channel *link;      /* to it */
+    uint32_t uid, gid;         /* its */
     struct channel
         *broker; /* as who ran the VM; the caller's, and set by him. NULL: the VM is over */
     pid_t openers[GATEWAY_MAX_OPENERS];
 };
 
+/* There is none yet. */
+void gateway_init(struct gateway *g);
 /* path, or a listening socket (path NULL); both none: there is no API, and nothing below does anything. EXIT_OK, or it
  * has said what is wrong. log_fd: for a gateway's log, copied. */
 int gateway_open(struct gateway *g, const char *vm, const char *path, int listen_fd, int log_fd,

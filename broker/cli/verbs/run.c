@@ -492,15 +492,11 @@ static int run_vm(struct run *run)
 
 static int run_run(int argc, char **argv)
 {
-    struct run run = { .relay.fd = -1,
-                       .gateway.listen_fd = -1,
-                       .gateway.log_fd = -1,
-                       .signals = -1,
-                       .looks = -1,
-                       .status = -1 };
+    struct run run = { .relay.fd = -1, .signals = -1, .looks = -1, .status = -1 };
     struct option_error err;
     int r;
 
+    gateway_init(&run.gateway);
     run_output_init(&run.out);
     if (vm_options_parse(&run.options, argc, argv, &err) < 0)
         r = say_error(EXIT_BAD_INPUT, "%s", err.text);

@@ -36,7 +36,7 @@ static int setup(void **state)
     if (!f || !temp_dir(f->dir, 80, "bulkhead-api") || pipe2(f->log, O_CLOEXEC | O_NONBLOCK) < 0)
         return -1;
     snprintf(f->path, sizeof f->path, "%s/api.sock", f->dir);
-    f->gateway = (struct gateway){ .listen_fd = -1, .log_fd = -1 };
+    gateway_init(&f->gateway);
     *state = f;
     return 0;
 }
@@ -89,9 +89,61 @@ static void test_socket(void **state)
     /* One that nobody listens at any more is replaced. */
     fd_closep(&f->gateway.listen_fd);
     assert_int_equal(gateway_open(&second, "b", f->path, -1, f->log[1], false), EXIT_OK);
-    f->gateway.path = NULL; /* as of one that was killed */
+    socket_path_forget(&f->gateway.socket); /* as of one that was killed */
     gateway_close(&second);
     assert_int_not_equal(stat(f->path, &st), 0);
+}
+
+/* Whoever may rename the folder decides nothing about another one. */
+static void test_folder_is_swapped(void **state)
+{
+    struct fixture *f = *state;
+    char dir[60], moved[60], path[80], there[80];
+    struct gateway g;
+    struct stat st;
+
+    snprintf(dir, sizeof dir, "%.50s/d", f->dir);
+    snprintf(moved, sizeof moved, "%.50s/moved", f->dir);
+    snprintf(path, sizeof path, "%s/api.sock", dir);
+    snprintf(there, sizeof there, "%s/api.sock", moved);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    assert_int_equal(gateway_open(&g, "a", path, -1, f->log[1], false), EXIT_OK);
+    assert_int_equal(rename(dir, moved) | mkdir(dir, 0700) | link(there, path), 0);
+    gateway_close(&g);
+    assert_int_equal(lstat(path, &st) | unlink(path) | rmdir(dir), 0);
+    assert_int_equal(rmdir(moved), 0); /* its own is gone */
+}
+
+static struct fixture *next;
+static struct gateway nexts;
+static int nexts_result;
+
+int __real_unlinkat(int dir_fd, const char *name, int flags);
+int __wrap_unlinkat(int dir_fd, const char *name, int flags);
+
+/* The next VM starts when the file of one that ends is about to go. */
+int __wrap_unlinkat(int dir_fd, const char *name, int flags)
+{
+    const struct fixture *f = next;
+
+    next = NULL;
+    if (f)
+        nexts_result = gateway_open(&nexts, "b", f->path, -1, f->log[1], false);
+    return __real_unlinkat(dir_fd, name, flags);
+}
+
+static void test_the_next_one(void **state)
+{
+    struct fixture *f = *state;
+    struct stat st;
+
+    assert_int_equal(open_it(f), EXIT_OK);
+    next = f;
+    gateway_close(&f->gateway);
+    assert_null(next);
+    assert_int_equal(nexts_result, EXIT_BAD_INPUT); /* it is still in use */
+    gateway_close(&nexts);
+    assert_int_not_equal(lstat(f->path, &st), 0);
 }
 
 static void test_handed_in(void **state)
@@ -143,6 +195,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_socket, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_folder_is_swapped, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_next_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_handed_in, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
     };
