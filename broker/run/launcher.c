@@ -246,6 +246,18 @@ static int hand_over(struct launch *l, struct fault *f)
     return r < 0 ? fault_host(f, EPIPE, "the VM's broker is gone: start it again") : 0;
 }
 
+/* First of all: the broker knows how many devices the VM has, and who asked for this one may have been taken over. */
+static int limit_session(struct launch *l)
+{
+    Bulkhead__LimitSession limit = BULKHEAD__LIMIT_SESSION__INIT;
+    CLIENT_ENVELOPE(e, LIMIT_SESSION, limit_session, &limit);
+
+    limit.no_programs = true;
+    limit.max_devices = l->allowed.devices;
+    limit.no_user_net = !l->allowed.user_net && !l->allowed.host;
+    return channel_send_raw(l->broker, &e.base, NULL, 0, true);
+}
+
 static int hand_one_over(struct launch *l, struct fault *f)
 {
     Bulkhead__AddDevice add = BULKHEAD__ADD_DEVICE__INIT;
@@ -258,7 +270,7 @@ static int hand_one_over(struct launch *l, struct fault *f)
     add.backend = &backend;
     /* The starter, which connected it, waits for nobody; this process waits for nobody else. */
     if (flags < 0 || fcntl(LAUNCHER_FD_BROKER, F_SETFL, flags & ~O_NONBLOCK) < 0 ||
-        channel_send_raw(l->broker, &e.base, fds, n, true) < 0)
+        limit_session(l) < 0 || channel_send_raw(l->broker, &e.base, fds, n, true) < 0)
         return fault_host(f, EPIPE, "the VM's broker is gone: try again");
     return 0;
 }
