@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_WEIGHT = 100 };
+
 static bool allows_tap(const struct allowed *a, const char *interface)
 {
     if (a->host)
@@ -62,6 +64,18 @@ int allowed_check_devices(uint32_t devices, const struct allowed *a, struct faul
     return -EDQUOT;
 }
 
+/* What every VM has that says nothing. More would be other tenants' time. */
+static int check_weight(const char *option, uint32_t weight, const struct allowed *a,
+                        struct fault *f)
+{
+    return weight <= MAX_WEIGHT || a->host
+               ? 0
+               : fault_input(f,
+                             "--limits %s=%u: a VM of tenant %s may have %d at most, as others "
+                             "have: use less",
+                             option, weight, a->tenant, MAX_WEIGHT);
+}
+
 int allowed_check(const Bulkhead__VmConfig *c, const struct allowed *a, struct fault *f)
 {
     for (size_t i = 0; i < c->n_nets; i++)
@@ -69,6 +83,9 @@ int allowed_check(const Bulkhead__VmConfig *c, const struct allowed *a, struct f
             return -EINVAL;
     if (c->insecure && !a->host)
         return fault_input(f, "--insecure is for who runs the host: leave it out");
+    if (check_weight("cpu_weight", c->limits->cpu_weight, a, f) < 0 ||
+        check_weight("io_weight", c->limits->io_weight, a, f) < 0)
+        return -EINVAL;
     return allowed_check_devices(allowed_count_devices(c), a, f);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* allowed.h - what a tenant's VM may have beside files: interfaces, a user network, so many devices. The host's service looks
+/* allowed.h - what a tenant's VM may have beside files: interfaces, a user network, so many devices, no more weight than others. The host's service looks
  * before it keeps a description, and the launcher (run/launcher.h) by what the starter has told it, whoever asks. */
 #pragma once
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* validate_test.c - each way to break a configuration, and what the user is told. */
+#include <errno.h>
+#include "config/allowed.h"
 #include "config/checks.h"
 #include "config/config.h"
 #include "config/hostfwd.h"
@@ -285,6 +287,32 @@ static void test_good(void **state)
     config_free(c);
 }
 
+/* The host's own may have any. */
+static void test_weights_of_a_tenants(void **state)
+{
+    const Bulkhead__VmConfig empty = BULKHEAD__VM_CONFIG__INIT;
+    Bulkhead__VmConfig *c = config_copy(&empty);
+
+    (void)state;
+    assert_int_equal(config_fill(c, "vm"), 0);
+    for (int i = 0; i < 2; i++) {
+        uint32_t *weight = i == 0 ? &c->limits->cpu_weight : &c->limits->io_weight;
+        struct allowed acme = { .tenant = "acme" };
+        struct fault f = { 0 };
+
+        *weight = 100;
+        assert_int_equal(allowed_check(c, &acme, &f), 0);
+        *weight = 101;
+        assert_int_equal(allowed_check(c, &acme, &f), -EINVAL);
+        assert_non_null(
+            strstr(f.text, "_weight=101: a VM of tenant acme may have 100 at most, as others"));
+        acme.host = true;
+        assert_int_equal(allowed_check(c, &acme, &f), 0);
+        *weight = 0;
+    }
+    config_free(c);
+}
+
 static void test_bad(void **state)
 {
     (void)state;
@@ -404,7 +432,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),     cmocka_unit_test(test_bad),
         cmocka_unit_test(test_hostfwd),  cmocka_unit_test(test_forwards),
-        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_weights_of_a_tenants),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
