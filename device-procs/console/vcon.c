@@ -218,10 +218,9 @@ static void input(void *front, const uint8_t *src, size_t len)
     if (!worker_running(w))
         return;
     r = flush_in(v);
+    vq_notify(worker_vq(w, RXQ)); /* of what was done before a ring broke, too */
     if (r == VQ_E_GUEST)
         worker_needs_reset(w, RXQ, "console receive queue");
-    else
-        vq_notify(worker_vq(w, RXQ));
 }
 
 static void wait_for_room(void *front)

@@ -479,6 +479,46 @@ static void a_good_request_before_a_bad_one(void **state)
     free_port(p);
 }
 
+static void type_into_a_buffer(struct wh *wh, int to, const char *keys)
+{
+    struct wh_buf buf = { wh_data_base(wh), (uint32_t)strlen(keys), true };
+    uint16_t head;
+    uint32_t len;
+
+    assert_true(wh_add(wh, RXQ, &buf, 1, false) >= 0);
+    assert_int_equal(write(to, keys, buf.len), buf.len);
+    wh_wait_used(wh, RXQ, &head, &len);
+    assert_int_equal(len, buf.len);
+}
+
+/* Keys, too, that fill a buffer before they find the broken ring. */
+static void a_good_buffer_before_a_bad_one(void **state)
+{
+    int in[2], out = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    struct port *p;
+    uint16_t head;
+    struct wh *wh;
+    uint32_t len;
+
+    (void)state;
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, true, in[0], out);
+    wh = p->wh;
+    wh_start(wh);
+    wh_activate(wh, FEATURES, false);
+    type_into_a_buffer(wh, in[1], "the driver is known"); /* keys alone bring the worker there */
+    wh_want_interrupt(wh, RXQ);
+    assert_true(wh_add(wh, RXQ, &(struct wh_buf){ wh_data_base(wh), 4, true }, 1, false) >= 0);
+    wh_publish(wh, RXQ, UINT16_MAX); /* no such descriptor */
+    assert_int_equal(write(in[1], "0123456789", 10), 10);
+    wh_expect(wh, BULKHEAD__ENVELOPE__BODY_NEEDS_RESET);
+    assert_true(wh_wait_interrupt(wh, RXQ, 0));
+    assert_true(wh_try_used(wh, RXQ, &head, &len));
+    assert_int_equal(len, 4);
+    close(in[1]);
+    free_port(p);
+}
+
 static void virtio_reader_is_stuck(void **state)
 {
     int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out[2];
@@ -522,6 +562,7 @@ int main(void)
         cmocka_unit_test(file_and_dead_reader),
         cmocka_unit_test(virtio_both_ways),
         cmocka_unit_test(a_good_request_before_a_bad_one),
+        cmocka_unit_test(a_good_buffer_before_a_bad_one),
         cmocka_unit_test(virtio_reader_is_stuck),
         cmocka_unit_test(requests_without_end),
         cmocka_unit_test(buffers_without_room),
