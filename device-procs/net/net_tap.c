@@ -23,6 +23,16 @@ int net_tap_init(struct net_tap *tap, unsigned index, int fd)
     return r < 0 ? err_trace(r) : 0;
 }
 
+/* A tap takes these in company alone, and refuses all with them: what it would have been told of stays off. */
+static unsigned without_lone_flags(unsigned flags)
+{
+    const unsigned uso = TUN_F_USO4 | TUN_F_USO6;
+
+    if (!(flags & (TUN_F_TSO4 | TUN_F_TSO6)))
+        flags &= ~(unsigned)TUN_F_TSO_ECN;
+    return (flags & uso) == uso ? flags : flags & ~uso;
+}
+
 static unsigned offloads_for(uint64_t features)
 {
     static const struct {
@@ -39,7 +49,7 @@ static unsigned offloads_for(uint64_t features)
     for (size_t i = 0; i < ARRAY_SIZE(map); i++)
         if (features & NET_BIT(map[i].bit))
             flags |= map[i].flag;
-    return flags | TUN_F_CSUM;
+    return without_lone_flags(flags) | TUN_F_CSUM;
 }
 
 int net_tap_set_offloads(const struct net_tap *tap, uint64_t features)

@@ -184,6 +184,41 @@ static void tap_queue_pairs(void **state)
     netd_free(n);
 }
 
+/* Whether this kernel's taps have it; the headers may not. */
+static bool offer_uso(struct nic *n)
+{
+    const unsigned uso = TUN_F_CSUM | 0x60; /* TUN_F_USO4 and TUN_F_USO6 */
+
+    if (ioctl(n->wh->config.own_fds[0], TUNSETOFFLOAD, uso) < 0)
+        return false;
+    n->config.tap_offloads |= uso;
+    return true;
+}
+
+/* Of what is offered a driver takes what it likes, also what a tap has in company alone. */
+static void any_choice_of_offloads(void **state)
+{
+    enum { USO4 = 54, USO6 = 55 };
+    static const unsigned bits[] = { VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6,
+                                     VIRTIO_NET_F_GUEST_ECN, USO4, USO6 };
+    struct nic *n = netd_new_tap(1);
+    unsigned n_bits = offer_uso(n) ? ARRAY_SIZE(bits) : ARRAY_SIZE(bits) - 2;
+
+    (void)state;
+    wh_start(n->wh);
+    for (unsigned choice = 0; choice < 1u << n_bits; choice++) {
+        uint64_t features = BASE | BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM);
+
+        for (unsigned i = 0; i < n_bits; i++)
+            if (choice & 1u << i)
+                features |= BIT(bits[i]);
+        assert_int_equal(features & ~n->wh->features, 0);
+        wh_activate(n->wh, features, false);
+        wh_reset(n->wh);
+    }
+    netd_free(n);
+}
+
 static void send_on(struct nic *n, unsigned q, unsigned slot)
 {
     uint64_t at = netd_tx_at(n, slot);
@@ -388,6 +423,7 @@ int main(void)
         cmocka_unit_test(tap_segmentation),
         cmocka_unit_test(segments_with_options),
         cmocka_unit_test(tap_queue_pairs),
+        cmocka_unit_test(any_choice_of_offloads),
         cmocka_unit_test(a_pair_taken_away_keeps_nothing),
         cmocka_unit_test(answers_while_sending),
         cmocka_unit_test(any_size_in_small_buffers),
