@@ -550,8 +550,9 @@ static int setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, uns
     if (r < 0)
         return err_trace(r);
     announce->virtio_id = VIRTIO_ID_BLOCK;
-    /* The ring has no way to discard on a file system in user space; see blk_io_start(). */
-    discards = b->discard && !(blk->user_space_fs && blk_io_uring(blk->io));
+    /* The ring has no way to discard on a file system in user space; see blk_io_start(). Nor is it offered when the
+     * host gives no ring: the guest would be left with it when a successor has one. */
+    discards = b->discard && !(blk->user_space_fs && b->use_io_uring);
     announce->features = blk_config_announce(cfg, discards, &blk->config);
     announce->num_queues = cfg->num_queues;
     announce->queue_size = cfg->queue_size;

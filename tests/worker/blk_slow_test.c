@@ -114,6 +114,30 @@ static void a_slow_server_of_files_holds_up_nothing(void **state)
     blkd_free(d);
 }
 
+static uint64_t offered_with(struct blkd *d, bool no_ring)
+{
+    d->wh->config.no_ring = no_ring;
+    wh_start(d->wh);
+    wh_kill(d->wh);
+    return d->wh->features;
+}
+
+/* Whoever replaces it must offer as much, whether the host gives a ring then or not. */
+static void what_is_offered_depends_on_no_ring(void **state)
+{
+    struct blkd_options o = { .path = slow_disk_fuse_path(gate),
+                              .bytes = 8 << 20,
+                              .discard = true };
+    struct blkd *d = blkd_new_without_worker(&o);
+
+    (void)state;
+    assert_false(offered_with(d, true) & 1ull << VIRTIO_BLK_F_DISCARD);
+    assert_false(offered_with(d, false) & 1ull << VIRTIO_BLK_F_DISCARD);
+    d->config.use_io_uring = false; /* as the user said */
+    assert_true(offered_with(d, false) & 1ull << VIRTIO_BLK_F_DISCARD);
+    blkd_free(d);
+}
+
 /* A worker that waits for nothing is given the first limit alone. */
 static void a_stopped_worker_hangs(void **state)
 {
@@ -156,6 +180,7 @@ int main(void)
         cmocka_unit_test(a_slow_disk_is_waited_for),
         cmocka_unit_test(but_not_for_ever),
         cmocka_unit_test(a_slow_server_of_files_holds_up_nothing),
+        cmocka_unit_test(what_is_offered_depends_on_no_ring),
         cmocka_unit_test(a_stopped_worker_hangs),
         cmocka_unit_test(one_that_spins_hangs),
     };

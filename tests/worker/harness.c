@@ -221,7 +221,7 @@ static void add_rings(struct wh *wh, struct arguments *args)
     static char ring[] = "--ring", old_ring[] = "--old-ring";
 
     fd_closep(&wh->ring.fd);
-    if (is_disk(wh) &&
+    if (is_disk(wh) && !wh->config.no_ring &&
         ring_make(disk_ring(wh), RING_DISK_ENTRIES, &wh->ring.params, &wh->ring.fd) < 0)
         wh->ring.fd = -1;
     if (strstr(wh->config.program, "-net") &&

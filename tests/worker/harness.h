@@ -40,6 +40,7 @@ struct wh_config {
     Bulkhead__Role judge_as;
     bool handed_over; /* behind sandbox_filter_start, as an upgrade is */
     bool away;        /* for harness_away.h */
+    bool no_ring;     /* the host gives none, though one is wanted */
     int log_fd;       /* the worker's log, the harness's; 0: stderr */
 };
 
