@@ -51,5 +51,5 @@ void backend_input_pause(struct backend *backend);
 void backend_input_resume(struct backend *backend);
 /* Asks for on_writable soon although nothing was refused: the caller yields to other events. */
 void backend_yield(struct backend *backend);
-/* Terminal size when there is one. */
+/* Terminal size when there is one; else nothing is stored. */
 bool backend_size(const struct backend *backend, uint16_t *ret_cols, uint16_t *ret_rows);

@@ -248,12 +248,12 @@ int vcon_new(struct console *console, Bulkhead__Announce *announce)
     fifo_init(&v->in, v->in_data, sizeof(v->in_data));
     announce->virtio_id = VIRTIO_ID_CONSOLE;
     announce->features = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |
-                         1ull << VIRTIO_RING_F_INDIRECT_DESC;
-    if (backend_size(console->backend, &cols, &rows)) {
-        announce->features |= 1ull << VIRTIO_CONSOLE_F_SIZE;
-        v->config.cols = cols;
-        v->config.rows = rows;
-    }
+                         1ull << VIRTIO_RING_F_INDIRECT_DESC | 1ull << VIRTIO_CONSOLE_F_SIZE;
+    /* 0 by 0 where there is none, which is what a driver has that isn't told. A terminal may have one now and none
+     * when a successor asks it, who must offer as much. */
+    (void)backend_size(console->backend, &cols, &rows);
+    v->config.cols = cols;
+    v->config.rows = rows;
     v->config.max_nr_ports = 1;
     announce->config.data = (uint8_t *)&v->config;
     announce->config.len = sizeof(v->config);

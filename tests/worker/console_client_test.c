@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -335,6 +336,35 @@ static void a_new_broker_hears_of_the_keys(void **state)
     free_port(p);
 }
 
+static uint64_t offered_at(struct wh *wh, int terminal, struct winsize size)
+{
+    uint16_t got[2];
+
+    assert_int_equal(ioctl(terminal, TIOCSWINSZ, &size), 0);
+    wh_start(wh);
+    wh_kill(wh);
+    memcpy(got, wh->device_config, sizeof(got));
+    assert_int_equal(got[0], size.ws_col);
+    assert_int_equal(got[1], size.ws_row);
+    return wh->features;
+}
+
+/* A successor must offer as much, also at a terminal that has no size any more. */
+static void a_size_is_offered_at_any_terminal(void **state)
+{
+    uint64_t offered;
+    int master, slave;
+    struct port *p;
+
+    (void)state;
+    assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+    p = new_port(BULKHEAD__CONSOLE_MODE__CONSOLE_TTY, true, slave, dup(slave));
+    offered = offered_at(p->wh, master, (struct winsize){ .ws_col = 132, .ws_row = 43 });
+    assert_int_equal(offered_at(p->wh, master, (struct winsize){ 0 }), offered);
+    close(master);
+    free_port(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +376,7 @@ int main(void)
         cmocka_unit_test(a_host_without_descriptors),
         cmocka_unit_test(a_new_broker_has_the_client),
         cmocka_unit_test(a_new_broker_hears_of_the_keys),
+        cmocka_unit_test(a_size_is_offered_at_any_terminal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
