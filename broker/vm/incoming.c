@@ -44,22 +44,28 @@ static void on_hello(struct vm *vm, struct child *c, const Bulkhead__Hello *hell
                    hello->protocol_min, hello->protocol_max, PROTOCOL_MIN, PROTOCOL_MAX);
 }
 
-/* A replacement must be what the guest already knows. */
-static bool is_same(const struct device *d, const Bulkhead__Announce *a)
+static const char another[] = "announced another device than the one it is to be";
+
+/* A replacement must be what the guest already knows, and all that it was offered: the core goes on offering that to
+ * the drivers that come. NULL, or what is wrong. */
+static const char *differs(const struct device *d, const Bulkhead__Announce *a)
 {
-    return a->virtio_id == d->virtio_id && a->num_queues == d->num_queues &&
-           a->queue_size >= d->queue_size && a->config.len == d->config_len &&
-           (d->guest_features & ~a->features) == 0;
+    if (a->virtio_id != d->virtio_id || a->num_queues != d->num_queues ||
+        a->queue_size < d->queue_size || a->config.len != d->config_len)
+        return another;
+    return (d->features & ~a->features) == 0
+               ? NULL
+               : "it offers less than the guest was told: start the VM anew with this release";
 }
 
-static bool take_announce(struct device *d, const Bulkhead__Announce *a)
+static const char *take_announce(struct device *d, const Bulkhead__Announce *a)
 {
     if (!device_is_pci(d))
-        return a == NULL;
+        return a ? another : NULL;
     if (!a || a->num_queues > d->plan->num_queues)
-        return false;
+        return another;
     if (d->announced)
-        return is_same(d, a);
+        return differs(d, a);
     d->virtio_id = a->virtio_id;
     d->features = a->features;
     d->num_queues = a->num_queues;
@@ -67,7 +73,7 @@ static bool take_announce(struct device *d, const Bulkhead__Announce *a)
     d->config_len = a->config.len;
     if (a->config.len > 0) /* an empty field has no address */
         memcpy(d->config, a->config.data, a->config.len);
-    return true;
+    return NULL;
 }
 
 /* Only names that we know ourselves are taken from it. */
@@ -98,14 +104,16 @@ static void on_ring_drained(struct vm *vm, struct child *c, struct device *d)
 static void on_ready(struct vm *vm, struct child *c, const Bulkhead__Ready *ready)
 {
     struct device *d = device_of(vm, c);
+    const char *wrong;
 
     c->ready_ns = c->beat_ns = vm->now;
     vm_trace(vm, "%s ready", c->name);
     note_missing(c, ready);
     if (!d)
         return;
-    if (!take_announce(d, ready->announce)) {
-        child_kill(c, &vm->actions, vm->now, "announced another device than the one it is to be");
+    wrong = take_announce(d, ready->announce);
+    if (wrong) {
+        child_kill(c, &vm->actions, vm->now, "%s", wrong);
         return;
     }
     d->announced = true;

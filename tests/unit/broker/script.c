@@ -110,6 +110,7 @@ static void fill_announce(const struct script *s, const struct device *d, Bulkhe
 
     a->num_queues = d->plan->num_queues;
     a->queue_size = d->plan->queue_size;
+    a->features = SCRIPT_OFFER & ~s->withheld;
     a->config.data = config;
     switch ((int)d->plan->role) {
     case BULKHEAD__ROLE__ROLE_BALLOON:

@@ -8,6 +8,7 @@
 #include "vm/step.h"
 
 enum { SCRIPT_CLIENT = 7, SCRIPT_LOG = 1024 };
+#define SCRIPT_OFFER UINT64_C(0x130000000) /* any device's features; a driver accepts none */
 
 struct script {
     struct vm vm;
@@ -16,7 +17,8 @@ struct script {
     uint64_t now;
     struct action log[SCRIPT_LOG]; /* not looked at yet */
     unsigned n_log;
-    uint32_t request; /* the last ticket's */
+    uint32_t request;  /* the last ticket's */
+    uint64_t withheld; /* of what devices offer, by workers from now on */
 };
 
 /* A VM that runs, with entropy and balloon (and a user network, if passt): each was announced, none is
