@@ -223,7 +223,7 @@ void configure_make(struct instance *in, uint32_t id, struct configure *c)
         d = &in->vm.devices[child->device];
         c->message.num_queues = d->plan->num_queues;
         c->message.queue_size = d->plan->queue_size;
-        c->message.restarted = d->announced || d->restarts > 0;
+        c->message.restarted = d->announced; /* in this boot */
         make_role(in, d, child, c);
         add_worker_fds(in, d, c);
     }

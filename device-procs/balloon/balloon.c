@@ -8,6 +8,7 @@
 #include <linux/virtio_ring.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include "balloon_req.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -246,6 +247,13 @@ static int balloon_on_message(void *device, const Bulkhead__Envelope *e, int *fd
 
 /* ---- life ---- */
 
+/* What a driver had given up, and told of itself, goes with it: the next one finds nothing of that. */
+static void forget_driver(struct stats_page *stats)
+{
+    stats->balloon_bytes = 0;
+    memset(stats->guest_stats, 0, sizeof(stats->guest_stats));
+}
+
 static int balloon_setup(struct worker *w, const Bulkhead__Configure *cfg, int *fds, unsigned n_fds,
                          Bulkhead__Announce *announce, void **ret_device)
 {
@@ -266,6 +274,8 @@ static int balloon_setup(struct worker *w, const Bulkhead__Configure *cfg, int *
     b->ram_bytes = cfg->ram_size;
     b->stats_queue = b->report_queue = NO_QUEUE;
     b->config.num_pages = (uint32_t)(MIN(config->size, cfg->ram_size) / BALLOON_PAGE_BYTES);
+    if (!cfg->restarted)
+        forget_driver(b->stats); /* of the boot before, with other RAM: the page lives longer */
     b->config.actual = (uint32_t)(b->stats->balloon_bytes / BALLOON_PAGE_BYTES);
     r = loop_add_timer(worker_loop(w), on_stats_timer, b, &b->stats_timer);
     if (r < 0)
@@ -310,12 +320,10 @@ static void balloon_drain(void *device)
     worker_drained(b->worker);
 }
 
-/* What a driver had given up goes with it: the next one finds nothing of that. */
 static void forget_actual(struct balloon *b)
 {
     const size_t at = offsetof(struct virtio_balloon_config, actual);
 
-    b->stats->balloon_bytes = 0;
     if (b->config.actual == 0)
         return;
     b->config.actual = 0;
@@ -328,6 +336,7 @@ static void balloon_reset(void *device)
 
     loop_timer_disarm(b->stats_timer);
     b->have_stats_chain = false;
+    forget_driver(b->stats);
     forget_actual(b);
 }
 

@@ -242,16 +242,30 @@ static void free_pages_are_reported(void **state)
     free_dev(d);
 }
 
+/* So much the driver says that it has given up. */
+static void inflate_to(struct dev *d, uint64_t bytes)
+{
+    Bulkhead__ConfigUpdate wrote = BULKHEAD__CONFIG_UPDATE__INIT;
+    ENVELOPE(w, CONFIG_UPDATE, config_update, &wrote);
+    uint64_t end = wh_now_ns() + WH_PATIENCE_MS * 1000000ull;
+    uint32_t pages = (uint32_t)(bytes / PAGE);
+
+    wrote.offset = 4;
+    wrote.data.data = (uint8_t *)&pages;
+    wrote.data.len = 4;
+    wh_send(d->wh, &w);
+    while (d->wh->stats->balloon_bytes != bytes && wh_now_ns() < end)
+        poll(NULL, 0, 1);
+    assert_int_equal(d->wh->stats->balloon_bytes, bytes);
+}
+
 static void target_and_actual(void **state)
 {
     Bulkhead__BalloonTarget target = BULKHEAD__BALLOON_TARGET__INIT;
     ENVELOPE(e, BALLOON_TARGET, balloon_target, &target);
-    Bulkhead__ConfigUpdate wrote = BULKHEAD__CONFIG_UPDATE__INIT;
-    ENVELOPE(w, CONFIG_UPDATE, config_update, &wrote);
     struct dev *d = new_dev(BASE);
     const Bulkhead__ConfigUpdate *u;
     uint32_t pages;
-    uint64_t end = wh_now_ns() + WH_PATIENCE_MS * 1000000ull;
     static const uint64_t sizes[] = { 0, 4 * MIB, 1ull << 50 };
 
     (void)state;
@@ -264,14 +278,7 @@ static void target_and_actual(void **state)
         memcpy(&pages, u->data.data, 4);
         assert_int_equal(pages, MIN(sizes[i], d->wh->ram_bytes) / PAGE);
     }
-    pages = 512;
-    wrote.offset = 4;
-    wrote.data.data = (uint8_t *)&pages;
-    wrote.data.len = 4;
-    wh_send(d->wh, &w);
-    while (d->wh->stats->balloon_bytes != 2 * MIB && wh_now_ns() < end)
-        poll(NULL, 0, 1);
-    assert_int_equal(d->wh->stats->balloon_bytes, 2 * MIB);
+    inflate_to(d, 2 * MIB);
 
     /* The next driver must not take over what the last one had given up, nor after a death. */
     wh_restart(d->wh, BASE);
@@ -284,6 +291,14 @@ static void target_and_actual(void **state)
     wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_RESET_DONE);
     assert_int_equal(d->wh->stats->balloon_bytes, 0);
     free_dev(d);
+}
+
+static uint32_t actual_on_offer(const struct dev *d)
+{
+    uint32_t pages;
+
+    memcpy(&pages, d->wh->device_config + 4, 4);
+    return pages;
 }
 
 static void put_stat(uint8_t *at, uint16_t tag, uint64_t value)
@@ -341,6 +356,41 @@ static void statistics_and_restarts(void **state)
     send_report(d, 2);
     wh_restart(d->wh, BASE | STATS);
     expect_report(d, 2);
+    free_dev(d);
+}
+
+/* The page of counters lives as long as the VM; what a driver had, and said of itself, no longer than it. Counters go
+ * on. */
+static void nothing_outlives_a_driver(void **state)
+{
+    struct dev *d = new_dev(BASE | STATS);
+    const uint32_t pfn = (uint32_t)(d->pages_at / PAGE);
+
+    (void)state;
+    name_pages(d, INFLATE, &pfn, 1);
+    for (unsigned reboot = 0; reboot < 2; reboot++) {
+        inflate_to(d, 2 * MIB);
+        send_report(d, 5);
+        expect_report(d, 5);
+        if (reboot) {
+            assert_int_equal(WEXITSTATUS(wh_stop(d->wh)), 0);
+            d->wh->starts = 0; /* in this boot */
+            wh_start(d->wh);
+            assert_int_equal(actual_on_offer(d), 0);
+        } else {
+            wh_send_reset(d->wh);
+            wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_CONFIG_UPDATE);
+            wh_expect(d->wh, BULKHEAD__ENVELOPE__BODY_RESET_DONE);
+        }
+        assert_int_equal(d->wh->stats->balloon_bytes, 0);
+        assert_int_equal(d->wh->stats->guest_stats[VIRTIO_BALLOON_S_MEMTOT], 0);
+        assert_int_equal(d->wh->stats->write_bytes, PAGE);
+        wh_activate(d->wh, BASE | STATS, false);
+    }
+    inflate_to(d, MIB);
+    wh_restart(d->wh, BASE | STATS); /* but it outlives a worker */
+    assert_int_equal(actual_on_offer(d), MIB / PAGE);
+    assert_int_equal(d->wh->stats->balloon_bytes, MIB);
     free_dev(d);
 }
 
@@ -438,6 +488,7 @@ int main(void)
         cmocka_unit_test(target_and_actual),
         cmocka_unit_test(statistics),
         cmocka_unit_test(statistics_and_restarts),
+        cmocka_unit_test(nothing_outlives_a_driver),
         cmocka_unit_test(two_reports_at_once),
         cmocka_unit_test(restart),
         cmocka_unit_test(changes_are_merged),

@@ -161,6 +161,8 @@ static void take_configure(struct rig *rig, uint32_t child)
     struct message msg;
 
     assert_int_equal(rig_heard(rig, child, &msg), B(CONFIGURE));
+    if (vm_child(&rig->in.vm, child)->device != CHILD_NO_DEVICE)
+        rig->restarted = msg.envelope->configure->restarted;
     if (msg.envelope->configure->role_case != BULKHEAD__CONFIGURE__ROLE_CONSOLE)
         return;
     rig->console_escape = msg.envelope->configure->console->escape;

@@ -19,6 +19,7 @@ struct rig {
     struct spawner spawner;
     int requests; /* the spawner's end */
     struct rig_child children[64];
+    bool restarted;      /* what a device was configured with last */
     bool console_escape; /* what a console was configured with last */
     unsigned console_fds;
     int console_last_fd;
