@@ -190,6 +190,16 @@ static bool is_written(const struct virtio_pci *dev, unsigned byte)
     return dev->config_written[byte / 64] >> (byte % 64) & 1;
 }
 
+/* Whether nothing is said of what this driver has written but what it has written: its own word, come back from who
+ * was told of it. */
+static bool is_echo(const struct virtio_pci *dev, unsigned off, const uint8_t *data, unsigned len)
+{
+    for (unsigned i = 0; i < len; i++)
+        if (is_written(dev, off + i) && data[i] != dev->config[off + i])
+            return false;
+    return true;
+}
+
 bool virtio_pci_config_changed(struct virtio_pci *dev, unsigned off, const void *data, unsigned len)
 {
     bool fits;
@@ -197,11 +207,17 @@ bool virtio_pci_config_changed(struct virtio_pci *dev, unsigned off, const void 
     pthread_mutex_lock(&dev->lock);
     fits = off <= dev->config_len && len <= dev->config_len - off;
     if (fits && dev->presence != VIRTIO_LEAVING) {
-        /* What this driver has written is the driver's: the device's word is from before that. */
-        memcpy(dev->config_said + off, data, len);
-        for (unsigned i = off; i < off + len; i++)
-            if (!is_written(dev, i))
-                dev->config[i] = dev->config_said[i];
+        const uint8_t *said = data;
+        bool echo = is_echo(dev, off, said, len);
+
+        /* What this driver has written is the driver's: the device's word is from before that, and goes to the next. */
+        for (unsigned i = 0; i < len; i++) {
+            if (!is_written(dev, off + i))
+                dev->config[off + i] = said[i];
+            else if (echo)
+                continue;
+            dev->config_said[off + i] = said[i];
+        }
         dev->generation++;
         if (dev->status & VIRTIO_STATUS_DRIVER_OK)
             virtio_irq_config(dev);
