@@ -18,7 +18,8 @@ void device_unboot(struct device *d)
     d->announced = d->attached = d->active = d->touched = d->reset_wanted = false;
     d->needs_reset_due = d->failed = d->by_hand = d->vacated = d->candidate_lost = d->for_all =
         d->gone = d->removal_told = false;
-    d->updates = d->n_deaths = d->retries = 0;
+    d->updates = d->n_deaths = d->retries = d->n_queues = 0;
+    d->guest_features = 0; /* of other devices than the next boot's, which may offer less */
     d->retry_ns = 0;
     d->for_core = d->for_worker = (struct dirty){ 0 };
     d->passt_lost = d->passt_failed = d->passt_settled = false;

@@ -72,12 +72,18 @@ static void a_replacement_that_offers_less_is_none(void **state)
     script_end(&s);
 }
 
-/* The next boot's guest is offered what the next workers have. */
+/* The next boot's guest is offered what the next workers have; what the one before accepted is forgotten, also by a
+ * broker that takes over. */
 static void a_reboot_begins_anew(void **state)
 {
     struct device *d = running(BULKHEAD__ROLE__ROLE_RNG);
 
     (void)state;
+    script_reset(&s, d);
+    assert_int_equal(script_heard(&s, d->worker, NULL), B(RESET));
+    script_answer(&s, d->worker, B(RESET_DONE));
+    s.accepted = SCRIPT_OFFER;
+    script_use(&s, d);
     script_state(&s, BULKHEAD__GUEST_STATE_KIND__GUEST_REBOOT);
     for (unsigned i = 0; i < VM_MAX_CHILDREN; i++)
         if (s.vm.children[i].id != 0 && s.vm.children[i].id != s.vm.core)
@@ -86,6 +92,7 @@ static void a_reboot_begins_anew(void **state)
     s.withheld = SCRIPT_OFFER & (SCRIPT_OFFER - 1);
     script_boot(&s);
     assert_int_equal(d->features, SCRIPT_OFFER & ~s.withheld);
+    script_adopt(&s, 0);
     script_end(&s);
 }
 

@@ -173,6 +173,7 @@ void script_activate(struct script *s, struct device *d)
 
     queue.size = 8;
     a.slot = d->plan->pci_slot;
+    a.features = s->accepted;
     a.queues = queues;
     a.n_queues = 1;
     script_say(s, s->vm.core, &e);

@@ -8,7 +8,7 @@
 #include "vm/step.h"
 
 enum { SCRIPT_CLIENT = 7, SCRIPT_LOG = 1024 };
-#define SCRIPT_OFFER UINT64_C(0x130000000) /* any device's features; a driver accepts none */
+#define SCRIPT_OFFER UINT64_C(0x130000000) /* any device's features */
 
 struct script {
     struct vm vm;
@@ -19,6 +19,7 @@ struct script {
     unsigned n_log;
     uint32_t request;  /* the last ticket's */
     uint64_t withheld; /* of what devices offer, by workers from now on */
+    uint64_t accepted; /* by drivers from now on; at first nothing */
 };
 
 /* A VM that runs, with entropy and balloon (and a user network, if passt): each was announced, none is
