@@ -3,13 +3,11 @@
 #include "hostd/starter/notes.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/fd.h"
@@ -19,33 +17,17 @@
 
 /* ---- who keeps it ---- */
 
-/* These alone, so that nobody waits for the end of what else is open here. */
-static bool keep_only(struct note *note, int *client_fd)
-{
-    int *const keep[] = { &note->fd, &note->place.dir_fd, &note->place.base_fd, client_fd };
-    int lifted[ARRAY_SIZE(keep)];
-
-    for (unsigned i = 0; i < ARRAY_SIZE(keep); i++) {
-        lifted[i] = fcntl(*keep[i], F_DUPFD_CLOEXEC, (int)ARRAY_SIZE(keep));
-        if (lifted[i] < 0)
-            return false;
-    }
-    for (unsigned i = 0; i < ARRAY_SIZE(keep); i++)
-        *keep[i] = dup2(lifted[i], (int)i);
-    return syscall(SYS_close_range, (unsigned)ARRAY_SIZE(keep), ~0u, 0u) == 0;
-}
-
 /* Until the client is gone, says anything at all, or has had his time: nothing is read of him. */
 static _Noreturn void keep_note(struct note *note, int client_fd, pid_t starter)
 {
-    struct pollfd client = { .events = POLLIN };
+    const int keep[] = { note->fd, note->place.dir_fd, note->place.base_fd, client_fd };
+    struct pollfd client = { .fd = client_fd, .events = POLLIN };
 
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == starter &&
-        keep_only(note, &client_fd) && caps_enter(0) == 0) {
-        client.fd = client_fd;
+    fd_close_all_but(
+        keep, ARRAY_SIZE(keep)); /* so that nobody waits for the end of what else is open here */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == starter && caps_enter(0) == 0)
         while (poll(&client, 1, NOTES_MS) < 0 && errno == EINTR)
             ;
-    }
     note_withdraw(note);
     _exit(0);
 }
